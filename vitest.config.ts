@@ -1,0 +1,14 @@
+import { defineConfig } from "vitest/config"
+
+// Tests and examples import the package by its own name; this condition resolves it to the sources.
+const conditions = ["@effect-oci/source"]
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 30_000,
+    typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], tsconfig: "./tsconfig.json" }
+  }
+})
