@@ -1,0 +1,81 @@
+/**
+ * Content descriptors: what some content is, how long it is and which digest it has (image-spec descriptor.md).
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { Annotations } from "./Annotations.js"
+import * as Digest from "./Digest.js"
+import * as MediaType from "./MediaType.js"
+import { Platform } from "./Platform.js"
+
+/**
+ * A descriptor. `size` is in bytes. `mediaType` and `artifactType` are as sent: an unknown one is no error (I3).
+ * `urls` come from whoever made the descriptor and are not followed (T5). `data` is the content itself in base64: to be
+ * verified against `digest` and `size` before use (I6).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Descriptor {
+  readonly mediaType: string
+  readonly digest: Digest.Digest
+  readonly size: number
+  readonly urls?: ReadonlyArray<string>
+  readonly annotations?: Annotations
+  readonly data?: string
+  readonly artifactType?: string
+  readonly platform?: Platform
+}
+
+/**
+ * A descriptor as it stands in a JSON document, its digest a plain string.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Encoded extends Omit<Descriptor, "digest"> {
+  readonly digest: string
+}
+
+/**
+ * A descriptor as a JSON object. Unknown properties are ignored (I2). A size that is negative, fractional or beyond
+ * 2^53 - 1, where numbers are no longer exact, is refused (T21, trap 41).
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Descriptor: Schema.Schema<Descriptor, Encoded> = Schema.Struct({
+  mediaType: Schema.String,
+  digest: Digest.Digest,
+  size: Schema.NonNegativeInt,
+  urls: Schema.optionalWith(Schema.Array(Schema.String), { exact: true }),
+  annotations: Schema.optionalWith(Annotations, { exact: true }),
+  data: Schema.optionalWith(Schema.String, { exact: true }),
+  artifactType: Schema.optionalWith(Schema.String, { exact: true }),
+  platform: Schema.optionalWith(Platform, { exact: true })
+}).annotations({ identifier: "Descriptor" })
+
+/**
+ * Describes some bytes: their media type, digest (SHA-256 unless told otherwise) and size.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromBytes = (bytes: Uint8Array, mediaType: string, algorithm?: Digest.Algorithm): Descriptor => ({
+  mediaType,
+  digest: Digest.fromBytes(bytes, algorithm),
+  size: bytes.byteLength
+})
+
+/**
+ * The descriptor of the two bytes `{}`, for a place where one is required and there is nothing to describe
+ * (descriptor.md "Guidance for an Empty Descriptor").
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const empty: Descriptor = {
+  ...fromBytes(new TextEncoder().encode("{}"), MediaType.empty),
+  data: "e30="
+}

@@ -1,0 +1,209 @@
+/**
+ * Content identifiers, `algorithm:encoded`, as image-spec descriptor.md "Digests" defines them, and the hashes that
+ * compute them. A digest may be well formed and still name an algorithm that cannot be verified here: see
+ * {@link isVerifiable}.
+ *
+ * @since 0.1.0
+ */
+
+import { createHash } from "node:crypto"
+import type * as Brand from "effect/Brand"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/**
+ * A digest that fits the grammar and, for a registered algorithm, its encoding.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Digest = string & Brand.Brand<"Digest">
+
+/**
+ * The algorithms that can be computed and verified. SHA-256 is the one to produce (C18).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Algorithm = "sha256" | "sha512"
+
+/**
+ * A hash in progress. It is mutable and its methods are not Effects, because it stands inside the loops that move
+ * bytes; create one per run, inside `Effect.sync` or `Stream.suspend`, and never share it between fibers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Hasher {
+  /** Adds bytes to the hash. They are read before it returns, so the caller may reuse the buffer. */
+  readonly update: (bytes: Uint8Array) => void
+  /** The digest of the bytes so far. More may follow. */
+  readonly digest: () => Digest
+}
+
+/**
+ * A text that is not a digest, or a digest that cannot be verified.
+ *
+ * - `Syntax`: it does not fit `algorithm ":" encoded` (C14), or is longer than 512 characters.
+ * - `Encoding`: the algorithm is registered, but this is not its lower-case hex of the right length (C15).
+ * - `Algorithm`: the digest is well formed, but its algorithm cannot be computed here (C17).
+ *
+ * `input` is cut to 128 characters.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidDigest extends Schema.TaggedError<InvalidDigest>("effect-oci/InvalidDigest")("InvalidDigest", {
+  input: Schema.String,
+  reason: Schema.Literal("Syntax", "Encoding", "Algorithm")
+}) {
+  override get message(): string {
+    return `${JSON.stringify(this.input)} ${explanation[this.reason]}`
+  }
+}
+
+const explanation = {
+  Syntax: `is not a digest: expected "algorithm:encoded", such as "sha256:" and 64 hexadecimal digits`,
+  Encoding: "is not a digest: its algorithm is encoded as lower-case hexadecimal of a fixed length",
+  Algorithm: "cannot be verified: only sha256 and sha512 can be computed"
+} as const
+
+/**
+ * Parses a digest. A well-formed digest with an unregistered algorithm passes (C17).
+ *
+ * Fails with {@link InvalidDigest} for the reasons `Syntax` and `Encoding`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parse = (input: string): Effect.Effect<Digest, InvalidDigest> => {
+  const reason = defect(input)
+  return reason === undefined ? Effect.succeed(input as Digest) : Effect.fail(invalid(input, reason))
+}
+
+/**
+ * The digest of some bytes, computed at once.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromBytes = (bytes: Uint8Array, algorithm: Algorithm = "sha256"): Digest =>
+  assemble(algorithm, createHash(algorithm).update(bytes).digest("hex"))
+
+/**
+ * A new hash of the algorithm.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const hasher = (algorithm: Algorithm): Hasher => {
+  const hash = createHash(algorithm)
+  return {
+    update: (bytes) => {
+      hash.update(bytes)
+    },
+    // A copy is finished, so that asking twice, or going on afterwards, cannot throw.
+    digest: () => assemble(algorithm, hash.copy().digest("hex"))
+  }
+}
+
+/**
+ * A new hash of the digest's algorithm, to verify content against it. Each run of the Effect makes another one.
+ *
+ * Fails with {@link InvalidDigest} for the reason `Algorithm` if the digest is not verifiable.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const hasherFor = (digest: Digest): Effect.Effect<Hasher, InvalidDigest> =>
+  Effect.suspend(() => {
+    const name = algorithm(digest)
+    return isAlgorithm(name) ? Effect.succeed(hasher(name)) : Effect.fail(invalid(digest, "Algorithm"))
+  })
+
+/**
+ * Whether a value is a digest: {@link parse} as a guard.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isDigest = (u: unknown): u is Digest => typeof u === "string" && defect(u) === undefined
+
+/**
+ * Whether content can be verified against the digest: its algorithm is sha256 or sha512.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isVerifiable = (digest: Digest): boolean => isAlgorithm(algorithm(digest))
+
+/**
+ * A digest as a string.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Digest: Schema.Schema<Digest, string> = Schema.String.pipe(
+  Schema.filter((text: string): text is Digest => isDigest(text), {
+    identifier: "Digest",
+    description: "a digest",
+    arbitrary: () => (fc) =>
+      fc
+        .uint8Array({ minLength: 1, maxLength: 8 })
+        .chain((bytes) => fc.constantFrom(fromBytes(bytes), fromBytes(bytes, "sha512")))
+  })
+)
+
+/**
+ * The part before the colon, such as `sha256`.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const algorithm = (digest: Digest): string => digest.slice(0, digest.indexOf(":"))
+
+/**
+ * The part after the colon, such as 64 hexadecimal digits.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const encoded = (digest: Digest): string => digest.slice(digest.indexOf(":") + 1)
+
+/**
+ * Whether two digests cannot be of the same content. Of different algorithms both can be right (C24).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const disagree = (self: Digest, that: Digest): boolean => self !== that && algorithm(self) === algorithm(that)
+
+// The grammar sets no length. Digests stand in URL paths and file names, and SHA-512 needs 135 characters.
+const maxLength = 512
+
+const grammar = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/
+
+/** Hexadecimal digits by registered algorithm (C15). BLAKE3 has a syntax, but node:crypto does not compute it. */
+const registered = new Map([
+  ["sha256", 64],
+  ["sha512", 128],
+  ["blake3", 64]
+])
+
+const lowerHex = /^[a-f0-9]+$/
+
+const defect = (input: string): "Syntax" | "Encoding" | undefined => {
+  if (input.length > maxLength || !grammar.test(input)) return "Syntax"
+  const colon = input.indexOf(":")
+  const digits = registered.get(input.slice(0, colon))
+  if (digits === undefined) return undefined
+  const text = input.slice(colon + 1)
+  return text.length === digits && lowerHex.test(text) ? undefined : "Encoding"
+}
+
+const isAlgorithm = (name: string): name is Algorithm => name === "sha256" || name === "sha512"
+
+const assemble = (name: Algorithm, hex: string): Digest => `${name}:${hex}` as Digest
+
+const invalid = (input: string, reason: InvalidDigest["reason"]): InvalidDigest =>
+  new InvalidDigest({ input: input.slice(0, 128), reason })

@@ -1,0 +1,474 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Option from "effect/Option"
+import * as Descriptor from "../../src/spec/Descriptor.js"
+import * as Digest from "../../src/spec/Digest.js"
+import * as Manifest from "../../src/spec/Manifest.js"
+import * as MediaType from "../../src/spec/MediaType.js"
+
+const ociManifest = "application/vnd.oci.image.manifest.v1+json"
+const ociIndex = "application/vnd.oci.image.index.v1+json"
+const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+const dockerList = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+const c1 = "sha256:b5b2b2c507a0944348e0303114d8d93aaaa081732b86451d9bce1f432a537bc7"
+const b1 = "sha256:9834876dcfb05cb167a5c24953eba58c4ac89b1adf57f28f2f9d09af107ee8f0"
+const b2 = "sha256:3c3a4604a545cdc127456d94e421cd355bca5b528f4a9c1905b15da2eb4a4c6b"
+const m1 = "sha256:5b0bcabd1ed22e9fb1310cf6c2dec7cdef19f0ad69efa1f392e94a4333501270"
+
+const imageJson = `{
+  "schemaVersion": 2,
+  "mediaType": "application/vnd.oci.image.manifest.v1+json",
+  "config": {
+    "mediaType": "application/vnd.oci.image.config.v1+json",
+    "digest": "${c1}",
+    "size": 7023
+  },
+  "layers": [
+    { "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": "${b1}", "size": 32654 },
+    { "mediaType": "application/vnd.example.unknown", "digest": "${b2}", "size": 16724, "x": { "y": [] } }
+  ],
+  "subject": { "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "${m1}", "size": 7682 },
+  "annotations": { "com.example.key1": "value1", "__proto__": "kept" },
+  "com.example.unknown": true
+}
+`
+
+const indexJson = `{
+  "schemaVersion": 2,
+  "mediaType": "application/vnd.oci.image.index.v1+json",
+  "manifests": [
+    {
+      "mediaType": "application/vnd.oci.image.manifest.v1+json",
+      "digest": "${m1}",
+      "size": 7143,
+      "platform": { "architecture": "ppc64le", "os": "linux" }
+    },
+    {
+      "mediaType": "application/vnd.example.never-seen+json",
+      "digest": "blake3:ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f",
+      "size": 1
+    }
+  ]
+}`
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+const read = (text: string, mediaType?: string) => Manifest.fromBytes(bytesOf(text), { mediaType })
+const tagOf = (text: string, mediaType?: string) => Effect.map(read(text, mediaType), ({ content }) => content._tag)
+
+describe("fromBytes", () => {
+  it.effect("decodes an image manifest, ignoring what it does not know (I2, I3)", () =>
+    Effect.gen(function* () {
+      const manifest = yield* read(imageJson, ociManifest)
+      expect(manifest.content).toMatchObject({
+        _tag: "ImageManifest",
+        schemaVersion: 2,
+        mediaType: ociManifest,
+        config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: c1, size: 7023 },
+        layers: [
+          { mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", digest: b1, size: 32654 },
+          { mediaType: "application/vnd.example.unknown", digest: b2, size: 16724 }
+        ],
+        subject: { mediaType: ociManifest, digest: m1, size: 7682 },
+        annotations: { "com.example.key1": "value1" }
+      })
+      expect(manifest.content).not.toHaveProperty(["com.example.unknown"])
+      expect(manifest.content).not.toHaveProperty("artifactType")
+    })
+  )
+
+  it.effect("decodes an index with types and algorithms that it does not know (I3, C17, trap 37)", () =>
+    Effect.gen(function* () {
+      const manifest = yield* read(indexJson, ociIndex)
+      expect(manifest.content).toEqual({
+        _tag: "ImageIndex",
+        schemaVersion: 2,
+        mediaType: ociIndex,
+        manifests: [
+          {
+            mediaType: ociManifest,
+            digest: m1,
+            size: 7143,
+            platform: { architecture: "ppc64le", os: "linux" }
+          },
+          {
+            mediaType: "application/vnd.example.never-seen+json",
+            digest: "blake3:ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f",
+            size: 1
+          }
+        ]
+      })
+    })
+  )
+
+  it.effect.each([
+    [dockerManifest, imageJson.replace(ociManifest, dockerManifest), "ImageManifest"],
+    [dockerList, indexJson.replace(ociIndex, dockerList), "ImageIndex"]
+  ] as const)("decodes Docker's %s to the same shape, and keeps its type", ([mediaType, json, tag]) =>
+    Effect.gen(function* () {
+      const manifest = yield* read(json, mediaType)
+      expect(manifest.descriptor.mediaType).toBe(mediaType)
+      expect(manifest.content).toMatchObject({ _tag: tag, mediaType })
+    })
+  )
+
+  it.effect.each([
+    `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"${c1}","size":0},"layers":[]}`,
+    `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"${c1}","size":0},"layers":null}`,
+    `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"${c1}","size":0},"layers":[],"manifests":null}`
+  ])("takes an image without layers: %s", (json) =>
+    Effect.gen(function* () {
+      expect((yield* read(json, ociManifest)).content).toMatchObject({ _tag: "ImageManifest", layers: [] })
+    })
+  )
+
+  it.effect.each([
+    `{"schemaVersion":2,"manifests":[]}`,
+    `{"schemaVersion":2,"manifests":null}`,
+    `{"schemaVersion":2,"manifests":[],"config":null,"layers":null}`
+  ])("takes an index without manifests: %s", (json) =>
+    Effect.gen(function* () {
+      expect((yield* read(json, ociIndex)).content).toMatchObject({ _tag: "ImageIndex", manifests: [] })
+    })
+  )
+})
+
+describe("the bytes are the truth (trap 25)", () => {
+  // Digests computed with sha256sum and sha512sum.
+  it.effect("gives the digest and size of exactly the bytes received, and the bytes themselves", () =>
+    Effect.gen(function* () {
+      const bytes = bytesOf(`{ "schemaVersion":2.0, "manifests":[] }\n`)
+      const manifest = yield* Manifest.fromBytes(bytes, { mediaType: ociIndex })
+      expect(manifest.bytes).toBe(bytes)
+      expect(manifest.descriptor).toStrictEqual({
+        mediaType: ociIndex,
+        digest: "sha256:a0003054515368b3cad7f489f3b4e4967f0a0c19d084dd3279e9f7d50ec45cd1",
+        size: 40
+      })
+    })
+  )
+
+  it.effect("computes the digest with the algorithm asked for", () =>
+    Effect.gen(function* () {
+      const sha512 = Digest.fromBytes(new Uint8Array(0), "sha512")
+      const bytes = bytesOf(`{ "schemaVersion":2.0, "manifests":[] }\n`)
+      const manifest = yield* Manifest.fromBytes(bytes, { mediaType: ociIndex, digest: sha512 })
+      expect(manifest.descriptor.digest).toBe(
+        "sha512:9528caf6697b0cffde866cdc2a9276182efe28209a38e48871fb1e2ec42199d06a2f5de1141de30fc7e11fdf2595e566f8539934d3259184907913b46d61c30a"
+      )
+      const unverifiable = yield* Digest.parse(`blake3:${"a".repeat(64)}`)
+      const fallback = yield* Manifest.fromBytes(bytes, { mediaType: ociIndex, digest: unverifiable })
+      expect(Digest.algorithm(fallback.descriptor.digest)).toBe("sha256")
+    })
+  )
+
+  it.effect("hashes a byte order mark and invalid UTF-8, and still reads the document", () =>
+    Effect.gen(function* () {
+      const head = bytesOf(`\uFEFF{"schemaVersion":2,"manifests":[],"annotations":{"a":"`)
+      const bytes = new Uint8Array([...head, 0xff, ...bytesOf(`"}}`)])
+      const manifest = yield* Manifest.fromBytes(bytes, { mediaType: ociIndex })
+      expect(manifest.descriptor).toStrictEqual({
+        mediaType: ociIndex,
+        digest: "sha256:0ebbab6a4870449e685ee0965962f32a45a08de6ddb84169f0b6c4b24377d3ea",
+        size: 61
+      })
+      expect(manifest.content).toMatchObject({ annotations: { a: "\uFFFD" } })
+    })
+  )
+
+  it.effect.prop("whatever they are, as long as the type is unknown", [FastCheck.uint8Array()], ([bytes]) =>
+    Effect.gen(function* () {
+      const manifest = yield* Manifest.fromBytes(bytes, { mediaType: "application/vnd.example.unknown" })
+      expect(manifest).toEqual({
+        bytes,
+        descriptor: Descriptor.fromBytes(bytes, "application/vnd.example.unknown"),
+        content: { _tag: "UnknownManifest" }
+      })
+    })
+  )
+})
+
+describe("the media type", () => {
+  const untyped = `{"schemaVersion":2,"manifests":[]}`
+  const typed = `{"schemaVersion":2,"mediaType":"${ociIndex}","manifests":[]}`
+
+  it.effect.each([
+    // said by the caller; parameters and case do not matter (C21)
+    [untyped, ociIndex, ociIndex],
+    [untyped, dockerList, dockerList],
+    [typed, `${ociIndex}; charset=utf-8`, ociIndex],
+    [typed, " APPLICATION/vnd.oci.image.index.v1+json ;q=1", "APPLICATION/vnd.oci.image.index.v1+json"],
+    [`{"schemaVersion":2,"mediaType":"","manifests":[]}`, ociIndex, ociIndex],
+    // said by the document alone (trap 29)
+    [typed, undefined, ociIndex],
+    [typed, "", ociIndex],
+    [typed, "application/octet-stream", ociIndex],
+    [typed, "binary/octet-stream", ociIndex],
+    [typed, "text/plain; charset=utf-8", ociIndex],
+    [typed, "Application/JSON", ociIndex]
+  ] as const)("of %s sent as %j is %s", ([json, sent, expected]) =>
+    Effect.gen(function* () {
+      const manifest = yield* read(json, sent)
+      expect(manifest.descriptor.mediaType).toBe(expected)
+      expect(manifest.content._tag).toBe("ImageIndex")
+    })
+  )
+
+  it.effect.each([
+    [imageJson, ociIndex],
+    [imageJson, dockerManifest],
+    [indexJson, ociManifest],
+    [indexJson, "application/vnd.docker.distribution.manifest.v1+prettyjws"],
+    [`{"schemaVersion":2,"mediaType":"application/vnd.example.unknown","manifests":[]}`, ociIndex]
+  ] as const)("must not contradict the document's own (C22, T9)", ([json, sent]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(read(json, sent))
+      expect(error).toMatchObject({
+        _tag: "MediaTypeMismatch",
+        expected: sent,
+        actual: JSON.parse(json).mediaType
+      })
+    })
+  )
+
+  it.effect("is cut short in a mismatch", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(read(`{"mediaType":"${"x".repeat(1_000_000)}"}`, ociIndex))
+      expect(error.message.length).toBeLessThan(512)
+    })
+  )
+
+  it.effect.each([
+    [untyped, undefined],
+    [untyped, "application/octet-stream"],
+    [`{"schemaVersion":2,"mediaType":7,"manifests":[]}`, "text/plain"],
+    ["<html></html>", "text/html"],
+    ["", undefined]
+  ] as const)("of %s sent as %j is unknown, and its fields do not tell (trap 30)", ([json, sent]) =>
+    Effect.gen(function* () {
+      expect(yield* Effect.flip(read(json, sent))).toMatchObject({ _tag: "InvalidManifest", reason: "MediaType" })
+    })
+  )
+
+  it.effect.each([
+    ["{}", "not a media type"],
+    [`{"mediaType":"a/b\\r\\nx-evil: 1"}`, undefined]
+  ] as const)("must be one, since it becomes a header (T12): %s sent as %j", ([json, sent]) =>
+    Effect.gen(function* () {
+      expect(yield* Effect.flip(read(json, sent))).toMatchObject({ _tag: "InvalidManifest", reason: "MediaType" })
+    })
+  )
+})
+
+describe("a manifest of an unknown type", () => {
+  it.effect.each([
+    ["", "application/vnd.example"],
+    ["not json", "application/vnd.example"],
+    ["[]", "application/vnd.example"],
+    [`{"manifests":[],"layers":[]}`, "application/vnd.example"],
+    // its mediaType may mean something else
+    [`{"mediaType":"image/png"}`, "application/vnd.example"],
+    [`{"mediaType":7}`, "application/vnd.example"],
+    [`{"mediaType":"application/vnd.example"}`, undefined],
+    [`{"schemaVersion":1}`, "application/vnd.docker.distribution.manifest.v1+prettyjws"]
+  ] as const)("is never an error, and not interpreted: %s (I3, I4)", ([json, sent]) =>
+    Effect.gen(function* () {
+      const manifest = yield* read(json, sent)
+      expect(manifest.content).toEqual({ _tag: "UnknownManifest" })
+      expect(Manifest.references(manifest)).toEqual([])
+      expect(Manifest.subject(manifest)).toEqual(Option.none())
+      expect(Manifest.artifactType(manifest)).toEqual(Option.none())
+    })
+  )
+})
+
+describe("an ambiguous manifest", () => {
+  const config = `"config":{"mediaType":"a/b","digest":"${c1}","size":0}`
+
+  it.effect.each([
+    [`{"schemaVersion":2,${config},"layers":[],"manifests":[]}`, ociManifest],
+    [`{"schemaVersion":2,${config},"layers":[],"manifests":[]}`, ociIndex],
+    [`{"schemaVersion":2,${config},"manifests":[]}`, ociIndex],
+    [`{"schemaVersion":2,"layers":[],"manifests":[]}`, dockerList],
+    [`{"schemaVersion":2,"layers":"x","manifests":7}`, dockerManifest]
+  ] as const)("is refused: %s as %s (T9, trap 30)", ([json, sent]) =>
+    Effect.gen(function* () {
+      expect(yield* Effect.flip(read(json, sent))).toMatchObject({ _tag: "InvalidManifest", reason: "Ambiguous" })
+    })
+  )
+})
+
+describe("a misshapen manifest", () => {
+  const descriptor = `{"mediaType":"a/b","digest":"${c1}","size":0}`
+  const image = (fields: string) => `{"schemaVersion":2,"config":${descriptor},"layers":[],${fields}}`
+  const layer = (fields: string) => `{"schemaVersion":2,"config":${descriptor},"layers":[${descriptor},${fields}]}`
+
+  it.effect.each([
+    [`{"config":${descriptor},"layers":[]}`, "schemaVersion", "schemaVersion is missing"],
+    [`{"schemaVersion":1,"config":${descriptor},"layers":[]}`, "schemaVersion", "schemaVersion: expected 2"],
+    [`{"schemaVersion":"2","config":${descriptor},"layers":[]}`, "schemaVersion", "schemaVersion: expected 2"],
+    [`{"schemaVersion":2,"layers":[]}`, "config", "config is missing"],
+    [`{"schemaVersion":2,"config":null,"layers":[]}`, "config", "config: expected Descriptor"],
+    [`{"schemaVersion":2,"config":${descriptor}}`, "layers", "layers is missing"],
+    [`{"schemaVersion":2,"config":${descriptor},"layers":{}}`, "layers", "layers: expected ReadonlyArray<Descriptor>"],
+    [layer(`{"mediaType":"a/b","digest":"${c1}","size":-1}`), "layers[1].size", "layers[1].size: expected NonNegative"],
+    [
+      layer(`{"mediaType":"a/b","digest":"${c1}","size":1.5}`),
+      "layers[1].size",
+      "layers[1].size: expected NonNegativeInt"
+    ],
+    [
+      layer(`{"mediaType":"a/b","digest":"${c1}","size":1e308}`),
+      "layers[1].size",
+      "layers[1].size: expected NonNegativeInt"
+    ],
+    [layer(`{"mediaType":"a/b","digest":"../../x","size":1}`), "layers[1].digest", "layers[1].digest: expected Digest"],
+    [layer(`{"digest":"${c1}","size":1}`), "layers[1].mediaType", "layers[1].mediaType is missing"],
+    [layer("7"), "layers[1]", "layers[1]: expected Descriptor"],
+    [image(`"mediaType":7`), "mediaType", "mediaType: expected string"],
+    [image(`"annotations":{"org.example":7}`), `annotations["org.example"]`, ": expected string"],
+    [image(`"annotations":{"__proto__":{}}`), `annotations["__proto__"]`, ": expected string"],
+    [image(`"subject":"${c1}"`), "subject", "subject: expected Descriptor"]
+  ] as const)("is refused with the place: %s", ([json, path, message]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(read(json, ociManifest))
+      expect(error).toMatchObject({ _tag: "InvalidManifest", reason: "Shape", path })
+      expect(error.message).toContain(message)
+    })
+  )
+
+  it.effect.each(["", "not json", "null", "[]", "7", `"text"`, `{"schemaVersion":2`])(
+    "is refused: %j is no object",
+    (text) =>
+      Effect.gen(function* () {
+        expect(yield* Effect.flip(read(text, ociManifest))).toMatchObject({ _tag: "InvalidManifest", reason: "Json" })
+      })
+  )
+
+  const deep = "[".repeat(500_000) + "]".repeat(500_000)
+
+  it.effect.each([
+    deep,
+    `{"schemaVersion":2,"config":${deep},"layers":[]}`,
+    `{"schemaVersion":2,"config":${descriptor},"layers":${deep}}`,
+    `{"schemaVersion":2,"config":${descriptor},"layers":[],"annotations":{"${"k".repeat(1_000_000)}":${deep}}}`
+  ])("is refused with a short message, however deep it is nested (T21)", (json) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(read(json, ociManifest))
+      expect(error._tag).toBe("InvalidManifest")
+      expect(error.message.length).toBeLessThan(512)
+    })
+  )
+
+  it.effect("is not one nested however deep in an unknown field (I2)", () =>
+    Effect.gen(function* () {
+      expect(yield* tagOf(image(`"x":${deep}`), ociManifest)).toBe("ImageManifest")
+    })
+  )
+
+  it.effect.prop("is refused with a typed error, whatever JSON it is", [FastCheck.json()], ([json]) =>
+    Effect.gen(function* () {
+      const tags = yield* Effect.forEach([ociManifest, ociIndex], (mediaType) =>
+        Effect.catchAll(tagOf(json, mediaType), (error) => Effect.succeed(error._tag))
+      )
+      for (const tag of tags) expect(["InvalidManifest", "MediaTypeMismatch"]).toContain(tag)
+    })
+  )
+})
+
+describe("image and index", () => {
+  const config = {
+    mediaType: "application/vnd.oci.image.config.v1+json",
+    digest: Digest.fromBytes(bytesOf("c1")),
+    size: 2
+  }
+  const layer = {
+    mediaType: "application/vnd.oci.image.layer.v1.tar",
+    digest: Digest.fromBytes(bytesOf("b1")),
+    size: 2
+  }
+  const text = (manifest: Manifest.Manifest) => new TextDecoder().decode(manifest.bytes)
+
+  it("write the fields in the specification's order, with their media type (C65)", () => {
+    expect(text(Manifest.image({ config, layers: [layer] }))).toBe(
+      `{"schemaVersion":2,"mediaType":"${ociManifest}","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"${config.digest}","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"${layer.digest}","size":2}]}`
+    )
+    expect(text(Manifest.index({ manifests: [] }))).toBe(`{"schemaVersion":2,"mediaType":"${ociIndex}","manifests":[]}`)
+  })
+
+  it("write every field, annotations sorted", () => {
+    const artifact = Manifest.image({
+      annotations: JSON.parse(`{"b":"2","__proto__":"0","a":"1"}`),
+      subject: { size: 1, digest: config.digest, mediaType: ociManifest },
+      layers: [{ ...layer, annotations: { z: "", y: "" }, urls: ["https://example.com/"] }],
+      config: Descriptor.empty,
+      artifactType: "application/vnd.example+type"
+    })
+    const empty = `{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,"data":"e30="}`
+    expect(text(artifact)).toBe(
+      `{"schemaVersion":2,"mediaType":"${ociManifest}","artifactType":"application/vnd.example+type","config":${empty},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"${layer.digest}","size":2,"urls":["https://example.com/"],"annotations":{"y":"","z":""}}],"subject":{"mediaType":"${ociManifest}","digest":"${config.digest}","size":1},"annotations":{"__proto__":"0","a":"1","b":"2"}}`
+    )
+    const platform = { variant: "v8", os: "linux", architecture: "arm64", "os.version": "1" }
+    const list = Manifest.index({
+      mediaType: MediaType.dockerManifestList,
+      manifests: [{ artifactType: "a/b", platform, ...layer }]
+    })
+    expect(text(list)).toBe(
+      `{"schemaVersion":2,"mediaType":"${dockerList}","manifests":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"${layer.digest}","size":2,"artifactType":"a/b","platform":{"architecture":"arm64","os":"linux","os.version":"1","variant":"v8"}}]}`
+    )
+  })
+
+  it("describe exactly the bytes they made", () => {
+    const manifest = Manifest.index({ manifests: [] })
+    expect(manifest.descriptor).toStrictEqual({
+      mediaType: ociIndex,
+      digest: "sha256:dff9de10919148711140d349bf03f1a99eb06f94b03e51715ccebfa7cdc518e2",
+      size: 88
+    })
+  })
+
+  it.effect.prop(
+    "are read back as what was said",
+    {
+      config: Descriptor.Descriptor,
+      layers: FastCheck.array(FastCheck.constant(layer), { maxLength: 3 }),
+      artifactType: FastCheck.option(FastCheck.string(), { nil: undefined }),
+      annotations: FastCheck.option(FastCheck.dictionary(FastCheck.string(), FastCheck.string()), { nil: undefined })
+    },
+    (options) =>
+      Effect.gen(function* () {
+        const image = Manifest.image({ ...options, subject: options.config })
+        const readImage = yield* Manifest.fromBytes(image.bytes, { mediaType: ociManifest })
+        expect(readImage).toEqual(image)
+        const { config, layers, ...rest } = options
+        const index = Manifest.index({ manifests: [config, ...layers], ...rest })
+        expect(yield* Manifest.fromBytes(index.bytes, { mediaType: ociIndex })).toEqual(index)
+      })
+  )
+})
+
+describe("what a manifest says", () => {
+  it.effect("references: config and layers, or the manifests; never the subject", () =>
+    Effect.gen(function* () {
+      const image = yield* read(imageJson)
+      expect(Manifest.references(image).map(({ digest }) => digest)).toEqual([c1, b1, b2])
+      expect(Option.map(Manifest.subject(image), ({ digest }) => digest)).toEqual(Option.some(m1))
+      const index = yield* read(indexJson)
+      expect(Manifest.references(index).map(({ size }) => size)).toEqual([7143, 1])
+      expect(Manifest.subject(index)).toEqual(Option.none())
+    })
+  )
+
+  it("artifactType: its own, else an image's config type, and none for an index (C77, I10, trap 48)", () => {
+    const config = { ...Descriptor.empty, mediaType: "application/vnd.example.config" }
+    const image = (artifactType?: string) => Manifest.artifactType(Manifest.image({ config, layers: [], artifactType }))
+    expect(image("application/vnd.example")).toEqual(Option.some("application/vnd.example"))
+    expect(image("")).toEqual(Option.some("application/vnd.example.config"))
+    expect(image()).toEqual(Option.some("application/vnd.example.config"))
+    const index = (artifactType?: string) => Manifest.artifactType(Manifest.index({ manifests: [], artifactType }))
+    expect(index("application/vnd.example")).toEqual(Option.some("application/vnd.example"))
+    expect(index("")).toEqual(Option.none())
+    expect(index()).toEqual(Option.none())
+  })
+})
