@@ -1,0 +1,249 @@
+/**
+ * Streams of bytes: counted, cut, gathered and verified without an Effect per chunk and without holding more than asked for.
+ *
+ * @since 0.1.0
+ */
+import * as Channel from "effect/Channel"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Stream from "effect/Stream"
+import { DigestMismatch, LimitExceeded, SizeMismatch } from "./RegistryError.js"
+import * as Digest from "./spec/Digest.js"
+
+/**
+ * What a stream of bytes must turn out to be, as far as it is known. `size` is in bytes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Expected {
+  readonly digest?: Digest.Digest | undefined
+  readonly size?: number | undefined
+}
+
+/**
+ * Calls `f` on every chunk that passes, as a plain side effect: it must not throw.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const tap: {
+  (f: (bytes: Uint8Array) => void): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E, R>
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, f: (bytes: Uint8Array) => void): Stream.Stream<Uint8Array, E, R>
+} = dual(
+  2,
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, f: (bytes: Uint8Array) => void): Stream.Stream<Uint8Array, E, R> =>
+    Stream.mapChunks(self, (chunk) => {
+      for (const bytes of chunk) f(bytes)
+      return chunk
+    })
+)
+
+/**
+ * Passes the bytes on while it counts and hashes them, one chunk behind. It fails at the first byte beyond `size`, and where the end would be: with
+ * `SizeMismatch` when bytes are missing, then with `DigestMismatch`. A consumer never sees the last chunk, let alone success, of content that is
+ * not what was expected (C26, C29, T7).
+ * A digest that cannot be verified here fails with `InvalidDigest` before the first byte.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const verify: {
+  (
+    expected: Expected
+  ): <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>
+  ) => Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch | Digest.InvalidDigest, R>
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    expected: Expected
+  ): Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch | Digest.InvalidDigest, R>
+} = dual(2, <E, R>(self: Stream.Stream<Uint8Array, E, R>, expected: Expected) =>
+  Stream.unwrap(
+    Effect.map(
+      expected.digest === undefined ? Effect.succeed(undefined) : Digest.hasherFor(expected.digest),
+      (hasher) => {
+        const { digest, size } = expected
+        let count = 0
+        return inspect(self, {
+          onChunk: (bytes) => {
+            count += bytes.length
+            if (size !== undefined && count > size) return new SizeMismatch({ expected: size, actual: count })
+            hasher?.update(bytes)
+            return undefined
+          },
+          onEnd: () => {
+            if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
+            const actual = hasher?.digest()
+            return digest === undefined || actual === undefined || actual === digest
+              ? undefined
+              : new DigestMismatch({ expected: digest, actual })
+          }
+        })
+      }
+    )
+  )
+)
+
+/**
+ * The bytes gathered into one array, or `LimitExceeded` as soon as there are more than `limit` (in bytes). Nothing is allocated beforehand (T6).
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const collect: {
+  (limit: {
+    readonly what: string
+    readonly limit: number
+    readonly option?: string
+  }): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Effect.Effect<Uint8Array, E | LimitExceeded, R>
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    limit: { readonly what: string; readonly limit: number; readonly option?: string }
+  ): Effect.Effect<Uint8Array, E | LimitExceeded, R>
+} = dual(
+  2,
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    limit: { readonly what: string; readonly limit: number; readonly option?: string }
+  ): Effect.Effect<Uint8Array, E | LimitExceeded, R> =>
+    Effect.suspend(() => {
+      const parts: Array<Uint8Array> = []
+      let count = 0
+      return inspect(self, {
+        onChunk: (bytes) => {
+          count += bytes.length
+          if (count > limit.limit) return new LimitExceeded(limit)
+          parts.push(bytes)
+          return undefined
+        },
+        onEnd: () => undefined
+      }).pipe(
+        Stream.runDrain,
+        Effect.map(() => concat(parts))
+      )
+    })
+)
+
+/**
+ * The same bytes in chunks of exactly `size` bytes (at least 1), the last one shorter. Holds one chunk at a time.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const rechunk: {
+  (size: number): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E, R>
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, size: number): Stream.Stream<Uint8Array, E, R>
+} = dual(
+  2,
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, size: number): Stream.Stream<Uint8Array, E, R> =>
+    Stream.suspend(() => {
+      const width = size >= 1 ? Math.floor(size) : 1
+      let parts: Array<Uint8Array> = []
+      let held = 0
+      const whole = Stream.mapChunks(self, (chunk) => {
+        const out: Array<Uint8Array> = []
+        for (const bytes of chunk) {
+          let rest = bytes
+          while (held + rest.length >= width) {
+            const head = rest.subarray(0, width - held)
+            out.push(parts.length === 0 ? head : concat([...parts, head]))
+            rest = rest.subarray(width - held)
+            parts = []
+            held = 0
+          }
+          if (rest.length > 0) {
+            parts.push(rest)
+            held += rest.length
+          }
+        }
+        return Chunk.unsafeFromArray(out)
+      })
+      return Stream.concat(
+        whole,
+        Stream.suspend(() => (held === 0 ? Stream.empty : Stream.make(concat(parts))))
+      )
+    })
+)
+
+/**
+ * The bytes from offset `count` on.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const drop: {
+  (count: number): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E, R>
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, count: number): Stream.Stream<Uint8Array, E, R>
+} = dual(
+  2,
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, count: number): Stream.Stream<Uint8Array, E, R> =>
+    count === 0
+      ? self
+      : Stream.suspend(() => {
+          let left = count
+          return Stream.mapChunks(self, (chunk) => {
+            if (left === 0) return chunk
+            const out: Array<Uint8Array> = []
+            for (const bytes of chunk) {
+              const skipped = Math.min(left, bytes.length)
+              left -= skipped
+              if (skipped < bytes.length) out.push(bytes.subarray(skipped))
+            }
+            return Chunk.unsafeFromArray(out)
+          })
+        })
+)
+
+/**
+ * Passes chunks on until one is refused, in one channel: an Effect per chunk would cost a fifth of the throughput. Each chunk is held back until
+ * the next one or the end was accepted, so that whoever consumes everything has consumed only what `onEnd` approved of.
+ */
+const inspect = <E, R, E2>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  on: { readonly onChunk: (bytes: Uint8Array) => E2 | undefined; readonly onEnd: () => E2 | undefined }
+): Stream.Stream<Uint8Array, E | E2, R> => {
+  const loop = (
+    held: Chunk.Chunk<Uint8Array>
+  ): Channel.Channel<Chunk.Chunk<Uint8Array>, Chunk.Chunk<Uint8Array>, E | E2, E, unknown, unknown> =>
+    Channel.readWithCause({
+      onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+        for (const bytes of chunk) {
+          const problem = on.onChunk(bytes)
+          if (problem !== undefined) return Channel.fail(problem)
+        }
+        return Chunk.isEmpty(held) ? loop(chunk) : Channel.flatMap(Channel.write(held), () => loop(chunk))
+      },
+      onFailure: (cause) => Channel.failCause(cause),
+      onDone: () => {
+        const problem = on.onEnd()
+        if (problem !== undefined) return Channel.fail(problem)
+        return Chunk.isEmpty(held) ? Channel.void : Channel.write(held)
+      }
+    })
+  return Stream.fromChannel(
+    Channel.pipeTo(
+      Stream.toChannel(self),
+      Channel.suspend(() => loop(Chunk.empty()))
+    )
+  )
+}
+
+/**
+ * The parts as one array. A single part is returned as it is.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const only = parts[0]
+  if (parts.length === 1 && only !== undefined) return only
+  const out = new Uint8Array(parts.reduce((size, part) => size + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}

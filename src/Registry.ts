@@ -1,0 +1,273 @@
+/**
+ * The one interface of this package: a record of operations on one registry. A client over HTTP, an in-memory registry and registries made of
+ * registries implement it; the server serves any of them; everything in `content` is a program over it.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { BlobSource } from "./BlobSource.js"
+import type {
+  BlobUnknown,
+  BodyNotReplayable,
+  CommonError,
+  DigestMismatch,
+  InvalidDigest,
+  InvalidManifest,
+  ManifestUnknown,
+  MediaTypeMismatch,
+  NameUnknown,
+  RangeMismatch,
+  SizeMismatch,
+  Unsupported,
+  UploadUnknown
+} from "./RegistryError.js"
+import type { Descriptor } from "./spec/Descriptor.js"
+import type { Digest } from "./spec/Digest.js"
+import type { Manifest } from "./spec/Manifest.js"
+import type { RepositoryName, Tag } from "./spec/Reference.js"
+import type { UploadState } from "./Transfer.js"
+
+/**
+ * One registry. Every operation lists exactly what it can fail with: `CommonError`, for whatever stands behind the interface, plus its own.
+ * Absence is a `None` where the question is whether something exists (`headManifest`, `headBlob`), and an error elsewhere.
+ *
+ * @example
+ * import * as Reference from "effect-oci/Reference"
+ * import { Registry } from "effect-oci/Registry"
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ *
+ * const tags = Effect.gen(function*() {
+ *   const registry = yield* Registry
+ *   return yield* Stream.runCollect(registry.tags(yield* Reference.parseRepositoryName("library/alpine")))
+ * })
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Registry extends Context.Tag("effect-oci/Registry")<Registry, Registry.Service>() {}
+
+/**
+ * Where a list starts and how it is cut: `n` is the page size to ask for (registries may ignore or clamp it), `last` the item after which to
+ * start (C83, C84). Whatever the page size, the stream yields the whole rest of the list.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ListOptions<A> {
+  readonly n?: number | undefined
+  readonly last?: A | undefined
+}
+
+/**
+ * How a blob is put. `mountFrom` names a repository of the same registry that may have the blob already (C59). `chunkSize`, in bytes, asks for an
+ * upload in chunks of that size (raised to what the registry demands, C46), each acknowledged before the next; by default the bytes go in one
+ * request.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PutBlobOptions {
+  readonly mountFrom?: RepositoryName | undefined
+  readonly chunkSize?: number | undefined
+}
+
+/**
+ * Bytes `start` to `end` of a blob, both inclusive; without `end`, to the end of the blob.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Range {
+  readonly start: number
+  readonly end?: number | undefined
+}
+
+/**
+ * An open upload. Closing its Scope cancels it at the registry (C57), unless it was committed or detached.
+ *
+ * - `state`: as of the last acknowledged byte; what `resumeUpload` takes.
+ * - `write`: appends bytes in order (C51). An array goes as one chunk with its range; a stream goes as one request in constant memory. Its own
+ *   error passes through as it is.
+ * - `status`: asks the registry how far it is (C52); the answer becomes the state.
+ * - `commit`: closes the session as a blob with this digest (C54). `DigestMismatch` when the registry computed another; the
+ *   session is of no use then.
+ * - `detach`: leaves the session open past the Scope, for `resumeUpload` in this or another process.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UploadSession {
+  readonly state: Effect.Effect<UploadState>
+  readonly write: <E = never, R = never>(
+    bytes: Uint8Array | Stream.Stream<Uint8Array, E, R>
+  ) => Effect.Effect<UploadState, UploadUnknown | RangeMismatch | Unsupported | CommonError | E, R>
+  readonly status: Effect.Effect<UploadState, UploadUnknown | CommonError>
+  readonly commit: (
+    digest: Digest
+  ) => Effect.Effect<Descriptor, UploadUnknown | DigestMismatch | InvalidDigest | CommonError>
+  readonly detach: Effect.Effect<UploadState>
+}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace Registry {
+  /**
+   * The operations. Streams are lazy: nothing is requested before they run, and a list requests one page at a time.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Service {
+    /** Whether this is a registry that lets us in (end-1, C9). `Unsupported` when there is no registry at this address. */
+    readonly ping: Effect.Effect<void, Unsupported | CommonError>
+
+    /**
+     * A manifest with its exact bytes, verified against the digest asked for or announced (end-3, C20 to C24). `MediaTypeMismatch` when the
+     * document contradicts the type it was served as (C22), `InvalidManifest` when a known type does not decode.
+     */
+    readonly getManifest: (
+      repository: RepositoryName,
+      reference: Tag | Digest
+    ) => Effect.Effect<
+      Manifest,
+      ManifestUnknown | NameUnknown | DigestMismatch | MediaTypeMismatch | InvalidManifest | InvalidDigest | CommonError
+    >
+
+    /** Media type, digest and size of a manifest, without its bytes where the registry allows (end-3, C30, C31). */
+    readonly headManifest: (
+      repository: RepositoryName,
+      reference: Tag | Digest
+    ) => Effect.Effect<Option.Option<Descriptor>, DigestMismatch | InvalidDigest | CommonError>
+
+    /**
+     * Puts a manifest under its digest, and under `tags` where given (end-7a, end-7b). Its content must be there first: `BlobUnknown` when the
+     * registry misses some (C34). A `subject` becomes visible in `referrers`, by the referrers tag where the registry does not do it (C71 to C79);
+     * `InvalidManifest` when that tag holds something else (C74).
+     */
+    readonly putManifest: (
+      repository: RepositoryName,
+      manifest: Manifest,
+      options?: { readonly tags?: ReadonlyArray<Tag> | undefined }
+    ) => Effect.Effect<
+      Descriptor,
+      NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | InvalidDigest | CommonError
+    >
+
+    /** Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot: deleting by digest instead would remove all tags (trap 60). */
+    readonly deleteTag: (
+      repository: RepositoryName,
+      tag: Tag
+    ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
+
+    /** Removes a manifest and every tag on it (end-9, C96). */
+    readonly deleteManifest: (
+      repository: RepositoryName,
+      digest: Digest
+    ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
+
+    /** The tags of a repository, in the registry's order (end-8, C82 to C86). */
+    readonly tags: (
+      repository: RepositoryName,
+      options?: ListOptions<Tag>
+    ) => Stream.Stream<Tag, NameUnknown | CommonError>
+
+    /** The repositories of the registry, where it lists them (`_catalog`, C92). */
+    readonly repositories: (
+      options?: ListOptions<RepositoryName>
+    ) => Stream.Stream<RepositoryName, Unsupported | CommonError>
+
+    /**
+     * The manifests that have this one as their subject (end-12, C87 to C91), only those of `artifactType` if given, whether the registry keeps
+     * the list or the referrers tag does. None for an unknown subject.
+     */
+    readonly referrers: (
+      repository: RepositoryName,
+      digest: Digest,
+      options?: { readonly artifactType?: string | undefined }
+    ) => Stream.Stream<Descriptor, InvalidManifest | CommonError>
+
+    /** Size and digest of a blob (end-2, C30). */
+    readonly headBlob: (
+      repository: RepositoryName,
+      digest: Digest
+    ) => Effect.Effect<Option.Option<Descriptor>, DigestMismatch | CommonError>
+
+    /**
+     * The bytes of a blob, verified: the stream fails where the content would end if it is not what was asked for, and at the first byte too many
+     * when a descriptor gives the size (end-2, C26, C29). Stopping early releases the connection.
+     */
+    readonly getBlob: (
+      repository: RepositoryName,
+      blob: Digest | Descriptor
+    ) => Stream.Stream<
+      Uint8Array,
+      BlobUnknown | NameUnknown | DigestMismatch | SizeMismatch | InvalidDigest | CommonError
+    >
+
+    /**
+     * Bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read that cannot be verified. `Unsupported` when the registry
+     * ignores ranges, `RangeMismatch` when it sends another one or the blob is shorter than `start`.
+     */
+    readonly getBlobRange: (
+      repository: RepositoryName,
+      digest: Digest,
+      range: Range
+    ) => Stream.Stream<Uint8Array, BlobUnknown | NameUnknown | RangeMismatch | Unsupported | CommonError>
+
+    /**
+     * Puts a blob by the cheapest way known: not at all when it is there, mounted when `mountFrom` has it, else uploaded while its digest is
+     * computed. A source that is shorter, longer or other than it declares is never committed (`SizeMismatch`, `DigestMismatch`). The source's own
+     * error passes through. Interrupting it cancels the upload.
+     */
+    readonly putBlob: <E = never, R = never>(
+      repository: RepositoryName,
+      source: BlobSource<E, R>,
+      options?: PutBlobOptions
+    ) => Effect.Effect<
+      Descriptor,
+      | NameUnknown
+      | UploadUnknown
+      | DigestMismatch
+      | SizeMismatch
+      | RangeMismatch
+      | InvalidDigest
+      | BodyNotReplayable
+      | Unsupported
+      | CommonError
+      | E,
+      R
+    >
+
+    /** Removes a blob from the repository (end-10, C99). */
+    readonly deleteBlob: (
+      repository: RepositoryName,
+      digest: Digest
+    ) => Effect.Effect<void, BlobUnknown | NameUnknown | Unsupported | CommonError>
+
+    /** Opens an upload session (end-4a), cancelled when the Scope closes. */
+    readonly startUpload: (
+      repository: RepositoryName
+    ) => Effect.Effect<UploadSession, NameUnknown | Unsupported | CommonError, Scope.Scope>
+
+    /** Continues a session from its saved state, which the registry's own status corrects (end-13, C52). */
+    readonly resumeUpload: (
+      state: UploadState
+    ) => Effect.Effect<UploadSession, UploadUnknown | CommonError, Scope.Scope>
+
+    /**
+     * Makes a blob of another repository available in this one without transfer (end-11, C59); with no `from`, from
+     * wherever the registry finds it (C60). Answers whether it is mounted now; if not, no session is left open.
+     */
+    readonly mountBlob: (
+      repository: RepositoryName,
+      digest: Digest,
+      from: Option.Option<RepositoryName>
+    ) => Effect.Effect<boolean, NameUnknown | CommonError>
+  }
+}

@@ -1,0 +1,573 @@
+/**
+ * Everything a registry operation can fail with, as typed errors. Those about one request carry its method, its redacted URL, the status and the
+ * registry's own error list; no error holds a secret, a signed query or an unbounded text from a server.
+ *
+ * @since 0.1.0
+ */
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { Challenge } from "./protocol/Challenge.js"
+import { ErrorInfo } from "./protocol/ErrorBody.js"
+import type * as Trust from "./protocol/Trust.js"
+import type { InvalidReference } from "./spec/Reference.js"
+
+export {
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  InvalidDigest
+} from "./spec/Digest.js"
+export {
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  InvalidManifest,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  MediaTypeMismatch
+} from "./spec/Manifest.js"
+export {
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  InvalidReference
+} from "./spec/Reference.js"
+
+/**
+ * The facts of the exchange behind an error. All optional, since stores without HTTP raise the same errors. `url` is redacted.
+ */
+const exchange = {
+  method: Schema.optional(Schema.String),
+  url: Schema.optional(Schema.String),
+  status: Schema.optional(Schema.Number),
+  errors: Schema.optional(Schema.Array(ErrorInfo))
+}
+
+/**
+ * The facts of one exchange, as the errors of this module carry them: `url` is redacted, `errors` is the registry's own list with open codes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Exchange {
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  readonly status?: number | undefined
+  readonly errors?: ReadonlyArray<ErrorInfo> | undefined
+}
+
+const sentence = (text: string, facts: Exchange): string => {
+  const request =
+    facts.url === undefined
+      ? ""
+      : ` (${facts.method ?? "GET"} ${facts.url}${facts.status === undefined ? "" : ` answered ${facts.status}`})`
+  const first = facts.errors?.[0]
+  const reported =
+    first === undefined
+      ? ""
+      : `: the registry says ${first.code}${first.message === undefined ? "" : ` "${first.message}"`}`
+  return `${text}${reported}${request}`
+}
+
+// -----------------------------------------------------------------------------
+// Authorization
+// -----------------------------------------------------------------------------
+
+/**
+ * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2). Seen by callers of `RegistryClient.attempt`;
+ * everything above it answers the challenge or reports `Unauthorized`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci/AuthChallenge")("AuthChallenge", {
+  ...exchange,
+  origin: Schema.String,
+  challenges: Schema.Array(Challenge),
+  scopes: Schema.Array(Schema.String),
+  sent: Schema.Literal("nothing", "basic", "bearer")
+}) {
+  override get message(): string {
+    const schemes = this.challenges.map((challenge) => challenge.scheme).join(", ")
+    return sentence(
+      `${this.origin} asks for authorization${schemes === "" ? " without naming a scheme" : ` (${schemes})`}`,
+      this
+    )
+  }
+}
+
+/**
+ * A challenge could not be answered. `Challenge`: the registry keeps answering 401 to what the credentials source offers (which may be nothing);
+ * `TokenServer`: the token server refused or gave no usable token. Log in again, or supply other `Credentials`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/Unauthorized")("Unauthorized", {
+  ...exchange,
+  reason: Schema.Literal("Challenge", "TokenServer"),
+  origin: Schema.String,
+  challenge: Schema.optional(AuthChallenge)
+}) {
+  override get message(): string {
+    if (this.reason === "TokenServer")
+      return sentence(
+        `The token server of ${this.origin} gave no token: check the user name and password, or log in again`,
+        this
+      )
+    return sentence(
+      this.challenge === undefined || this.challenge.sent === "nothing"
+        ? `${this.origin} asks for credentials and none are configured for it: log in, or supply a Credentials layer`
+        : `${this.origin} does not accept the credentials configured for it: log in again`,
+      this
+    )
+  }
+}
+
+/**
+ * The registry understood who is asking and refuses (403, or `DENIED`).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Denied extends Schema.TaggedError<Denied>("effect-oci/Denied")("Denied", exchange) {
+  override get message(): string {
+    return sentence("The registry refuses this operation to the current credentials", this)
+  }
+}
+
+/**
+ * A source of credentials is broken: a file that does not parse, a helper that fails. `source` names it, `fix` says what to do.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CredentialsFailure extends Schema.TaggedError<CredentialsFailure>("effect-oci/CredentialsFailure")(
+  "CredentialsFailure",
+  {
+    source: Schema.String,
+    problem: Schema.String,
+    fix: Schema.String
+  }
+) {
+  override get message(): string {
+    return `Credentials from ${this.source}: ${this.problem}. ${this.fix}`
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Absence
+// -----------------------------------------------------------------------------
+
+/**
+ * The registry does not know the repository, or does not show it to the current credentials (404, `NAME_UNKNOWN`).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NameUnknown extends Schema.TaggedError<NameUnknown>("effect-oci/NameUnknown")("NameUnknown", {
+  ...exchange,
+  repository: Schema.String
+}) {
+  override get message(): string {
+    return sentence(`Repository ${this.repository} is unknown`, this)
+  }
+}
+
+/**
+ * The repository has no such manifest (404, `MANIFEST_UNKNOWN`). `reference` is the tag or digest asked for.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>("effect-oci/ManifestUnknown")(
+  "ManifestUnknown",
+  {
+    ...exchange,
+    repository: Schema.String,
+    reference: Schema.String
+  }
+) {
+  override get message(): string {
+    return sentence(`Repository ${this.repository} has no manifest ${this.reference}`, this)
+  }
+}
+
+/**
+ * The repository has no such blob (404, `BLOB_UNKNOWN`), or a pushed manifest refers to one that it does not have (`MANIFEST_BLOB_UNKNOWN`, C34);
+ * `digest` is absent when the registry does not say which.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class BlobUnknown extends Schema.TaggedError<BlobUnknown>("effect-oci/BlobUnknown")("BlobUnknown", {
+  ...exchange,
+  repository: Schema.String,
+  digest: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    return sentence(
+      `Repository ${this.repository} lacks ${this.digest === undefined ? "content that the manifest refers to" : `blob ${this.digest}`}`,
+      this
+    )
+  }
+}
+
+/**
+ * The upload session is gone: finished, cancelled or timed out (404, `BLOB_UPLOAD_UNKNOWN`, C55). Start a new one.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UploadUnknown extends Schema.TaggedError<UploadUnknown>("effect-oci/UploadUnknown")("UploadUnknown", {
+  ...exchange,
+  repository: Schema.String
+}) {
+  override get message(): string {
+    return sentence(`The upload session in ${this.repository} no longer exists: start a new upload`, this)
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Refusals
+// -----------------------------------------------------------------------------
+
+/**
+ * Too many requests (429), after the retries were spent. `retryAfter` is the wait the registry asked for, in milliseconds; `limit` and `remaining`
+ * are its `RateLimit` headers as sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TooManyRequests extends Schema.TaggedError<TooManyRequests>("effect-oci/TooManyRequests")(
+  "TooManyRequests",
+  {
+    ...exchange,
+    retryAfter: Schema.optional(Schema.Number),
+    limit: Schema.optional(Schema.String),
+    remaining: Schema.optional(Schema.String)
+  }
+) {
+  override get message(): string {
+    return sentence(
+      `The registry limits the rate of requests${this.retryAfter === undefined ? "" : `; try again in ${Math.ceil(this.retryAfter / 1000)} s`}`,
+      this
+    )
+  }
+}
+
+/**
+ * The registry does not offer this (405, `UNSUPPORTED`, or a path it does not route). `operation` names what was asked for.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Unsupported extends Schema.TaggedError<Unsupported>("effect-oci/Unsupported")("Unsupported", {
+  ...exchange,
+  operation: Schema.String
+}) {
+  override get message(): string {
+    return sentence(`The registry does not support ${this.operation}`, this)
+  }
+}
+
+/**
+ * Any other answer that is not a success. `snippet` is at most 512 characters of its body, without control characters.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RegistryFailure extends Schema.TaggedError<RegistryFailure>("effect-oci/RegistryFailure")(
+  "RegistryFailure",
+  {
+    ...exchange,
+    snippet: Schema.optional(Schema.String)
+  }
+) {
+  override get message(): string {
+    const facts = this.errors === undefined || this.errors.length === 0
+    return sentence(
+      facts && this.snippet !== undefined && this.snippet !== ""
+        ? `The registry failed: ${this.snippet}`
+        : "The registry failed",
+      this
+    )
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Verification
+// -----------------------------------------------------------------------------
+
+/**
+ * Content does not have the digest it was asked for or declared with (C23, C26). The bytes must not be used.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-oci/DigestMismatch")("DigestMismatch", {
+  ...exchange,
+  expected: Schema.String,
+  actual: Schema.String
+}) {
+  override get message(): string {
+    return sentence(
+      `Content was expected to have digest ${this.expected} and has ${this.actual}: it was corrupted or replaced, and is not to be trusted`,
+      this
+    )
+  }
+}
+
+/**
+ * Content is not as long as its descriptor or declaration says (C29). Both in bytes; `actual` counts up to the first excess byte.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/SizeMismatch")("SizeMismatch", {
+  ...exchange,
+  expected: Schema.Number,
+  actual: Schema.Number
+}) {
+  override get message(): string {
+    return sentence(
+      `Content was expected to have ${this.expected} bytes and has ${this.actual > this.expected ? "more" : `only ${this.actual}`}`,
+      this
+    )
+  }
+}
+
+/**
+ * A range answer is not the range asked for: `expected` and `actual` are as on the wire.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci/RangeMismatch")("RangeMismatch", {
+  ...exchange,
+  expected: Schema.String,
+  actual: Schema.String
+}) {
+  override get message(): string {
+    return sentence(`The registry was asked for range ${this.expected} and speaks of ${this.actual}`, this)
+  }
+}
+
+/**
+ * More than a limit allows: bytes of a document, items of a list, pages, redirects. Nothing is ever truncated to fit. `option` is the setting that
+ * raises the limit.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci/LimitExceeded")("LimitExceeded", {
+  ...exchange,
+  what: Schema.String,
+  limit: Schema.Number,
+  option: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    return sentence(
+      `${this.what} exceeds the limit of ${this.limit}${this.option === undefined ? "" : ` (option ${this.option})`}`,
+      this
+    )
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Transport
+// -----------------------------------------------------------------------------
+
+/**
+ * A server supplied a URL that the trust policy refuses to follow (T1 to T5). `host` is where it leads; `option` is the allow-list that would
+ * permit it, if any would.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UntrustedLocation extends Schema.TaggedError<UntrustedLocation>("effect-oci/UntrustedLocation")(
+  "UntrustedLocation",
+  {
+    ...exchange,
+    kind: Schema.Literal("Redirect", "Upload", "Link", "Realm", "Layer"),
+    host: Schema.String,
+    reason: Schema.String,
+    option: Schema.optional(Schema.String)
+  }
+) {
+  /** The error of a URL that `Trust.decide` refused. */
+  static readonly from = (
+    kind: UntrustedLocation["kind"],
+    refused: Extract<Trust.Verdict, { readonly _tag: "Refused" }>,
+    facts: Exchange
+  ): UntrustedLocation =>
+    new UntrustedLocation({
+      ...facts,
+      kind,
+      host: refused.host,
+      reason: refused.message,
+      option: Option.getOrUndefined(Option.map(refused.option, (list) => `trust.${list}`))
+    })
+
+  override get message(): string {
+    const what = {
+      Redirect: "a redirect",
+      Upload: "an upload location",
+      Link: "a next page",
+      Realm: "a token realm",
+      Layer: "a layer URL"
+    }[this.kind]
+    return sentence(
+      `The registry supplied ${what} on ${this.host}, which is not followed: ${this.reason}${this.option === undefined ? "" : ` (option ${this.option} would allow it)`}`,
+      this
+    )
+  }
+}
+
+/**
+ * An answer lacks what the specification requires, or makes no sense. `problem` says what and where.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>("effect-oci/ProtocolViolation")(
+  "ProtocolViolation",
+  {
+    ...exchange,
+    problem: Schema.String
+  }
+) {
+  override get message(): string {
+    return sentence(this.problem, this)
+  }
+}
+
+/**
+ * No answer, or half of one. `Connect`: no connection; `Tls`: no secure one (never retried); `Reset`: the connection broke; `Timeout`: no response
+ * in time; `Stall`: a body stopped arriving.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransportFailure extends Schema.TaggedError<TransportFailure>("effect-oci/TransportFailure")(
+  "TransportFailure",
+  {
+    ...exchange,
+    reason: Schema.Literal("Connect", "Tls", "Reset", "Timeout", "Stall"),
+    cause: Schema.optional(Schema.Defect)
+  }
+) {
+  override get message(): string {
+    const text = {
+      Connect: "No connection to the registry",
+      Tls: "No secure connection to the registry: check its certificate",
+      Reset: "The connection to the registry broke",
+      Timeout: "The registry did not answer in time",
+      Stall: "The registry stopped sending"
+    }[this.reason]
+    return sentence(text, this)
+  }
+}
+
+/**
+ * A store behind the interface failed: a file that cannot be read or written.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-oci/StorageFailure")("StorageFailure", {
+  path: Schema.String,
+  cause: Schema.optional(Schema.Defect)
+}) {
+  override get message(): string {
+    return `Storage failed at ${this.path}`
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Input
+// -----------------------------------------------------------------------------
+
+/**
+ * A step must send the bytes again and the source is a one-shot stream. Use a source that can be reopened, such as a file.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>("effect-oci/BodyNotReplayable")(
+  "BodyNotReplayable",
+  {
+    step: Schema.String
+  }
+) {
+  override get message(): string {
+    return `${this.step} needs the bytes again, and their source can be read only once: use BlobSource.fromBytes, fromStream or a file`
+  }
+}
+
+/**
+ * The configured URL or host of a registry does not parse, or would send credentials in the clear.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidUrl extends Schema.TaggedError<InvalidUrl>("effect-oci/InvalidUrl")("InvalidUrl", {
+  url: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `Registry URL ${this.url}: ${this.problem}`
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Groups
+// -----------------------------------------------------------------------------
+
+/**
+ * What any operation can fail with, whatever stands behind the interface. Each operation adds its own to this.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CommonError =
+  | Unauthorized
+  | Denied
+  | CredentialsFailure
+  | TooManyRequests
+  | RegistryFailure
+  | ProtocolViolation
+  | UntrustedLocation
+  | LimitExceeded
+  | TransportFailure
+  | StorageFailure
+
+/**
+ * What a program that starts from references can fail with before the first request.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type InputError = InvalidReference | InvalidUrl
+
+const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
+
+/**
+ * Whether trying again later may help: a broken connection or timeout (never TLS), a rate limit, or a status that registries use for passing
+ * trouble (408, 429, 499, 500, 502, 503, 504, 522).
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isTransient = (error: {
+  readonly _tag: string
+}): error is TransportFailure | TooManyRequests | RegistryFailure =>
+  error instanceof TransportFailure
+    ? error.reason !== "Tls"
+    : error instanceof TooManyRequests ||
+      (error instanceof RegistryFailure && error.status !== undefined && transient.has(error.status))

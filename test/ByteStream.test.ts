@@ -1,0 +1,240 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../src/ByteStream.js"
+import * as Digest from "../src/spec/Digest.js"
+import { gather, items, unverifiableDigest, utf8 } from "./support/fixtures.js"
+
+class Boom extends Data.TaggedError("Boom") {}
+
+/** Bytes in pieces of any size, none included. */
+const pieces = FastCheck.array(FastCheck.uint8Array({ maxLength: 20 }), { maxLength: 12 })
+const counts = FastCheck.integer({ min: 0, max: 60 })
+
+/** A stream whose pieces are cut into Chunks of one and of several, as sources do. */
+const streamOf = (parts: ReadonlyArray<Uint8Array>): Stream.Stream<Uint8Array> => {
+  const half = Math.floor(parts.length / 2)
+  return Stream.concat(
+    Stream.rechunk(Stream.fromIterable(parts.slice(0, half)), 1),
+    Stream.fromIterable(parts.slice(half))
+  )
+}
+
+const joined = (parts: ReadonlyArray<Uint8Array>): Uint8Array => Uint8Array.from(parts.flatMap((part) => [...part]))
+
+/** What a consumer saw, and how it ended. */
+const consumed = <E>(stream: Stream.Stream<Uint8Array, E>) =>
+  Effect.gen(function* () {
+    const seen: Array<Uint8Array> = []
+    const error = yield* Effect.match(
+      Stream.runForEach(stream, (bytes) => Effect.sync(() => void seen.push(bytes))),
+      { onFailure: (error): E | undefined => error, onSuccess: () => undefined }
+    )
+    return { seen: joined(seen), error }
+  })
+
+describe("verify", () => {
+  const [hello, world] = [utf8("hello, "), utf8("world")]
+  const digest = Digest.fromBytes(utf8("hello, world"))
+  const content = Stream.concat(Stream.make(hello), Stream.make(world))
+
+  it.effect("passes on what is as expected, as far as anything is (C26)", () =>
+    Effect.gen(function* () {
+      for (const expected of [{}, { digest }, { size: 12 }, { digest, size: 12 }]) {
+        expect(yield* gather(ByteStream.verify(content, expected))).toEqual(utf8("hello, world"))
+        expect(yield* gather(content.pipe(ByteStream.verify(expected)))).toEqual(utf8("hello, world"))
+      }
+    })
+  )
+
+  it.effect("can be run again", () =>
+    Effect.gen(function* () {
+      const verified = ByteStream.verify(content, { digest, size: 12 })
+      yield* Stream.runDrain(verified)
+      expect(yield* gather(verified)).toEqual(utf8("hello, world"))
+    })
+  )
+
+  it.effect("keeps the last chunk of other content from the consumer (T7)", () =>
+    Effect.gen(function* () {
+      const expected = Digest.fromBytes(utf8("hello, moon!"))
+      const { error, seen } = yield* consumed(ByteStream.verify(content, { digest: expected, size: 12 }))
+      expect(error).toMatchObject({ _tag: "DigestMismatch", expected, actual: digest })
+      expect(seen).toEqual(hello)
+    })
+  )
+
+  it.effect("verifies the size before the digest (C29)", () =>
+    Effect.gen(function* () {
+      const other = Digest.fromBytes(utf8("other"))
+      const { error, seen } = yield* consumed(ByteStream.verify(content, { digest: other, size: 13 }))
+      expect(error).toMatchObject({ _tag: "SizeMismatch", expected: 13, actual: 12 })
+      expect(seen).toEqual(hello)
+    })
+  )
+
+  it.effect("stops at the first chunk beyond the size, however much follows (C29)", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const endless = Stream.repeatValue(hello).pipe(
+        Stream.rechunk(1),
+        ByteStream.tap(() => {
+          pulled++
+        })
+      )
+      const { error, seen } = yield* consumed(ByteStream.verify(endless, { digest, size: 14 }))
+      expect(error).toMatchObject({ _tag: "SizeMismatch", expected: 14, actual: 21 })
+      expect(seen.length).toBeLessThanOrEqual(14)
+      expect(pulled).toBe(3)
+    })
+  )
+
+  it.effect("takes nothing for something, and something for nothing, for a mismatch", () =>
+    Effect.gen(function* () {
+      expect((yield* consumed(ByteStream.verify(Stream.empty, { digest }))).error?._tag).toBe("DigestMismatch")
+      expect((yield* consumed(ByteStream.verify(Stream.empty, { size: 1 }))).error?._tag).toBe("SizeMismatch")
+      expect((yield* consumed(ByteStream.verify(content, { size: 0 }))).error?._tag).toBe("SizeMismatch")
+      const nothing = Digest.fromBytes(new Uint8Array())
+      expect(yield* consumed(ByteStream.verify(Stream.empty, { digest: nothing, size: 0 }))).toMatchObject({
+        error: undefined
+      })
+    })
+  )
+
+  it.effect("refuses a digest it cannot compute, before the first byte (C17)", () =>
+    Effect.gen(function* () {
+      const unread = Stream.dieMessage("the stream was read")
+      const { error } = yield* consumed(ByteStream.verify(unread, { digest: yield* unverifiableDigest }))
+      expect(error).toMatchObject({ _tag: "InvalidDigest", reason: "Algorithm" })
+    })
+  )
+
+  it.effect("passes the stream's own error on", () =>
+    Effect.gen(function* () {
+      const failing = Stream.concat(Stream.make(hello), Stream.fail(new Boom()))
+      expect((yield* consumed(ByteStream.verify(failing, { digest }))).error).toEqual(new Boom())
+    })
+  )
+
+  it.effect.prop("accepts content however it is cut, and no other", [pieces, FastCheck.nat()], ([parts, at]) =>
+    Effect.gen(function* () {
+      const whole = joined(parts)
+      const expected = { digest: Digest.fromBytes(whole, "sha512"), size: whole.length }
+      expect(yield* consumed(ByteStream.verify(streamOf(parts), expected))).toEqual({ seen: whole, error: undefined })
+      if (whole.length === 0) return
+      const spoilt = Uint8Array.from(whole, (byte, index) => (index === at % whole.length ? byte ^ 1 : byte))
+      const { error, seen } = yield* consumed(ByteStream.verify(Stream.make(spoilt), expected))
+      expect(error?._tag).toBe("DigestMismatch")
+      expect(seen.length).toBe(0)
+    })
+  )
+})
+
+describe("collect", () => {
+  const limit = (bytes: number) => ({ what: "The document", limit: bytes, option: "limits.document" })
+
+  it.effect("takes as much as the limit, and not a byte more (T6)", () =>
+    Effect.gen(function* () {
+      const content = Stream.make(utf8("hello, "), utf8("world"))
+      expect(yield* ByteStream.collect(content, limit(12))).toEqual(utf8("hello, world"))
+      expect(yield* content.pipe(ByteStream.collect(limit(100)))).toEqual(utf8("hello, world"))
+      expect(yield* Effect.flip(ByteStream.collect(content, limit(11)))).toMatchObject({
+        _tag: "LimitExceeded",
+        what: "The document",
+        limit: 11,
+        option: "limits.document"
+      })
+    })
+  )
+
+  it.effect("stops reading at the limit", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const endless = Stream.repeatValue(utf8("hello")).pipe(
+        Stream.rechunk(1),
+        ByteStream.tap(() => {
+          pulled++
+        })
+      )
+      expect((yield* Effect.flip(ByteStream.collect(endless, limit(12))))._tag).toBe("LimitExceeded")
+      expect(pulled).toBe(3)
+    })
+  )
+
+  it.effect("starts afresh each time it is run", () =>
+    Effect.gen(function* () {
+      const collected = ByteStream.collect(Stream.make(utf8("hello")), limit(5))
+      yield* collected
+      expect(yield* collected).toEqual(utf8("hello"))
+    })
+  )
+
+  it.effect.prop("gathers what concat would", [pieces], ([parts]) =>
+    Effect.gen(function* () {
+      expect(yield* ByteStream.collect(streamOf(parts), limit(1_000))).toEqual(joined(parts))
+    })
+  )
+})
+
+describe("rechunk", () => {
+  it.effect.each([0, -1, Number.NaN, 0.5])("takes a size of %s for 1", (size) =>
+    Effect.gen(function* () {
+      const chunks = yield* items(ByteStream.rechunk(Stream.make(utf8("abc")), size))
+      expect(chunks).toEqual([utf8("a"), utf8("b"), utf8("c")])
+    })
+  )
+
+  it.effect("holds no more than one chunk back", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const endless = Stream.repeatValue(utf8("hello")).pipe(
+        Stream.rechunk(1),
+        ByteStream.tap(() => {
+          pulled++
+        })
+      )
+      yield* endless.pipe(ByteStream.rechunk(12), Stream.take(2), Stream.runDrain)
+      expect(pulled).toBe(5)
+    })
+  )
+
+  it.effect.prop("cuts the same bytes into equal chunks but for the last", [pieces, counts], ([parts, size]) =>
+    Effect.gen(function* () {
+      const width = Math.max(1, size)
+      const chunks = yield* items(streamOf(parts).pipe(ByteStream.rechunk(width)))
+      expect(joined(chunks)).toEqual(joined(parts))
+      expect(chunks.slice(0, -1).every((chunk) => chunk.length === width)).toBe(true)
+      expect((chunks.at(-1)?.length ?? width) > 0 && (chunks.at(-1)?.length ?? 0) <= width).toBe(true)
+    })
+  )
+})
+
+describe("drop", () => {
+  it.effect.prop("leaves the bytes from the offset on, run again too", [pieces, counts], ([parts, count]) =>
+    Effect.gen(function* () {
+      const rest = ByteStream.drop(streamOf(parts), count)
+      expect(joined(yield* items(rest))).toEqual(joined(parts).slice(count))
+      expect(joined(yield* items(rest))).toEqual(joined(parts).slice(count))
+    })
+  )
+})
+
+describe("tap", () => {
+  it.effect("shows every chunk and changes none", () =>
+    Effect.gen(function* () {
+      const seen: Array<Uint8Array> = []
+      const parts = [utf8("a"), utf8("b"), utf8("c")]
+      const tapped = ByteStream.tap(streamOf(parts), (bytes) => void seen.push(bytes))
+      expect(yield* items(tapped)).toEqual(parts)
+      expect(seen).toEqual(parts)
+    })
+  )
+})
+
+describe("concat", () => {
+  it.prop("is all the parts, one after the other", [pieces], ([parts]) => {
+    expect(ByteStream.concat(parts)).toEqual(joined(parts))
+  })
+})

@@ -1,0 +1,215 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as Transfer from "../src/Transfer.js"
+import { freshRepository, items, utf8 } from "./support/fixtures.js"
+
+class Boom extends Data.TaggedError("Boom") {}
+
+const subject = Effect.map(freshRepository, (repository): Transfer.Subject => ({ direction: "upload", repository }))
+
+const bytesEvents = (subject: Transfer.Subject, count: number): ReadonlyArray<Transfer.Event> =>
+  Array.from({ length: count }, (_, offset) => ({ _tag: "Bytes", subject, offset }))
+
+/** An observer, and what it has seen. */
+const recorder = () => {
+  const seen: Array<Transfer.Event> = []
+  const observe = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.provideService(
+      self,
+      Transfer.Observer,
+      Option.some((event) => Effect.sync(() => void seen.push(event)))
+    )
+  return { seen, observe }
+}
+
+describe("UploadState", () => {
+  it.effect("is stored as JSON with these names", () =>
+    Effect.gen(function* () {
+      const json = `{"repository":"team/app","location":"https://s.example/u?sig=a%2Fb'","offset":5}`
+      const state = yield* Schema.decode(Schema.parseJson(Transfer.UploadState))(json)
+      expect(state).toEqual({ repository: "team/app", location: "https://s.example/u?sig=a%2Fb'", offset: 5 })
+      expect(yield* Schema.encode(Schema.parseJson(Transfer.UploadState))(state)).toBe(json)
+    })
+  )
+
+  it.effect.each([
+    `{"repository":"Team/App","location":"/u","offset":5}`,
+    `{"repository":"team/app","location":"/u","offset":-1}`,
+    `{"repository":"team/app","location":"/u","offset":1.5}`,
+    `{"repository":"team/app","offset":5}`
+  ])("does not take %s for one", (json) =>
+    Effect.gen(function* () {
+      expect(Exit.isFailure(yield* Effect.exit(Schema.decode(Schema.parseJson(Transfer.UploadState))(json)))).toBe(true)
+    })
+  )
+})
+
+describe("events", () => {
+  it.effect("streams what is emitted, in order, and the result last", () =>
+    Effect.gen(function* () {
+      const emitted = bytesEvents(yield* subject, 3)
+      const program = Effect.as(Effect.forEach(emitted, Transfer.emit), "done")
+      expect(yield* items(Transfer.events(program))).toEqual([...emitted, { _tag: "Result", value: "done" }])
+    })
+  )
+
+  it.effect("holds the program back instead of the events when nobody takes them", () =>
+    Effect.gen(function* () {
+      const emitted = bytesEvents(yield* subject, 1_000)
+      let count = 0
+      const program = Effect.forEach(emitted, (event) =>
+        Effect.zipRight(
+          Transfer.emit(event),
+          Effect.sync(() => count++)
+        )
+      )
+      const [first, ...rest] = yield* Transfer.events(program).pipe(
+        Stream.mapEffect((event) => Effect.as(Effect.yieldNow(), [event, count] as const)),
+        items
+      )
+      expect(first?.[1]).toBeLessThan(200)
+      expect(rest.length).toBe(1_000)
+      expect(count).toBe(1_000)
+    })
+  )
+
+  it.effect("yields every event before the program's own error", () =>
+    Effect.gen(function* () {
+      const emitted = bytesEvents(yield* subject, 3)
+      const seen: Array<unknown> = []
+      const program = Effect.zipRight(Effect.forEach(emitted, Transfer.emit), Effect.fail(new Boom()))
+      const error = yield* Transfer.events(program).pipe(
+        Stream.runForEach((event) => Effect.sync(() => void seen.push(event))),
+        Effect.flip
+      )
+      expect(error).toEqual(new Boom())
+      expect(seen).toEqual(emitted)
+    })
+  )
+
+  it.effect("passes a defect and an interruption of the program on", () =>
+    Effect.gen(function* () {
+      const died = yield* Effect.exit(items(Transfer.events(Effect.die("defect"))))
+      expect(died).toEqual(Exit.die("defect"))
+      const interrupted = yield* Effect.exit(items(Transfer.events(Effect.interrupt)))
+      expect(Exit.isInterrupted(interrupted)).toBe(true)
+    })
+  )
+
+  it.effect("interrupts the program when the consumer stops", () =>
+    Effect.gen(function* () {
+      const [event] = bytesEvents(yield* subject, 1)
+      if (event === undefined) throw new Error("one event")
+      const interrupted = yield* Deferred.make<void>()
+      const program = Transfer.emit(event).pipe(
+        Effect.zipRight(Effect.never),
+        Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined))
+      )
+      expect(yield* items(Stream.take(Transfer.events(program), 1))).toEqual([event])
+      yield* Deferred.await(interrupted)
+    })
+  )
+
+  it.effect.each([2, 63, 64, 65, 500])("ends when the consumer stops before the last of %s events", (count) =>
+    Effect.gen(function* () {
+      const emitted = bytesEvents(yield* subject, count)
+      const program = Effect.forEach(emitted, Transfer.emit)
+      const first = yield* Transfer.events(program).pipe(
+        // One at a time, so that others are still waiting when the consumer stops.
+        Stream.rechunk(1),
+        Stream.mapEffect((event) => Effect.as(Effect.yieldNow(), event)),
+        Stream.take(1),
+        items
+      )
+      expect(first).toEqual(emitted.slice(0, 1))
+    })
+  )
+})
+
+describe("track", () => {
+  const pieces = [utf8("hello"), utf8(", "), utf8("world")]
+
+  it.effect("passes bytes on, observed or not", () =>
+    Effect.gen(function* () {
+      const tracked = Transfer.track(Stream.fromIterable(pieces), yield* subject)
+      expect(yield* items(tracked)).toEqual(pieces)
+      expect(yield* recorder().observe(items(tracked))).toEqual(pieces)
+    })
+  )
+
+  it.effect("tells the total at the end, counted from the offset it started at", () =>
+    Effect.gen(function* () {
+      const about = yield* subject
+      const { observe, seen } = recorder()
+      yield* observe(Stream.runDrain(Transfer.track(Stream.fromIterable(pieces), about, 100)))
+      expect(seen).toEqual([{ _tag: "Bytes", subject: about, offset: 112 }])
+    })
+  )
+
+  it.effect("tells how far it is every 200 ms, and only if it got further", () =>
+    Effect.gen(function* () {
+      const about = yield* subject
+      const { observe, seen } = recorder()
+      const slow = Stream.fromIterable(pieces).pipe(
+        Stream.rechunk(1),
+        Stream.mapEffect((bytes) => Effect.delay(Effect.succeed(bytes), "1 second"))
+      )
+      const fiber = yield* Effect.fork(observe(Stream.runDrain(Transfer.track(slow, about))))
+      const offsets = () => seen.map((event) => (event._tag === "Bytes" ? event.offset : -1))
+      yield* TestClock.adjust("999 millis")
+      const before = offsets()
+      yield* TestClock.adjust("201 millis")
+      expect(offsets().slice(before.length)).toEqual([5])
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(fiber)
+      expect(offsets().filter((offset) => offset > 0)).toEqual([5, 7, 12])
+    })
+  )
+
+  it.effect("stops sampling with its stream", () =>
+    Effect.gen(function* () {
+      const { observe, seen } = recorder()
+      const endless = Stream.concat(Stream.fromIterable(pieces), Stream.never)
+      const fiber = yield* Effect.fork(observe(Stream.runDrain(Transfer.track(endless, yield* subject))))
+      yield* TestClock.adjust("1 second")
+      const count = seen.length
+      expect(count).toBeGreaterThan(0)
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust("10 seconds")
+      expect(seen.length).toBe(count)
+    })
+  )
+
+  it.effect("passes the error of the stream on", () =>
+    Effect.gen(function* () {
+      const failing = Stream.concat(Stream.fromIterable(pieces), Stream.fail(new Boom()))
+      const { observe } = recorder()
+      expect(yield* Effect.flip(observe(Stream.runDrain(Transfer.track(failing, yield* subject))))).toEqual(new Boom())
+    })
+  )
+})
+
+describe("emit", () => {
+  it.effect("tells nobody by default", () =>
+    Effect.flatMap(subject, (about) => Transfer.emit({ _tag: "Started", subject: about }))
+  )
+
+  it.effect("tells the observer of the fiber, and of its children", () =>
+    Effect.gen(function* () {
+      const event: Transfer.Event = { _tag: "Started", subject: yield* subject }
+      const { observe, seen } = recorder()
+      yield* observe(
+        Effect.zipRight(Transfer.emit(event), Effect.flatMap(Effect.fork(Transfer.emit(event)), Fiber.join))
+      )
+      expect(seen).toEqual([event, event])
+    })
+  )
+})

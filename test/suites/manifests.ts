@@ -1,0 +1,277 @@
+import { expect } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Registry } from "../../src/Registry.js"
+import * as Digest from "../../src/spec/Digest.js"
+import * as Manifest from "../../src/spec/Manifest.js"
+import * as MediaType from "../../src/spec/MediaType.js"
+import { freshDigest, freshRepository, image, items, tag, unverifiableDigest, utf8 } from "../support/fixtures.js"
+import type { It, Supports } from "./registry.js"
+
+export const manifestSuite = (it: It, supports: Supports): void => {
+  it.effect("lets us in", () => Effect.flatMap(Registry, (registry) => registry.ping))
+
+  it.effect("gives a manifest back byte for byte, by tag and by digest, whatever its layout (R27, I1)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const latest = yield* tag("latest")
+      const { content } = yield* image(registry, repository, "m1")
+      if (content._tag !== "ImageManifest") throw new Error("m1 is an image")
+      const bytes = utf8(
+        `\n{ "layers" : ${JSON.stringify(content.layers)},\t"org.example.unknown": {"b":1,"a":2},\n\n` +
+          `  "config":${JSON.stringify(content.config)} ,"mediaType":"application/vnd.oci.image.manifest.v1+json",\r\n` +
+          `  "annotations": {"org.example.text": "\\u00fc \\/ ü"}, "schemaVersion": 2 }\n\n`
+      )
+      const m1 = yield* Manifest.fromBytes(bytes)
+      const put = yield* registry.putManifest(repository, m1, { tags: [latest] })
+      expect(put).toEqual({
+        mediaType: "application/vnd.oci.image.manifest.v1+json",
+        digest: Digest.fromBytes(bytes),
+        size: bytes.length
+      })
+      for (const reference of [latest, put.digest]) {
+        const got = yield* registry.getManifest(repository, reference)
+        expect(got.bytes).toEqual(bytes)
+        expect(got.descriptor).toEqual(put)
+        expect(got.content).toMatchObject({ _tag: "ImageManifest", annotations: { "org.example.text": "ü / ü" } })
+        expect(yield* registry.headManifest(repository, reference)).toEqual(Option.some(put))
+      }
+    })
+  )
+
+  it.effect("keeps the media type a manifest was put with: Docker's, and lists of both kinds (R7)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const docker = yield* image(registry, repository, "m1", { mediaType: MediaType.dockerManifest })
+      const oci = yield* image(registry, repository, "m2")
+      const list = Manifest.index({ mediaType: MediaType.dockerManifestList, manifests: [docker.descriptor] })
+      const index = Manifest.index({ manifests: [oci.descriptor, docker.descriptor] })
+      for (const manifest of [docker, oci, list, index]) {
+        const { digest, mediaType } = yield* registry.putManifest(repository, manifest)
+        const got = yield* registry.getManifest(repository, digest)
+        expect(got.descriptor.mediaType).toBe(mediaType)
+        expect(got.descriptor).toEqual(manifest.descriptor)
+        expect(got.content._tag).toBe(manifest.content._tag)
+      }
+      expect(list.descriptor.mediaType).toBe("application/vnd.docker.distribution.manifest.list.v2+json")
+    })
+  )
+
+  it.effect("puts a manifest under several tags, and moves a tag", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const [one, two, three] = [yield* tag("1"), yield* tag("1.2"), yield* tag("1.2.3")]
+      const m1 = yield* image(registry, repository, "m1")
+      const m2 = yield* image(registry, repository, "m2")
+      yield* registry.putManifest(repository, m1, { tags: [one, two, three] })
+      yield* registry.putManifest(repository, m2, { tags: [one] })
+      expect((yield* registry.getManifest(repository, one)).descriptor).toEqual(m2.descriptor)
+      expect((yield* registry.getManifest(repository, two)).descriptor).toEqual(m1.descriptor)
+      expect((yield* registry.getManifest(repository, three)).descriptor).toEqual(m1.descriptor)
+    })
+  )
+
+  it.effect("puts the same manifest twice", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const m1 = yield* image(registry, repository, "m1")
+      expect(yield* registry.putManifest(repository, m1)).toEqual(m1.descriptor)
+      expect(yield* registry.putManifest(repository, m1)).toEqual(m1.descriptor)
+    })
+  )
+
+  it.effect("reports an unknown tag and an unknown digest as ManifestUnknown, and a HEAD of them as none (R8)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      yield* registry.putManifest(repository, yield* image(registry, repository, "m1"))
+      for (const reference of [yield* tag("absent"), freshDigest()]) {
+        expect(yield* Effect.flip(registry.getManifest(repository, reference))).toMatchObject({
+          _tag: "ManifestUnknown",
+          repository,
+          reference
+        })
+        expect(yield* registry.headManifest(repository, reference)).toEqual(Option.none())
+      }
+    })
+  )
+
+  it.effect("reports an unknown repository as absent (R8)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const latest = yield* tag("latest")
+      const error = yield* Effect.flip(registry.getManifest(repository, latest))
+      expect(["NameUnknown", "ManifestUnknown"]).toContain(error._tag)
+      expect(error).toMatchObject({ repository })
+      expect(yield* registry.headManifest(repository, latest)).toEqual(Option.none())
+      expect(["NameUnknown", "ManifestUnknown"]).toContain(
+        (yield* Effect.flip(registry.deleteManifest(repository, freshDigest())))._tag
+      )
+    })
+  )
+
+  it.effect("refuses to get what cannot be verified (C17, C23)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const error = yield* Effect.flip(registry.getManifest(repository, yield* unverifiableDigest))
+      expect(error).toMatchObject({ _tag: "InvalidDigest", reason: "Algorithm" })
+    })
+  )
+
+  if (supports.missingReferencesRejected) {
+    it.effect("refuses a manifest whose content is missing, and does not store it (R12, C34)", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const latest = yield* tag("latest")
+        const complete = yield* image(registry, repository, "m1")
+        const absent = { mediaType: MediaType.layerTar, digest: freshDigest(), size: 7 }
+        const [config] = Manifest.references(complete)
+        if (config === undefined) throw new Error("m1 has a config")
+        for (const manifest of [
+          Manifest.image({ config, layers: [absent] }),
+          Manifest.image({ config: { ...absent, mediaType: MediaType.imageConfig }, layers: [] }),
+          Manifest.index({ manifests: [{ ...absent, mediaType: MediaType.imageManifest }] })
+        ]) {
+          const error = yield* Effect.flip(registry.putManifest(repository, manifest, { tags: [latest] }))
+          expect(error).toMatchObject({ _tag: "BlobUnknown", repository })
+          expect(yield* registry.headManifest(repository, manifest.descriptor.digest)).toEqual(Option.none())
+          expect(yield* registry.headManifest(repository, latest)).toEqual(Option.none())
+        }
+      })
+    )
+  }
+
+  if (supports.nonDistributableMissing) {
+    it.effect("takes a manifest whose layers that are not to be distributed are missing (C63)", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const [config] = Manifest.references(yield* image(registry, repository, "m1"))
+        if (config === undefined) throw new Error("m1 has a config")
+        const foreign = { mediaType: MediaType.dockerForeignLayerTarGzip, digest: freshDigest(), size: 7 }
+        const manifest = Manifest.image({ config, layers: [foreign], mediaType: MediaType.dockerManifest })
+        expect(yield* registry.putManifest(repository, manifest)).toEqual(manifest.descriptor)
+      })
+    )
+  }
+
+  if (supports.sha512Manifests) {
+    it.effect("stores a manifest under its sha512 digest, to which its tag leads (C16)", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const latest = yield* tag("latest")
+        const { bytes, descriptor } = yield* image(registry, repository, "m1")
+        const digest = Digest.fromBytes(bytes, "sha512")
+        const m1 = yield* Manifest.fromBytes(bytes, { mediaType: descriptor.mediaType, digest })
+        expect((yield* registry.putManifest(repository, m1, { tags: [latest] })).digest).toBe(digest)
+        expect((yield* registry.getManifest(repository, digest)).bytes).toEqual(bytes)
+        expect(yield* registry.headManifest(repository, latest)).toEqual(Option.some(m1.descriptor))
+      })
+    )
+  }
+
+  it.effect("takes a large manifest of 4 MiB (R31)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const text = "x".repeat(4 * 1024 * 1024 - 2000)
+      const m1 = yield* image(registry, repository, "m1", { annotations: { "org.example.text": text } })
+      yield* registry.putManifest(repository, m1)
+      expect((yield* registry.getManifest(repository, m1.descriptor.digest)).bytes.length).toBe(m1.bytes.length)
+    })
+  )
+
+  if (supports.tagDelete) {
+    it.effect("deletes a tag and leaves the manifest and its other tags (R39, C95)", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const [one, two] = [yield* tag("one"), yield* tag("two")]
+        const m1 = yield* image(registry, repository, "m1")
+        yield* registry.putManifest(repository, m1, { tags: [one, two] })
+        yield* registry.deleteTag(repository, one)
+        expect((yield* Effect.flip(registry.getManifest(repository, one)))._tag).toBe("ManifestUnknown")
+        expect(yield* registry.headManifest(repository, two)).toEqual(Option.some(m1.descriptor))
+        expect(yield* registry.headManifest(repository, m1.descriptor.digest)).toEqual(Option.some(m1.descriptor))
+        expect(yield* Effect.flip(registry.deleteTag(repository, one))).toMatchObject({
+          _tag: "ManifestUnknown",
+          repository,
+          reference: "one"
+        })
+      })
+    )
+  } else {
+    it.effect("says that it cannot delete a tag, and leaves it and its manifest (trap 60)", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const one = yield* tag("one")
+        const m1 = yield* image(registry, repository, "m1")
+        yield* registry.putManifest(repository, m1, { tags: [one] })
+        expect((yield* Effect.flip(registry.deleteTag(repository, one)))._tag).toBe("Unsupported")
+        expect(yield* registry.headManifest(repository, one)).toEqual(Option.some(m1.descriptor))
+      })
+    )
+  }
+
+  it.effect("deletes a manifest with every tag on it, and no other (R39, C96)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const [one, two, kept] = [yield* tag("one"), yield* tag("two"), yield* tag("kept")]
+      const m1 = yield* image(registry, repository, "m1")
+      const m2 = yield* image(registry, repository, "m2")
+      yield* registry.putManifest(repository, m1, { tags: [one, two] })
+      yield* registry.putManifest(repository, m2, { tags: [kept] })
+      yield* registry.deleteManifest(repository, m1.descriptor.digest)
+      for (const reference of [one, two, m1.descriptor.digest]) {
+        expect((yield* Effect.flip(registry.getManifest(repository, reference)))._tag).toBe("ManifestUnknown")
+      }
+      expect(yield* registry.headManifest(repository, kept)).toEqual(Option.some(m2.descriptor))
+      expect(yield* items(registry.tags(repository))).toEqual([kept])
+      expect(yield* Effect.flip(registry.deleteManifest(repository, m1.descriptor.digest))).toMatchObject({
+        _tag: "ManifestUnknown",
+        repository,
+        reference: m1.descriptor.digest
+      })
+    })
+  )
+
+  it.effect("keeps what is put under one name away from another", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const [first, second] = [yield* freshRepository, yield* freshRepository]
+      const m1 = yield* image(registry, first, "m1")
+      yield* registry.putManifest(first, m1)
+      yield* registry.putManifest(second, yield* image(registry, second, "m2"))
+      expect(yield* registry.headManifest(second, m1.descriptor.digest)).toEqual(Option.none())
+    })
+  )
+
+  it.effect("takes many manifests at once", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const symbols = Array.from({ length: 12 }, (_, n) => `m${n}`)
+      const put = yield* Effect.forEach(
+        symbols,
+        (symbol) =>
+          Effect.flatMap(Effect.all([image(registry, repository, symbol), tag(symbol)]), ([manifest, name]) =>
+            registry.putManifest(repository, manifest, { tags: [name] })
+          ),
+        { concurrency: 6 }
+      )
+      for (const [n, symbol] of symbols.entries()) {
+        expect((yield* registry.getManifest(repository, yield* tag(symbol))).descriptor).toEqual(put[n])
+      }
+    })
+  )
+}

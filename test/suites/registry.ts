@@ -1,0 +1,59 @@
+/** What every implementation of `Registry` must do: one suite, run over memory, over client and server, and over real registries. */
+import type { Vitest } from "@effect/vitest"
+import { describe, layer as withLayer } from "@effect/vitest"
+import type * as Layer from "effect/Layer"
+import type { Registry } from "../../src/Registry.js"
+import { blobSuite } from "./blobs.js"
+import { listSuite } from "./lists.js"
+import { manifestSuite } from "./manifests.js"
+import { uploadSuite } from "./uploads.js"
+
+/** Facts in which registries that are right by the specification, or in wide use, differ. Each is true unless said otherwise. */
+export interface Supports {
+  /** Tags can be deleted (C95). Otherwise `deleteTag` fails with `Unsupported`. */
+  readonly tagDelete: boolean
+  /** Tag lists honour `last` and are sorted (R33). */
+  readonly tagPaging: boolean
+  /** A manifest whose content is missing is refused (R12). */
+  readonly missingReferencesRejected: boolean
+  /** Layers that are not to be distributed may be missing (C63). */
+  readonly nonDistributableMissing: boolean
+  /** Manifests are stored under their sha512 digest where one is given (C16). */
+  readonly sha512Manifests: boolean
+  /** A mount without a source repository finds the blob (R25). */
+  readonly mountFromAnywhere: boolean
+  /** A session can be continued at an older location, and refuses bytes out of order instead of forgetting itself (R20, C52). */
+  readonly staleLocations: boolean
+}
+
+const everything: Supports = {
+  tagDelete: true,
+  tagPaging: true,
+  missingReferencesRejected: true,
+  nonDistributableMissing: true,
+  sha512Manifests: true,
+  mountFromAnywhere: true,
+  staleLocations: true
+}
+
+export interface SuiteOptions {
+  readonly layer: Layer.Layer<Registry, unknown>
+  readonly supports?: Partial<Supports>
+  /** Size in bytes of the blob that goes up and comes back as a stream. */
+  readonly largeBlob?: number
+}
+
+export type It = Vitest.MethodsNonLive<Registry, true>
+
+/** Each test has a repository of its own, so that a registry may have seen other runs before. Time is real: sockets know no TestClock. */
+export const registrySuite = (name: string, options: SuiteOptions): void => {
+  const supports = { ...everything, ...options.supports }
+  describe(name, () => {
+    withLayer(options.layer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
+      describe("manifests", () => manifestSuite(it, supports))
+      describe("lists", () => listSuite(it, supports))
+      describe("blobs", () => blobSuite(it, supports, options.largeBlob ?? 24 * 1024 * 1024))
+      describe("uploads", () => uploadSuite(it, supports))
+    })
+  })
+}
