@@ -1,0 +1,230 @@
+/**
+ * Who is asking: the service that finds a credential for a request, and its simple sources. Credentials belong to exactly one host each; there is no
+ * way to configure one for every host (T15).
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
+import * as Context from "effect/Context"
+import type * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { CredentialsFailure } from "../RegistryError.js"
+import * as Digest from "../spec/Digest.js"
+import * as Reference from "../spec/Reference.js"
+
+/**
+ * What a client can show.
+ *
+ * - `Anonymous`: nothing. Token servers still give tokens for public repositories.
+ * - `Basic`: a user name and password.
+ * - `IdentityToken`: an OAuth 2 refresh token, which the token server exchanges for tokens; the registry itself never sees it (A7).
+ * - `RegistryToken`: a token that the registry takes as it is.
+ *
+ * `identity` tells credentials apart without showing them: a hash of all that they consist of.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Credential = Data.TaggedEnum<{
+  Anonymous: { readonly identity: string }
+  Basic: { readonly identity: string; readonly username: string; readonly password: Redacted.Redacted }
+  IdentityToken: { readonly identity: string; readonly token: Redacted.Redacted }
+  RegistryToken: { readonly identity: string; readonly token: Redacted.Redacted }
+}>
+
+/**
+ * What a request needs authorization for: the registry's `origin`, in the form of `Trust.origin`; the repository it is about, if any; and the scopes
+ * that the operation requires, none for the ping.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Demand {
+  readonly origin: string
+  readonly repository: Option.Option<Reference.RepositoryName>
+  readonly scopes: ReadonlyArray<string>
+}
+
+/**
+ * The source of credentials. One serves all hosts.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Credentials extends Context.Tag("effect-oci/Credentials")<Credentials, Credentials.Service>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace Credentials {
+  /**
+   * `get` finds the credential for a demand, `anonymous` if there is none. It is asked for every request that a registry wants authorized.
+   * `rejected` is the credential that a server has just refused: a source that caches asks its own source again, past that cache. Fails with
+   * `CredentialsFailure` when the source is broken, never because it has no credential.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Service {
+    readonly get: (demand: Demand, rejected: Option.Option<Credential>) => Effect.Effect<Credential, CredentialsFailure>
+  }
+}
+
+/**
+ * The credential of nobody.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const anonymous: Credential = { _tag: "Anonymous", identity: "anonymous" }
+
+/**
+ * A user name and password (RFC 7617).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const basic = (username: string, password: Redacted.Redacted): Credential => ({
+  _tag: "Basic",
+  identity: identify("Basic", username, Redacted.value(password)),
+  username,
+  password
+})
+
+/**
+ * An OAuth 2 refresh token, as `docker login` stores under `identitytoken`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const identityToken = (token: Redacted.Redacted): Credential => ({
+  _tag: "IdentityToken",
+  identity: identify("IdentityToken", Redacted.value(token)),
+  token
+})
+
+/**
+ * A bearer token for the registry itself, as `docker login` stores under `registrytoken`. It is sent as it is and never renewed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const registryToken = (token: Redacted.Redacted): Credential => ({
+  _tag: "RegistryToken",
+  identity: identify("RegistryToken", Redacted.value(token)),
+  token
+})
+
+/**
+ * No credentials for any host.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credentials, {
+  get: () => Effect.succeed(anonymous)
+})
+
+/**
+ * A fixed credential for each of some hosts, and none for any other. A key is `host` or `host:port` and must be equal to the registry's after
+ * normalisation: `ghcr.io` and `ghcr.io:443` are the same over https, and all names of Docker Hub are one. Never a URL, a suffix or a pattern (T15).
+ *
+ * Fails with `CredentialsFailure` when a key is not a host.
+ *
+ * @example
+ * import * as Credentials from "effect-oci/Credentials"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * const live = Credentials.layer({
+ *   "ghcr.io": Credentials.basic("octocat", Redacted.make("ghp_…")),
+ *   "docker.io": Credentials.anonymous
+ * })
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (entries: Readonly<Record<string, Credential>>): Layer.Layer<Credentials, CredentialsFailure> =>
+  Layer.effect(Credentials, fromEntries(Object.entries(entries)))
+
+/**
+ * A user name and password for one host: `layer` with a single entry.
+ *
+ * Fails with `CredentialsFailure` when `host` is not a host.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerBasic = (options: {
+  readonly host: string
+  readonly username: string
+  readonly password: Redacted.Redacted
+}): Layer.Layer<Credentials, CredentialsFailure> => Layer.effect(Credentials, fromLogin(options))
+
+/**
+ * `layerBasic` with its options read from the configuration.
+ *
+ * Fails with `ConfigError` when a value is missing, and with `CredentialsFailure` when `host` is not a host.
+ *
+ * @example
+ * import * as Credentials from "effect-oci/Credentials"
+ * import * as Config from "effect/Config"
+ *
+ * const live = Credentials.layerConfig({
+ *   host: Config.succeed("ghcr.io"),
+ *   username: Config.string("GITHUB_ACTOR"),
+ *   password: Config.redacted("GITHUB_TOKEN")
+ * })
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<{
+    readonly host: string
+    readonly username: string
+    readonly password: Redacted.Redacted
+  }>
+): Layer.Layer<Credentials, ConfigError.ConfigError | CredentialsFailure> =>
+  Layer.effect(Credentials, Effect.flatMap(Config.unwrap(options), fromLogin))
+
+/** JSON keeps the parts apart, whatever characters they hold. */
+const identify = (...parts: ReadonlyArray<string>): string =>
+  Digest.fromBytes(new TextEncoder().encode(JSON.stringify(parts)))
+
+const fromLogin = (options: {
+  readonly host: string
+  readonly username: string
+  readonly password: Redacted.Redacted
+}): Effect.Effect<Credentials.Service, CredentialsFailure> =>
+  fromEntries([[options.host, basic(options.username, options.password)]])
+
+/** A host without a port is two origins, and one with a port is the default port of at most one of them. */
+const fromEntries = (
+  entries: ReadonlyArray<readonly [host: string, credential: Credential]>
+): Effect.Effect<Credentials.Service, CredentialsFailure> =>
+  Effect.gen(function* () {
+    const byOrigin = new Map<string, Credential>()
+    for (const [host, credential] of entries) {
+      for (const scheme of ["https:", "http:"]) {
+        const url = URL.canParse(`${scheme}//${host}`) ? new URL(`${scheme}//${host}`) : undefined
+        if (url === undefined || url.href !== `${scheme}//${url.host}/` || /[/\\?#*\s]/.test(host)) {
+          return yield* new CredentialsFailure({
+            source: "the Credentials layer",
+            problem: "a key is not a host",
+            fix: 'Write a host such as "ghcr.io" or "localhost:5000", without scheme, path or user name'
+          })
+        }
+        byOrigin.set(canonical(url), credential)
+      }
+    }
+    return {
+      get: ({ origin }) =>
+        Effect.sync(() => (URL.canParse(origin) ? (byOrigin.get(canonical(new URL(origin))) ?? anonymous) : anonymous))
+    }
+  })
+
+const canonical = (url: URL): string => `${url.protocol}//${Reference.apiHost(url.host)}`

@@ -1,0 +1,650 @@
+import { inspect } from "node:util"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
+import { type AuthorizationError, authorized } from "../../src/auth/Authorization.js"
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as TokenCache from "../../src/auth/TokenCache.js"
+import { defaultLimits } from "../../src/client/Limits.js"
+import { followed } from "../../src/client/Redirect.js"
+import * as Trust from "../../src/protocol/Trust.js"
+import { internet, json, type Seen, unauthorized } from "./origins.js"
+
+const registry = "https://registry.example.com"
+const manifest = `${registry}/v2/a/manifests/1`
+const realm = "https://auth.example.com/token"
+
+const alice = Credentials.basic("alice", Redacted.make("hunter2"))
+const aliceBasic = "Basic YWxpY2U6aHVudGVyMg=="
+const bob = Credentials.basic("bob", Redacted.make("secret"))
+
+const demandOf = (part: Partial<Credentials.Demand> = {}): Credentials.Demand => ({
+  origin: registry,
+  repository: Option.none(),
+  scopes: ["repository:a:pull"],
+  ...part
+})
+
+const provided = (credential: Credentials.Credential = Credentials.anonymous) =>
+  Effect.provide(
+    Layer.merge(TokenCache.layerMemory, Layer.orDie(Credentials.layer({ "registry.example.com": credential })))
+  )
+
+/** One attempt, without a retry. */
+const attempt = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, demand = demandOf()) =>
+  Effect.map(authorized(demand)(client).get(url), ({ status }) => status)
+
+/** As callers do it: once more after a challenge. */
+const request = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, demand = demandOf()) =>
+  authorized(demand)(client)
+    .get(url)
+    .pipe(
+      Effect.map(({ status }) => status),
+      Effect.retry({ times: 1, while: (error: E | AuthorizationError) => isChallenge(error) })
+    )
+
+const isChallenge = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "AuthChallenge"
+
+const ok = () => new Response("ok")
+
+/** A registry that wants a token for `repository:a:pull`, and a token server that issues `t1`, `t2`, … for 300 seconds. */
+const tokenWorld = (
+  options: { readonly challenge?: string; readonly accepts?: (authorization: string) => boolean } = {}
+) => {
+  let issued = 0
+  const accepts = options.accepts ?? ((authorization) => authorization.startsWith("Bearer "))
+  return internet({
+    [registry]: ({ authorization }) =>
+      authorization !== undefined && accepts(authorization)
+        ? ok()
+        : unauthorized(
+            options.challenge ?? `Bearer realm="${realm}",service="registry.example.com",scope="repository:a:pull"`
+          ),
+    "https://auth.example.com": () => json({ token: `t${++issued}`, expires_in: 300 })
+  })
+}
+
+const tokenRequest = `GET ${realm}?service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull`
+
+describe("Basic", () => {
+  const basicWorld = (accepted = aliceBasic, challenge = 'Basic realm="registry"') =>
+    internet({ [registry]: ({ authorization }) => (authorization === accepted ? ok() : unauthorized(challenge)) })
+
+  it.effect(
+    "the first request is anonymous, and its 401 is an AuthChallenge with all that the registry said (A1, A2)",
+    () =>
+      Effect.gen(function* () {
+        const { client, log } = basicWorld()
+        expect(yield* Effect.flip(attempt(client))).toMatchObject({
+          _tag: "AuthChallenge",
+          method: "GET",
+          url: manifest,
+          status: 401,
+          origin: registry,
+          challenges: [{ scheme: "basic", realm: "registry", scopes: [] }],
+          scopes: ["repository:a:pull"],
+          errors: [{ code: "UNAUTHORIZED", message: "authentication required" }],
+          sent: "nothing"
+        })
+        expect(log).toEqual([`GET ${manifest} -`])
+      }).pipe(provided(alice))
+  )
+
+  it.effect("the next attempt sends the password, and later requests send it at once", () =>
+    Effect.gen(function* () {
+      const { client, log } = basicWorld()
+      expect(yield* request(client)).toBe(200)
+      expect(yield* request(client, `${registry}/v2/b/manifests/1`, demandOf({ scopes: ["repository:b:pull"] }))).toBe(
+        200
+      )
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${manifest} ${aliceBasic}`,
+        `GET ${registry}/v2/b/manifests/1 ${aliceBasic}`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a refused password is reported as sent", () =>
+    Effect.gen(function* () {
+      const { client, log } = basicWorld("Basic other")
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", sent: "basic" })
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("without a password nothing can be sent", () =>
+    Effect.gen(function* () {
+      const { client, log } = basicWorld()
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", sent: "nothing" })
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} -`])
+    }).pipe(provided())
+  )
+
+  it.effect("a request to another origin than the demanded one never gets it (T1)", () =>
+    Effect.gen(function* () {
+      const elsewhere = ["https://registry.example.com:8443", "http://registry.example.com", "https://cdn.example.com"]
+      const { client, log } = internet({
+        [registry]: ({ authorization }) => (authorization === aliceBasic ? ok() : unauthorized("Basic")),
+        ...Object.fromEntries(elsewhere.map((origin) => [origin, () => unauthorized("Basic")]))
+      })
+      yield* request(client)
+      log.length = 0
+      for (const origin of elsewhere) expect(yield* request(client, `${origin}/x`)).toBe(401)
+      expect(log).toEqual(elsewhere.map((origin) => `GET ${origin}/x -`))
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a 401 without any challenge gets the password over https (§1)", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization }) => (authorization === aliceBasic ? ok() : unauthorized())
+      })
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("but not over http (T19)", () =>
+    Effect.gen(function* () {
+      const origin = "http://registry.example.com"
+      const { client, log } = internet({ [origin]: () => unauthorized() })
+      yield* Effect.flip(request(client, `${origin}/v2/`, demandOf({ origin })))
+      expect(log).toEqual([`GET ${origin}/v2/ -`, `GET ${origin}/v2/ -`])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("schemes that cannot be answered are reported and not guessed at", () =>
+    Effect.gen(function* () {
+      const { client, log } = basicWorld(aliceBasic, "Negotiate YII=")
+      expect(yield* Effect.flip(request(client))).toMatchObject({ challenges: [{ scheme: "negotiate" }] })
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} -`])
+    }).pipe(provided(alice))
+  )
+})
+
+describe("Bearer", () => {
+  it.effect("the password goes to the token server, its token to the registry, and the next request reuses it", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld()
+      expect(yield* request(client)).toBe(200)
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${realm}?service=registry.example.com&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${manifest} Bearer t1`,
+        `GET ${manifest} Bearer t1`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("without credentials the token is asked for anonymously", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld()
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, `${tokenRequest} -`, `GET ${manifest} Bearer t1`])
+    }).pipe(provided())
+  )
+
+  it.effect("is preferred to Basic, in one header or two (Gitea)", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld({ challenge: `Basic realm="Gitea", Bearer realm="${realm}",scope="*"` })
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=*&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${manifest} Bearer t1`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a demand of the same origin gets a token for its own scopes at once (rule 2)", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld()
+      yield* request(client)
+      log.length = 0
+      const upload = `${registry}/v2/b/blobs/uploads/`
+      yield* request(client, upload, demandOf({ scopes: ["repository:b:pull,push"] }))
+      expect(log).toEqual([
+        `GET ${realm}?service=registry.example.com&client_id=effect-oci&scope=repository%3Ab%3Apull%2Cpush -`,
+        `GET ${upload} Bearer t2`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("the placeholder scope of GHCR's ping is never asked for (rule 2)", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld({ challenge: `Bearer realm="${realm}",scope="repository:user/image:pull"` })
+      yield* request(client, `${registry}/v2/`, demandOf({ scopes: [] }))
+      expect(log).toEqual([
+        `GET ${registry}/v2/ -`,
+        `GET ${realm}?client_id=effect-oci -`,
+        `GET ${registry}/v2/ Bearer t1`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("the scopes in the challenge come first, united with those required (trap 66)", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld({
+        challenge: `Bearer realm="${realm}",scope="artifact-repository:x:* repository:a:push"`
+      })
+      yield* request(client)
+      expect(log[1]).toBe(
+        `GET ${realm}?client_id=effect-oci&scope=artifact-repository%3Ax%3A*&scope=repository%3Aa%3Apull%2Cpush -`
+      )
+    }).pipe(provided())
+  )
+
+  it.effect("a relative realm is resolved against the URL that was challenged", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization, url }) =>
+          url.pathname.endsWith("/token")
+            ? json({ token: "t" })
+            : authorization === undefined
+              ? unauthorized('Bearer realm="../token"')
+              : ok()
+      })
+      yield* request(client)
+      yield* request(client, `${registry}/v2/b/c/d/manifests/1`, demandOf({ scopes: ["repository:b/c/d:pull"] }))
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${registry}/v2/a/token?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
+        `GET ${manifest} Bearer t`,
+        `GET ${registry}/v2/a/token?client_id=effect-oci&scope=repository%3Ab%2Fc%2Fd%3Apull -`,
+        `GET ${registry}/v2/b/c/d/manifests/1 Bearer t`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("100 concurrent requests make one token request", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld()
+      const statuses = yield* Effect.all(
+        Array.from({ length: 100 }, () => request(client)),
+        { concurrency: "unbounded" }
+      )
+      expect(new Set(statuses)).toEqual(new Set([200]))
+      expect(log.filter((line) => line.startsWith(`GET ${realm}`))).toEqual([`${tokenRequest} -`])
+      expect(log.filter((line) => line.endsWith("Bearer t1")).length).toBe(100)
+      expect(log.length).toBe(201)
+    }).pipe(provided())
+  )
+
+  it.effect("two users of one cache never share a token (T14)", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld()
+      const as = (credential: Credentials.Credential) =>
+        Effect.provide(request(client), Layer.orDie(Credentials.layer({ "registry.example.com": credential })))
+      yield* Effect.forEach([alice, bob, Credentials.anonymous, alice, bob], as)
+      expect(log.filter((line) => line.startsWith(`GET ${manifest}`))).toEqual([
+        `GET ${manifest} -`,
+        `GET ${manifest} Bearer t1`,
+        `GET ${manifest} Bearer t2`,
+        `GET ${manifest} Bearer t3`,
+        `GET ${manifest} Bearer t1`,
+        `GET ${manifest} Bearer t2`
+      ])
+    }).pipe(Effect.provide(TokenCache.layerMemory))
+  )
+
+  it.effect("a token is renewed before it ends, without another 401", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld()
+      yield* request(client)
+      yield* TestClock.adjust("296 seconds")
+      yield* request(client)
+      expect(log.slice(3)).toEqual([`${tokenRequest} -`, `GET ${manifest} Bearer t2`])
+    }).pipe(provided())
+  )
+
+  it.effect("a token that the registry refuses is not sent again", () =>
+    Effect.gen(function* () {
+      let revoked = false
+      const { client, log } = tokenWorld({ accepts: (authorization) => !(revoked && authorization === "Bearer t1") })
+      yield* request(client)
+      revoked = true
+      log.length = 0
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} Bearer t1`, `${tokenRequest} -`, `GET ${manifest} Bearer t2`])
+    }).pipe(provided())
+  )
+
+  it.effect("Harbor's Basic challenge to an expired token does not lead to a password for the registry", () =>
+    Effect.gen(function* () {
+      let revoked = false
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined
+            ? unauthorized(`Bearer realm="${realm}"`)
+            : revoked && authorization === "Bearer t1"
+              ? unauthorized('Basic realm="harbor"')
+              : ok(),
+        "https://auth.example.com": () => json({ token: revoked ? "t2" : "t1", access_token: "", expires_in: 1800 })
+      })
+      yield* request(client)
+      revoked = true
+      log.length = 0
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} Bearer t1`,
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${manifest} Bearer t2`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a token that never satisfies is reported, with what was sent", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld({ accepts: () => false })
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", sent: "bearer" })
+      expect(log).toEqual([`GET ${manifest} -`, `${tokenRequest} -`, `GET ${manifest} Bearer t1`])
+    }).pipe(provided())
+  )
+
+  it.effect("a refusal of the token server is Unauthorized, and the registry is not bothered again", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: () => unauthorized(`Bearer realm="${realm}"`),
+        "https://auth.example.com": () => json({ details: "incorrect username or password" }, 401)
+      })
+      const error = yield* Effect.flip(request(client))
+      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", origin: registry, status: 401 })
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a registry token goes to the registry as it is, and only once it has asked", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld()
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} Bearer rt`])
+    }).pipe(provided(Credentials.registryToken(Redacted.make("rt"))))
+  )
+
+  it.effect("a registry token that no header can carry is a broken configuration (T12)", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld()
+      const error = yield* Effect.flip(request(client))
+      expect(error).toMatchObject({ _tag: "CredentialsFailure" })
+      expect(inspect(error)).not.toContain("hunter2")
+      expect(log).toEqual([`GET ${manifest} -`])
+    }).pipe(provided(Credentials.registryToken(Redacted.make("hunter2\n"))))
+  )
+
+  it.effect("a password is not sent to a registry that asks for Basic when only a token is at hand", () =>
+    Effect.gen(function* () {
+      const { client, log } = tokenWorld({ challenge: "Basic" })
+      yield* Effect.flip(request(client))
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} -`])
+    }).pipe(provided(Credentials.registryToken(Redacted.make("rt"))))
+  )
+})
+
+describe("token servers on other hosts (T2)", () => {
+  const world = () =>
+    internet({
+      [registry]: ({ authorization }) =>
+        authorization === undefined ? unauthorized('Bearer realm="https://evil.example/token"') : ok(),
+      "https://evil.example": () => json({ token: "t" })
+    })
+
+  it.effect("get no password: nothing at all is sent to them", () =>
+    Effect.gen(function* () {
+      const { client, log } = world()
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        _tag: "UntrustedLocation",
+        kind: "Realm",
+        host: "evil.example",
+        option: "allowTokens"
+      })
+      expect(log).toEqual([`GET ${manifest} -`])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("get one if the policy lists them", () =>
+    Effect.gen(function* () {
+      const { client, log } = world()
+      const trusting = authorized(demandOf(), { ...Trust.strict, allowTokens: ["evil.example"] })(client).get(manifest)
+      expect((yield* Effect.retry(trusting, { times: 1 })).status).toBe(200)
+      expect(log[1]).toBe(
+        `GET https://evil.example/token?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
+      )
+    }).pipe(provided(alice))
+  )
+})
+
+describe("redirects (T1)", () => {
+  const redirect = (location: string, status = 307) => new Response(null, { status, headers: { location } })
+  const following = <E>(client: HttpClient.HttpClient.With<E>) =>
+    followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
+
+  it.effect("a 401 from another origin is not answered, and its challenge is not remembered", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: () => redirect("https://cdn.example.com/blob"),
+        "https://cdn.example.com": () => unauthorized(`Bearer realm="${realm}"`)
+      })
+      expect(yield* request(following(client))).toBe(401)
+      expect(yield* request(following(client))).toBe(401)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        "GET https://cdn.example.com/blob -",
+        `GET ${manifest} -`,
+        "GET https://cdn.example.com/blob -"
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a token is not sent along, nor forgotten when the other origin answers 401", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined
+            ? unauthorized(`Bearer realm="${realm}"`)
+            : redirect("https://cdn.example.com/blob"),
+        "https://auth.example.com": () => json({ token: "t" }),
+        "https://cdn.example.com": () => unauthorized("Basic")
+      })
+      yield* request(following(client))
+      log.length = 0
+      expect(yield* request(following(client))).toBe(401)
+      expect(log).toEqual([`GET ${manifest} Bearer t`, "GET https://cdn.example.com/blob -"])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a password does not leave the token server's origin", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok(),
+        "https://auth.example.com": () => redirect("https://evil.example/token"),
+        "https://evil.example": () => json({ token: "t" })
+      })
+      yield* Effect.exit(request(following(client)))
+      expect(log.filter((line) => line.includes("evil.example"))).toEqual(["GET https://evil.example/token -"])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a token that was lost on a detour is not held to be refused", () =>
+    Effect.gen(function* () {
+      let detour = false
+      const { client, log } = internet({
+        [registry]: ({ authorization, url }) => {
+          if (authorization === undefined) return unauthorized(`Bearer realm="${realm}"`)
+          return detour && !url.pathname.endsWith("/back") ? redirect("https://cdn.example.com/") : ok()
+        },
+        "https://auth.example.com": () => json({ token: "t" }),
+        "https://cdn.example.com": () => redirect(`${registry}/back`)
+      })
+      yield* request(following(client))
+      detour = true
+      log.length = 0
+      expect(yield* Effect.flip(attempt(following(client)))).toMatchObject({ _tag: "AuthChallenge", sent: "nothing" })
+      detour = false
+      expect(yield* attempt(following(client))).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} Bearer t`,
+        "GET https://cdn.example.com/ -",
+        `GET ${registry}/back -`,
+        `GET ${manifest} Bearer t`
+      ])
+    }).pipe(provided(alice))
+  )
+})
+
+describe("a source that caches", () => {
+  /** Holds `alice` until it is told that she was rejected, then `bob`. */
+  const source = () => {
+    let held: Credentials.Credential = alice
+    const rejections: Array<string> = []
+    const layer = Layer.succeed(Credentials.Credentials, {
+      get: (_, rejected) =>
+        Effect.sync(() => {
+          if (Option.isSome(rejected)) {
+            rejections.push(rejected.value.identity)
+            held = bob
+          }
+          return held
+        })
+    })
+    return { layer: Layer.merge(layer, TokenCache.layerMemory), rejections }
+  }
+
+  it.effect("is asked again when the registry refuses its password", () => {
+    const { layer, rejections } = source()
+    return Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization }) => (authorization === "Basic Ym9iOnNlY3JldA==" ? ok() : unauthorized("Basic"))
+      })
+      yield* Effect.flip(request(client))
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${manifest} ${aliceBasic}`,
+        `GET ${manifest} Basic Ym9iOnNlY3JldA==`
+      ])
+      expect(rejections).toEqual([alice.identity])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("is asked again when the token server refuses its password", () => {
+    const { layer, rejections } = source()
+    return Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok(),
+        "https://auth.example.com": ({ authorization }) =>
+          authorization === aliceBasic ? json({}, 401) : json({ token: "t" })
+      })
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${realm}?client_id=effect-oci&account=bob&scope=repository%3Aa%3Apull Basic Ym9iOnNlY3JldA==`,
+        `GET ${manifest} Bearer t`
+      ])
+      expect(rejections).toEqual([alice.identity])
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("what passes untouched", () => {
+  it.effect.each([200, 202, 307, 400, 403, 404, 500])("an answer with %d", (status) =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: () => new Response(null, { status, headers: { "www-authenticate": `Bearer realm="${realm}"` } })
+      })
+      expect(yield* request(client)).toBe(status)
+      expect(yield* request(client)).toBe(status)
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} -`])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("the errors of the client", () =>
+    Effect.gen(function* () {
+      const failing = HttpClient.makeWith<"down", never, "down", never>(
+        () => Effect.fail("down" as const),
+        Effect.succeed
+      )
+      expect(yield* Effect.flip(attempt(failing))).toBe("down")
+    }).pipe(provided())
+  )
+})
+
+describe("the body of a 401", () => {
+  const answering = (body: () => ReadableStream) =>
+    HttpClient.make((request) =>
+      Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body(), { status: 401 })))
+    )
+
+  it.effect("is read to the end, so that the connection can be used again", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const client = answering(
+        () =>
+          new ReadableStream({
+            pull: (controller) => (pulled++ < 10 ? controller.enqueue(new Uint8Array(1024)) : controller.close())
+          })
+      )
+      expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "AuthChallenge" })
+      expect(pulled).toBe(11)
+    }).pipe(provided())
+  )
+
+  it.effect("is given up beyond 64 KiB (T6)", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      let cancelled = false
+      const client = answering(
+        () =>
+          new ReadableStream({
+            pull: (controller) => {
+              pulled++
+              controller.enqueue(new Uint8Array(16_384))
+            },
+            cancel: () => {
+              cancelled = true
+            }
+          })
+      )
+      expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "AuthChallenge", errors: [] })
+      expect(pulled).toBeLessThan(10)
+      expect(cancelled).toBe(true)
+    }).pipe(provided())
+  )
+
+  it.effect("is given up after 5 seconds", () =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.fork(Effect.flip(attempt(answering(() => new ReadableStream()))))
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* TestClock.adjust("5 seconds")
+      expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "AuthChallenge" })
+    }).pipe(provided())
+  )
+})
+
+it.effect("no error shows a password or a token (T13)", () =>
+  Effect.gen(function* () {
+    const refused = (seen: Seen) => unauthorized(seen.authorization === undefined ? `Bearer realm="${realm}"` : "Basic")
+    const answers = [json({ token: "hunter2" }), json({ token: "hunter2\n" }), json({}, 401), json({}, 500)]
+    for (const answer of answers) {
+      const { client } = internet({ [registry]: refused, "https://auth.example.com": () => answer })
+      const error = yield* Effect.flip(Effect.provide(request(client), TokenCache.layerMemory))
+      expect(inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message).not.toMatch(
+        /hunter2|YWxpY2U6aHVudGVyMg/
+      )
+    }
+  }).pipe(provided(alice))
+)

@@ -1,0 +1,156 @@
+import { inspect } from "node:util"
+import { describe, expect, it } from "@effect/vitest"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Credentials from "../../src/auth/Credentials.js"
+
+const secret = (text: string) => Redacted.make(text)
+const octocat = Credentials.basic("octocat", secret("hunter2"))
+
+const getFor = (origin: string) =>
+  Effect.flatMap(Credentials.Credentials, (credentials) =>
+    credentials.get({ origin, repository: Option.none(), scopes: [] }, Option.none())
+  )
+
+const isFoundBy = (key: string, origin: string) =>
+  Effect.map(Effect.provide(getFor(origin), Credentials.layer({ [key]: octocat })), (found) => found === octocat)
+
+describe("a credential is for one host, compared exactly (T15)", () => {
+  it.effect.each([
+    ["ghcr.io", "https://ghcr.io", true],
+    ["ghcr.io", "https://ghcr.io:443", true],
+    ["ghcr.io:443", "https://ghcr.io", true],
+    ["GHCR.io", "https://ghcr.io", true],
+    ["ghcr.io", "https://ghcr.io:8443", false],
+    ["ghcr.io:8443", "https://ghcr.io", false],
+    ["ghcr.io:443", "http://ghcr.io", false],
+    ["ghcr.io:80", "http://ghcr.io", true],
+    ["ghcr.io", "https://ghcr.io.evil.example", false],
+    ["ghcr.io", "https://notghcr.io", false],
+    ["ghcr.io", "https://sub.ghcr.io", false],
+    ["sub.ghcr.io", "https://ghcr.io", false],
+    ["ghcr.io", "https://evil.example/ghcr.io", false],
+    ["ghcr.io", "https://ghcr.io@evil.example", false],
+    ["localhost:5000", "http://localhost:5000", true],
+    ["localhost:5000", "http://localhost:5001", false],
+    ["[::1]:5000", "http://[::1]:5000", true],
+    ["__proto__", "https://ghcr.io", false],
+    ["ghcr.io", "not a url", false]
+  ] as const)("%s for %s: %s", ([key, origin, expected]) =>
+    Effect.map(isFoundBy(key, origin), (found) => expect(found).toBe(expected))
+  )
+
+  it.effect.each(["docker.io", "index.docker.io", "registry-1.docker.io"])(
+    "%s is Docker Hub under any of its names",
+    (key) =>
+      Effect.gen(function* () {
+        expect(yield* isFoundBy(key, "https://registry-1.docker.io")).toBe(true)
+        expect(yield* isFoundBy(key, "https://index.docker.io")).toBe(true)
+        expect(yield* isFoundBy(key, "https://auth.docker.io")).toBe(false)
+      })
+  )
+
+  it.effect("other hosts stay anonymous", () =>
+    Effect.gen(function* () {
+      const found = yield* Effect.provide(getFor("https://quay.io"), Credentials.layer({ "ghcr.io": octocat }))
+      expect(found).toBe(Credentials.anonymous)
+      expect(yield* Effect.provide(getFor("https://ghcr.io"), Credentials.layerAnonymous)).toBe(Credentials.anonymous)
+    })
+  )
+
+  it.effect.each([
+    "",
+    "*",
+    "*.ghcr.io",
+    "https://ghcr.io",
+    "ghcr.io/",
+    "ghcr.io/owner",
+    "user@ghcr.io",
+    "ghcr.io:port",
+    " ghcr.io"
+  ])("a key that is not a host is a broken configuration: %j", (key) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(isFoundBy(key, "https://ghcr.io"))
+      expect(error._tag).toBe("CredentialsFailure")
+      expect(inspect(error)).not.toContain("hunter2")
+    })
+  )
+})
+
+describe("layerBasic and layerConfig", () => {
+  const found = { _tag: "Basic", username: "octocat", identity: octocat.identity }
+
+  it.effect("give the credential to their host only", () =>
+    Effect.gen(function* () {
+      const layer = Credentials.layerBasic({ host: "ghcr.io", username: "octocat", password: secret("hunter2") })
+      expect(yield* Effect.provide(getFor("https://ghcr.io"), layer)).toMatchObject(found)
+      expect(yield* Effect.provide(getFor("https://quay.io"), layer)).toBe(Credentials.anonymous)
+    })
+  )
+
+  const configured = Credentials.layerConfig({
+    host: Config.succeed("ghcr.io"),
+    username: Config.string("USER_NAME"),
+    password: Config.redacted("TOKEN")
+  })
+  const withEnvironment = (variables: ReadonlyArray<readonly [string, string]>) =>
+    Effect.provide(
+      getFor("https://ghcr.io"),
+      Layer.provide(configured, Layer.setConfigProvider(ConfigProvider.fromMap(new Map(variables))))
+    )
+
+  it.effect("read the configuration", () =>
+    Effect.gen(function* () {
+      const credential = yield* withEnvironment([
+        ["USER_NAME", "octocat"],
+        ["TOKEN", "hunter2"]
+      ])
+      expect(credential).toMatchObject(found)
+    })
+  )
+
+  it.effect("fail when a value is missing", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(withEnvironment([["USER_NAME", "octocat"]]))
+      expect(String(error)).toContain("TOKEN")
+    })
+  )
+})
+
+describe("identity", () => {
+  it("tells every credential from every other, wherever their parts meet (T14)", () => {
+    const identities = [
+      Credentials.anonymous,
+      Credentials.basic("a", secret("b")),
+      Credentials.basic("a", secret("c")),
+      Credentials.basic("b", secret("b")),
+      Credentials.basic("ab", secret("")),
+      Credentials.basic("", secret("ab")),
+      Credentials.basic("a:b", secret("c")),
+      Credentials.basic("a", secret("b:c")),
+      Credentials.basic('a","b', secret("c")),
+      Credentials.basic("a", secret('b","c')),
+      Credentials.identityToken(secret("b")),
+      Credentials.registryToken(secret("b"))
+    ].map(({ identity }) => identity)
+    expect(new Set(identities).size).toBe(identities.length)
+    expect(Credentials.basic("a", secret("b")).identity).toBe(identities[1])
+  })
+
+  it.each([octocat, Credentials.identityToken(secret("hunter2")), Credentials.registryToken(secret("hunter2"))])(
+    "of $_tag, and everything else of it that can be shown, hides the secret (T13)",
+    (credential) => {
+      for (const shown of [
+        JSON.stringify(credential),
+        inspect(credential, { depth: 9, showHidden: true }),
+        String(credential)
+      ]) {
+        expect(shown).not.toContain("hunter2")
+      }
+    }
+  )
+})

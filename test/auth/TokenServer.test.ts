@@ -1,0 +1,336 @@
+import { inspect } from "node:util"
+import * as HttpClient from "@effect/platform/HttpClient"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as TokenServer from "../../src/auth/TokenServer.js"
+import * as Trust from "../../src/protocol/Trust.js"
+import { internet, json } from "./origins.js"
+
+const alice = Credentials.basic("alice", Redacted.make("hunter2"))
+
+const wanted = (part: Partial<TokenServer.TokenRequest> = {}): TokenServer.TokenRequest => ({
+  origin: "https://registry.example.com",
+  from: "https://registry.example.com/v2/a/manifests/1",
+  realm: "https://auth.example.com/token",
+  service: "registry.example.com",
+  scopes: ["repository:a:pull"],
+  credential: Credentials.anonymous,
+  trust: Trust.strict,
+  userAgent: undefined,
+  ...part
+})
+
+/** Every origin answers alike, so that a request that must not occur would succeed. */
+const serving = (answer: () => Response) =>
+  internet({
+    "https://registry.example.com": answer,
+    "http://registry.example.com": answer,
+    "https://auth.example.com": answer,
+    "http://auth.example.com": answer,
+    "https://auth.evil.example": answer,
+    "http://169.254.169.254": answer,
+    "https://127.0.0.1": answer
+  })
+
+/** The only request that the token server sees. */
+const sent = (part: Partial<TokenServer.TokenRequest>) =>
+  Effect.gen(function* () {
+    const { client, log } = serving(() => json({ token: "t" }))
+    yield* TokenServer.exchange(client, wanted(part))
+    return log
+  })
+
+const answered = (answer: () => Response, part: Partial<TokenServer.TokenRequest> = {}) =>
+  Effect.map(TokenServer.exchange(serving(answer).client, wanted(part)), ({ expiresAt, value }) => ({
+    token: Redacted.value(value),
+    expiresAt
+  }))
+
+describe("the request by GET (A3, auth-protocol §4)", () => {
+  it.effect.each([
+    [
+      "anonymous: no Authorization, no account",
+      {},
+      "GET https://auth.example.com/token?service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull -"
+    ],
+    [
+      "with a password: Basic, and the account",
+      { credential: alice },
+      "GET https://auth.example.com/token?service=registry.example.com&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull Basic YWxpY2U6aHVudGVyMg=="
+    ],
+    [
+      "one parameter for each scope, in order (trap 66)",
+      { scopes: ["repository:b:pull,push", "repository:a:pull"], service: "" },
+      "GET https://auth.example.com/token?client_id=effect-oci&scope=repository%3Ab%3Apull%2Cpush&scope=repository%3Aa%3Apull -"
+    ],
+    [
+      "the realm's own query stays as it was sent",
+      { realm: "https://auth.example.com/token?a=b%20c&d='e'&f", scopes: [], service: "s" },
+      "GET https://auth.example.com/token?a=b%20c&d='e'&f&service=s&client_id=effect-oci -"
+    ],
+    [
+      "a realm that ends in a question mark",
+      { realm: "https://auth.example.com/token?", scopes: [], service: "s" },
+      "GET https://auth.example.com/token?service=s&client_id=effect-oci -"
+    ],
+    [
+      "the realm's fragment is left out",
+      { realm: "https://auth.example.com/token#x", scopes: [], service: "s" },
+      "GET https://auth.example.com/token?service=s&client_id=effect-oci -"
+    ],
+    [
+      "values cannot add parameters (T12)",
+      { service: "s&scope=x y#\uD800", scopes: [] },
+      "GET https://auth.example.com/token?service=s%26scope%3Dx+y%23%EF%BF%BD&client_id=effect-oci -"
+    ],
+    [
+      "names and passwords are UTF-8 (RFC 7617)",
+      { credential: Credentials.basic("zoë", Redacted.make("π:1")), scopes: [], service: "" },
+      "GET https://auth.example.com/token?client_id=effect-oci&account=zo%C3%AB Basic em/DqzrPgDox"
+    ]
+  ] as const)("%s", ([, part, line]) => Effect.map(sent(part), (log) => expect(log).toEqual([line])))
+
+  it.effect("says who is asking, and nothing that identifies a trace (T13)", () =>
+    Effect.gen(function* () {
+      const { client, seen } = serving(() => json({ token: "t" }))
+      const spans: Array<string> = []
+      const tracer = yield* Effect.tracer
+      const recording = Tracer.make({
+        span: (name, ...rest) => {
+          spans.push(name)
+          return tracer.span(name, ...rest)
+        },
+        context: tracer.context
+      })
+      yield* TokenServer.exchange(client, wanted({ credential: alice, userAgent: "test/1" })).pipe(
+        Effect.withSpan("caller"),
+        Effect.withTracer(recording)
+      )
+      expect(spans).toEqual(["caller"])
+      expect(seen.map(({ headers }) => ({ ...headers }))).toEqual([
+        { accept: "application/json", "user-agent": "test/1", authorization: "Basic YWxpY2U6aHVudGVyMg==" }
+      ])
+    })
+  )
+})
+
+it.effect("an identity token goes out by POST, as a refresh token in the body only (A5)", () =>
+  Effect.gen(function* () {
+    const { client, log, seen } = serving(() => json({ access_token: "t" }))
+    const credential = Credentials.identityToken(Redacted.make("r+1"))
+    yield* TokenServer.exchange(client, wanted({ credential, scopes: ["repository:a:pull", "repository:b:pull"] }))
+    expect(log).toEqual(["POST https://auth.example.com/token -"])
+    expect(seen[0]?.body).toBe(
+      "grant_type=refresh_token&refresh_token=r%2B1&service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull+repository%3Ab%3Apull"
+    )
+  })
+)
+
+describe("a realm that is not to be trusted gets nothing (T2)", () => {
+  it.effect.each([
+    ["another domain, with a password", { realm: "https://auth.evil.example/token", credential: alice }, "allowTokens"],
+    [
+      "another domain, with an identity token",
+      { realm: "https://auth.evil.example/token", credential: Credentials.identityToken(Redacted.make("r")) },
+      "allowTokens"
+    ],
+    ["http from https, even without credentials", { realm: "http://auth.example.com/token" }, undefined],
+    [
+      "a metadata address, even without credentials",
+      {
+        realm: "http://169.254.169.254/token",
+        origin: "http://registry.example.com",
+        from: "http://registry.example.com/v2/"
+      },
+      "allowTokens"
+    ],
+    ["this machine, even without credentials", { realm: "https://127.0.0.1/token" }, "allowTokens"],
+    ["a user name inside", { realm: "https://u:p@auth.example.com/token" }, undefined],
+    ["no http at all", { realm: "file:///etc/passwd" }, undefined],
+    ["not a URL", { realm: "https://" }, undefined]
+  ] as const)("%s", ([, part, option]) =>
+    Effect.gen(function* () {
+      const { client, log } = serving(() => json({ token: "t" }))
+      const error = yield* Effect.flip(TokenServer.exchange(client, wanted(part)))
+      expect(error).toMatchObject({ _tag: "UntrustedLocation", kind: "Realm" })
+      expect(error).toHaveProperty("option", option)
+      expect(log).toEqual([])
+    })
+  )
+
+  it.effect("unless it is listed in allowTokens", () =>
+    Effect.gen(function* () {
+      const log = yield* sent({
+        realm: "https://auth.evil.example/token",
+        credential: alice,
+        scopes: [],
+        service: "",
+        trust: { ...Trust.strict, allowTokens: ["auth.evil.example"] }
+      })
+      expect(log).toEqual([
+        "GET https://auth.evil.example/token?client_id=effect-oci&account=alice Basic YWxpY2U6aHVudGVyMg=="
+      ])
+    })
+  )
+
+  it.effect("and without credentials another domain is asked anonymously", () =>
+    Effect.gen(function* () {
+      const log = yield* sent({ realm: "https://auth.evil.example/token", scopes: [], service: "" })
+      expect(log).toEqual(["GET https://auth.evil.example/token?client_id=effect-oci -"])
+    })
+  )
+})
+
+describe("the answer (A4, auth-protocol §6)", () => {
+  it.effect.each([
+    ["token", { token: "a" }, "a"],
+    ["access_token alone (ACR)", { access_token: "b" }, "b"],
+    ["both: token", { token: "a", access_token: "b" }, "a"],
+    ["an empty access_token (Harbor)", { token: "a", access_token: "" }, "a"],
+    ["an empty token", { token: "", access_token: "b" }, "b"],
+    ["a token that is no text", { token: 1, access_token: "b" }, "b"],
+    ["unknown members", { token: "a", __proto__: null, refresh_token: 1, scope: [] }, "a"]
+  ] as const)("gives a token: %s", ([, body, token]) =>
+    Effect.map(
+      answered(() => json(body)),
+      (answer) => expect(answer.token).toBe(token)
+    )
+  )
+
+  const received = Date.parse("2026-03-01T12:00:00Z")
+  it.effect.each([
+    ["nothing said: 60 s", {}, 60],
+    ["an integer", { expires_in: 300 }, 300],
+    ["a numeric string", { expires_in: "300" }, 300],
+    ["a fraction", { expires_in: 300.9 }, 300.9 - 0.9],
+    ["less than 60", { expires_in: 5 }, 60],
+    ["negative", { expires_in: -1 }, 60],
+    ["null", { expires_in: null }, 60],
+    ["no number", { expires_in: "5m" }, 60],
+    ["beyond all numbers", { expires_in: 1e308 }, 60],
+    ["issued a while ago", { expires_in: 300, issued_at: "2026-03-01T11:59:00Z" }, 240],
+    [
+      "issued with nanoseconds and offset",
+      { expires_in: 300, issued_at: "2026-03-01T12:59:00.123456789+01:00" },
+      240.123
+    ],
+    ["issued in the future", { expires_in: 300, issued_at: "2026-03-01T12:00:01Z" }, 300],
+    ["issued longer ago than it lives", { expires_in: 300, issued_at: "2026-03-01T11:55:00Z" }, 300],
+    ["issued at no time", { expires_in: 300, issued_at: "yesterday" }, 300],
+    ["issued at a date alone", { expires_in: 300, issued_at: "2026-03-01" }, 300],
+    ["issued at a number", { expires_in: 300, issued_at: 1 }, 300]
+  ] as const)("sets the end of the token: %s", ([, body, seconds]) =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(received)
+      const { expiresAt } = yield* answered(() => json({ token: "a", ...body }))
+      expect((expiresAt - received) / 1000).toBe(seconds)
+    })
+  )
+
+  it.effect.each([
+    ["no JSON", "<html>hunter2</html>"],
+    ["empty", ""],
+    ["null", "null"],
+    ["an array", '[{"token":"hunter2"}]'],
+    ["a string", '"hunter2"'],
+    ["no token", '{"tokens":"hunter2"}'],
+    ["only empty tokens", '{"token":"","access_token":""}'],
+    ["a token on two lines", '{"token":"hunter2\\r\\nX-Evil: 1"}'],
+    ["a token with a space", '{"token":"hunter2 "}'],
+    ["a token beyond ASCII", '{"token":"hunter2é"}'],
+    ["deeply nested", `{"a":${"[".repeat(60_000)}${"]".repeat(60_000)}}`]
+  ] as const)("is Unauthorized without a usable token, and shows nothing of a success: %s", ([, body]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(answered(() => new Response(body), { credential: alice }))
+      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", status: 200 })
+      expect(inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message).not.toMatch(
+        /hunter2|YWxpY2U6aHVudGVyMg|Evil/
+      )
+    })
+  )
+
+  it.effect("over 128 KiB is LimitExceeded, exactly 128 KiB is not (T6)", () =>
+    Effect.gen(function* () {
+      const padded = (size: number) => () => new Response('{"token":"t"}'.padEnd(size, " "))
+      expect((yield* answered(padded(131_072))).token).toBe("t")
+      expect(yield* Effect.flip(answered(padded(131_073)))).toMatchObject({
+        _tag: "LimitExceeded",
+        limit: 131_072,
+        status: 200
+      })
+    })
+  )
+
+  it.effect("that stalls is TransportFailure after 30 seconds", () =>
+    Effect.gen(function* () {
+      const stalled = () => new Response(new ReadableStream({ start: (c) => c.enqueue(new Uint8Array([123])) }))
+      const fiber = yield* Effect.fork(Effect.flip(answered(stalled)))
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* TestClock.adjust("30 seconds")
+      expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "TransportFailure", reason: "Stall" })
+    })
+  )
+
+  it.effect("that breaks off is TransportFailure", () =>
+    Effect.gen(function* () {
+      const broken = () => new Response(new ReadableStream({ start: (c) => c.error(new Error("reset")) }))
+      expect(yield* Effect.flip(answered(broken))).toMatchObject({ _tag: "TransportFailure", reason: "Reset" })
+    })
+  )
+})
+
+describe("a refusal", () => {
+  it.effect.each([
+    [400, '{"details":"invalid repository name"}', "invalid repository name"],
+    [401, '{"details":"incorrect username or password"}', "incorrect username or password"],
+    [403, '{"errors":[{"code":"DENIED","message":"denied"}]}', "denied"],
+    [404, "not found", undefined],
+    [204, null, undefined],
+    [302, "", undefined],
+    [201, '{"token":"t"}', undefined]
+  ] as const)("with %d is Unauthorized with what the server says", ([status, body, message]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(answered(() => new Response(body, { status }), { credential: alice }))
+      expect(error).toMatchObject({
+        _tag: "Unauthorized",
+        reason: "TokenServer",
+        origin: "https://registry.example.com",
+        method: "GET",
+        url: "https://auth.example.com/token?service=registry.example.com&client_id=REDACTED&account=REDACTED&scope=repository%3Aa%3Apull",
+        status
+      })
+      expect((error as { errors?: ReadonlyArray<{ message?: string }> }).errors?.[0]?.message).toBe(message)
+    })
+  )
+
+  it.effect.each([408, 500, 502, 503, 504])("with %d can be retried: the credentials were not judged", (status) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(answered(() => new Response("", { status })))
+      expect(error).toMatchObject({ _tag: "RegistryFailure", status })
+    })
+  )
+
+  it.effect("with 429 says when to come back, in milliseconds", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        answered(() => new Response("", { status: 429, headers: { "retry-after": "7" } }))
+      )
+      expect(error).toMatchObject({ _tag: "TooManyRequests", status: 429, retryAfter: 7000 })
+    })
+  )
+})
+
+it.effect("errors of the client pass through as they are", () =>
+  Effect.gen(function* () {
+    const failing = HttpClient.makeWith<"down", never, "down", never>(
+      () => Effect.fail("down" as const),
+      Effect.succeed
+    )
+    expect(yield* Effect.flip(TokenServer.exchange(failing, wanted()))).toBe("down")
+  })
+)
