@@ -1,0 +1,271 @@
+/**
+ * The fourth step of the pipeline: from a status and an error body to a typed error. What an operation can fail with is in one table; everything
+ * beyond it is common to all.
+ *
+ * @since 0.1.0
+ */
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as ErrorBody from "../protocol/ErrorBody.js"
+import type { Operation } from "../protocol/Operation.js"
+import { redact } from "../protocol/RedactedUrl.js"
+import * as RetryAfter from "../protocol/RetryAfter.js"
+import {
+  BlobUnknown,
+  Denied,
+  DigestMismatch,
+  type Exchange,
+  ManifestUnknown,
+  NameUnknown,
+  RangeMismatch,
+  RegistryFailure,
+  TooManyRequests,
+  Unsupported,
+  UploadUnknown
+} from "../RegistryError.js"
+import * as Limits from "./Limits.js"
+
+/**
+ * What each operation can be refused with, beyond `Refusal`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OwnErrors {
+  readonly Ping: Unsupported
+  readonly GetManifest: ManifestUnknown | NameUnknown
+  readonly HeadManifest: ManifestUnknown | NameUnknown
+  readonly PutManifest: NameUnknown | BlobUnknown
+  readonly DeleteManifest: ManifestUnknown | NameUnknown | Unsupported
+  readonly GetBlob: BlobUnknown | NameUnknown | RangeMismatch
+  readonly HeadBlob: BlobUnknown | NameUnknown
+  readonly DeleteBlob: BlobUnknown | NameUnknown | Unsupported
+  readonly StartUpload: NameUnknown | Unsupported
+  readonly UploadBlob: NameUnknown | Unsupported
+  readonly MountBlob: NameUnknown | Unsupported
+  readonly UploadChunk: UploadUnknown | RangeMismatch | Unsupported
+  readonly CompleteUpload: UploadUnknown | DigestMismatch
+  readonly UploadStatus: UploadUnknown
+  readonly CancelUpload: UploadUnknown
+  readonly ListTags: NameUnknown
+  readonly ListRepositories: Unsupported
+  readonly ListReferrers: Unsupported
+}
+
+/**
+ * What any operation can be refused with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Refusal = Denied | TooManyRequests | RegistryFailure
+
+type OperationOf<K extends Operation["_tag"]> = Extract<Operation, { readonly _tag: K }>
+
+interface Rule<K extends Operation["_tag"], O = OperationOf<K>> {
+  readonly success: ReadonlyArray<number>
+  /** The error of its own that an answer means, if it means one. */
+  readonly own: (answer: Answer, operation: O) => OwnErrors[K] | undefined
+}
+
+interface Answer {
+  readonly status: number
+  readonly codes: ReadonlyArray<string>
+  /** False for the page of a router or proxy that knows nothing of registries. */
+  readonly fromRegistry: boolean
+  readonly range: string | undefined
+  readonly exchange: Exchange
+}
+
+/**
+ * The answer itself if it is a success of this operation, else a typed error. The body of a refusal is read up to 64 KiB, for the registry's codes
+ * and a snippet.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const classify = <O extends Operation>(
+  operation: O,
+  response: HttpClientResponse
+): Effect.Effect<HttpClientResponse, OwnErrors[O["_tag"]] | Refusal> => {
+  // The compiler does not see that the tag of an `O` picks the rule for an `O`.
+  const rule = rules[operation._tag] as unknown as Rule<O["_tag"], O>
+  return rule.success.includes(response.status)
+    ? Effect.succeed(response)
+    : Effect.flatMap(Effect.zip(Limits.excerpt(response), Clock.currentTimeMillis), ([body, now]) => {
+        const { errors, snippet } = ErrorBody.parse(body)
+        const exchange: Exchange = {
+          method: response.request.method,
+          url: redact(response.request.url),
+          status: response.status,
+          errors
+        }
+        const answer: Answer = {
+          status: response.status,
+          codes: errors.map((error) => error.code),
+          fromRegistry: errors.length > 0 || body.length === 0,
+          range: response.headers["range"],
+          exchange
+        }
+        return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, snippet, now))
+      })
+}
+
+const refusal = (answer: Answer, response: HttpClientResponse, snippet: string, now: number): Refusal => {
+  const { exchange, status } = answer
+  if (status === 429 || has(answer, "TOOMANYREQUESTS")) {
+    return new TooManyRequests({
+      ...exchange,
+      retryAfter: Option.getOrUndefined(Option.map(retryAfter(response, exchange, now), Duration.toMillis)),
+      limit: response.headers["ratelimit-limit"],
+      remaining: response.headers["ratelimit-remaining"]
+    })
+  }
+  return status === 403 || has(answer, "DENIED") ? new Denied(exchange) : new RegistryFailure({ ...exchange, snippet })
+}
+
+/** GHCR puts the delay into the message (quirks §6). */
+const retryAfter = (response: HttpClientResponse, exchange: Exchange, now: number): Option.Option<Duration.Duration> =>
+  Option.fromNullable(response.headers["retry-after"]).pipe(
+    Option.flatMap((header) => RetryAfter.parse(header, now)),
+    Option.orElse(() =>
+      Option.firstSomeOf((exchange.errors ?? []).map((error) => RetryAfter.fromMessage(error.message ?? "")))
+    )
+  )
+
+const has = (answer: Answer, ...codes: ReadonlyArray<string>): boolean =>
+  codes.some((code) => answer.codes.includes(code))
+
+// -----------------------------------------------------------------------------
+// The meaning of statuses and codes
+// -----------------------------------------------------------------------------
+
+const nameUnknown = (answer: Answer, operation: { readonly repository: string }) =>
+  answer.status === 404 && has(answer, "NAME_UNKNOWN")
+    ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
+    : undefined
+
+const manifestUnknown = (answer: Answer, operation: { readonly repository: string; readonly reference: string }) =>
+  nameUnknown(answer, operation) ??
+  (answer.status === 404
+    ? new ManifestUnknown({ ...answer.exchange, repository: operation.repository, reference: operation.reference })
+    : undefined)
+
+const blobUnknown = (answer: Answer, operation: { readonly repository: string; readonly digest: string }) =>
+  nameUnknown(answer, operation) ??
+  (answer.status === 404
+    ? new BlobUnknown({ ...answer.exchange, repository: operation.repository, digest: operation.digest })
+    : undefined)
+
+/** Docker's registry answers 404 with `BLOB_UPLOAD_INVALID` as well (C55). */
+const uploadUnknown = (answer: Answer, operation: { readonly repository: string }) =>
+  answer.status === 404 ? new UploadUnknown({ ...answer.exchange, repository: operation.repository }) : undefined
+
+const rangeMismatch = (answer: Answer, expected: string) =>
+  answer.status === 416
+    ? new RangeMismatch({ ...answer.exchange, expected, actual: answer.range ?? "none" })
+    : undefined
+
+/** 405, the code, or a 404 that no registry wrote: rule 13, C96. */
+const unsupported = (answer: Answer, operation: string) =>
+  answer.status === 405 ||
+  answer.status === 501 ||
+  has(answer, "UNSUPPORTED") ||
+  (answer.status === 404 && !answer.fromRegistry)
+    ? new Unsupported({ ...answer.exchange, operation })
+    : undefined
+
+/** Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's registry a tag is an invalid digest. */
+const deleteRefused = (answer: Answer, operation: "deleting manifests" | "deleting tags" | "deleting blobs") =>
+  unsupported(answer, operation) ??
+  (answer.status === 400 && (operation === "deleting tags" || answer.codes.length === 0)
+    ? new Unsupported({ ...answer.exchange, operation })
+    : undefined)
+
+const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
+  Ping: {
+    success: [200],
+    own: (answer) =>
+      answer.status === 404
+        ? new Unsupported({ ...answer.exchange, operation: "the distribution API (GET /v2/)" })
+        : undefined
+  },
+  GetManifest: { success: [200], own: manifestUnknown },
+  HeadManifest: { success: [200], own: manifestUnknown },
+  PutManifest: {
+    success: [201, 202, 204],
+    own: (answer, operation) =>
+      has(answer, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
+        ? new BlobUnknown({ ...answer.exchange, repository: operation.repository })
+        : answer.status === 404
+          ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
+          : undefined
+  },
+  DeleteManifest: {
+    success: [200, 202, 204],
+    own: (answer, operation) =>
+      deleteRefused(answer, operation.reference.includes(":") ? "deleting manifests" : "deleting tags") ??
+      manifestUnknown(answer, operation)
+  },
+  GetBlob: {
+    success: [200, 206],
+    own: (answer, operation) =>
+      blobUnknown(answer, operation) ??
+      rangeMismatch(answer, operation.range === undefined ? "all" : JSON.stringify(operation.range))
+  },
+  HeadBlob: { success: [200], own: blobUnknown },
+  DeleteBlob: {
+    success: [200, 202, 204],
+    own: (answer, operation) => deleteRefused(answer, "deleting blobs") ?? blobUnknown(answer, operation)
+  },
+  StartUpload: { success: [202], own: (answer, operation) => startRefused(answer, operation) },
+  UploadBlob: { success: [201, 202], own: (answer, operation) => startRefused(answer, operation) },
+  MountBlob: { success: [201, 202], own: (answer, operation) => startRefused(answer, operation) },
+  UploadChunk: {
+    success: [201, 202, 204], // C49, trap 22
+    own: (answer, operation) =>
+      uploadUnknown(answer, operation) ??
+      rangeMismatch(
+        answer,
+        operation.range === undefined ? "all" : `${operation.range.start}-${operation.range.end}`
+      ) ??
+      unsupported(answer, "uploading by PATCH")
+  },
+  CompleteUpload: {
+    success: [201, 202, 204],
+    own: (answer, operation) =>
+      uploadUnknown(answer, operation) ??
+      (has(answer, "DIGEST_INVALID")
+        ? new DigestMismatch({ ...answer.exchange, expected: operation.digest, actual: "another one" })
+        : undefined)
+  },
+  UploadStatus: { success: [200, 202, 204], own: uploadUnknown },
+  CancelUpload: { success: [200, 202, 204], own: uploadUnknown },
+  ListTags: {
+    success: [200],
+    own: (answer, operation) =>
+      answer.status === 404 ? new NameUnknown({ ...answer.exchange, repository: operation.repository }) : undefined
+  },
+  ListRepositories: {
+    success: [200],
+    own: (answer) =>
+      answer.status === 404
+        ? unsupported({ ...answer, fromRegistry: false }, "listing repositories")
+        : unsupported(answer, "listing repositories")
+  },
+  // Registries without the API answer 404, 405, 406 or 400 (rule 16); reading the referrers tag instead does no harm.
+  ListReferrers: {
+    success: [200],
+    own: (answer) =>
+      [400, 404, 405, 406].includes(answer.status)
+        ? new Unsupported({ ...answer.exchange, operation: "the referrers API" })
+        : unsupported(answer, "the referrers API")
+  }
+}
+
+const startRefused = (answer: Answer, operation: { readonly repository: string }) =>
+  unsupported(answer, "uploading blobs") ??
+  (answer.status === 404 ? new NameUnknown({ ...answer.exchange, repository: operation.repository }) : undefined)

@@ -1,0 +1,253 @@
+/**
+ * Manifests over HTTP: read and verified, written under digest and tags, deleted, and the lists of their referrers.
+ *
+ * @since 0.1.0
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as ByteRange from "../protocol/ByteRange.js"
+import * as Operation from "../protocol/Operation.js"
+import { redact } from "../protocol/RedactedUrl.js"
+import type { Registry } from "../Registry.js"
+import {
+  type BlobUnknown,
+  DigestMismatch,
+  InvalidManifest,
+  type MediaTypeMismatch,
+  type NameUnknown
+} from "../RegistryError.js"
+import type { Descriptor } from "../spec/Descriptor.js"
+import * as Digest from "../spec/Digest.js"
+import * as Manifest from "../spec/Manifest.js"
+import * as MediaType from "../spec/MediaType.js"
+import type { RepositoryName, Tag } from "../spec/Reference.js"
+import type { Refusal } from "./Classify.js"
+import * as Limits from "./Limits.js"
+import * as Pages from "./Pages.js"
+import type { Endpoint, ExchangeError, Send } from "./Pipeline.js"
+import * as ReferrersTag from "./ReferrersTag.js"
+
+/**
+ * The operations on manifests of one registry.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  to: Endpoint,
+  send: Send
+): Pick<
+  Registry.Service,
+  "getManifest" | "headManifest" | "putManifest" | "deleteManifest" | "deleteTag" | "referrers"
+> => {
+  // Changes to referrers tags read, modify and write: one after the other, within this client (C80, trap 50).
+  const exclusive = Effect.unsafeMakeSemaphore(1).withPermits(1)
+
+  const pull = Effect.fnUntraced(function* (repository: RepositoryName, reference: Tag | Digest.Digest) {
+    const response = yield* send(Operation.GetManifest({ repository, reference }))
+    const bytes = yield* Limits.document(
+      response,
+      { what: "The manifest", limit: to.limits.manifest, option: "limits.manifest" },
+      to.timeouts
+    )
+    return [bytes, response] as const
+  })
+
+  const decode = (bytes: Uint8Array, response: HttpClientResponse, digest?: Digest.Digest) =>
+    Manifest.fromBytes(bytes, { mediaType: response.headers["content-type"], digest })
+
+  const verified = (bytes: Uint8Array, digest: Digest.Digest, response: HttpClientResponse) =>
+    Effect.flatMap(Digest.hasherFor(digest), (hasher) => {
+      hasher.update(bytes)
+      const actual = hasher.digest()
+      return actual === digest
+        ? Effect.void
+        : Effect.fail(new DigestMismatch({ ...facts(response), expected: digest, actual }))
+    })
+
+  const getManifest: Registry.Service["getManifest"] = Effect.fnUntraced(function* (repository, reference) {
+    const digest = Digest.isDigest(reference) ? reference : undefined
+    if (digest !== undefined) yield* Digest.hasherFor(digest)
+    const [bytes, response] = yield* pull(repository, reference)
+    // The header is not compared: many registries send one that is not of these bytes (C24, rule 7).
+    if (digest !== undefined) yield* verified(bytes, digest, response)
+    return yield* decode(bytes, response, digest)
+  })
+
+  const headManifest: Registry.Service["headManifest"] = (repository, reference) => {
+    const digest = Digest.isDigest(reference) ? reference : undefined
+    return send(Operation.HeadManifest({ repository, reference })).pipe(
+      Effect.flatMap((response) => {
+        const announced = announcedDigest(response)
+        if (digest !== undefined && announced !== undefined && Digest.disagree(digest, announced))
+          return Effect.fail(new DigestMismatch({ ...facts(response), expected: digest, actual: announced }))
+        const found = digest ?? announced
+        const mediaType = MediaType.essence(response.headers["content-type"] ?? "")
+        const size = Option.getOrUndefined(ByteRange.parseLength(response.headers["content-length"] ?? ""))
+        return found === undefined || size === undefined || !MediaType.isMediaType(mediaType)
+          ? headByGet(repository, reference)
+          : Effect.succeed({ mediaType, digest: found, size })
+      }),
+      Effect.map(Option.some<Descriptor>),
+      Effect.catchTags({
+        ManifestUnknown: () => Effect.succeedNone,
+        NameUnknown: () => Effect.succeedNone,
+        // The answer to a HEAD has no body to tell "unknown" from "unsupported" by.
+        RegistryFailure: (failure) =>
+          failure.status === 405
+            ? absent(Effect.map(headByGet(repository, reference), Option.some))
+            : Effect.fail(failure)
+      })
+    )
+  }
+
+  /** For registries whose HEAD lacks a header (C31, trap 28). */
+  const headByGet = Effect.fnUntraced(function* (repository: RepositoryName, reference: Tag | Digest.Digest) {
+    const [bytes, response] = yield* pull(repository, reference)
+    if (Digest.isDigest(reference)) yield* verified(bytes, reference, response)
+    const mediaType = MediaType.essence(response.headers["content-type"] ?? "")
+    const digest = Digest.isDigest(reference) ? reference : Digest.fromBytes(bytes)
+    return { mediaType, digest, size: bytes.length }
+  })
+
+  const put = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    manifest: Manifest.Manifest,
+    reference: Tag | Digest.Digest,
+    tags?: ReadonlyArray<Tag>
+  ) {
+    const { digest, mediaType } = manifest.descriptor
+    const response = yield* send(
+      Operation.PutManifest({ repository, reference, mediaType, tags }),
+      HttpBody.uint8Array(manifest.bytes, mediaType)
+    )
+    yield* Limits.excerpt(response)
+    const announced = announcedDigest(response)
+    if (announced !== undefined && Digest.disagree(digest, announced))
+      return yield* new DigestMismatch({ ...facts(response), expected: digest, actual: announced })
+    return response
+  })
+
+  const putManifest: Registry.Service["putManifest"] = Effect.fnUntraced(function* (repository, manifest, options) {
+    const { digest } = manifest.descriptor
+    const [first, ...others] = options?.tags ?? []
+    // A tag alone suffices, unless the registry would compute the digest with another algorithm than ours (trap 32).
+    const byTag = first !== undefined && others.length === 0 && Digest.algorithm(digest) === "sha256"
+    const response = byTag
+      ? yield* put(repository, manifest, first)
+      : yield* put(repository, manifest, digest, options?.tags)
+    if (!byTag) {
+      const accepted = (response.headers["oci-tag"] ?? "").split(",").map((tag) => tag.trim())
+      const missing = (options?.tags ?? []).filter((tag) => !accepted.includes(tag))
+      yield* Effect.forEach(missing, (tag) => put(repository, manifest, tag), { discard: true })
+    }
+    const subject = Option.getOrUndefined(Manifest.subject(manifest))
+    if (subject !== undefined && response.headers["oci-subject"] === undefined) {
+      yield* changeReferrers(repository, subject.digest, ReferrersTag.withReferrer(ReferrersTag.referrerOf(manifest)))
+    }
+    return manifest.descriptor
+  })
+
+  const remove = (repository: RepositoryName, reference: Tag | Digest.Digest) =>
+    Effect.flatMap(send(Operation.DeleteManifest({ repository, reference })), Limits.excerpt)
+
+  /** A referrer leaves the list that clients keep, which takes knowing its subject before it is gone (C97, trap 51). */
+  const deleteManifest: Registry.Service["deleteManifest"] = Effect.fnUntraced(function* (repository, digest) {
+    const manifest = yield* Effect.option(getManifest(repository, digest))
+    yield* remove(repository, digest)
+    const subject = Option.flatMap(manifest, Manifest.subject)
+    if (Option.isNone(subject)) return
+    const { digest: of } = subject.value
+    yield* send(Operation.ListReferrers({ repository, digest: of })).pipe(
+      Effect.flatMap(Limits.excerpt),
+      Effect.catchTag("Unsupported", () => changeReferrers(repository, of, ReferrersTag.withoutReferrer(digest))),
+      // The manifest is deleted, which is what was asked for.
+      Effect.catchAll((error) => Effect.logWarning(`Referrers of ${of} in ${repository} still list ${digest}`, error))
+    )
+  })
+
+  const byReferrersTag = (repository: RepositoryName, subject: Digest.Digest) =>
+    pull(repository, ReferrersTag.referrersTag(subject)).pipe(
+      Effect.flatMap(([bytes, response]) => decode(bytes, response)),
+      Effect.map(Option.some),
+      absent,
+      Effect.catchTag("MediaTypeMismatch", invalid)
+    )
+
+  const changeReferrers = (
+    repository: RepositoryName,
+    subject: Digest.Digest,
+    change: (listed: ReadonlyArray<Descriptor>) => ReadonlyArray<Descriptor>
+  ): Effect.Effect<void, NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | Refusal | ExchangeError> => {
+    const tag = ReferrersTag.referrersTag(subject)
+    return exclusive(
+      Effect.flatMap(byReferrersTag(repository, subject), (found) =>
+        Effect.flatMap(
+          ReferrersTag.changed(tag, found, change),
+          Option.match({ onNone: () => Effect.void, onSome: (index) => Effect.asVoid(put(repository, index, tag)) })
+        )
+      )
+    )
+  }
+
+  const referrers: Registry.Service["referrers"] = (repository, digest, options) => {
+    const { artifactType } = options ?? {}
+    const wanted = (descriptor: Descriptor) => artifactType === undefined || descriptor.artifactType === artifactType
+    const page = Effect.fnUntraced(function* (operation: ListReferrers) {
+      const response = yield* send(operation)
+      const bytes = yield* Pages.page(to, response)
+      // Some answer a path they do not know with 200 and a document of another kind (trap 45).
+      if (MediaType.essence(response.headers["content-type"] ?? "") !== MediaType.imageIndex)
+        return yield* new NotAnIndex()
+      const index = yield* Effect.catchTag(decode(bytes, response), "MediaTypeMismatch", invalid)
+      return [ReferrersTag.listed(Option.some(index)).filter(wanted), response] as const
+    })
+    const fallback = Stream.fromIterableEffect(
+      Effect.map(byReferrersTag(repository, digest), (found) => ReferrersTag.listed(found).filter(wanted))
+    )
+    // The filter of the registry is an economy, not to be relied on: ours applies to every page (C91, trap 46).
+    return Pages.paginate(to, Operation.ListReferrers({ repository, digest, artifactType }), page).pipe(
+      Stream.catchTags({ Unsupported: () => fallback, NotAnIndex: () => fallback })
+    )
+  }
+
+  return {
+    getManifest,
+    headManifest,
+    putManifest,
+    deleteManifest,
+    deleteTag: (repository, tag) => Effect.asVoid(remove(repository, tag)),
+    referrers
+  }
+}
+
+type ListReferrers = Extract<Operation.Operation, { readonly _tag: "ListReferrers" }>
+
+class NotAnIndex extends Data.TaggedError("NotAnIndex") {}
+
+const absent = <A, E extends { readonly _tag: string }, R>(self: Effect.Effect<Option.Option<A>, E, R>) =>
+  Effect.catchIf(
+    self,
+    (error): error is Extract<E, { readonly _tag: "ManifestUnknown" | "NameUnknown" }> =>
+      error._tag === "ManifestUnknown" || error._tag === "NameUnknown",
+    () => Effect.succeedNone
+  )
+
+const invalid = (error: MediaTypeMismatch) =>
+  Effect.fail(new InvalidManifest({ reason: "MediaType", message: error.message }))
+
+const facts = (response: HttpClientResponse) => ({
+  method: response.request.method,
+  url: redact(response.request.url),
+  status: response.status
+})
+
+/** The digest a registry says content has; anything else in that header is left unread (T8). */
+const announcedDigest = (response: HttpClientResponse): Digest.Digest | undefined => {
+  const header = response.headers["docker-content-digest"]
+  return Digest.isDigest(header) ? header : undefined
+}

@@ -1,0 +1,80 @@
+/**
+ * The second step of the pipeline: redirects. They are followed here, not by the HTTP client, since only `Trust` knows where one may lead and what
+ * may go along.
+ *
+ * @since 0.1.0
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import { redact } from "../protocol/RedactedUrl.js"
+import * as Trust from "../protocol/Trust.js"
+import { LimitExceeded, UntrustedLocation } from "../RegistryError.js"
+import * as Limits from "./Limits.js"
+
+const redirects = new Set([301, 302, 303, 307, 308])
+
+/** What is left of a request that goes to another origin: nothing that the caller or the authorization put there (T1). */
+const portable = ["accept", "accept-encoding", "range", "user-agent"]
+
+/**
+ * The client with redirects followed: any request may be redirected (C4), GET and HEAD to any origin that `Trust` allows, others only within the
+ * registry's origin (or to allowed storage). A change of origin drops every header but `Accept`, `Accept-Encoding`, `Range` and `User-Agent` for the
+ * rest of the chain. The method stays as it is, but for 303, which asks for a GET (RFC 9110 §15.4).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const followed =
+  (options: { readonly registry: string; readonly trust: Trust.Policy; readonly limits: Limits.Limits }) =>
+  <E, R>(
+    client: HttpClient.HttpClient.With<E, R>
+  ): HttpClient.HttpClient.With<E | UntrustedLocation | LimitExceeded, R> => {
+    const follow = (
+      request: HttpClientRequest.HttpClientRequest,
+      hops: number
+    ): Effect.Effect<HttpClientResponse, E | UntrustedLocation | LimitExceeded, R> =>
+      Effect.flatMap(client.execute(request), (response) => {
+        const location = response.headers["location"]
+        return redirects.has(response.status) && location !== undefined
+          ? Effect.zipRight(Limits.excerpt(response), redirected(response, location, hops))
+          : Effect.succeed(response)
+      })
+    const redirected = (response: HttpClientResponse, location: string, hops: number) => {
+      const { request, status } = response
+      const facts = { method: request.method, url: redact(request.url), status }
+      if (hops === options.limits.redirects)
+        return Effect.fail(
+          new LimitExceeded({ ...facts, what: "The number of redirects", limit: hops, option: "limits.redirects" })
+        )
+      const method = status === 303 && request.method !== "HEAD" ? "GET" : request.method
+      const verdict = Trust.decide(options.trust, {
+        kind: "Redirect",
+        registry: options.registry,
+        from: request.url,
+        target: location,
+        method
+      })
+      return verdict._tag === "Refused"
+        ? Effect.fail(UntrustedLocation.from("Redirect", verdict, facts))
+        : follow(redirectedRequest(request, verdict, method), hops + 1)
+    }
+    return HttpClient.makeWith<E | UntrustedLocation | LimitExceeded, R, E | UntrustedLocation | LimitExceeded, R>(
+      Effect.flatMap((request) => follow(request, 0)),
+      Effect.succeed
+    )
+  }
+
+const redirectedRequest = (
+  request: HttpClientRequest.HttpClientRequest,
+  to: { readonly url: string; readonly credentials: boolean },
+  method: HttpClientRequest.HttpClientRequest["method"]
+): HttpClientRequest.HttpClientRequest => {
+  const headers = to.credentials
+    ? request.headers
+    : Object.fromEntries(Object.entries(request.headers).filter(([name]) => portable.includes(name)))
+  const next = HttpClientRequest.make(method)(to.url, { headers })
+  return HttpClientRequest.setBody(next, method === request.method ? request.body : HttpBody.empty)
+}

@@ -1,0 +1,270 @@
+/**
+ * Upload sessions of one registry: opened in a Scope that cancels them, advanced by chunks or streams, and closed. Every step goes to the newest
+ * location the registry gave (C50, rule 9).
+ *
+ * @since 0.1.0
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../ByteStream.js"
+import * as ByteRange from "../protocol/ByteRange.js"
+import * as Operation from "../protocol/Operation.js"
+import { redact } from "../protocol/RedactedUrl.js"
+import * as Trust from "../protocol/Trust.js"
+import type { UploadSession } from "../Registry.js"
+import { DigestMismatch, ProtocolViolation, UntrustedLocation } from "../RegistryError.js"
+import type { Descriptor } from "../spec/Descriptor.js"
+import * as Digest from "../spec/Digest.js"
+import type { RepositoryName } from "../spec/Reference.js"
+import type { UploadState } from "../Transfer.js"
+import * as Limits from "./Limits.js"
+import type { Endpoint, Send } from "./Pipeline.js"
+
+/**
+ * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled; `chunkMinimum`: the smallest chunk the registry takes
+ * but for the last, in bytes (C46).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Session {
+  readonly repository: RepositoryName
+  readonly chunkMinimum: number
+  location: string
+  offset: number
+  settled: boolean
+}
+
+const octetStream = "application/octet-stream"
+
+/**
+ * The steps of a session.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (to: Endpoint, send: Send) => {
+  /** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
+  const start = (repository: RepositoryName, algorithm?: string) =>
+    held(
+      Effect.flatMap(send(Operation.StartUpload({ repository, algorithm })), (response) => opened(repository, response))
+    )
+
+  /** The session of an answer that may have opened one, held from the moment the answer arrives. */
+  const adopt = <E, R>(
+    request: Effect.Effect<HttpClientResponse, E, R>,
+    repository: RepositoryName
+  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation, R | Scope.Scope> =>
+    Effect.acquireRelease(
+      unabandoned(
+        Effect.flatMap(request, (response) =>
+          response.status === 202
+            ? Effect.map(opened(repository, response), Option.some)
+            : Effect.as(Limits.excerpt(response), Option.none())
+        )
+      ),
+      Option.match({ onNone: () => Effect.void, onSome: cancel })
+    )
+
+  const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
+    Effect.acquireRelease(unabandoned(session), cancel)
+
+  const opened = (repository: RepositoryName, response: HttpClientResponse) =>
+    Effect.zipRight(
+      Limits.excerpt(response),
+      Effect.map(locationOf(response), (location): Session => {
+        const minimum = ByteRange.parseLength(response.headers["oci-chunk-min-length"] ?? "")
+        return { repository, location, offset: 0, settled: false, chunkMinimum: Option.getOrElse(minimum, () => 0) }
+      })
+    )
+
+  /** Continues a session where the registry says it is. */
+  const resume = (state: UploadState) =>
+    Effect.flatMap(
+      Effect.acquireRelease(
+        Effect.sync((): Session => ({ ...state, settled: true, chunkMinimum: 0 })),
+        cancel
+      ),
+      (session) =>
+        Effect.map(status(session), () => {
+          // Only a session that is known to exist is ours to cancel.
+          session.settled = false
+          return session
+        })
+    )
+
+  /** Whether it succeeds is of no consequence: registries time sessions out (C58, R23). */
+  const cancel = (session: Session): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      session.settled
+        ? Effect.void
+        : send(Operation.CancelUpload({ repository: session.repository, location: session.location })).pipe(
+            Effect.flatMap(Limits.excerpt),
+            Effect.interruptible,
+            Effect.timeout(Duration.seconds(10)),
+            Effect.catchAllCause((cause) => Effect.logDebug("An upload session could not be cancelled", cause))
+          )
+    )
+
+  /** Appends one chunk with its range (C47, C48). No chunk can be empty (trap 15). */
+  const write = (session: Session, bytes: Uint8Array) =>
+    Effect.suspend(() => {
+      const range = { start: session.offset, end: session.offset + bytes.length - 1 }
+      const { location, repository } = session
+      return bytes.length === 0
+        ? Effect.void
+        : Effect.flatMap(
+            send(Operation.UploadChunk({ repository, location, range }), HttpBody.uint8Array(bytes, octetStream)),
+            (response) => advance(session, response, bytes.length)
+          )
+    })
+
+  /** Appends a stream in one PATCH without a range, its size unknown beforehand (C56). */
+  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>) =>
+    Effect.suspend(() => {
+      const { location, repository } = session
+      let count = 0
+      const counted = Stream.suspend(() => {
+        count = 0
+        return ByteStream.tap(stream, (bytes) => {
+          count += bytes.length
+        })
+      })
+      return Effect.flatMap(
+        streaming(counted, (body) =>
+          send(Operation.UploadChunk({ repository, location }), HttpBody.stream(body, octetStream))
+        ),
+        (response) => advance(session, response, count)
+      )
+    })
+
+  /** The success of a chunk is what counts: some registries report a `Range` that stands still (trap 4). */
+  const advance = (session: Session, response: HttpClientResponse, count: number) =>
+    Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
+      session.offset += count
+    })
+
+  const status = (session: Session) =>
+    Effect.suspend(() => {
+      const { location, repository } = session
+      return Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
+        Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
+          const range = Option.flatMap(Option.fromNullable(response.headers["range"]), ByteRange.parseUpload)
+          if (Option.isSome(range)) session.offset = ByteRange.nextOffset(range.value, session.offset)
+        })
+      )
+    })
+
+  /** Closes the session as a blob: with no body, or with the whole blob where nothing was sent before (C37, C54). */
+  const complete = (session: Session, digest: Digest.Digest, body?: HttpBody.HttpBody) =>
+    Effect.suspend(() => {
+      const { location, repository } = session
+      return Effect.flatMap(send(Operation.CompleteUpload({ repository, location, digest }), body), (response) => {
+        session.settled = true
+        const announced = response.headers["docker-content-digest"]
+        return Effect.zipRight(
+          Limits.excerpt(response),
+          Digest.isDigest(announced) && Digest.disagree(announced, digest)
+            ? Effect.fail(new DigestMismatch({ ...factsOf(response), expected: digest, actual: announced }))
+            : Effect.void
+        )
+      })
+    })
+
+  const relocate = (session: Session, response: HttpClientResponse) =>
+    response.headers["location"] === undefined
+      ? Effect.void // Quay's answers to a status request (quirks §3).
+      : Effect.map(locationOf(response), (location) => {
+          session.location = location
+        })
+
+  const locationOf = (response: HttpClientResponse): Effect.Effect<string, ProtocolViolation | UntrustedLocation> => {
+    const target = response.headers["location"]
+    if (target === undefined)
+      return Effect.fail(
+        new ProtocolViolation({ ...factsOf(response), problem: "The registry opened an upload without a Location" })
+      )
+    const from = response.request.url
+    const verdict = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
+    return verdict._tag === "Allowed"
+      ? Effect.succeed(verdict.url)
+      : Effect.fail(UntrustedLocation.from("Upload", verdict, factsOf(response)))
+  }
+
+  /** The session as `Registry` shows it: one step at a time. */
+  const expose = (session: Session): UploadSession => {
+    const inTurn = Effect.unsafeMakeSemaphore(1).withPermits(1)
+    const state = Effect.sync(
+      (): UploadState => ({ repository: session.repository, location: session.location, offset: session.offset })
+    )
+    return {
+      state,
+      write: (bytes) =>
+        inTurn(Effect.zipRight(bytes instanceof Uint8Array ? write(session, bytes) : pour(session, bytes), state)),
+      status: inTurn(Effect.zipRight(status(session), state)),
+      commit: (digest) =>
+        inTurn(
+          Effect.as(complete(session, digest), {
+            mediaType: octetStream,
+            digest,
+            size: session.offset
+          } satisfies Descriptor)
+        ),
+      detach: inTurn(
+        Effect.suspend(() => {
+          session.settled = true
+          return state
+        })
+      )
+    }
+  }
+
+  return { start, adopt, resume, write, pour, complete, expose }
+}
+
+const factsOf = (response: HttpClientResponse) => ({
+  method: response.request.method,
+  url: redact(response.request.url),
+  status: response.status
+})
+
+/**
+ * Sends a stream whose own failure, if it has one, comes out as it is, and not as the failure of the request that it breaks.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const streaming = <E, R, A, E2>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  use: (body: Stream.Stream<Uint8Array, unknown>) => Effect.Effect<A, E2>
+): Effect.Effect<A, E | E2, R> =>
+  Effect.flatMap(Effect.context<R>(), (context) => {
+    let failure: Cause.Cause<E> | undefined
+    const body = stream.pipe(
+      Stream.tapErrorCause((cause) =>
+        Effect.sync(() => {
+          failure = cause
+        })
+      ),
+      Stream.provideContext(context)
+    )
+    return Effect.catchAllCause(
+      use(body),
+      (cause): Effect.Effect<never, E | E2> =>
+        failure === undefined || Cause.isInterruptedOnly(failure) ? Effect.failCause(cause) : Effect.failCause(failure)
+    )
+  })
+
+/**
+ * Waits for a request that opens a session even when interrupted, since without its answer nobody could cancel the session. Its own timeouts bound
+ * the wait.
+ */
+const unabandoned = <A, E, R>(request: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptible(Effect.flatMap(Effect.forkDaemon(Effect.interruptible(request)), Fiber.join))

@@ -1,0 +1,103 @@
+import { createServer, type RequestListener } from "node:http"
+import { gzipSync } from "node:zlib"
+import * as HttpClient from "@effect/platform/HttpClient"
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
+
+/** A server on a loopback port, its URL, and the number of connections ever made to it. */
+const serve = (listener: RequestListener) =>
+  Effect.gen(function* () {
+    const counted = { made: 0, open: 0 }
+    const server = yield* Effect.acquireRelease(
+      Effect.async<ReturnType<typeof createServer>>((resume) => {
+        // It leaves idle connections alone, and tells the client to do the same.
+        const starting = createServer({ keepAliveTimeout: 600_000 }, listener).on("connection", (socket) => {
+          counted.made++
+          counted.open++
+          socket.once("close", () => counted.open--)
+        })
+        starting.listen(0, "127.0.0.1", () => resume(Effect.succeed(starting)))
+      }),
+      (running) =>
+        Effect.async<void>((resume) => {
+          running.close(() => resume(Effect.void))
+          running.closeAllConnections()
+        })
+    )
+    const address = server.address()
+    if (address === null || typeof address === "string") return yield* Effect.dieMessage("the server has no port")
+    return { url: `http://127.0.0.1:${address.port}/`, counted }
+  })
+
+const get = (url: string) =>
+  HttpClient.get(url).pipe(
+    Effect.flatMap((response) => response.text),
+    Effect.scoped
+  )
+
+const head = (url: string) => Effect.asVoid(Effect.scoped(HttpClient.head(url)))
+
+const answer: RequestListener = (request, response) => {
+  response.setHeader("content-length", 5)
+  response.end(request.method === "HEAD" ? undefined : "hello")
+}
+
+it.live.each([
+  ["40 GETs", Array.from({ length: 40 }, () => get)],
+  ["40 HEADs", Array.from({ length: 40 }, () => head)],
+  ["20 HEADs and 20 GETs in turn", Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? head : get))]
+] as const)("%s use one connection", ([_, requests]) =>
+  Effect.gen(function* () {
+    const { url, counted } = yield* serve(answer)
+    yield* Effect.forEach(requests, (request) => request(url), { discard: true })
+    expect(counted.made).toBe(1)
+  }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
+)
+
+it.live("200 requests at once share 128 connections", () =>
+  Effect.gen(function* () {
+    const waiting: Array<() => void> = []
+    let full = false
+    const { url, counted } = yield* serve((request, response) => {
+      waiting.push(() => answer(request, response))
+      full ||= waiting.length === 128
+      if (full) for (const go of waiting.splice(0)) go()
+    })
+    yield* Effect.forEach(Array.from({ length: 200 }), () => get(url), { concurrency: "unbounded", discard: true })
+    expect(counted.made).toBe(128)
+  }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
+)
+
+it.live("an answer may carry 40 KiB of headers", () =>
+  Effect.gen(function* () {
+    const location = `/upload?state=${"s".repeat(40 * 1024)}`
+    const { url } = yield* serve((_, response) => response.writeHead(202, { location, "content-length": 0 }).end())
+    const response = yield* HttpClient.get(url)
+    expect(response.headers["location"]).toBe(location)
+  }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
+)
+
+it.live("redirects and content codings arrive as they were sent", () =>
+  Effect.gen(function* () {
+    const body = gzipSync("hello")
+    const { url, counted } = yield* serve((_, response) =>
+      response
+        .writeHead(307, { location: "/elsewhere", "content-encoding": "gzip", "content-length": body.length })
+        .end(body)
+    )
+    const response = yield* HttpClient.get(url)
+    expect(response.status).toBe(307)
+    expect(new Uint8Array(yield* response.arrayBuffer)).toEqual(new Uint8Array(body))
+    expect(counted.made).toBe(1)
+  }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
+)
+
+it.live("the connections are gone when the layer's Scope closes", () =>
+  Effect.gen(function* () {
+    const { url, counted } = yield* serve(answer)
+    yield* Effect.provide(get(url), NodeHttp.layerHttpClient)
+    yield* Effect.repeat(Effect.sleep("1 millis"), { until: () => counted.open === 0 })
+    expect(counted).toEqual({ made: 1, open: 0 })
+  }).pipe(Effect.scoped)
+)

@@ -1,0 +1,120 @@
+/** Debian's `docker-registry` (CNCF distribution 2.8) as a test service: a real registry, in a process and a folder of its own. */
+import { type ChildProcessByStdio, spawn } from "node:child_process"
+import { accessSync, constants } from "node:fs"
+import * as Fs from "node:fs/promises"
+import { tmpdir } from "node:os"
+import * as Path from "node:path"
+import type { Readable } from "node:stream"
+import { describe, expect, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+
+const command = "docker-registry"
+
+const executable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Whether the registry is installed on this machine. */
+export const debianRegistryAvailable: boolean = (process.env["PATH"] ?? "")
+  .split(Path.delimiter)
+  .some((folder) => folder !== "" && executable(Path.join(folder, command)))
+
+/** The base URL of a running registry, such as `http://127.0.0.1:34819`. Deletes are enabled. */
+export class DebianRegistry extends Context.Tag("test/DebianRegistry")<DebianRegistry, { readonly url: string }>() {}
+
+/** The one user of `layerDebianRegistryBasic`. */
+export const debianUser = { username: "alice", password: "wonderland" } as const
+
+// `htpasswd -Bbn alice wonderland`
+const htpasswd = "alice:$2y$05$Ysm9bFrkzHG4ZfwMCEUPLOlti5BLOl3/hcH.DCrXJcrQxIuAB32ja\n"
+
+const config = (folder: string, basic: boolean): string => `version: 0.1
+log: { level: info, formatter: text, accesslog: { disabled: true } }
+storage:
+  filesystem: { rootdirectory: ${JSON.stringify(Path.join(folder, "data"))} }
+  delete: { enabled: true }
+  maintenance: { uploadpurging: { enabled: false } }
+http: { addr: "127.0.0.1:0", secret: test }
+${basic ? `auth: { htpasswd: { realm: test, path: ${JSON.stringify(Path.join(folder, "htpasswd"))} } }` : ""}
+`
+
+type Running = ChildProcessByStdio<null, null, Readable>
+
+/** The registry takes a free port by itself and logs it once it listens, so there is no port to race for. */
+const listening = (child: Running): Promise<string> =>
+  new Promise((resolve, reject) => {
+    let log = ""
+    let url: string | undefined
+    const fail = (problem: string) => {
+      clearTimeout(timer)
+      reject(new Error(`${command} ${problem}\n${log}`))
+    }
+    const timer = setTimeout(() => fail("did not listen within 20 s"), 20_000)
+    child.once("error", (error) => fail(`did not start: ${error.message}`))
+    child.once("exit", (code, signal) => fail(`exited with ${code ?? signal}`))
+    // Read to the end, or the registry blocks on a full pipe; kept only until it listens.
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      if (url !== undefined) return
+      log += text
+      const address = /listening on (127\.0\.0\.1:\d+)/.exec(log)?.[1]
+      if (address === undefined) return
+      clearTimeout(timer)
+      url = `http://${address}`
+      resolve(url)
+    })
+  })
+
+const stop = (child: Running): Promise<void> =>
+  new Promise((resolve) => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resolve()
+    child.once("exit", () => resolve())
+    child.kill("SIGKILL")
+  })
+
+const start = (basic: boolean) =>
+  Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      Effect.promise(() => Fs.mkdtemp(Path.join(tmpdir(), "effect-oci-registry-"))),
+      (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
+    )
+    const file = Path.join(folder, "config.yml")
+    yield* Effect.promise(() => Fs.writeFile(file, config(folder, basic)))
+    yield* Effect.promise(() => Fs.writeFile(Path.join(folder, "htpasswd"), htpasswd))
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(command, ["serve", file], { stdio: ["ignore", "ignore", "pipe"] })),
+      (child) => Effect.promise(() => stop(child))
+    )
+    return { url: yield* Effect.promise(() => listening(child)) }
+  })
+
+/** A registry that anyone may use, with a folder that is removed when the Scope closes. */
+export const layerDebianRegistry: Layer.Layer<DebianRegistry> = Layer.scoped(DebianRegistry, start(false))
+
+/** The same behind Basic authentication, for `debianUser` alone. */
+export const layerDebianRegistryBasic: Layer.Layer<DebianRegistry> = Layer.scoped(DebianRegistry, start(true))
+
+/**
+ * A suite that needs the registry. Where it is not installed, the suite is skipped under a name that says so; with `CI=true` it fails instead, so
+ * that no run passes by having tested nothing.
+ */
+export const describeDebian = (name: string, suite: () => void): void => {
+  const missing = `${command} is not installed (apt-get install ${command})`
+  if (debianRegistryAvailable) {
+    describe(name, suite)
+  } else if (process.env["CI"] === "true") {
+    describe(name, () => {
+      it(missing, () => expect.fail(missing))
+    })
+  } else {
+    const line = "=".repeat(100)
+    console.warn(`${line}\nSKIPPED: ${missing}: ${name}\n${line}`)
+    describe.skip(`SKIPPED: ${missing}: ${name}`, suite)
+  }
+}
