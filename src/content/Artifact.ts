@@ -1,0 +1,251 @@
+/**
+ * Artifacts: files of any kind in a registry, under one manifest with a type of its own. `push` and `pull` take references and find the registry
+ * through `Registries`; `pushTo` and `pullFrom` do the same with a registry at hand.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as BlobSource from "../BlobSource.js"
+import { Registries } from "../Registries.js"
+import type { Registry } from "../Registry.js"
+import { DigestMismatch, type InputError, MediaTypeMismatch } from "../RegistryError.js"
+import * as Annotations from "../spec/Annotations.js"
+import * as Descriptor from "../spec/Descriptor.js"
+import * as Manifest from "../spec/Manifest.js"
+import * as MediaType from "../spec/MediaType.js"
+import * as Reference from "../spec/Reference.js"
+
+// -----------------------------------------------------------------------------
+// Push
+// -----------------------------------------------------------------------------
+
+/**
+ * One file to push. `title` is its name, under which others unpack it; `mediaType` is `application/octet-stream` by default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface File<out E = never, out R = never> {
+  readonly source: BlobSource.BlobSource<E, R>
+  readonly title?: string | undefined
+  readonly mediaType?: string | undefined
+  readonly annotations?: Annotations.Annotations | undefined
+}
+
+/**
+ * An artifact to push.
+ *
+ * - `artifactType`: the media type that says what it is, such as `application/vnd.example.report.v1`.
+ * - `files`: its content, in order. An artifact may consist of annotations alone.
+ * - `tags`: tags besides that of the reference.
+ * - `subject`: the manifest it is about, among whose referrers it will be.
+ * - `chunkSize`: uploads files in chunks of so many bytes; by default each goes in one request.
+ * - `concurrency`: how many files are uploaded at a time, 3 by default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PushOptions<out E = never, out R = never> {
+  readonly artifactType: string
+  readonly files: ReadonlyArray<File<E, R>>
+  readonly annotations?: Annotations.Annotations | undefined
+  readonly tags?: ReadonlyArray<Reference.Tag> | undefined
+  readonly subject?: Descriptor.Descriptor | undefined
+  readonly chunkSize?: number | undefined
+  readonly concurrency?: number | undefined
+}
+
+/**
+ * What was pushed: the manifest, and the reference that names it for good, by its digest.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Pushed {
+  readonly reference: Reference.Reference
+  readonly manifest: Manifest.Manifest
+}
+
+type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
+type PutManifestError = Effect.Effect.Error<ReturnType<Registry.Service["putManifest"]>>
+
+/**
+ * What pushing can fail with, beyond the errors of the sources themselves. `DigestMismatch` also when the reference has a digest that the artifact
+ * turns out not to have; nothing is tagged then.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type PushError = PutBlobError | PutManifestError
+
+/**
+ * Pushes files as an artifact under a reference such as `ghcr.io/owner/name:tag`: blobs first, each only if the registry lacks it, then the manifest.
+ * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, or with `PushError`.
+ *
+ * @example
+ * import * as Artifact from "effect-oci/Artifact"
+ * import * as BlobSource from "effect-oci/BlobSource"
+ *
+ * const push = Artifact.push("ghcr.io/owner/report:1.0.0", {
+ *   artifactType: "application/vnd.example.report.v1",
+ *   files: [{ title: "report.txt", mediaType: "text/plain", source: BlobSource.fromBytes(new TextEncoder().encode("all is well")) }]
+ * })
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const push = <E = never, R = never>(
+  reference: string | Reference.Reference,
+  options: PushOptions<E, R>
+): Effect.Effect<Pushed, PushError | InputError | E, Registries | R> =>
+  Effect.gen(function* () {
+    const parsed = yield* parse(reference)
+    const registry = yield* (yield* Registries).get(parsed.host)
+    return yield* pushTo(registry, parsed, options)
+  }).pipe(Effect.withSpan("effect-oci/Artifact.push", { captureStackTrace: false }))
+
+/**
+ * `push` with a registry at hand: of the reference, the repository, the tag and the digest count.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
+  registry: Registry.Service,
+  reference: Reference.Reference,
+  options: PushOptions<E, R>
+): Effect.fn.Return<Pushed, PushError | E, R> {
+  const { repository } = reference
+  const put = <E2, R2>({ annotations, mediaType, source, title }: File<E2, R2>) =>
+    Effect.map(registry.putBlob(repository, source, { chunkSize: options.chunkSize }), ({ digest, size }) => {
+      const all = title === undefined ? annotations : { ...annotations, [Annotations.TITLE]: title }
+      return {
+        mediaType: mediaType ?? "application/octet-stream",
+        digest,
+        size,
+        ...(all !== undefined && { annotations: all })
+      }
+    })
+  const files = yield* Effect.forEach(options.files, put, { concurrency: options.concurrency ?? 3 })
+  yield* registry.putBlob(repository, BlobSource.fromBytes(emptyContent))
+  const manifest = Manifest.image({
+    artifactType: options.artifactType,
+    config: Descriptor.empty,
+    // Without files the one layer is the empty one, for registries that refuse an empty list (image-spec, "Guidelines for Artifact Usage").
+    layers: files.length === 0 ? [Descriptor.empty] : files,
+    subject: options.subject,
+    annotations: options.annotations
+  })
+  const { digest } = manifest.descriptor
+  if (Option.isSome(reference.digest) && reference.digest.value !== digest)
+    return yield* new DigestMismatch({ expected: reference.digest.value, actual: digest })
+  const tags = new Set([...Option.toArray(reference.tag), ...(options.tags ?? [])])
+  yield* registry.putManifest(repository, manifest, { tags: [...tags] })
+  return { reference: Reference.withDigest(reference, digest), manifest }
+})
+
+/** The content of the empty descriptor: `{}`. */
+const emptyContent = new TextEncoder().encode("{}")
+
+// -----------------------------------------------------------------------------
+// Pull
+// -----------------------------------------------------------------------------
+
+/**
+ * One file of an artifact. `name` is where to unpack it: its title, if that is a relative path which stays below the folder it is joined to (T11).
+ * `content` streams the bytes, verified against the descriptor; nothing is requested before it runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PulledFile {
+  readonly descriptor: Descriptor.Descriptor
+  readonly name: Option.Option<string>
+  readonly content: ReturnType<Registry.Service["getBlob"]>
+}
+
+/**
+ * An artifact found: its manifest, verified, the reference that names it by digest, and its files.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Pulled {
+  readonly reference: Reference.Reference
+  readonly manifest: Manifest.Manifest
+  readonly artifactType: Option.Option<string>
+  readonly files: ReadonlyArray<PulledFile>
+}
+
+/**
+ * What finding an artifact can fail with; its files fail by themselves. `MediaTypeMismatch` when the reference leads to something else than an image
+ * manifest, such as an index.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type PullError = Effect.Effect.Error<ReturnType<Registry.Service["getManifest"]>>
+
+/**
+ * Finds the artifact under a reference such as `ghcr.io/owner/name:tag` (a missing tag is `latest`) and offers its files as streams. Fails with
+ * `InvalidReference` or `InvalidUrl` before anything is sent, or with `PullError`.
+ *
+ * @example
+ * import * as Artifact from "effect-oci/Artifact"
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ *
+ * const sizes = Effect.gen(function*() {
+ *   const artifact = yield* Artifact.pull("ghcr.io/owner/report:1.0.0")
+ *   return yield* Effect.forEach(artifact.files, (file) => Stream.runFold(file.content, 0, (size, bytes) => size + bytes.length))
+ * })
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pull = (
+  reference: string | Reference.Reference
+): Effect.Effect<Pulled, PullError | InputError, Registries> =>
+  Effect.gen(function* () {
+    const parsed = yield* parse(reference)
+    const registry = yield* (yield* Registries).get(parsed.host)
+    return yield* pullFrom(registry, parsed)
+  }).pipe(Effect.withSpan("effect-oci/Artifact.pull", { captureStackTrace: false }))
+
+/**
+ * `pull` with a registry at hand.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pullFrom = (
+  registry: Registry.Service,
+  reference: Reference.Reference
+): Effect.Effect<Pulled, PullError> =>
+  Effect.flatMap(registry.getManifest(reference.repository, Reference.tagOrDigest(reference)), (manifest) => {
+    const { content, descriptor } = manifest
+    if (content._tag !== "ImageManifest")
+      return Effect.fail(new MediaTypeMismatch({ expected: MediaType.imageManifest, actual: descriptor.mediaType }))
+    return Effect.succeed({
+      reference: Reference.withDigest(reference, descriptor.digest),
+      manifest,
+      artifactType: Manifest.artifactType(manifest),
+      files: content.layers
+        .filter((layer) => layer.mediaType !== MediaType.empty)
+        .map((layer) => ({
+          descriptor: layer,
+          name: Option.filter(Annotations.title(layer.annotations), isContained),
+          content: registry.getBlob(reference.repository, layer)
+        }))
+    })
+  })
+
+/** Whether a path stays below the folder it is joined to on every system: no root, no drive, no `..`, no backslash, no control character. */
+const isContained = (path: string): boolean =>
+  path.split("/").every((part) => part !== "" && part !== "." && part !== "..") && !/[\\:\p{Cc}]/u.test(path)
+
+const parse = (
+  reference: string | Reference.Reference
+): Effect.Effect<Reference.Reference, Reference.InvalidReference> =>
+  typeof reference === "string" ? Reference.parse(reference) : Effect.succeed(reference)
