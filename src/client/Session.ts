@@ -107,8 +107,8 @@ export const make = (to: Endpoint, send: Send) => {
         ? Effect.void
         : send(Operation.CancelUpload({ repository: session.repository, location: session.location })).pipe(
             Effect.flatMap(Limits.excerpt),
-            Effect.interruptible,
             Effect.timeout(Duration.seconds(10)),
+            unabandoned,
             Effect.catchAllCause((cause) => Effect.logDebug("An upload session could not be cancelled", cause))
           )
     )
@@ -120,9 +120,11 @@ export const make = (to: Endpoint, send: Send) => {
       const { location, repository } = session
       return bytes.length === 0
         ? Effect.void
-        : Effect.flatMap(
-            send(Operation.UploadChunk({ repository, location, range }), HttpBody.uint8Array(bytes, octetStream)),
-            (response) => advance(session, response, bytes.length)
+        : unabandoned(
+            Effect.flatMap(
+              send(Operation.UploadChunk({ repository, location, range }), HttpBody.uint8Array(bytes, octetStream)),
+              (response) => advance(session, response, bytes.length)
+            )
           )
     })
 
@@ -262,9 +264,26 @@ export const streaming = <E, R, A, E2>(
     )
   })
 
+/** How long an interrupted step may take to end by itself. */
+const grace = Duration.seconds(10)
+
 /**
- * Waits for a request that opens a session even when interrupted, since without its answer nobody could cancel the session. Its own timeouts bound
- * the wait.
+ * Runs a step of a session in a fiber of its own, and lets it end when interrupted: a step cut off leaves a session of which nobody knows the newest
+ * location, so that nobody can cancel it (Docker's registry refuses all others). After 10 seconds it is cut off all the same; where interruption is
+ * held off altogether, as it is while a session is opened or cancelled, its own timeouts bound the wait.
  */
-const unabandoned = <A, E, R>(request: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.uninterruptible(Effect.flatMap(Effect.forkDaemon(Effect.interruptible(request)), Fiber.join))
+const unabandoned = <A, E, R>(step: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.forkDaemon(Effect.interruptible(step)), (fiber) =>
+      Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
+        // In a fiber of its own as well, since an interrupted fiber cannot wait for a time.
+        Fiber.await(fiber).pipe(
+          Effect.timeout(grace),
+          Effect.ensuring(Fiber.interrupt(fiber)),
+          Effect.interruptible,
+          Effect.forkDaemon,
+          Effect.flatMap(Fiber.await)
+        )
+      )
+    )
+  )

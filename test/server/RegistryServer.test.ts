@@ -203,7 +203,6 @@ describe("manifests", () => {
 
   it.scoped.each([
     ["other content than the digest in the path", absentDigest, m1, imageType, "DIGEST_INVALID"],
-    ["a digest that cannot be computed", `blake3:${"0".repeat(64)}`, m1, imageType, "DIGEST_INVALID"],
     ["another type than the document has (C65)", "v1", m1, indexType, "MANIFEST_INVALID"],
     ["no JSON", "v1", "{", imageType, "MANIFEST_INVALID"],
     ["nothing at all", "v1", "", imageType, "MANIFEST_INVALID"],
@@ -215,6 +214,25 @@ describe("manifests", () => {
         const answer = yield* pushManifest(send, "a", reference, content, type)
         expect(answer.status).toBe(400)
         expect(errors(answer)).toEqual({ errors: [{ code, message: expect.any(String) }] })
+      })
+    )
+  )
+
+  it.scoped("a push by a digest that cannot be computed is told so (R13)", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        const digest = `blake3:${"0".repeat(64)}`
+        yield* pushBlob(send, "a", "{}")
+        const answer = yield* pushManifest(send, "a", digest)
+        expect(answer.status).toBe(400)
+        expect(errors(answer)).toEqual({
+          errors: [
+            {
+              code: "DIGEST_INVALID",
+              message: `"${digest}" cannot be verified: only sha256 and sha512 can be computed`
+            }
+          ]
+        })
       })
     )
   )
@@ -677,7 +695,7 @@ describe("lists", () => {
           const found: Array<string> = []
           const sizes: Array<number> = []
           let next: string | undefined = `/v2/a/referrers/${absentDigest}?artifactType=t%2Fa%2Bb`
-          while (next !== undefined) {
+          while (next !== undefined && sizes.length < 4) {
             const answer: Answer = yield* send("GET", next)
             const page: ReadonlyArray<{ digest: string }> = JSON.parse(answer.body).manifests
             found.push(...page.map(({ digest }) => digest))

@@ -27,7 +27,14 @@ export const debianRegistryAvailable: boolean = (process.env["PATH"] ?? "")
   .some((folder) => folder !== "" && executable(Path.join(folder, command)))
 
 /** The base URL of a running registry, such as `http://127.0.0.1:34819`. Deletes are enabled. */
-export class DebianRegistry extends Context.Tag("test/DebianRegistry")<DebianRegistry, { readonly url: string }>() {}
+export class DebianRegistry extends Context.Tag("test/DebianRegistry")<
+  DebianRegistry,
+  {
+    readonly url: string
+    /** The upload sessions that are open in a repository, as its storage has them. Of a cancelled one it keeps the hash states. */
+    readonly uploads: (repository: string) => Effect.Effect<ReadonlyArray<string>>
+  }
+>() {}
 
 /** The one user of `layerDebianRegistryBasic`. */
 export const debianUser = { username: "alice", password: "wonderland" } as const
@@ -91,7 +98,15 @@ const start = (basic: boolean) =>
       Effect.sync(() => spawn(command, ["serve", file], { stdio: ["ignore", "ignore", "pipe"] })),
       (child) => Effect.promise(() => stop(child))
     )
-    return { url: yield* Effect.promise(() => listening(child)) }
+    const sessions = (repository: string) =>
+      Path.join(folder, "data/docker/registry/v2/repositories", repository, "_uploads")
+    return {
+      url: yield* Effect.promise(() => listening(child)),
+      uploads: (repository: string) =>
+        Effect.promise(() => Fs.readdir(sessions(repository), { recursive: true }).catch(() => [])).pipe(
+          Effect.map((files) => files.filter((file) => Path.basename(file) === "startedat"))
+        )
+    }
   })
 
 /** A registry that anyone may use, with a folder that is removed when the Scope closes. */

@@ -1,0 +1,202 @@
+/** The examples and the README do what they say: each program is run, and each snippet of the README is a file of `examples/`. */
+import { readdirSync, readFileSync } from "node:fs"
+import { describe, expect, it, layer } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as authentication from "../examples/authentication.js"
+import { describe as describeArtifact } from "../examples/errors.js"
+import * as resumable from "../examples/resumable.js"
+import * as Credentials from "../src/auth/Credentials.js"
+import * as BlobSource from "../src/BlobSource.js"
+import * as Artifact from "../src/content/Artifact.js"
+import { layerRegistries } from "../src/node/NodeRegistry.js"
+import { Registries } from "../src/Registries.js"
+import { RegistryFailure, Unauthorized } from "../src/RegistryError.js"
+import * as Digest from "../src/spec/Digest.js"
+import * as Reference from "../src/spec/Reference.js"
+import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
+import {
+  DebianRegistry,
+  debianUser,
+  describeDebian,
+  layerDebianRegistry,
+  layerDebianRegistryBasic
+} from "./support/debian.js"
+import { utf8 } from "./support/fixtures.js"
+import { run } from "./support/program.js"
+import { layerSocketServer, ServerUrl } from "./support/server.js"
+
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), "utf8")
+
+describe("README", () => {
+  const readme = read("README.md")
+  const fences = [...readme.matchAll(/^(?:<!-- (\S+) -->\n)?```ts\n([\s\S]*?)^```$/gm)]
+
+  it("has snippets", () => expect(fences.length).toBeGreaterThanOrEqual(6))
+
+  for (const [, path, code] of fences) {
+    it(`shows ${path ?? "a snippet without a file"} as it is`, () => {
+      expect(path).toMatch(/^examples\//)
+      expect(code).toBe(read(path ?? ""))
+    })
+  }
+
+  it("names every example", () => {
+    for (const file of readdirSync(new URL("../examples", import.meta.url)))
+      expect(readme).toContain(`examples/${file}`)
+  })
+
+  it("begins with the two commands", () => {
+    const head = readme.slice(0, 1500)
+    expect(head).toContain("npm ci && npm run demo")
+    expect(head).toContain("npm ci && npm test")
+  })
+})
+
+layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), { excludeTestServices: true })(
+  "over the embedded registry",
+  (it) => {
+    it.effect("main.ts prints the size of an artifact", () =>
+      Effect.gen(function* () {
+        const reference = `${(yield* ServerUrl).replace("http://", "")}/owner/name:tag`
+        yield* Artifact.push(reference, {
+          artifactType: "application/vnd.example.v1",
+          files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
+        }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
+        expect(yield* run("main", [reference])).toMatchObject({ code: 0, stdout: "9\n", stderr: "" })
+      })
+    )
+  }
+)
+
+layer(MemoryRegistry.layer())("resumable.ts", (it) => {
+  it.effect("continues a stored upload where it stands", () =>
+    Effect.gen(function* () {
+      const content = utf8("first part, second part")
+      const repository = yield* Reference.parseRepositoryName("owner/name")
+      const saved = yield* resumable.begin(repository, content.subarray(0, 11))
+      expect(JSON.parse(saved)).toMatchObject({ repository: "owner/name", offset: 11 })
+      const digest = Digest.fromBytes(content)
+      const descriptor = yield* resumable.finish(saved, BlobSource.fromBytes(content), digest)
+      expect(descriptor).toMatchObject({ digest, size: content.length })
+    })
+  )
+})
+
+describe("authentication.ts", () => {
+  const demand = { origin: "https://ghcr.io", repository: Option.none(), scopes: [] }
+
+  it.effect("is for one host and no other", () =>
+    Effect.gen(function* () {
+      const credentials = yield* Credentials.Credentials
+      expect(yield* credentials.get(demand, Option.none())).toMatchObject({ _tag: "Basic", username: "me" })
+      expect(
+        yield* credentials.get({ ...demand, origin: "https://ghcr.io.evil.example" }, Option.none())
+      ).toMatchObject({
+        _tag: "Anonymous"
+      })
+    }).pipe(
+      Effect.provide(authentication.configured),
+      Effect.withConfigProvider(
+        ConfigProvider.fromMap(
+          new Map([
+            ["REGISTRY_USERNAME", "me"],
+            ["REGISTRY_PASSWORD", "secret"]
+          ])
+        )
+      )
+    )
+  )
+})
+
+describe("errors.ts", () => {
+  const failing = (error: RegistryFailure | Unauthorized) =>
+    Layer.succeed(Registries, {
+      get: () => Effect.map(MemoryRegistry.make(), (memory) => ({ ...memory, getManifest: () => Effect.fail(error) }))
+    })
+
+  it.effect("tells a missing artifact, a missing repository and one that is there apart", () =>
+    Effect.gen(function* () {
+      const pushed = yield* Artifact.push("ghcr.io/owner/name:tag", { artifactType: "application/vnd.x", files: [] })
+      expect(yield* describeArtifact("ghcr.io/owner/name:tag")).toBe(`found ${pushed.manifest.descriptor.digest}`)
+      expect(yield* describeArtifact("ghcr.io/owner/name:other")).toBe("no such artifact")
+      expect(yield* describeArtifact("ghcr.io/owner/nothing:tag")).toBe("no such repository")
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+
+  it.effect("tells what passes from what does not", () =>
+    Effect.gen(function* () {
+      const reference = "ghcr.io/owner/name:tag"
+      const describe = (error: RegistryFailure | Unauthorized) =>
+        Effect.either(Effect.provide(describeArtifact(reference), failing(error)))
+      expect(yield* describe(new RegistryFailure({ status: 503 }))).toEqual(Either.right("try again later"))
+      const teapot = new RegistryFailure({ status: 418 })
+      expect(yield* describe(teapot)).toEqual(Either.left(teapot))
+      const refused = new Unauthorized({ reason: "TokenServer", origin: "https://ghcr.io" })
+      expect(yield* describe(refused)).toEqual(Either.right(`log in first: ${refused.message}`))
+    })
+  )
+})
+
+describe("demo.ts", () => {
+  it.live("does the whole job over the embedded registry, with a file of its own", () =>
+    Effect.gen(function* () {
+      const { code, stdout, stderr } = yield* run("demo", [])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      const steps = [
+        "token authentication",
+        "100 %",
+        "pushed 127.0.0.1:",
+        "1.0.0, latest",
+        "verified sha256:",
+        "DigestMismatch: ",
+        "deleted the tag latest",
+        "deleted the manifest",
+        "deleted blob sha256:",
+        "Done."
+      ]
+      const places = steps.map((step) => stdout.indexOf(step))
+      expect(places).toEqual([...places].sort((a, b) => a - b))
+      expect(places).not.toContain(-1)
+    })
+  )
+
+  it.live("says what is wrong with its arguments, and exits with an error", () =>
+    Effect.gen(function* () {
+      expect(yield* run("demo", ["/nowhere/to/be/found"])).toMatchObject({ code: 1 })
+      expect(yield* run("demo", ["--registry", "http://user:secret@127.0.0.1:9"])).toMatchObject({ code: 1 })
+    })
+  )
+})
+
+describeDebian("demo.ts over docker-registry", () => {
+  layer(layerDebianRegistryBasic, { excludeTestServices: true })((it) => {
+    it.effect("does the job with a user and a given file, and reports what is not supported", () =>
+      Effect.gen(function* () {
+        const { url } = yield* DebianRegistry
+        const args = ["package-lock.json", "--registry", url, "--username", debianUser.username, "--password-stdin"]
+        const { code, stdout } = yield* run("demo", args, { input: `${debianUser.password}\n` })
+        expect(code).toBe(0)
+        expect(stdout).toContain("not the tag latest: The registry does not support deleting tags")
+        expect(stdout).toContain("DigestMismatch")
+        expect(stdout.trimEnd().endsWith("Done.")).toBe(true)
+        expect(stdout).not.toContain(debianUser.password)
+      })
+    )
+  })
+
+  layer(layerDebianRegistry, { excludeTestServices: true })((it) => {
+    for (const delay of [0, 30, 90, 200]) {
+      it.effect(`leaves no upload session open when interrupted ${delay} ms into the push`, () =>
+        Effect.gen(function* () {
+          const { uploads, url } = yield* DebianRegistry
+          yield* run("demo", ["--registry", url], { until: { text: "Push ", delay } })
+          expect(yield* uploads("effect-oci/demo")).toEqual([])
+        })
+      )
+    }
+  })
+})
