@@ -47,6 +47,8 @@ export interface Timeouts {
 }
 
 /**
+ * The values documented with the type.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -58,6 +60,8 @@ export const defaultLimits: Limits = {
 }
 
 /**
+ * The values documented with the type.
+ *
  * @since 0.1.0
  * @category constructors
  */

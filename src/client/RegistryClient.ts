@@ -29,18 +29,67 @@ import * as Manifests from "./Manifests.js"
 import * as Pages from "./Pages.js"
 import { type Endpoint, type EndpointOptions, endpoint, execute, type Send, sender } from "./Pipeline.js"
 
-export type { Limits, Timeouts } from "./Limits.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Limits,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Timeouts
+} from "./Limits.js"
 export {
+  /**
+   * @since 0.1.0
+   * @category operations
+   */
   attempt,
+  /**
+   * @since 0.1.0
+   * @category constructors
+   */
   defaultSchedule,
+  /**
+   * @since 0.1.0
+   * @category constants
+   */
   defaultUserAgent,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
   type Endpoint,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
   type EndpointOptions,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
   type ExchangeError,
+  /**
+   * @since 0.1.0
+   * @category constructors
+   */
   endpoint,
+  /**
+   * @since 0.1.0
+   * @category operations
+   */
   execute
 } from "./Pipeline.js"
-export type { RetryOptions } from "./Retry.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  RetryOptions
+} from "./Retry.js"
 
 /**
  * How to reach a registry, and when to try again after a challenge: by default once (`defaultSchedule`). A schedule with needs of its own, such as

@@ -26,6 +26,8 @@ export interface RetryOptions {
 }
 
 /**
+ * The values documented with the type.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -27,8 +27,9 @@ const services = Layer.merge(NodeHttp.layerHttpClient, TokenCache.layerMemory)
  * @since 0.1.0
  * @category layers
  */
-export const layer = <R = never>(options: RegistryClient.Options<R>): Layer.Layer<Registry, InvalidUrl, Credentials | R> =>
-  Layer.provide(RegistryClient.layer(options), services)
+export const layer = <R = never>(
+  options: RegistryClient.Options<R>
+): Layer.Layer<Registry, InvalidUrl, Credentials | R> => Layer.provide(RegistryClient.layer(options), services)
 
 /**
  * The clients of all registries, by host.
