@@ -80,7 +80,8 @@ const sentence = (text: string, facts: Exchange): string => {
 
 /**
  * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2). Seen by callers of `RegistryClient.attempt`;
- * everything above it answers the challenge or reports `Unauthorized`.
+ * everything above it answers the challenge or reports `Unauthorized`. `answerable` tells whether another attempt would send something that was not
+ * refused yet: a credential, a new token, one for more scopes.
  *
  * @since 0.1.0
  * @category errors
@@ -90,7 +91,8 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
   origin: Schema.String,
   challenges: Schema.Array(Challenge),
   scopes: Schema.Array(Schema.String),
-  sent: Schema.Literal("nothing", "basic", "bearer")
+  sent: Schema.Literal("nothing", "basic", "bearer"),
+  answerable: Schema.Boolean
 }) {
   override get message(): string {
     const schemes = this.challenges.map((challenge) => challenge.scheme).join(", ")
@@ -277,7 +279,8 @@ export class Unsupported extends Schema.TaggedError<Unsupported>("effect-oci/Uns
 }
 
 /**
- * Any other answer that is not a success. `snippet` is at most 512 characters of its body, without control characters.
+ * Any other answer that is not a success. `snippet` is at most 512 characters of its body, without control characters; `retryAfter` the wait it asked
+ * for, in milliseconds.
  *
  * @since 0.1.0
  * @category errors
@@ -286,7 +289,8 @@ export class RegistryFailure extends Schema.TaggedError<RegistryFailure>("effect
   "RegistryFailure",
   {
     ...exchange,
-    snippet: Schema.optional(Schema.String)
+    snippet: Schema.optional(Schema.String),
+    retryAfter: Schema.optional(Schema.Number)
   }
 ) {
   override get message(): string {

@@ -7,18 +7,18 @@
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
-import * as Duration from "effect/Duration"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import * as Challenge from "../protocol/Challenge.js"
 import * as ErrorBody from "../protocol/ErrorBody.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
-import { AuthChallenge, CredentialsFailure, Unauthorized } from "../RegistryError.js"
+import { AuthChallenge, CredentialsFailure, RegistryFailure, TooManyRequests, Unauthorized } from "../RegistryError.js"
 import { type Credential, Credentials, type Demand } from "./Credentials.js"
 import { TokenCache } from "./TokenCache.js"
 import * as TokenServer from "./TokenServer.js"
@@ -32,13 +32,30 @@ import * as TokenServer from "./TokenServer.js"
 export type AuthorizationError = AuthChallenge | CredentialsFailure | TokenServer.TokenError
 
 /**
+ * `trust` says which token servers may receive credentials, by default those of the registry's own domain. `scopes` are asked for instead of those
+ * of the demand and of every challenge (RG5).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly trust?: Trust.Policy | undefined
+  readonly scopes?: ReadonlyArray<string> | undefined
+}
+
+/**
  * The client with its requests to the demand's origin authorized, and the challenges from there reported. Requests to other origins, and answers that
  * come from other origins after a redirect, pass untouched. The client must not carry `Authorization` across origins when it follows redirects; token
- * requests go through it too. `trust` says which token servers may receive credentials, by default those of the registry's own domain.
+ * requests go through it too.
+ *
+ * A token is asked for with the scopes of the challenge first (trap 66), then those of the demand. Where the token server refuses them (400, 401), it
+ * is asked once more: for the challenge's scopes alone, since some refuse a union instead of granting less; for a deletion with `*`, which Quay and
+ * GitLab know instead of `delete`. When it refuses the credential, the source is asked for another one.
  *
  * Fails with
  *
- * - `AuthChallenge` for a 401, which is remembered: trying again answers it, if that is possible;
+ * - `AuthChallenge` for a 401, and for a 400 or 403 that calls the token invalid (ECR). It is remembered: if it is `answerable`, trying again answers
+ *   it;
  * - `CredentialsFailure` if the source of credentials is broken, or has a token that no header can carry;
  * - `UntrustedLocation` if the token server is not to be trusted, before anything is sent to it;
  * - `Unauthorized`, `TooManyRequests`, `RegistryFailure`, `LimitExceeded`, `TransportFailure` if it gives no token: see `TokenServer.exchange`.
@@ -47,7 +64,7 @@ export type AuthorizationError = AuthChallenge | CredentialsFailure | TokenServe
  * @category combinators
  */
 export const authorized =
-  (demand: Demand, trust: Trust.Policy = Trust.strict) =>
+  (demand: Demand, options: Options = {}) =>
   <E, R>(
     client: HttpClient.HttpClient.With<E, R>
   ): HttpClient.HttpClient.With<E | AuthorizationError, R | Credentials | TokenCache> =>
@@ -57,113 +74,252 @@ export const authorized =
       E | AuthorizationError,
       R | Credentials | TokenCache
     >(
-      Effect.flatMap((request) => send(client, demand, trust, request)),
+      Effect.flatMap((request) =>
+        isAt(demand.origin, request.url)
+          ? send({
+              client,
+              demand: options.scopes === undefined ? demand : { ...demand, scopes: options.scopes },
+              fixedScopes: options.scopes !== undefined,
+              trust: options.trust ?? Trust.strict,
+              request
+            })
+          : client.execute(request)
+      ),
       Effect.succeed
     )
 
-/** The value of an `Authorization` header, and what to do when it is refused. */
+const isAt = (origin: string, url: string): boolean => Option.contains(Trust.origin(url), origin)
+
+/** One request to the demand's origin. */
+interface Sending<E, R> {
+  readonly client: HttpClient.HttpClient.With<E, R>
+  readonly demand: Demand
+  readonly fixedScopes: boolean
+  readonly trust: Trust.Policy
+  readonly request: HttpClientRequest.HttpClientRequest
+}
+
+/** What a request shows: a credential itself, or a token obtained with it, for `scopes`, in this very attempt if it is `fresh`. */
 interface Proof {
   readonly header: string
-  readonly refused: Effect.Effect<void, CredentialsFailure>
+  readonly scheme: string
+  readonly credential: Credential
+  readonly token: Option.Option<{
+    readonly value: Redacted.Redacted
+    readonly scopes: ReadonlyArray<string>
+    readonly fresh: boolean
+  }>
 }
 
 const send = <E, R>(
-  client: HttpClient.HttpClient.With<E, R>,
-  demand: Demand,
-  trust: Trust.Policy,
-  request: HttpClientRequest.HttpClientRequest
-): Effect.Effect<HttpClientResponse, E | AuthorizationError, R | Credentials | TokenCache> =>
+  sending: Sending<E, R>
+): Effect.Effect<HttpClientResponse.HttpClientResponse, E | AuthorizationError, R | Credentials | TokenCache> =>
   Effect.gen(function* () {
-    if (!isAt(demand.origin, request.url)) return yield* client.execute(request)
-    const proof = Option.getOrUndefined(yield* prove(client, demand, trust, request))
+    const { client, demand, request } = sending
+    const proof = Option.getOrUndefined(yield* prove(sending))
     const response = yield* client.execute(
       proof === undefined ? request : HttpClientRequest.setHeader(request, "authorization", proof.header)
     )
-    if (response.status !== 401 || !isAt(demand.origin, response.request.url)) return response
-    // A redirect may have dropped the header, and then it was not refused.
-    const sent = response.request.headers["authorization"]
-    if (proof !== undefined && sent === proof.header) yield* proof.refused
-    return yield* challenged(demand, response, sent)
+    if (!isAt(demand.origin, response.request.url)) return response
+    const concerns = response.status === 401 || (proof !== undefined && [400, 403].includes(response.status))
+    if (!concerns) return response
+    const secrets = proof === undefined ? [] : TokenServer.secretsOf(proof.header, proof.credential)
+    const body = TokenServer.hide(yield* excerpt(response), secrets)
+    return response.status === 401 || saysTokenIsInvalid(body)
+      ? yield* challenged(sending, proof, response, body)
+      : HttpClientResponse.fromWeb(
+          response.request,
+          new Response(Uint8Array.from(body), { status: response.status, headers: response.headers })
+        )
   })
 
-const isAt = (origin: string, url: string): boolean => Option.contains(Trust.origin(url), origin)
+// -----------------------------------------------------------------------------
+// Answering
+// -----------------------------------------------------------------------------
 
 /** The proof for what the origin asked for, or none: before the first contact, and when the credential does not fit. */
 const prove = <E, R>(
-  client: HttpClient.HttpClient.With<E, R>,
-  demand: Demand,
-  trust: Trust.Policy,
-  request: HttpClientRequest.HttpClientRequest
+  sending: Sending<E, R>
 ): Effect.Effect<Option.Option<Proof>, E | AuthorizationError, R | Credentials | TokenCache> =>
   Effect.gen(function* () {
+    const { demand } = sending
     const cache = yield* TokenCache
-    const challenge = Option.getOrUndefined(yield* cache.challenge(demand))
-    if (challenge === undefined) return Option.none()
+    const challenges = yield* cache.challenges(demand)
+    if (challenges.length === 0) return Option.none()
     const credentials = yield* Credentials
     const credential = yield* credentials.get(demand, Option.none())
-    const direct = (header: string): Option.Option<Proof> =>
-      Option.some({ header, refused: Effect.asVoid(credentials.get(demand, Option.some(credential))) })
-
+    const challenge = Option.getOrUndefined(choose(sending, challenges, credential))
+    if (challenge === undefined) return Option.none()
     if (challenge.scheme === "basic") {
-      return credential._tag === "Basic" ? direct(TokenServer.basicHeader(credential)) : Option.none()
+      return credential._tag === "Basic"
+        ? Option.some({
+            header: TokenServer.basicHeader(credential),
+            scheme: "basic",
+            credential,
+            token: Option.none()
+          })
+        : Option.none()
     }
-    if (credential._tag === "RegistryToken") return direct(yield* registryTokenHeader(credential.token))
-
-    const tokenFor = (holder: Credential) => {
-      const issue = {
-        origin: demand.origin,
-        realm: challenge.realm ?? "",
-        service: challenge.service ?? "",
-        scopes: AccessScope.combine(challenge.scopes, demand.scopes)
-      }
-      return cache.getOrAcquire(
-        { ...issue, identity: holder.identity },
-        TokenServer.exchange(client, {
-          ...issue,
-          credential: holder,
-          from: request.url,
-          trust,
-          userAgent: request.headers["user-agent"]
-        })
-      )
+    if (credential._tag === "RegistryToken") {
+      const header = yield* Effect.mapError(TokenServer.bearerHeader(credential.token), () => unusableToken)
+      return Option.some({ header, scheme: "bearer", credential, token: Option.none() })
     }
-    const token = yield* Effect.catchAll(tokenFor(credential), (error) =>
+    return yield* Effect.catchAll(tokenProof(sending, challenge, credential), (error) =>
       error instanceof Unauthorized
         ? Effect.flatMap(credentials.get(demand, Option.some(credential)), (renewed) =>
-            renewed.identity === credential.identity ? Effect.fail(error) : tokenFor(renewed)
+            renewed.identity === credential.identity ? Effect.fail(error) : tokenProof(sending, challenge, renewed)
           )
         : Effect.fail(error)
+    ).pipe(
+      Effect.asSome,
+      // Not for ever: the token server may have moved, and only the registry knows where to.
+      Effect.tapError((error) => (isPassing(error) ? Effect.void : cache.remember(demand, [])))
     )
-    return Option.some({ header: `Bearer ${Redacted.value(token)}`, refused: cache.reject(demand, token) })
   })
 
-const registryTokenHeader = (token: Redacted.Redacted): Effect.Effect<string, CredentialsFailure> =>
-  TokenServer.isHeaderSafe(Redacted.value(token))
-    ? Effect.succeed(`Bearer ${Redacted.value(token)}`)
-    : Effect.fail(
-        new CredentialsFailure({
-          source: "a registry token",
-          problem: "it is empty, or holds characters that a header cannot carry",
-          fix: "Look for white space or a line break around it"
+const unusableToken = new CredentialsFailure({
+  source: "a registry token",
+  problem: "it is empty, or holds characters that a header cannot carry",
+  fix: "Look for white space or a line break around it"
+})
+
+const isPassing = (error: unknown): boolean =>
+  error instanceof TooManyRequests || error instanceof RegistryFailure || error instanceof CredentialsFailure
+
+/**
+ * Bearer if its realm may receive the credential, else Basic if there is a password for it: Gitea and Nexus name wrong realms behind proxies. With
+ * neither, the Bearer challenge all the same, whose failure says why.
+ */
+const choose = <E, R>(
+  { demand, request, trust }: Sending<E, R>,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  credential: Credential
+): Option.Option<Challenge.Challenge> => {
+  const isTrusted = ({ realm, scheme }: Challenge.Challenge) =>
+    scheme !== "bearer" ||
+    Trust.decide(trust, {
+      kind: "Realm",
+      registry: demand.origin,
+      from: request.url,
+      target: realm ?? "",
+      credentials: credential._tag !== "Anonymous"
+    })._tag === "Allowed"
+  return Option.orElse(Challenge.select(challenges.filter(isTrusted), { basic: credential._tag === "Basic" }), () =>
+    Challenge.select(challenges, { basic: false })
+  )
+}
+
+const tokenProof = <E, R>(
+  sending: Sending<E, R>,
+  challenge: Challenge.Challenge,
+  credential: Credential
+): Effect.Effect<Proof, E | TokenServer.TokenError, R | TokenCache> => {
+  const { client, demand, request, trust } = sending
+  const forScopes = (scopes: ReadonlyArray<string>): Effect.Effect<Proof, E | TokenServer.TokenError, R | TokenCache> =>
+    Effect.flatMap(TokenCache, (cache) => {
+      let fresh = false
+      const issue = { origin: demand.origin, realm: challenge.realm ?? "", service: challenge.service ?? "", scopes }
+      return Effect.map(
+        cache.getOrAcquire({ ...issue, identity: credential.identity }, (refreshToken) => {
+          fresh = true
+          return TokenServer.exchange(client, {
+            ...issue,
+            credential,
+            refreshToken,
+            from: request.url,
+            trust,
+            userAgent: request.headers["user-agent"]
+          })
+        }),
+        (value): Proof => ({
+          header: `Bearer ${Redacted.value(value)}`,
+          scheme: "bearer",
+          credential,
+          token: Option.some({ value, scopes, fresh })
         })
       )
+    })
+  const scopes = scopesFor(sending, challenge)
+  const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
+  const isAlternative =
+    !sending.fixedScopes && instead.length > 0 && !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
+  return isAlternative ? Effect.catchIf(forScopes(scopes), isScopeRefused, () => forScopes(instead)) : forScopes(scopes)
+}
 
-/** Remembers the preferred challenge, whether or not there is a credential for it by now, and reports all of them. */
-const challenged = (
-  demand: Demand,
-  response: HttpClientResponse,
-  sent: string | undefined
-): Effect.Effect<never, AuthChallenge, TokenCache> =>
+const scopesFor = <E, R>(
+  { demand, fixedScopes }: Sending<E, R>,
+  challenge: Challenge.Challenge
+): ReadonlyArray<string> => (fixedScopes ? demand.scopes : AccessScope.combine(challenge.scopes, demand.scopes))
+
+const isScopeRefused = (error: unknown): boolean =>
+  error instanceof Unauthorized && (error.status === 400 || error.status === 401)
+
+const deletes = (scopes: ReadonlyArray<string>): boolean =>
+  scopes.map(AccessScope.parse).some((scope) => scope._tag === "Resource" && scope.actions.includes("delete"))
+
+const withEveryAction = (text: string): string => {
+  const scope = AccessScope.parse(text)
+  return scope._tag === "Resource" ? `${scope.type}:${scope.name}:*` : text
+}
+
+const isSame = (first: ReadonlyArray<string>, second: ReadonlyArray<string>): boolean =>
+  first.length === second.length && first.every((scope, index) => scope === second[index])
+
+// -----------------------------------------------------------------------------
+// Being refused
+// -----------------------------------------------------------------------------
+
+/** Remembers what the registry asks for, and reports all of it, and whether there is an answer that was not refused yet. */
+const challenged = <E, R>(
+  sending: Sending<E, R>,
+  proof: Proof | undefined,
+  response: HttpClientResponse.HttpClientResponse,
+  body: Uint8Array
+): Effect.Effect<never, AuthChallenge | CredentialsFailure, Credentials | TokenCache> =>
   Effect.gen(function* () {
+    const { demand } = sending
     const { method, url } = response.request
-    const body = yield* response.stream.pipe(
-      ByteStream.collect({ what: "The body of a 401", limit: 64 * 1024 }),
-      Effect.timeout(Duration.seconds(5)),
-      Effect.orElseSucceed(() => new Uint8Array())
-    )
+    const cache = yield* TokenCache
+    const credentials = yield* Credentials
     const challenges = Challenge.parse(response.headers["www-authenticate"] ?? "")
-    const selected = select(challenges, demand.origin)
-    if (selected !== undefined) yield* (yield* TokenCache).remember(demand, absolute(selected, url))
+    // A redirect may have dropped the header, and then it was not refused.
+    const sent = response.request.headers["authorization"]
+    const refused = proof !== undefined && sent === proof.header ? Option.some(proof) : Option.none()
+    const token = Option.flatMap(refused, (proof) => proof.token)
+
+    if (Option.isSome(token)) yield* cache.reject(demand, token.value.value)
+    const known = yield* cache.challenges(demand)
+    const usable = usableOf(challenges, known, demand, Option.isSome(token)).map((challenge) =>
+      absolute(challenge, url)
+    )
+    const isStale = Option.exists(token, ({ fresh }) => !fresh)
+    // Harbor asks for a password when a token has expired, but also where it takes no tokens at all, not even a new one.
+    if (usable.length > 0 && !(isStale && !usable.some(isBearer) && known.some(isBearer)))
+      yield* cache.remember(demand, usable)
+
+    const next = yield* cache.challenges(demand)
+    const answers = (credential: Credential): boolean =>
+      Option.exists(choose(sending, next, credential), (challenge) =>
+        Option.match(refused, {
+          onNone: () => proof === undefined,
+          onSome: (proof) =>
+            challenge.scheme !== proof.scheme ||
+            Option.match(proof.token, {
+              onNone: () => credential.identity !== proof.credential.identity,
+              onSome: ({ fresh, scopes }) => !fresh || !AccessScope.contains(scopes, scopesFor(sending, challenge))
+            })
+        })
+      )
+    const answerable = Option.isSome(refused)
+      ? answers(
+          yield* credentials.get(demand, Option.isNone(token) ? Option.some(refused.value.credential) : Option.none())
+        )
+      : // A broken source is for the next attempt to report: this one did not need it.
+        yield* Effect.match(credentials.get(demand, Option.none()), {
+          onFailure: () => true,
+          onSuccess: answers
+        })
+
     return yield* new AuthChallenge({
       method,
       url: redact(url),
@@ -172,15 +328,37 @@ const challenged = (
       origin: demand.origin,
       challenges,
       scopes: demand.scopes,
-      sent: sent === undefined ? "nothing" : /^basic /i.test(sent) ? "basic" : "bearer"
+      sent: sent === undefined ? "nothing" : /^basic /i.test(sent) ? "basic" : "bearer",
+      answerable
     })
   })
 
-/** A 401 without any challenge counts as one for a password, if nobody can listen: GCR once named its challenges to pings only. */
-const select = (challenges: ReadonlyArray<Challenge.Challenge>, origin: string): Challenge.Challenge | undefined =>
-  challenges.length === 0 && origin.startsWith("https:")
-    ? { scheme: "basic", scopes: [] }
-    : Option.getOrUndefined(Challenge.select(challenges, { basic: true }))
+/**
+ * Those that can be answered at all. A 401 without any challenge means what is known of the origin (GCR once named its challenges to pings only), and
+ * else counts as one for a password, if nobody can listen. A token that lacks the right to delete leads to one for every action: GitLab once
+ * ignored `delete`.
+ */
+const usableOf = (
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  known: ReadonlyArray<Challenge.Challenge>,
+  demand: Demand,
+  sentToken: boolean
+): ReadonlyArray<Challenge.Challenge> => {
+  if (challenges.length === 0) {
+    return known.length === 0 && demand.origin.startsWith("https:") ? [{ scheme: "basic", scopes: [] }] : known
+  }
+  const isForDeletion = sentToken && deletes(demand.scopes)
+  return challenges
+    .filter((challenge) => isBearer(challenge) || challenge.scheme === "basic")
+    .map((challenge) =>
+      isForDeletion && challenge.error === "insufficient_scope"
+        ? { ...challenge, scopes: [...challenge.scopes, ...demand.scopes.map(withEveryAction)] }
+        : challenge
+    )
+}
+
+const isBearer = ({ realm, scheme }: Challenge.Challenge): boolean =>
+  scheme === "bearer" && realm !== undefined && realm !== ""
 
 /** A relative realm means what it means where it was said; later requests have other URLs. */
 const absolute = (challenge: Challenge.Challenge, url: string): Challenge.Challenge =>
@@ -190,3 +368,23 @@ const absolute = (challenge: Challenge.Challenge, url: string): Challenge.Challe
   URL.canParse(challenge.realm, url)
     ? { ...challenge, realm: new URL(challenge.realm, url).href }
     : challenge
+
+/** ECR's answers to a password that has expired: "Your Authorization Token is invalid." and "Your authorization token has expired. …" */
+const saysTokenIsInvalid = (body: Uint8Array): boolean =>
+  ErrorBody.parse(body).errors.some(({ message = "" }) => /authorization token (is invalid|has expired)/i.test(message))
+
+/** The beginning of a body that matters for its errors only, read within 5 seconds. */
+const excerpt = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
+  Effect.suspend(() => {
+    const parts: Array<Uint8Array> = []
+    let size = 0
+    return Stream.runForEachWhile(response.stream, (bytes) => {
+      parts.push(bytes)
+      size += bytes.length
+      return Effect.succeed(size < 64 * 1024)
+    }).pipe(
+      Effect.timeout("5 seconds"),
+      Effect.ignore,
+      Effect.map(() => ByteStream.concat(parts))
+    )
+  })

@@ -108,6 +108,18 @@ export const identityToken = (token: Redacted.Redacted): Credential => ({
 })
 
 /**
+ * What a login has left behind: `basic`, or `identityToken` where the user name says that the secret is one: `<token>` in Docker's protocol, the empty
+ * GUID in Azure's.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromLogin = (username: string, secret: Redacted.Redacted): Credential =>
+  username === "<token>" || username === "00000000-0000-0000-0000-000000000000"
+    ? identityToken(secret)
+    : basic(username, secret)
+
+/**
  * A bearer token for the registry itself, as `docker login` stores under `registrytoken`. It is sent as it is and never renewed.
  *
  * @since 0.1.0
@@ -162,7 +174,7 @@ export const layerBasic = (options: {
   readonly host: string
   readonly username: string
   readonly password: Redacted.Redacted
-}): Layer.Layer<Credentials, CredentialsFailure> => Layer.effect(Credentials, fromLogin(options))
+}): Layer.Layer<Credentials, CredentialsFailure> => Layer.effect(Credentials, fromOptions(options))
 
 /**
  * `layerBasic` with its options read from the configuration.
@@ -189,13 +201,96 @@ export const layerConfig = (
     readonly password: Redacted.Redacted
   }>
 ): Layer.Layer<Credentials, ConfigError.ConfigError | CredentialsFailure> =>
-  Layer.effect(Credentials, Effect.flatMap(Config.unwrap(options), fromLogin))
+  Layer.effect(Credentials, Effect.flatMap(Config.unwrap(options), fromOptions))
+
+/**
+ * A token for the registry itself, for one host: `layer` with a single entry.
+ *
+ * Fails with `CredentialsFailure` when `host` is not a host.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerRegistryToken = (options: {
+  readonly host: string
+  readonly token: Redacted.Redacted
+}): Layer.Layer<Credentials, CredentialsFailure> => layer({ [options.host]: registryToken(options.token) })
+
+/**
+ * An OAuth 2 refresh token for the token server of one host: `layer` with a single entry.
+ *
+ * Fails with `CredentialsFailure` when `host` is not a host.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerIdentityToken = (options: {
+  readonly host: string
+  readonly token: Redacted.Redacted
+}): Layer.Layer<Credentials, CredentialsFailure> => layer({ [options.host]: identityToken(options.token) })
+
+/**
+ * Several sources in order: the first that has a credential for the demand. A source that is broken fails the chain, since passing over it could show
+ * a registry the wrong user. A rejected credential is shown to every source that is asked.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const chain = (sources: Iterable<Credentials.Service>): Credentials.Service => {
+  const inOrder = [...sources]
+  const from = (
+    index: number,
+    demand: Demand,
+    rejected: Option.Option<Credential>
+  ): Effect.Effect<Credential, CredentialsFailure> => {
+    const source = inOrder[index]
+    return source === undefined
+      ? Effect.succeed(anonymous)
+      : Effect.flatMap(source.get(demand, rejected), (found) =>
+          found._tag === "Anonymous" ? from(index + 1, demand, rejected) : Effect.succeed(found)
+        )
+  }
+  return { get: (demand, rejected) => from(0, demand, rejected) }
+}
+
+/**
+ * `chain` of the services of some layers.
+ *
+ * @example
+ * import * as Credentials from "effect-oci/Credentials"
+ * import * as DockerConfig from "effect-oci/DockerConfig"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * const live = Credentials.layerChain(
+ *   Credentials.layerRegistryToken({ host: "registry.example.com", token: Redacted.make("…") }),
+ *   DockerConfig.layer()
+ * )
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerChain = <Sources extends ReadonlyArray<Layer.Layer<Credentials, unknown, unknown>>>(
+  ...sources: Sources
+): Layer.Layer<Credentials, Layer.Layer.Error<Sources[number]>, Layer.Layer.Context<Sources[number]>> =>
+  Layer.scoped(
+    Credentials,
+    Effect.map(
+      // `Layer.build` does not see that an element of `Sources` has these parameters.
+      Effect.forEach(
+        sources as ReadonlyArray<
+          Layer.Layer<Credentials, Layer.Layer.Error<Sources[number]>, Layer.Layer.Context<Sources[number]>>
+        >,
+        (source) => Layer.build(source)
+      ),
+      (built) => chain(built.map(Context.get(Credentials)))
+    )
+  )
 
 /** JSON keeps the parts apart, whatever characters they hold. */
 const identify = (...parts: ReadonlyArray<string>): string =>
   Digest.fromBytes(new TextEncoder().encode(JSON.stringify(parts)))
 
-const fromLogin = (options: {
+const fromOptions = (options: {
   readonly host: string
   readonly username: string
   readonly password: Redacted.Redacted

@@ -4,17 +4,22 @@
  *
  * @since 0.1.0
  */
+import type * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Metrics from "../Metrics.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import type { Challenge } from "../protocol/Challenge.js"
 import type { Demand } from "./Credentials.js"
+import * as TokenStore from "./TokenStore.js"
 
 /**
  * What a token is for: a registry (`origin`), who issues it (`realm`, `service`, empty if unnamed), for whom (`identity` of the credential), and for
@@ -32,7 +37,7 @@ export interface TokenKey {
 }
 
 /**
- * A token, and when it ends, in milliseconds of the `Clock`.
+ * A token, and when it ends, in milliseconds of the `Clock`. `refreshToken` is what to obtain the next one with, if the issuer gave it.
  *
  * @since 0.1.0
  * @category models
@@ -40,6 +45,7 @@ export interface TokenKey {
 export interface Token {
   readonly value: Redacted.Redacted
   readonly expiresAt: number
+  readonly refreshToken?: Redacted.Redacted | undefined
 }
 
 /**
@@ -55,29 +61,30 @@ export class TokenCache extends Context.Tag("effect-oci/TokenCache")<TokenCache,
  */
 export declare namespace TokenCache {
   /**
-   * - `challenge`: how the demand's origin wants to be asked, if it is known. Its `scopes` are those of the last challenge to this very demand, and
-   *   empty if there was none: one request's scopes are never another's, and least of all the placeholders in the ping's challenge.
-   * - `remember`: keeps a challenge to a demand. A `bearer` challenge of the same origin outlives a later `basic` one, which Harbor sends when a token
-   *   has expired.
-   * - `getOrAcquire`: a token that covers the key's scopes and lasts 5 more seconds, else the one that `acquire` yields. Callers with equal keys share
-   *   one run of `acquire` and its failure, so they should fail alike; a caller's interruption does not end it. Failures are not kept.
+   * - `challenges`: how the demand's origin wants to be asked, empty if that is not known. Their `scopes` are those of the last challenge to this very
+   *   demand, and empty if there was none: one request's scopes are never another's, and least of all the placeholders in the ping's challenge.
+   * - `remember`: keeps the challenges to a demand, and with none forgets what the origin wants. A `bearer` challenge of the origin outlives one for a
+   *   password only, which is then kept for this demand alone: Harbor takes tokens everywhere but in `_catalog`.
+   * - `getOrAcquire`: a token that covers the key's scopes and lasts 5 more seconds, else the one that `acquire` yields, given the refresh token that
+   *   the same realm issued for the same service and identity. Callers with equal keys share one run of `acquire` and its failure, so they should fail
+   *   alike; a caller's interruption does not end it. Failures are not kept.
    * - `reject`: forgets a token that the demand's origin has just refused.
    *
    * @since 0.1.0
    * @category models
    */
   export interface Service {
-    readonly challenge: (demand: Demand) => Effect.Effect<Option.Option<Challenge>>
-    readonly remember: (demand: Demand, challenge: Challenge) => Effect.Effect<void>
+    readonly challenges: (demand: Demand) => Effect.Effect<ReadonlyArray<Challenge>>
+    readonly remember: (demand: Demand, challenges: ReadonlyArray<Challenge>) => Effect.Effect<void>
     readonly getOrAcquire: <E, R>(
       key: TokenKey,
-      acquire: Effect.Effect<Token, E, R>
+      acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
     ) => Effect.Effect<Redacted.Redacted, E, R>
     readonly reject: (demand: Demand, token: Redacted.Redacted) => Effect.Effect<void>
   }
 }
 
-/** Of tokens, of origins, and of challenged demands each; the oldest are forgotten first. */
+/** Of tokens, of refresh tokens, of origins, and of challenged demands each; the oldest are forgotten first. */
 const capacity = 1000
 
 /** In milliseconds: a token that ends sooner may end on its way. */
@@ -91,65 +98,25 @@ const margin = 5000
  */
 export const layerMemory: Layer.Layer<TokenCache> = Layer.scoped(
   TokenCache,
-  Effect.map(Effect.scope, (scope): TokenCache.Service => {
-    const tokens = new Map<string, Token & { readonly key: TokenKey }>()
-    const flights = new Map<string, Deferred.Deferred<Token, unknown>>()
+  Effect.map(Effect.scope, (scope) => make(TokenStore.none, scope))
+)
 
-    const find = (id: string, key: TokenKey, now: number): Token | undefined => {
-      const usable = (token: Token) => token.expiresAt - margin > now
-      const exact = tokens.get(id)
-      if (exact !== undefined && usable(exact)) return exact
-      for (const token of tokens.values()) {
-        if (usable(token) && isSameIssue(token.key, key) && AccessScope.contains(token.key.scopes, key.scopes))
-          return token
-      }
-      return undefined
-    }
-
-    /** Runs in the layer's scope, so that it is nobody's own, and uninterruptibly around `acquire`, so that it always ends its Deferred. */
-    const fly = <E, R>(id: string, key: TokenKey, acquire: Effect.Effect<Token, E, R>) => {
-      const flight = Deferred.unsafeMake<Token, unknown>(FiberId.none)
-      flights.set(id, flight)
-      return Effect.interruptible(acquire).pipe(
-        Effect.exit,
-        Effect.zip(Clock.currentTimeMillis),
-        Effect.flatMap(([exit, now]) => {
-          flights.delete(id)
-          if (exit._tag === "Success") {
-            for (const [other, { expiresAt }] of tokens) if (expiresAt <= now) tokens.delete(other)
-            put(tokens, id, { ...exit.value, key })
-          }
-          return Deferred.done(flight, exit)
-        }),
-        Effect.forkIn(scope),
-        Effect.as(flight)
-      )
-    }
-
-    return {
-      ...challengeMemory(),
-      getOrAcquire: <E, R>(key: TokenKey, acquire: Effect.Effect<Token, E, R>) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          // Found, joined or begun in one synchronous step, or two fibers could begin at once.
-          Effect.uninterruptibleMask((restore): Effect.Effect<Token, E, R> => {
-            const id = idOf(key)
-            const held = find(id, key, now)
-            if (held !== undefined) return Effect.succeed(held)
-            const joined = flights.get(id)
-            return Effect.flatMap(joined === undefined ? fly(id, key, acquire) : Effect.succeed(joined), (flight) =>
-              // Equal keys come from the same pipeline, so that what can fail here is what `acquire` can fail with.
-              restore(Deferred.await(flight) as Effect.Effect<Token, E>)
-            )
-          })
-        ).pipe(Effect.map(({ value }) => value)),
-      reject: ({ origin }, refused) =>
-        Effect.sync(() => {
-          for (const [id, { key, value }] of tokens) {
-            if (key.origin === origin && Redacted.value(value) === Redacted.value(refused)) tokens.delete(id)
-          }
-        })
-    }
-  })
+/**
+ * `layerMemory` in front of a store that other processes may share: what is not in memory is looked for there before it is asked for, and what was
+ * learnt is written there.
+ *
+ * The store holds one entry for each origin (its challenges) and one for each realm, service and credential used with an origin (tokens with their
+ * ends, and the refresh token), under keys that start with `effect-oci-` and end in a hash. **The tokens are written as they are, and the hash is
+ * made from the password among others: keep the store where only its user can read it.** `KeyValueStore.layerFileSystem` creates files with the
+ * permissions of the process, so give it a directory of mode 0700. Entries that cannot be read count as missing, and so does a store that fails,
+ * which is logged at debug level without the entry.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.KeyValueStore> = Layer.scoped(
+  TokenCache,
+  Effect.map(Effect.all([TokenStore.overKeyValueStore, Effect.scope]), ([store, scope]) => make(store, scope))
 )
 
 /**
@@ -159,42 +126,182 @@ export const layerMemory: Layer.Layer<TokenCache> = Layer.scoped(
  * @category layers
  */
 export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => ({
-  ...challengeMemory(),
-  getOrAcquire: (_, acquire) => Effect.map(acquire, ({ value }) => value),
+  ...challengeMemory(TokenStore.none),
+  getOrAcquire: (_, acquire) => Effect.map(acquire(Option.none()), ({ value }) => value),
   reject: () => Effect.void
 }))
 
-const challengeMemory = (): Pick<TokenCache.Service, "challenge" | "remember"> => {
-  const byOrigin = new Map<string, Challenge>()
-  const scopesByDemand = new Map<string, ReadonlyArray<string>>()
+const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
+  const tokens = new Map<string, Token & { readonly key: TokenKey }>()
+  const refreshTokens = new Map<string, Redacted.Redacted>()
+  const flights = new Map<string, Deferred.Deferred<Token, unknown>>()
+
+  const find = (id: string, key: TokenKey, now: number): Token | undefined => {
+    const exact = tokens.get(id)
+    if (exact !== undefined && isUsable(exact, now)) return exact
+    for (const token of tokens.values()) {
+      if (
+        isUsable(token, now) &&
+        issueOf(token.key) === issueOf(key) &&
+        AccessScope.contains(token.key.scopes, key.scopes)
+      )
+        return token
+    }
+    return undefined
+  }
+
+  const keep = (key: TokenKey, token: Token, now: number): void => {
+    for (const [other, { expiresAt }] of tokens) if (expiresAt <= now) tokens.delete(other)
+    put(tokens, idOf(key), { ...token, key })
+    if (token.refreshToken === undefined) refreshTokens.delete(issueOf(key))
+    else put(refreshTokens, issueOf(key), token.refreshToken)
+  }
+
+  /** From the store, where another process may have put it, or else acquired. */
+  const obtain = <E, R>(
+    key: TokenKey,
+    acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
+  ): Effect.Effect<Token, E, R> =>
+    Effect.gen(function* () {
+      const stored = yield* store.load(issueOf(key))
+      const now = yield* Clock.currentTimeMillis
+      const found = stored.tokens.find(
+        (token) => isUsable(token, now) && AccessScope.contains(token.scopes, key.scopes)
+      )
+      if (found !== undefined) {
+        const token = { ...found, refreshToken: stored.refreshToken }
+        keep({ ...key, scopes: found.scopes }, token, now)
+        return token
+      }
+      const refreshToken = stored.refreshToken ?? refreshTokens.get(issueOf(key))
+      const token = yield* acquire(Option.fromNullable(refreshToken))
+      const then = yield* Clock.currentTimeMillis
+      keep(key, token, then)
+      yield* store.update(issueOf(key), (held) => ({
+        tokens: [
+          { scopes: key.scopes, value: token.value, expiresAt: token.expiresAt },
+          ...held.tokens.filter((other) => isUsable(other, then) && !AccessScope.contains(key.scopes, other.scopes))
+        ],
+        refreshToken: token.refreshToken
+      }))
+      return token
+    })
+
+  /** Runs in the layer's scope, so that it is nobody's own, and uninterruptibly around `acquire`, so that it always ends its Deferred. */
+  const fly = <E, R>(id: string, token: Effect.Effect<Token, E, R>) => {
+    const flight = Deferred.unsafeMake<Token, unknown>(FiberId.none)
+    flights.set(id, flight)
+    return Effect.interruptible(token).pipe(
+      Effect.exit,
+      Effect.flatMap((exit) => {
+        flights.delete(id)
+        return Deferred.done(flight, exit)
+      }),
+      Effect.forkIn(scope),
+      Effect.as(flight)
+    )
+  }
+
   return {
-    challenge: (demand) =>
-      Effect.sync(() =>
-        Option.map(Option.fromNullable(byOrigin.get(demand.origin)), (challenge) => ({
-          ...challenge,
-          scopes: scopesByDemand.get(demandId(demand)) ?? []
-        }))
-      ),
-    remember: (demand, challenge) =>
-      Effect.sync(() => {
-        if (challenge.scheme === "basic" && byOrigin.get(demand.origin)?.scheme === "bearer") return
-        put(byOrigin, demand.origin, challenge)
-        // The request that needs no scopes is the ping: GHCR names a repository there that does not exist.
-        if (demand.scopes.length > 0) put(scopesByDemand, demandId(demand), challenge.scopes)
+    ...challengeMemory(store),
+    getOrAcquire: <E, R>(
+      key: TokenKey,
+      acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
+    ) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        // Found, joined or begun in one synchronous step, or two fibers could begin at once.
+        Effect.uninterruptibleMask((restore): Effect.Effect<Token, E, R> => {
+          const id = idOf(key)
+          const held = find(id, key, now)
+          if (held !== undefined) return Effect.as(Metric.increment(Metrics.tokenCacheHits), held)
+          const joined = flights.get(id)
+          return Effect.flatMap(
+            joined === undefined ? fly(id, obtain(key, acquire)) : Effect.succeed(joined),
+            (flight) =>
+              // Equal keys come from the same pipeline, so that what can fail here is what `acquire` can fail with.
+              restore(Deferred.await(flight) as Effect.Effect<Token, E>)
+          )
+        })
+      ).pipe(Effect.map(({ value }) => value)),
+    reject: ({ origin }, refused) =>
+      Effect.suspend(() => {
+        const isRefused = ({ value }: { readonly value: Redacted.Redacted }) =>
+          Redacted.value(value) === Redacted.value(refused)
+        const rejected = [...tokens].filter(([, token]) => token.key.origin === origin && isRefused(token))
+        for (const [id] of rejected) tokens.delete(id)
+        return Effect.forEach(
+          rejected,
+          ([, { key }]) =>
+            store.update(issueOf(key), (held) => ({
+              ...held,
+              tokens: held.tokens.filter((token) => !isRefused(token))
+            })),
+          { discard: true }
+        )
       })
   }
 }
 
+const isUsable = ({ expiresAt }: { readonly expiresAt: number }, now: number): boolean => expiresAt - margin > now
+
+/** What one demand was asked for: scopes, or a password although its origin takes tokens. */
+interface Asked {
+  readonly scopes: ReadonlyArray<string>
+  readonly passwordOnly: ReadonlyArray<Challenge>
+}
+
+const challengeMemory = (store: TokenStore.TokenStore): Pick<TokenCache.Service, "challenges" | "remember"> => {
+  const byOrigin = new Map<string, ReadonlyArray<Challenge>>()
+  const byDemand = new Map<string, Asked>()
+
+  const ofOrigin = (origin: string): Effect.Effect<ReadonlyArray<Challenge>> =>
+    Effect.suspend(() => {
+      const known = byOrigin.get(origin)
+      return known !== undefined
+        ? Effect.succeed(known)
+        : Effect.tap(store.loadChallenges(origin), (stored) =>
+            Effect.sync(() => {
+              if (stored.length > 0 && !byOrigin.has(origin)) put(byOrigin, origin, stored)
+            })
+          )
+    })
+
+  return {
+    challenges: (demand) =>
+      Effect.map(ofOrigin(demand.origin), (known) => {
+        const asked = byDemand.get(demandId(demand))
+        if (asked !== undefined && asked.passwordOnly.length > 0) return asked.passwordOnly
+        return known.map((challenge) => ({
+          ...challenge,
+          scopes: challenge.scheme === "bearer" && asked !== undefined ? asked.scopes : []
+        }))
+      }),
+    remember: (demand, challenges) =>
+      Effect.gen(function* () {
+        const known = yield* ofOrigin(demand.origin)
+        const bearer = challenges.find(isBearer)
+        const passwordOnly = challenges.length > 0 && bearer === undefined && known.some(isBearer)
+        // The request that needs no scopes is the ping: GHCR names a repository there that does not exist.
+        const scopes = demand.scopes.length > 0 ? (bearer?.scopes ?? []) : []
+        put(byDemand, demandId(demand), { scopes, passwordOnly: passwordOnly ? challenges : [] })
+        if (passwordOnly) return
+        const general = challenges.map((challenge) => ({ ...challenge, scopes: [] }))
+        if (general.length === 0) byOrigin.delete(demand.origin)
+        else put(byOrigin, demand.origin, general)
+        if (JSON.stringify(general) !== JSON.stringify(known)) yield* store.saveChallenges(demand.origin, general)
+      })
+  }
+}
+
+const isBearer = ({ scheme }: Challenge): boolean => scheme === "bearer"
+
 const demandId = ({ origin, scopes }: Demand): string => JSON.stringify([origin, ...AccessScope.canonical(scopes)])
 
-const idOf = ({ identity, origin, realm, scopes, service }: TokenKey): string =>
-  JSON.stringify([origin, realm, service, identity, ...AccessScope.canonical(scopes)])
+/** All of a key but its scopes. */
+const issueOf = ({ identity, origin, realm, service }: TokenKey): string =>
+  JSON.stringify([origin, realm, service, identity])
 
-const isSameIssue = (first: TokenKey, second: TokenKey): boolean =>
-  first.origin === second.origin &&
-  first.realm === second.realm &&
-  first.service === second.service &&
-  first.identity === second.identity
+const idOf = (key: TokenKey): string => JSON.stringify([issueOf(key), ...AccessScope.canonical(key.scopes)])
 
 /** Maps keep their order of insertion, so the first entry is the oldest. */
 const put = <A>(map: Map<string, A>, key: string, value: A): void => {

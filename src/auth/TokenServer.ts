@@ -12,12 +12,15 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
+import * as Metrics from "../Metrics.js"
 import * as ErrorBody from "../protocol/ErrorBody.js"
+import * as FieldValue from "../protocol/FieldValue.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import * as RetryAfter from "../protocol/RetryAfter.js"
 import * as Trust from "../protocol/Trust.js"
@@ -31,12 +34,12 @@ import {
   Unauthorized,
   UntrustedLocation
 } from "../RegistryError.js"
-import type { Credential } from "./Credentials.js"
+import { anonymous, type Credential } from "./Credentials.js"
 import type { Token } from "./TokenCache.js"
 
 /**
  * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the token, `realm` the token server's URL, `service` empty
- * if the challenge names none. `userAgent` is sent if given.
+ * if the challenge names none. `refreshToken` is what the same realm issued earlier for the same credential. `userAgent` is sent if given.
  *
  * @since 0.1.0
  * @category models
@@ -48,6 +51,7 @@ export interface TokenRequest {
   readonly service: string
   readonly scopes: ReadonlyArray<string>
   readonly credential: Credential
+  readonly refreshToken: Option.Option<Redacted.Redacted>
   readonly trust: Trust.Policy
   readonly userAgent: string | undefined
 }
@@ -67,8 +71,10 @@ export type TokenError =
   | TransportFailure
 
 /**
- * Asks the token server once: by `GET`, with Basic credentials if there are any; with an identity token by `POST`, as OAuth 2 refresh token. No span
- * and no trace header accompanies the request (T13). The answer is read up to 128 KiB, within 30 seconds.
+ * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405); an
+ * identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked for
+ * by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no trace
+ * header accompanies the requests (T13). An answer is read up to 128 KiB, within 30 seconds.
  *
  * Fails with
  *
@@ -83,32 +89,46 @@ export type TokenError =
 export const exchange = <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
   wanted: TokenRequest
-): Effect.Effect<Token, E | TokenError, R> =>
-  Effect.gen(function* () {
-    const verdict = Trust.decide(wanted.trust, {
-      kind: "Realm",
-      registry: wanted.origin,
-      from: wanted.from,
-      target: wanted.realm,
-      credentials: wanted.credential._tag !== "Anonymous"
-    })
-    if (verdict._tag === "Refused") {
-      return yield* new UntrustedLocation({
-        kind: "Realm",
-        host: verdict.host,
-        reason: verdict.message,
-        option: Option.getOrUndefined(verdict.option)
-      })
-    }
-    const request = toRequest(verdict.url, wanted)
-    const response = yield* HttpClient.withTracerDisabledWhen(client, () => true).execute(request)
-    const facts: Exchange = { method: request.method, url: redact(request.url), status: response.status }
-    if (response.status !== 200) return yield* refused(response, facts, wanted.origin)
-    const body = yield* document(response, facts)
-    const token = parseAnswer(body, yield* Clock.currentTimeMillis)
-    if (token === undefined) return yield* new Unauthorized({ ...facts, reason: "TokenServer", origin: wanted.origin })
-    return token
+): Effect.Effect<Token, E | TokenError, R> => {
+  const { credential } = wanted
+  const verdict = Trust.decide(wanted.trust, {
+    kind: "Realm",
+    registry: wanted.origin,
+    from: wanted.from,
+    target: wanted.realm,
+    credentials: credential._tag !== "Anonymous"
   })
+  if (verdict._tag === "Refused") return Effect.fail(UntrustedLocation.from("Realm", verdict, {}))
+
+  const get = (login: Credential) => ask(client, wanted, getRequest(verdict.url, wanted, login))
+  const post = (grant: Grant) => ask(client, wanted, postRequest(verdict.url, wanted, grant))
+  const byCredential = (): Effect.Effect<Token, E | TokenError, R> => {
+    switch (credential._tag) {
+      case "Basic":
+        return Effect.catchIf(get(credential), isUnknownMethod, (missing) =>
+          Effect.mapError(post(passwordGrant(credential)), (error) => (isUnknownMethod(error) ? missing : error))
+        )
+      case "IdentityToken":
+        return Effect.catchIf(post(refreshGrant(credential.token)), isUnknownMethod, () =>
+          Effect.map(get(anonymous), withoutRefreshToken)
+        )
+      default:
+        return get(credential)
+    }
+  }
+  // Anonymous requests may go where no refresh token may, so none is taken from there.
+  if (credential._tag === "Anonymous") return Effect.map(byCredential(), withoutRefreshToken)
+  return Option.match(wanted.refreshToken, {
+    onNone: byCredential,
+    onSome: (held) =>
+      post(refreshGrant(held)).pipe(
+        Effect.map((token) => ({ ...token, refreshToken: token.refreshToken ?? held })),
+        Effect.catchIf((error) => error instanceof Unauthorized, byCredential)
+      )
+  })
+}
+
+const withoutRefreshToken = ({ expiresAt, value }: Token): Token => ({ expiresAt, value })
 
 /**
  * The value of an `Authorization` header for a user name and password (RFC 7617, in UTF-8).
@@ -120,12 +140,50 @@ export const basicHeader = (credential: Extract<Credential, { readonly _tag: "Ba
   `Basic ${Encoding.encodeBase64(`${credential.username}:${Redacted.value(credential.password)}`)}`
 
 /**
- * Whether a token can be sent in a header: visible ASCII only, and not empty (T12).
+ * A token that can be sent in a header: visible ASCII only, and not empty (T12).
  *
  * @since 0.1.0
- * @category guards
+ * @category schemas
  */
-export const isHeaderSafe = (token: string): boolean => /^[!-~]+$/.test(token)
+export const HeaderSafe = Schema.String.pipe(Schema.pattern(/^[!-~]+$/))
+
+const isHeaderSafe = Schema.is(HeaderSafe)
+
+/**
+ * The value of an `Authorization` header for a token, none if it cannot be one.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const bearerHeader = (token: Redacted.Redacted): Option.Option<string> =>
+  Option.map(Option.liftPredicate(isHeaderSafe)(Redacted.value(token)), (value) => `Bearer ${value}`)
+
+/**
+ * The secrets that an `Authorization` header shows, as they stand in it, and the password by itself.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const secretsOf = (header: string, credential: Credential): ReadonlyArray<string> => [
+  header.slice(header.indexOf(" ") + 1),
+  ...(credential._tag === "Basic" ? [Redacted.value(credential.password)] : [])
+]
+
+/**
+ * The body of a failed answer without the secrets that its request held, should the server repeat them: as they are, in JSON, in a form (T13). Those
+ * of less than 4 characters stay, since they stand everywhere.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const hide = (body: Uint8Array, secrets: ReadonlyArray<string>): Uint8Array => {
+  const text = new TextDecoder().decode(body)
+  const hidden = secrets
+    .filter((secret) => secret.length >= 4)
+    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encode([["", secret]]).slice(1)])
+    .reduce((shown, secret) => shown.replaceAll(secret, "REDACTED"), text)
+  return hidden === text ? body : new TextEncoder().encode(hidden)
+}
 
 const clientId = "effect-oci"
 const maxAnswer = 128 * 1024
@@ -133,61 +191,98 @@ const maxAnswer = 128 * 1024
 /** In seconds: both what a token lives that does not say so (A4), and the least that is believed. */
 const minLifetime = 60
 
-const toRequest = (realm: string, wanted: TokenRequest): HttpClientRequest.HttpClientRequest =>
-  HttpClientRequest.setHeaders(
-    wanted.credential._tag === "IdentityToken"
-      ? oauthRequest(realm, wanted, wanted.credential.token)
-      : getRequest(realm, wanted),
-    {
-      accept: "application/json",
-      ...(wanted.userAgent === undefined ? {} : { "user-agent": wanted.userAgent }),
-      ...(wanted.credential._tag === "Basic" ? { authorization: basicHeader(wanted.credential) } : {})
-    }
-  )
+/** The fields of an OAuth 2 grant (RFC 6749 §4.3.2, §6), and the secret among them. */
+interface Grant {
+  readonly fields: ReadonlyArray<readonly [name: string, value: string]>
+  readonly secret: Redacted.Redacted
+}
+
+const passwordGrant = ({ password, username }: Extract<Credential, { readonly _tag: "Basic" }>): Grant => ({
+  fields: [
+    ["grant_type", "password"],
+    ["username", username],
+    ["password", Redacted.value(password)]
+  ],
+  secret: password
+})
+
+const refreshGrant = (token: Redacted.Redacted): Grant => ({
+  fields: [
+    ["grant_type", "refresh_token"],
+    ["refresh_token", Redacted.value(token)]
+  ],
+  secret: token
+})
+
+/** A request, and the secrets in it, which no error may repeat. */
+interface Asking {
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly secrets: ReadonlyArray<string>
+}
 
 /** One `scope` parameter for each scope (A3). */
-const getRequest = (
-  realm: string,
-  { credential, scopes, service }: TokenRequest
-): HttpClientRequest.HttpClientRequest =>
-  HttpClientRequest.get(
+const getRequest = (realm: string, { scopes, service }: TokenRequest, login: Credential): Asking => {
+  const request = HttpClientRequest.get(
     append(
       realm,
       encode([
         ["service", service],
         ["client_id", clientId],
-        ["account", credential._tag === "Basic" ? credential.username : ""],
-        ...scopes.map((scope): [string, string] => ["scope", scope])
+        ["account", login._tag === "Basic" ? login.username : ""],
+        ...scopes.map((scope) => ["scope", scope] as const)
       ])
     )
   )
+  if (login._tag !== "Basic") return { request, secrets: [] }
+  const header = basicHeader(login)
+  return {
+    request: HttpClientRequest.setHeader(request, "authorization", header),
+    secrets: secretsOf(header, login)
+  }
+}
 
 /** All scopes in one field (A5). The body is bytes, since a text would show in inspections of the request (T13). */
-const oauthRequest = (
-  realm: string,
-  { scopes, service }: TokenRequest,
-  refreshToken: Redacted.Redacted
-): HttpClientRequest.HttpClientRequest => {
-  const form = encode([
-    ["grant_type", "refresh_token"],
-    ["refresh_token", Redacted.value(refreshToken)],
-    ["service", service],
-    ["client_id", clientId],
-    ["scope", scopes.join(" ")]
-  ])
-  return HttpClientRequest.setBody(
-    HttpClientRequest.post(realm),
-    HttpBody.uint8Array(new TextEncoder().encode(form), "application/x-www-form-urlencoded")
-  )
+const postRequest = (realm: string, { scopes, service }: TokenRequest, { fields, secret }: Grant): Asking => {
+  const form = encode([...fields, ["service", service], ["client_id", clientId], ["scope", scopes.join(" ")]])
+  return {
+    request: HttpClientRequest.setBody(
+      HttpClientRequest.post(realm),
+      HttpBody.uint8Array(new TextEncoder().encode(form), "application/x-www-form-urlencoded")
+    ),
+    secrets: [Redacted.value(secret)]
+  }
 }
 
 /** The parameters that have a value. Unlike encodeURIComponent, this cannot throw. */
-const encode = (parameters: ReadonlyArray<[name: string, value: string]>): string =>
-  new URLSearchParams(parameters.filter(([, value]) => value !== "")).toString()
+const encode = (parameters: ReadonlyArray<readonly [name: string, value: string]>): string => {
+  const query = new URLSearchParams()
+  for (const [name, value] of parameters) if (value !== "") query.append(name, value)
+  return query.toString()
+}
 
 /** As text, since a URL object would write the realm's own query anew. */
 const append = (url: string, query: string): string =>
   `${url}${url.includes("?") ? (/[?&]$/.test(url) ? "" : "&") : "?"}${query}`
+
+const ask = <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  wanted: TokenRequest,
+  { request, secrets }: Asking
+): Effect.Effect<Token, E | TokenError, R> =>
+  Effect.gen(function* () {
+    yield* Metric.increment(Metrics.tokenRequests)
+    const response = yield* HttpClient.withTracerDisabledWhen(client, () => true).execute(
+      HttpClientRequest.setHeaders(request, {
+        accept: "application/json",
+        ...(wanted.userAgent === undefined ? {} : { "user-agent": wanted.userAgent })
+      })
+    )
+    const facts: Exchange = { method: request.method, url: redact(request.url), status: response.status }
+    if (response.status !== 200) return yield* refused(response, facts, wanted.origin, secrets)
+    const body = yield* document(response, facts)
+    const token = parseAnswer(body, yield* Clock.currentTimeMillis)
+    return token ?? (yield* new Unauthorized({ ...facts, reason: "TokenServer", origin: wanted.origin }))
+  })
 
 const document = (
   response: HttpClientResponse,
@@ -207,11 +302,12 @@ const document = (
 const refused = (
   response: HttpClientResponse,
   facts: Exchange,
-  origin: string
+  origin: string,
+  secrets: ReadonlyArray<string>
 ): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure> =>
   Effect.gen(function* () {
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
-    const exchange = { ...facts, errors: ErrorBody.parse(body).errors }
+    const exchange = { ...facts, errors: errorsOf(hide(body, secrets)) }
     if (response.status === 429) {
       const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
       const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
@@ -221,12 +317,34 @@ const refused = (
     return yield* isTransient(failure) ? failure : new Unauthorized({ ...exchange, reason: "TokenServer", origin })
   })
 
+const OAuthError = Schema.parseJson(
+  Schema.Struct({ error: Schema.NonEmptyString, error_description: Schema.optional(Schema.String) })
+)
+
+/** The registry's form, or else OAuth's (RFC 6749 §5.2). */
+const errorsOf = (body: Uint8Array): ReadonlyArray<ErrorBody.ErrorInfo> => {
+  const oauth = Option.getOrUndefined(Schema.decodeUnknownOption(OAuthError)(new TextDecoder().decode(body)))
+  return oauth === undefined
+    ? ErrorBody.parse(body).errors
+    : [{ code: FieldValue.plain(oauth.error, 128), message: FieldValue.plain(oauth.error_description ?? "", 1024) }]
+}
+
+/** The server has no such endpoint, or does not speak OAuth: it has judged nobody. Registries' own codes are in upper case, OAuth's in lower. */
+const isUnknownMethod = (error: unknown): boolean =>
+  error instanceof Unauthorized &&
+  (error.status === 404 ||
+    error.status === 405 ||
+    (error.method === "POST" &&
+      error.status === 400 &&
+      (error.errors ?? []).every(({ code }) => code === "unsupported_grant_type" || !/^[a-z_]+$/.test(code))))
+
 const Answer = Schema.parseJson(
   Schema.Struct({
     token: Schema.optional(Schema.Unknown),
     access_token: Schema.optional(Schema.Unknown),
     expires_in: Schema.optional(Schema.Unknown),
-    issued_at: Schema.optional(Schema.Unknown)
+    issued_at: Schema.optional(Schema.Unknown),
+    refresh_token: Schema.optional(Schema.Unknown)
   })
 )
 
@@ -238,7 +356,12 @@ const parseAnswer = (body: Uint8Array, now: number): Token | undefined => {
   )
   if (answer === undefined || value === undefined || !isHeaderSafe(value)) return undefined
   const lifetime = lifetimeOf(answer.expires_in) * 1000
-  return { value: Redacted.make(value), expiresAt: issuedAt(answer.issued_at, lifetime, now) + lifetime }
+  const refreshToken = answer.refresh_token
+  return {
+    value: Redacted.make(value),
+    expiresAt: issuedAt(answer.issued_at, lifetime, now) + lifetime,
+    refreshToken: typeof refreshToken === "string" && refreshToken !== "" ? Redacted.make(refreshToken) : undefined
+  }
 }
 
 const lifetimeOf = (expiresIn: unknown): number => {

@@ -75,8 +75,10 @@ export const format = (links: Iterable<Link>): string =>
 /** `<target>`, in which commas and semicolons are ordinary; or the bare target that Cloudflare and old Quay send. */
 const readTarget = (header: string, start: number): FieldValue.Read => {
   const open = header.charAt(start) === "<" ? start + 1 : start
-  const close = FieldValue.skip(header, open, (character) => character !== "<" && character !== ">")
-  if (open > start && header.charAt(close) === ">") return { value: header.slice(open, close), next: close + 1 }
+  if (open > start) {
+    const close = FieldValue.skip(header, open, (character) => character !== "<" && character !== ">")
+    if (header.charAt(close) === ">") return { value: header.slice(open, close), next: close + 1 }
+  }
   const end = FieldValue.skip(header, open, (character) => !"<>; \t".includes(character))
   const comma = header.charAt(end) !== ";" && header.charAt(end - 1) === "," ? end - 1 : end
   return { value: header.slice(open, comma), next: header.charAt(end) === ">" ? end + 1 : end }

@@ -55,6 +55,8 @@ export type Operation = Data.TaggedEnum<{
   StartUpload: { readonly repository: RepositoryName; readonly algorithm?: string | undefined }
   /** A blob of `size` bytes in a single POST (end-4b, C41) */
   UploadBlob: { readonly repository: RepositoryName; readonly digest: Digest.Digest; readonly size: number }
+  /** A blob of `size` bytes put at its own path, no part of the specification: some registries offer it */
+  PutBlob: { readonly repository: RepositoryName; readonly digest: Digest.Digest; readonly size: number }
   /** end-11; without `from` the registry may look anywhere (C60) */
   MountBlob: {
     readonly repository: RepositoryName
@@ -126,6 +128,7 @@ export const {
   DeleteBlob,
   StartUpload,
   UploadBlob,
+  PutBlob,
   MountBlob,
   UploadChunk,
   CompleteUpload,
@@ -237,6 +240,10 @@ export const toRequest = (base: string, operation: Operation): HttpClientRequest
           ]),
         { headers: { ...octetStream, "content-length": String(operation.size) } }
       )
+    case "PutBlob":
+      return HttpClientRequest.put(base + Route.blobPath(operation.repository, operation.digest), {
+        headers: { ...octetStream, "content-length": String(operation.size) }
+      })
     case "MountBlob":
       return HttpClientRequest.post(
         base +
@@ -326,6 +333,7 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
       return byMethod(request.method, {
         GET: Effect.map(target, (target) => GetBlob(Option.isSome(range) ? { ...target, range: range.value } : target)),
         HEAD: Effect.map(target, HeadBlob),
+        PUT: Effect.zipWith(target, wholeLength(request), (target, size) => PutBlob({ ...target, size })),
         DELETE: Effect.map(target, DeleteBlob)
       })
     }
@@ -397,6 +405,7 @@ export const requiredScopes = (operation: Operation): ReadonlyArray<string> => {
     case "PutManifest":
     case "StartUpload":
     case "UploadBlob":
+    case "PutBlob":
     case "UploadChunk":
     case "CompleteUpload":
     case "UploadStatus":
@@ -494,16 +503,20 @@ const upload = (
     return Effect.zipWith(digest(mount), source, (digest, source) => MountBlob({ repository, digest, ...source }))
   }
   if (whole) {
-    // Neither header means an empty body (RFC 9112 §6.3), which is how a blob of no bytes may arrive.
-    const length = request.headers["content-length"] ?? (request.headers["transfer-encoding"] ? "" : "0")
-    return Option.match(ByteRange.parseLength(length), {
-      onNone: () => invalid(411, "SIZE_INVALID", "A blob in a single POST needs a Content-Length"),
-      onSome: (size) => Effect.map(digest(whole), (digest) => UploadBlob({ repository, digest, size }))
-    })
+    return Effect.flatMap(wholeLength(request), (size) =>
+      Effect.map(digest(whole), (digest) => UploadBlob({ repository, digest, size }))
+    )
   }
   const algorithm = parameters.get("digest-algorithm")
   return Effect.succeed(StartUpload(algorithm ? { repository, algorithm } : { repository }))
 }
+
+/** Neither header means an empty body (RFC 9112 §6.3), which is how a blob of no bytes may arrive. */
+const wholeLength = ({ headers }: ReceivedRequest): Effect.Effect<number, InvalidRequest> =>
+  Option.match(ByteRange.parseLength(headers["content-length"] ?? (headers["transfer-encoding"] ? "" : "0")), {
+    onNone: () => invalid(411, "SIZE_INVALID", "A blob in a single request needs a Content-Length"),
+    onSome: Effect.succeed
+  })
 
 const chunkRange = ({
   headers

@@ -55,7 +55,14 @@ const { Base, Catalog, Manifest, Blob, Uploads, Upload, Tags, Referrers } = Data
 export const match = (path: string): Option.Option<Route> => {
   if (!path.startsWith("/v2/")) return Option.none()
   if (path === "/v2/") return Option.some(Base())
-  return Option.flatMap(Option.all(path.slice(4).split("/").map(decodeSegment)), fromSegments)
+  const segments: Array<string> = []
+  for (const segment of path.slice(4).split("/")) {
+    const decoded = decodeSegment(segment)
+    // At the first bad one, since each costs an exception (T16).
+    if (Option.isNone(decoded)) return Option.none()
+    segments.push(decoded.value)
+  }
+  return fromSegments(segments)
 }
 
 /**

@@ -151,7 +151,7 @@ export const refused = ({ code, detail, headers, message, status }: Refusal): Ht
 export const contentDigest = (digest: Digest): Headers => ({ "docker-content-digest": digest })
 
 /** Operations whose body came from the client: content that does not verify is its mistake, and the registry's in all others. */
-const uploads = new Set<Operation["_tag"]>(["PutManifest", "UploadBlob", "UploadChunk", "CompleteUpload"])
+const uploads = new Set<Operation["_tag"]>(["PutManifest", "UploadBlob", "PutBlob", "UploadChunk", "CompleteUpload"])
 
 /**
  * What a failure of an operation means to the client. A registry behind this server that fails, or does not let the server in, is a bad gateway;

@@ -106,14 +106,14 @@ export const startUpload = Effect.fnUntraced(function* (
 })
 
 /**
- * A blob in a single request (R16).
+ * A blob in a single request (R16), or put at its own path.
  *
  * @since 0.1.0
  * @category endpoints
  */
 export const uploadBlob = Effect.fnUntraced(function* (
   registry: Registry.Service,
-  { digest, repository, size }: Case<"UploadBlob">,
+  { digest, repository, size }: Case<"UploadBlob" | "PutBlob">,
   request: HttpServerRequest
 ) {
   const body = Option.getOrElse(yield* receive(request), () => Stream.empty)

@@ -146,6 +146,7 @@ const handle = (
     case "StartUpload":
       return BlobEndpoints.startUpload(sessions, operation)
     case "UploadBlob":
+    case "PutBlob":
       return BlobEndpoints.uploadBlob(registry, operation, request)
     case "MountBlob":
       return BlobEndpoints.mountBlob(registry, sessions, operation)

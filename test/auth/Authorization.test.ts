@@ -13,7 +13,11 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import { defaultLimits } from "../../src/client/Limits.js"
 import { followed } from "../../src/client/Redirect.js"
+import * as Operation from "../../src/protocol/Operation.js"
 import * as Trust from "../../src/protocol/Trust.js"
+import { AuthChallenge, CredentialsFailure } from "../../src/RegistryError.js"
+import * as Digest from "../../src/spec/Digest.js"
+import { parseRepositoryName } from "../../src/spec/Reference.js"
 import { internet, json, type Seen, unauthorized } from "./origins.js"
 
 const registry = "https://registry.example.com"
@@ -23,6 +27,7 @@ const realm = "https://auth.example.com/token"
 const alice = Credentials.basic("alice", Redacted.make("hunter2"))
 const aliceBasic = "Basic YWxpY2U6aHVudGVyMg=="
 const bob = Credentials.basic("bob", Redacted.make("secret"))
+const bobBasic = "Basic Ym9iOnNlY3JldA=="
 
 const demandOf = (part: Partial<Credentials.Demand> = {}): Credentials.Demand => ({
   origin: registry,
@@ -40,17 +45,16 @@ const provided = (credential: Credentials.Credential = Credentials.anonymous) =>
 const attempt = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, demand = demandOf()) =>
   Effect.map(authorized(demand)(client).get(url), ({ status }) => status)
 
-/** As callers do it: once more after a challenge. */
+/** As `RegistryClient.defaultSchedule` does it. */
 const request = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, demand = demandOf()) =>
   authorized(demand)(client)
     .get(url)
     .pipe(
       Effect.map(({ status }) => status),
-      Effect.retry({ times: 1, while: (error: E | AuthorizationError) => isChallenge(error) })
+      Effect.retry({ times: 3, while: (error: E | AuthorizationError) => isAnswerable(error) })
     )
 
-const isChallenge = (error: unknown): boolean =>
-  typeof error === "object" && error !== null && "_tag" in error && error._tag === "AuthChallenge"
+const isAnswerable = (error: unknown): boolean => error instanceof AuthChallenge && error.answerable
 
 const ok = () => new Response("ok")
 
@@ -72,6 +76,23 @@ const tokenWorld = (
 }
 
 const tokenRequest = `GET ${realm}?service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull`
+
+/** Holds `alice` until it is told that she was rejected, then `bob`. */
+const source = () => {
+  let held: Credentials.Credential = alice
+  const rejections: Array<string> = []
+  const layer = Layer.succeed(Credentials.Credentials, {
+    get: (_, rejected) =>
+      Effect.sync(() => {
+        if (Option.isSome(rejected)) {
+          rejections.push(rejected.value.identity)
+          held = bob
+        }
+        return held
+      })
+  })
+  return { layer: Layer.merge(layer, TokenCache.layerMemory), rejections }
+}
 
 describe("Basic", () => {
   const basicWorld = (accepted = aliceBasic, challenge = 'Basic realm="registry"') =>
@@ -124,7 +145,7 @@ describe("Basic", () => {
     Effect.gen(function* () {
       const { client, log } = basicWorld()
       expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", sent: "nothing" })
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} -`])
+      expect(log).toEqual([`GET ${manifest} -`])
     }).pipe(provided())
   )
 
@@ -157,7 +178,7 @@ describe("Basic", () => {
       const origin = "http://registry.example.com"
       const { client, log } = internet({ [origin]: () => unauthorized() })
       yield* Effect.flip(request(client, `${origin}/v2/`, demandOf({ origin })))
-      expect(log).toEqual([`GET ${origin}/v2/ -`, `GET ${origin}/v2/ -`])
+      expect(log).toEqual([`GET ${origin}/v2/ -`])
     }).pipe(provided(alice))
   )
 
@@ -165,7 +186,7 @@ describe("Basic", () => {
     Effect.gen(function* () {
       const { client, log } = basicWorld(aliceBasic, "Negotiate YII=")
       expect(yield* Effect.flip(request(client))).toMatchObject({ challenges: [{ scheme: "negotiate" }] })
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} -`])
+      expect(log).toEqual([`GET ${manifest} -`])
     }).pipe(provided(alice))
   )
 })
@@ -387,7 +408,7 @@ describe("Bearer", () => {
     Effect.gen(function* () {
       const { client, log } = tokenWorld({ challenge: "Basic" })
       yield* Effect.flip(request(client))
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} -`])
+      expect(log).toEqual([`GET ${manifest} -`])
     }).pipe(provided(Credentials.registryToken(Redacted.make("rt"))))
   )
 })
@@ -407,7 +428,7 @@ describe("token servers on other hosts (T2)", () => {
         _tag: "UntrustedLocation",
         kind: "Realm",
         host: "evil.example",
-        option: "allowTokens"
+        option: "trust.allowTokens"
       })
       expect(log).toEqual([`GET ${manifest} -`])
     }).pipe(provided(alice))
@@ -416,7 +437,9 @@ describe("token servers on other hosts (T2)", () => {
   it.effect("get one if the policy lists them", () =>
     Effect.gen(function* () {
       const { client, log } = world()
-      const trusting = authorized(demandOf(), { ...Trust.strict, allowTokens: ["evil.example"] })(client).get(manifest)
+      const trusting = authorized(demandOf(), { trust: { ...Trust.strict, allowTokens: ["evil.example"] } })(
+        client
+      ).get(manifest)
       expect((yield* Effect.retry(trusting, { times: 1 })).status).toBe(200)
       expect(log[1]).toBe(
         `GET https://evil.example/token?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
@@ -491,7 +514,11 @@ describe("redirects (T1)", () => {
       yield* request(following(client))
       detour = true
       log.length = 0
-      expect(yield* Effect.flip(attempt(following(client)))).toMatchObject({ _tag: "AuthChallenge", sent: "nothing" })
+      expect(yield* Effect.flip(attempt(following(client)))).toMatchObject({
+        _tag: "AuthChallenge",
+        sent: "nothing",
+        answerable: false
+      })
       detour = false
       expect(yield* attempt(following(client))).toBe(200)
       expect(log).toEqual([
@@ -505,36 +532,14 @@ describe("redirects (T1)", () => {
 })
 
 describe("a source that caches", () => {
-  /** Holds `alice` until it is told that she was rejected, then `bob`. */
-  const source = () => {
-    let held: Credentials.Credential = alice
-    const rejections: Array<string> = []
-    const layer = Layer.succeed(Credentials.Credentials, {
-      get: (_, rejected) =>
-        Effect.sync(() => {
-          if (Option.isSome(rejected)) {
-            rejections.push(rejected.value.identity)
-            held = bob
-          }
-          return held
-        })
-    })
-    return { layer: Layer.merge(layer, TokenCache.layerMemory), rejections }
-  }
-
   it.effect("is asked again when the registry refuses its password", () => {
     const { layer, rejections } = source()
     return Effect.gen(function* () {
       const { client, log } = internet({
-        [registry]: ({ authorization }) => (authorization === "Basic Ym9iOnNlY3JldA==" ? ok() : unauthorized("Basic"))
+        [registry]: ({ authorization }) => (authorization === bobBasic ? ok() : unauthorized("Basic"))
       })
-      yield* Effect.flip(request(client))
       expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${manifest} ${aliceBasic}`,
-        `GET ${manifest} Basic Ym9iOnNlY3JldA==`
-      ])
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`, `GET ${manifest} ${bobBasic}`])
       expect(rejections).toEqual([alice.identity])
     }).pipe(Effect.provide(layer))
   })
@@ -552,13 +557,438 @@ describe("a source that caches", () => {
       expect(log).toEqual([
         `GET ${manifest} -`,
         `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
-        `GET ${realm}?client_id=effect-oci&account=bob&scope=repository%3Aa%3Apull Basic Ym9iOnNlY3JldA==`,
+        `GET ${realm}?client_id=effect-oci&account=bob&scope=repository%3Aa%3Apull ${bobBasic}`,
         `GET ${manifest} Bearer t`
       ])
       expect(rejections).toEqual([alice.identity])
     }).pipe(Effect.provide(layer))
   })
 })
+
+describe("ECR, whose answer to a password that has expired is no 401", () => {
+  const message = (text: string) => `{"errors":[{"code":"DENIED","message":"${text}"}]}`
+  const world = (status: number, body: string) =>
+    internet({
+      [registry]: ({ authorization }) =>
+        authorization === undefined
+          ? unauthorized('Basic realm="https://1.dkr.ecr.eu-west-1.amazonaws.com/",service="ecr.amazonaws.com"')
+          : authorization === bobBasic
+            ? ok()
+            : new Response(body, { status, headers: { "x-seen": "1" } })
+    })
+
+  it.effect.each([
+    [400, "Your Authorization Token is invalid."],
+    [403, "Your Authorization Token is invalid."],
+    [403, "Your authorization token has expired. Reauthenticate and try again."]
+  ] as const)("%d %s: the source is asked again, once", ([status, text]) => {
+    const { layer, rejections } = source()
+    return Effect.gen(function* () {
+      const { client, log } = world(status, message(text))
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`, `GET ${manifest} ${bobBasic}`])
+      expect(rejections).toEqual([alice.identity])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a source with nothing else leaves the challenge unanswerable", () =>
+    Effect.gen(function* () {
+      const { client, log } = world(403, message("Your Authorization Token is invalid."))
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        _tag: "AuthChallenge",
+        status: 403,
+        sent: "basic",
+        answerable: false,
+        errors: [{ code: "DENIED" }]
+      })
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("any other 403 stays as it was, body and headers too", () =>
+    Effect.gen(function* () {
+      const body = message("User is not authorized to perform ecr:PutImage")
+      const { client } = world(403, body)
+      const response = yield* Effect.retry(authorized(demandOf())(client).get(manifest), { times: 1 })
+      expect(response.status).toBe(403)
+      expect(response.headers["x-seen"]).toBe("1")
+      expect(yield* response.text).toBe(body)
+    }).pipe(provided(alice))
+  )
+})
+
+describe("registries that change their minds", () => {
+  it.effect("Harbor's catalog takes a password although everything else takes tokens", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization, url }) => {
+          if (!url.pathname.endsWith("_catalog"))
+            return authorization?.startsWith("Bearer ") ? ok() : unauthorized(`Bearer realm="${realm}"`)
+          return authorization === aliceBasic ? ok() : unauthorized('Basic realm="harbor"')
+        },
+        "https://auth.example.com": ({ url }) => json({ token: url.search.includes("catalog") ? "tc" : "ta" })
+      })
+      const catalog = () => request(client, `${registry}/v2/_catalog`, demandOf({ scopes: ["registry:catalog:*"] }))
+      yield* request(client)
+      log.length = 0
+      expect(yield* catalog()).toBe(200)
+      expect(yield* catalog()).toBe(200)
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=registry%3Acatalog%3A* ${aliceBasic}`,
+        `GET ${registry}/v2/_catalog Bearer tc`,
+        `GET ${registry}/v2/_catalog ${aliceBasic}`,
+        `GET ${registry}/v2/_catalog ${aliceBasic}`,
+        `GET ${manifest} Bearer ta`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a 401 without a challenge means what the ping was asked (GCR)", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization, url }) =>
+          authorization !== undefined
+            ? ok()
+            : url.pathname === "/v2/"
+              ? unauthorized(`Bearer realm="${realm}",service="gcr.io"`)
+              : unauthorized(),
+        "https://auth.example.com": () => json({ token: "t" })
+      })
+      yield* attempt(client, `${registry}/v2/`, demandOf({ scopes: [] })).pipe(Effect.flip)
+      log.length = 0
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${realm}?service=gcr.io&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${manifest} Bearer t`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a refused token without a challenge is renewed where the ping said, not replaced by the password", () =>
+    Effect.gen(function* () {
+      let revoked = ""
+      let issued = 0
+      const { client, log } = internet({
+        [registry]: ({ authorization, url }) =>
+          url.pathname === "/v2/" && authorization === undefined
+            ? unauthorized(`Bearer realm="${realm}"`)
+            : authorization === undefined || authorization === revoked
+              ? unauthorized()
+              : ok(),
+        "https://auth.example.com": () => json({ token: `t${++issued}` })
+      })
+      yield* Effect.flip(attempt(client, `${registry}/v2/`, demandOf({ scopes: [] })))
+      yield* request(client)
+      revoked = "Bearer t1"
+      log.length = 0
+      expect(yield* request(client)).toBe(200)
+      expect(log.filter((line) => line.startsWith(`GET ${registry}`))).toEqual([
+        `GET ${manifest} Bearer t1`,
+        `GET ${manifest} Bearer t2`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a new token that is refused without a challenge is not followed by the password", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ url }) => (url.pathname === "/v2/" ? unauthorized(`Bearer realm="${realm}"`) : unauthorized()),
+        "https://auth.example.com": () => json({ token: "t" })
+      })
+      yield* Effect.flip(attempt(client, `${registry}/v2/`, demandOf({ scopes: [] })))
+      log.length = 0
+      expect(yield* Effect.flip(request(client))).toMatchObject({ sent: "bearer", answerable: false })
+      expect(log.filter((line) => line.startsWith(`GET ${registry}`))).toEqual([`GET ${manifest} Bearer t`])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a token server that has moved is found again after one failure", () =>
+    Effect.gen(function* () {
+      let moved = false
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === "Bearer new" || (!moved && authorization === "Bearer old")
+            ? ok()
+            : unauthorized(`Bearer realm="${moved ? "https://new.example.com/token" : realm}"`),
+        "https://auth.example.com": () => (moved ? json({}, 410) : json({ token: "old" })),
+        "https://new.example.com": () => json({ token: "new" })
+      })
+      yield* request(client)
+      moved = true
+      yield* TestClock.adjust("5 minutes")
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "Unauthorized", status: 410 })
+      log.length = 0
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        "GET https://new.example.com/token?client_id=effect-oci&scope=repository%3Aa%3Apull -",
+        `GET ${manifest} Bearer new`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("Basic answers where the Bearer realm is not to be trusted (Gitea behind a proxy)", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === aliceBasic
+            ? ok()
+            : unauthorized('Bearer realm="http://gitea.internal/v2/token",scope="*", Basic realm="Gitea"'),
+        "http://gitea.internal": () => json({ token: "t" })
+      })
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
+    }).pipe(provided(alice))
+  )
+})
+
+describe("scopes", () => {
+  const tokenLine = (scopes: ReadonlyArray<string>) =>
+    `GET ${realm}?client_id=effect-oci${scopes.map((scope) => `&${new URLSearchParams({ scope })}`).join("")} -`
+
+  /** A registry that grants what `grants` says, and challenges with `challenge` of what was sent. */
+  const world = (options: {
+    readonly challenge: (authorization: string | undefined) => string | undefined
+    readonly token: (scopes: ReadonlyArray<string>, n: number) => Response
+  }) => {
+    let n = 0
+    return internet({
+      [registry]: ({ authorization }) => {
+        const challenge = options.challenge(authorization)
+        return challenge === undefined ? ok() : unauthorized(challenge)
+      },
+      "https://auth.example.com": ({ url }) => options.token(url.searchParams.getAll("scope"), ++n)
+    })
+  }
+
+  it.effect("insufficient_scope widens once: the new scopes are asked for, and a second refusal ends it (A8)", () =>
+    Effect.gen(function* () {
+      const more = 'error="insufficient_scope",scope="repository:a:pull,push"'
+      const { client, log } = world({
+        challenge: (sent) => `Bearer realm="${realm}"${sent === undefined ? "" : `,${more}`}`,
+        token: (_, n) => json({ token: `t${n}` })
+      })
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", answerable: false })
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        tokenLine(["repository:a:pull"]),
+        `GET ${manifest} Bearer t1`,
+        tokenLine(["repository:a:pull,push"]),
+        `GET ${manifest} Bearer t2`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("a server that wants ever more is asked three times more at most", () =>
+    Effect.gen(function* () {
+      let n = 0
+      const { client, log } = world({
+        challenge: () => `Bearer realm="${realm}",error="insufficient_scope",scope="repository:a${++n}:pull"`,
+        token: (_, n) => json({ token: `t${n}` })
+      })
+      yield* Effect.flip(request(client))
+      expect(log.filter((line) => line.startsWith(`GET ${manifest}`)).length).toBe(4)
+    }).pipe(provided())
+  )
+
+  it.effect.each([400, 401])("a union that the token server refuses with %d is narrowed to the challenge's", (status) =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: (sent) => (sent === undefined ? `Bearer realm="${realm}",scope="odd:a:read"` : undefined),
+        token: (scopes) => (scopes.length > 1 ? json({}, status) : json({ token: "t" }))
+      })
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        tokenLine(["odd:a:read", "repository:a:pull"]),
+        tokenLine(["odd:a:read"]),
+        `GET ${manifest} Bearer t`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("a refusal of 403 is final", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: () => `Bearer realm="${realm}",scope="odd:a:read"`,
+        token: () => json({}, 403)
+      })
+      yield* Effect.flip(request(client))
+      expect(log).toEqual([`GET ${manifest} -`, tokenLine(["odd:a:read", "repository:a:pull"])])
+    }).pipe(provided())
+  )
+
+  const deletion = demandOf({ scopes: ["repository:a:delete,pull"] })
+
+  it.effect("a deletion is asked for as delete, and as * where the token server refuses that (Quay)", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: (sent) => (sent === undefined ? `Bearer realm="${realm}"` : undefined),
+        token: ([scope]) => (scope?.includes("delete") ? json({}, 400) : json({ token: "t" }))
+      })
+      expect(yield* request(client, manifest, deletion)).toBe(200)
+      expect(yield* request(client, manifest, deletion)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        tokenLine(["repository:a:delete,pull"]),
+        tokenLine(["repository:a:*"]),
+        `GET ${manifest} Bearer t`,
+        `GET ${manifest} Bearer t`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("and where the registry finds the token lacking (GitLab)", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: (sent) =>
+          sent === "Bearer t2"
+            ? undefined
+            : `Bearer realm="${realm}",scope="repository:a:delete"${sent === undefined ? "" : ',error="insufficient_scope"'}`,
+        token: (_, n) => json({ token: `t${n}` })
+      })
+      expect(yield* request(client, manifest, deletion)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        tokenLine(["repository:a:delete,pull"]),
+        `GET ${manifest} Bearer t1`,
+        tokenLine(["repository:a:*"]),
+        `GET ${manifest} Bearer t2`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("but not where it says nothing of scopes", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: () => `Bearer realm="${realm}",scope="repository:a:delete"`,
+        token: () => json({ token: "t" })
+      })
+      yield* Effect.flip(request(client, manifest, deletion))
+      expect(log).toEqual([`GET ${manifest} -`, tokenLine(["repository:a:delete,pull"]), `GET ${manifest} Bearer t`])
+    }).pipe(provided())
+  )
+
+  it.effect("a mount asks for both repositories", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: (sent) =>
+          sent === undefined ? `Bearer realm="${realm}",scope="repository:b:pull,push"` : undefined,
+        token: () => json({ token: "t" })
+      })
+      const mount = Operation.MountBlob({
+        repository: yield* parseRepositoryName("b"),
+        from: yield* parseRepositoryName("a"),
+        digest: Digest.fromBytes(new Uint8Array())
+      })
+      yield* request(client, manifest, demandOf({ scopes: Operation.requiredScopes(mount) }))
+      expect(log[1]).toBe(tokenLine(["repository:b:pull,push", "repository:a:pull"]))
+    }).pipe(provided())
+  )
+
+  it.effect("those of an application replace all others (RG5)", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: (sent) => (sent === undefined ? `Bearer realm="${realm}",scope="repository:x:pull"` : undefined),
+        token: (_, n) => json({ token: `t${n}` })
+      })
+      const fixed = (demand: Credentials.Demand) =>
+        Effect.retry(authorized(demand, { scopes: ["mine"] })(client).get(manifest), { times: 1 })
+      yield* fixed(demandOf())
+      yield* fixed(deletion)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        tokenLine(["mine"]),
+        `GET ${manifest} Bearer t1`,
+        `GET ${manifest} Bearer t1`
+      ])
+    }).pipe(provided())
+  )
+
+  it.effect("and no others are asked for when they are refused", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: () => `Bearer realm="${realm}",scope="repository:x:pull"`,
+        token: () => json({}, 400)
+      })
+      yield* authorized(deletion, { scopes: ["mine"] })(client)
+        .get(manifest)
+        .pipe(Effect.retry({ times: 1 }), Effect.flip)
+      expect(log).toEqual([`GET ${manifest} -`, tokenLine(["mine"])])
+    }).pipe(provided())
+  )
+})
+
+describe("a refresh token", () => {
+  const offline = (refresh: (n: number) => unknown) => {
+    let n = 0
+    return internet({
+      [registry]: ({ authorization }) => (authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok()),
+      "https://other.example.com": ({ authorization }) =>
+        authorization === undefined ? unauthorized('Bearer realm="https://auth2.example.com/token"') : ok(),
+      "https://auth.example.com": ({ body, method }) =>
+        method === "POST" && body.includes("refused")
+          ? json({ error: "invalid_grant" }, 400)
+          : json({ token: `t${++n}`, refresh_token: refresh(n) }),
+      "https://auth2.example.com": () => json({ token: "other" })
+    })
+  }
+  const first = `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
+  const later = Effect.provide(
+    Layer.merge(
+      TokenCache.layerMemory,
+      Layer.orDie(Credentials.layer({ "registry.example.com": alice, "other.example.com": alice }))
+    )
+  )
+
+  it.effect("replaces the password from then on, is replaced by its successor, and goes to its own realm only", () =>
+    Effect.gen(function* () {
+      const { client, log, seen } = offline((n) => (n === 3 ? undefined : `r${n}`))
+      for (let n = 0; n < 4; n++) {
+        yield* request(client)
+        yield* TestClock.adjust("1 minutes")
+      }
+      const other = "https://other.example.com/v2/"
+      yield* request(client, other, demandOf({ origin: "https://other.example.com" }))
+      expect(log.filter((line) => line.includes("auth"))).toEqual([
+        first,
+        `POST ${realm} -`,
+        `POST ${realm} -`,
+        `POST ${realm} -`,
+        `GET https://auth2.example.com/token?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
+      ])
+      const bodies = seen.map(({ body }) => new URLSearchParams(body).get("refresh_token")).filter((r) => r !== null)
+      expect(bodies).toEqual(["r1", "r2", "r2"])
+    }).pipe(later)
+  )
+
+  it.effect("is forgotten when it is refused, and the password is used again", () =>
+    Effect.gen(function* () {
+      const { client, log } = offline((n) => (n === 1 ? "refused" : undefined))
+      yield* request(client)
+      yield* TestClock.adjust("1 minutes")
+      expect(yield* request(client)).toBe(200)
+      yield* TestClock.adjust("1 minutes")
+      expect(yield* request(client)).toBe(200)
+      expect(log.filter((line) => line.includes("auth"))).toEqual([first, `POST ${realm} -`, first, first])
+    }).pipe(later)
+  )
+})
+
+it.effect("a source that is broken is reported by the attempt that needs it, not by the one before", () =>
+  Effect.gen(function* () {
+    const { client, log } = internet({ [registry]: () => unauthorized("Basic") })
+    expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "AuthChallenge", answerable: true })
+    expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "CredentialsFailure" })
+    expect(log).toEqual([`GET ${manifest} -`])
+  }).pipe(
+    Effect.provideService(Credentials.Credentials, {
+      get: () => new CredentialsFailure({ source: "a file", problem: "it is broken", fix: "Mend it" })
+    }),
+    Effect.provide(TokenCache.layerMemory)
+  )
+)
 
 describe("what passes untouched", () => {
   it.effect.each([200, 202, 307, 400, 403, 404, 500])("an answer with %d", (status) =>

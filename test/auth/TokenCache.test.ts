@@ -1,10 +1,14 @@
 import { inspect } from "node:util"
+import { SystemError } from "@effect/platform/Error"
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
@@ -43,7 +47,12 @@ const issuer = (seconds = 300) => {
 }
 
 const ask = <E>(key: TokenCache.TokenKey, acquire: Effect.Effect<TokenCache.Token, E>) =>
-  Effect.flatMap(TokenCache.TokenCache, (cache) => Effect.map(cache.getOrAcquire(key, acquire), Redacted.value))
+  Effect.flatMap(TokenCache.TokenCache, (cache) =>
+    Effect.map(
+      cache.getOrAcquire(key, () => acquire),
+      Redacted.value
+    )
+  )
 
 const memory = Effect.provide(TokenCache.layerMemory)
 
@@ -246,10 +255,10 @@ describe("bounds", () => {
     Effect.gen(function* () {
       const cache = yield* TokenCache.TokenCache
       const demand = (n: number) => demandOf({ origin: `https://r${n}.example` })
-      for (let n = 0; n <= 1000; n++) yield* cache.remember(demand(n), { scheme: "basic", scopes: [] })
-      yield* cache.remember(demand(1000), { scheme: "basic", scopes: [] })
-      expect(Option.isSome(yield* cache.challenge(demand(1)))).toBe(true)
-      expect(Option.isSome(yield* cache.challenge(demand(0)))).toBe(false)
+      for (let n = 0; n <= 1000; n++) yield* cache.remember(demand(n), [{ scheme: "basic", scopes: [] }])
+      yield* cache.remember(demand(1000), [{ scheme: "basic", scopes: [] }])
+      expect(yield* cache.challenges(demand(1))).toHaveLength(1)
+      expect(yield* cache.challenges(demand(0))).toHaveLength(0)
     }).pipe(memory)
   )
 })
@@ -270,8 +279,8 @@ describe.each([
   const remembered = (steps: ReadonlyArray<readonly [Demand, Challenge]>, demand: Demand) =>
     Effect.gen(function* () {
       const cache = yield* TokenCache.TokenCache
-      for (const [to, challenge] of steps) yield* cache.remember(to, challenge)
-      return Option.getOrUndefined(yield* cache.challenge(demand))
+      for (const [to, challenge] of steps) yield* cache.remember(to, [challenge])
+      return (yield* cache.challenges(demand))[0]
     }).pipe(Effect.provide(layer))
 
   it.effect("are unknown before the first 401, and for other origins", () =>
@@ -298,28 +307,33 @@ describe.each([
     })
   )
 
-  it.effect("of the scheme Bearer outlive Harbor's Basic for expired tokens", () =>
+  it.effect("of the scheme Bearer outlive one for a password, which is kept for its demand alone (Harbor)", () =>
     Effect.gen(function* () {
-      expect(
-        yield* remembered(
-          [
-            [demandOf(), bearer()],
-            [demandOf(), basic]
-          ],
-          demandOf()
-        )
-      ).toEqual(bearer())
-      expect(
-        yield* remembered(
-          [
-            [demandOf(), basic],
-            [demandOf(), bearer()]
-          ],
-          demandOf()
-        )
-      ).toEqual(bearer())
-      expect(yield* remembered([[demandOf(), basic]], demandOf())).toEqual(basic)
+      const catalog = demandOf({ scopes: ["registry:catalog:*"] })
+      const steps = [
+        [demandOf(), bearer()],
+        [catalog, basic]
+      ] as const
+      expect(yield* remembered(steps, demandOf())).toEqual(bearer())
+      expect(yield* remembered(steps, catalog)).toEqual(basic)
+      expect(yield* remembered([...steps, [catalog, bearer()]], catalog)).toEqual(bearer())
+      const first = [
+        [demandOf(), basic],
+        [demandOf(), bearer()]
+      ] as const
+      expect(yield* remembered(first, demandOf())).toEqual(bearer())
+      expect(yield* remembered([[demandOf(), basic]], catalog)).toEqual(basic)
     })
+  )
+
+  it.effect("are forgotten by remembering none", () =>
+    Effect.gen(function* () {
+      const cache = yield* TokenCache.TokenCache
+      yield* cache.remember(demandOf(), [bearer(), basic])
+      expect(yield* cache.challenges(demandOf())).toEqual([bearer(), basic])
+      yield* cache.remember(demandOf(), [])
+      expect(yield* cache.challenges(demandOf())).toEqual([])
+    }).pipe(Effect.provide(layer))
   )
 
   it.effect("follow a token server that has moved", () =>
@@ -355,3 +369,252 @@ it.effect("nothing that can be shown of the cache holds a token (T13)", () =>
     expect(JSON.stringify(cache)).not.toContain("hunter2")
   }).pipe(memory)
 )
+
+describe("refresh tokens", () => {
+  const refreshed = (refreshToken?: string) => (held: Option.Option<Redacted.Redacted>) =>
+    Effect.succeed({
+      value: Redacted.make(`with ${Option.match(held, { onNone: () => "nothing", onSome: Redacted.value })}`),
+      expiresAt: 0,
+      refreshToken: refreshToken === undefined ? undefined : Redacted.make(refreshToken)
+    })
+
+  it.effect("are offered to the next exchange of the same issue, and to no other (T14)", () =>
+    Effect.gen(function* () {
+      const cache = yield* TokenCache.TokenCache
+      const ask = (part: Partial<TokenCache.TokenKey>, next?: string) =>
+        Effect.map(cache.getOrAcquire(keyOf(part), refreshed(next)), Redacted.value)
+      expect(yield* ask({}, "r1")).toBe("with nothing")
+      expect(yield* ask({ scopes: ["repository:b:pull"] }, "r2")).toBe("with r1")
+      expect(yield* ask({ realm: "https://auth.example/other" })).toBe("with nothing")
+      expect(yield* ask({ service: "other" })).toBe("with nothing")
+      expect(yield* ask({ identity: "bob" })).toBe("with nothing")
+      expect(yield* ask({ origin: "https://other.example" })).toBe("with nothing")
+      expect(yield* ask({})).toBe("with r2")
+      expect(yield* ask({})).toBe("with nothing")
+    }).pipe(memory)
+  )
+})
+
+describe("layerKeyValueStore", () => {
+  /** A store that outlives the caches over it, and what it holds. */
+  const shared = () => {
+    const entries = new Map<string, string>()
+    let isBroken = false
+    let accesses = 0
+    const access = <A>(run: () => A) =>
+      Effect.suspend(() =>
+        isBroken
+          ? Effect.fail(
+              new SystemError({ reason: "Unknown", module: "KeyValueStore", method: "any", description: "hunter2" })
+            )
+          : Effect.zipRight(
+              Effect.yieldNow(),
+              Effect.sync(() => {
+                accesses++
+                return run()
+              })
+            )
+      )
+    const store = KeyValueStore.makeStringOnly({
+      get: (key) => access(() => Option.fromNullable(entries.get(key))),
+      set: (key, value) => access(() => void entries.set(key, value)),
+      remove: (key) => access(() => void entries.delete(key)),
+      clear: access(() => entries.clear()),
+      size: access(() => entries.size)
+    })
+    return {
+      entries,
+      accesses: () => accesses,
+      breakDown: () => {
+        isBroken = true
+      },
+      /** As another process would. */
+      process: <A, E>(effect: Effect.Effect<A, E, TokenCache.TokenCache>) =>
+        Effect.provide(
+          effect,
+          Layer.provide(Layer.fresh(TokenCache.layerKeyValueStore), Layer.succeed(KeyValueStore.KeyValueStore, store))
+        )
+    }
+  }
+  const bearer: Challenge = { scheme: "bearer", realm: "https://auth.example/token", scopes: [] }
+
+  it.effect("shares tokens, by containment, between processes", () =>
+    Effect.gen(function* () {
+      const { process } = shared()
+      const { acquire } = issuer()
+      expect(yield* process(ask(keyOf({ scopes: [pushA] }), acquire))).toBe("t1")
+      expect(yield* process(ask(keyOf(), acquire))).toBe("t1")
+      expect(yield* process(ask(keyOf({ identity: "bob" }), acquire))).toBe("t2")
+      expect(yield* process(ask(keyOf({ scopes: ["repository:b:pull"] }), acquire))).toBe("t3")
+      expect(yield* process(ask(keyOf(), acquire))).toBe("t1")
+    })
+  )
+
+  it.effect("does not take a token that ends within 5 seconds", () =>
+    Effect.gen(function* () {
+      const { process } = shared()
+      const { acquire } = issuer(60)
+      yield* process(ask(keyOf(), acquire))
+      yield* TestClock.adjust("54999 millis")
+      expect(yield* process(ask(keyOf(), acquire))).toBe("t1")
+      yield* TestClock.adjust("1 millis")
+      expect(yield* process(ask(keyOf(), acquire))).toBe("t2")
+    })
+  )
+
+  it.effect("forgets what has ended", () =>
+    Effect.gen(function* () {
+      const { entries, process } = shared()
+      yield* process(ask(keyOf({ scopes: ["repository:b:pull"] }), issuer(60).acquire))
+      yield* TestClock.adjust("1 minutes")
+      yield* process(ask(keyOf(), issuer().acquire))
+      expect([...entries.values()].map((entry) => JSON.parse(entry).tokens.length)).toEqual([1])
+    })
+  )
+
+  it.effect("two tokens that arrive together are both kept", () =>
+    Effect.gen(function* () {
+      const { process } = shared()
+      const { acquire, state } = issuer()
+      const keys = [keyOf(), keyOf({ scopes: ["repository:b:pull"] })]
+      yield* process(Effect.forEach(keys, (key) => ask(key, acquire), { concurrency: "unbounded" }))
+      yield* process(Effect.forEach(keys, (key) => ask(key, acquire)))
+      expect(state.issued).toBe(2)
+    })
+  )
+
+  it.effect("a rejected token is gone for all, and the others stay", () =>
+    Effect.gen(function* () {
+      const { process } = shared()
+      const { acquire } = issuer()
+      const other = keyOf({ scopes: ["repository:b:pull"] })
+      yield* process(ask(other, acquire))
+      yield* process(
+        Effect.gen(function* () {
+          yield* ask(keyOf(), acquire)
+          yield* (yield* TokenCache.TokenCache).reject(demandOf(), Redacted.make("t2"))
+        })
+      )
+      expect(yield* process(ask(keyOf(), acquire))).toBe("t3")
+      expect(yield* process(ask(other, acquire))).toBe("t1")
+    })
+  )
+
+  it.effect("keeps the refresh token for the issue that gave it", () =>
+    Effect.gen(function* () {
+      const { process } = shared()
+      const offered: Array<string> = []
+      const exchange = (identity: string) =>
+        Effect.flatMap(TokenCache.TokenCache, (cache) =>
+          cache.getOrAcquire(keyOf({ identity }), (held) =>
+            Effect.sync(() => {
+              offered.push(Option.match(held, { onNone: () => "-", onSome: Redacted.value }))
+              return { value: Redacted.make("t"), expiresAt: 0, refreshToken: Redacted.make("r") }
+            })
+          )
+        )
+      yield* process(exchange("alice"))
+      yield* process(exchange("bob"))
+      yield* process(exchange("alice"))
+      expect(offered).toEqual(["-", "-", "r"])
+    })
+  )
+
+  it.effect("shares the challenges of origins, without their scopes", () =>
+    Effect.gen(function* () {
+      const { accesses, entries, process } = shared()
+      const remember = (challenges: ReadonlyArray<Challenge>) =>
+        process(Effect.flatMap(TokenCache.TokenCache, (cache) => cache.remember(demandOf(), challenges)))
+      const known = process(Effect.flatMap(TokenCache.TokenCache, (cache) => cache.challenges(demandOf())))
+      yield* remember([{ ...bearer, scopes: ["repository:a:pull"] }])
+      expect([...entries.values()].join()).not.toContain("repository:a:pull")
+      expect(yield* known).toEqual([bearer])
+      const before = accesses()
+      yield* remember([bearer])
+      expect(accesses() - before).toBe(1)
+      yield* remember([])
+      expect(yield* known).toEqual([])
+    })
+  )
+
+  it.effect.each([
+    ["", "no text"],
+    ["{", "no JSON"],
+    ["[]", "another form"],
+    ['{"tokens":[{"scopes":[],"value":"a b","expiresAt":9e9}]}', "a token that no header can carry"],
+    ['{"tokens":[{"scopes":[],"value":"x","expiresAt":"soon"}]}', "no time"],
+    [`{"tokens":[{"scopes":[],"value":"x","expiresAt":9000000}]}${" ".repeat(1_048_576)}`, "a mebibyte"]
+  ] as const)("an entry that is broken counts as missing and is replaced: %s", ([entry]) =>
+    Effect.gen(function* () {
+      const { entries, process } = shared()
+      const { acquire } = issuer()
+      yield* process(ask(keyOf(), acquire))
+      for (const key of entries.keys()) entries.set(key, entry)
+      expect(yield* process(ask(keyOf({ scopes: [] }), acquire))).toBe("t2")
+      expect(yield* process(ask(keyOf({ scopes: [] }), acquire))).toBe("t2")
+    })
+  )
+
+  it.effect("a store that fails costs a token request, and shows nothing (T13)", () =>
+    Effect.gen(function* () {
+      const { breakDown, process } = shared()
+      breakDown()
+      const lines: Array<string> = []
+      const logger = Logger.make(({ cause, message }) => void lines.push(inspect([message, cause], { depth: 9 })))
+      const result = yield* process(
+        Effect.gen(function* () {
+          yield* (yield* TokenCache.TokenCache).remember(demandOf(), [bearer])
+          const first = yield* ask(keyOf(), issuer().acquire)
+          return [first, yield* ask(keyOf(), Effect.fail("not kept"))]
+        })
+      ).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)), Logger.withMinimumLogLevel(LogLevel.All))
+      expect(result).toEqual(["t1", "t1"])
+      expect(lines.length).toBeGreaterThan(0)
+      expect(lines.join()).not.toMatch(/hunter2|t1/)
+    })
+  )
+
+  it.effect("holds one entry for each issue and each origin, under keys that show neither user nor registry", () =>
+    Effect.gen(function* () {
+      const { entries, process } = shared()
+      yield* process(
+        Effect.gen(function* () {
+          yield* (yield* TokenCache.TokenCache).remember(demandOf(), [bearer])
+          for (let n = 0; n <= 100; n++) yield* ask(keyOf({ scopes: [`repository:r${n}:pull`] }), issuer().acquire)
+        })
+      )
+      expect([...entries.keys()].map((key) => key.replace(/[0-9a-f]{64}$/, "…")).toSorted()).toEqual([
+        "effect-oci-challenges-…",
+        "effect-oci-tokens-…"
+      ])
+      const tokens = [...entries].find(([key]) => key.includes("tokens"))?.[1] ?? ""
+      expect(JSON.parse(tokens).tokens.length).toBe(100)
+      expect(tokens).not.toContain("repository:r0:pull")
+    })
+  )
+
+  it.effect("100 callers of one scope share one exchange, and one that is interrupted fails no other", () =>
+    Effect.gen(function* () {
+      const { process } = shared()
+      const { acquire, state } = issuer()
+      yield* process(
+        Effect.gen(function* () {
+          const gate = yield* Deferred.make<void>()
+          const gated = Effect.zipRight(Deferred.await(gate), acquire)
+          const first = yield* Effect.fork(ask(keyOf(), gated))
+          const rest = yield* Effect.fork(
+            Effect.all(
+              Array.from({ length: 99 }, () => ask(keyOf(), gated)),
+              { concurrency: "unbounded" }
+            )
+          )
+          yield* Effect.yieldNow()
+          yield* Fiber.interrupt(first)
+          yield* Deferred.succeed(gate, undefined)
+          expect(new Set(yield* Fiber.join(rest))).toEqual(new Set(["t1"]))
+        })
+      )
+      expect(state.issued).toBe(1)
+    })
+  )
+})

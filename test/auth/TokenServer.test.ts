@@ -2,13 +2,16 @@ import { inspect } from "node:util"
 import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenServer from "../../src/auth/TokenServer.js"
 import * as Trust from "../../src/protocol/Trust.js"
+import { Unauthorized } from "../../src/RegistryError.js"
 import { internet, json } from "./origins.js"
 
 const alice = Credentials.basic("alice", Redacted.make("hunter2"))
@@ -20,6 +23,7 @@ const wanted = (part: Partial<TokenServer.TokenRequest> = {}): TokenServer.Token
   service: "registry.example.com",
   scopes: ["repository:a:pull"],
   credential: Credentials.anonymous,
+  refreshToken: Option.none(),
   trust: Trust.strict,
   userAgent: undefined,
   ...part
@@ -131,13 +135,218 @@ it.effect("an identity token goes out by POST, as a refresh token in the body on
   })
 )
 
+describe("fallbacks (auth-protocol §5)", () => {
+  const identity = Credentials.identityToken(Redacted.make("id+1"))
+  /** Answers by method and grant, as in `{ GET: 404, password: "t" }`; the log shows the same names. */
+  const endpoint = (
+    answers: Readonly<Record<string, string | (() => Response)>>,
+    part: Partial<TokenServer.TokenRequest>
+  ) =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const { client } = internet({
+        "https://auth.example.com": ({ authorization, body, method }) => {
+          const form = new URLSearchParams(body)
+          const grant = form.get("grant_type")
+          const secret = form.get("password") ?? form.get("refresh_token") ?? authorization ?? "-"
+          asked.push(`${grant ?? method} ${secret}`)
+          const answer = answers[`${grant ?? method} ${secret}`] ?? answers[grant ?? method]
+          return typeof answer === "string" ? json({ token: answer }) : (answer?.() ?? json({}, 404))
+        }
+      })
+      const result = yield* Effect.either(TokenServer.exchange(client, wanted(part)))
+      return { asked, result }
+    })
+  const status =
+    (code: number, body: unknown = {}) =>
+    () =>
+      json(body, code)
+  const get = "GET Basic YWxpY2U6aHVudGVyMg=="
+
+  it.effect.each([
+    [
+      "a server without GET gets the password by POST",
+      { GET: status(404), password: "t" },
+      alice,
+      [get, "password hunter2"],
+      "t"
+    ],
+    ["also if it says 405", { GET: status(405), password: "t" }, alice, [get, "password hunter2"], "t"],
+    [
+      "one with neither failed at GET",
+      { GET: status(404), password: status(405) },
+      alice,
+      [get, "password hunter2"],
+      "GET 404"
+    ],
+    ["a refused password is not sent again by POST", { GET: status(401), password: "t" }, alice, [get], "GET 401"],
+    ["nor one that is sent with a bad scope", { GET: status(400), password: "t" }, alice, [get], "GET 400"],
+    ["nor by GET", { GET: status(404), password: status(401) }, alice, [get, "password hunter2"], "POST 401"],
+    [
+      "a server without POST gives an identity token an anonymous token",
+      { refresh_token: status(404), GET: "t" },
+      identity,
+      ["refresh_token id+1", "GET -"],
+      "t"
+    ],
+    ["also if it says 405", { refresh_token: status(405), GET: "t" }, identity, ["refresh_token id+1", "GET -"], "t"],
+    [
+      "also if it does not understand",
+      { refresh_token: status(400), GET: "t" },
+      identity,
+      ["refresh_token id+1", "GET -"],
+      "t"
+    ],
+    [
+      "also if it does not know the grant",
+      { refresh_token: status(400, { error: "unsupported_grant_type" }), GET: "t" },
+      identity,
+      ["refresh_token id+1", "GET -"],
+      "t"
+    ],
+    [
+      "but not if it refuses the token",
+      { refresh_token: status(400, { error: "invalid_grant" }), GET: "t" },
+      identity,
+      ["refresh_token id+1"],
+      "POST 400"
+    ],
+    ["nor with 401", { refresh_token: status(401), GET: "t" }, identity, ["refresh_token id+1"], "POST 401"]
+  ] as const)("%s", ([, answers, credential, expected, outcome]) =>
+    Effect.gen(function* () {
+      const { asked, result } = yield* endpoint(answers, { credential })
+      expect(asked).toEqual(expected)
+      expect(
+        Either.match(result, {
+          onLeft: (error) => (error instanceof Unauthorized ? `${error.method} ${error.status}` : error._tag),
+          onRight: ({ value }) => Redacted.value(value)
+        })
+      ).toBe(outcome)
+    })
+  )
+
+  const held = Option.some(Redacted.make("held"))
+  const next = (refresh: unknown) => () => json({ access_token: "t", refresh_token: refresh })
+
+  it.effect.each([
+    [
+      "is tried before the password, and kept",
+      { refresh_token: next(undefined) },
+      alice,
+      ["refresh_token held"],
+      "held"
+    ],
+    ["is replaced by its successor", { refresh_token: next("r2") }, alice, ["refresh_token held"], "r2"],
+    ["is not replaced by nonsense", { refresh_token: next(1) }, alice, ["refresh_token held"], "held"],
+    [
+      "gives way to the password when it is refused, and is dropped",
+      { refresh_token: status(401), GET: "t" },
+      alice,
+      ["refresh_token held", get],
+      undefined
+    ],
+    [
+      "also where the server has no POST any more",
+      { refresh_token: status(404), GET: "t" },
+      alice,
+      ["refresh_token held", get],
+      undefined
+    ],
+    [
+      "gives way to the identity token",
+      { "refresh_token held": status(400, { error: "invalid_grant" }), "refresh_token id+1": next("r3") },
+      identity,
+      ["refresh_token held", "refresh_token id+1"],
+      "r3"
+    ],
+    ["goes nowhere for nobody", { GET: next("r4") }, Credentials.anonymous, ["GET -"], undefined]
+  ] as const)("a refresh token of the realm %s", ([, answers, credential, expected, refreshToken]) =>
+    Effect.gen(function* () {
+      const { asked, result } = yield* endpoint(answers, { credential, refreshToken: held })
+      expect(asked).toEqual(expected)
+      const token = yield* result
+      expect(token.refreshToken === undefined ? undefined : Redacted.value(token.refreshToken)).toBe(refreshToken)
+    })
+  )
+
+  it.effect("a refresh token waits while the server is in passing trouble", () =>
+    Effect.gen(function* () {
+      const { asked, result } = yield* endpoint(
+        { refresh_token: status(503), GET: "t" },
+        { credential: alice, refreshToken: held }
+      )
+      expect(asked).toEqual(["refresh_token held"])
+      expect(Either.isLeft(result) && result.left._tag).toBe("RegistryFailure")
+    })
+  )
+
+  it.effect("what OAuth servers say is reported, freed of control characters", () =>
+    Effect.gen(function* () {
+      const { result } = yield* endpoint(
+        { refresh_token: status(400, { error: "invalid_grant", error_description: "expired\r\nlong ago" }) },
+        { credential: identity }
+      )
+      expect(Either.isLeft(result) && result.left).toMatchObject({
+        errors: [{ code: "invalid_grant", message: "expired long ago" }]
+      })
+    })
+  )
+
+  it.effect.each([
+    ["GET", alice, /hunter2|YWxpY2U6aHVudGVyMg/],
+    ["password", alice, /hunter2/],
+    ["refresh_token", identity, /id\+1|id%2B1/]
+  ] as const)("a server that repeats what it was sent is not repeated: %s", ([grant, credential, secret]) =>
+    Effect.gen(function* () {
+      const echo = status(401, {
+        errors: [
+          { code: "UNAUTHORIZED", message: "no: hunter2 id+1", detail: "id%2B1 hunter2 id+1" },
+          { code: "OTHER", message: "no: Basic YWxpY2U6aHVudGVyMg==, harmless" }
+        ]
+      })
+      const { result } = yield* endpoint(
+        { GET: grant === "password" ? status(404) : echo, [grant]: echo },
+        { credential }
+      )
+      expect(inspect(result, { depth: 9 }) + JSON.stringify(result)).not.toMatch(secret)
+      expect(inspect(result, { depth: 9 })).toContain("harmless")
+    })
+  )
+})
+
+it.effect("a password is hidden in whatever form a server repeats it", () =>
+  Effect.gen(function* () {
+    const password = 'p"q\\r &s'
+    const forms = [password, new URLSearchParams({ password }).toString()]
+    const errors = forms.map((message) => ({ code: "UNAUTHORIZED", message }))
+    const credential = Credentials.basic("alice", Redacted.make(password))
+    const error = yield* Effect.flip(answered(() => json({ errors }, 401), { credential }))
+    expect(error).toMatchObject({ errors: [{ message: "REDACTED" }, { message: "password=REDACTED" }] })
+  })
+)
+
+it.effect("a refresh token for nobody is not kept, since it could go where no password may", () =>
+  Effect.gen(function* () {
+    const { client } = internet({
+      "https://auth.example.com": ({ method }) =>
+        method === "POST" ? json({}, 404) : json({ token: "t", refresh_token: "r" })
+    })
+    const credential = Credentials.identityToken(Redacted.make("id+1"))
+    expect((yield* TokenServer.exchange(client, wanted({ credential }))).refreshToken).toBeUndefined()
+  })
+)
+
 describe("a realm that is not to be trusted gets nothing (T2)", () => {
   it.effect.each([
-    ["another domain, with a password", { realm: "https://auth.evil.example/token", credential: alice }, "allowTokens"],
+    [
+      "another domain, with a password",
+      { realm: "https://auth.evil.example/token", credential: alice },
+      "trust.allowTokens"
+    ],
     [
       "another domain, with an identity token",
       { realm: "https://auth.evil.example/token", credential: Credentials.identityToken(Redacted.make("r")) },
-      "allowTokens"
+      "trust.allowTokens"
     ],
     ["http from https, even without credentials", { realm: "http://auth.example.com/token" }, undefined],
     [
@@ -147,9 +356,9 @@ describe("a realm that is not to be trusted gets nothing (T2)", () => {
         origin: "http://registry.example.com",
         from: "http://registry.example.com/v2/"
       },
-      "allowTokens"
+      "trust.allowTokens"
     ],
-    ["this machine, even without credentials", { realm: "https://127.0.0.1/token" }, "allowTokens"],
+    ["this machine, even without credentials", { realm: "https://127.0.0.1/token" }, "trust.allowTokens"],
     ["a user name inside", { realm: "https://u:p@auth.example.com/token" }, undefined],
     ["no http at all", { realm: "file:///etc/passwd" }, undefined],
     ["not a URL", { realm: "https://" }, undefined]

@@ -94,6 +94,12 @@ const wire: ReadonlyArray<readonly [end: string, operation: Operation.Operation,
     { "content-type": "application/octet-stream", "content-length": "0" }
   ],
   [
+    "no part of the specification",
+    Operation.PutBlob({ repository, digest: sha256, size: 2 }),
+    `PUT /v2/library/alpine/blobs/sha256:${hex}`,
+    { "content-type": "application/octet-stream", "content-length": "2" }
+  ],
+  [
     "end-4b, sha512",
     Operation.UploadBlob({ repository, digest: sha512, size: 2 }),
     `POST /v2/library/alpine/blobs/uploads/?digest=sha512%3A${hex}${hex}&digest-algorithm=sha512`,
@@ -392,7 +398,7 @@ describe("fromRequest", () => {
     ["POST /v2/", "GET"],
     ["DELETE /v2/_catalog", "GET"],
     ["POST /v2/a/manifests/latest", "GET, HEAD, PUT, DELETE"],
-    ["PUT /v2/a/blobs/x", "GET, HEAD, DELETE"],
+    ["POST /v2/a/blobs/x", "GET, HEAD, PUT, DELETE"],
     ["GET /v2/a/blobs/uploads/", "POST"],
     ["POST /v2/a/blobs/uploads/s", "GET, PATCH, PUT, DELETE"],
     ["PUT /v2/a/tags/list", "GET"],
@@ -422,6 +428,7 @@ describe("requiredScopes", () => {
     [Operation.PutManifest({ repository, reference: latest, mediaType: "a/b" }), push],
     [Operation.StartUpload({ repository }), push],
     [Operation.UploadBlob({ repository, digest: sha256, size: 1 }), push],
+    [Operation.PutBlob({ repository, digest: sha256, size: 1 }), push],
     [Operation.UploadChunk({ repository, location }), push],
     [Operation.CompleteUpload({ repository, location, digest: sha256 }), push],
     [Operation.UploadStatus({ repository, location }), push],
@@ -491,6 +498,7 @@ const operations: FastCheck.Arbitrary<Operation.Operation> = FastCheck.oneof(
     Operation.StartUpload
   ),
   FastCheck.record({ repository: names, digest: digests, size: count }).map(Operation.UploadBlob),
+  FastCheck.record({ repository: names, digest: digests, size: count }).map(Operation.PutBlob),
   optional(digested, FastCheck.record({ from: names })).map(Operation.MountBlob),
   optional(located, FastCheck.record({ range: ranges })).map(Operation.UploadChunk),
   optional(

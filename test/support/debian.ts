@@ -1,30 +1,15 @@
 /** Debian's `docker-registry` (CNCF distribution 2.8) as a test service: a real registry, in a process and a folder of its own. */
 import { type ChildProcessByStdio, spawn } from "node:child_process"
-import { accessSync, constants } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import type { Readable } from "node:stream"
-import { describe, expect, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { describeInstalled } from "./installed.js"
 
 const command = "docker-registry"
-
-const executable = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Whether the registry is installed on this machine. */
-export const debianRegistryAvailable: boolean = (process.env["PATH"] ?? "")
-  .split(Path.delimiter)
-  .some((folder) => folder !== "" && executable(Path.join(folder, command)))
 
 /** The base URL of a running registry, such as `http://127.0.0.1:34819`. Deletes are enabled. */
 export class DebianRegistry extends Context.Tag("test/DebianRegistry")<
@@ -42,14 +27,14 @@ export const debianUser = { username: "alice", password: "wonderland" } as const
 // `htpasswd -Bbn alice wonderland`
 const htpasswd = "alice:$2y$05$Ysm9bFrkzHG4ZfwMCEUPLOlti5BLOl3/hcH.DCrXJcrQxIuAB32ja\n"
 
-const config = (folder: string, basic: boolean): string => `version: 0.1
+const config = (folder: string, auth: string): string => `version: 0.1
 log: { level: info, formatter: text, accesslog: { disabled: true } }
 storage:
   filesystem: { rootdirectory: ${JSON.stringify(Path.join(folder, "data"))} }
   delete: { enabled: true }
   maintenance: { uploadpurging: { enabled: false } }
 http: { addr: "127.0.0.1:0", secret: test }
-${basic ? `auth: { htpasswd: { realm: test, path: ${JSON.stringify(Path.join(folder, "htpasswd"))} } }` : ""}
+${auth}
 `
 
 type Running = ChildProcessByStdio<null, null, Readable>
@@ -85,15 +70,17 @@ const stop = (child: Running): Promise<void> =>
     child.kill("SIGKILL")
   })
 
-const start = (basic: boolean) =>
+/** `auth` is a section of its configuration; `files` are put into its folder before it starts. */
+const start = (auth: (folder: string) => string, files: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
       Effect.promise(() => Fs.mkdtemp(Path.join(tmpdir(), "effect-oci-registry-"))),
       (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
     )
     const file = Path.join(folder, "config.yml")
-    yield* Effect.promise(() => Fs.writeFile(file, config(folder, basic)))
-    yield* Effect.promise(() => Fs.writeFile(Path.join(folder, "htpasswd"), htpasswd))
+    yield* Effect.promise(() => Fs.writeFile(file, config(folder, auth(folder))))
+    for (const [name, content] of Object.entries(files))
+      yield* Effect.promise(() => Fs.writeFile(Path.join(folder, name), content))
     const child = yield* Effect.acquireRelease(
       Effect.sync(() => spawn(command, ["serve", file], { stdio: ["ignore", "ignore", "pipe"] })),
       (child) => Effect.promise(() => stop(child))
@@ -110,26 +97,36 @@ const start = (basic: boolean) =>
   })
 
 /** A registry that anyone may use, with a folder that is removed when the Scope closes. */
-export const layerDebianRegistry: Layer.Layer<DebianRegistry> = Layer.scoped(DebianRegistry, start(false))
+export const layerDebianRegistry: Layer.Layer<DebianRegistry> = Layer.scoped(
+  DebianRegistry,
+  start(() => "")
+)
 
 /** The same behind Basic authentication, for `debianUser` alone. */
-export const layerDebianRegistryBasic: Layer.Layer<DebianRegistry> = Layer.scoped(DebianRegistry, start(true))
+export const layerDebianRegistryBasic: Layer.Layer<DebianRegistry> = Layer.scoped(
+  DebianRegistry,
+  start((folder) => `auth: { htpasswd: { realm: test, path: ${JSON.stringify(Path.join(folder, "htpasswd"))} } }`, {
+    htpasswd
+  })
+)
 
-/**
- * A suite that needs the registry. Where it is not installed, the suite is skipped under a name that says so; with `CI=true` it fails instead, so
- * that no run passes by having tested nothing.
- */
-export const describeDebian = (name: string, suite: () => void): void => {
-  const missing = `${command} is not installed (apt-get install ${command})`
-  if (debianRegistryAvailable) {
-    describe(name, suite)
-  } else if (process.env["CI"] === "true") {
-    describe(name, () => {
-      it(missing, () => expect.fail(missing))
-    })
-  } else {
-    const line = "=".repeat(100)
-    console.warn(`${line}\nSKIPPED: ${missing}: ${name}\n${line}`)
-    describe.skip(`SKIPPED: ${missing}: ${name}`, suite)
-  }
-}
+/** The same for holders of tokens that `issuer` has signed for `service`, with the key in the certificate (PEM); others are sent to `realm`. */
+export const debianRegistryToken = (options: {
+  readonly realm: string
+  readonly service: string
+  readonly issuer: string
+  readonly certificate: string
+}): Layer.Layer<DebianRegistry> =>
+  Layer.scoped(
+    DebianRegistry,
+    start(
+      (folder) => {
+        const { issuer, realm, service } = options
+        return `auth: { token: ${JSON.stringify({ realm, service, issuer, rootcertbundle: Path.join(folder, "root.pem") })} }`
+      },
+      { "root.pem": options.certificate }
+    )
+  )
+
+/** A suite that needs the registry: see `describeInstalled`. */
+export const describeDebian = (name: string, suite: () => void): void => describeInstalled(command, name, suite)

@@ -1,0 +1,84 @@
+/**
+ * An application that replaces the retry schedule with one of its own: when the registry asks for credentials and there are none, or it refuses those
+ * that there are, the user is asked to log in. `tsx --conditions=@effect-oci/source examples/login-schedule.ts http://localhost:5000 owner/name` lists the tags of a repository;
+ * each line of the standard input is a user name, a space and a password.
+ */
+import { createInterface } from "node:readline"
+import { pathToFileURL } from "node:url"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as Credentials from "effect-oci/Credentials"
+import { NodeRegistry } from "effect-oci/node"
+import * as Reference from "effect-oci/Reference"
+import { Registry } from "effect-oci/Registry"
+import type { AuthChallenge } from "effect-oci/RegistryError"
+
+/** The application's own service: who is logged in where, and how to change that. */
+class Session extends Context.Tag("example/Session")<
+  Session,
+  {
+    readonly credential: (origin: string) => Option.Option<Credentials.Credential>
+    /** False when the user gives up. */
+    readonly login: (origin: string) => Effect.Effect<boolean>
+  }
+>() {}
+
+/** Lets the session be the source of credentials. */
+const credentials = Layer.effect(
+  Credentials.Credentials,
+  Effect.map(Session, (session) => ({
+    get: ({ origin }) => Effect.sync(() => Option.getOrElse(session.credential(origin), () => Credentials.anonymous))
+  }))
+)
+
+/** Tries again while there is something new to send, if need be after a login. It needs `Session`, and so does the layer that it is given to. */
+const schedule = Schedule.recurWhileEffect(({ answerable, origin }: AuthChallenge) =>
+  Effect.flatMap(Session, (session) =>
+    answerable && Option.isSome(session.credential(origin)) ? Effect.succeed(true) : session.login(origin)
+  )
+)
+
+/** What the application is for. It knows nothing of logins. */
+const tags = (name: string) =>
+  Effect.gen(function* () {
+    const registry = yield* Registry
+    const repository = yield* Reference.parseRepositoryName(name)
+    yield* Stream.runForEach(registry.tags(repository), (tag) => Console.log(tag))
+  })
+
+const session = Layer.scoped(
+  Session,
+  Effect.gen(function* () {
+    const known = new Map<string, Credentials.Credential>()
+    const input = yield* Effect.acquireRelease(
+      Effect.sync(() => createInterface({ input: process.stdin })),
+      (input) => Effect.sync(() => input.close())
+    )
+    const lines = input[Symbol.asyncIterator]()
+    return {
+      credential: (origin) => Option.fromNullable(known.get(origin)),
+      login: (origin) =>
+        Effect.gen(function* () {
+          yield* Console.log(`${origin} wants to know who you are: user name, space, password`)
+          const line = Option.liftPredicate(yield* Effect.promise(() => lines.next()), ({ done }) => done !== true)
+          if (Option.isNone(line)) return false
+          const [user = "", password = ""] = line.value.value.split(" ", 2)
+          known.set(origin, Credentials.basic(user, Redacted.make(password)))
+          return true
+        })
+    }
+  })
+)
+
+const [, script = "", url = "http://localhost:5000", name = "owner/name"] = process.argv
+if (import.meta.url === pathToFileURL(script).href) {
+  const live = NodeRegistry.layer({ url, schedule }).pipe(Layer.provide(credentials), Layer.provide(session))
+  NodeRuntime.runMain(Effect.provide(tags(name), live))
+}

@@ -1,0 +1,293 @@
+/**
+ * The file that `docker login` and `podman login` write: who may log in where, and which helper programs know the rest. One format, read the same
+ * wherever it is kept.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { CredentialsFailure } from "../RegistryError.js"
+import { apiHost } from "../spec/Reference.js"
+import * as CredentialHelper from "./CredentialHelper.js"
+import {
+  anonymous,
+  type Credential,
+  type Credentials,
+  type Demand,
+  fromLogin,
+  identityToken,
+  registryToken
+} from "./Credentials.js"
+
+/**
+ * A file as it was read. `source` names it in failures. The keys of `auths` are hosts, URLs (Docker's older form) or, podman's form, a host and the
+ * beginning of a repository's name; those of `credHelpers` are hosts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AuthFile {
+  readonly source: string
+  readonly auths: ReadonlyMap<string, Entry>
+  readonly credHelpers: ReadonlyMap<string, string>
+  readonly credsStore: Option.Option<string>
+}
+
+/**
+ * What one key has: nothing but a note that a helper knows it, or one of the forms of a login.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Entry {
+  readonly auth: Option.Option<Redacted.Redacted>
+  readonly username: Option.Option<string>
+  readonly password: Option.Option<Redacted.Redacted>
+  readonly identityToken: Option.Option<Redacted.Redacted>
+  readonly registryToken: Option.Option<Redacted.Redacted>
+}
+
+/**
+ * Reads the text of a file. `legacy` is the form of `~/.dockercfg`, which is `auths` alone.
+ *
+ * Fails with `CredentialsFailure` when the text is not JSON, or not of this form.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parse = (
+  text: string,
+  options: { readonly source: string; readonly legacy?: boolean | undefined }
+): Effect.Effect<AuthFile, CredentialsFailure> =>
+  Effect.suspend(() => {
+    const { source } = options
+    const json = Option.getOrUndefined(parseJson(text))
+    if (json === undefined) return broken(source, "it is not JSON", "Correct it, or log in again to have it rewritten")
+    const decoded = Option.getOrUndefined(decodeFile(options.legacy === true ? { auths: json } : json))
+    if (decoded === undefined) {
+      return broken(
+        source,
+        "it does not have the form of Docker's config.json",
+        '"auths", "credHelpers" and "credsStore" are read: objects of objects and of strings, and a string'
+      )
+    }
+    return Effect.succeed({
+      source,
+      // A Map, since "__proto__" may be a key (T21).
+      auths: new Map(Object.entries(decoded.auths ?? {}).map(([key, entry]) => [key, entryOf(entry)])),
+      credHelpers: new Map(Object.entries(decoded.credHelpers ?? {})),
+      credsStore: nonEmpty(decoded.credsStore)
+    })
+  })
+
+/**
+ * The credential for a demand: from the helper named for the host, else from the default helper, else from the entries. `auths` is searched for the
+ * repository, then for what its name begins with, then for the host; hosts must be equal after normalisation (T15), and all names of Docker Hub are
+ * one. A default helper that is not installed is passed over.
+ *
+ * Fails with `CredentialsFailure` when the entry found is broken, or a helper fails.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const find = (
+  file: AuthFile,
+  helpers: CredentialHelper.Helpers,
+  demand: Demand,
+  rejected: Option.Option<Credential>
+): Effect.Effect<Option.Option<Credential>, CredentialsFailure> =>
+  Effect.suspend(() => {
+    const place = placeOf(demand)
+    if (place === undefined) return Effect.succeedNone
+    const fromEntries = Effect.suspend(() => {
+      const key = keysOf(file.auths.keys(), demand, place)
+      const entry = key === undefined ? undefined : file.auths.get(key)
+      return key === undefined || entry === undefined ? Effect.succeedNone : credentialOf(file.source, key, entry)
+    })
+    const own = [...file.credHelpers].find(([key]) => hostOf(key, demand.origin) === place.host)
+    const orEntries = Effect.flatMap((found: Option.Option<Credential>) =>
+      Option.isSome(found) ? Effect.succeed(found) : fromEntries
+    )
+    if (own !== undefined) {
+      return helpers.get(own[1], place.name, rejected).pipe(
+        Effect.catchTag("HelperMissing", ({ program }) => Effect.fail(CredentialHelper.missing(program))),
+        orEntries
+      )
+    }
+    return Option.match(file.credsStore, {
+      onNone: () => fromEntries,
+      onSome: (suffix) =>
+        helpers.get(suffix, place.name, rejected).pipe(
+          Effect.catchTag("HelperMissing", ({ program }) =>
+            Effect.as(
+              Effect.logWarning(`${program}, the default helper of ${file.source}, is not installed`),
+              Option.none<Credential>()
+            )
+          ),
+          orEntries
+        )
+    })
+  })
+
+/**
+ * The source that looks into the files that `load` yields, in order: the first that has a credential. They are loaded when first asked for, and again
+ * after a rejection or a failure.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const source = (
+  load: Effect.Effect<ReadonlyArray<AuthFile>, CredentialsFailure>,
+  helpers: CredentialHelper.Helpers
+): Credentials.Service => {
+  let loaded: ReadonlyArray<AuthFile> | undefined
+  return {
+    get: (demand, rejected) =>
+      Effect.gen(function* () {
+        const files = loaded !== undefined && Option.isNone(rejected) ? loaded : yield* load
+        loaded = files
+        for (const file of files) {
+          const found = yield* find(file, helpers, demand, rejected)
+          if (Option.isSome(found)) return found.value
+        }
+        return anonymous
+      })
+  }
+}
+
+// -----------------------------------------------------------------------------
+// The format
+// -----------------------------------------------------------------------------
+
+const text = Schema.optional(Schema.NullOr(Schema.String))
+
+const EntryJson = Schema.Struct({
+  auth: text,
+  username: text,
+  password: text,
+  identitytoken: text,
+  registrytoken: text
+})
+
+const FileJson = Schema.Struct({
+  auths: Schema.optional(Schema.NullOr(Schema.Record({ key: Schema.String, value: EntryJson }))),
+  credHelpers: Schema.optional(Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.String }))),
+  credsStore: text
+})
+
+const decodeFile = Schema.decodeUnknownOption(FileJson)
+const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
+
+const nonEmpty = (text: string | null | undefined): Option.Option<string> =>
+  text === null || text === undefined || text === "" ? Option.none() : Option.some(text)
+
+const entryOf = (entry: Schema.Schema.Type<typeof EntryJson>): Entry => {
+  const secret = (text: string | null | undefined) => Option.map(nonEmpty(text), Redacted.make)
+  return {
+    auth: secret(entry.auth),
+    username: nonEmpty(entry.username),
+    password: secret(entry.password),
+    identityToken: secret(entry.identitytoken),
+    registryToken: secret(entry.registrytoken)
+  }
+}
+
+const broken = (source: string, problem: string, fix: string) => new CredentialsFailure({ source, problem, fix })
+
+/** Docker's order: tokens before passwords, `auth` before the pair. */
+const credentialOf = (
+  source: string,
+  key: string,
+  entry: Entry
+): Effect.Effect<Option.Option<Credential>, CredentialsFailure> => {
+  if (Option.isSome(entry.registryToken)) return Effect.succeedSome(registryToken(entry.registryToken.value))
+  if (Option.isSome(entry.identityToken)) return Effect.succeedSome(identityToken(entry.identityToken.value))
+  if (Option.isSome(entry.auth)) {
+    const login = decodeAuth(Redacted.value(entry.auth.value))
+    return login === undefined
+      ? broken(
+          source,
+          `"auth" of ${JSON.stringify(key.slice(0, 255))} is not the base64 form of "user:password"`,
+          "Log in again to have it rewritten"
+        )
+      : Effect.succeedSome(fromLogin(login.username, login.password))
+  }
+  return Effect.succeed(
+    Option.map(Option.all([entry.username, entry.password]), ([username, password]) => fromLogin(username, password))
+  )
+}
+
+/** Standard base64, with or without its padding; NULs at the end are the padding of an old client. */
+const decodeAuth = (auth: string): { readonly username: string; readonly password: Redacted.Redacted } | undefined => {
+  const bare = auth.trim().replace(/={1,2}$/, "")
+  const padded = bare + "=".repeat((4 - (bare.length % 4)) % 4)
+  const decoded = Option.getOrUndefined(Either.getRight(Encoding.decodeBase64String(padded)))
+  const at = decoded?.indexOf(":") ?? -1
+  if (decoded === undefined || at < 1) return undefined
+  let end = decoded.length
+  while (decoded.charAt(end - 1) === "\0") end--
+  return { username: decoded.slice(0, at), password: Redacted.make(decoded.slice(at + 1, end)) }
+}
+
+// -----------------------------------------------------------------------------
+// Keys
+// -----------------------------------------------------------------------------
+
+/** Where a demand is made: the `host` to compare, the `name` to ask helpers for, and `paths`, from the longest. */
+interface Place {
+  readonly host: string
+  readonly name: string
+  readonly paths: ReadonlyArray<string>
+}
+
+const placeOf = ({ origin, repository }: Demand): Place | undefined => {
+  const host = hostOf(origin, origin)
+  if (host === undefined) return undefined
+  const parts = Option.match(repository, { onNone: () => [], onSome: (name) => name.split("/") })
+  return {
+    host,
+    name: new URL(origin).host,
+    paths: parts.map((_, index) => `${host}/${parts.slice(0, parts.length - index).join("/")}`)
+  }
+}
+
+/** The key for a place: podman's longest first, then the host, exactly as it is spelled before any other spelling. */
+const keysOf = (keys: Iterable<string>, { origin }: Demand, { host, name, paths }: Place): string | undefined => {
+  const all = [...keys]
+  const scoped = new Map(all.map((key) => [scopeOf(key, origin), key]))
+  for (const path of paths) {
+    const key = scoped.get(path)
+    if (key !== undefined) return key
+  }
+  return all.find((key) => key === name) ?? all.find((key) => hostOf(key, origin) === host)
+}
+
+/** The normalised host of a key without a path, or with one that is no repository's: a URL, or the end of a first-generation index. */
+const hostOf = (key: string, origin: string): string | undefined => {
+  const bare = key.replace(/^https?:\/\//i, "")
+  const [host = ""] = bare.split("/", 1)
+  return bare === host || bare !== key || /^\/v[12]\/$/.test(bare.slice(host.length)) || bare === `${host}/`
+    ? normalised(host, origin)
+    : undefined
+}
+
+/** A host and the beginning of a repository's name, the host normalised. */
+const scopeOf = (key: string, origin: string): string | undefined => {
+  const slash = key.indexOf("/")
+  if (slash === -1 || hostOf(key, origin) !== undefined) return undefined
+  const host = normalised(key.slice(0, slash), origin)
+  return host === undefined ? undefined : host + key.slice(slash)
+}
+
+/** A port that the scheme of the demand implies is left out, and Docker Hub has one name. A user name in a host makes it nobody's. */
+const normalised = (host: string, origin: string): string | undefined => {
+  const scheme = origin.slice(0, origin.indexOf(":") + 1)
+  const written = `${scheme}//${host}`
+  if (!URL.canParse(written)) return undefined
+  const url = new URL(written)
+  return url.href === `${scheme}//${url.host}/` && !/[\\@?#\s]/.test(host) ? apiHost(url.host) : undefined
+}

@@ -1,0 +1,249 @@
+/**
+ * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a system or obtain them from a cloud. They are asked
+ * over their standard input and output, never through a shell.
+ *
+ * @since 0.1.0
+ */
+import * as Command from "@effect/platform/Command"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type { PlatformError } from "@effect/platform/Error"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../ByteStream.js"
+import { CredentialsFailure } from "../RegistryError.js"
+import { isDockerHub } from "../spec/Reference.js"
+import { anonymous, type Credential, Credentials, fromLogin } from "./Credentials.js"
+
+/**
+ * How long a helper may take, by default 30 seconds: a keychain may have to ask its user.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly timeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * The program of a helper is not installed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HelperMissing extends Data.TaggedError("HelperMissing")<{ readonly program: string }> {}
+
+/**
+ * Helpers, asked once for each host: their answers are kept until a server rejects them, since ECR's expire after 12 hours.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Helpers {
+  /**
+   * What the helper `docker-credential-<suffix>` has for a host, none if it knows nothing of it.
+   *
+   * Fails with `HelperMissing` when there is no such program, and with `CredentialsFailure` when `suffix` is not a plain name, or the program fails,
+   * takes too long, prints more than 64 KiB or no credential. None of these shows anything that the program printed.
+   *
+   * @since 0.1.0
+   */
+  readonly get: (
+    suffix: string,
+    host: string,
+    rejected: Option.Option<Credential>
+  ) => Effect.Effect<Option.Option<Credential>, CredentialsFailure | HelperMissing>
+}
+
+/** Of hosts: a default helper is asked for every one. */
+const capacity = 1000
+
+/** What is known of one helper and host. `runs` counts the programs that came to an end, `exit` is how the last one did. */
+interface Known {
+  readonly turn: Effect.Semaphore
+  runs: number
+  exit: Exit.Exit<Option.Option<Credential>, CredentialsFailure | HelperMissing> | undefined
+}
+
+/**
+ * Helpers without any answers yet. Each program may take 30 seconds, or as long as `timeout` says.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Effect.Effect<Helpers, never, CommandExecutor.CommandExecutor> =>
+  Effect.map(CommandExecutor.CommandExecutor, (executor) => {
+    const known = new Map<string, Known>()
+    const knownOf = (id: string): Known => {
+      const found = known.get(id) ?? { turn: Effect.unsafeMakeSemaphore(1), runs: 0, exit: undefined }
+      known.delete(id)
+      for (const oldest of known.keys()) {
+        if (known.size < capacity) break
+        known.delete(oldest)
+      }
+      known.set(id, found)
+      return found
+    }
+    return {
+      get: (suffix, host, rejected) =>
+        Effect.suspend(() => {
+          const entry = knownOf(JSON.stringify([suffix, host]))
+          const { runs } = entry
+          return entry.turn.withPermits(1)(
+            Effect.gen(function* () {
+              // One program at a time; whoever waited for it takes its answer, or its failure.
+              if (entry.exit !== undefined && (entry.runs > runs || isGood(entry.exit, rejected)))
+                return yield* entry.exit
+              const exit = yield* Effect.exit(ask(executor, suffix, host, options.timeout ?? "30 seconds"))
+              entry.runs++
+              entry.exit = exit
+              return yield* exit
+            })
+          )
+        })
+    }
+  })
+
+const isGood = (exit: Exit.Exit<Option.Option<Credential>, unknown>, rejected: Option.Option<Credential>): boolean =>
+  Exit.isSuccess(exit) &&
+  Option.getOrElse(exit.value, () => anonymous).identity !== Option.getOrUndefined(rejected)?.identity
+
+/**
+ * The credentials that one helper has, for any host. A missing program is a `CredentialsFailure`.
+ *
+ * @example
+ * import * as CredentialHelper from "effect-oci/CredentialHelper"
+ * import * as NodeContext from "@effect/platform-node/NodeContext"
+ * import * as Layer from "effect/Layer"
+ *
+ * const Aws = Layer.provide(CredentialHelper.layer("ecr-login"), NodeContext.layer)
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  suffix: string,
+  options?: Options
+): Layer.Layer<Credentials, never, CommandExecutor.CommandExecutor> =>
+  Layer.effect(
+    Credentials,
+    Effect.map(make(options), (helpers) => ({
+      get: ({ origin }, rejected) =>
+        helpers.get(suffix, URL.canParse(origin) ? new URL(origin).host : origin, rejected).pipe(
+          Effect.map(Option.getOrElse(() => anonymous)),
+          Effect.catchTag("HelperMissing", ({ program }) => missing(program))
+        )
+    }))
+  )
+
+/**
+ * The failure of a helper that somebody asked for by name.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const missing = (program: string): CredentialsFailure =>
+  new CredentialsFailure({
+    source: program,
+    problem: "the program is not installed, or not executable",
+    fix: "Install it into a folder of PATH, or remove the helper from the configuration"
+  })
+
+// -----------------------------------------------------------------------------
+// The protocol
+// -----------------------------------------------------------------------------
+
+const maxOutput = 64 * 1024
+
+/** A plain name: with a slash it would be the path of some other program (T17). */
+const isSuffix = (suffix: string): boolean => suffix.length <= 128 && /^[A-Za-z0-9._-]+$/.test(suffix)
+
+const ask = (
+  executor: CommandExecutor.CommandExecutor,
+  suffix: string,
+  host: string,
+  timeout: Duration.DurationInput
+): Effect.Effect<Option.Option<Credential>, CredentialsFailure | HelperMissing> =>
+  Effect.suspend(() => {
+    if (!isSuffix(suffix)) {
+      return new CredentialsFailure({
+        source: "a credential helper",
+        problem: "its name holds other characters than letters, digits, dots, dashes and underscores",
+        fix: 'Write what follows "docker-credential-" in the name of the program'
+      })
+    }
+    const program = `docker-credential-${suffix}`
+    const failure = (problem: string) =>
+      new CredentialsFailure({ source: program, problem, fix: `See what "${program} get" prints for ${host}` })
+    const command = Command.make(program, "get").pipe(
+      // Docker Hub has been kept under the URL of its first index ever since.
+      Command.feed(isDockerHub(host) ? "https://index.docker.io/v1/" : host)
+    )
+    return run(executor, command).pipe(
+      Effect.catchTags({
+        LimitExceeded: () => Effect.fail(failure("it printed more than 64 KiB")),
+        SystemError: ({ reason }) =>
+          Effect.fail(
+            reason === "NotFound" || reason === "PermissionDenied"
+              ? new HelperMissing({ program })
+              : failure("it could not be run to its end")
+          ),
+        BadArgument: () => Effect.fail(failure("it could not be run"))
+      }),
+      Effect.timeoutFail({ duration: timeout, onTimeout: () => failure("it did not answer in time and was ended") }),
+      Effect.flatMap(({ exitCode, output }) =>
+        exitCode === 0
+          ? Option.match(decodeAnswer(output), {
+              onNone: () => Effect.fail(failure("it printed something other than a credential")),
+              onSome: ({ Secret, Username }) => {
+                if (Username === "" && Secret === "") return Effect.succeedNone
+                return Username === "" || Secret === ""
+                  ? Effect.fail(failure("it has a user name or a secret, and not both"))
+                  : Effect.succeedSome(fromLogin(Username, Redacted.make(Secret)))
+              }
+            })
+          : output.trim() === notFound
+            ? Effect.succeedNone
+            : Effect.fail(failure(`it failed with exit code ${exitCode}`))
+      )
+    )
+  })
+
+const notFound = "credentials not found in native keychain"
+
+const Answer = Schema.parseJson(Schema.Struct({ Username: Schema.String, Secret: Schema.String }))
+const decodeAnswer = Schema.decodeUnknownOption(Answer)
+
+const run = (executor: CommandExecutor.CommandExecutor, command: Command.Command) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const process = yield* started(executor, command)
+      // Not shown, but read: a program waits for a full pipe to be emptied.
+      yield* Effect.forkScoped(Effect.ignore(Stream.runDrain(process.stderr)))
+      const output = yield* ByteStream.collect(process.stdout, { what: "The output of a helper", limit: maxOutput })
+      return { output: new TextDecoder().decode(output), exitCode: yield* process.exitCode }
+    })
+  )
+
+/** The executor ends its programs with SIGTERM and waits for them, for ever if they do not listen. */
+const started = (
+  executor: CommandExecutor.CommandExecutor,
+  command: Command.Command
+): Effect.Effect<CommandExecutor.Process, PlatformError, Scope.Scope> =>
+  Effect.tap(executor.start(command), (process) =>
+    Effect.addFinalizer(() =>
+      Effect.ignore(
+        Effect.whenEffect(
+          process.kill("SIGKILL"),
+          Effect.orElseSucceed(process.isRunning, () => true)
+        )
+      )
+    )
+  )

@@ -1,0 +1,279 @@
+import { inspect } from "node:util"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as AuthFile from "../../src/auth/AuthFile.js"
+import { HelperMissing, type Helpers } from "../../src/auth/CredentialHelper.js"
+import * as Credentials from "../../src/auth/Credentials.js"
+import { credentialFor } from "./machine.js"
+
+const base64 = (text: string) => Buffer.from(text).toString("base64")
+
+/** Helpers that know a user named for themselves and the host, but for `empty`, which knows nobody, and `absent`, which is not there. */
+const helpers: Helpers = {
+  get: (suffix, host) =>
+    suffix === "absent"
+      ? Effect.fail(new HelperMissing({ program: `docker-credential-${suffix}` }))
+      : Effect.succeed(
+          suffix === "empty" ? Option.none() : Option.some(Credentials.basic(`${suffix}@${host}`, Redacted.make("s")))
+        )
+}
+
+const foundIn = (file: unknown, place: string) =>
+  Effect.gen(function* () {
+    const text = typeof file === "string" ? file : JSON.stringify(file)
+    const load = Effect.map(AuthFile.parse(text, { source: "/home/alice/config.json" }), (parsed) => [parsed])
+    return yield* Effect.provideService(credentialFor(place), Credentials.Credentials, AuthFile.source(load, helpers))
+  })
+
+/** The user name, or what there is instead. */
+const userIn = (file: unknown, place: string) =>
+  Effect.map(foundIn(file, place), (credential) =>
+    credential._tag === "Basic" ? credential.username : credential._tag
+  )
+
+const entry = (user: string) => ({ auth: base64(`${user}:s`) })
+
+describe("entries (auth-protocol §8)", () => {
+  const is = (credential: Credentials.Credential) => credential.identity
+  const secret = Redacted.make("p:w")
+
+  it.effect.each([
+    ["auth", { auth: "YWxpY2U6cDp3" }, is(Credentials.basic("alice", secret))],
+    [
+      "auth without its padding",
+      { auth: base64("alic:p:w").replace(/=+$/, "") },
+      is(Credentials.basic("alic", secret))
+    ],
+    ["auth with NULs at its end", { auth: base64("alice:p:w\0\0") }, is(Credentials.basic("alice", secret))],
+    ["auth without a password", { auth: base64("alice:") }, is(Credentials.basic("alice", Redacted.make("")))],
+    ["auth in UTF-8", { auth: base64("zoë:π") }, is(Credentials.basic("zoë", Redacted.make("π")))],
+    [
+      "auth before the pair",
+      { auth: "YWxpY2U6cDp3", username: "bob", password: "x" },
+      is(Credentials.basic("alice", secret))
+    ],
+    ["the pair", { username: "alice", password: "p:w" }, is(Credentials.basic("alice", secret))],
+    [
+      "an identity token before auth",
+      { auth: base64("x:"), identitytoken: "p:w" },
+      is(Credentials.identityToken(secret))
+    ],
+    [
+      "a registry token before all",
+      { auth: base64("x:y"), identitytoken: "i", registrytoken: "p:w" },
+      is(Credentials.registryToken(secret))
+    ],
+    ["an identity token under its name", { auth: base64("<token>:p:w") }, is(Credentials.identityToken(secret))],
+    [
+      "an identity token of Azure",
+      { auth: base64("00000000-0000-0000-0000-000000000000:p:w") },
+      is(Credentials.identityToken(secret))
+    ],
+    ["a note that a helper knows", {}, "anonymous"],
+    ["empty values", { auth: "", identitytoken: "", registrytoken: null }, "anonymous"],
+    ["a name without a password", { username: "alice" }, "anonymous"]
+  ] as const)("%s", ([, value, identity]) =>
+    Effect.map(foundIn({ auths: { "ghcr.io": value } }, "ghcr.io"), (found) => expect(found.identity).toBe(identity))
+  )
+})
+
+describe("keys are compared exactly (T15)", () => {
+  it.effect.each([
+    ["ghcr.io", "ghcr.io", true],
+    ["https://ghcr.io", "ghcr.io", true],
+    ["https://ghcr.io/v1/", "ghcr.io", true],
+    ["https://ghcr.io/v2/", "ghcr.io/a/b", true],
+    ["ghcr.io/v1/", "ghcr.io", true],
+    ["ghcr.io/", "ghcr.io", true],
+    ["HTTP://GHCR.io", "ghcr.io", true],
+    ["ghcr.io:443", "ghcr.io", true],
+    ["ghcr.io", "ghcr.io:8443", false],
+    ["ghcr.io:8443", "ghcr.io", false],
+    ["localhost:5000", "http://localhost:5000", true],
+    ["localhost", "http://localhost:5000", false],
+    ["[::1]:5000", "http://[::1]:5000", true],
+    ["ghcr.io", "ghcr.io.evil.example", false],
+    ["ghcr.io.evil.example", "ghcr.io", false],
+    ["ghcr.io", "notghcr.io", false],
+    ["ghcr.io", "sub.ghcr.io", false],
+    ["evil.example/ghcr.io", "ghcr.io", false],
+    ["https://evil.example/ghcr.io", "ghcr.io", false],
+    ["https://ghcr.io@evil.example", "ghcr.io", false],
+    ["https://user@ghcr.io", "ghcr.io", false],
+    ["ghcr.io?x", "ghcr.io", false],
+    ["__proto__", "ghcr.io", false],
+    ["@ghcr.io", "ghcr.io", false],
+    ["https://@ghcr.io", "ghcr.io", false],
+    ["ghcr.io\\", "ghcr.io", false],
+    [" ghcr.io", "ghcr.io", false],
+    ["gh\tcr.io", "ghcr.io", false],
+    ["", "ghcr.io", false],
+    ["https://index.docker.io/v1/", "docker.io", true],
+    ["https://index.docker.io/v1/", "registry-1.docker.io/library/alpine", true],
+    ["docker.io", "registry-1.docker.io", true],
+    ["registry-1.docker.io", "index.docker.io", true],
+    ["https://index.docker.io/v1/", "auth.docker.io", false]
+  ] as const)("%j for %s: %s", ([key, place, expected]) =>
+    Effect.map(userIn(`{"auths":{${JSON.stringify(key)}:{"auth":"YWxpY2U6cHc="}}}`, place), (user) =>
+      expect(user).toBe(expected ? "alice" : "Anonymous")
+    )
+  )
+
+  const scoped = {
+    "quay.io": entry("host"),
+    "quay.io/team": entry("namespace"),
+    "quay.io/team/app": entry("repository"),
+    "docker.io/library": entry("hub")
+  }
+  it.effect.each([
+    ["quay.io", "host"],
+    ["quay.io/other", "host"],
+    ["quay.io/team", "namespace"],
+    ["quay.io/team/other", "namespace"],
+    ["quay.io/team/app", "repository"],
+    ["quay.io/team/app/deep", "repository"],
+    ["quay.io/team/application", "namespace"],
+    ["quay.io/teams/app", "host"],
+    ["quay.io/other/team/app", "host"],
+    ["quay.io.evil.example/team/app", "Anonymous"],
+    ["registry-1.docker.io/library/alpine", "hub"],
+    ["registry-1.docker.io/other/alpine", "Anonymous"]
+  ] as const)("podman's longest key that fits %s is that of the %s", ([place, user]) =>
+    Effect.map(userIn({ auths: scoped }, place), (found) => expect(found).toBe(user))
+  )
+
+  it.effect("the key as it is spelled comes before any other spelling", () =>
+    Effect.gen(function* () {
+      const auths = { "https://ghcr.io": entry("url"), "ghcr.io": entry("host") }
+      expect(yield* userIn({ auths }, "ghcr.io")).toBe("host")
+    })
+  )
+})
+
+describe("helpers", () => {
+  it.effect.each([
+    [
+      "that of the host comes first",
+      { credHelpers: { "ghcr.io": "own" }, credsStore: "default", auths: { "ghcr.io": entry("file") } },
+      "own@ghcr.io"
+    ],
+    [
+      "then the default",
+      { credHelpers: { "quay.io": "own" }, credsStore: "default", auths: { "ghcr.io": entry("file") } },
+      "default@ghcr.io"
+    ],
+    ["then the entries", { auths: { "ghcr.io": entry("file") } }, "file"],
+    [
+      "a host's helper that knows nothing leaves it to the entries",
+      { credHelpers: { "ghcr.io": "empty" }, auths: { "ghcr.io": entry("file") } },
+      "file"
+    ],
+    ["a default that knows nothing, too", { credsStore: "empty", auths: { "ghcr.io": entry("file") } }, "file"],
+    ["a default that is not installed, too", { credsStore: "absent", auths: { "ghcr.io": entry("file") } }, "file"],
+    ["an empty default is none", { credsStore: "", auths: { "ghcr.io": entry("file") } }, "file"],
+    [
+      "a helper of another host is not asked",
+      { credHelpers: { "ghcr.io.evil.example": "own", "hcr.io": "own" } },
+      "Anonymous"
+    ]
+  ] as const)("%s", ([, file, user]) => Effect.map(userIn(file, "ghcr.io"), (found) => expect(found).toBe(user)))
+
+  it.effect("a host's helper that is not installed is a failure", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(userIn({ credHelpers: { "ghcr.io": "absent" } }, "ghcr.io"))
+      expect(error).toMatchObject({ _tag: "CredentialsFailure", source: "docker-credential-absent" })
+    })
+  )
+
+  it.effect.each(["docker.io", "index.docker.io", "https://index.docker.io/v1/"])("%s is Docker Hub's helper", (key) =>
+    Effect.map(userIn({ credHelpers: { [key]: "own" } }, "registry-1.docker.io"), (found) =>
+      expect(found).toBe("own@registry-1.docker.io")
+    )
+  )
+})
+
+describe("a broken file", () => {
+  it.effect.each([
+    ["no JSON", '{"auths": {"ghcr.io": {"auth": "aHVudGVyMg=="}', "not JSON"],
+    ["another form", '["hunter2"]', "form"],
+    ["null", "null", "form"],
+    ["an entry that is no object", '{"auths":{"ghcr.io":"hunter2"}}', "form"],
+    ["a helper that is no text", '{"credHelpers":{"ghcr.io":1}}', "form"],
+    ["auth that is no base64", '{"auths":{"ghcr.io":{"auth":"hunter2!"}}}', "base64"],
+    ["auth without a colon", '{"auths":{"ghcr.io":{"auth":"aHVudGVyMg=="}}}', "base64"],
+    ["auth without a user", '{"auths":{"ghcr.io":{"auth":"Omh1bnRlcjI="}}}', "base64"]
+  ] as const)("%s is a failure that names the file and the fix, and repeats no secret (T13)", ([, text, problem]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(foundIn(text, "ghcr.io"))
+      expect(error).toMatchObject({ _tag: "CredentialsFailure", source: "/home/alice/config.json" })
+      expect(error.problem).toContain(problem)
+      expect(error.fix).not.toBe("")
+      const shown = inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message
+      expect(shown).not.toMatch(/hunter2|aHVudGVyMg|Omh1bnRlcjI/)
+    })
+  )
+
+  it.effect("is no obstacle for hosts whose entries are whole, and unknown members never are", () =>
+    Effect.gen(function* () {
+      const file = { auths: { "ghcr.io": { auth: "!" }, "quay.io": { ...entry("alice"), email: 1 } }, HttpHeaders: [] }
+      expect(yield* userIn(file, "quay.io")).toBe("alice")
+    })
+  )
+
+  it.effect("nothing of a file that can be shown holds a secret", () =>
+    Effect.gen(function* () {
+      const auths = {
+        "ghcr.io": { auth: "aHVudGVyMg==", password: "hunter2", identitytoken: "hunter2", registrytoken: "hunter2" }
+      }
+      const file = yield* AuthFile.parse(JSON.stringify({ auths }), { source: "x" })
+      expect(inspect(file, { depth: 9, showHidden: true }) + JSON.stringify([...file.auths])).not.toMatch(
+        /hunter2|aHVudG/
+      )
+    })
+  )
+})
+
+it.effect("a rejection is shown to the helper", () =>
+  Effect.gen(function* () {
+    const rejections: Array<Option.Option<Credentials.Credential>> = []
+    const file = AuthFile.parse('{"credsStore":"desk"}', { source: "x" })
+    const service = AuthFile.source(
+      Effect.map(file, (parsed) => [parsed]),
+      {
+        get: (_, __, rejected) => {
+          rejections.push(rejected)
+          return Effect.succeedNone
+        }
+      }
+    )
+    const rejected = Option.some(Credentials.basic("a", Redacted.make("b")))
+    yield* Effect.provideService(credentialFor("ghcr.io", rejected), Credentials.Credentials, service)
+    expect(rejections).toEqual([rejected])
+  })
+)
+
+it.effect("a file is loaded once, and again after a rejection or a failure", () =>
+  Effect.gen(function* () {
+    let loads = 0
+    let isBroken = true
+    const load = Effect.suspend(() => {
+      loads++
+      return Effect.map(
+        AuthFile.parse(isBroken ? "" : '{"auths":{"ghcr.io":{"auth":"YWxpY2U6cHc="}}}', { source: "x" }),
+        (file) => [file]
+      )
+    })
+    const service = AuthFile.source(load, helpers)
+    const get = (rejected = Option.none<Credentials.Credential>()) =>
+      Effect.provideService(credentialFor("ghcr.io", rejected), Credentials.Credentials, service)
+    yield* Effect.flip(get())
+    isBroken = false
+    const alice = yield* get()
+    yield* get()
+    expect(loads).toBe(2)
+    yield* get(Option.some(alice))
+    expect(loads).toBe(3)
+  })
+)

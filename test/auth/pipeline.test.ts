@@ -1,0 +1,171 @@
+/** Authorization as users of `RegistryClient` meet it: exact wire logs of all origins. */
+import * as Fs from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as NodeKeyValueStore from "@effect/platform-node/NodeKeyValueStore"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as TokenCache from "../../src/auth/TokenCache.js"
+import * as RegistryClient from "../../src/client/RegistryClient.js"
+import * as Operation from "../../src/protocol/Operation.js"
+import { parseRepositoryName } from "../../src/spec/Reference.js"
+import { internet, json, type Seen, unauthorized } from "./origins.js"
+
+const registry = "https://registry.example.com"
+const realm = "https://auth.example.com/token"
+const attacker = "https://evil.example"
+const aliceBasic = "Basic YWxpY2U6aHVudGVyMg=="
+const list = `GET ${registry}/v2/a/tags/list`
+const tokenFor = (scope: string) => `GET ${realm}?service=s&client_id=effect-oci&account=alice&${scope} ${aliceBasic}`
+const pull = "scope=repository%3Aa%3Apull"
+
+const world = (registryDoes?: (seen: Seen) => Response) => {
+  let issued = 0
+  return internet({
+    [registry]: ({ authorization, ...seen }) =>
+      authorization?.startsWith("Bearer t") === true
+        ? (registryDoes?.({ authorization, ...seen }) ?? json({ name: "a", tags: ["v1"] }))
+        : unauthorized(`Bearer realm="${realm}",service="s"`),
+    "https://auth.example.com": () => json({ token: `t${++issued}`, expires_in: 300 }),
+    [attacker]: () => unauthorized(`Bearer realm="${attacker}/token"`)
+  })
+}
+
+const provided = (client: HttpClient.HttpClient, cache = TokenCache.layerMemory) =>
+  Effect.provide(
+    Layer.mergeAll(
+      Layer.succeed(HttpClient.HttpClient, client),
+      cache,
+      Layer.orDie(
+        Credentials.layerBasic({ host: "registry.example.com", username: "alice", password: Redacted.make("hunter2") })
+      )
+    )
+  )
+
+const tags = (options: Partial<RegistryClient.Options> = {}) =>
+  Effect.gen(function* () {
+    const service = yield* RegistryClient.make({ url: registry, ...options })
+    return [...(yield* Stream.runCollect(service.tags(yield* parseRepositoryName("a"))))]
+  })
+
+const listTags = Effect.map(parseRepositoryName("a"), (repository) => Operation.ListTags({ repository }))
+
+describe("RegistryClient", () => {
+  it.effect("asks, is told, obtains a token, and uses it from then on", () => {
+    const { client, log } = world()
+    return Effect.gen(function* () {
+      expect(yield* tags()).toEqual(["v1"])
+      expect(yield* tags()).toEqual(["v1"])
+      expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t1`, `${list} Bearer t1`])
+    }).pipe(provided(client))
+  })
+
+  it.effect("100 concurrent pulls of one scope make one token request", () => {
+    const { client, log } = world()
+    return Effect.gen(function* () {
+      yield* Effect.all(
+        Array.from({ length: 100 }, () => tags()),
+        { concurrency: "unbounded" }
+      )
+      expect(log.filter((line) => line.includes("auth.example.com"))).toEqual([tokenFor(pull)])
+      expect(log.filter((line) => line === `${list} Bearer t1`).length).toBe(100)
+    }).pipe(provided(client))
+  })
+
+  it.effect("authScope replaces what operations and challenges ask for (RG5)", () => {
+    const { client, log } = world()
+    return Effect.gen(function* () {
+      yield* tags({ authScope: "repository:a:* other" })
+      expect(log).toEqual([`${list} -`, tokenFor("scope=repository%3Aa%3A*&scope=other"), `${list} Bearer t1`])
+    }).pipe(provided(client))
+  })
+
+  it.effect("a token that is refused is renewed once; a second 401 is Unauthorized", () => {
+    let refuses = false
+    const { client, log } = world(() =>
+      refuses ? unauthorized(`Bearer realm="${realm}",service="s"`) : json({ tags: [] })
+    )
+    return Effect.gen(function* () {
+      yield* tags()
+      refuses = true
+      log.length = 0
+      const error = yield* Effect.flip(tags())
+      expect(error._tag === "Unauthorized" ? [error.reason, error.challenge?.sent] : error).toEqual([
+        "Challenge",
+        "bearer"
+      ])
+      expect(log).toEqual([`${list} Bearer t1`, tokenFor(pull), `${list} Bearer t2`])
+    }).pipe(provided(client))
+  })
+
+  it.effect("neither credentials nor tokens reach where redirects lead, whatever is asked there (T1)", () => {
+    const { client, log } = world(() => new Response(null, { status: 307, headers: { location: `${attacker}/x` } }))
+    return Effect.gen(function* () {
+      yield* Effect.flip(tags())
+      expect(log.filter((line) => line.includes("evil"))).toEqual([`GET ${attacker}/x -`])
+    }).pipe(provided(client))
+  })
+
+  it.effect("a 200 with a challenge is an answer (zot)", () => {
+    const { client, log } = internet({
+      [registry]: () => new Response("{}", { headers: { "www-authenticate": `bearer realm=${realm}` } })
+    })
+    return Effect.gen(function* () {
+      yield* (yield* RegistryClient.make({ url: registry })).ping
+      expect(log).toEqual([`GET ${registry}/v2/ -`])
+    }).pipe(provided(client))
+  })
+})
+
+describe("attempt and execute", () => {
+  it.effect("attempt has the challenge in its error, and the next attempt answers it", () => {
+    const { client, log } = world()
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: registry })
+      const challenge = yield* Effect.flip(RegistryClient.attempt(to, yield* listTags))
+      expect(challenge).toMatchObject({ _tag: "AuthChallenge", answerable: true, scopes: ["repository:a:pull"] })
+      expect((yield* RegistryClient.attempt(to, yield* listTags)).status).toBe(200)
+      expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t1`])
+    }).pipe(provided(client))
+  })
+
+  it.effect("a schedule that does not go on leaves Unauthorized, holding the challenge", () => {
+    const { client, log } = world()
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: registry })
+      const error = yield* Effect.flip(RegistryClient.execute(to, yield* listTags, { schedule: Schedule.stop }))
+      expect(error._tag === "Unauthorized" && error.challenge?.answerable).toBe(true)
+      expect(log).toEqual([`${list} -`])
+    }).pipe(provided(client))
+  })
+})
+
+it.live("processes share tokens and challenges through a folder", () => {
+  const { client, log } = world()
+  return Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      Effect.promise(() => Fs.mkdtemp(join(tmpdir(), "effect-oci-tokens-"))),
+      (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
+    )
+    const cache = Layer.provide(
+      Layer.fresh(TokenCache.layerKeyValueStore),
+      Layer.orDie(NodeKeyValueStore.layerFileSystem(folder))
+    )
+    yield* tags().pipe(provided(client, cache))
+    yield* tags().pipe(provided(client, cache))
+    expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t1`, `${list} Bearer t1`])
+    for (const file of yield* Effect.promise(() => Fs.readdir(folder))) {
+      yield* Effect.promise(() => Fs.writeFile(join(folder, file), "\0broken"))
+    }
+    log.length = 0
+    expect(Exit.isSuccess(yield* Effect.exit(tags().pipe(provided(client, cache))))).toBe(true)
+    expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t2`])
+  }).pipe(Effect.scoped)
+})

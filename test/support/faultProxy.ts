@@ -1,0 +1,149 @@
+/** A proxy before a registry that breaks exchanges as it is told: at a request, at a byte, in either direction. */
+import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/**
+ * What happens to one exchange.
+ *
+ * - `cut`, `reset`: the connection is closed, or reset, once `at` bytes of the body (of the request if `up`, else of the answer) went through.
+ * - `stall`: nothing more goes through from that byte on, and the connection stays, taking in what comes.
+ * - `status`: an answer of the proxy's own: before the registry has seen anything, or (`late`) instead of the registry's own answer.
+ */
+export type Fault =
+  | { readonly kind: "cut" | "reset" | "stall"; readonly up: boolean; readonly at: number }
+  | { readonly kind: "status"; readonly status: number; readonly late: boolean }
+
+export interface FaultProxy {
+  readonly url: string
+  /** The faults of the exchanges to come, by their order of arrival; an exchange without one goes through. */
+  faults: Array<Fault | undefined>
+  /** `METHOD path` of every request, with the status that went back, if one did. */
+  readonly log: Array<{ readonly line: string; status?: number }>
+  /** Upload locations that reached the client, with their paths at the registry. */
+  readonly locations: Set<string>
+  /** Exchanges under way. */
+  readonly active: () => number
+}
+
+export const faultProxy = (upstream: string): Effect.Effect<FaultProxy, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(async () => {
+        const target = new URL(upstream)
+        const active = new Set<IncomingMessage>()
+        const proxy = {
+          url: "",
+          faults: [],
+          log: [],
+          locations: new Set(),
+          active: () => active.size
+        } as FaultProxy & {
+          url: string
+        }
+        const server = createServer((incoming, outgoing) => {
+          active.add(incoming)
+          outgoing.once("close", () => active.delete(incoming))
+          exchange(proxy, target, incoming, outgoing)
+        })
+        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+        proxy.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+        return { proxy, server }
+      }),
+      ({ server }) =>
+        Effect.promise(() => {
+          server.closeAllConnections()
+          return new Promise<void>((resolve) => server.close(() => resolve()))
+        })
+    ),
+    ({ proxy }) => proxy
+  )
+
+const exchange = (proxy: FaultProxy, target: URL, incoming: IncomingMessage, outgoing: ServerResponse): void => {
+  const entry: FaultProxy["log"][number] = { line: `${incoming.method} ${incoming.url}` }
+  proxy.log.push(entry)
+  const fault = proxy.faults.shift()
+  const answer = (status: number) => {
+    incoming.resume()
+    entry.status = status
+    const body = JSON.stringify({ errors: [{ code: "UNAVAILABLE", message: "broken on purpose" }] })
+    outgoing.writeHead(status, { "content-type": "application/json", "content-length": body.length }).end(body)
+  }
+  if (fault?.kind === "status" && !fault.late) {
+    answer(fault.status)
+    return
+  }
+  const strike = (kind: "cut" | "reset" | "stall") => {
+    upstream.destroy()
+    if (kind === "cut") incoming.socket.destroy()
+    if (kind === "reset") incoming.socket.resetAndDestroy()
+  }
+  const upstream = request(
+    {
+      host: target.hostname,
+      port: target.port,
+      method: incoming.method,
+      path: incoming.url,
+      headers: { ...incoming.headers, host: incoming.headers.host }
+    },
+    (response) => {
+      if (fault?.kind === "status") {
+        response.resume()
+        answer(fault.status)
+        return
+      }
+      const breaking = fault !== undefined && !fault.up ? fault : undefined
+      if (breaking !== undefined && breaking.at < 0) {
+        strike(breaking.kind)
+        return
+      }
+      const location = response.headers.location
+      if (location?.includes("/uploads/")) proxy.locations.add(new URL(location, target).pathname)
+      entry.status = response.statusCode ?? 0
+      outgoing.writeHead(response.statusCode ?? 0, response.headers)
+      outgoing.flushHeaders()
+      relay(response, outgoing, breaking, strike)
+    }
+  )
+  upstream.on("error", () => {
+    if (!outgoing.headersSent && !incoming.destroyed && fault === undefined) incoming.socket.destroy()
+  })
+  outgoing.on("close", () => upstream.destroy())
+  relay(incoming, upstream, fault?.kind !== "status" && fault?.up ? fault : undefined, strike)
+}
+
+/** Passes a body on, up to the byte at which it breaks. */
+const relay = (
+  from: IncomingMessage,
+  to: NodeJS.WritableStream,
+  fault: Exclude<Fault, { kind: "status" }> | undefined,
+  strike: (kind: "cut" | "reset" | "stall") => void
+): void => {
+  if (fault === undefined) {
+    from.pipe(to)
+    from.on("error", () => undefined)
+    return
+  }
+  let left = fault.at
+  let struck = false
+  const fire = () => {
+    if (struck) return
+    struck = true
+    // What went through before is on its way out first.
+    setImmediate(() => strike(fault.kind))
+  }
+  from.on("data", (bytes: Buffer) => {
+    if (struck) return
+    if (bytes.length < left) {
+      left -= bytes.length
+      to.write(bytes)
+    } else {
+      to.write(bytes.subarray(0, left))
+      fire()
+    }
+  })
+  // A body shorter than the byte in question breaks at its end, where there is nothing left to wait for.
+  from.on("end", () => (fault.kind === "stall" ? to.end() : fire()))
+  from.on("error", () => undefined)
+}
