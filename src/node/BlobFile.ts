@@ -4,8 +4,10 @@
  *
  * @since 0.1.0
  */
-import { randomUUID } from "node:crypto"
+import { createHash, randomUUID } from "node:crypto"
+import { constants as Constants } from "node:fs"
 import * as Fs from "node:fs/promises"
+import { hostname } from "node:os"
 import * as Path from "node:path"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
@@ -14,7 +16,21 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
-import { StorageFailure } from "../RegistryError.js"
+import * as ByteStream from "../ByteStream.js"
+import type { Registry } from "../Registry.js"
+import { type RangeMismatch, StorageFailure, type Unsupported } from "../RegistryError.js"
+import type { Descriptor } from "../spec/Descriptor.js"
+import * as Digest from "../spec/Digest.js"
+import type { RepositoryName } from "../spec/Reference.js"
+import * as Transfer from "../Transfer.js"
+
+/**
+ * What a download to a file can fail with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type DownloadError = Stream.Stream.Error<ReturnType<Registry.Service["getBlob"]>> | StorageFailure
 
 /** Bytes per read and per write: at 64 KiB an Effect for each costs a quarter of the throughput. */
 const blockSize = 1_048_576
@@ -59,13 +75,82 @@ export const write = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>
 ): Effect.Effect<void, E | StorageFailure, R> =>
   Effect.gen(function* () {
-    const existing = yield* Effect.option(attempt(path, () => Fs.stat(path)))
-    // Renaming would replace a device such as /dev/null, too.
-    if (Option.isSome(existing) && !existing.value.isFile()) return yield* notRegular(path)
+    yield* replaceable(path)
     const partial = yield* acquirePartial(path)
-    yield* drain(stream, path, partial.file)
+    yield* drain(stream, path, partial.file, 0)
     yield* Effect.uninterruptible(attempt(path, partial.publish))
   }).pipe(Effect.scoped)
+
+/**
+ * Downloads a blob to a file. What has arrived when the download fails, or its process ends, stays beside `path` in a partial file with a name of its
+ * own, and the next download of that blob to that path continues it, in this or another process, once it has hashed what is there (C28, trap 77). The
+ * name `path` is taken only by the whole blob, verified; until then whatever stands there stays. A partial file that turns out to hold something else is
+ * thrown away, and all is downloaded. Downloads under way at the same time do not share a partial file.
+ *
+ * Fails like `Registry.getBlob`, or with `StorageFailure` naming `path`.
+ *
+ * @example
+ * import { BlobFile } from "effect-oci/node"
+ * import * as Reference from "effect-oci/Reference"
+ * import { Registry } from "effect-oci/Registry"
+ * import * as Digest from "effect-oci/Digest"
+ * import * as Effect from "effect/Effect"
+ *
+ * const pulled = Effect.gen(function*() {
+ *   const registry = yield* Registry
+ *   const repository = yield* Reference.parseRepositoryName("owner/model")
+ *   const digest = yield* Digest.parse(`sha256:${"0".repeat(64)}`)
+ *   yield* BlobFile.download(registry, repository, digest, "weights.safetensors")
+ * })
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const download = (
+  registry: Pick<Registry.Service, "getBlob" | "getBlobRange">,
+  repository: RepositoryName,
+  blob: Digest.Digest | Descriptor,
+  path: string
+): Effect.Effect<void, DownloadError> => {
+  const expected: ByteStream.Expected & { readonly digest: Digest.Digest } =
+    typeof blob === "string" ? { digest: blob } : blob
+  /** From the byte where the partial file ends. */
+  const remaining = (
+    verifier: ByteStream.Verifier,
+    offset: number
+  ): Stream.Stream<Uint8Array, DownloadError | RangeMismatch | Unsupported> =>
+    observed(
+      verifier.pass(
+        offset === expected.size ? Stream.empty : registry.getBlobRange(repository, expected.digest, { start: offset }),
+        offset
+      ),
+      { direction: "download", repository, digest: expected.digest, size: expected.size },
+      offset
+    )
+  const attempt = (keep: boolean): Effect.Effect<void, DownloadError> =>
+    Effect.gen(function* () {
+      yield* replaceable(path)
+      const verifier = yield* ByteStream.verifier(expected)
+      const { discard, file, publish } = yield* acquireKept(path, expected.digest, keep)
+      yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0), verifier.update))
+      const offset = verifier.seen()
+      const content = offset === 0 ? registry.getBlob(repository, blob) : remaining(verifier, offset)
+      yield* Effect.catchAll(
+        drain(content, path, file, offset),
+        (error): Effect.Effect<never, DownloadError | Unusable> => {
+          if (error._tag === "RangeMismatch" || error._tag === "Unsupported")
+            return Effect.zipRight(discard, Effect.fail(new Unusable()))
+          if (error._tag !== "DigestMismatch" && error._tag !== "SizeMismatch") return Effect.fail(error)
+          return Effect.zipRight(discard, Effect.fail(offset > 0 ? new Unusable() : error))
+        }
+      )
+      yield* Effect.uninterruptible(publish)
+    }).pipe(
+      Effect.scoped,
+      Effect.catchTag("Unusable", () => attempt(false))
+    )
+  return attempt(true)
+}
 
 // -----------------------------------------------------------------------------
 // Reading
@@ -76,15 +161,16 @@ const read = (path: string, offset: number): Stream.Stream<Uint8Array, StorageFa
     attempt(path, () => Fs.open(path, "r")),
     (file) => Effect.ignore(attempt(path, () => file.close()))
   ).pipe(
-    Effect.map((file) =>
-      Stream.unfoldEffect(offset, (position) =>
-        attempt(path, async () => {
-          const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(blockSize), 0, blockSize, position)
-          return bytesRead === 0 ? Option.none() : Option.some([buffer.subarray(0, bytesRead), position + bytesRead])
-        })
-      )
-    ),
+    Effect.map((file) => readFrom(path, file, offset)),
     Stream.unwrapScoped
+  )
+
+const readFrom = (path: string, file: Fs.FileHandle, offset: number): Stream.Stream<Uint8Array, StorageFailure> =>
+  Stream.unfoldEffect(offset, (position) =>
+    attempt(path, async () => {
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(blockSize), 0, blockSize, position)
+      return bytesRead === 0 ? Option.none() : Option.some([buffer.subarray(0, bytesRead), position + bytesRead])
+    })
   )
 
 // -----------------------------------------------------------------------------
@@ -131,17 +217,20 @@ const acquirePartial = (path: string): Effect.Effect<PartialFile, StorageFailure
 const drain = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
   path: string,
-  file: Fs.FileHandle
+  file: Fs.FileHandle,
+  offset: number
 ): Effect.Effect<void, E | StorageFailure, R> =>
   Effect.suspend(() => {
     type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, E | StorageFailure, E, void, unknown>
     let block = Buffer.allocUnsafe(blockSize)
     let spare = Buffer.allocUnsafe(blockSize)
     let held = 0
+    let position = offset
     let writing = Promise.resolve()
     const written = Channel.fromEffect(attempt(path, () => writing))
     const flush = Channel.map(written, () => {
-      writing = writeAll(file, block.subarray(0, held))
+      writing = writeAll(file, block.subarray(0, held), position)
+      position += held
       // The failure is for whoever waits next; after an interruption nobody does.
       writing.catch(() => undefined)
       ;[block, spare] = [spare, block]
@@ -163,20 +252,148 @@ const drain = <E, R>(
     }
     const loop: Loop = Channel.readWithCause({
       onInput: take,
-      onFailure: (cause) => Channel.failCause(cause),
+      // What is held may be worth keeping.
+      onFailure: (cause) =>
+        Channel.flatMap(
+          Channel.catchAll(flush, () => Channel.void),
+          () => Channel.failCause(cause)
+        ),
       onDone: () => Channel.flatMap(flush, () => written)
     })
     return Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop))
   })
 
 /** All of the bytes, however few of them the file system takes at a time. */
-const writeAll = async (file: Fs.FileHandle, bytes: Uint8Array): Promise<void> => {
-  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
+const writeAll = async (file: Fs.FileHandle, bytes: Uint8Array, position: number): Promise<void> => {
+  for (let at = 0; at < bytes.length; ) {
+    at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten
+  }
 }
+
+// -----------------------------------------------------------------------------
+// Partial files that are kept
+// -----------------------------------------------------------------------------
+
+interface KeptFile {
+  readonly file: Fs.FileHandle
+  readonly publish: Effect.Effect<void, StorageFailure>
+  readonly discard: Effect.Effect<void>
+}
+
+/** A partial file that does not continue to the blob wanted. */
+class Unusable {
+  readonly _tag = "Unusable"
+}
+
+/** The partial files of this process that are being written. */
+const written = new Set<string>()
+
+/** Process numbers mean something on their own machine only. */
+const machine = createHash("sha256").update(hostname()).digest("hex").slice(0, 8)
+
+/**
+ * A partial file of this process alone, named for the digest and its owner: one that nobody owns any more, taken over by renaming it, or a new one.
+ * Unless it is published or discarded, closing the Scope leaves it without an owner. Links are no partial files: to take one over would be to write
+ * where they lead.
+ */
+const acquireKept = (
+  path: string,
+  digest: Digest.Digest,
+  keep: boolean
+): Effect.Effect<KeptFile, StorageFailure, Scope.Scope> => {
+  const folder = Path.dirname(path)
+  const prefix = `.effect-oci-${Digest.encoded(digest).slice(0, 32)}-${machine}-`
+  const name = Path.join(folder, `${prefix}${process.pid}-${randomUUID()}.partial`)
+  let settled = false
+  const open = async (): Promise<Fs.FileHandle> => {
+    written.add(name)
+    for (const entry of keep ? await Fs.readdir(folder) : []) {
+      const found = Path.join(folder, entry)
+      if (!entry.startsWith(prefix) || !isOwnerless(found, entry.slice(prefix.length))) continue
+      const stats = await Fs.lstat(found).catch(() => undefined)
+      if (stats?.isFile() !== true || stats.nlink !== 1) continue
+      // Whoever renames it first has it.
+      if (
+        await Fs.rename(found, name).then(
+          () => true,
+          () => false
+        )
+      )
+        return Fs.open(name, Constants.O_RDWR | Constants.O_NOFOLLOW)
+    }
+    return Fs.open(name, "wx+")
+  }
+  return Effect.map(
+    Effect.acquireRelease(attempt(path, open), (file) =>
+      Effect.ignore(
+        attempt(path, async () => {
+          await file.close().catch(() => undefined)
+          const { size } = settled ? { size: 0 } : await Fs.stat(name)
+          if (size > 0) await Fs.rename(name, Path.join(folder, `${prefix}0-${randomUUID()}.partial`))
+          else await Fs.rm(name, { force: true })
+          written.delete(name)
+        })
+      )
+    ),
+    (file) => ({
+      file,
+      discard: Effect.sync(() => {
+        settled = true
+      }),
+      publish: attempt(path, async () => {
+        // The last chance of a file system to report a failed write.
+        await file.close()
+        settled = true
+        await Fs.rename(name, path)
+      })
+    })
+  )
+}
+
+const isOwnerless = (name: string, rest: string): boolean => {
+  const owner = Number(rest.split("-", 1)[0])
+  if (!Number.isSafeInteger(owner)) return false
+  if (owner === 0) return true
+  // A process of the same number may have lived before this one, as the first of a container does.
+  if (owner === process.pid) return !written.has(name)
+  try {
+    process.kill(owner, 0)
+    return false
+  } catch (cause) {
+    return cause instanceof Error && "code" in cause && cause.code === "ESRCH"
+  }
+}
+
+/** The part of a download that a partial file leaves to do, shown to observers as the whole. */
+const observed = <E, R>(
+  rest: Stream.Stream<Uint8Array, E, R>,
+  subject: Transfer.Subject & { readonly digest: Digest.Digest },
+  offset: number
+): Stream.Stream<Uint8Array, E, R> =>
+  Stream.unwrap(
+    Effect.as(
+      Effect.zipRight(Transfer.emit({ _tag: "Started", subject }), Transfer.emit({ _tag: "Resumed", subject, offset })),
+      Stream.concat(
+        Transfer.track(rest, subject, offset),
+        Stream.execute(
+          Effect.zipRight(
+            Transfer.emit({ _tag: "Verified", subject, digest: subject.digest }),
+            Transfer.emit({ _tag: "Completed", subject, skipped: false })
+          )
+        )
+      )
+    )
+  )
 
 // -----------------------------------------------------------------------------
 // Failures
 // -----------------------------------------------------------------------------
+
+/** Renaming would replace a device such as /dev/null, too. */
+const replaceable = (path: string): Effect.Effect<void, StorageFailure> =>
+  Effect.flatMap(Effect.option(attempt(path, () => Fs.stat(path))), (existing) =>
+    Option.isSome(existing) && !existing.value.isFile() ? Effect.fail(notRegular(path)) : Effect.void
+  )
 
 const regularFile = (path: string) =>
   Effect.filterOrFail(

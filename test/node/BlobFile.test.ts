@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -6,17 +6,27 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { vi } from "vitest"
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as BlobSource from "../../src/BlobSource.js"
 import * as ByteStream from "../../src/ByteStream.js"
 import * as BlobFile from "../../src/node/BlobFile.js"
-import { DigestMismatch, StorageFailure } from "../../src/RegistryError.js"
+import * as NodeRegistry from "../../src/node/NodeRegistry.js"
+import { Registry } from "../../src/Registry.js"
+import { DigestMismatch, StorageFailure, TransportFailure, Unsupported } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
+import * as Reference from "../../src/spec/Reference.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import * as Transfer from "../../src/Transfer.js"
+import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const MiB = 1_048_576
 
@@ -290,5 +300,187 @@ describe("write", () => {
       expect(furthest).toBeLessThan(2 * MiB)
       expect((yield* contents(path)).length).toBe(128 * 65_536)
     })
+  )
+})
+
+describe("download", () => {
+  const size = 5 * MiB
+  const content = randomBytes(size)
+  const digest = Digest.fromBytes(content)
+  const descriptor = { mediaType: "application/octet-stream", digest, size }
+  const repository = Effect.runSync(Reference.parseRepositoryName("a"))
+  const kept = /^\.effect-oci-[0-9a-f]{32}-[0-9a-f]{8}-0-.*\.partial$/
+
+  /** A registry whose blob breaks off after so many bytes, each time anew; and the offsets it was asked for. */
+  const registry = (
+    options: { readonly upTo?: number; readonly ranges?: boolean; readonly bytes?: Uint8Array } = {}
+  ) => {
+    const { bytes = content, ranges = true, upTo = size } = options
+    const asked: Array<number> = []
+    const from = (start: number) => {
+      asked.push(start)
+      const whole = Stream.fromIterable(
+        Array.from({ length: Math.ceil((Math.min(upTo, size) - start) / 65_536) }, (_, n) =>
+          bytes.subarray(start + n * 65_536, Math.min(upTo, start + (n + 1) * 65_536))
+        )
+      )
+      return Stream.concat(
+        Stream.rechunk(whole, 1),
+        upTo < size ? Stream.fail(new TransportFailure({ reason: "Reset" })) : Stream.empty
+      )
+    }
+    return {
+      asked,
+      getBlob: () => ByteStream.verify(from(0), { digest, size }),
+      getBlobRange: (_: unknown, __: unknown, range: { readonly start: number }) =>
+        ranges ? from(range.start) : Stream.fail(new Unsupported({ operation: "ranges of blobs" }))
+    }
+  }
+
+  it.scoped("stores the blob under its name, and leaves nothing else", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const path = Path.join(root, "blob")
+      yield* BlobFile.download(registry(), repository, descriptor, path)
+      expect((yield* contents(path)).equals(content)).toBe(true)
+      expect(yield* entries(root)).toEqual(["blob"])
+      expect((yield* openFiles).filter((open) => open.startsWith(root))).toEqual([])
+    })
+  )
+
+  it.scoped("keeps what arrived, and goes on there the next time (C28, trap 77)", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const path = Path.join(root, "blob")
+      yield* Effect.promise(() => Fs.writeFile(path, "before"))
+      const broken = registry({ upTo: 3 * MiB + 5 })
+      for (const blob of [descriptor, digest]) {
+        expect(yield* Effect.flip(BlobFile.download(broken, repository, blob, path))).toBeInstanceOf(TransportFailure)
+        expect((yield* contents(path)).toString()).toBe("before")
+        expect(yield* entries(root)).toEqual([expect.stringMatching(kept), "blob"])
+      }
+      expect(broken.asked).toEqual([0, 3 * MiB])
+      const whole = registry()
+      const events = yield* Effect.map(
+        Stream.runCollect(Transfer.events(BlobFile.download(whole, repository, digest, path))),
+        (events) => [...events].filter(({ _tag }) => _tag !== "Bytes")
+      )
+      expect(whole.asked).toEqual([3 * MiB])
+      expect((yield* contents(path)).equals(content)).toBe(true)
+      expect(yield* entries(root)).toEqual(["blob"])
+      expect(events).toMatchObject([
+        { _tag: "Started" },
+        { _tag: "Resumed", offset: 3 * MiB },
+        { _tag: "Verified", digest },
+        { _tag: "Completed" },
+        { _tag: "Result" }
+      ])
+    })
+  )
+
+  it.scoped.each([
+    ["holds other bytes", (): Uint8Array => Buffer.alloc(2 * MiB), true],
+    ["is longer than the blob", (): Uint8Array => Buffer.concat([content, content]), true],
+    ["cannot be continued, the registry knowing no ranges", (): Uint8Array => content.subarray(0, 2 * MiB), false]
+  ] as const)("throws away a partial file that %s, and downloads all", ([, partial, ranges]) =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const path = Path.join(root, "blob")
+      yield* Effect.flip(BlobFile.download(registry({ upTo: 2 * MiB }), repository, descriptor, path))
+      const [name = ""] = yield* entries(root)
+      yield* Effect.promise(() => Fs.writeFile(Path.join(root, name), partial()))
+      yield* BlobFile.download(registry({ ranges }), repository, descriptor, path)
+      expect((yield* contents(path)).equals(content)).toBe(true)
+      expect(yield* entries(root)).toEqual(["blob"])
+    })
+  )
+
+  it.scoped("leaves neither the name nor a partial file to content that is not the blob (T7)", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const path = Path.join(root, "blob")
+      const error = yield* Effect.flip(
+        BlobFile.download(registry({ bytes: randomBytes(size) }), repository, descriptor, path)
+      )
+      expect(error).toBeInstanceOf(DigestMismatch)
+      expect(yield* entries(root)).toEqual([])
+    })
+  )
+
+  it.scoped("does not follow or fill a link that waits as a partial file", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const path = Path.join(root, "blob")
+      yield* Effect.flip(BlobFile.download(registry({ upTo: 2 * MiB }), repository, descriptor, path))
+      const [name = ""] = yield* entries(root)
+      const [target, partial] = [Path.join(root, "target"), Path.join(root, name)]
+      for (const link of [Fs.symlink, Fs.link]) {
+        yield* Effect.promise(async () => {
+          await Fs.rm(partial)
+          await Fs.writeFile(target, "kept")
+          await link(target, partial)
+        })
+        yield* BlobFile.download(registry(), repository, descriptor, path)
+        expect((yield* contents(target)).toString()).toBe("kept")
+        expect((yield* contents(path)).equals(content)).toBe(true)
+      }
+    })
+  )
+
+  it.scoped("does not share a partial file with a download under way", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const path = Path.join(root, "blob")
+      const started = yield* Deferred.make<void>()
+      const silent = {
+        ...registry(),
+        getBlob: () =>
+          Stream.concat(
+            Stream.make(content.subarray(0, 2 * MiB)),
+            Stream.drain(Stream.fromEffect(Effect.zipRight(Deferred.succeed(started, undefined), Effect.never)))
+          )
+      }
+      const fiber = yield* Effect.fork(BlobFile.download(silent, repository, descriptor, path))
+      yield* Deferred.await(started)
+      const other = registry()
+      yield* BlobFile.download(other, repository, descriptor, path)
+      expect(other.asked).toEqual([0])
+      yield* Fiber.interrupt(fiber)
+      expect((yield* contents(path)).equals(content)).toBe(true)
+    })
+  )
+
+  it.scopedLive("is continued by another process after the first was killed", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const path = Path.join(root, "blob")
+      const url = yield* ServerUrl
+      const client = yield* Effect.map(
+        Layer.build(NodeRegistry.layer({ url }).pipe(Layer.provide(Credentials.layerAnonymous))),
+        (context) => Context.get(context, Registry)
+      )
+      yield* client.putBlob(repository, BlobSource.fromBytes(content))
+      const script = fileURLToPath(new URL("./fixtures/download.ts", import.meta.url))
+      const signal = yield* Effect.promise(
+        () =>
+          new Promise((resolve) => {
+            const args = ["--conditions=@effect-oci/source", "--import", "tsx", script, url, digest, path, `${4 * MiB}`]
+            spawn(process.execPath, args, { stdio: "inherit" }).once("exit", (_, signal) => resolve(signal))
+          })
+      )
+      expect(signal).toBe("SIGKILL")
+      const [left = ""] = yield* entries(root)
+      expect((yield* Effect.promise(() => Fs.stat(Path.join(root, left)))).size).toBeGreaterThanOrEqual(2 * MiB)
+      const starts: Array<number> = []
+      const watched: typeof client.getBlobRange = (repository, digest, range) => {
+        starts.push(range.start)
+        return client.getBlobRange(repository, digest, range)
+      }
+      yield* BlobFile.download({ ...client, getBlobRange: watched }, repository, digest, path)
+      expect(starts).toEqual([expect.any(Number)])
+      expect(starts[0]).toBeGreaterThanOrEqual(2 * MiB)
+      expect((yield* contents(path)).equals(content)).toBe(true)
+      expect(yield* entries(root)).toEqual(["blob"])
+    }).pipe(Effect.provide(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer()))))
   )
 })

@@ -1,0 +1,78 @@
+/**
+ * Proxies on the way out: which of them a request takes, by the conventions of the environment variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+ *
+ * @since 0.1.0
+ */
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import ipaddr from "ipaddr.js"
+
+/**
+ * The proxies for http and for https URLs, each as a URL, in which a user name and password may stand; without one, such requests go straight. https
+ * is tunnelled (`CONNECT`): the proxy sees neither requests nor certificates.
+ *
+ * `except` names hosts that are reached without a proxy: a domain stands for itself and all below it, with or without a leading dot or `*.`; an
+ * address and a CIDR range stand for themselves; a port restricts a name to it; `*` is every host. No name is resolved for this.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ProxySettings {
+  readonly http?: Redacted.Redacted | undefined
+  readonly https?: Redacted.Redacted | undefined
+  readonly except?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the same in upper case. Lower case wins, an empty value
+ * means none. This machine itself (`localhost`, loopback addresses) is never reached through a proxy of the environment.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromEnvironment = (environment: Readonly<Record<string, string | undefined>>): ProxySettings => {
+  const variable = (name: string) => environment[name] ?? environment[name.toUpperCase()] ?? ""
+  const proxy = (name: string) => {
+    const url = variable(name).trim()
+    // Curl and Go take a proxy without scheme, too.
+    return url === "" ? undefined : Redacted.make(url.includes("://") ? url : `http://${url}`)
+  }
+  return {
+    http: proxy("http_proxy"),
+    https: proxy("https_proxy"),
+    except: [
+      ...variable("no_proxy")
+        .split(/[\s,]+/)
+        .filter((entry) => entry !== ""),
+      ...thisMachine
+    ]
+  }
+}
+
+/**
+ * The proxy that a request takes, if any.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const proxyFor = (settings: ProxySettings, url: URL): Option.Option<Redacted.Redacted> => {
+  const proxy = url.protocol === "https:" ? settings.https : settings.http
+  return settings.except?.some((entry) => covers(entry, url)) === true ? Option.none() : Option.fromNullable(proxy)
+}
+
+const thisMachine = ["localhost", "127.0.0.0/8", "::1"]
+
+const covers = (entry: string, url: URL): boolean => {
+  if (entry === "*") return true
+  const host = url.hostname.replace(/^\[|\]$/g, "")
+  const bare = entry.replace(/^\[|\]$/g, "")
+  if (ipaddr.isValid(host)) {
+    const address = ipaddr.process(host)
+    if (ipaddr.isValid(bare)) return ipaddr.process(bare).toString() === address.toString()
+    if (ipaddr.isValidCIDR(bare)) return ipaddr.subnetMatch(address, { in: [ipaddr.parseCIDR(bare)] }, "out") === "in"
+  }
+  const [, name = "", port = ""] = /^(.+?)(?::(\d+))?$/.exec(entry) ?? []
+  const domain = name.replace(/^\*?\.|^\[|\]$/g, "").toLowerCase()
+  if (port !== "" && port !== (url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port)) return false
+  return host === domain || host.endsWith(`.${domain}`)
+}

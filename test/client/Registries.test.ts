@@ -1,0 +1,299 @@
+/** `RegistryClient.layerRegistries`: settings of single hosts, and mirrors. */
+import * as HttpClient from "@effect/platform/HttpClient"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as TokenCache from "../../src/auth/TokenCache.js"
+import * as RegistryClient from "../../src/client/RegistryClient.js"
+import { Registries } from "../../src/Registries.js"
+import type { Registry } from "../../src/Registry.js"
+import * as Digest from "../../src/spec/Digest.js"
+import * as Reference from "../../src/spec/Reference.js"
+import { internet, unauthorized } from "../auth/origins.js"
+import { utf8 } from "../support/fixtures.js"
+
+const blob = Digest.fromBytes(utf8("b1"))
+const document = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+const manifest = Digest.fromBytes(utf8(document))
+
+/** Answers for repository `a`, with one blob and one tag. */
+const serving = (request: { readonly method: string; readonly url: URL }): Response => {
+  const head = request.method === "HEAD"
+  switch (request.url.pathname) {
+    case `/v2/a/blobs/${blob}`:
+      return new Response(head ? null : "b1", { headers: { "content-length": "2" } })
+    case "/v2/a/manifests/1":
+      return new Response(head ? null : document, {
+        headers: {
+          "content-type": "application/vnd.oci.image.index.v1+json",
+          "content-length": String(document.length),
+          "docker-content-digest": manifest
+        }
+      })
+    case "/v2/a/tags/list":
+      return Response.json({ name: "a", tags: ["1"] })
+    default:
+      return missing()
+  }
+}
+
+const missing = () => new Response(null, { status: 404 })
+const broken = () => new Response(null, { status: 500 })
+
+type World = ReturnType<typeof internet>
+
+const registries = (
+  world: World,
+  hosts: Readonly<Record<string, RegistryClient.HostOptions>>,
+  credentials: Layer.Layer<Credentials.Credentials> = Credentials.layerAnonymous
+) =>
+  Effect.provide(
+    RegistryClient.layerRegistries({ hosts }).pipe(
+      Layer.provide([Layer.succeed(HttpClient.HttpClient, world.client), TokenCache.layerMemory, credentials])
+    )
+  )
+
+const opened = (host: string) => Effect.flatMap(Registries, (all) => all.get(host))
+const a = Effect.orDie(Reference.parseRepositoryName("a"))
+const tag = Effect.orDie(Reference.parseTag("1"))
+
+const text = (stream: Stream.Stream<Uint8Array, unknown>) =>
+  Effect.map(Stream.runCollect(Stream.decodeText(stream)), (parts) => [...parts].join(""))
+
+const requests = ({ seen }: World) => seen.map(({ method, url }) => `${method} ${url.host}${url.pathname}${url.search}`)
+
+/** `docker.io` with two mirrors, whose answers are the given ones. */
+const world = (
+  one: (request: { readonly method: string; readonly url: URL }) => Response,
+  two: (request: { readonly method: string; readonly url: URL }) => Response,
+  origin: (request: { readonly method: string; readonly url: URL }) => Response = serving
+) => internet({ "https://one.test": one, "https://two.test": two, "https://registry-1.docker.io": origin })
+
+const mirrors = [{ url: "https://one.test" }, { url: "https://two.test" }]
+const ns = "?ns=docker.io"
+
+const run = <A, E>(on: World, use: (registry: Registry.Service) => Effect.Effect<A, E>) =>
+  Effect.flatMap(opened("docker.io"), use).pipe(registries(on, { "docker.io": { mirrors, retry: { attempts: 0 } } }))
+
+describe("mirrors", () => {
+  it.effect("are asked in order, told whose copies they hold, and the first that has the content answers", () =>
+    Effect.gen(function* () {
+      const on = world(missing, serving)
+      const repository = yield* a
+      const reference = yield* tag
+      const found = yield* run(on, (registry) => registry.getManifest(repository, reference))
+      expect(found.descriptor.digest).toBe(manifest)
+      expect(yield* run(on, (registry) => text(registry.getBlob(repository, blob)))).toBe("b1")
+      expect(requests(on)).toEqual([
+        `GET one.test/v2/a/manifests/1${ns}`,
+        `GET two.test/v2/a/manifests/1${ns}`,
+        `GET one.test/v2/a/blobs/${blob}${ns}`,
+        `GET two.test/v2/a/blobs/${blob}${ns}`
+      ])
+    })
+  )
+
+  it.effect.each([
+    ["lack the content", missing],
+    ["fail, which is not tried again", broken],
+    ["have something else, none of which was passed on", () => new Response("xx")],
+    ["want a password that we do not have", () => unauthorized('Basic realm="mirror"')]
+  ] as const)("that %s are passed over for the host itself, which is not told of a namespace", ([_, answer]) =>
+    Effect.gen(function* () {
+      const on = world(answer, answer)
+      const repository = yield* a
+      expect(yield* run(on, (registry) => text(registry.getBlob(repository, blob)))).toBe("b1")
+      expect(requests(on)).toEqual([
+        `GET one.test/v2/a/blobs/${blob}${ns}`,
+        `GET two.test/v2/a/blobs/${blob}${ns}`,
+        `GET registry-1.docker.io/v2/a/blobs/${blob}`
+      ])
+    })
+  )
+
+  it.effect("leave the error to the host itself", () =>
+    Effect.gen(function* () {
+      const on = world(broken, broken, missing)
+      const repository = yield* a
+      const failure = yield* Effect.flip(run(on, (registry) => text(registry.getBlob(repository, blob))))
+      expect(failure).toMatchObject({ _tag: "BlobUnknown" })
+    })
+  )
+
+  it.effect("that send something else are caught at its end: what they began cannot be continued elsewhere (T7)", () =>
+    Effect.gen(function* () {
+      const parts = () =>
+        new ReadableStream<Uint8Array>({
+          start: (controller) => {
+            for (const part of ["b", "2", ""]) controller.enqueue(utf8(part))
+            controller.close()
+          }
+        })
+      const on = world(() => new Response(parts()), serving)
+      const repository = yield* a
+      const failure = yield* Effect.flip(run(on, (registry) => text(registry.getBlob(repository, blob))))
+      expect(failure).toMatchObject({ _tag: "DigestMismatch" })
+      expect(requests(on)).toEqual([`GET one.test/v2/a/blobs/${blob}${ns}`])
+    })
+  )
+
+  it.effect("do not say whether something is there, which the host itself does", () =>
+    Effect.gen(function* () {
+      const on = world(serving, serving, missing)
+      const [repository, reference] = [yield* a, yield* tag]
+      expect(yield* run(on, (registry) => registry.headBlob(repository, blob))).toEqual(Option.none())
+      expect(yield* run(on, (registry) => registry.headManifest(repository, reference))).toEqual(Option.none())
+      expect(requests(on).filter((line) => !line.includes("registry-1.docker.io"))).toEqual([])
+    })
+  )
+
+  it.effect("answer HEADs while the host fails; that they lack something is no answer", () =>
+    Effect.gen(function* () {
+      const [repository, reference] = [yield* a, yield* tag]
+      const on = world(missing, serving, broken)
+      const found = yield* run(on, (registry) => registry.headManifest(repository, reference))
+      expect(Option.map(found, ({ digest }) => digest)).toEqual(Option.some(manifest))
+      const none = world(missing, broken, broken)
+      const failure = yield* Effect.flip(run(none, (registry) => registry.headBlob(repository, blob)))
+      expect(failure).toMatchObject({ _tag: "RegistryFailure", url: `https://registry-1.docker.io/v2/a/blobs/${blob}` })
+    })
+  )
+
+  it.effect("are not asked for lists, and nothing is written to them", () =>
+    Effect.gen(function* () {
+      const [repository, reference] = [yield* a, yield* tag]
+      const on = world(serving, serving)
+      expect([...(yield* run(on, (registry) => Stream.runCollect(registry.tags(repository))))]).toEqual(["1"])
+      yield* run(on, (registry) => Effect.ignore(registry.deleteTag(repository, reference)))
+      yield* run(on, (registry) => Effect.ignore(Effect.scoped(registry.startUpload(repository))))
+      expect(requests(on).length).toBeGreaterThan(2)
+      expect(requests(on).filter((line) => !line.includes("registry-1.docker.io"))).toEqual([])
+    })
+  )
+
+  it.effect("get the credentials for their own origin and no others (T22)", () =>
+    Effect.gen(function* () {
+      const secured = (accepted: string) => (request: { readonly method: string; readonly url: URL }) =>
+        "authorization" in request && request.authorization === accepted
+          ? serving(request)
+          : unauthorized('Basic realm="registry"')
+      const on = world(secured("Basic nobody"), secured("Basic bW06bWlycm9yLXNlY3JldA=="), secured("Basic nobody"))
+      const credentials = Credentials.layer({
+        "docker.io": Credentials.basic("hub", Redacted.make("hub-secret")),
+        "two.test": Credentials.basic("mm", Redacted.make("mirror-secret"))
+      })
+      const repository = yield* a
+      const found = Effect.flatMap(opened("docker.io"), (registry) => text(registry.getBlob(repository, blob)))
+      expect(yield* found.pipe(registries(on, { "docker.io": { mirrors } }, Layer.orDie(credentials)))).toBe("b1")
+      expect(on.log.filter((line) => !line.endsWith(" -"))).toEqual([
+        `GET https://two.test/v2/a/blobs/${blob}${ns} Basic bW06bWlycm9yLXNlY3JldA==`
+      ])
+    })
+  )
+
+  it.effect("with a URL that names no registry fail as the host is opened", () =>
+    Effect.gen(function* () {
+      const failure = yield* Effect.flip(opened("docker.io")).pipe(
+        registries(world(missing, missing), { "docker.io": { mirrors: [{ url: "ftp://one.test" }] } })
+      )
+      expect(failure).toMatchObject({ _tag: "InvalidUrl", url: "ftp://one.test" })
+    })
+  )
+})
+
+describe("hosts", () => {
+  const pinged = (host: string, hosts: Readonly<Record<string, RegistryClient.HostOptions>> = {}) =>
+    Effect.gen(function* () {
+      const ok = () => new Response("{}")
+      const on = internet({ "https://lan.test:5000": ok, "http://lan.test:5000": ok, "http://localhost:5000": ok })
+      yield* Effect.ignore(Effect.flatMap(opened(host), (registry) => registry.ping)).pipe(registries(on, hosts))
+      return on.log
+    })
+
+  it.effect("are reached over http only at loopback, or where an option says so (T19)", () =>
+    Effect.gen(function* () {
+      expect(yield* pinged("lan.test:5000")).toEqual(["GET https://lan.test:5000/v2/ -"])
+      expect(yield* pinged("localhost:5000")).toEqual(["GET http://localhost:5000/v2/ -"])
+      expect(yield* pinged("lan.test:5000", { "lan.test:5000": { url: "http://lan.test:5000" } })).toEqual([
+        "GET http://lan.test:5000/v2/ -"
+      ])
+    })
+  )
+
+  it.effect("that are mirrors hear of a namespace with pulls alone (C107)", () =>
+    Effect.gen(function* () {
+      const [repository, reference] = [yield* a, yield* tag]
+      const on = internet({ "https://mirror.test": serving })
+      const registry = yield* Effect.provide(
+        RegistryClient.make({ url: "https://mirror.test", namespace: "ghcr.io:443" }),
+        [Layer.succeed(HttpClient.HttpClient, on.client), TokenCache.layerMemory, Credentials.layerAnonymous]
+      )
+      yield* registry.headManifest(repository, reference)
+      yield* registry.headBlob(repository, blob)
+      yield* Stream.runDrain(registry.tags(repository))
+      expect(requests(on)).toEqual([
+        "HEAD mirror.test/v2/a/manifests/1?ns=ghcr.io%3A443",
+        `HEAD mirror.test/v2/a/blobs/${blob}?ns=ghcr.io%3A443`,
+        "GET mirror.test/v2/a/tags/list"
+      ])
+    })
+  )
+
+  it.effect("get their own headers at their own origin, and nobody else does (T1)", () =>
+    Effect.gen(function* () {
+      const on = internet({
+        "https://one.test": ({ authorization, url }) =>
+          authorization === undefined
+            ? unauthorized('Bearer realm="https://auth.one.test/token"')
+            : new Response(null, { status: 307, headers: { location: `https://storage.test${url.pathname}` } }),
+        "https://auth.one.test": () => Response.json({ token: "t1" }),
+        "https://storage.test": () => new Response("b1"),
+        "https://two.test": () => new Response("b1")
+      })
+      const repository = yield* a
+      const get = (host: string) => Effect.flatMap(opened(host), (registry) => text(registry.getBlob(repository, blob)))
+      const headers = { "X-Tenant": "blue", "user-agent": "mine", "Accept-Encoding": "gzip" }
+      yield* Effect.zip(get("one.test"), get("two.test")).pipe(registries(on, { "one.test": { headers } }))
+      expect(on.seen.map(({ headers, url }) => [url.host, headers["x-tenant"] ?? "-"])).toEqual([
+        ["one.test", "blue"],
+        ["auth.one.test", "-"],
+        ["one.test", "blue"],
+        ["storage.test", "-"],
+        ["two.test", "-"]
+      ])
+      // What a request needs for itself wins.
+      expect(on.seen[0]?.headers).toMatchObject({
+        "user-agent": RegistryClient.defaultUserAgent,
+        "accept-encoding": "identity"
+      })
+    })
+  )
+
+  it.effect("whose uploads go to an allowed other host do not get their headers sent there (T3)", () =>
+    Effect.gen(function* () {
+      const on = internet({
+        "https://one.test": () => new Response(null, { status: 202, headers: { location: "https://uploads.test/u1" } }),
+        "https://uploads.test": () => new Response(null, { status: 204, headers: { range: "0-0", location: "/u1" } })
+      })
+      const repository = yield* a
+      const session = Effect.flatMap(opened("one.test"), (registry) =>
+        Effect.scoped(Effect.flatMap(registry.startUpload(repository), ({ status }) => status))
+      )
+      yield* Effect.ignore(session).pipe(
+        registries(on, {
+          "one.test": {
+            headers: { "x-tenant": "blue" },
+            trust: { allowUploads: ["uploads.test"] },
+            retry: { attempts: 0 }
+          }
+        })
+      )
+      const tenants = on.seen.map(({ headers, url }) => `${url.host} ${headers["x-tenant"] ?? "-"}`)
+      expect(new Set(tenants)).toEqual(new Set(["one.test blue", "uploads.test -"]))
+    })
+  )
+})

@@ -1,0 +1,311 @@
+/** Everything that reads what strangers send, as functions of text. */
+import * as Headers from "@effect/platform/Headers"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as AuthFile from "../../src/auth/AuthFile.js"
+import * as ContentCoding from "../../src/client/ContentCoding.js"
+import * as RateLimit from "../../src/client/RateLimit.js"
+import * as AccessScope from "../../src/protocol/AccessScope.js"
+import * as ByteRange from "../../src/protocol/ByteRange.js"
+import * as Challenge from "../../src/protocol/Challenge.js"
+import * as ErrorBody from "../../src/protocol/ErrorBody.js"
+import * as Link from "../../src/protocol/Link.js"
+import * as Operation from "../../src/protocol/Operation.js"
+import * as RedactedUrl from "../../src/protocol/RedactedUrl.js"
+import * as RetryAfter from "../../src/protocol/RetryAfter.js"
+import * as Route from "../../src/protocol/Route.js"
+import * as Trust from "../../src/protocol/Trust.js"
+import * as Warning from "../../src/protocol/Warning.js"
+import * as Annotations from "../../src/spec/Annotations.js"
+import * as Descriptor from "../../src/spec/Descriptor.js"
+import * as Digest from "../../src/spec/Digest.js"
+import * as Manifest from "../../src/spec/Manifest.js"
+import * as MediaType from "../../src/spec/MediaType.js"
+import * as Platform from "../../src/spec/Platform.js"
+import * as Reference from "../../src/spec/Reference.js"
+
+/** `bound` is how many characters the result may hold, whatever the input: by default, four times as many as that, and 2,048. */
+export interface Target {
+  readonly name: string
+  readonly seeds: ReadonlyArray<string>
+  readonly run: (input: string) => unknown
+  readonly bound?: number
+}
+
+/** The value or the typed error of a parser. A defect is thrown. */
+const outcome = <A, E>(effect: Effect.Effect<A, E>): unknown =>
+  Exit.match(Effect.runSyncExit(effect), {
+    onFailure: (cause) => {
+      const failure = Option.getOrUndefined(Cause.failureOption(cause))
+      if (failure === undefined) throw Cause.squash(cause)
+      // Messages go to logs and terminals.
+      if (failure instanceof Error && failure.message.length > 2048) throw new Error("the message is too long")
+      return failure
+    },
+    onSuccess: (value) => value
+  })
+
+const sha = "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b"
+const name = "library/alpine"
+const config = `{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"${sha}","size":2}`
+const layer = `{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"${sha}","size":9,"urls":["https://a/b"],"data":"e30=","annotations":{"org.opencontainers.image.title":"a.txt"}}`
+const image = `{"schemaVersion":2,"mediaType":"${MediaType.imageManifest}","artifactType":"a/b","config":${config},"layers":[${layer}],"subject":${config},"annotations":{"__proto__":"x","a":"b"}}`
+const index = `{"schemaVersion":2,"mediaType":"${MediaType.imageIndex}","manifests":[{"mediaType":"${MediaType.imageManifest}","digest":"${sha}","size":1,"platform":{"os":"linux","architecture":"arm64","variant":"v8","os.features":["a"]}}]}`
+
+const received = (input: string): unknown => {
+  const [method = "", url = "", ...headers] = input.split("\n")
+  return outcome(
+    Operation.fromRequest({ method, url, headers: Object.fromEntries(headers.map((line) => line.split(": ", 2))) })
+  )
+}
+
+const judged = (input: string): unknown => {
+  const request = {
+    registry: "https://registry.example.com/base",
+    from: "https://registry.example.com/v2/",
+    target: input
+  }
+  return [
+    Trust.decide(Trust.strict, { ...request, kind: "Redirect", method: "GET" }),
+    Trust.decide({ ...Trust.strict, allowUploads: [input] }, { ...request, kind: "Upload" }),
+    Trust.decide(Trust.strict, { ...request, kind: "Link" }),
+    Trust.decide({ ...Trust.strict, allowTokens: [input] }, { ...request, kind: "Realm", credentials: true }),
+    Trust.decide(Trust.strict, { registry: input, from: input, target: "/v2/", kind: "Layer" }),
+    Trust.origin(input),
+    Trust.isLoopback(input)
+  ]
+}
+
+const decoded = (bytes: Uint8Array): unknown =>
+  [
+    MediaType.imageManifest,
+    MediaType.imageIndex,
+    MediaType.dockerManifest,
+    MediaType.dockerManifestList,
+    undefined
+  ].map((mediaType) =>
+    outcome(
+      Effect.map(Manifest.fromBytes(bytes, { mediaType }), (manifest) => {
+        const references = Manifest.references(manifest)
+        return [
+          manifest.content._tag,
+          manifest.descriptor,
+          Manifest.subject(manifest),
+          Manifest.artifactType(manifest),
+          references,
+          references.map(({ annotations }) => Annotations.title(annotations))
+        ]
+      })
+    )
+  )
+
+const json = <A, I>(schema: Schema.Schema<A, I>) => {
+  const decode = Schema.decodeUnknownOption(Schema.parseJson(schema))
+  return (input: string): unknown => decode(input)
+}
+
+export const targets: ReadonlyArray<Target> = [
+  {
+    name: "Digest.parse",
+    seeds: [sha, sha.toUpperCase(), "sha512:ab", "a+b.c:=_-"],
+    run: (s) => [outcome(Digest.parse(s)), Digest.isDigest(s)]
+  },
+  {
+    name: "Reference.parse",
+    seeds: [
+      "alpine",
+      `ghcr.io/owner/name:tag@${sha}`,
+      "localhost:5000/a__b/c-d.e:1.0",
+      `[::1]:5000/a@${sha}`,
+      "docker.io/library/a"
+    ],
+    run: (s) => outcome(Effect.map(Reference.parse(s), (reference) => [Reference.format(reference), reference]))
+  },
+  {
+    name: "Reference.parseRepositoryName",
+    seeds: [name, "a-b__c.d/e"],
+    run: (s) => [outcome(Reference.parseRepositoryName(s)), Reference.isRepositoryName(s)]
+  },
+  {
+    name: "Reference.parseTag",
+    seeds: ["latest", "_v1.0-rc"],
+    run: (s) => [outcome(Reference.parseTag(s)), Reference.isTag(s)]
+  },
+  {
+    name: "Platform.parse",
+    seeds: ["linux/amd64", "linux/arm/v7", "windows/amd64"],
+    run: (s) => outcome(Effect.map(Platform.parse(s), Platform.format))
+  },
+  {
+    name: "MediaType",
+    seeds: [MediaType.imageIndex, 'text/plain; charset="utf-8"'],
+    run: (s) => [MediaType.essence(s), MediaType.isMediaType(s), MediaType.equals(s, `${s};a=b`)]
+  },
+  { name: "Descriptor (schema)", seeds: [layer, config], run: json(Descriptor.Descriptor) },
+  {
+    name: "Platform (schema)",
+    seeds: ['{"os":"linux","architecture":"arm64","os.features":["a"]}'],
+    run: json(Platform.Platform)
+  },
+  { name: "Annotations (schema)", seeds: ['{"__proto__":"a","constructor":"b"}'], run: json(Annotations.Annotations) },
+  {
+    name: "Manifest.fromBytes",
+    seeds: [image, index],
+    run: (s) => decoded(new TextEncoder().encode(s)),
+    bound: 1_500_000
+  },
+  {
+    name: "Manifest.fromBytes, not UTF-8",
+    seeds: [image, index],
+    run: (s) => decoded(Buffer.from(s, "latin1")),
+    bound: 1_500_000
+  },
+  {
+    name: "AccessScope",
+    seeds: [`repository:${name}:pull,push`, "registry:catalog:*", "repository(plugin):a:b:*"],
+    run: (s) => [AccessScope.parse(s), AccessScope.canonical(s.split(" ")), AccessScope.contains([s], [s])]
+  },
+  {
+    name: "ByteRange",
+    seeds: ["0-9", "bytes=0-9", "bytes 0-9/10", "bytes */10", "bytes=-5", "10"],
+    run: (s) => [
+      ByteRange.parseLength(s),
+      ByteRange.parseUpload(s),
+      ByteRange.parseChunk(s),
+      ByteRange.parseRequest(s),
+      ByteRange.parseContent(s)
+    ]
+  },
+  {
+    name: "Challenge.parse",
+    seeds: [
+      `Bearer realm="https://auth.example.com/token",service="r",scope="repository:${name}:pull",error="invalid_token"`,
+      'Basic realm="a\\"b", Bearer realm=x',
+      "Negotiate abc=="
+    ],
+    run: (s) => {
+      const challenges = Challenge.parse(s)
+      return [challenges, Challenge.format(challenges), Challenge.select(challenges, { basic: true })]
+    }
+  },
+  {
+    name: "ErrorBody.parse",
+    seeds: [
+      '{"errors":[{"code":"DENIED","message":"no","detail":{"a":[1]}}]}',
+      '{"details":"x"}',
+      "<Error><Code>A</Code><Message>b</Message></Error>",
+      "<html>502</html>"
+    ],
+    run: (s) => [ErrorBody.parse(s), ErrorBody.parse(Buffer.from(s, "latin1"))],
+    bound: 500_000
+  },
+  {
+    name: "Link",
+    seeds: [`</v2/${name}/tags/list?n=2&last=b>; rel="next"`, "<https://a/b>; rel=prev; title=\"x\", <c>; rel='next'"],
+    run: (s) => [Link.parse(s), Link.next(s)]
+  },
+  {
+    name: "Warning.parse",
+    seeds: ['299 - "text"', '299 - "a\\"b", 199 host:1 "c" "date"'],
+    run: (s) => Warning.parse(s)
+  },
+  {
+    name: "RetryAfter",
+    seeds: ["120", "Wed, 21 Oct 2015 07:28:00 GMT", "retry-after: 1.5ms", "retry after 3s"],
+    run: (s) => [RetryAfter.parse(s, 1_445_412_480_000), RetryAfter.fromMessage(s)]
+  },
+  {
+    name: "RedactedUrl.redact",
+    seeds: ["https://u:p@s3.example/b?X-Amz-Signature=a&digest=b#f", "/v2/?n=1"],
+    run: RedactedUrl.redact,
+    bound: 1100
+  },
+  {
+    name: "Route.match",
+    seeds: [
+      `/v2/${name}/manifests/latest`,
+      `/v2/${name}/blobs/${sha}`,
+      `/v2/${name}/blobs/uploads/id`,
+      "/v2/_catalog",
+      "/v2/"
+    ],
+    run: (s) => Route.match(s)
+  },
+  {
+    name: "Trust",
+    seeds: [
+      "https://registry.example.com/v2/a",
+      "http://127.0.0.1:5000/",
+      "//auth.example.com/token",
+      "/v2/x?y=z",
+      "auth.example.com:443",
+      "[::ffff:7f00:1]"
+    ],
+    run: judged,
+    bound: 20 * 64 * 1024
+  },
+  {
+    name: "Operation.fromRequest",
+    seeds: [
+      `GET\n/v2/${name}/manifests/latest\naccept: ${MediaType.imageIndex}`,
+      `PUT\n/v2/${name}/manifests/1?tag=a&tag=b\ncontent-type: ${MediaType.imageManifest}`,
+      `POST\n/v2/${name}/blobs/uploads/?mount=${sha}&from=a/b\ncontent-length: 0`,
+      `PATCH\n/v2/${name}/blobs/uploads/id?_state=x\ncontent-range: 0-9\ncontent-length: 10`,
+      `GET\n/v2/${name}/blobs/${sha}\nrange: bytes=1-2`,
+      `GET\n/v2/${name}/referrers/${sha}?artifactType=a%2Fb`,
+      `GET\n/v2/${name}/tags/list?n=10&last=b`
+    ],
+    run: received
+  },
+  { name: "ContentCoding.parse", seeds: ["gzip", "gzip, deflate", "identity"], run: (s) => ContentCoding.parse(s) },
+  {
+    name: "RateLimit.fromHeaders",
+    seeds: ["100;w=21600", "20;w=21600", "4999"],
+    run: (s) =>
+      RateLimit.fromHeaders(
+        Headers.fromInput({
+          "ratelimit-limit": s,
+          "ratelimit-remaining": s,
+          "x-ratelimit-limit": s,
+          "x-ratelimit-remaining": s
+        })
+      )
+  },
+  {
+    name: "AuthFile.parse",
+    seeds: [
+      '{"auths":{"https://index.docker.io/v1/":{"auth":"YTpi","identitytoken":"t"},"ghcr.io/a":{"username":"a","password":"b"}},"credHelpers":{"gcr.io":"gcloud"},"credsStore":"desktop"}',
+      '{"registry.example.com":{"auth":"YWxpY2U6aHVudGVyMg==","email":""}}'
+    ],
+    run: (s) => [
+      outcome(AuthFile.parse(s, { source: "config.json" })),
+      outcome(AuthFile.parse(s, { source: "dockercfg", legacy: true }))
+    ]
+  }
+]
+
+/** How many characters a value holds. */
+export const sizeOf = (value: unknown): number => {
+  let size = 0
+  const visit = (value: unknown): void => {
+    if (typeof value === "string") size += value.length
+    else if (value instanceof Map || Array.isArray(value)) for (const item of value) visit(item)
+    else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value))
+      for (const [key, item] of Object.entries(value)) {
+        size += key.length
+        visit(item)
+      }
+  }
+  visit(value)
+  return size
+}
+
+/** What is wrong with a result, if anything. */
+export const excess = (target: Target, input: string, value: unknown): string | undefined => {
+  const size = sizeOf(value)
+  const bound = target.bound ?? 4 * input.length + 2048
+  return size <= bound ? undefined : `the result holds ${size} characters, more than ${bound}`
+}

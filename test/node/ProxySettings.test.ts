@@ -1,0 +1,267 @@
+import { createServer, type Server } from "node:http"
+import * as Https from "node:https"
+import * as Net from "node:net"
+import type { TLSSocket } from "node:tls"
+import { inspect } from "node:util"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { describe, expect, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as BlobSource from "../../src/BlobSource.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
+import * as NodeRegistry from "../../src/node/NodeRegistry.js"
+import * as ProxySettings from "../../src/node/ProxySettings.js"
+import { Registry } from "../../src/Registry.js"
+import * as RegistryServer from "../../src/server/RegistryServer.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import * as Certificates from "../support/certificates.js"
+import { freshRepository, utf8 } from "../support/fixtures.js"
+import { describeTinyproxy, proxyUser, tinyproxy } from "../support/tinyproxy.js"
+
+/** Which proxy a URL takes, under these environment variables. */
+const route = (environment: Readonly<Record<string, string>>, url: string): string =>
+  Option.match(ProxySettings.proxyFor(ProxySettings.fromEnvironment(environment), new URL(url)), {
+    onNone: () => "straight",
+    onSome: Redacted.value
+  })
+
+describe("the environment", () => {
+  const plain = "http://plain.proxy:3128"
+  const secure = "http://secure.proxy:3128"
+
+  it.each([
+    ["neither", {}, "straight", "straight"],
+    ["HTTP_PROXY, which is for http alone", { HTTP_PROXY: plain }, plain, "straight"],
+    ["HTTPS_PROXY, which is for https alone", { HTTPS_PROXY: secure }, "straight", secure],
+    ["both", { http_proxy: plain, https_proxy: secure }, plain, secure],
+    ["both cases, of which lower wins", { http_proxy: plain, HTTP_PROXY: "http://upper:1" }, plain, "straight"],
+    ["an empty value, which means none", { https_proxy: "", HTTPS_PROXY: secure }, "straight", "straight"],
+    ["a proxy without scheme", { HTTPS_PROXY: " secure.proxy:3128 " }, "straight", secure]
+  ])("with %s", (_, environment, http, https) => {
+    expect(route(environment, "http://registry.example.com/v2/")).toBe(http)
+    expect(route(environment, "https://registry.example.com/v2/")).toBe(https)
+  })
+
+  it.each([
+    "http://localhost:5000/",
+    "http://registry.localhost/",
+    "http://127.0.0.1:5000/",
+    "http://127.9.9.9/",
+    "http://[::1]:5000/",
+    "http://[::ffff:127.0.0.1]/"
+  ])("has no proxy for this machine: %s", (url) => {
+    expect(route({ HTTP_PROXY: plain }, url)).toBe("straight")
+  })
+})
+
+describe("NO_PROXY", () => {
+  it.each([
+    ["example.com", "https://example.com/", true],
+    ["example.com", "https://registry.example.com/", true],
+    [".example.com", "https://registry.example.com/", true],
+    ["*.example.com", "https://registry.example.com/", true],
+    ["EXAMPLE.com", "https://registry.Example.COM/", true],
+    ["example.com", "https://badexample.com/", false],
+    ["example.com", "https://example.com.evil.test/", false],
+    ["registry.example.com", "https://example.com/", false],
+    ["example.com:443", "https://example.com/", true],
+    ["example.com:80", "https://example.com/", false],
+    ["example.com:5000", "https://example.com:5000/", true],
+    ["example.com:500", "https://example.com:5000/", false],
+    ["other.test, example.com", "https://example.com/", true],
+    ["other.test example.com", "https://example.com/", true],
+    ["*", "https://example.com/", true],
+    ["10.1.2.3", "https://10.1.2.3/", true],
+    ["10.1.2.3", "https://110.1.2.3/", false],
+    ["10.0.0.0/8", "https://10.1.2.3:5000/", true],
+    ["10.0.0.0/8", "https://11.1.2.3/", false],
+    ["10.0.0.0/8", "https://[fd00::1]/", false],
+    ["fd00::/8", "https://[fd00::1]/", true],
+    ["[fd00::1]", "https://[fd00:0::1]:5000/", true],
+    ["[fd00::1]:5000", "https://[fd00::1]:5000/", true],
+    ["10.0.0.0/99", "https://10.1.2.3/", false],
+    [",,", "https://example.com/", false]
+  ])("%s and %s: excepted %s", (entry, url, excepted) => {
+    expect(route({ HTTPS_PROXY: "http://proxy:1", NO_PROXY: entry }, url)).toBe(
+      excepted ? "straight" : "http://proxy:1"
+    )
+  })
+})
+
+it.effect.each(["hunter2", "socks5://walter:hunter2@proxy:1080"])(
+  "%s is no proxy's URL, and is not shown (T13)",
+  (url) =>
+    Effect.gen(function* () {
+      const building = Layer.build(NodeHttp.layer({ proxy: { https: Redacted.make(url) } }))
+      const failure = yield* Effect.flip(Effect.scoped(building))
+      expect(failure._tag).toBe("InvalidUrl")
+      expect(`${failure.message}${inspect(failure)}${JSON.stringify(failure)}`).not.toContain("hunter2")
+    })
+)
+
+/** The embedded registry on a port of this machine, and every header that reached it. */
+const registryServer = (make: () => Server) =>
+  Effect.gen(function* () {
+    const seen: Array<NodeJS.Dict<string | Array<string>>> = []
+    const listening = yield* Layer.build(
+      NodeHttpServer.layer(() => make().on("request", ({ headers }) => seen.push(headers)), {
+        port: 0,
+        host: "127.0.0.1"
+      })
+    )
+    yield* Layer.build(
+      RegistryServer.layer().pipe(Layer.provide(MemoryRegistry.layer()), Layer.provide(Layer.succeedContext(listening)))
+    )
+    const { address } = Context.get(listening, HttpServer.HttpServer)
+    if (address._tag !== "TcpAddress") return yield* Effect.dieMessage("no port")
+    return { port: address.port, seen }
+  })
+
+describeTinyproxy("through tinyproxy", () => {
+  const proxyUrl = (host: string, { password, username }: { username: string; password: string } = proxyUser) =>
+    Redacted.make(`http://${username}:${password}@${host}`)
+
+  /** A push and a pull. */
+  const work = Effect.gen(function* () {
+    const registry = yield* Registry
+    const repository = yield* freshRepository
+    const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("b1")))
+    return [...(yield* Stream.runCollect(Stream.decodeText(registry.getBlob(repository, digest))))].join("")
+  })
+
+  it.live("plain http goes as requests to the proxy, whose password does not reach the registry", () =>
+    Effect.gen(function* () {
+      const { port, seen } = yield* registryServer(() => createServer())
+      const proxy = yield* tinyproxy([443])
+      const layer = NodeRegistry.layer({ url: `localhost:${port}`, http: { proxy: { http: proxyUrl(proxy.host) } } })
+      expect(yield* Effect.provide(work, Layer.provide(layer, Credentials.layerAnonymous))).toBe("b1")
+      const requests = yield* proxy.requests
+      expect(requests.length).toBe(seen.length)
+      expect(requests.length).toBeGreaterThan(1)
+      for (const line of requests) expect(line).toMatch(new RegExp(`^(HEAD|GET|POST|PUT) http://localhost:${port}/v2/`))
+      expect(JSON.stringify(seen)).not.toMatch(/proxy-authorization/i)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("https goes through tunnels, and certificates are checked at their other end", () =>
+    Effect.gen(function* () {
+      const ca = yield* Certificates.authority("ours")
+      const certificate = yield* Certificates.server(ca, "localhost")
+      const { port, seen } = yield* registryServer(() => Https.createServer(certificate))
+      const proxy = yield* tinyproxy([port])
+      const registry = (http: NodeHttp.Options) =>
+        NodeRegistry.layer({ url: `https://localhost:${port}`, http, retry: { attempts: 0 } }).pipe(
+          Layer.provide(Credentials.layerAnonymous)
+        )
+      const through = { proxy: { https: proxyUrl(proxy.host) } }
+      const tls = { [`localhost:${port}`]: { ca: [ca.cert] } }
+      expect(yield* Effect.provide(work, registry({ ...through, tls }))).toBe("b1")
+      expect(new Set(yield* proxy.requests)).toEqual(new Set([`CONNECT localhost:${port} HTTP/1.1`]))
+      expect(JSON.stringify(seen)).not.toMatch(/proxy-authorization/i)
+      const failure = yield* Effect.flip(Effect.provide(work, registry(through)))
+      expect(failure).toMatchObject({ _tag: "TransportFailure", reason: "Tls" })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a wrong password at the proxy is a failure that does not show it (T13)", () =>
+    Effect.gen(function* () {
+      const { port, seen } = yield* registryServer(() => createServer())
+      const proxy = yield* tinyproxy([443])
+      const wrong = proxyUrl(proxy.host, { username: "walter", password: "hunter2" })
+      for (const scheme of ["http", "https"]) {
+        const layer = NodeRegistry.layer({
+          url: `${scheme}://localhost:${port}`,
+          http: { proxy: { http: wrong, https: wrong } },
+          retry: { attempts: 0 }
+        })
+        const failure = yield* Effect.flip(Effect.provide(work, Layer.provide(layer, Credentials.layerAnonymous)))
+        // Of a plain request, tinyproxy refuses a wrong password as a registry would.
+        expect(failure._tag).toBe(scheme === "http" ? "Unauthorized" : "TransportFailure")
+        expect(`${failure.message}${inspect(failure, { depth: 9 })}${JSON.stringify(failure)}`).not.toContain("hunter2")
+      }
+      expect(seen).toEqual([])
+    }).pipe(Effect.scoped)
+  )
+})
+
+it.live(
+  "a proxy may itself be reached by https: its certificate is checked, and it is shown no client certificate",
+  () =>
+    Effect.gen(function* () {
+      const ca = yield* Certificates.authority("ours")
+      const certificate = yield* Certificates.server(ca, "localhost")
+      const alice = yield* Certificates.client(ca, "alice")
+      const { port } = yield* registryServer(() => Https.createServer(certificate))
+      const shown: Array<unknown> = []
+      const proxy = yield* Effect.acquireRelease(
+        Effect.async<Https.Server>((resume) => {
+          const starting = Https.createServer({ ...certificate, requestCert: true, rejectUnauthorized: false })
+          starting.on("connect", ({ url }, socket: TLSSocket) => {
+            shown.push(url, socket.getPeerCertificate().subject?.CN ?? "nobody")
+            const onwards = Net.connect(port, "127.0.0.1", () => {
+              socket.write("HTTP/1.1 200 OK\r\n\r\n")
+              socket.pipe(onwards).pipe(socket)
+            })
+            socket.on("error", () => onwards.destroy())
+            onwards.on("error", () => socket.destroy())
+          })
+          starting.listen(0, "127.0.0.1", () => resume(Effect.succeed(starting)))
+        }),
+        (running) => Effect.sync(() => running.close())
+      )
+      const url = Redacted.make(`https://localhost:${(proxy.address() as Net.AddressInfo).port}`)
+      const tls = {
+        [`localhost:${port}`]: { certificates: [{ cert: alice.cert, key: Redacted.make(alice.key) }], ca: [ca.cert] }
+      }
+      const ping = (http: NodeHttp.Options) =>
+        HttpClient.get(`https://localhost:${port}/v2/`).pipe(
+          Effect.map(({ status }) => status),
+          Effect.scoped,
+          Effect.provide(NodeHttp.layer({ proxy: { https: url }, tls, ...http }))
+        )
+      expect(yield* ping({ ca: [ca.cert] })).toBe(200)
+      expect(shown).toEqual([`localhost:${port}`, "nobody"])
+      expect(yield* Effect.isFailure(ping({}))).toBe(true)
+      expect(shown.length).toBe(2)
+    }).pipe(Effect.scoped)
+)
+
+it.live("the proxies of the environment are taken by default, and not with an empty setting", () =>
+  Effect.gen(function* () {
+    // A proxy that answers by itself, since no name here leads to a server.
+    const seen: Array<string> = []
+    const server = yield* Effect.acquireRelease(
+      Effect.async<Server>((resume) => {
+        const starting = createServer((request, response) => {
+          seen.push(`${request.method} ${request.url}`)
+          response.end()
+        }).listen(0, "127.0.0.1", () => resume(Effect.succeed(starting)))
+      }),
+      (running) => Effect.sync(() => running.close().closeAllConnections())
+    )
+    const before = process.env["http_proxy"]
+    yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        process.env["http_proxy"] = `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`
+      }),
+      () =>
+        Effect.sync(() => {
+          if (before === undefined) delete process.env["http_proxy"]
+          else process.env["http_proxy"] = before
+        })
+    )
+    const get = Effect.scoped(HttpClient.get("http://registry.invalid:5000/v2/"))
+    yield* Effect.provide(get, NodeHttp.layerHttpClient)
+    expect(seen).toEqual(["GET http://registry.invalid:5000/v2/"])
+    const straight = yield* Effect.exit(Effect.provide(get, NodeHttp.layer({ proxy: {} })))
+    expect(straight._tag).toBe("Failure")
+    expect(seen.length).toBe(1)
+  }).pipe(Effect.scoped)
+)
