@@ -1,0 +1,102 @@
+/**
+ * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application exports its metrics to. Labels are few and bounded:
+ * `host` is a registry's that the application named, never one that a server did, and repositories are no label at all.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as Metric from "effect/Metric"
+import * as MetricBoundaries from "effect/MetricBoundaries"
+import type * as MetricKeyType from "effect/MetricKeyType"
+import type * as MetricLabel from "effect/MetricLabel"
+
+/**
+ * `effect_oci.requests`: HTTP requests that were answered or failed, each resend, redirect and token request counted by itself. Labels: `host` of the
+ * registry on whose behalf, `method`, and `status`: `2xx` to `5xx`, or `error` where no answer came.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const requests: Metric.Metric.Counter<number> = Metric.counter("effect_oci.requests", {
+  description: "HTTP requests",
+  incremental: true
+})
+
+/**
+ * `effect_oci.retries`: decisions to try again after a failure that may pass. Label: `error`, the tag of that failure, such as `TooManyRequests`. An
+ * answered challenge is no retry.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const retries: Metric.Metric.Counter<number> = Metric.counter("effect_oci.retries", {
+  description: "Retries after failures that may pass",
+  incremental: true
+})
+
+/**
+ * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or breaks off. Labels: `host` of the registry on whose
+ * behalf, and `direction`: `upload` or `download`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const bytes: Metric.Metric.Counter<number> = Metric.counter("effect_oci.bytes", {
+  description: "Bytes of request and response bodies",
+  incremental: true
+})
+
+/**
+ * `effect_oci.transfer.duration`: the time that `putBlob` and `getBlob` take from their start to their end, in seconds, retries and slow consumers
+ * included. Labels: `host`, `direction` (`upload` or `download`), and `outcome`: `completed`, `failed`, or `abandoned` by an interruption or by a
+ * consumer that wanted no more.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const transferDuration: Metric.Metric.Histogram<number> = Metric.histogram(
+  "effect_oci.transfer.duration",
+  MetricBoundaries.fromIterable([0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000]),
+  "Seconds that transfers of blobs take"
+)
+
+/**
+ * `effect_oci.token.requests`: requests to token servers.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter("effect_oci.token.requests", {
+  description: "Requests to token servers",
+  incremental: true
+})
+
+/**
+ * `effect_oci.token.cache_hits`: requests whose token was in the `TokenCache`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const tokenCacheHits: Metric.Metric.Counter<number> = Metric.counter("effect_oci.token.cache_hits", {
+  description: "Tokens found in the cache",
+  incremental: true
+})
+
+/**
+ * Updates a metric with labels, besides those that the application gave the fiber (`Effect.tagMetrics`). Cheap where `labels` is the same array every
+ * time, since metrics are looked up by it.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const update = <Type extends MetricKeyType.MetricKeyType<number, unknown>>(
+  metric: Metric.Metric<Type, number, unknown>,
+  amount: number,
+  labels: ReadonlyArray<MetricLabel.MetricLabel>
+): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    const given = fiber.getFiberRef(FiberRef.currentMetricLabels)
+    metric.unsafeUpdate(amount, given.length === 0 ? labels : [...labels, ...given])
+    return Effect.void
+  })

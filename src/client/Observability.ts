@@ -1,0 +1,261 @@
+/**
+ * What an operator sees of the requests: a span for each that the caller asked for, a line in the log at debug level, and `Metrics`. Nothing shows a
+ * header, a query that may be signed, or the address of an upload, a token server or a redirect's target beyond what `RedactedUrl` leaves (T13).
+ *
+ * @since 0.1.0
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as LogLevel from "effect/LogLevel"
+import * as MetricLabel from "effect/MetricLabel"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import * as ByteStream from "../ByteStream.js"
+import * as Metrics from "../Metrics.js"
+import type { Operation } from "../protocol/Operation.js"
+import { redact } from "../protocol/RedactedUrl.js"
+
+/**
+ * Of one endpoint, what spans and metrics say of it, computed once.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Observation {
+  readonly host: string
+  readonly address: string
+  readonly port: number
+  readonly path: string
+  readonly propagation: boolean
+  readonly labels: (...pairs: ReadonlyArray<readonly [name: string, value: string]>) => Labels
+}
+
+type Labels = ReadonlyArray<MetricLabel.MetricLabel>
+
+/**
+ * The observation of the registry at `base`. `propagation`: whether its own requests carry the trace.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (base: string, propagation: boolean): Observation => {
+  const { host, hostname, pathname, port, protocol } = new URL(base)
+  const known = new Map<string, Labels>()
+  return {
+    host,
+    address: hostname,
+    port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
+    path: pathname.replace(/\/$/, ""),
+    propagation,
+    labels: (...pairs) => {
+      const key = pairs.join()
+      const found =
+        known.get(key) ?? [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
+      known.set(key, found)
+      return found
+    }
+  }
+}
+
+/** The paths of requests without what differs between them; none where the registry named the URL, which can be a secret. */
+const templates: Record<Operation["_tag"], string | undefined> = {
+  Ping: "/v2/",
+  GetManifest: "/v2/{name}/manifests/{reference}",
+  HeadManifest: "/v2/{name}/manifests/{reference}",
+  PutManifest: "/v2/{name}/manifests/{reference}",
+  DeleteManifest: "/v2/{name}/manifests/{reference}",
+  GetBlob: "/v2/{name}/blobs/{digest}",
+  HeadBlob: "/v2/{name}/blobs/{digest}",
+  DeleteBlob: "/v2/{name}/blobs/{digest}",
+  StartUpload: "/v2/{name}/blobs/uploads/",
+  UploadBlob: "/v2/{name}/blobs/uploads/",
+  PutBlob: "/v2/{name}/blobs/{digest}",
+  MountBlob: "/v2/{name}/blobs/uploads/",
+  UploadChunk: undefined,
+  CompleteUpload: undefined,
+  UploadStatus: undefined,
+  CancelUpload: undefined,
+  ListTags: "/v2/{name}/tags/list",
+  ListRepositories: "/v2/_catalog",
+  ListReferrers: "/v2/{name}/referrers/{digest}"
+}
+
+/**
+ * The client with its requests observed. `url` is that of the operation's own request: only this one has a span (and, where asked for, the headers of
+ * the trace). Token requests and followed redirects are logged and counted only.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const observed =
+  (of: Observation, operation: Operation, url: string) =>
+  <E extends { readonly _tag: string }, R>(
+    client: HttpClient.HttpClient.With<E, R>
+  ): HttpClient.HttpClient.With<E, R> =>
+    HttpClient.makeWith<E, R, E, R>(
+      Effect.flatMap((request) =>
+        exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
+      ),
+      Effect.succeed
+    )
+
+const exchange = <E extends { readonly _tag: string }, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  of: Observation,
+  request: HttpClientRequest.HttpClientRequest,
+  template: string | undefined
+): Effect.Effect<HttpClientResponse, E, R> =>
+  Effect.clockWith((clock) =>
+    Effect.withFiberRuntime((fiber) => {
+      const traced = template !== undefined && isRecorded(fiber)
+      const logged = LogLevel.lessThanEqual(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Debug)
+      const began = clock.unsafeCurrentTimeMillis()
+      const body = counted(request)
+      const sent = traced
+        ? inSpan(client, of, body.request, template, fiber.currentSpan, clock)
+        : client.execute(body.request)
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Effect.exit(restore(sent)), (exit) => {
+          const outcome = outcomeOf(exit)
+          const count = Metrics.update(
+            Metrics.requests,
+            1,
+            of.labels(["method", request.method], ["status", Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"])
+          )
+          const moved = body.count() === 0 ? count : Effect.zipRight(count, move(of, "upload", body.count()))
+          const line = () =>
+            `${request.method} ${redact(request.url)} ${outcome} (${clock.unsafeCurrentTimeMillis() - began} ms)`
+          return Effect.zipRight(
+            logged ? Effect.zipRight(moved, Effect.logDebug(line())) : moved,
+            Exit.map(exit, (response) => countedResponse(of, response))
+          )
+        })
+      )
+    })
+  )
+
+/** Whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a span costs as much as all else here. */
+const isRecorded = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  fiber.currentTracer !== byDefault && fiber.getFiberRef(FiberRef.currentTracerEnabled)
+
+const byDefault = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/** The status of an answer, else what came instead of it. */
+const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }>): string =>
+  Exit.isSuccess(exit)
+    ? String(exit.value.status)
+    : Option.match(Cause.failureOption(exit.cause), {
+        onNone: () => (Cause.isInterrupted(exit.cause) ? "interrupted" : "defect"),
+        onSome: (error) => ("reason" in error ? `${error._tag}.${error.reason}` : error._tag)
+      })
+
+// -----------------------------------------------------------------------------
+// Spans
+// -----------------------------------------------------------------------------
+
+/** OpenTelemetry's conventions for HTTP clients; the span ends when the answer begins, and an answer of 400 or more is its error. */
+const inSpan = <E extends { readonly _tag: string }, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  of: Observation,
+  request: HttpClientRequest.HttpClientRequest,
+  template: string,
+  parent: Tracer.AnySpan | undefined,
+  clock: Clock.Clock
+): Effect.Effect<HttpClientResponse, E, R> => {
+  const resends = resendsOf(parent, `${request.method} ${request.url}`)
+  const attributes = {
+    "http.request.method": request.method,
+    "server.address": of.address,
+    "server.port": of.port,
+    "url.full": redact(request.url),
+    "url.template": of.path + template,
+    ...(resends.count > 0 && { "http.request.resend_count": resends.count })
+  }
+  const name = `${request.method} ${of.path}${template}`
+  return Effect.flatMap(Effect.makeSpan(name, { kind: "client", captureStackTrace: false, attributes }), (span) =>
+    client
+      .execute(of.propagation ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span)) : request)
+      .pipe(
+        Effect.withParentSpan(span),
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            const outcome = outcomeOf(exit)
+            if (Exit.isSuccess(exit)) span.attribute("http.response.status_code", exit.value.status)
+            const failed = Exit.isFailure(exit) || exit.value.status >= 400
+            if (failed) span.attribute("error.type", outcome)
+            resends.ended(failed)
+            span.end(
+              clock.unsafeCurrentTimeNanos(),
+              failed && Exit.isSuccess(exit) ? Exit.fail(`The answer is ${outcome}`) : Exit.asVoid(exit)
+            )
+          })
+        )
+      )
+  )
+}
+
+/** The failed requests of each operation under way, by method and URL: what is sent again is not sent because it went well. */
+const failedRequests = new WeakMap<Tracer.AnySpan, Map<string, number>>()
+
+const resendsOf = (parent: Tracer.AnySpan | undefined, key: string) => {
+  const failed = (parent === undefined ? undefined : failedRequests.get(parent)) ?? new Map<string, number>()
+  const count = failed.get(key) ?? 0
+  return {
+    count,
+    ended: (again: boolean) => {
+      if (again) failed.set(key, count + 1)
+      else failed.delete(key)
+      if (again && parent !== undefined) failedRequests.set(parent, failed)
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Bytes and durations
+// -----------------------------------------------------------------------------
+
+const move = (of: Observation, direction: "upload" | "download", count: number): Effect.Effect<void> =>
+  Metrics.update(Metrics.bytes, count, of.labels(["direction", direction]))
+
+const counted = (request: HttpClientRequest.HttpClientRequest) => {
+  const { body } = request
+  if (body._tag !== "Stream") return { request, count: () => body.contentLength ?? 0 }
+  let count = 0
+  const stream = ByteStream.tap(body.stream, (bytes) => {
+    count += bytes.length
+  })
+  return {
+    request: HttpClientRequest.setBody(request, HttpBody.stream(stream, body.contentType, body.contentLength)),
+    count: () => count
+  }
+}
+
+const countedResponse = (of: Observation, response: HttpClientResponse): HttpClientResponse =>
+  response.request.method === "HEAD"
+    ? response
+    : Object.create(response, {
+        stream: {
+          get: () =>
+            Stream.suspend(() => {
+              let count = 0
+              return Stream.ensuring(
+                ByteStream.tap(response.stream, (bytes) => {
+                  count += bytes.length
+                }),
+                Effect.suspend(() => (count === 0 ? Effect.void : move(of, "download", count)))
+              )
+            })
+        }
+      })
