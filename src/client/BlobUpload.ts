@@ -1,27 +1,47 @@
 /**
- * Blobs to the registry: `putBlob` picks the cheapest form of upload, and commits nothing before the source has proved to be what it declares.
+ * Blobs to the registry: `putBlob` picks the cheapest form of upload that the registry takes, goes on after faults from where the registry is, and
+ * commits nothing before the source has proved to be what it declares.
  *
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { BlobSource, Known } from "../BlobSource.js"
+import type { BlobSource } from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
 import * as Operation from "../protocol/Operation.js"
-import type { Registry } from "../Registry.js"
-import { BodyNotReplayable } from "../RegistryError.js"
+import type { PutBlobOptions, Registry, UploadStrategy } from "../Registry.js"
+import {
+  BodyNotReplayable,
+  type CommonError,
+  type DigestMismatch,
+  isTransient,
+  type NameUnknown,
+  Unsupported
+} from "../RegistryError.js"
 import * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
+import * as Limits from "./Limits.js"
 import type { Endpoint, Send } from "./Pipeline.js"
+import * as Resume from "./Resume.js"
 import * as Session from "./Session.js"
+import * as SessionUpload from "./SessionUpload.js"
+import { type Form, isRefusal, type Job, Refused } from "./SessionUpload.js"
 
 const octetStream = "application/octet-stream"
 
+/** Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything was authorized. */
+const small = 64 * 1024
+
+type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
+
 /**
- * The operations that bring blobs to one registry.
+ * The operations that bring blobs to one registry. What it refuses is remembered for the uploads that follow.
  *
  * @since 0.1.0
  * @category constructors
@@ -31,7 +51,21 @@ export const make = (
   send: Send,
   headBlob: Registry.Service["headBlob"]
 ): Pick<Registry.Service, "putBlob" | "startUpload" | "resumeUpload" | "mountBlob"> => {
-  const sessions = Session.make(to, send)
+  const sessions = Session.make(to, send, headBlob)
+  const transfer = SessionUpload.make(sessions)
+
+  /** The size from which on a form was refused, in bytes. */
+  const refusedFrom: Record<Form, number> = {
+    single: Number.POSITIVE_INFINITY,
+    put: Number.POSITIVE_INFINITY,
+    patch: Number.POSITIVE_INFINITY,
+    chunked: Number.POSITIVE_INFINITY,
+    direct: Number.POSITIVE_INFINITY
+  }
+
+  // ---------------------------------------------------------------------------
+  // Blobs that need no upload
+  // ---------------------------------------------------------------------------
 
   /** None: mounted. Else the session that the registry opened in place of it (C59). */
   const mount = (repository: RepositoryName, digest: Digest.Digest, from: Option.Option<RepositoryName>) =>
@@ -44,74 +78,196 @@ export const make = (
       Effect.catchTags({ Denied: () => Effect.succeed(false), Unsupported: () => Effect.succeed(false) })
     )
 
-  /** A session for the blob, or its descriptor where the registry has it already. */
-  const open = Effect.fnUntraced(function* (repository: RepositoryName, known: Known, from?: RepositoryName) {
-    const { digest } = known
-    if (digest === undefined) return yield* sessions.start(repository)
-    const algorithm = Digest.algorithm(digest)
-    const start = sessions.start(repository, algorithm === "sha256" ? undefined : algorithm)
+  /** The blob if the registry has it or mounts it, or the session that it opened instead, or nothing. */
+  const existing = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    digest: Digest.Digest,
+    from: RepositoryName | undefined
+  ) {
     if (from !== undefined) {
-      const instead = Effect.asSome(start)
+      const nothing = () => Effect.succeedSome(undefined)
       // Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12).
       const session = yield* Effect.catchTags(mount(repository, digest, Option.some(from)), {
-        Denied: () => instead,
-        NameUnknown: () => instead,
-        Unauthorized: () => instead,
-        Unsupported: () => instead
+        Denied: nothing,
+        NameUnknown: nothing,
+        Unauthorized: nothing,
+        Unsupported: nothing
       })
-      if (Option.isSome(session)) return session.value
+      if (Option.isSome(session) && session.value !== undefined) return session.value
     }
     // Some answer 403 for what is missing (trap 23): not known is not there.
     const found = yield* Effect.catchTag(headBlob(repository, digest), "Denied", () => Effect.succeedNone)
-    return Option.isSome(found) ? found.value : yield* start
+    return Option.getOrUndefined(found)
   })
+
+  // ---------------------------------------------------------------------------
+  // Which form
+  // ---------------------------------------------------------------------------
+
+  const choose = (job: Job<unknown, unknown>, strategy: UploadStrategy, adopted: boolean, tried: ReadonlySet<Form>) => {
+    const { digest, size } = job
+    if (strategy !== "auto") return tried.has(strategy) ? undefined : strategy
+    const candidates: ReadonlyArray<Form> = [
+      ...(size !== undefined && size > 0 && size <= small && !adopted ? (["single"] as const) : []),
+      ...(size === 0 || (digest !== undefined && size !== undefined)
+        ? (["put", "patch", "chunked"] as const)
+        : (["patch", "chunked", "put"] as const))
+    ]
+    return candidates.find((form) => !tried.has(form) && (size ?? Number.MAX_SAFE_INTEGER) < refusedFrom[form])
+  }
+
+  /**
+   * The forms that a refusal rules out. Who takes no PATCH takes none of either kind; who finds one too large (416, GHCR) is better sent the whole by
+   * PUT (quirks §3). What is too large is refused from that size on.
+   */
+  const remember = (form: Form, { _tag }: { readonly _tag: string }, size = 0): ReadonlyArray<Form> => {
+    const both = _tag !== "RegistryFailure" && (form === "patch" || form === "chunked")
+    const forms: ReadonlyArray<Form> = both ? ["patch", "chunked"] : [form]
+    const from = _tag === "Unsupported" || form === "single" ? 0 : size
+    for (const refused of forms) refusedFrom[refused] = Math.min(refusedFrom[refused], from)
+    return forms
+  }
+
+  // ---------------------------------------------------------------------------
+  // The upload
+  // ---------------------------------------------------------------------------
 
   const upload = Effect.fnUntraced(function* <E, R>(
-    session: Session.Session,
-    source: BlobSource<E, R>,
-    subject: Transfer.Subject,
-    chunkSize: number | undefined
+    wanted: Job<E, R>,
+    strategy: UploadStrategy,
+    adopted: Session.Session | undefined
   ) {
-    const { digest, size } = subject
-    const content = ByteStream.verify(Transfer.track(opened(source), subject), { digest, size })
-    // Content of a known digest and size goes into the closing PUT whole (C37); nothing at all needs no request but that one (trap 15).
-    if (digest !== undefined && size !== undefined && size > 0 && chunkSize === undefined) {
-      yield* Session.streaming(content, (body) =>
-        sessions.complete(session, digest, HttpBody.stream(body, octetStream, size))
-      )
-      return { mediaType: octetStream, digest, size }
+    const tried = new Set<Form>()
+    let job = wanted
+    let session = adopted
+    let form = choose(job, strategy, session !== undefined, tried)
+    while (form !== undefined) {
+      if (form !== "patch" && form !== "chunked") job = yield* measured(job)
+      const sent = yield* Effect.either(run(form, job, session))
+      if (Either.isRight(sent)) return sent.right
+      const problem = sent.left
+      session = undefined
+      if (problem._tag === "Refused") {
+        for (const refused of remember(form, problem.error, job.size)) tried.add(refused)
+        session = problem.session
+        form = choose(job, strategy, session !== undefined, tried)
+        if (form === undefined) return yield* Effect.fail(problem.error)
+      } else if (problem._tag === "Lost") {
+        yield* Transfer.emit({ _tag: "Resumed", subject: job.subject, offset: 0 })
+      } else return yield* Effect.fail(problem)
     }
-    let hasher = Digest.hasher("sha256")
-    const hashed =
-      digest !== undefined
-        ? content
-        : Stream.suspend(() => {
-            hasher = Digest.hasher("sha256")
-            return ByteStream.tap(content, hasher.update)
-          })
-    if (size === 0) yield* Stream.runDrain(hashed)
-    else if (chunkSize === undefined) yield* sessions.pour(session, hashed)
-    else {
-      const chunks = ByteStream.rechunk(hashed, Math.max(chunkSize, session.chunkMinimum))
-      yield* Stream.runForEach(chunks, (bytes) => sessions.write(session, bytes))
-    }
-    const computed = digest ?? hasher.digest()
-    yield* sessions.complete(session, computed)
-    return { mediaType: octetStream, digest: computed, size: session.offset }
+    return yield* new Unsupported({ operation: "any form of upload" })
   })
 
-  const putBlob: Registry.Service["putBlob"] = Effect.fnUntraced(function* (repository, source, options = {}) {
-    const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
-    const subject: Transfer.Subject = { direction: "upload", repository, ...known }
-    if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
-    yield* Transfer.emit({ _tag: "Started", subject })
-    const target = yield* open(repository, known, options.mountFrom)
-    const skipped = "digest" in target
-    const descriptor = skipped ? target : yield* upload(target, source, subject, options.chunkSize)
-    if (!skipped) yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
-    yield* Transfer.emit({ _tag: "Completed", subject, skipped })
-    return descriptor
-  }, Effect.scoped)
+  /** The job with digest and size. Where they are unknown, the source is read once to find them out. */
+  const measured = <E, R>(job: Job<E, R>) =>
+    Effect.gen(function* () {
+      if (job.digest !== undefined && job.size !== undefined) return job
+      const verifier = yield* ByteStream.verifier({ digest: job.digest, size: job.size, algorithm: "sha256" })
+      yield* Effect.mapError(
+        Stream.runDrain(verifier.pass(job.open(0))),
+        (error) => new Session.SourceFailure(Cause.fail(error))
+      )
+      return { ...job, size: verifier.seen(), digest: job.digest ?? Option.getOrThrow(verifier.digest()) }
+    })
+
+  const run = <E, R>(form: Form, job: Job<E, R>, adopted: Session.Session | undefined) =>
+    Effect.gen(function* () {
+      if (form === "single") return yield* single(job)
+      if (form === "direct") return yield* direct(job)
+      const session = adopted === undefined ? opened(job) : Effect.succeed(adopted)
+      return yield* Effect.scoped(Effect.flatMap(session, (session) => transfer(form, job, session)))
+    })
+
+  const opened = (job: Job<unknown, unknown>): ReturnType<typeof sessions.start> => {
+    const algorithm = job.digest === undefined ? "sha256" : Digest.algorithm(job.digest)
+    const start = sessions.start(job.repository, algorithm === "sha256" ? undefined : algorithm)
+    return Effect.catchIf(start, isTransient, (fault) => Effect.zipRight(job.again(fault, 0), opened(job)))
+  }
+
+  /** A blob of its size in one request, again after each fault; what seems to have failed may have arrived. */
+  const whole = <E, R>(
+    job: Job<E, R>,
+    request: (
+      digest: Digest.Digest,
+      size: number,
+      body: HttpBody.HttpBody
+    ) => Effect.Effect<unknown, WholeError | Refused<WholeError>, Scope.Scope>
+  ) =>
+    Effect.gen(function* () {
+      const { again, digest, repository, size, subject } = job
+      if (digest === undefined || size === undefined) return yield* Effect.dieMessage("The content was not measured")
+      for (;;) {
+        const verifier = yield* ByteStream.verifier({ digest, size })
+        const sent = yield* Effect.either(
+          job.bytes !== undefined
+            ? Effect.asVoid(request(digest, size, HttpBody.uint8Array(job.bytes, octetStream)))
+            : Effect.asVoid(
+                Session.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
+                  request(digest, size, HttpBody.stream(body, octetStream, size))
+                )
+              )
+        )
+        if (Either.isRight(sent)) return { mediaType: octetStream, digest, size }
+        const fault = sent.left
+        if (fault._tag === "SourceFailure" || fault._tag === "Refused") return yield* Effect.fail(fault)
+        if (isRefusal(fault)) return yield* Effect.fail(new Refused<WholeError>(fault))
+        if (!isTransient(fault)) return yield* Effect.fail(fault)
+        yield* again(fault, 0)
+        if (yield* sessions.present(repository, digest)) return { mediaType: octetStream, digest, size }
+        yield* Transfer.emit({ _tag: "Resumed", subject, offset: 0 })
+      }
+    })
+
+  const direct = <E, R>(job: Job<E, R>) =>
+    whole(job, (digest, size, body) =>
+      Effect.flatMap(send(Operation.PutBlob({ repository: job.repository, digest, size }), body), Limits.excerpt)
+    )
+
+  /** A registry that knows no single POST may open a session instead (C42), with the body thrown away (trap 17), or refuse it in a way of its own. */
+  const single = <E, R>(job: Job<E, R>) =>
+    whole(job, (digest, size, body) =>
+      sessions
+        .adopt(send(Operation.UploadBlob({ repository: job.repository, digest, size }), body), job.repository)
+        .pipe(
+          Effect.catchTag("RegistryFailure", (error) =>
+            Effect.fail(isTransient(error) ? error : new Refused<WholeError>(error))
+          ),
+          Effect.flatMap(
+            Option.match({
+              onNone: () => Effect.void,
+              onSome: (session) =>
+                Effect.fail(
+                  new Refused<WholeError>(new Unsupported({ operation: "uploading in a single POST" }), session)
+                )
+            })
+          )
+        )
+    )
+
+  const putBlob: Registry.Service["putBlob"] = Effect.fnUntraced(
+    function* <E, R>(repository: RepositoryName, source: BlobSource<E, R>, options: PutBlobOptions = {}) {
+      const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
+      const subject: Transfer.Subject = { direction: "upload", repository, ...known }
+      if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
+      yield* Transfer.emit({ _tag: "Started", subject })
+      const found =
+        known.digest === undefined ? undefined : yield* existing(repository, known.digest, options.mountFrom)
+      if (found !== undefined && "digest" in found) {
+        yield* Transfer.emit({ _tag: "Completed", subject, skipped: true })
+        return found
+      }
+      const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
+      const again = Resume.patience(to, subject)
+      const job = { repository, subject, again, chunkSize, ...known, ...openings(source) }
+      const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found)
+      yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
+      yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
+      return descriptor
+    },
+    Effect.scoped,
+    Session.sourceFailures
+  )
 
   return {
     putBlob,
@@ -121,13 +277,30 @@ export const make = (
   }
 }
 
-/** The bytes from the start. A source that can be read once fails the second time, when a challenge or a redirect asks for the body again. */
-const opened = <E, R>(source: BlobSource<E, R>): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
-  if (source.replay === "any") return source.open(0)
+/** The source as it can be opened: one that can be read once fails the second time, and when asked for anything but its start. */
+const openings = <E, R>(source: BlobSource<E, R>): Pick<Job<E, R>, "open" | "bytes"> => {
+  if (source.replay === "any") return { open: source.open, bytes: undefined }
   let spent = false
-  return Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
-    if (spent) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
-    spent = true
-    return source.open(0)
-  })
+  return {
+    bytes: undefined,
+    open: (offset) =>
+      Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
+        if (spent || offset > 0) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
+        spent = true
+        return source.open(0)
+      })
+  }
 }
+
+/** The content in memory, where it is small: then it can be read as often as need be, and its digest is known. */
+const gathered = <E, R>(job: Job<E, R>) =>
+  Effect.gen(function* () {
+    const { digest, size } = job
+    if (size === undefined || size === 0 || size > small) return job
+    const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
+    const bytes = yield* ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }).pipe(
+      Effect.mapError((error) => new Session.SourceFailure(Cause.fail(error)))
+    )
+    const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
+    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes }
+  })

@@ -13,6 +13,7 @@ import * as ErrorBody from "../protocol/ErrorBody.js"
 import type { Operation } from "../protocol/Operation.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import * as RetryAfter from "../protocol/RetryAfter.js"
+import * as Trust from "../protocol/Trust.js"
 import {
   BlobUnknown,
   Denied,
@@ -45,6 +46,7 @@ export interface OwnErrors {
   readonly DeleteBlob: BlobUnknown | NameUnknown | Unsupported
   readonly StartUpload: NameUnknown | Unsupported
   readonly UploadBlob: NameUnknown | Unsupported
+  readonly PutBlob: DigestMismatch | NameUnknown | Unsupported
   readonly MountBlob: NameUnknown | Unsupported
   readonly UploadChunk: UploadUnknown | RangeMismatch | Unsupported
   readonly CompleteUpload: UploadUnknown | DigestMismatch
@@ -76,24 +78,29 @@ interface Answer {
   readonly codes: ReadonlyArray<string>
   /** False for the page of a router or proxy that knows nothing of registries. */
   readonly fromRegistry: boolean
+  /** True for the answer of another origin, after a redirect. */
+  readonly foreign: boolean
   readonly range: string | undefined
   readonly exchange: Exchange
 }
 
 /**
  * The answer itself if it is a success of this operation, else a typed error. The body of a refusal is read up to 64 KiB, for the registry's codes
- * and a snippet.
+ * and a snippet. `origin` is the registry's: what others answer after a redirect says nothing of the caller's rights.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const classify = <O extends Operation>(
   operation: O,
-  response: HttpClientResponse
+  response: HttpClientResponse,
+  origin: string
 ): Effect.Effect<HttpClientResponse, OwnErrors[O["_tag"]] | Refusal> => {
   // The compiler does not see that the tag of an `O` picks the rule for an `O`.
   const rule = rules[operation._tag] as unknown as Rule<O["_tag"], O>
-  return rule.success.includes(response.status)
+  // What a 303 made of a deletion is no deletion.
+  const turned = response.request.method === "GET" && operation._tag.startsWith("Delete")
+  return rule.success.includes(response.status) && !turned
     ? Effect.succeed(response)
     : Effect.flatMap(Effect.zip(Limits.excerpt(response), Clock.currentTimeMillis), ([body, now]) => {
         const { errors, snippet } = ErrorBody.parse(body)
@@ -107,6 +114,7 @@ export const classify = <O extends Operation>(
           status: response.status,
           codes: errors.map((error) => error.code),
           fromRegistry: errors.length > 0 || body.length === 0,
+          foreign: !Option.contains(Trust.origin(response.request.url), origin),
           range: response.headers["range"],
           exchange
         }
@@ -115,16 +123,18 @@ export const classify = <O extends Operation>(
 }
 
 const refusal = (answer: Answer, response: HttpClientResponse, snippet: string, now: number): Refusal => {
-  const { exchange, status } = answer
-  if (status === 429 || has(answer, "TOOMANYREQUESTS")) {
-    return new TooManyRequests({
-      ...exchange,
-      retryAfter: Option.getOrUndefined(Option.map(retryAfter(response, exchange, now), Duration.toMillis)),
-      limit: response.headers["ratelimit-limit"],
-      remaining: response.headers["ratelimit-remaining"]
-    })
-  }
-  return status === 403 || has(answer, "DENIED") ? new Denied(exchange) : new RegistryFailure({ ...exchange, snippet })
+  const { exchange, foreign, status } = answer
+  const limited = status === 429 || has(answer, "TOOMANYREQUESTS")
+  if (!limited && ((status === 403 && !foreign) || has(answer, "DENIED"))) return new Denied(exchange)
+  const wait = Option.getOrUndefined(Option.map(retryAfter(response, exchange, now), Duration.toMillis))
+  return limited
+    ? new TooManyRequests({
+        ...exchange,
+        retryAfter: wait,
+        limit: response.headers["ratelimit-limit"],
+        remaining: response.headers["ratelimit-remaining"]
+      })
+    : new RegistryFailure({ ...exchange, snippet, retryAfter: wait })
 }
 
 /** GHCR puts the delay into the message (quirks §6). */
@@ -223,6 +233,10 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
   },
   StartUpload: { success: [202], own: (answer, operation) => startRefused(answer, operation) },
   UploadBlob: { success: [201, 202], own: (answer, operation) => startRefused(answer, operation) },
+  PutBlob: {
+    success: [200, 201, 202, 204],
+    own: (answer, operation) => digestMismatch(answer, operation) ?? startRefused(answer, operation)
+  },
   MountBlob: { success: [201, 202], own: (answer, operation) => startRefused(answer, operation) },
   UploadChunk: {
     success: [201, 202, 204], // C49, trap 22
@@ -236,11 +250,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
   },
   CompleteUpload: {
     success: [201, 202, 204],
-    own: (answer, operation) =>
-      uploadUnknown(answer, operation) ??
-      (has(answer, "DIGEST_INVALID")
-        ? new DigestMismatch({ ...answer.exchange, expected: operation.digest, actual: "another one" })
-        : undefined)
+    own: (answer, operation) => uploadUnknown(answer, operation) ?? digestMismatch(answer, operation)
   },
   UploadStatus: { success: [200, 202, 204], own: uploadUnknown },
   CancelUpload: { success: [200, 202, 204], own: uploadUnknown },
@@ -256,15 +266,20 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
         ? unsupported({ ...answer, fromRegistry: false }, "listing repositories")
         : unsupported(answer, "listing repositories")
   },
-  // Registries without the API answer 404, 405, 406 or 400 (rule 16); reading the referrers tag instead does no harm.
+  // Registries without the API answer 404, 405, 406 or 400, or send elsewhere (rule 16); reading the referrers tag instead does no harm.
   ListReferrers: {
     success: [200],
     own: (answer) =>
-      [400, 404, 405, 406].includes(answer.status)
+      answer.foreign || [400, 404, 405, 406].includes(answer.status)
         ? new Unsupported({ ...answer.exchange, operation: "the referrers API" })
         : unsupported(answer, "the referrers API")
   }
 }
+
+const digestMismatch = (answer: Answer, operation: { readonly digest: string }) =>
+  has(answer, "DIGEST_INVALID")
+    ? new DigestMismatch({ ...answer.exchange, expected: operation.digest, actual: "another one" })
+    : undefined
 
 const startRefused = (answer: Answer, operation: { readonly repository: string }) =>
   unsupported(answer, "uploading blobs") ??

@@ -16,6 +16,8 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import { LimitExceeded, TransportFailure } from "../RegistryError.js"
+import { onTurn } from "./Turns.js"
+import * as Watchdog from "./Watchdog.js"
 
 /**
  * Upper bounds on what a registry may send (T4, T6). Going over one is `LimitExceeded`, never a truncated value.
@@ -23,6 +25,8 @@ import { LimitExceeded, TransportFailure } from "../RegistryError.js"
  * - `manifest`: bytes of a manifest, 8 MiB by default (C70).
  * - `page`: bytes of one page of a list, 8 MiB.
  * - `pages`: pages of one list, 10,000.
+ * - `items`: entries of one list, 1,000,000.
+ * - `headers`: bytes of the header section of an answer, names and values, 64 KiB. The HTTP client may have a lower limit.
  * - `redirects`: redirects of one request, 10.
  *
  * @since 0.1.0
@@ -32,18 +36,27 @@ export interface Limits {
   readonly manifest: number
   readonly page: number
   readonly pages: number
+  readonly items: number
+  readonly headers: number
   readonly redirects: number
 }
 
 /**
- * How long to wait. `response`: until an answer begins, counted from the last byte of a request body that was taken, 60 seconds by default;
- * it also bounds the reading of a document. The time to connect is a setting of the HTTP client.
+ * How long to wait.
+ *
+ * - `response`: until an answer begins, for each request, 60 seconds by default. Only the registry is waited for: while a stream is sent, the time
+ *   since it took what there was. A body in memory has a second more for each 64 KiB.
+ * - `overall`: for all of an exchange in which no blob travels, its redirects, token requests and the document at the end included, 2 minutes. Blobs
+ *   take as long as they keep moving.
+ *
+ * Either may be overrun by a second. The time to connect is a setting of the HTTP client, and counts as waiting for an answer here.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Timeouts {
   readonly response: Duration.DurationInput
+  readonly overall: Duration.DurationInput
 }
 
 /**
@@ -56,6 +69,8 @@ export const defaultLimits: Limits = {
   manifest: 8 * 1024 * 1024,
   page: 8 * 1024 * 1024,
   pages: 10_000,
+  items: 1_000_000,
+  headers: 64 * 1024,
   redirects: 10
 }
 
@@ -65,58 +80,88 @@ export const defaultLimits: Limits = {
  * @since 0.1.0
  * @category constructors
  */
-export const defaultTimeouts: Timeouts = { response: Duration.seconds(60) }
+export const defaultTimeouts: Timeouts = { response: Duration.seconds(60), overall: Duration.minutes(2) }
 
 /** Of an answer that is not wanted, as much is read as keeps its connection usable. */
 const discardable = 64 * 1024
 
 /**
- * The client with its failures typed and its answers bounded in time. No span and no trace header of its own: the default ones would carry signed
- * URLs and reach strangers (T13).
+ * What bounds one exchange: the limits, the milliseconds until an answer must begin, the time (in milliseconds of the clock) when all must be over, and
+ * who watches both.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Bounds {
+  readonly limits: Limits
+  readonly response: number
+  readonly until: number
+  readonly watchdog: Watchdog.Watchdog
+}
+
+/**
+ * The client with its failures typed and its answers bounded in time and in the size of their headers. No span and no trace header of its own: the
+ * default ones would carry signed URLs and reach strangers (T13).
  *
  * @since 0.1.0
  * @category combinators
  */
 export const limited =
-  (timeouts: Timeouts) =>
+  (bounds: Bounds) =>
   (client: HttpClient.HttpClient): HttpClient.HttpClient.With<TransportFailure | LimitExceeded> => {
-    const silent = HttpClient.withTracerDisabledWhen(client, () => true)
+    const silent = HttpClient.withTracerDisabledWhen(client, always)
     return HttpClient.makeWith<TransportFailure | LimitExceeded, never, TransportFailure | LimitExceeded, never>(
-      Effect.flatMap((request) => exchange(silent, request, Duration.decode(timeouts.response))),
+      Effect.flatMap((request) => exchange(silent, request, bounds)),
       Effect.succeed
     )
   }
 
+const always = () => true
+
 const exchange = (
   client: HttpClient.HttpClient,
   request: HttpClientRequest.HttpClientRequest,
-  timeout: Duration.Duration
+  bounds: Bounds
 ): Effect.Effect<HttpClientResponse, TransportFailure | LimitExceeded> =>
-  Effect.suspend(() => {
-    const { body } = request
-    let taken = 0
-    const counted =
-      body._tag === "Stream"
-        ? HttpClientRequest.setBody(
-            request,
-            HttpBody.stream(
-              ByteStream.tap(body.stream, () => {
-                taken++
-              }),
-              body.contentType,
-              body.contentLength
-            )
-          )
-        : request
-    const silence = (before: number): Effect.Effect<never, TransportFailure> =>
-      Effect.flatMap(Effect.sleep(timeout), () =>
-        taken === before ? Effect.fail(new TransportFailure({ ...facts(request), reason: "Timeout" })) : silence(taken)
-      )
-    return Effect.raceFirst(
-      Effect.mapError(client.execute(counted), (error) => failure(request, error)),
-      Effect.suspend(() => silence(taken))
-    )
-  })
+  Effect.flatMap(
+    Watchdog.watch(
+      bounds.watchdog,
+      (deadline) => {
+        const { body } = request
+        const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+        const awaited = () => {
+          deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
+        }
+        awaited()
+        return Effect.mapError(client.execute(observed(request, deadline, awaited)), (error) =>
+          failure(request, error, bounds.limits)
+        )
+      },
+      () => new TransportFailure({ ...facts(request), reason: "Timeout" })
+    ),
+    (response) => {
+      let size = 0
+      for (const [name, value] of Object.entries(response.headers)) size += name.length + value.length
+      return size <= bounds.limits.headers
+        ? Effect.succeed(response)
+        : Effect.zipRight(excerpt(response), Effect.fail(tooManyHeaders(request, bounds.limits)))
+    }
+  )
+
+/** A body is not late while its source is being waited for. */
+const observed = (
+  request: HttpClientRequest.HttpClientRequest,
+  deadline: Watchdog.Deadline,
+  awaited: () => void
+): HttpClientRequest.HttpClientRequest => {
+  const { body } = request
+  if (body._tag !== "Stream") return request
+  const asked = () => {
+    deadline.at = Number.POSITIVE_INFINITY
+  }
+  const stream = onTurn(body.stream, { asked, given: awaited })
+  return HttpClientRequest.setBody(request, HttpBody.stream(stream, body.contentType, body.contentLength))
+}
 
 /**
  * The body of an answer, its failures typed. The chunks are plain `Uint8Array`s, on Node too, whose `Buffer` has another `slice`.
@@ -129,12 +174,17 @@ export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, Tr
     Stream.mapChunks(Chunk.map((bytes) => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))),
     Stream.mapError(
       ({ cause }) =>
-        new TransportFailure({ ...facts(response.request), status: response.status, reason: "Reset", cause })
+        new TransportFailure({
+          ...facts(response.request),
+          status: response.status,
+          reason: codeOf(cause) === "UND_ERR_BODY_TIMEOUT" ? "Stall" : "Reset",
+          cause
+        })
     )
   )
 
 /**
- * The whole body of an answer that is a document, within `limit` bytes and the response timeout.
+ * The whole body of an answer that is a document, within `limit` bytes and the time of its exchange.
  *
  * @since 0.1.0
  * @category destructors
@@ -142,13 +192,16 @@ export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, Tr
 export const document = (
   response: HttpClientResponse,
   limit: { readonly what: string; readonly limit: number; readonly option: string },
-  timeouts: Timeouts
+  bounds: Bounds
 ): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> =>
-  ByteStream.collect(body(response), limit).pipe(
-    Effect.timeoutFail({
-      duration: timeouts.response,
-      onTimeout: () => new TransportFailure({ ...facts(response.request), status: response.status, reason: "Stall" })
-    }),
+  Watchdog.watch(
+    bounds.watchdog,
+    (deadline) => {
+      deadline.at = bounds.until
+      return ByteStream.collect(body(response), limit)
+    },
+    () => new TransportFailure({ ...facts(response.request), status: response.status, reason: "Stall" })
+  ).pipe(
     Effect.mapError((error) =>
       error._tag === "LimitExceeded"
         ? new LimitExceeded({ ...error, ...facts(response.request), status: response.status })
@@ -186,13 +239,22 @@ const facts = (request: HttpClientRequest.HttpClientRequest) => ({ method: reque
 /** The platform's error holds the request with its credentials, so only the cause beneath it is kept (T13). */
 const failure = (
   request: HttpClientRequest.HttpClientRequest,
-  error: HttpClientError
+  error: HttpClientError,
+  limits: Limits
 ): TransportFailure | LimitExceeded => {
   const code = codeOf(error.cause)
   return code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW"
-    ? new LimitExceeded({ ...facts(request), what: "The header section of the answer", limit: 16_384 })
+    ? tooManyHeaders(request, limits)
     : new TransportFailure({ ...facts(request), reason: reasonOf(code), cause: error.cause })
 }
+
+const tooManyHeaders = (request: HttpClientRequest.HttpClientRequest, { headers }: Limits): LimitExceeded =>
+  new LimitExceeded({
+    ...facts(request),
+    what: "The header section of the answer",
+    limit: headers,
+    option: "limits.headers"
+  })
 
 const codeOf = (cause: unknown): string => {
   if (typeof cause !== "object" || cause === null) return ""
@@ -212,6 +274,6 @@ const connecting = new Set([
 
 const reasonOf = (code: string): TransportFailure["reason"] => {
   if (connecting.has(code)) return "Connect"
-  if (/CERT|_TLS_|_SSL_|SIGNATURE|^EPROTO$/.test(code)) return "Tls"
-  return code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT" ? "Timeout" : "Reset"
+  if (/CERT|_TLS_|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
+  return code === "UND_ERR_HEADERS_TIMEOUT" ? "Timeout" : "Reset"
 }

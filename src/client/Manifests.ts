@@ -18,7 +18,8 @@ import {
   DigestMismatch,
   InvalidManifest,
   type MediaTypeMismatch,
-  type NameUnknown
+  type NameUnknown,
+  ProtocolViolation
 } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
@@ -28,7 +29,7 @@ import type { RepositoryName, Tag } from "../spec/Reference.js"
 import type { Refusal } from "./Classify.js"
 import * as Limits from "./Limits.js"
 import * as Pages from "./Pages.js"
-import type { Endpoint, ExchangeError, Send } from "./Pipeline.js"
+import type { Endpoint, ExchangeError, Pipeline } from "./Pipeline.js"
 import * as ReferrersTag from "./ReferrersTag.js"
 
 /**
@@ -39,7 +40,7 @@ import * as ReferrersTag from "./ReferrersTag.js"
  */
 export const make = (
   to: Endpoint,
-  send: Send
+  { read, remove, send }: Pipeline
 ): Pick<
   Registry.Service,
   "getManifest" | "headManifest" | "putManifest" | "deleteManifest" | "deleteTag" | "referrers"
@@ -48,13 +49,18 @@ export const make = (
   const exclusive = Effect.unsafeMakeSemaphore(1).withPermits(1)
 
   const pull = Effect.fnUntraced(function* (repository: RepositoryName, reference: Tag | Digest.Digest) {
-    const response = yield* send(Operation.GetManifest({ repository, reference }))
-    const bytes = yield* Limits.document(
-      response,
+    const [bytes, response] = yield* read(
+      Operation.GetManifest({ repository, reference }),
       { what: "The manifest", limit: to.limits.manifest, option: "limits.manifest" },
-      to.timeouts
+      Digest.isDigest(reference) ? reference : undefined
     )
-    return [bytes, response] as const
+    // Portals and some registries apologise with 200 (quirks §2).
+    return MediaType.essence(response.headers["content-type"] ?? "") === "text/html"
+      ? yield* new ProtocolViolation({
+          ...facts(response),
+          problem: "The registry answered with a page instead of a manifest"
+        })
+      : ([bytes, response] as const)
   })
 
   const decode = (bytes: Uint8Array, response: HttpClientResponse, digest?: Digest.Digest) =>
@@ -152,13 +158,20 @@ export const make = (
     return manifest.descriptor
   })
 
-  const remove = (repository: RepositoryName, reference: Tag | Digest.Digest) =>
-    Effect.flatMap(send(Operation.DeleteManifest({ repository, reference })), Limits.excerpt)
+  const drop = (repository: RepositoryName, reference: Tag | Digest.Digest) =>
+    remove(
+      Operation.DeleteManifest({ repository, reference }),
+      send(Operation.HeadManifest({ repository, reference })).pipe(
+        Effect.as(false),
+        Effect.catchTags({ ManifestUnknown: () => Effect.succeed(true), NameUnknown: () => Effect.succeed(true) }),
+        Effect.orElseSucceed(() => false)
+      )
+    )
 
   /** A referrer leaves the list that clients keep, which takes knowing its subject before it is gone (C97, trap 51). */
   const deleteManifest: Registry.Service["deleteManifest"] = Effect.fnUntraced(function* (repository, digest) {
     const manifest = yield* Effect.option(getManifest(repository, digest))
-    yield* remove(repository, digest)
+    yield* drop(repository, digest)
     const subject = Option.flatMap(manifest, Manifest.subject)
     if (Option.isNone(subject)) return
     const { digest: of } = subject.value
@@ -182,7 +195,10 @@ export const make = (
     repository: RepositoryName,
     subject: Digest.Digest,
     change: (listed: ReadonlyArray<Descriptor>) => ReadonlyArray<Descriptor>
-  ): Effect.Effect<void, NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | Refusal | ExchangeError> => {
+  ): Effect.Effect<
+    void,
+    NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | ProtocolViolation | Refusal | ExchangeError
+  > => {
     const tag = ReferrersTag.referrersTag(subject)
     return exclusive(
       Effect.flatMap(byReferrersTag(repository, subject), (found) =>
@@ -198,21 +214,21 @@ export const make = (
     const { artifactType } = options ?? {}
     const wanted = (descriptor: Descriptor) => artifactType === undefined || descriptor.artifactType === artifactType
     const page = Effect.fnUntraced(function* (operation: ListReferrers) {
-      const response = yield* send(operation)
-      const bytes = yield* Pages.page(to, response)
+      const [bytes, answer] = yield* read(operation, Pages.pageLimit(to))
       // Some answer a path they do not know with 200 and a document of another kind (trap 45).
-      if (MediaType.essence(response.headers["content-type"] ?? "") !== MediaType.imageIndex)
+      if (MediaType.essence(answer.headers["content-type"] ?? "") !== MediaType.imageIndex)
         return yield* new NotAnIndex()
-      const index = yield* Effect.catchTag(decode(bytes, response), "MediaTypeMismatch", invalid)
-      return [ReferrersTag.listed(Option.some(index)).filter(wanted), response] as const
+      const index = yield* Effect.catchTag(decode(bytes, answer), "MediaTypeMismatch", invalid)
+      return { items: ReferrersTag.listed(Option.some(index)).filter(wanted), answer }
     })
     const fallback = Stream.fromIterableEffect(
       Effect.map(byReferrersTag(repository, digest), (found) => ReferrersTag.listed(found).filter(wanted))
     )
     // The filter of the registry is an economy, not to be relied on: ours applies to every page (C91, trap 46).
-    return Pages.paginate(to, Operation.ListReferrers({ repository, digest, artifactType }), page).pipe(
-      Stream.catchTags({ Unsupported: () => fallback, NotAnIndex: () => fallback })
-    )
+    return Pages.paginate(to, Operation.ListReferrers({ repository, digest, artifactType }), {
+      page,
+      key: (referrer) => referrer.digest
+    }).pipe(Stream.catchTags({ Unsupported: () => fallback, NotAnIndex: () => fallback }))
   }
 
   return {
@@ -220,7 +236,7 @@ export const make = (
     headManifest,
     putManifest,
     deleteManifest,
-    deleteTag: (repository, tag) => Effect.asVoid(remove(repository, tag)),
+    deleteTag: drop,
     referrers
   }
 }

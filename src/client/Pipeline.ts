@@ -4,10 +4,12 @@
  *
  * @since 0.1.0
  */
+import * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -28,15 +30,32 @@ import {
   Unauthorized,
   type UntrustedLocation
 } from "../RegistryError.js"
+import { type Digest, isDigest } from "../spec/Digest.js"
 import * as Classify from "./Classify.js"
+import * as Concurrency from "./Concurrency.js"
+import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
+import * as Observability from "./Observability.js"
+import { fromHeaders, type RateLimit } from "./RateLimit.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
+import * as Watchdog from "./Watchdog.js"
 
 /**
  * How to reach a registry. `url` is its base, without `/v2`: `https://ghcr.io`, `http://localhost:5000`, `https://example.com/prefix`; without a
  * scheme it is https, or http for a loopback host (T19). The rest has safe defaults: no exceptions of trust, the limits, timeouts and retries
  * documented with their types, and a `User-Agent` of our own.
+ *
+ * `concurrency` is how many requests, and apart from them how many downloads and how many uploads of blobs, the operations of a `Registry` have under
+ * way at a time; the others wait in line. 6 by default. `onRateLimit` is run with every answer that tells how much of a rate limit is left, so that a
+ * bulk job can slow down in time. `authScope` is what every token is asked for, instead of the scopes of operations and challenges (RG5): scopes
+ * separated by spaces, for registries whose token servers go by rules of their own.
+ *
+ * `headers` go with every request to the registry's own origin, and to no other (T1); what a request needs for itself wins over them. `namespace` is
+ * the host that this one is a mirror of, as references have it: it goes along as `ns` when content is pulled (C107).
+ *
+ * `onWarning` is run with each warning that the registry sends (C106): once with the same text, which is logged besides. `tracePropagation` sends the
+ * trace along (`traceparent` and `b3`), off by default, and only ever to the registry's own origin.
  *
  * @since 0.1.0
  * @category models
@@ -44,10 +63,17 @@ import * as Retry from "./Retry.js"
 export interface EndpointOptions {
   readonly url: string
   readonly trust?: Partial<Trust.Policy> | undefined
+  readonly authScope?: string | undefined
   readonly limits?: Partial<Limits.Limits> | undefined
   readonly timeouts?: Partial<Limits.Timeouts> | undefined
   readonly retry?: Partial<Retry.RetryOptions> | undefined
+  readonly concurrency?: number | undefined
+  readonly onRateLimit?: ((rate: RateLimit) => Effect.Effect<void>) | undefined
   readonly userAgent?: string | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly namespace?: string | undefined
+  readonly onWarning?: ((text: string) => Effect.Effect<void>) | undefined
+  readonly tracePropagation?: boolean | undefined
 }
 
 /**
@@ -60,10 +86,18 @@ export interface Endpoint {
   readonly base: string
   readonly origin: string
   readonly trust: Trust.Policy
+  readonly authScope: string | undefined
   readonly limits: Limits.Limits
   readonly timeouts: Limits.Timeouts
   readonly retry: Retry.RetryOptions
   readonly userAgent: string
+  readonly headers: Headers.Headers
+  readonly namespace: string | undefined
+  readonly concurrency: Concurrency.Concurrency
+  readonly onRateLimit: (rate: RateLimit) => Effect.Effect<void>
+  readonly watchdog: Watchdog.Watchdog
+  readonly observation: Observability.Observation
+  readonly onWarning: (text: string) => Effect.Effect<void>
   /** Warnings that were logged already, to log each once (C106). */
   readonly warned: Set<string>
 }
@@ -98,14 +132,24 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
           problem: problem ?? "it is not a valid URL"
         })
       )
+    const timeouts = { ...Limits.defaultTimeouts, ...options.timeouts }
+    const base = origin.value + new URL(text).pathname.replace(/\/+$/, "")
     return Effect.succeed({
-      base: origin.value + new URL(text).pathname.replace(/\/+$/, ""),
+      base,
       origin: origin.value,
       trust: { ...Trust.strict, ...options.trust },
+      authScope: options.authScope,
       limits: { ...Limits.defaultLimits, ...options.limits },
-      timeouts: { ...Limits.defaultTimeouts, ...options.timeouts },
+      timeouts,
       retry: { ...Retry.defaultRetry, ...options.retry },
       userAgent: options.userAgent ?? defaultUserAgent,
+      headers: Headers.fromInput(options.headers),
+      namespace: options.namespace,
+      concurrency: Concurrency.make(options.concurrency ?? 6),
+      onRateLimit: options.onRateLimit ?? (() => Effect.void),
+      watchdog: Watchdog.make(Duration.min(timeouts.response, timeouts.overall)),
+      observation: Observability.make(base, options.tracePropagation ?? false),
+      onWarning: options.onWarning ?? (() => Effect.void),
       warned: new Set<string>()
     })
   })
@@ -138,7 +182,8 @@ export type ExchangeError =
 
 /**
  * One authorised exchange: whatever the registry answers, except that a 401 of its own is the error `AuthChallenge`. The challenge is remembered in
- * `TokenCache`, so that the next attempt answers it. For applications that bring their own loop.
+ * `TokenCache`, so that the next attempt answers it. For applications that bring their own loop. It does not wait in the endpoint's line, and the body
+ * of the answer is the caller's to read or to abandon.
  *
  * @since 0.1.0
  * @category operations
@@ -148,33 +193,84 @@ export const attempt = (
   operation: Operation,
   body: HttpBody.HttpBody = HttpBody.empty
 ): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, HttpClient.HttpClient | Credentials | TokenCache> =>
+  Effect.flatMap(boundsOf(to, operation), (bounds) => attemptWithin(bounds, to, operation, body))
+
+const attemptWithin = (
+  bounds: Limits.Bounds,
+  to: Endpoint,
+  operation: Operation,
+  body: HttpBody.HttpBody
+): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, HttpClient.HttpClient | Credentials | TokenCache> =>
   Effect.flatMap(HttpClient.HttpClient, (client) => {
     const demand = {
       origin: to.origin,
       repository: "repository" in operation ? Option.some(operation.repository) : Option.none(),
       scopes: requiredScopes(operation)
     }
-    const request = HttpClientRequest.setHeader(toRequest(to.base, operation), "user-agent", to.userAgent)
-    return client
-      .pipe(
-        Limits.limited(to.timeouts),
-        Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits }),
-        authorized(demand, to.trust)
-      )
-      .execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body))
-  }).pipe(Effect.tap((response) => warn(to, response)))
+    const request = requestOf(to, operation)
+    const send = client.pipe(
+      Limits.limited(bounds),
+      Observability.observed(to.observation, operation, request.url),
+      Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits }),
+      authorized(demand, { trust: to.trust, scopes: to.authScope?.split(" ").filter((scope) => scope !== "") })
+    )
+    return Effect.tap(
+      send.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
+      (response) => heed(to, response.headers)
+    )
+  })
+
+const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
+  const request = toRequest(to.base, operation)
+  const headers = { "user-agent": to.userAgent, "accept-encoding": "identity" }
+  // The location of an upload may be elsewhere.
+  const own = request.url.startsWith(`${to.base}/v2/`) || Option.contains(Trust.origin(request.url), to.origin)
+  return HttpClientRequest.setHeaders(
+    to.namespace !== undefined && pulls.has(operation._tag)
+      ? HttpClientRequest.setUrl(request, `${request.url}?ns=${encodeURIComponent(to.namespace)}`)
+      : request,
+    own ? { ...to.headers, ...(Object.keys(to.headers).length > 0 && request.headers), ...headers } : headers
+  )
+}
+
+const pulls: ReadonlySet<Operation["_tag"]> = new Set(["GetManifest", "HeadManifest", "GetBlob", "HeadBlob"])
+
+/** Blobs take their time: what moves them is watched step by step. */
+const transfers: ReadonlySet<Operation["_tag"]> = new Set([
+  "GetBlob",
+  "UploadBlob",
+  "PutBlob",
+  "UploadChunk",
+  "CompleteUpload"
+])
+
+const boundsOf = (to: Endpoint, operation: Operation): Effect.Effect<Limits.Bounds> =>
+  Effect.clockWith((clock) =>
+    Effect.succeed({
+      limits: to.limits,
+      response: Duration.toMillis(to.timeouts.response),
+      until: transfers.has(operation._tag)
+        ? Number.POSITIVE_INFINITY
+        : clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
+      watchdog: to.watchdog
+    })
+  )
 
 /**
- * The schedule that `execute` follows by default: one more attempt, which answers the challenge.
+ * The schedule that `execute` follows by default: again as long as the challenge is answerable, at most three times. Once is the rule; a token that
+ * was kept too long, and one for too few scopes, take once more each.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedule.recurs(1)
+export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedule.whileInput(
+  Schedule.recurs(3),
+  (challenge: AuthChallenge) => challenge.answerable
+)
 
 /**
  * An exchange with its challenges answered: whatever the registry finally answers. `schedule` decides whether to try again after a challenge, by
- * default once; when it gives up, the challenge becomes `Unauthorized`.
+ * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. As with `attempt`, the answer is the caller's.
  *
  * @since 0.1.0
  * @category operations
@@ -187,23 +283,47 @@ export const execute = <R = never>(
     readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
   } = {}
 ): Effect.Effect<HttpClientResponse, ExchangeError, HttpClient.HttpClient | Credentials | TokenCache | R> =>
-  attempt(to, operation, options.body).pipe(
-    // The schedule sees challenges only, whatever type an application gives it.
-    Effect.matchEffect({
-      onSuccess: (response) => Effect.succeed(Effect.succeed(response)),
-      onFailure: (error) => (error._tag === "AuthChallenge" ? Effect.fail(error) : Effect.succeed(Effect.fail(error)))
-    }),
-    Effect.retry(options.schedule ?? defaultSchedule),
-    Effect.flatten,
-    Effect.catchTag("AuthChallenge", (challenge) => {
-      const { errors, method, origin, status, url } = challenge
-      return Effect.fail(new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge }))
-    })
+  Effect.flatMap(boundsOf(to, operation), (bounds) => executeWithin(bounds, to, operation, options))
+
+/**
+ * `execute` within bounds that its caller goes on to apply to the answer.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const executeWithin = <R = never>(
+  bounds: Limits.Bounds,
+  to: Endpoint,
+  operation: Operation,
+  options: {
+    readonly body?: HttpBody.HttpBody | undefined
+    readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
+  }
+): Effect.Effect<HttpClientResponse, ExchangeError, HttpClient.HttpClient | Credentials | TokenCache | R> => {
+  const exchange = attemptWithin(bounds, to, operation, options.body ?? HttpBody.empty)
+  return Effect.catchTag(exchange, "AuthChallenge", (challenge) =>
+    Retry.from(
+      challenge,
+      // The schedule sees challenges only, whatever type an application gives it.
+      Effect.matchEffect(exchange, {
+        onSuccess: (response) => Effect.succeed(Effect.succeed(response)),
+        onFailure: (error) => (error._tag === "AuthChallenge" ? Effect.fail(error) : Effect.succeed(Effect.fail(error)))
+      }),
+      options.schedule ?? defaultSchedule
+    ).pipe(
+      Effect.flatten,
+      Effect.catchTag("AuthChallenge", (challenge) => {
+        const { errors, method, origin, status, url } = challenge
+        return Effect.fail(new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge }))
+      })
+    )
   )
+}
 
 /**
  * Sends an operation through the whole pipeline: challenges answered, passing failures retried, and any answer that is no success of this operation
- * a typed error. The body is an array, or a stream that is sent once.
+ * a typed error. The body is an array, or a stream that is sent once. What the answer has for a body is the caller's to read: of a blob all, of
+ * anything else no more than `Limits.excerpt`.
  *
  * @since 0.1.0
  * @category models
@@ -214,30 +334,131 @@ export type Send = <O extends Operation>(
 ) => Effect.Effect<HttpClientResponse, Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError>
 
 /**
- * The pipeline to one registry, over an exchange that answers challenges.
+ * Like `Send`, for an operation whose answer is a document: that one arrives as a whole or is asked for again. `expected` is the digest of the
+ * document, which tells what was meant if it comes encoded; whether it has this digest is for the caller to verify.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Read = <O extends Operation>(
+  operation: O,
+  limit: { readonly what: string; readonly limit: number; readonly option: string },
+  expected?: Digest
+) => Effect.Effect<
+  readonly [bytes: Uint8Array, response: HttpClientResponse],
+  Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
+>
+
+type Deletion = Extract<Operation, { readonly _tag: "DeleteManifest" | "DeleteBlob" }>
+
+/**
+ * Deletes. When an earlier attempt went unanswered or failed on the registry's side, it may have deleted all the same, and the next one finds nothing:
+ * then `absent`, asked once, decides whether that is success.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Remove = <O extends Deletion>(
+  operation: O,
+  absent: Effect.Effect<boolean>
+) => Effect.Effect<void, Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError>
+
+/**
+ * The ways through the pipeline.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Pipeline {
+  readonly send: Send
+  readonly read: Read
+  readonly remove: Remove
+}
+
+/**
+ * The pipeline to one registry, over an exchange that answers challenges. A place in the endpoint's line is held for one exchange, not while waiting
+ * between two attempts; what moves a stream takes none, since that would make one caller's code wait for another's.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const sender =
-  (
-    to: Endpoint,
-    exchange: (
-      operation: Operation,
-      body: HttpBody.HttpBody | undefined
-    ) => Effect.Effect<HttpClientResponse, ExchangeError>
-  ): Send =>
-  (operation, body) =>
-    Effect.flatMap(exchange(operation, body), (response) => Classify.classify(operation, response)).pipe(
-      Retry.retried(operation, { retry: to.retry, replayable: body?._tag !== "Stream" })
+export const pipeline = (
+  to: Endpoint,
+  exchange: (
+    bounds: Limits.Bounds,
+    operation: Operation,
+    body: HttpBody.HttpBody | undefined
+  ) => Effect.Effect<HttpClientResponse, ExchangeError>
+): Pipeline => {
+  const answer = <O extends Operation>(bounds: Limits.Bounds, operation: O, body?: HttpBody.HttpBody) =>
+    Effect.flatMap(exchange(bounds, operation, body), (response) => Classify.classify(operation, response, to.origin))
+
+  const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
+    const answered = Effect.flatMap(boundsOf(to, operation), (bounds) => answer(bounds, operation, body))
+    return body?._tag === "Stream" || operation._tag === "GetBlob" ? answered : to.concurrency.exchange(answered)
+  }
+
+  const send: Send = (operation, body) => {
+    const sent = Retry.retried(once(operation, body), operation, to.retry, body?._tag !== "Stream")
+    return operation._tag === "GetBlob" && operation.range === undefined
+      ? Effect.map(sent, (response) => ContentCoding.plainBlob(response, operation.digest))
+      : sent
+  }
+
+  const read: Read = <O extends Operation>(operation: O, limit: Parameters<Read>[1], expected?: Digest) =>
+    Retry.retried(
+      to.concurrency.exchange(
+        Effect.flatMap(boundsOf(to, operation), (bounds) =>
+          Effect.flatMap(answer(bounds, operation), (response) =>
+            Limits.document(response, limit, bounds).pipe(
+              Effect.flatMap((bytes) => {
+                const announced = response.headers["docker-content-digest"]
+                const digest = expected ?? (isDigest(announced) ? announced : undefined)
+                return ContentCoding.plain(bytes, response.headers["content-encoding"], digest, limit)
+              }),
+              Effect.map((bytes) => [bytes, response] as const)
+            )
+          )
+        )
+      ),
+      operation,
+      to.retry
     )
 
-/** Warnings are for people: each text is logged once per endpoint, and nothing acts on it (C106). */
-const warn = (to: Endpoint, response: HttpClientResponse): Effect.Effect<void> => {
-  const header = response.headers["warning"]
-  if (header === undefined) return Effect.void
-  const texts = Warning.parse(header).map((warning) => warning.text)
+  const remove: Remove = (operation, absent) =>
+    Effect.suspend(() => {
+      let attempts = 0
+      const attempt = Effect.suspend(() => {
+        attempts++
+        return Effect.flatMap(once(operation), Limits.excerpt)
+      })
+      return Retry.retried(attempt, operation, to.retry).pipe(
+        Effect.asVoid,
+        Effect.catchIf(
+          (error) => attempts > 1 && "status" in error && error.status === 404,
+          (error) => Effect.flatMap(absent, (gone) => (gone ? Effect.void : Effect.fail(error)))
+        )
+      )
+    })
+
+  return { send, read, remove }
+}
+
+/** Rate limits are for the application, and warnings for people: each text is logged once per endpoint, and nothing acts on it (C106). */
+const heed = (to: Endpoint, headers: Headers.Headers): Effect.Effect<void> => {
+  const rate = fromHeaders(headers)
+  const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
+  const warnings = headers["warning"]
+  if (warnings === undefined) return told
+  const texts = Warning.parse(warnings).map((warning) => warning.text)
   const fresh = texts.filter((text) => !to.warned.has(text) && to.warned.size < 1000)
   for (const text of fresh) to.warned.add(text)
-  return Effect.forEach(fresh, (text) => Effect.logWarning(`${to.origin} warns: ${text}`), { discard: true })
+  return Effect.zipRight(
+    told,
+    Effect.forEach(
+      fresh,
+      (text) => Effect.zipRight(Effect.logWarning(`${to.origin} warns: ${text}`), to.onWarning(text)),
+      { discard: true }
+    )
+  )
 }

@@ -17,12 +17,13 @@ import * as Limits from "./Limits.js"
 const redirects = new Set([301, 302, 303, 307, 308])
 
 /** What is left of a request that goes to another origin: nothing that the caller or the authorization put there (T1). */
-const portable = ["accept", "accept-encoding", "range", "user-agent"]
+const portable = new Set(["accept", "accept-encoding", "range", "user-agent"])
 
 /**
  * The client with redirects followed: any request may be redirected (C4), GET and HEAD to any origin that `Trust` allows, others only within the
  * registry's origin (or to allowed storage). A change of origin drops every header but `Accept`, `Accept-Encoding`, `Range` and `User-Agent` for the
- * rest of the chain. The method stays as it is, but for 303, which asks for a GET (RFC 9110 §15.4).
+ * rest of the chain. The method stays as it is, with its body, but for 303, which asks for a GET and has none (RFC 9110 §15.4). A redirect without a
+ * `Location` is an answer like any other.
  *
  * @since 0.1.0
  * @category combinators
@@ -72,9 +73,12 @@ const redirectedRequest = (
   to: { readonly url: string; readonly credentials: boolean },
   method: HttpClientRequest.HttpClientRequest["method"]
 ): HttpClientRequest.HttpClientRequest => {
-  const headers = to.credentials
-    ? request.headers
-    : Object.fromEntries(Object.entries(request.headers).filter(([name]) => portable.includes(name)))
+  const same = method === request.method
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).filter(
+      ([name]) => (to.credentials || portable.has(name)) && (same || !name.startsWith("content-"))
+    )
+  )
   const next = HttpClientRequest.make(method)(to.url, { headers })
-  return HttpClientRequest.setBody(next, method === request.method ? request.body : HttpBody.empty)
+  return HttpClientRequest.setBody(next, same ? request.body : HttpBody.empty)
 }

@@ -7,6 +7,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
@@ -18,17 +19,41 @@ import * as Operation from "../protocol/Operation.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import { Registries } from "../Registries.js"
 import { Registry } from "../Registry.js"
-import { type AuthChallenge, DigestMismatch, type InvalidUrl, ProtocolViolation } from "../RegistryError.js"
+import {
+  type AuthChallenge,
+  DigestMismatch,
+  type InvalidUrl,
+  ProtocolViolation,
+  type SizeMismatch
+} from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
-import { apiHost, isRepositoryName, isTag } from "../spec/Reference.js"
+import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
 import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
+import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import * as Manifests from "./Manifests.js"
+import * as Mirrors from "./Mirrors.js"
+import * as ObservedRegistry from "./ObservedRegistry.js"
 import * as Pages from "./Pages.js"
-import { type Endpoint, type EndpointOptions, endpoint, execute, type Send, sender } from "./Pipeline.js"
+import {
+  type Endpoint,
+  type EndpointOptions,
+  endpoint,
+  executeWithin,
+  type Pipeline,
+  pipeline,
+  type Send
+} from "./Pipeline.js"
 
+export {
+  /**
+   * @since 0.1.0
+   * @category layers
+   */
+  layerFetch
+} from "./FetchClient.js"
 export type {
   /**
    * @since 0.1.0
@@ -88,11 +113,18 @@ export type {
    * @since 0.1.0
    * @category models
    */
+  RateLimit
+} from "./RateLimit.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
   RetryOptions
 } from "./Retry.js"
 
 /**
- * How to reach a registry, and when to try again after a challenge: by default once (`defaultSchedule`). A schedule with needs of its own, such as
+ * How to reach a registry, and when to try again after a challenge: by default as `defaultSchedule` says. A schedule with needs of its own, such as
  * an interactive login, adds them to those of the layer.
  *
  * @since 0.1.0
@@ -125,16 +157,17 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
     const ours = services(context)
     const environment = (caller: Context.Context<never>) =>
       options.schedule === undefined ? Context.merge(caller, ours) : Context.merge(Context.merge(context, caller), ours)
-    return over(
+    const registry = over(
       to,
-      sender(to, (operation, body) =>
+      pipeline(to, (bounds, operation, body) =>
         Effect.mapInputContext(
-          execute(to, operation, { body, schedule: options.schedule }),
+          executeWithin(bounds, to, operation, { body, schedule: options.schedule }),
           // Without a schedule there is no `R`.
           (caller: Context.Context<never>) => environment(caller) as Context.Context<Services | R>
         )
       )
     )
+    return ObservedRegistry.observed(to.observation, registry)
   })
 
 /**
@@ -144,11 +177,10 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
  * import * as Credentials from "effect-oci/Credentials"
  * import * as RegistryClient from "effect-oci/RegistryClient"
  * import * as TokenCache from "effect-oci/TokenCache"
- * import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
  * import * as Layer from "effect/Layer"
  *
  * const GitHub = RegistryClient.layer({ url: "https://ghcr.io" }).pipe(
- *   Layer.provide([FetchHttpClient.layer, Credentials.layerAnonymous, TokenCache.layerMemory])
+ *   Layer.provide([RegistryClient.layerFetch, Credentials.layerAnonymous, TokenCache.layerMemory])
  * )
  *
  * @since 0.1.0
@@ -158,20 +190,56 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<Registry, Inv
   Layer.effect(Registry, make(options))
 
 /**
+ * How to reach one host of many: all that `EndpointOptions` has, the `url` only where it does not follow from the host. Plain http takes an `url` that
+ * says so, except at loopback hosts.
+ *
+ * `mirrors` have copies of what the host has. Each is asked for manifests and blobs before the host itself, in order, and passed over when it fails
+ * with whatever error before the first byte of content; without `retry` options of its own it is not asked twice. Whether something is there (HEAD),
+ * the host itself decides, since programs ask that before they write; a mirror answers only while the host fails. Lists and everything that writes
+ * are the host's alone. A mirror is a registry of its own origin, and gets the credentials for that origin and no others (T22).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HostOptions extends Partial<EndpointOptions> {
+  readonly mirrors?: ReadonlyArray<EndpointOptions> | undefined
+}
+
+/**
  * The clients of all registries, each opened when its host is first asked for. `docker.io` is reached at its API host; loopback hosts are reached
  * over http and all others over https, unless `hosts` has other options for them.
+ *
+ * @example
+ * import * as RegistryClient from "effect-oci/RegistryClient"
+ *
+ * const layer = RegistryClient.layerRegistries({
+ *   hosts: {
+ *     "docker.io": { mirrors: [{ url: "https://mirror.example.com" }] },
+ *     "registry.lan:5000": { url: "http://registry.lan:5000", headers: { "x-tenant": "blue" } }
+ *   }
+ * })
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerRegistries = (
-  options: { readonly hosts?: Readonly<Record<string, Partial<EndpointOptions>>> | undefined } = {}
+  options: { readonly hosts?: Readonly<Record<string, HostOptions>> | undefined } = {}
 ): Layer.Layer<Registries, never, Services> =>
   Layer.effect(
     Registries,
     Effect.map(Effect.context<Services>(), (context) => {
       const known = new Map<string, Registry.Service>()
       const hosts = new Map(Object.entries(options.hosts ?? {}).map(([host, settings]) => [apiHost(host), settings]))
+      const open = (host: string, url: string) =>
+        Effect.gen(function* () {
+          const { mirrors = [], ...settings } = hosts.get(url) ?? {}
+          const registry = yield* make({ url, ...settings })
+          const namespace = isDockerHub(host) ? "docker.io" : host
+          const others = yield* Effect.forEach(mirrors, (mirror) =>
+            make({ namespace, ...mirror, retry: { attempts: 0, ...mirror.retry } })
+          )
+          return Mirrors.mirrored(registry, others)
+        })
       return {
         get: (host) =>
           Effect.suspend(() => {
@@ -180,7 +248,7 @@ export const layerRegistries = (
             return registry !== undefined
               ? Effect.succeed(registry)
               : Effect.tap(
-                  Effect.mapInputContext(make({ url, ...hosts.get(url) }), () => services(context)),
+                  Effect.mapInputContext(open(host, url), () => services(context)),
                   (made) => Effect.sync(() => known.set(url, made))
                 )
           })
@@ -194,8 +262,9 @@ const services: (context: Context.Context<Services>) => Context.Context<Services
   TokenCache
 )
 
-/** The operations over a pipeline, each in a span of its own. */
-const over = (to: Endpoint, send: Send): Registry.Service => {
+/** The operations over a pipeline. */
+const over = (to: Endpoint, through: Pipeline): Registry.Service => {
+  const { read, remove, send } = through
   const headBlob: Registry.Service["headBlob"] = (repository, digest) =>
     send(Operation.HeadBlob({ repository, digest })).pipe(
       Effect.flatMap((response): Effect.Effect<Descriptor, DigestMismatch | ProtocolViolation> => {
@@ -212,66 +281,61 @@ const over = (to: Endpoint, send: Send): Registry.Service => {
       Effect.map(Option.some),
       Effect.catchTags({ BlobUnknown: () => Effect.succeedNone, NameUnknown: () => Effect.succeedNone })
     )
-  const manifests = Manifests.make(to, send)
+  const manifests = Manifests.make(to, through)
   const uploads = BlobUpload.make(to, send, headBlob)
-  const getBlob = BlobDownload.getBlob(send)
-  const getBlobRange = BlobDownload.getBlobRange(send)
+  const { getBlobRange } = BlobDownload.make(to, send)
+
+  const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
+    Stream.suspend(() => {
+      let coding = ""
+      const noting: Send = (operation, body) =>
+        Effect.tap(send(operation, body), ({ headers }) => {
+          coding = headers["content-encoding"] ?? ""
+        })
+      const explained = (mismatch: DigestMismatch | SizeMismatch) =>
+        Stream.fail<DigestMismatch | SizeMismatch | ProtocolViolation>(
+          ContentCoding.parse(coding).length === 0
+            ? mismatch
+            : new ProtocolViolation({
+                problem: `The blob came with Content-Encoding: ${coding.slice(0, 64)}, which was not asked for, and is not what it should be: something on the way to the registry may compress answers`
+              })
+        )
+      const { getBlob } = BlobDownload.make(to, noting)
+      return Stream.catchTags(getBlob(repository, blob), { DigestMismatch: explained, SizeMismatch: explained })
+    })
 
   return {
-    ping: spanned("ping", {})(Effect.asVoid(Effect.flatMap(send(Operation.Ping()), Limits.excerpt))),
-    getManifest: (repository, reference) =>
-      spanned("getManifest", { repository, reference })(manifests.getManifest(repository, reference)),
-    headManifest: (repository, reference) =>
-      spanned("headManifest", { repository, reference })(manifests.headManifest(repository, reference)),
-    putManifest: (repository, manifest, options) =>
-      spanned("putManifest", { repository, digest: manifest.descriptor.digest })(
-        manifests.putManifest(repository, manifest, options)
-      ),
-    deleteTag: (repository, tag) => spanned("deleteTag", { repository, tag })(manifests.deleteTag(repository, tag)),
-    deleteManifest: (repository, digest) =>
-      spanned("deleteManifest", { repository, digest })(manifests.deleteManifest(repository, digest)),
+    ping: Effect.asVoid(Effect.flatMap(send(Operation.Ping()), Limits.excerpt)),
+    ...manifests,
     tags: (repository, options) =>
-      Pages.paginate(to, Operation.ListTags({ ...options, repository }), (operation) =>
-        Effect.flatMap(send(operation), (answer) => Pages.names(to, answer, "tags", isTag))
-      ).pipe(Stream.withSpan("effect-oci/Registry.tags", { captureStackTrace: false, attributes: { repository } })),
+      Pages.paginate(to, Operation.ListTags({ ...options, repository }), {
+        page: (operation) =>
+          Effect.flatMap(read(operation, Pages.pageLimit(to)), (page) => Pages.names(to, page, "tags", isTag)),
+        key: identity,
+        after: ({ n }, last) => Operation.ListTags({ repository, n, last })
+      }),
     repositories: (options) =>
-      Pages.paginate(to, Operation.ListRepositories({ ...options }), (operation) =>
-        Effect.flatMap(send(operation), (answer) => Pages.names(to, answer, "repositories", isRepositoryName))
-      ).pipe(Stream.withSpan("effect-oci/Registry.repositories", { captureStackTrace: false })),
-    referrers: (repository, digest, options) =>
-      Stream.withSpan(manifests.referrers(repository, digest, options), "effect-oci/Registry.referrers", {
-        captureStackTrace: false,
-        attributes: { repository, digest }
+      Pages.paginate(to, Operation.ListRepositories({ ...options }), {
+        page: (operation) =>
+          Effect.flatMap(read(operation, Pages.pageLimit(to)), (page) =>
+            Pages.names(to, page, "repositories", isRepositoryName)
+          ),
+        key: identity,
+        after: ({ n }, last) => Operation.ListRepositories({ n, last })
       }),
-    headBlob: (repository, digest) => spanned("headBlob", { repository, digest })(headBlob(repository, digest)),
-    getBlob: (repository, blob) =>
-      Stream.withSpan(getBlob(repository, blob), "effect-oci/Registry.getBlob", {
-        captureStackTrace: false,
-        attributes: { repository, digest: typeof blob === "string" ? blob : blob.digest }
-      }),
-    getBlobRange: (repository, digest, range) =>
-      Stream.withSpan(getBlobRange(repository, digest, range), "effect-oci/Registry.getBlobRange", {
-        captureStackTrace: false,
-        attributes: { repository, digest }
-      }),
+    headBlob,
+    getBlob: (repository, blob) => to.concurrency.download(getBlob(repository, blob)),
+    getBlobRange: (repository, digest, range) => to.concurrency.download(getBlobRange(repository, digest, range)),
+    ...uploads,
     putBlob: (repository, source, options) =>
-      spanned("putBlob", { repository })(uploads.putBlob(repository, source, options)),
+      to.concurrency.upload(source, (source) => uploads.putBlob(repository, source, options)),
     deleteBlob: (repository, digest) =>
-      spanned("deleteBlob", { repository, digest })(
-        Effect.asVoid(Effect.flatMap(send(Operation.DeleteBlob({ repository, digest })), Limits.excerpt))
-      ),
-    startUpload: (repository) => spanned("startUpload", { repository })(uploads.startUpload(repository)),
-    resumeUpload: (state) => spanned("resumeUpload", { repository: state.repository })(uploads.resumeUpload(state)),
-    mountBlob: (repository, digest, from) =>
-      spanned("mountBlob", { repository, digest })(uploads.mountBlob(repository, digest, from))
+      remove(
+        Operation.DeleteBlob({ repository, digest }),
+        Effect.orElseSucceed(Effect.map(headBlob(repository, digest), Option.isNone), () => false)
+      )
   }
 }
-
-/** Without a stack trace, whose capture would cost more than the span. */
-const spanned =
-  (operation: string, attributes: Readonly<Record<string, string>>) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.withSpan(effect, `effect-oci/Registry.${operation}`, { captureStackTrace: false, attributes })
 
 const factsOf = (response: HttpClientResponse) => ({
   method: response.request.method,

@@ -6,14 +6,19 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as MetricLabel from "effect/MetricLabel"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import * as ScheduleDecision from "effect/ScheduleDecision"
+import * as ScheduleInterval from "effect/ScheduleInterval"
+import * as Metrics from "../Metrics.js"
 import type { Operation } from "../protocol/Operation.js"
-import { isTransient, TooManyRequests } from "../RegistryError.js"
+import { isTransient, RegistryFailure, TooManyRequests, TransportFailure } from "../RegistryError.js"
 
 /**
  * How to try again: at most `attempts` times more, first after `base` and each time after twice as long (jittered by a fifth), but not sooner than
- * the registry's `Retry-After`, which counts up to `maxDelay`; and not beyond `deadline` from the first attempt. By default 4 times, from 250
- * milliseconds, up to 60 seconds, within 3 minutes.
+ * the registry's `Retry-After`, which counts up to `maxDelay`; and no attempt begins later than `deadline` after the first one. By default 4 times, from
+ * 250 milliseconds, up to 60 seconds, within 3 minutes.
  *
  * @since 0.1.0
  * @category models
@@ -39,39 +44,98 @@ export const defaultRetry: RetryOptions = {
 }
 
 /**
- * The schedule of `RetryOptions`: it reads each error, continues while it is transient (`RegistryError.isTransient`), and waits as the error asks.
+ * The schedule of `RetryOptions`, for work that began at `since` (milliseconds of the clock), or with its first failure: it reads each error, continues
+ * while it is `passing` (by default `RegistryError.isTransient`), and waits as the error asks.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const schedule = <E extends { readonly _tag: string }>(
-  options: RetryOptions = defaultRetry
-): Schedule.Schedule<E, E> =>
-  Schedule.exponential(options.base).pipe(
-    Schedule.jittered,
-    Schedule.intersect(Schedule.recurs(options.attempts)),
-    Schedule.zipRight(Schedule.identity<E>()),
-    Schedule.whileInput((error: E) => isTransient(error)),
-    Schedule.modifyDelay((error, backoff) => {
-      const asked = error instanceof TooManyRequests ? (error.retryAfter ?? 0) : 0
-      return Duration.min(Duration.max(backoff, Duration.millis(asked)), Duration.decode(options.maxDelay))
-    }),
-    Schedule.upTo(options.deadline)
+  options: RetryOptions = defaultRetry,
+  since?: number,
+  passing: (error: E) => boolean = isTransient
+): Schedule.Schedule<E, E> => {
+  const base = Duration.toMillis(options.base)
+  const maxDelay = Duration.toMillis(options.maxDelay)
+  const deadline = Duration.toMillis(options.deadline)
+  return Schedule.makeWithState({ attempt: 0, since }, (now, error: E, { attempt, since = now }) =>
+    Effect.flatMap(Random.nextRange(0.8, 1.2), (jitter) => {
+      const backoff = base * 2 ** attempt * jitter
+      const delay = Math.min(Math.max(backoff, askedBy(error)), maxDelay)
+      const again = attempt < options.attempts && passing(error) && now + delay - since <= deadline
+      const decision = again
+        ? ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))
+        : ScheduleDecision.done
+      const counted = again ? Metrics.update(Metrics.retries, 1, [MetricLabel.make("error", error._tag)]) : Effect.void
+      return Effect.as(counted, [{ attempt: attempt + 1, since }, error, decision] as const)
+    })
   )
+}
 
-/** Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead (trap 4, jib's lost chunk). */
-const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set(["StartUpload", "MountBlob", "UploadBlob", "UploadChunk"])
+const askedBy = (error: unknown): number =>
+  error instanceof TooManyRequests || error instanceof RegistryFailure ? (error.retryAfter ?? 0) : 0
 
 /**
- * Tries a request again where its method allows: everything but the POST and PATCH of uploads (RFC 9110 §9.2.2), and nothing whose body is a
- * stream.
+ * `Effect.retry` of an effect that has failed already: the machinery of a schedule is not set up for all the requests that succeed.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const retried =
-  (operation: Operation, options: { readonly retry: RetryOptions; readonly replayable: boolean }) =>
-  <A, E extends { readonly _tag: string }, R>(request: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    options.replayable && !unrepeatable.has(operation._tag)
-      ? Effect.retry(request, schedule<E>(options.retry))
-      : request
+export const from = <E, A, R, Out, R2>(
+  error: E,
+  effect: Effect.Effect<A, E, R>,
+  schedule: Schedule.Schedule<Out, E, R2>
+): Effect.Effect<A, E, R | R2> =>
+  Effect.suspend(() => {
+    let first = true
+    return Effect.retry(
+      Effect.suspend(() => {
+        if (!first) return effect
+        first = false
+        return Effect.fail(error)
+      }),
+      schedule
+    )
+  })
+
+/**
+ * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead (trap 4, jib's lost chunk). A lost answer to the closing
+ * PUT is settled by a HEAD, in Session.
+ */
+const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set([
+  "StartUpload",
+  "MountBlob",
+  "UploadBlob",
+  "UploadChunk",
+  "CompleteUpload"
+])
+
+/** Those of them that append nothing can be repeated where they were certainly not carried out. */
+const opening: ReadonlySet<Operation["_tag"]> = new Set(["StartUpload", "MountBlob", "UploadBlob"])
+
+const isRefused = (error: unknown): boolean =>
+  error instanceof TooManyRequests || (error instanceof TransportFailure && error.reason === "Connect")
+
+/**
+ * Tries a request again where its method allows (RFC 9110 §9.2.2): everything but the POST and PATCH of uploads and the PUT that closes them, and
+ * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const retried = <A, E extends { readonly _tag: string }, R>(
+  request: Effect.Effect<A, E, R>,
+  operation: Operation,
+  options: RetryOptions,
+  replayable = true
+): Effect.Effect<A, E, R> => {
+  const repeatable = !unrepeatable.has(operation._tag)
+  if (!replayable || !(repeatable || opening.has(operation._tag))) return request
+  return Effect.clockWith((clock) => {
+    const since = clock.unsafeCurrentTimeMillis()
+    const passing: (error: E) => boolean = repeatable ? isTransient : isRefused
+    return Effect.catchAll(request, (error) =>
+      passing(error) ? from(error, request, schedule(options, since, passing)) : Effect.fail(error)
+    )
+  })
+}

@@ -7,29 +7,38 @@
 import * as HttpBody from "@effect/platform/HttpBody"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import type * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as ByteStream from "../ByteStream.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
-import type { UploadSession } from "../Registry.js"
-import { DigestMismatch, ProtocolViolation, UntrustedLocation } from "../RegistryError.js"
+import type { Registry, UploadSession } from "../Registry.js"
+import {
+  DigestMismatch,
+  isTransient,
+  ProtocolViolation,
+  TransportFailure,
+  UntrustedLocation
+} from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import type { UploadState } from "../Transfer.js"
 import * as Limits from "./Limits.js"
 import type { Endpoint, Send } from "./Pipeline.js"
+import * as Retry from "./Retry.js"
 
 /**
  * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled; `chunkMinimum`: the smallest chunk the registry takes
- * but for the last, in bytes (C46).
+ * but for the last, in bytes (C46); `chunkMaximum`: the largest one, which Cloudflare's registry announces (quirks §3).
  *
  * @since 0.1.0
  * @category models
@@ -37,6 +46,7 @@ import type { Endpoint, Send } from "./Pipeline.js"
 export interface Session {
   readonly repository: RepositoryName
   readonly chunkMinimum: number
+  readonly chunkMaximum: number
   location: string
   offset: number
   settled: boolean
@@ -50,7 +60,7 @@ const octetStream = "application/octet-stream"
  * @since 0.1.0
  * @category constructors
  */
-export const make = (to: Endpoint, send: Send) => {
+export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headBlob"]) => {
   /** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
   const start = (repository: RepositoryName, algorithm?: string) =>
     held(
@@ -80,8 +90,16 @@ export const make = (to: Endpoint, send: Send) => {
     Effect.zipRight(
       Limits.excerpt(response),
       Effect.map(locationOf(response), (location): Session => {
-        const minimum = ByteRange.parseLength(response.headers["oci-chunk-min-length"] ?? "")
-        return { repository, location, offset: 0, settled: false, chunkMinimum: Option.getOrElse(minimum, () => 0) }
+        const bound = (header: string, otherwise: number) =>
+          Option.getOrElse(ByteRange.parseLength(response.headers[header] ?? ""), () => otherwise)
+        return {
+          repository,
+          location,
+          offset: 0,
+          settled: false,
+          chunkMinimum: bound("oci-chunk-min-length", 0),
+          chunkMaximum: Math.max(1, bound("oci-chunk-max-length", Number.MAX_SAFE_INTEGER))
+        }
       })
     )
 
@@ -89,7 +107,14 @@ export const make = (to: Endpoint, send: Send) => {
   const resume = (state: UploadState) =>
     Effect.flatMap(
       Effect.acquireRelease(
-        Effect.sync((): Session => ({ ...state, settled: true, chunkMinimum: 0 })),
+        Effect.sync(
+          (): Session => ({
+            ...state,
+            settled: true,
+            chunkMinimum: 0,
+            chunkMaximum: Number.MAX_SAFE_INTEGER
+          })
+        ),
         cancel
       ),
       (session) =>
@@ -128,22 +153,26 @@ export const make = (to: Endpoint, send: Send) => {
           )
     })
 
-  /** Appends a stream in one PATCH without a range, its size unknown beforehand (C56). */
-  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>) =>
+  /**
+   * Appends a stream in one PATCH: with its range where `size`, that of the whole blob, is known, else without (C56). A registry that answers before it
+   * has taken everything has not stored everything.
+   */
+  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, size?: number) =>
     Effect.suspend(() => {
-      const { location, repository } = session
-      let count = 0
-      const counted = Stream.suspend(() => {
-        count = 0
-        return ByteStream.tap(stream, (bytes) => {
-          count += bytes.length
-        })
-      })
+      const { location, offset, repository } = session
+      const range = size === undefined ? undefined : { start: offset, end: size - 1 }
+      const length = size === undefined ? undefined : size - offset
       return Effect.flatMap(
-        streaming(counted, (body) =>
-          send(Operation.UploadChunk({ repository, location }), HttpBody.stream(body, octetStream))
+        streaming(stream, (body) =>
+          send(Operation.UploadChunk({ repository, location, range }), HttpBody.stream(body, octetStream, length))
         ),
-        (response) => advance(session, response, count)
+        ({ result: response, taken }) =>
+          Effect.zipRight(
+            advance(session, response, taken ?? 0),
+            taken !== undefined
+              ? Effect.void
+              : Effect.fail(new TransportFailure({ ...factsOf(response), reason: "Reset" }))
+          )
       )
     })
 
@@ -165,20 +194,56 @@ export const make = (to: Endpoint, send: Send) => {
     })
 
   /** Closes the session as a blob: with no body, or with the whole blob where nothing was sent before (C37, C54). */
-  const complete = (session: Session, digest: Digest.Digest, body?: HttpBody.HttpBody) =>
+  const complete = (
+    session: Session,
+    digest: Digest.Digest,
+    body?: HttpBody.HttpBody,
+    range?: ByteRange.ByteRange | undefined
+  ) =>
     Effect.suspend(() => {
       const { location, repository } = session
-      return Effect.flatMap(send(Operation.CompleteUpload({ repository, location, digest }), body), (response) => {
-        session.settled = true
-        const announced = response.headers["docker-content-digest"]
-        return Effect.zipRight(
-          Limits.excerpt(response),
-          Digest.isDigest(announced) && Digest.disagree(announced, digest)
-            ? Effect.fail(new DigestMismatch({ ...factsOf(response), expected: digest, actual: announced }))
-            : Effect.void
-        )
-      })
+      return Effect.flatMap(
+        send(Operation.CompleteUpload({ repository, location, digest, range }), body),
+        (response) => {
+          session.settled = true
+          const announced = response.headers["docker-content-digest"]
+          return Effect.zipRight(
+            Limits.excerpt(response),
+            Digest.isDigest(announced) && Digest.disagree(announced, digest)
+              ? Effect.fail(new DigestMismatch({ ...factsOf(response), expected: digest, actual: announced }))
+              : Effect.void
+          )
+        }
+      )
     })
+
+  /**
+   * Closes a session whose bytes are all there. A lost answer, or a 500 that lies, is settled by asking for the blob, as is the 404 that a repeated
+   * closing is answered with.
+   */
+  const close = (session: Session, digest: Digest.Digest) =>
+    Effect.suspend(() => {
+      let lost = false
+      return complete(session, digest).pipe(
+        Effect.catchIf(
+          (error) => isTransient(error) || (lost && error._tag === "UploadUnknown"),
+          (error) => {
+            lost = true
+            return Effect.filterOrFail(present(session.repository, digest), identity, () => error)
+          }
+        ),
+        Effect.retry(Retry.schedule(to.retry)),
+        Effect.zipRight(
+          Effect.sync(() => {
+            session.settled = true
+          })
+        )
+      )
+    })
+
+  /** Whether the registry has the blob after all. That it cannot be asked means no. */
+  const present = (repository: RepositoryName, digest: Digest.Digest): Effect.Effect<boolean> =>
+    Effect.match(headBlob(repository, digest), { onFailure: () => false, onSuccess: Option.isSome })
 
   const relocate = (session: Session, response: HttpClientResponse) =>
     response.headers["location"] === undefined
@@ -209,11 +274,16 @@ export const make = (to: Endpoint, send: Send) => {
     return {
       state,
       write: (bytes) =>
-        inTurn(Effect.zipRight(bytes instanceof Uint8Array ? write(session, bytes) : pour(session, bytes), state)),
+        inTurn(
+          Effect.zipRight(
+            bytes instanceof Uint8Array ? write(session, bytes) : sourceFailures(pour(session, bytes)),
+            state
+          )
+        ),
       status: inTurn(Effect.zipRight(status(session), state)),
       commit: (digest) =>
         inTurn(
-          Effect.as(complete(session, digest), {
+          Effect.as(close(session, digest), {
             mediaType: octetStream,
             digest,
             size: session.offset
@@ -228,7 +298,7 @@ export const make = (to: Endpoint, send: Send) => {
     }
   }
 
-  return { start, adopt, resume, write, pour, complete, expose }
+  return { start, adopt, resume, status, write, pour, complete, close, present, expose }
 }
 
 const factsOf = (response: HttpClientResponse) => ({
@@ -238,31 +308,86 @@ const factsOf = (response: HttpClientResponse) => ({
 })
 
 /**
- * Sends a stream whose own failure, if it has one, comes out as it is, and not as the failure of the request that it breaks.
+ * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try again.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class SourceFailure<out E> {
+  readonly _tag = "SourceFailure"
+  constructor(readonly cause: Cause.Cause<E>) {}
+}
+
+/**
+ * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the failure of the request that it breaks. `taken`: its
+ * length in bytes, if it was read to its end.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const streaming = <E, R, A, E2>(
+export const streaming = <E, R, A, E2, R2>(
   stream: Stream.Stream<Uint8Array, E, R>,
-  use: (body: Stream.Stream<Uint8Array, unknown>) => Effect.Effect<A, E2>
-): Effect.Effect<A, E | E2, R> =>
+  use: (body: Stream.Stream<Uint8Array, unknown>) => Effect.Effect<A, E2, R2>
+): Effect.Effect<{ readonly result: A; readonly taken: number | undefined }, SourceFailure<E> | E2, R | R2> =>
   Effect.flatMap(Effect.context<R>(), (context) => {
     let failure: Cause.Cause<E> | undefined
-    const body = stream.pipe(
-      Stream.tapErrorCause((cause) =>
-        Effect.sync(() => {
+    let taken: number | undefined
+    const body = Stream.suspend(() => {
+      let count = 0
+      failure = undefined
+      taken = undefined
+      const loop: Channel.Channel<
+        Chunk.Chunk<Uint8Array>,
+        Chunk.Chunk<Uint8Array>,
+        E,
+        E,
+        unknown,
+        unknown
+      > = Channel.readWithCause({
+        onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+          for (const bytes of chunk) count += bytes.length
+          return Channel.flatMap(Channel.write(chunk), () => loop)
+        },
+        onFailure: (cause) => {
           failure = cause
-        })
-      ),
-      Stream.provideContext(context)
-    )
-    return Effect.catchAllCause(
-      use(body),
-      (cause): Effect.Effect<never, E | E2> =>
-        failure === undefined || Cause.isInterruptedOnly(failure) ? Effect.failCause(cause) : Effect.failCause(failure)
+          return Channel.failCause(cause)
+        },
+        onDone: () => {
+          taken = count
+          return Channel.void
+        }
+      })
+      return Stream.pipeThroughChannel(stream, loop)
+    })
+    return use(Stream.provideContext(body, context)).pipe(
+      Effect.map((result) => ({ result, taken })),
+      Effect.catchAllCause(
+        (cause): Effect.Effect<never, SourceFailure<E> | E2> =>
+          failure === undefined || Cause.isInterruptedOnly(failure)
+            ? Effect.failCause(cause)
+            : Effect.fail(new SourceFailure(failure))
+      )
     )
   })
+
+/**
+ * Lets the failures of sources out as what they are.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const sourceFailures = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never), R> =>
+  Effect.catchAll(
+    effect,
+    (
+      error
+    ): Effect.Effect<never, Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never)> =>
+      error instanceof SourceFailure
+        ? Effect.failCause(error.cause)
+        : Effect.fail(error as Exclude<E, SourceFailure<unknown>>)
+  )
 
 /** How long an interrupted step may take to end by itself. */
 const grace = Duration.seconds(10)

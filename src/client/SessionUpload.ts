@@ -1,0 +1,210 @@
+/**
+ * One blob through one upload session: as a stream or in chunks, and after each fault on from where the registry says it is (C52).
+ *
+ * @since 0.1.0
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../ByteStream.js"
+import type { UploadStrategy } from "../Registry.js"
+import { type BodyNotReplayable, isTransient } from "../RegistryError.js"
+import type { Descriptor } from "../spec/Descriptor.js"
+import type * as Digest from "../spec/Digest.js"
+import type { RepositoryName } from "../spec/Reference.js"
+import * as Transfer from "../Transfer.js"
+import type { Again } from "./Resume.js"
+import * as Session from "./Session.js"
+
+const octetStream = "application/octet-stream"
+
+/** Bytes of a chunk where nobody says otherwise. */
+const defaultChunkSize = 8 * 1024 * 1024
+
+/**
+ * A form of upload by name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Form = Exclude<UploadStrategy, "auto">
+
+/**
+ * One blob on its way to a repository: what is known of it, in bytes and by digest, how to `open` its source from a byte on, and its `bytes` where they
+ * are in memory.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Job<out E, out R> {
+  readonly repository: RepositoryName
+  readonly digest: Digest.Digest | undefined
+  readonly size: number | undefined
+  readonly open: (offset: number) => Stream.Stream<Uint8Array, E | BodyNotReplayable, R>
+  readonly bytes: Uint8Array | undefined
+  readonly subject: Transfer.Subject
+  readonly chunkSize: number | undefined
+  readonly again: Again
+}
+
+/**
+ * The registry does not take this form of upload. `session`: what it opened in place of it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Refused<out E> {
+  readonly _tag = "Refused"
+  constructor(
+    readonly error: E,
+    readonly session?: Session.Session
+  ) {}
+}
+
+/**
+ * The session cannot be continued: all is to be done again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Lost<out E> {
+  readonly _tag = "Lost"
+  constructor(readonly error: E) {}
+}
+
+/** Statuses by which registries and the proxies before them refuse a kind of body, not a blob: 413 is Cloudflare's and nginx's. */
+const refusals = new Set([405, 411, 413, 415, 501])
+
+/**
+ * Whether a failure means that another form may do.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isRefusal = (error: Failure): boolean =>
+  error._tag === "Unsupported" ||
+  (error._tag === "RegistryFailure" && error.status !== undefined && refusals.has(error.status))
+
+/**
+ * The transfer of blobs over the sessions of one registry.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make =
+  (sessions: ReturnType<typeof Session.make>) =>
+  <E, R>(form: "put" | "patch" | "chunked", job: Job<E, R>, session: Session.Session) =>
+    Effect.gen(function* () {
+      const { again, digest, size, subject } = job
+      const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
+      const read = (offset: number) => Transfer.track(verifier.pass(job.open(offset), offset), subject, offset)
+      let faulted = false
+
+      /**
+       * After a fault: where the registry is, between `from` and `to`, or `Lost`. Where it refuses the very byte that it named, it counts bytes where
+       * others name the last one, or has one byte where it seems to have none (traps 2, 3); if it named none before, it refuses the form.
+       */
+      const locate = <F extends Fault>(fault: F, from: number, to: () => number) =>
+        Effect.gen(function* () {
+          const asked = session.offset
+          const refused = isOutOfOrder(fault)
+          if (!refused) yield* again(fault, asked)
+          const offset = yield* Effect.match(sessions.status(session), {
+            onFailure: () => undefined,
+            onSuccess: () => (session.offset === to() + 1 ? to() : session.offset)
+          })
+          if (refused && offset === asked && !faulted) return yield* Effect.fail(new Refused(fault))
+          if (refused) yield* again(fault, asked)
+          session.offset = offset === undefined ? -1 : refused && offset === asked ? Math.abs(asked - 1) : offset
+          faulted = true
+          if (session.offset < from || session.offset > to()) return yield* Effect.fail(new Lost(fault))
+          yield* Transfer.emit({ _tag: "Resumed", subject, offset: session.offset })
+        })
+
+      const lost = <F extends Fault>(fault: F) =>
+        Effect.zipRight(again(fault, session.offset), Effect.fail(new Lost(fault)))
+
+      const chunk = (bytes: Uint8Array) =>
+        Effect.gen(function* () {
+          const start = session.offset
+          const end = start + bytes.length
+          while (session.offset < end) {
+            const sent = yield* Effect.either(sessions.write(session, bytes.subarray(session.offset - start)))
+            if (Either.isRight(sent)) continue
+            const fault = sent.left
+            if (isRefusal(fault)) return yield* Effect.fail(new Refused(fault))
+            if (!isFault(fault)) return yield* Effect.fail(fault)
+            if (fault._tag === "UploadUnknown") return yield* lost(fault)
+            yield* locate(fault, start, () => end)
+          }
+        })
+
+      const inChunks = Effect.suspend(() => {
+        const size = Math.min(Math.max(job.chunkSize ?? defaultChunkSize, session.chunkMinimum), session.chunkMaximum)
+        return Stream.runForEach(Stream.mapError(ByteStream.rechunk(read(session.offset), size), source), chunk)
+      })
+
+      /** What is missing, by the form: of a stream that was cut off, as much as can go under its range, else in chunks. */
+      const rest = Effect.gen(function* () {
+        const { chunkMaximum, chunkMinimum, offset } = session
+        const bounded = size === undefined ? chunkMinimum > 0 : size - offset > chunkMaximum
+        const again = faulted || offset > 0
+        if (size === offset || form === "chunked" || bounded || (size === undefined && again)) {
+          yield* inChunks
+        } else if (form === "put" && offset === 0 && digest !== undefined && size !== undefined) {
+          yield* Session.streaming(read(0), (body) =>
+            sessions.complete(
+              session,
+              digest,
+              HttpBody.stream(body, octetStream, size),
+              // A session that seems empty may hold a byte (trap 3): then this is refused instead of added to it.
+              again ? { start: 0, end: size - 1 } : undefined
+            )
+          )
+        } else yield* sessions.pour(session, read(offset), size)
+      })
+
+      while (!(verifier.approved() && session.offset === verifier.seen()) && !session.settled) {
+        const sent = yield* Effect.either(rest)
+        if (Either.isRight(sent)) continue
+        const fault = sent.left
+        if (fault._tag === "Refused" || fault._tag === "Lost" || fault._tag === "SourceFailure")
+          return yield* Effect.fail(fault)
+        if (isRefusal(fault)) return yield* Effect.fail(new Refused(fault))
+        if (!isFault(fault)) return yield* Effect.fail(fault)
+        // The answer may be all that is missing.
+        if (digest !== undefined && verifier.approved() && (yield* sessions.present(session.repository, digest))) {
+          session.settled = true
+          break
+        }
+        if (fault._tag === "UploadUnknown") return yield* lost(fault)
+        yield* locate(fault, 0, verifier.seen)
+      }
+      const computed = digest ?? Option.getOrThrow(verifier.digest())
+      if (!session.settled) {
+        yield* Effect.catchTag(sessions.close(session, computed), "UploadUnknown", lost)
+      }
+      return { mediaType: octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
+    })
+
+/** What may pass, or means that the registry is elsewhere than we thought. */
+const isFault = <E extends Failure>(error: E): error is E & Fault =>
+  isOutOfOrder(error) || error._tag === "UploadUnknown" || isTransient(error)
+
+/** 416 is no range of its own to a closing PUT, but means the same (R20, trap 13). */
+const isOutOfOrder = (error: Failure): boolean =>
+  error._tag === "RangeMismatch" || (error._tag === "RegistryFailure" && error.status === 416)
+
+interface Failure {
+  readonly _tag: string
+  readonly status?: number | undefined
+}
+
+interface Fault extends Failure {
+  readonly message: string
+}
+
+const source = <E>(error: E) => new Session.SourceFailure<E>(Cause.fail(error))

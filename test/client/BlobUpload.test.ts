@@ -1,0 +1,523 @@
+/** The requests of uploads, one by one, against registries that differ as quirks §3 has it. Locations and ranges are written by hand. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as BlobSource from "../../src/BlobSource.js"
+import { TransportFailure } from "../../src/RegistryError.js"
+import * as Digest from "../../src/spec/Digest.js"
+import * as Reference from "../../src/spec/Reference.js"
+import * as Transfer from "../../src/Transfer.js"
+import { gather, generated, items, utf8 } from "../support/fixtures.js"
+import { inOrder, type Received, type Reply, scripted } from "../support/scripted.js"
+
+class Boom extends Data.TaggedError("Boom") {}
+
+const repository = Effect.runSync(Reference.parseRepositoryName("a"))
+
+// `printf 'hello, world' | sha256sum`
+const hello = utf8("hello, world")
+const helloDigest = "sha256:09ca7e4eaa6e8ae9c7d261167129184883644d07dfba7cbfbc4c8a2e08360d5b"
+const encodedHello = helloDigest.replace(":", "%3A")
+
+const big = 100_000
+const bigBytes = Effect.runSync(gather(generated(big)))
+const bigDigest = Digest.fromBytes(bigBytes)
+const encodedBig = bigDigest.replace(":", "%3A")
+
+const opened = (location: string, headers: Record<string, string> = {}): Reply => ({
+  status: 202,
+  headers: { location, ...headers }
+})
+const created: Reply = { status: 201, headers: { location: "/v2/a/blobs/x" } }
+const missing: Reply = { status: 404 }
+const refused = (status: number, code: string): Reply => ({ status, body: JSON.stringify({ errors: [{ code }] }) })
+
+const known = BlobSource.fromStream(generated(big), { digest: bigDigest, size: big })
+const sized = BlobSource.fromStream(generated(big), { size: big })
+const unknown = BlobSource.fromStream(generated(big))
+const once = BlobSource.fromStreamOnce(generated(big))
+
+const put = Effect.fnUntraced(function* <E>(
+  source: BlobSource.BlobSource<E>,
+  replies: ReadonlyArray<Reply> | ((received: Received) => Reply),
+  options?: Parameters<Effect.Effect.Success<ReturnType<typeof scripted>>["registry"]["putBlob"]>[2]
+) {
+  const { registry, wire } = yield* scripted(typeof replies === "function" ? replies : inOrder(replies))
+  const result = yield* Effect.either(registry.putBlob(repository, source, options))
+  return { wire, result }
+})
+
+describe("the forms of an upload", () => {
+  it.live.each([
+    [
+      "a small blob goes in one POST (C41, C43)",
+      BlobSource.fromBytes(hello),
+      [missing, created],
+      [`HEAD /v2/a/blobs/${helloDigest}`, `POST /v2/a/blobs/uploads/?digest=${encodedHello}`]
+    ],
+    [
+      "a small blob of unknown digest, too, read once",
+      BlobSource.fromStreamOnce(Stream.make(hello), { size: 12 }),
+      [created],
+      [`POST /v2/a/blobs/uploads/?digest=${encodedHello}`]
+    ],
+    [
+      "a single POST answered 202 goes on in the session opened, with all of the bytes (C42, trap 17)",
+      BlobSource.fromBytes(hello),
+      [missing, opened("/u/1?s=a%2Fb"), created],
+      [
+        `HEAD /v2/a/blobs/${helloDigest}`,
+        `POST /v2/a/blobs/uploads/?digest=${encodedHello}`,
+        `PUT /u/1?s=a%2Fb&digest=${encodedHello}`
+      ]
+    ],
+    [
+      "a single POST refused falls back to a session",
+      BlobSource.fromBytes(hello),
+      [missing, refused(400, "BLOB_UPLOAD_INVALID"), opened("/u/1"), created],
+      [
+        `HEAD /v2/a/blobs/${helloDigest}`,
+        `POST /v2/a/blobs/uploads/?digest=${encodedHello}`,
+        "POST /v2/a/blobs/uploads/",
+        `PUT /u/1?digest=${encodedHello}`
+      ]
+    ],
+    [
+      "content of known digest and size goes into the closing PUT (C37)",
+      known,
+      [missing, opened("/u/1"), created],
+      [`HEAD /v2/a/blobs/${bigDigest}`, "POST /v2/a/blobs/uploads/", `PUT /u/1?digest=${encodedBig}`]
+    ],
+    [
+      "content of unknown digest goes into one PATCH, with its range where the size is known (C47, C48)",
+      sized,
+      [opened("/u/1"), opened("/u/2"), created],
+      ["POST /v2/a/blobs/uploads/", "PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`]
+    ],
+    [
+      "content of unknown digest and size goes into one PATCH without a range (C56)",
+      unknown,
+      [opened("/u/1"), opened("/u/2"), created],
+      ["POST /v2/a/blobs/uploads/", "PATCH /u/1", `PUT /u/2?digest=${encodedBig}`]
+    ],
+    [
+      "201 and 204 for a PATCH are as good as 202 (trap 22, rule 10), and its Range may stand still (trap 4)",
+      unknown,
+      [opened("/u/1"), { status: 201, headers: { location: "/u/2", range: "0-10" } }, created],
+      ["POST /v2/a/blobs/uploads/", "PATCH /u/1", `PUT /u/2?digest=${encodedBig}`]
+    ],
+    [
+      "a session that bounds its chunks from below gets chunks, where the size is unknown (C46)",
+      unknown,
+      [opened("/u/1", { "oci-chunk-min-length": "60000" }), opened("/u/2"), created],
+      ["POST /v2/a/blobs/uploads/", "PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`]
+    ],
+    [
+      "one that bounds them from above gets as many as it takes",
+      known,
+      [missing, opened("/u/1", { "oci-chunk-max-length": "60000" }), opened("/u/2"), opened("/u/3"), created],
+      [
+        `HEAD /v2/a/blobs/${bigDigest}`,
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/1 0-59999",
+        "PATCH /u/2 60000-99999",
+        `PUT /u/3?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "no bytes are a session and a closing PUT (trap 15)",
+      BlobSource.fromStream(Stream.empty, { size: 0 }),
+      [opened("/u/1"), created],
+      [
+        "POST /v2/a/blobs/uploads/",
+        "PUT /u/1?digest=sha256%3Ae3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+      ]
+    ]
+  ] as ReadonlyArray<readonly [string, BlobSource.BlobSource, ReadonlyArray<Reply>, ReadonlyArray<string>]>)(
+    "%s",
+    ([, source, replies, requests]) =>
+      Effect.gen(function* () {
+        const { result, wire } = yield* put(source, replies)
+        expect(wire).toEqual(requests)
+        expect(result).toMatchObject({ _tag: "Right" })
+      })
+  )
+
+  it.live("sends the bytes and their length with each form", () =>
+    Effect.gen(function* () {
+      for (const [source, options] of [
+        [known, { strategy: "put" }],
+        [known, { strategy: "single" }],
+        [known, { strategy: "direct" }],
+        [sized, { strategy: "patch" }]
+      ] as const) {
+        const bodies: Array<Received> = []
+        yield* put(
+          source,
+          (received) => {
+            if (received.body.length > 0) bodies.push(received)
+            if (received.line.startsWith("HEAD")) return missing
+            if (received.line === "POST /v2/a/blobs/uploads/") return opened("/u/1")
+            return received.line.startsWith("PATCH") ? opened("/u/2") : created
+          },
+          options
+        )
+        expect(bodies.map(({ body }) => Digest.fromBytes(body))).toEqual([bigDigest])
+        expect(bodies[0]?.headers).toMatchObject({
+          "content-length": String(big),
+          "content-type": "application/octet-stream"
+        })
+      }
+    })
+  )
+
+  it.live("puts a blob at its own path where asked to, and nowhere else", () =>
+    Effect.gen(function* () {
+      const { wire } = yield* put(sized, [created], { strategy: "direct" })
+      expect(wire).toEqual([`PUT /v2/a/blobs/${bigDigest}`])
+      const other = yield* put(known, [missing, refused(405, "UNSUPPORTED")], { strategy: "direct" })
+      expect(other.result).toMatchObject({ left: { _tag: "Unsupported" } })
+      expect(other.wire).toEqual([`HEAD /v2/a/blobs/${bigDigest}`, `PUT /v2/a/blobs/${bigDigest}`])
+    })
+  )
+})
+
+describe("what a registry refuses", () => {
+  /** A registry whose PATCH is refused, and that takes all else. */
+  const withoutPatch =
+    (reply: Reply) =>
+    ({ line }: Received): Reply =>
+      line.startsWith("PATCH")
+        ? reply
+        : line.startsWith("POST")
+          ? opened("/u/1")
+          : line.startsWith("PUT")
+            ? created
+            : { status: 204 }
+
+  it.live.each([
+    ["PATCH (Google's registries)", refused(405, "UNSUPPORTED")],
+    ["a PATCH that is too large, with a 416 that has nothing to do with offsets (GHCR)", refused(416, "UNKNOWN")]
+  ] as const)("%s is hashed first and sent by PUT, from then on without trying", ([, reply]) =>
+    Effect.gen(function* () {
+      const { registry, wire } = yield* scripted(withoutPatch(reply))
+      for (let n = 0; n < 2; n++)
+        expect(yield* registry.putBlob(repository, sized)).toMatchObject({ digest: bigDigest })
+      expect(wire.filter((line) => line.startsWith("PATCH"))).toHaveLength(1)
+      expect(wire.slice(-2)).toEqual(["POST /v2/a/blobs/uploads/", `PUT /u/1?digest=${encodedBig}`])
+      // The refused session is not left behind (C57).
+      expect(wire.filter((line) => line.startsWith("DELETE"))).toEqual(["DELETE /u/1"])
+    })
+  )
+
+  it.live("a source that can be read once cannot be sent another way: the error says so", () =>
+    Effect.gen(function* () {
+      const { result } = yield* put(once, withoutPatch(refused(405, "UNSUPPORTED")))
+      expect(result).toMatchObject({ left: { _tag: "BodyNotReplayable" } })
+    })
+  )
+
+  it.live("a registry that needs PATCH gets it (Artifactory)", () =>
+    Effect.gen(function* () {
+      const { registry, wire } = yield* scripted(({ body, line }) =>
+        line.startsWith("HEAD")
+          ? missing
+          : line.startsWith("POST")
+            ? opened("/u/1")
+            : line.startsWith("PATCH")
+              ? opened("/u/2")
+              : body.length > 0
+                ? refused(405, "UNSUPPORTED")
+                : created
+      )
+      for (let n = 0; n < 2; n++) yield* registry.putBlob(repository, known)
+      expect(wire.filter((line) => line.startsWith("PUT /u/1"))).toHaveLength(1)
+      expect(wire.slice(-3)).toEqual([
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/1 0-99999",
+        `PUT /u/2?digest=${encodedBig}`
+      ])
+    })
+  )
+
+  it.live("a form asked for by name is the only one tried", () =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(sized, withoutPatch(refused(405, "UNSUPPORTED")), { strategy: "patch" })
+      expect(result).toMatchObject({ left: { _tag: "Unsupported" } })
+      expect(wire).toEqual(["POST /v2/a/blobs/uploads/", "PATCH /u/1 0-99999", "DELETE /u/1"])
+    })
+  )
+})
+
+describe("after a fault", () => {
+  const status = (range: string | undefined, location?: string): Reply => ({
+    status: 204,
+    headers: { ...(range !== undefined && { range }), ...(location !== undefined && { location }) }
+  })
+
+  it.live.each([
+    [
+      "a PATCH goes on from the byte the registry names, at the location it names (C52)",
+      sized,
+      [opened("/u/1"), "cut", status("0-49999", "/u/2"), opened("/u/3"), created],
+      ["PATCH /u/1 0-99999", "GET /u/1", "PATCH /u/2 50000-99999", `PUT /u/3?digest=${encodedBig}`]
+    ],
+    [
+      "with the size unknown, in chunks, whose ranges the registry can check",
+      unknown,
+      [opened("/u/1"), "cut", status("0-49999"), opened("/u/3"), created],
+      ["PATCH /u/1", "GET /u/1", "PATCH /u/1 50000-99999", `PUT /u/3?digest=${encodedBig}`]
+    ],
+    [
+      "a registry that has it all is sent no more (jib#4526)",
+      sized,
+      [opened("/u/1"), "cut", status("0-99999"), created],
+      ["PATCH /u/1 0-99999", "GET /u/1", `PUT /u/1?digest=${encodedBig}`]
+    ],
+    [
+      "one that counts the bytes instead of naming the last has it all, too (Quay, trap 2)",
+      sized,
+      [opened("/u/1"), "cut", status("bytes=0-100000"), created],
+      ["PATCH /u/1 0-99999", "GET /u/1", `PUT /u/1?digest=${encodedBig}`]
+    ],
+    [
+      "one that counts them and refuses the byte it named is taken at its own count (Quay)",
+      sized,
+      [
+        opened("/u/1"),
+        "cut",
+        status("0-50000"),
+        refused(416, "RANGE_INVALID"),
+        status("0-50000"),
+        opened("/u/2"),
+        created
+      ],
+      [
+        "PATCH /u/1 0-99999",
+        "GET /u/1",
+        "PATCH /u/1 50001-99999",
+        "GET /u/1",
+        "PATCH /u/1 50000-99999",
+        `PUT /u/2?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "a session of one byte that seems empty is found out (trap 3)",
+      known,
+      [
+        missing,
+        opened("/u/1"),
+        "cut",
+        missing,
+        status("0-0"),
+        refused(416, "RANGE_INVALID"),
+        missing,
+        status("0-0"),
+        opened("/u/2"),
+        created
+      ],
+      [
+        `PUT /u/1?digest=${encodedBig}`,
+        `HEAD /v2/a/blobs/${bigDigest}`,
+        "GET /u/1",
+        `PUT /u/1?digest=${encodedBig} 0-99999`,
+        `HEAD /v2/a/blobs/${bigDigest}`,
+        "GET /u/1",
+        "PATCH /u/1 1-99999",
+        `PUT /u/2?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "a session without a Range starts where it was (trap 4)",
+      sized,
+      [opened("/u/1"), "cut", status(undefined), opened("/u/2"), created],
+      ["PATCH /u/1 0-99999", "GET /u/1", "PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`]
+    ],
+    [
+      "a session that is gone is begun anew (C55, ACR)",
+      sized,
+      [opened("/u/1"), "cut", missing, { status: 204 }, opened("/u/9"), opened("/u/10"), created],
+      [
+        "PATCH /u/1 0-99999",
+        "GET /u/1",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/9 0-99999",
+        `PUT /u/10?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "a closing PUT that failed in truth succeeded (500, lost answer): the blob is there",
+      known,
+      [missing, opened("/u/1"), refused(500, "UNKNOWN"), { status: 200, headers: { "content-length": "100000" } }],
+      [`PUT /u/1?digest=${encodedBig}`, `HEAD /v2/a/blobs/${bigDigest}`]
+    ],
+    [
+      "an empty closing PUT, too",
+      sized,
+      [opened("/u/1"), opened("/u/2"), "cut", { status: 200, headers: { "content-length": "100000" } }],
+      ["PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`, `HEAD /v2/a/blobs/${bigDigest}`]
+    ],
+    [
+      "a closing PUT that failed in truth failed, and is sent again",
+      sized,
+      [opened("/u/1"), opened("/u/2"), refused(503, "UNAVAILABLE"), missing, created],
+      [
+        "PATCH /u/1 0-99999",
+        `PUT /u/2?digest=${encodedBig}`,
+        `HEAD /v2/a/blobs/${bigDigest}`,
+        `PUT /u/2?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "a closing PUT sent again finds its session closed, and the blob there",
+      sized,
+      [
+        opened("/u/1"),
+        opened("/u/2"),
+        "cut",
+        missing,
+        refused(404, "BLOB_UPLOAD_UNKNOWN"),
+        { status: 200, headers: { "content-length": "100000" } }
+      ],
+      [
+        "PATCH /u/1 0-99999",
+        `PUT /u/2?digest=${encodedBig}`,
+        `HEAD /v2/a/blobs/${bigDigest}`,
+        `PUT /u/2?digest=${encodedBig}`,
+        `HEAD /v2/a/blobs/${bigDigest}`
+      ]
+    ],
+    [
+      "the POST that opens a session is repeated",
+      sized,
+      [refused(503, "UNAVAILABLE"), opened("/u/1"), opened("/u/2"), created],
+      ["PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`]
+    ]
+  ] as ReadonlyArray<readonly [string, BlobSource.BlobSource, ReadonlyArray<Reply>, ReadonlyArray<string>]>)(
+    "%s",
+    ([, source, replies, requests]) =>
+      Effect.gen(function* () {
+        const { result, wire } = yield* put(source, replies)
+        expect(wire.slice(wire.findIndex((line) => !/^(HEAD|POST)/.test(line)))).toEqual(requests)
+        expect(result).toMatchObject({ _tag: "Right", right: { digest: bigDigest, size: big } })
+      })
+  )
+
+  it.live("a chunk in hand is sent again, of a source that can be read once as well (C51, C52)", () =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(
+        once,
+        [opened("/u/1"), opened("/u/2"), "cut", status("0-59999"), opened("/u/3"), opened("/u/4"), created],
+        { chunkSize: 40_000 }
+      )
+      expect(wire).toEqual([
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/1 0-39999",
+        "PATCH /u/2 40000-79999",
+        "GET /u/2",
+        "PATCH /u/2 60000-79999",
+        "PATCH /u/3 80000-99999",
+        `PUT /u/4?digest=${encodedBig}`
+      ])
+      expect(result).toMatchObject({ right: { digest: bigDigest } })
+    })
+  )
+
+  it.live("a source that can be read once is not read again: the error says so, and the session is cancelled", () =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(once, [opened("/u/1"), "cut", status("0-49999"), { status: 204 }])
+      expect(result).toMatchObject({ left: { _tag: "BodyNotReplayable" } })
+      expect(wire).toEqual(["POST /v2/a/blobs/uploads/", "PATCH /u/1", "GET /u/1", "DELETE /u/1"])
+    })
+  )
+
+  it.live("a PATCH answered before its body was read has not stored all of it", () =>
+    Effect.gen(function* () {
+      const replies = inOrder([opened("/u/1"), opened("/u/2"), status("0-49999"), opened("/u/3"), created])
+      const { registry, wire } = yield* scripted(replies, { unread: "PATCH /u/1" })
+      expect(yield* registry.putBlob(repository, sized)).toMatchObject({ digest: bigDigest })
+      expect(wire).toEqual([
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/1 0-99999",
+        "GET /u/2",
+        "PATCH /u/2 50000-99999",
+        `PUT /u/3?digest=${encodedBig}`
+      ])
+    })
+  )
+
+  it.live("no progress ends it, with the fault", () =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(sized, ({ line }) =>
+        line.startsWith("PATCH") ? "cut" : line.startsWith("GET") ? status("0-0") : opened("/u/1")
+      )
+      expect(result).toMatchObject({ left: { _tag: "TransportFailure", reason: "Reset" } })
+      expect(wire.filter((line) => line.startsWith("PATCH"))).toHaveLength(4)
+    })
+  )
+
+  it.live("progress earns all attempts anew", () =>
+    Effect.gen(function* () {
+      let stored = 0
+      const { result } = yield* put(sized, ({ line }) => {
+        if (line.startsWith("PATCH") && stored < 90_000) {
+          stored += 10_000
+          return "cut"
+        }
+        return line.startsWith("GET") ? status(`0-${stored - 1}`) : line.startsWith("PUT") ? created : opened("/u/1")
+      })
+      expect(result).toMatchObject({ right: { size: big } })
+    })
+  )
+
+  it.live("the failure of a source is its own, whatever it looks like, and nothing is tried again", () =>
+    Effect.gen(function* () {
+      for (const error of [new Boom(), new TransportFailure({ reason: "Reset" })]) {
+        const failing = Stream.concat(Stream.take(generated(big), 1), Stream.fail(error))
+        for (const options of [{}, { chunkSize: 10_000 }, { strategy: "put" }] as const) {
+          const source = BlobSource.fromStream<Boom | TransportFailure, never>(failing)
+          const { result, wire } = yield* put(
+            source,
+            ({ line }) => (line.startsWith("DELETE") ? { status: 204 } : opened("/u/1")),
+            options
+          )
+          expect(result).toMatchObject({ left: error })
+          expect(wire.filter((line) => line.startsWith("GET") || line.startsWith("PUT"))).toEqual([])
+        }
+      }
+    })
+  )
+
+  it.live("tells of the fault, and from where it goes on", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* scripted(inOrder([opened("/u/1"), "cut", status("0-49999"), opened("/u/2"), created]))
+      const events = yield* items(Transfer.events(registry.putBlob(repository, sized)))
+      expect(events.filter(({ _tag }) => _tag !== "Bytes")).toMatchObject([
+        { _tag: "Started" },
+        { _tag: "Retried", offset: 0, problem: expect.stringContaining("broke") },
+        { _tag: "Resumed", offset: 50_000 },
+        { _tag: "Verified", digest: bigDigest },
+        { _tag: "Completed", skipped: false },
+        { _tag: "Result" }
+      ])
+    })
+  )
+})
+
+describe("what mountFrom brings", () => {
+  it.live("the session of a mount that was refused is used (C59), with no single POST", () =>
+    Effect.gen(function* () {
+      const from = yield* Reference.parseRepositoryName("b")
+      const source = BlobSource.fromBytes(hello)
+      const { result, wire } = yield* put(source, [opened("/u/1"), created], { mountFrom: from })
+      expect(wire).toEqual([
+        `POST /v2/a/blobs/uploads/?mount=${encodedHello}&from=b`,
+        `PUT /u/1?digest=${encodedHello}`
+      ])
+      expect(result).toMatchObject({ right: { digest: Option.getOrThrow(source.digest) } })
+    })
+  )
+})

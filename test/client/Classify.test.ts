@@ -1,0 +1,212 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import type { RateLimit } from "../../src/client/RegistryClient.js"
+import type { Registry } from "../../src/Registry.js"
+import { gather, items } from "../support/fixtures.js"
+import { knownManifest, m1Digest, manifestAnswer, registryUrl, repository, status, tag, world } from "./world.js"
+
+const once = { retry: { attempts: 0 } }
+const errors = (...codes: ReadonlyArray<string>) => JSON.stringify({ errors: codes.map((code) => ({ code })) })
+
+const operations = {
+  ping: (registry: Registry.Service) => registry.ping,
+  getManifest: (registry: Registry.Service) => registry.getManifest(repository, tag),
+  headManifest: (registry: Registry.Service) => registry.headManifest(repository, tag),
+  putManifest: (registry: Registry.Service) =>
+    Effect.flatMap(knownManifest, (manifest) => registry.putManifest(repository, manifest, { tags: [tag] })),
+  deleteTag: (registry: Registry.Service) => registry.deleteTag(repository, tag),
+  getBlob: (registry: Registry.Service) => gather(registry.getBlob(repository, m1Digest)),
+  headBlob: (registry: Registry.Service) => registry.headBlob(repository, m1Digest),
+  deleteBlob: (registry: Registry.Service) => registry.deleteBlob(repository, m1Digest),
+  startUpload: (registry: Registry.Service) => Effect.scoped(registry.startUpload(repository)),
+  tags: (registry: Registry.Service) => items(registry.tags(repository)),
+  repositories: (registry: Registry.Service) => items(registry.repositories())
+}
+
+/** Operation, status and body, and the tag of the error that they make. */
+const meanings: ReadonlyArray<readonly [keyof typeof operations, number, string, string]> = [
+  ["ping", 404, "", "Unsupported"],
+  ["ping", 403, errors("DENIED"), "Denied"],
+  ["getManifest", 404, "", "ManifestUnknown"],
+  ["getManifest", 404, errors("MANIFEST_UNKNOWN"), "ManifestUnknown"],
+  ["getManifest", 404, errors("NAME_UNKNOWN"), "NameUnknown"],
+  ["getManifest", 404, errors("UNKNOWN"), "ManifestUnknown"],
+  ["getManifest", 404, "<html>not found</html>", "ManifestUnknown"],
+  ["getManifest", 405, errors("METHOD NOT ALLOWED"), "RegistryFailure"],
+  ["getManifest", 403, errors("DENIED"), "Denied"],
+  ["getManifest", 400, errors("DENIED"), "Denied"],
+  ["getManifest", 429, "You have reached your pull rate limit", "TooManyRequests"],
+  ["getManifest", 400, errors("TOOMANYREQUESTS"), "TooManyRequests"],
+  ["getManifest", 403, errors("TOOMANYREQUESTS"), "TooManyRequests"],
+  ["getManifest", 500, errors("UNKNOWN"), "RegistryFailure"],
+  ["getManifest", 204, "", "RegistryFailure"],
+  ["getBlob", 404, errors("BLOB_UNKNOWN"), "BlobUnknown"],
+  ["getBlob", 404, errors("NAME_UNKNOWN"), "NameUnknown"],
+  ["getBlob", 400, "Content type could not be determined", "RegistryFailure"],
+  ["headBlob", 405, "", "RegistryFailure"],
+  ["putManifest", 404, errors("NAME_UNKNOWN"), "NameUnknown"],
+  ["putManifest", 404, errors("MANIFEST_BLOB_UNKNOWN"), "BlobUnknown"],
+  ["putManifest", 400, errors("MANIFEST_BLOB_UNKNOWN"), "BlobUnknown"],
+  ["putManifest", 415, "", "RegistryFailure"],
+  ["putManifest", 413, errors("TOO_MANY_TAGS"), "RegistryFailure"],
+  ["deleteTag", 404, errors("MANIFEST_UNKNOWN"), "ManifestUnknown"],
+  ["deleteBlob", 404, errors("BLOB_UNKNOWN"), "BlobUnknown"],
+  ["startUpload", 404, errors("NAME_UNKNOWN"), "NameUnknown"],
+  ["startUpload", 405, "", "Unsupported"],
+  ["startUpload", 403, errors("DENIED"), "Denied"],
+  ["tags", 404, errors("NAME_UNKNOWN"), "NameUnknown"],
+  ["tags", 404, "", "NameUnknown"],
+  ["repositories", 404, errors("NAME_UNKNOWN"), "Unsupported"],
+  ["repositories", 403, errors("DENIED"), "Denied"]
+]
+
+describe("an answer that is no success", () => {
+  it.effect.each(meanings)("%s, %i, %s: %s", ([operation, code, body, expected]) =>
+    Effect.gen(function* () {
+      const { registry } = yield* world({ [registryUrl]: () => status(code, code === 204 ? null : body) }, once)
+      const failing: Effect.Effect<unknown, { readonly _tag: string }> = operations[operation](registry)
+      expect(yield* Effect.flip(failing)).toMatchObject({ _tag: expected, status: code })
+    })
+  )
+
+  const bodies: ReadonlyArray<
+    readonly [name: string, body: string | Uint8Array, codes: ReadonlyArray<string>, says: string]
+  > = [
+    [
+      "the specification's list",
+      '{"errors":[{"code":"SIZE_INVALID","message":"too small","detail":{"a":1}}]}',
+      ["SIZE_INVALID"],
+      "too small"
+    ],
+    ["zot's bare object", '{"code":"UNSUPPORTED_X","message":"no"}', ["UNSUPPORTED_X"], "no"],
+    [
+      "Artifactory's, without a code",
+      '{"errors":[{"status":400,"message":"bad manifest"}]}',
+      ["UNKNOWN"],
+      "bad manifest"
+    ],
+    ["Hub's details", '{"details":"invalid repository name"}', ["UNKNOWN"], "invalid repository name"],
+    ["a message", '{"message":"Not today"}', ["UNKNOWN"], "Not today"],
+    [
+      "Quay's code with spaces",
+      '{"errors":[{"code":"METHOD NOT ALLOWED"}]}',
+      ["METHOD NOT ALLOWED"],
+      "METHOD NOT ALLOWED"
+    ],
+    [
+      "Azure's XML",
+      '<?xml version="1.0"?><Error><Code>InvalidAuthenticationInfo</Code><Message>Bad header</Message></Error>',
+      ["InvalidAuthenticationInfo"],
+      "Bad header"
+    ],
+    ["HTML", "<html><body><h1>502 Bad Gateway</h1></body></html>", [], "502 Bad Gateway"],
+    ["text", "something\r\nbroke\u0007", [], "something broke"],
+    ["nothing (Gitea)", "", [], "The registry failed"],
+    ["invalid UTF-8", new Uint8Array([0xff, 0xfe, 0x41]), [], "A"],
+    ["a megabyte", "y".repeat(1024 * 1024), [], "yyyy"]
+  ]
+  it.effect.each(bodies)("tells what it can of %s (rule 17)", ([, body, codes, says]) =>
+    Effect.gen(function* () {
+      const { registry } = yield* world({ [registryUrl]: () => status(418, body) })
+      const error = yield* Effect.flip(registry.getManifest(repository, tag))
+      expect(error._tag).toBe("RegistryFailure")
+      expect("errors" in error ? error.errors?.map(({ code }) => code) : undefined).toEqual(codes)
+      expect(error.message).toContain(says)
+      expect(error.message).not.toMatch(/[\p{Cc}\p{Bidi_Control}]/u)
+      expect(error.message.length).toBeLessThan(2048)
+    })
+  )
+
+  it.effect("of passing trouble says how long it lasts (C104)", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* world({ [registryUrl]: () => status(503, null, { "retry-after": "7" }) }, once)
+      expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
+        _tag: "RegistryFailure",
+        retryAfter: 7000
+      })
+    })
+  )
+
+  it.effect("of storage behind a redirect says nothing of the caller's rights", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* world({
+        [registryUrl]: () => status(307, null, { location: "https://s3.example/b?X-Amz-Signature=secret" }),
+        "https://s3.example": () => status(403, "<Error><Code>AccessDenied</Code></Error>")
+      })
+      const error = yield* Effect.flip(gather(registry.getBlob(repository, m1Digest)))
+      expect(error).toMatchObject({ _tag: "RegistryFailure", status: 403, errors: [{ code: "AccessDenied" }] })
+      expect(JSON.stringify(error) + error.message).not.toContain("secret")
+    })
+  )
+})
+
+describe("rate limits", () => {
+  const hub = { "ratelimit-limit": "100;w=21600", "ratelimit-remaining": "20;w=21600" }
+
+  it.effect("are told of success and refusal, with their window (Docker Hub)", () =>
+    Effect.gen(function* () {
+      const rates: Array<RateLimit> = []
+      const note = (rate: RateLimit) => Effect.sync(() => void rates.push(rate))
+      const { registry } = yield* world(
+        {
+          [registryUrl]: ({ method }) =>
+            method === "HEAD" ? status(429, null, { ...hub, "retry-after": "60" }) : status(200, '{"tags":[]}', hub)
+        },
+        { ...once, onRateLimit: note }
+      )
+      yield* items(registry.tags(repository))
+      const rate = { limit: 100, remaining: 20, window: Option.some(Duration.seconds(21_600)) }
+      expect(rates).toEqual([rate])
+      expect(yield* Effect.flip(registry.headManifest(repository, tag))).toMatchObject({
+        _tag: "TooManyRequests",
+        limit: "100;w=21600",
+        remaining: "20;w=21600",
+        retryAfter: 60_000
+      })
+      expect(rates).toEqual([rate, rate])
+    })
+  )
+
+  it.effect.each([
+    ["neither field", {}, 0],
+    ["one of them", { "ratelimit-limit": "100" }, 0],
+    ["no numbers", { "ratelimit-limit": "many", "ratelimit-remaining": "1" }, 0],
+    ["no window", { "ratelimit-limit": "100", "ratelimit-remaining": "1" }, 1]
+  ] as const)("are told where there are any: %s", ([, headers, count]) =>
+    Effect.gen(function* () {
+      const rates: Array<RateLimit> = []
+      const { registry } = yield* world(
+        { [registryUrl]: () => status(200, '{"tags":[]}', { ...headers }) },
+        { onRateLimit: (rate) => Effect.sync(() => void rates.push(rate)) }
+      )
+      yield* items(registry.tags(repository))
+      expect(rates.length).toBe(count)
+    })
+  )
+})
+
+describe("warnings", () => {
+  it.effect("are logged once for each text, on success and failure (C106)", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ message }) => void logged.push(String(message)))
+      let n = 0
+      const { registry } = yield* world({
+        [registryUrl]: () =>
+          ++n === 1
+            ? status(404, null, { warning: '299 - "gone, soon", 299 - "again"' })
+            : new Response(manifestAnswer().body, {
+                headers: { ...Object.fromEntries(manifestAnswer().headers), warning: '299 - "again"' }
+              })
+      })
+      yield* Effect.gen(function* () {
+        yield* Effect.flip(registry.getManifest(repository, tag))
+        yield* registry.getManifest(repository, tag)
+      }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      expect(logged).toEqual([`${registryUrl} warns: gone, soon`, `${registryUrl} warns: again`])
+    })
+  )
+})
