@@ -5,8 +5,11 @@
  */
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { DigestMismatch, LimitExceeded, SizeMismatch } from "./RegistryError.js"
 import * as Digest from "./spec/Digest.js"
@@ -41,6 +44,79 @@ export const tap: {
 )
 
 /**
+ * A verification that may stretch over several streams of the same content, as when a transfer goes on after a fault.
+ *
+ * - `seen`: how many bytes of the content it has counted and hashed, from its first byte on.
+ * - `update`: the next bytes after those, when no stream carries them.
+ * - `pass`: passes on a stream that holds the content from byte `from` on (at most `seen`), as `verify` does; bytes seen before are not hashed again.
+ * - `approved`: whether a stream passed to its end, and was what is expected.
+ * - `digest`: the digest of what was seen. None when nothing is hashed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Verifier {
+  readonly seen: () => number
+  readonly update: (bytes: Uint8Array) => void
+  readonly pass: <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    from?: number
+  ) => Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch, R>
+  readonly approved: () => boolean
+  readonly digest: () => Option.Option<Digest.Digest>
+}
+
+/**
+ * A new verification. It hashes by the algorithm of the expected digest, or by `algorithm` where no digest is known yet, or not at all. Fails with
+ * `InvalidDigest` for a digest that cannot be verified here.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const verifier = (
+  expected: Expected & { readonly algorithm?: Digest.Algorithm | undefined }
+): Effect.Effect<Verifier, Digest.InvalidDigest> =>
+  Effect.map(
+    expected.digest !== undefined
+      ? Digest.hasherFor(expected.digest)
+      : Effect.sync(() => (expected.algorithm === undefined ? undefined : Digest.hasher(expected.algorithm))),
+    (hasher): Verifier => {
+      const { digest, size } = expected
+      let seen = 0
+      let approved = false
+      const take = (bytes: Uint8Array, end: number) => {
+        if (end <= seen) return
+        hasher?.update(end - seen >= bytes.length ? bytes : bytes.subarray(bytes.length - (end - seen)))
+        seen = end
+      }
+      return {
+        seen: () => seen,
+        update: (bytes) => take(bytes, seen + bytes.length),
+        pass: (self, from = 0) =>
+          Stream.suspend(() => {
+            let count = from
+            return inspect(self, {
+              onChunk: (bytes) => {
+                count += bytes.length
+                if (size !== undefined && count > size) return new SizeMismatch({ expected: size, actual: count })
+                take(bytes, count)
+                return undefined
+              },
+              onEnd: () => {
+                if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
+                const actual = hasher?.digest()
+                approved = digest === undefined || actual === undefined || actual === digest
+                return approved ? undefined : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
+              }
+            })
+          }),
+        approved: () => approved,
+        digest: () => Option.map(Option.fromNullable(hasher), ({ digest }) => digest())
+      }
+    }
+  )
+
+/**
  * Passes the bytes on while it counts and hashes them, one chunk behind. It fails at the first byte beyond `size`, and where the end would be: with
  * `SizeMismatch` when bytes are missing, then with `DigestMismatch`. A consumer never sees the last chunk, let alone success, of content that is
  * not what was expected (C26, C29, T7).
@@ -60,31 +136,89 @@ export const verify: {
     expected: Expected
   ): Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch | Digest.InvalidDigest, R>
 } = dual(2, <E, R>(self: Stream.Stream<Uint8Array, E, R>, expected: Expected) =>
-  Stream.unwrap(
-    Effect.map(
-      expected.digest === undefined ? Effect.succeed(undefined) : Digest.hasherFor(expected.digest),
-      (hasher) => {
-        const { digest, size } = expected
-        let count = 0
-        return inspect(self, {
-          onChunk: (bytes) => {
-            count += bytes.length
-            if (size !== undefined && count > size) return new SizeMismatch({ expected: size, actual: count })
-            hasher?.update(bytes)
-            return undefined
-          },
-          onEnd: () => {
-            if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
-            const actual = hasher?.digest()
-            return digest === undefined || actual === undefined || actual === digest
-              ? undefined
-              : new DigestMismatch({ expected: digest, actual })
-          }
-        })
-      }
-    )
-  )
+  Stream.unwrap(Effect.map(verifier(expected), ({ pass }) => pass(self)))
 )
+
+/**
+ * The same bytes, read ahead by a fiber of its own up to `ahead` bytes. It fails with `onFault`: for a `Stall` when no bytes arrive for the duration
+ * `stall`, for a `Reset` when they end before there were `length` of them. Time counts only while bytes are waited for, not while the consumer is
+ * slower than they are: one watchdog looks four times in `stall`, and no chunk costs a timer.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const watched = <E, R, E2>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  options: {
+    readonly ahead: number
+    readonly stall: Duration.DurationInput
+    readonly length?: number | undefined
+    readonly onFault: (reason: "Stall" | "Reset") => E2
+  }
+): Stream.Stream<Uint8Array, E | E2, R> =>
+  Stream.unwrapScoped(
+    Effect.gen(function* () {
+      let held: Array<Uint8Array> = []
+      let size = 0
+      let count = 0
+      let idle = 0
+      let ended: Exit.Exit<void, E | E2> | undefined
+      const news = Effect.unsafeMakeLatch(false)
+      const room = Effect.unsafeMakeLatch(true)
+      const end = (exit: Exit.Exit<void, E | E2>) =>
+        Effect.sync(() => {
+          ended ??= exit
+          news.unsafeOpen()
+        })
+      const reading: Channel.Channel<never, Chunk.Chunk<Uint8Array>, E, E, void, unknown> = Channel.readWithCause({
+        onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+          idle = 0
+          for (const bytes of chunk) {
+            held.push(bytes)
+            size += bytes.length
+            count += bytes.length
+          }
+          news.unsafeOpen()
+          if (size < options.ahead) return reading
+          room.unsafeClose()
+          return Channel.flatMap(Channel.fromEffect(room.await), () => reading)
+        },
+        onFailure: Channel.failCause,
+        onDone: () => Channel.void
+      })
+      yield* Channel.runDrain(Channel.pipeTo(Stream.toChannel(self), reading)).pipe(
+        Effect.exit,
+        Effect.flatMap((exit) =>
+          end(
+            Exit.isSuccess(exit) && options.length !== undefined && count < options.length
+              ? Exit.fail(options.onFault("Reset"))
+              : exit
+          )
+        ),
+        Effect.forkScoped
+      )
+      const tick = Duration.times(options.stall, 0.25)
+      const watch: Effect.Effect<void> = Effect.flatMap(Effect.sleep(tick), () => {
+        if (ended !== undefined) return Effect.void
+        idle = size < options.ahead ? idle + 1 : 0
+        return idle > 4 ? end(Exit.fail(options.onFault("Stall"))) : watch
+      })
+      yield* Effect.forkScoped(watch)
+      const loop = (): Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, E | E2> => {
+        if (size > 0) {
+          const chunk = Chunk.unsafeFromArray(held)
+          held = []
+          size = 0
+          room.unsafeOpen()
+          return Channel.flatMap(Channel.write(chunk), loop)
+        }
+        if (ended !== undefined) return Channel.fromEffect(ended)
+        news.unsafeClose()
+        return Channel.flatMap(Channel.fromEffect(news.await), loop)
+      }
+      return Stream.fromChannel(Channel.suspend(loop))
+    })
+  )
 
 /**
  * The bytes gathered into one array, or `LimitExceeded` as soon as there are more than `limit` (in bytes). Nothing is allocated beforehand (T6).

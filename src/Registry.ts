@@ -64,15 +64,34 @@ export interface ListOptions<A> {
 }
 
 /**
- * How a blob is put. `mountFrom` names a repository of the same registry that may have the blob already (C59). `chunkSize`, in bytes, asks for an
- * upload in chunks of that size (raised to what the registry demands, C46), each acknowledged before the next; by default the bytes go in one
- * request.
+ * The forms of an upload.
+ *
+ * - `single`: one POST with the whole blob (end-4b, C41).
+ * - `put`: a session whose closing PUT has the whole blob (C37): the one form that nearly every registry takes (rule 8).
+ * - `patch`: a session with the blob in one PATCH, hashed on the way, then a PUT without a body (C56).
+ * - `chunked`: a session with a PATCH for each chunk, each acknowledged before the next (C47).
+ * - `direct`: `PUT /v2/<name>/blobs/<digest>`, beyond the specification, for registries known to have it.
+ * - `auto`: `single` up to 64 KiB, else `put` when digest and size are known and `patch` when not; `chunked` where the registry bounds chunks; another
+ *   one of them where it refuses one, which is remembered for the uploads that follow.
+ *
+ * `single`, `put` and `direct` need digest and size: where the source does not declare them, it is read twice.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type UploadStrategy = "auto" | "single" | "put" | "patch" | "chunked" | "direct"
+
+/**
+ * How a blob is put. `mountFrom` names a repository of the same registry that may have the blob already (C59). `strategy` is the form of upload, `auto`
+ * by default; a form asked for by name is the only one tried. `chunkSize`, in bytes, is that of `chunked` (8 MiB by default, within what the
+ * registry demands, C46), and asks for that form where no other is named.
  *
  * @since 0.1.0
  * @category models
  */
 export interface PutBlobOptions {
   readonly mountFrom?: RepositoryName | undefined
+  readonly strategy?: UploadStrategy | undefined
   readonly chunkSize?: number | undefined
 }
 

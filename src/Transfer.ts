@@ -3,6 +3,9 @@
  *
  * @since 0.1.0
  */
+
+import type * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -11,8 +14,12 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
+import { fromStreamOnce, type Known } from "./BlobSource.js"
 import * as ByteStream from "./ByteStream.js"
+import type { PutBlobOptions, Registry } from "./Registry.js"
+import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
 import { RepositoryName } from "./spec/Reference.js"
 
@@ -66,15 +73,19 @@ export interface Subject {
 }
 
 /**
- * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most);
- * `Verified` when the content proved to have `digest`; `Completed` when all is done, with `skipped` when the registry had the content already.
+ * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most) and how fast
+ * it goes (`rate`, in bytes per second, a mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and `Resumed`
+ * from which byte it does, which may lie before `offset`; 0 is all over again. `Verified` when the content proved to have `digest`; `Completed` when all
+ * is done, with `skipped` when the registry had the content already.
  *
  * @since 0.1.0
  * @category models
  */
 export type Event =
   | { readonly _tag: "Started"; readonly subject: Subject }
-  | { readonly _tag: "Bytes"; readonly subject: Subject; readonly offset: number }
+  | { readonly _tag: "Bytes"; readonly subject: Subject; readonly offset: number; readonly rate: number }
+  | { readonly _tag: "Retried"; readonly subject: Subject; readonly offset: number; readonly problem: string }
+  | { readonly _tag: "Resumed"; readonly subject: Subject; readonly offset: number }
   | { readonly _tag: "Verified"; readonly subject: Subject; readonly digest: Digest }
   | { readonly _tag: "Completed"; readonly subject: Subject; readonly skipped: boolean }
 
@@ -152,11 +163,21 @@ export const track = <E, R>(
       const observer = yield* Observer
       if (Option.isNone(observer)) return stream
       let count = offset
-      let told = -1
-      const tell = Effect.suspend(() => {
-        if (count === told) return Effect.void
-        told = count
-        return observer.value({ _tag: "Bytes", subject, offset: count })
+      let reported = -1
+      let told = { count: offset, at: yield* Clock.currentTimeMillis, rate: 0 }
+      const tell = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const seconds = (now - told.at) / 1000
+        if (seconds > 0) {
+          // Older samples count less and less: half as much after a second and a half.
+          const weight = told.rate === 0 ? 1 : 1 - 2 ** (-seconds / 1.5)
+          told = { count, at: now, rate: told.rate + weight * ((count - told.count) / seconds - told.rate) }
+        }
+        return reported === count
+          ? Effect.void
+          : Effect.suspend(() => {
+              reported = count
+              return observer.value({ _tag: "Bytes", subject, offset: count, rate: told.rate })
+            })
       })
       yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
       return Stream.concat(
@@ -164,6 +185,59 @@ export const track = <E, R>(
           count += bytes.length
         }),
         Stream.execute(tell)
+      )
+    })
+  )
+
+// -----------------------------------------------------------------------------
+// Uploads at the end of a pipe
+// -----------------------------------------------------------------------------
+
+type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
+
+/**
+ * An upload as a Sink: the bytes of whatever stream is run into it become a blob, whose descriptor it answers. The stream is read as fast as the
+ * registry takes it, once, so that a step that would need it again fails with `BodyNotReplayable`; whatever `known` declares is checked. A Sink that
+ * is interrupted, or whose stream fails, cancels the upload. Fails like `Registry.putBlob`.
+ *
+ * @example
+ * import * as Reference from "effect-oci/Reference"
+ * import { Registry } from "effect-oci/Registry"
+ * import * as Transfer from "effect-oci/Transfer"
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ *
+ * const stored = Effect.gen(function*() {
+ *   const registry = yield* Registry
+ *   const repository = yield* Reference.parseRepositoryName("owner/backup")
+ *   return yield* Stream.run(Stream.make(new TextEncoder().encode("hello")), Transfer.sink(registry, repository))
+ * })
+ *
+ * @since 0.1.0
+ * @category sinks
+ */
+export const sink = (
+  registry: Pick<Registry.Service, "putBlob">,
+  repository: RepositoryName,
+  known: Known & PutBlobOptions = {}
+): Sink.Sink<Descriptor, Uint8Array, never, PutBlobError> =>
+  Sink.unwrapScoped(
+    Effect.gen(function* () {
+      // None ends it. A bound of one: the registry sets the pace.
+      const queue = yield* Effect.acquireRelease(
+        Queue.bounded<Option.Option<Chunk.Chunk<Uint8Array>>>(1),
+        Queue.shutdown
+      )
+      const content = Stream.flattenChunks(Stream.filterMapWhile(Stream.fromQueue(queue), identity))
+      const upload = yield* registry.putBlob(repository, fromStreamOnce(content, known), known).pipe(Effect.forkScoped)
+      // An upload that ends early, failed or skipped, takes nothing more.
+      const offer = (item: Option.Option<Chunk.Chunk<Uint8Array>>) =>
+        Effect.raceFirst(Queue.offer(queue, item), Effect.as(Fiber.await(upload), false))
+      return Sink.foldChunksEffect(true, identity, (_, chunk: Chunk.Chunk<Uint8Array>) =>
+        offer(Option.some(chunk))
+      ).pipe(
+        Sink.ignoreLeftover,
+        Sink.mapEffect(() => Effect.zipRight(offer(Option.none()), Fiber.join(upload)))
       )
     })
   )

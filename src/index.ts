@@ -5,34 +5,45 @@
  */
 
 /**
- * The scopes of token authentication, `type:name:action,action`, as a small set algebra.
- *
- * @since 0.1.0
- */
-export * as AccessScope from "./protocol/AccessScope.js"
-
-/**
- * Annotations: a map of strings to strings that manifests, indexes and descriptors carry (image-spec
- * annotations.md), with the keys that the specification defines.
- *
- * @since 0.1.0
- */
-export * as Annotations from "./spec/Annotations.js"
-
-/**
- * Artifacts: files of any kind in a registry, under one manifest with a type of its own.
- *
- * @since 0.1.0
- */
-export * as Artifact from "./content/Artifact.js"
-
-/**
  * Authorization as a decorator of an `HttpClient`, one for each demand.
  *
  * @since 0.1.0
  */
 export * as Authorization from "./auth/Authorization.js"
-
+/**
+ * The credentials that `podman pull`, `skopeo` and `buildah` use on a machine: the files that `podman login`
+ * writes.
+ *
+ * @since 0.1.0
+ */
+export * as ContainersAuth from "./auth/ContainersAuth.js"
+/**
+ * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a system or
+ * obtain them from a cloud.
+ *
+ * @since 0.1.0
+ */
+export * as CredentialHelper from "./auth/CredentialHelper.js"
+/**
+ * Who is asking: the service that finds a credential for a request, and its simple sources.
+ *
+ * @since 0.1.0
+ */
+export * as Credentials from "./auth/Credentials.js"
+/**
+ * The credentials that `docker pull` uses on a machine: `DOCKER_AUTH_CONFIG`, and the files that `docker login`
+ * writes.
+ *
+ * @since 0.1.0
+ */
+export * as DockerConfig from "./auth/DockerConfig.js"
+/**
+ * What was learnt from registries and token servers: how each registry wants to be authorized, and the tokens in
+ * use.
+ *
+ * @since 0.1.0
+ */
+export * as TokenCache from "./auth/TokenCache.js"
 /**
  * Bytes to upload that can be opened again: a resume starts at the first byte the registry lacks instead of
  * reading everything once more.
@@ -40,15 +51,6 @@ export * as Authorization from "./auth/Authorization.js"
  * @since 0.1.0
  */
 export * as BlobSource from "./BlobSource.js"
-
-/**
- * Byte ranges in their four spellings: the progress of an upload, one chunk of an upload, a range asked for in a
- * download, and the range that was answered.
- *
- * @since 0.1.0
- */
-export * as ByteRange from "./protocol/ByteRange.js"
-
 /**
  * Streams of bytes: counted, cut, gathered and verified without an Effect per chunk and without holding more
  * than asked for.
@@ -56,7 +58,38 @@ export * as ByteRange from "./protocol/ByteRange.js"
  * @since 0.1.0
  */
 export * as ByteStream from "./ByteStream.js"
-
+/**
+ * A `Registry` over HTTP.
+ *
+ * @since 0.1.0
+ */
+export * as RegistryClient from "./client/RegistryClient.js"
+/**
+ * Artifacts: files of any kind in a registry, under one manifest with a type of its own.
+ *
+ * @since 0.1.0
+ */
+export * as Artifact from "./content/Artifact.js"
+/**
+ * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application exports its
+ * metrics to.
+ *
+ * @since 0.1.0
+ */
+export * as Metrics from "./Metrics.js"
+/**
+ * The scopes of token authentication, `type:name:action,action`, as a small set algebra.
+ *
+ * @since 0.1.0
+ */
+export * as AccessScope from "./protocol/AccessScope.js"
+/**
+ * Byte ranges in their four spellings: the progress of an upload, one chunk of an upload, a range asked for in a
+ * download, and the range that was answered.
+ *
+ * @since 0.1.0
+ */
+export * as ByteRange from "./protocol/ByteRange.js"
 /**
  * What a registry asks for in a 401: the challenges of `WWW-Authenticate` (RFC 9110 section 11.6.1), as
  * registries really send them.
@@ -64,28 +97,6 @@ export * as ByteStream from "./ByteStream.js"
  * @since 0.1.0
  */
 export * as Challenge from "./protocol/Challenge.js"
-
-/**
- * Who is asking: the service that finds a credential for a request, and its simple sources.
- *
- * @since 0.1.0
- */
-export * as Credentials from "./auth/Credentials.js"
-
-/**
- * Content descriptors: what some content is, how long it is and which digest it has (image-spec descriptor.md).
- *
- * @since 0.1.0
- */
-export * as Descriptor from "./spec/Descriptor.js"
-
-/**
- * Content identifiers, `algorithm:encoded`, as image-spec descriptor.md "Digests" defines them, and the hashes
- * that compute them.
- *
- * @since 0.1.0
- */
-export * as Digest from "./spec/Digest.js"
 
 /**
  * Bodies of failed answers.
@@ -100,29 +111,6 @@ export * as ErrorBody from "./protocol/ErrorBody.js"
  * @since 0.1.0
  */
 export * as Link from "./protocol/Link.js"
-
-/**
- * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them (image-spec
- * manifest.md and image-index.md).
- *
- * @since 0.1.0
- */
-export * as Manifest from "./spec/Manifest.js"
-
-/**
- * The media types of the OCI image specification and of Docker's formats, and the few questions asked of them.
- *
- * @since 0.1.0
- */
-export * as MediaType from "./spec/MediaType.js"
-
-/**
- * A registry in memory, complete and strict: for tests without a network, and as what an embedded server serves.
- *
- * @since 0.1.0
- */
-export * as MemoryRegistry from "./store/MemoryRegistry.js"
-
 /**
  * Every request of the distribution specification as a value: the client sends operations, the server dispatches
  * on them, and authorization, spans and tests read them.
@@ -130,103 +118,24 @@ export * as MemoryRegistry from "./store/MemoryRegistry.js"
  * @since 0.1.0
  */
 export * as Operation from "./protocol/Operation.js"
-
-/**
- * The platform that an image runs on: a descriptor in an index says it, and users write it as `linux/arm64`.
- *
- * @since 0.1.0
- */
-export * as Platform from "./spec/Platform.js"
-
 /**
  * URLs as errors, spans and logs may show them.
  *
  * @since 0.1.0
  */
 export * as RedactedUrl from "./protocol/RedactedUrl.js"
-
-/**
- * References to content in a registry, as people write them: `ghcr.io/owner/name:tag`, `ubuntu`,
- * `host:5000/a@sha256:…`.
- *
- * @since 0.1.0
- */
-export * as Reference from "./spec/Reference.js"
-
-/**
- * All registries a program may meet, by host.
- *
- * @since 0.1.0
- */
-export * as Registries from "./Registries.js"
-
-/**
- * The one interface of this package: a record of operations on one registry.
- *
- * @since 0.1.0
- */
-export * as Registry from "./Registry.js"
-
-/**
- * A `Registry` over HTTP.
- *
- * @since 0.1.0
- */
-export * as RegistryClient from "./client/RegistryClient.js"
-
-/**
- * Everything a registry operation can fail with, as typed errors.
- *
- * @since 0.1.0
- */
-export * as RegistryError from "./RegistryError.js"
-
-/**
- * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of the
- * distribution specification.
- *
- * @since 0.1.0
- */
-export * as RegistryServer from "./server/RegistryServer.js"
-
 /**
  * How long a registry asks to wait (C104).
  *
  * @since 0.1.0
  */
 export * as RetryAfter from "./protocol/RetryAfter.js"
-
 /**
  * The paths below `/v2/`, recognised and built.
  *
  * @since 0.1.0
  */
 export * as Route from "./protocol/Route.js"
-
-/**
- * Who may use a registry server: nobody without a password (`basic`), or those with a token from the server's
- * own token endpoint (`token`), by the protocol of Docker's registry (A1 to A9).
- *
- * @since 0.1.0
- */
-export * as ServerAuthorization from "./server/ServerAuthorization.js"
-
-/**
- * What was learnt from registries and token servers: how each registry wants to be authorized, and the tokens in
- * use.
- *
- * @since 0.1.0
- */
-export * as TokenCache from "./auth/TokenCache.js"
-
-/**
- * Transfers under way: the state of an upload session, which any process can continue, and the events by which a
- * transfer can be watched.
- *
- * @since 0.1.0
- */
-export * as Transfer from "./Transfer.js"
-
 /**
  * Which URLs of a server may be followed, and which of them may receive credentials: one policy for redirects,
  * upload locations, next pages, token realms and layer URLs (T1 to T5).
@@ -234,7 +143,6 @@ export * as Transfer from "./Transfer.js"
  * @since 0.1.0
  */
 export * as Trust from "./protocol/Trust.js"
-
 /**
  * The `Warning` field, with which a registry tells its users something, such as a deprecation (C106): `299 -
  * "text"`.
@@ -242,3 +150,94 @@ export * as Trust from "./protocol/Trust.js"
  * @since 0.1.0
  */
 export * as Warning from "./protocol/Warning.js"
+/**
+ * All registries a program may meet, by host.
+ *
+ * @since 0.1.0
+ */
+export * as Registries from "./Registries.js"
+/**
+ * The one interface of this package: a record of operations on one registry.
+ *
+ * @since 0.1.0
+ */
+export * as Registry from "./Registry.js"
+/**
+ * Everything a registry operation can fail with, as typed errors.
+ *
+ * @since 0.1.0
+ */
+export * as RegistryError from "./RegistryError.js"
+/**
+ * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of the
+ * distribution specification.
+ *
+ * @since 0.1.0
+ */
+export * as RegistryServer from "./server/RegistryServer.js"
+/**
+ * Who may use a registry server: nobody without a password (`basic`), or those with a token from the server's
+ * own token endpoint (`token`), by the protocol of Docker's registry (A1 to A9).
+ *
+ * @since 0.1.0
+ */
+export * as ServerAuthorization from "./server/ServerAuthorization.js"
+/**
+ * Annotations: a map of strings to strings that manifests, indexes and descriptors carry (image-spec
+ * annotations.md), with the keys that the specification defines.
+ *
+ * @since 0.1.0
+ */
+export * as Annotations from "./spec/Annotations.js"
+/**
+ * Content descriptors: what some content is, how long it is and which digest it has (image-spec descriptor.md).
+ *
+ * @since 0.1.0
+ */
+export * as Descriptor from "./spec/Descriptor.js"
+/**
+ * Content identifiers, `algorithm:encoded`, as image-spec descriptor.md "Digests" defines them, and the hashes
+ * that compute them.
+ *
+ * @since 0.1.0
+ */
+export * as Digest from "./spec/Digest.js"
+/**
+ * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them (image-spec
+ * manifest.md and image-index.md).
+ *
+ * @since 0.1.0
+ */
+export * as Manifest from "./spec/Manifest.js"
+/**
+ * The media types of the OCI image specification and of Docker's formats, and the few questions asked of them.
+ *
+ * @since 0.1.0
+ */
+export * as MediaType from "./spec/MediaType.js"
+/**
+ * The platform that an image runs on: a descriptor in an index says it, and users write it as `linux/arm64`.
+ *
+ * @since 0.1.0
+ */
+export * as Platform from "./spec/Platform.js"
+/**
+ * References to content in a registry, as people write them: `ghcr.io/owner/name:tag`, `ubuntu`,
+ * `host:5000/a@sha256:…`.
+ *
+ * @since 0.1.0
+ */
+export * as Reference from "./spec/Reference.js"
+/**
+ * A registry in memory, complete and strict: for tests without a network, and as what an embedded server serves.
+ *
+ * @since 0.1.0
+ */
+export * as MemoryRegistry from "./store/MemoryRegistry.js"
+/**
+ * Transfers under way: the state of an upload session, which any process can continue, and the events by which a
+ * transfer can be watched.
+ *
+ * @since 0.1.0
+ */
+export * as Transfer from "./Transfer.js"

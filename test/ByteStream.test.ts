@@ -1,8 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as ByteStream from "../src/ByteStream.js"
 import * as Digest from "../src/spec/Digest.js"
 import { gather, items, unverifiableDigest, utf8 } from "./support/fixtures.js"
@@ -237,4 +241,105 @@ describe("concat", () => {
   it.prop("is all the parts, one after the other", [pieces], ([parts]) => {
     expect(ByteStream.concat(parts)).toEqual(joined(parts))
   })
+})
+
+describe("verifier", () => {
+  const content = utf8("hello, world")
+  const digest = Digest.fromBytes(content)
+  const size = content.length
+
+  it.effect("goes on over streams that begin anywhere in what was seen, and hashes each byte once", () =>
+    Effect.gen(function* () {
+      const verifier = yield* ByteStream.verifier({ digest, size })
+      const broken = Stream.concat(Stream.make(content.subarray(0, 5), content.subarray(5, 8)), Stream.fail(new Boom()))
+      yield* Effect.exit(Stream.runDrain(verifier.pass(broken)))
+      expect(verifier.seen()).toBe(8)
+      const again = Stream.concat(Stream.make(content.subarray(3, 5)), Stream.fail(new Boom()))
+      yield* Effect.exit(Stream.runDrain(verifier.pass(again, 3)))
+      expect(verifier.seen()).toBe(8)
+      expect(yield* gather(verifier.pass(Stream.make(content.subarray(3)), 3))).toEqual(content.subarray(3))
+      expect([verifier.seen(), verifier.approved()]).toEqual([size, true])
+    })
+  )
+
+  it.effect("approves of nothing else, whichever stream it came in", () =>
+    Effect.gen(function* () {
+      const verifier = yield* ByteStream.verifier({ digest, size })
+      verifier.update(utf8("jello"))
+      const rest = yield* consumed(verifier.pass(Stream.make(content.subarray(5)), 5))
+      expect(rest.error).toMatchObject({ _tag: "DigestMismatch", expected: digest })
+      expect(verifier.approved()).toBe(false)
+      expect((yield* consumed(verifier.pass(Stream.empty, 5))).error).toMatchObject({ _tag: "SizeMismatch", actual: 5 })
+    })
+  )
+
+  it.effect("computes the digest where none is known, by the algorithm asked for or not at all", () =>
+    Effect.gen(function* () {
+      for (const algorithm of ["sha256", "sha512"] as const) {
+        const verifier = yield* ByteStream.verifier({ algorithm })
+        yield* Stream.runDrain(verifier.pass(Stream.make(content)))
+        expect(verifier.digest()).toEqual(Option.some(Digest.fromBytes(content, algorithm)))
+      }
+      expect((yield* ByteStream.verifier({ size })).digest()).toEqual(Option.none())
+    })
+  )
+})
+
+describe("watched", () => {
+  const onFault = (reason: "Stall" | "Reset") => reason
+  const watched = <E>(stream: Stream.Stream<Uint8Array, E>, ahead = 20, length?: number) =>
+    ByteStream.watched(stream, { stall: "10 seconds", ahead, length, onFault })
+  const hello = utf8("hello")
+
+  it.effect("passes the same bytes on, and the stream's own failure after them", () =>
+    Effect.gen(function* () {
+      expect(yield* gather(watched(Stream.make(hello, hello, hello)))).toEqual(utf8("hellohellohello"))
+      const { error, seen } = yield* consumed(watched(Stream.concat(Stream.make(hello), Stream.fail(new Boom()))))
+      expect([seen, error]).toEqual([hello, new Boom()])
+    })
+  )
+
+  it.effect("takes an end before the length for a break", () =>
+    Effect.gen(function* () {
+      const { error, seen } = yield* consumed(watched(Stream.make(hello), 20, 6))
+      expect([seen, error]).toEqual([hello, "Reset"])
+      expect((yield* consumed(watched(Stream.make(hello), 20, 5))).error).toBeUndefined()
+    })
+  )
+
+  it.effect("fails when nothing arrives for that long, and not before", () =>
+    Effect.gen(function* () {
+      const slow = Stream.concat(
+        Stream.make(hello),
+        Stream.concat(Stream.fromEffect(Effect.as(Effect.sleep("9 seconds"), hello)), Stream.never)
+      )
+      const fiber = yield* Effect.fork(consumed(watched(slow)))
+      yield* TestClock.adjust("18 seconds")
+      expect(fiber.unsafePoll()).toBeNull()
+      yield* TestClock.adjust("5 seconds")
+      expect(yield* Fiber.join(fiber)).toEqual({ seen: utf8("hellohello"), error: "Stall" })
+    })
+  )
+
+  it.effect("counts no time while the consumer is the slower one", () =>
+    Effect.gen(function* () {
+      const source = Stream.rechunk(Stream.make(...Array.from({ length: 20 }, () => hello)), 1)
+      const fiber = yield* Effect.fork(Stream.runForEach(watched(source), () => Effect.sleep("1 minute")))
+      yield* TestClock.adjust("1 hour")
+      expect(yield* Fiber.join(fiber)).toBeUndefined()
+    })
+  )
+
+  it.effect("reads no further ahead than it is told, and nothing more once nobody reads", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const endless = ByteStream.tap(Stream.rechunk(Stream.repeatValue(hello), 1), () => {
+        pulled++
+      })
+      const released = yield* Deferred.make<void>()
+      yield* Stream.runDrain(Stream.take(watched(Stream.ensuring(endless, Deferred.succeed(released, undefined))), 1))
+      yield* Deferred.await(released)
+      expect(pulled).toBeLessThanOrEqual(8)
+    })
+  )
 })

@@ -1,22 +1,28 @@
 import { describe, expect, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as ByteStream from "../src/ByteStream.js"
+import { Registry } from "../src/Registry.js"
+import * as Digest from "../src/spec/Digest.js"
+import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
 import * as Transfer from "../src/Transfer.js"
-import { freshRepository, items, utf8 } from "./support/fixtures.js"
+import { freshRepository, gather, generated, items, utf8 } from "./support/fixtures.js"
 
 class Boom extends Data.TaggedError("Boom") {}
 
 const subject = Effect.map(freshRepository, (repository): Transfer.Subject => ({ direction: "upload", repository }))
 
 const bytesEvents = (subject: Transfer.Subject, count: number): ReadonlyArray<Transfer.Event> =>
-  Array.from({ length: count }, (_, offset) => ({ _tag: "Bytes", subject, offset }))
+  Array.from({ length: count }, (_, offset) => ({ _tag: "Bytes", subject, offset, rate: 0 }))
 
 /** An observer, and what it has seen. */
 const recorder = () => {
@@ -150,7 +156,7 @@ describe("track", () => {
       const about = yield* subject
       const { observe, seen } = recorder()
       yield* observe(Stream.runDrain(Transfer.track(Stream.fromIterable(pieces), about, 100)))
-      expect(seen).toEqual([{ _tag: "Bytes", subject: about, offset: 112 }])
+      expect(seen).toEqual([{ _tag: "Bytes", subject: about, offset: 112, rate: 0 }])
     })
   )
 
@@ -210,6 +216,61 @@ describe("emit", () => {
         Effect.zipRight(Transfer.emit(event), Effect.flatMap(Effect.fork(Transfer.emit(event)), Fiber.join))
       )
       expect(seen).toEqual([event, event])
+    })
+  )
+})
+
+describe("sink", () => {
+  const built = Effect.map(Layer.build(MemoryRegistry.layer()), (context) => Context.get(context, Registry))
+
+  it.scoped("stores what is run into it, and answers its descriptor", () =>
+    Effect.gen(function* () {
+      const registry = yield* built
+      const repository = yield* freshRepository
+      const bytes = yield* gather(generated(300_000))
+      const put = yield* Stream.run(generated(300_000), Transfer.sink(registry, repository))
+      expect(put).toMatchObject({ digest: Digest.fromBytes(bytes), size: 300_000 })
+      expect(yield* gather(registry.getBlob(repository, put))).toEqual(bytes)
+    })
+  )
+
+  it.scoped("takes no bytes for a blob without bytes", () =>
+    Effect.gen(function* () {
+      const put = yield* Stream.run(Stream.empty, Transfer.sink(yield* built, yield* freshRepository))
+      expect(put.size).toBe(0)
+    })
+  )
+
+  it.scoped("fails as the upload does, without reading on", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const endless = ByteStream.tap(Stream.forever(Stream.rechunk(generated(65_536), 1)), () => {
+        pulled++
+      })
+      const sink = Transfer.sink(yield* built, yield* freshRepository, { size: 200_000 })
+      expect(yield* Effect.flip(Stream.run(endless, sink))).toMatchObject({ _tag: "SizeMismatch", expected: 200_000 })
+      expect(pulled).toBeLessThan(10)
+    })
+  )
+
+  it.scoped("ends when the registry has the blob already", () =>
+    Effect.gen(function* () {
+      const registry = yield* built
+      const repository = yield* freshRepository
+      const put = yield* Stream.run(generated(300_000), Transfer.sink(registry, repository))
+      const endless = Stream.forever(generated(65_536))
+      expect(yield* Stream.run(endless, Transfer.sink(registry, repository, { digest: put.digest }))).toMatchObject(put)
+    })
+  )
+
+  it.scoped("passes on the failure of its stream, and stores nothing", () =>
+    Effect.gen(function* () {
+      const registry = yield* built
+      const repository = yield* freshRepository
+      const failing = Stream.concat(generated(100), Stream.fail("boom"))
+      expect(yield* Effect.flip(Stream.run(failing, Transfer.sink(registry, repository)))).toBe("boom")
+      const digest = Digest.fromBytes(yield* gather(generated(100)))
+      expect(yield* registry.headBlob(repository, digest)).toEqual(Option.none())
     })
   )
 })

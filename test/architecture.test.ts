@@ -16,18 +16,32 @@ const packageJson: {
 /** Files that no program imports by themselves: parts of the module named beside them. */
 const internals: ReadonlySet<string> = new Set([
   "src/protocol/FieldValue.ts", // Challenge, Link, Warning
+  "src/auth/AuthFile.ts", // DockerConfig and ContainersAuth
+  "src/auth/AuthFiles.ts",
+  "src/auth/TokenStore.ts", // TokenCache
   "src/auth/TokenServer.ts", // Authorization
   "src/client/BlobDownload.ts", // RegistryClient, as all of client/
   "src/client/BlobUpload.ts",
   "src/client/Classify.ts",
+  "src/client/Concurrency.ts",
+  "src/client/ContentCoding.ts",
+  "src/client/RateLimit.ts",
+  "src/client/Turns.ts",
+  "src/client/Watchdog.ts",
+  "src/client/FetchClient.ts",
   "src/client/Limits.ts",
   "src/client/Manifests.ts",
+  "src/client/Mirrors.ts",
+  "src/client/Observability.ts",
+  "src/client/ObservedRegistry.ts",
   "src/client/Pages.ts",
   "src/client/Pipeline.ts",
   "src/client/Redirect.ts",
   "src/client/ReferrersTag.ts",
   "src/client/Retry.ts",
+  "src/client/Resume.ts",
   "src/client/Session.ts",
+  "src/client/SessionUpload.ts",
   "src/store/MemoryUploads.ts", // MemoryRegistry
   "src/server/Answer.ts", // RegistryServer, as all that follow
   "src/server/BlobEndpoints.ts",

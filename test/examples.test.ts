@@ -69,6 +69,22 @@ layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), { exclude
         expect(yield* run("main", [reference])).toMatchObject({ code: 0, stdout: "9\n", stderr: "" })
       })
     )
+
+    it.effect("observe.ts shows the spans of a program, its requests and what was counted", () =>
+      Effect.gen(function* () {
+        const reference = `${(yield* ServerUrl).replace("http://", "")}/owner/observed:tag`
+        yield* Artifact.push(reference, {
+          artifactType: "application/vnd.example.v1",
+          files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
+        }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
+        const { code, stdout } = yield* run("observe", [reference])
+        expect(code).toBe(0)
+        expect(stdout).toContain("name: 'GET /v2/{name}/manifests/{reference}'")
+        expect(stdout).toContain("name: 'effect-oci/Registry.getBlob'")
+        expect(stdout).toMatch(/DEBUG.*GET http:\/\/\S+\/v2\/owner\/observed\/manifests\/tag 200 \(\d+ ms\)/)
+        expect(stdout).toContain('"name": "effect_oci.bytes"')
+      })
+    )
   }
 )
 

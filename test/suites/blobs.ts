@@ -156,7 +156,10 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       const observed: Array<string> = []
       // The observer is a service of the caller, as any other that a source's stream may need.
       const stream = Stream.fromEffect(
-        Effect.as(Transfer.emit({ _tag: "Bytes", subject: { direction: "upload", repository }, offset: -1 }), b1)
+        Effect.as(
+          Transfer.emit({ _tag: "Bytes", subject: { direction: "upload", repository }, offset: -1, rate: 0 }),
+          b1
+        )
       )
       yield* Effect.provideService(
         registry.putBlob(repository, BlobSource.fromStream(stream)),
