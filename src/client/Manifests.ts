@@ -219,7 +219,8 @@ export const make = (
       if (MediaType.essence(answer.headers["content-type"] ?? "") !== MediaType.imageIndex)
         return yield* new NotAnIndex()
       const index = yield* Effect.catchTag(decode(bytes, answer), "MediaTypeMismatch", invalid)
-      return { items: ReferrersTag.listed(Option.some(index)).filter(wanted), answer }
+      const listed = ReferrersTag.listed(Option.some(index))
+      return { items: listed.filter(wanted), count: listed.length, answer }
     })
     const fallback = Stream.fromIterableEffect(
       Effect.map(byReferrersTag(repository, digest), (found) => ReferrersTag.listed(found).filter(wanted))

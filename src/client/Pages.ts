@@ -16,13 +16,15 @@ import { LimitExceeded, ProtocolViolation, UntrustedLocation } from "../Registry
 import type { Endpoint } from "./Pipeline.js"
 
 /**
- * One page. `next` is where its body says that the list goes on, which counts if there is no `Link` (GCR, quirks §5).
+ * One page. `count` is how many entries it had, useless ones included; `next` is where its body says that the list goes on, which counts if there is
+ * no `Link` (GCR, quirks §5).
  *
  * @since 0.1.0
  * @category models
  */
 export interface Page<A> {
   readonly items: ReadonlyArray<A>
+  readonly count: number
   readonly next?: string | undefined
   readonly answer: HttpClientResponse
 }
@@ -98,7 +100,7 @@ export const paginate = <O extends Listing, A, E extends { readonly _tag: string
         if (link !== undefined) links.add(link)
         const last = page.items.at(-1)
         linked ||= page.answer.headers["link"] !== undefined
-        const full = !linked && page.items.length === start.n && fresh.length > 0
+        const full = !linked && page.count === start.n && fresh.length > 0
         const next =
           link !== undefined
             ? { operation: { ...start, link }, guessed: false }
@@ -167,7 +169,8 @@ export const names = <A extends string>(
       })
     )
   const next = member(body, "next")
-  const page = { items: list.filter(isName), next: typeof next === "string" && next !== "" ? next : undefined, answer }
+  const items = list.filter(isName)
+  const page = { items, count: list.length, next: typeof next === "string" && next !== "" ? next : undefined, answer }
   const strange = list.filter((entry) => entry !== null && !isName(entry)).length
   return strange === 0
     ? Effect.succeed(page)

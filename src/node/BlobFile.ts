@@ -165,13 +165,25 @@ const read = (path: string, offset: number): Stream.Stream<Uint8Array, StorageFa
     Stream.unwrapScoped
   )
 
+/** While a block is on its way, the next one is being read. */
 const readFrom = (path: string, file: Fs.FileHandle, offset: number): Stream.Stream<Uint8Array, StorageFailure> =>
-  Stream.unfoldEffect(offset, (position) =>
-    attempt(path, async () => {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(blockSize), 0, blockSize, position)
-      return bytesRead === 0 ? Option.none() : Option.some([buffer.subarray(0, bytesRead), position + bytesRead])
-    })
-  )
+  Stream.suspend(() => {
+    const block = (position: number) => {
+      const reading = file.read(Buffer.allocUnsafe(blockSize), 0, blockSize, position)
+      // Whoever waits for it sees the failure; when nobody reads on, nobody does.
+      reading.catch(() => undefined)
+      return reading
+    }
+    return Stream.unfoldEffect({ position: offset, reading: block(offset) }, ({ position, reading }) =>
+      attempt(path, async () => {
+        const { buffer, bytesRead } = await reading
+        const next = position + bytesRead
+        return bytesRead === 0
+          ? Option.none()
+          : Option.some([buffer.subarray(0, bytesRead), { position: next, reading: block(next) }] as const)
+      })
+    )
+  })
 
 // -----------------------------------------------------------------------------
 // Writing

@@ -86,6 +86,11 @@ const rows: Readonly<Record<string, Row>> = {
     n: 2,
     expected: ["a", "b", "c", "d"]
   },
+  "Nexus groups: a null among as many as asked for": {
+    wire: { [`${list}?n=2`]: page('{"tags":["a",null]}'), [`${list}?n=2&last=a`]: page(tags("b")) },
+    n: 2,
+    expected: ["a", "b"]
+  },
   "a registry that ignores last": {
     wire: { [`${list}?n=2`]: page(tags("a", "b")), [`${list}?n=2&last=b`]: page(tags("a", "b")) },
     n: 2,

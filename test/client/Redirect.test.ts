@@ -1,7 +1,13 @@
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as BlobSource from "../../src/BlobSource.js"
+import { defaultLimits } from "../../src/client/Limits.js"
+import { followed } from "../../src/client/Redirect.js"
+import * as Trust from "../../src/protocol/Trust.js"
 import * as Digest from "../../src/spec/Digest.js"
+import { internet } from "../auth/origins.js"
 import { gather, utf8 } from "../support/fixtures.js"
 import {
   basic,
@@ -164,6 +170,21 @@ describe("a redirect within the registry", () => {
         ["PUT", manifest.descriptor.mediaType, m1],
         ["GET", undefined, ""]
       ])
+    })
+  )
+
+  it.effect("leaves no field of the body behind after a 303", () =>
+    Effect.gen(function* () {
+      const { client, seen } = internet({
+        [registryUrl]: ({ method }) => (method === "PATCH" ? redirect(303, "/page") : status(200))
+      })
+      const patch = HttpClientRequest.setBody(
+        HttpClientRequest.patch(`${registryUrl}/u`, { headers: { "content-range": "0-1", accept: "a/b" } }),
+        HttpBody.uint8Array(b1)
+      )
+      yield* followed({ registry: registryUrl, trust: Trust.strict, limits: defaultLimits })(client).execute(patch)
+      expect(seen[1]?.headers["accept"]).toBe("a/b")
+      expect(Object.keys(seen[1]?.headers ?? {}).filter((name) => name.startsWith("content-"))).toEqual([])
     })
   )
 
