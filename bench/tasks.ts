@@ -5,6 +5,7 @@ import * as Fs from "node:fs"
 import { request as httpRequest } from "node:http"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
+import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -176,7 +177,7 @@ export const tasks: Readonly<Record<string, Task>> = {
     const response = await Undici.request(`${await started(given.url)}&digest=${given.digest}`, {
       method: "PUT",
       headers: { "content-length": String(size()), "content-type": "application/octet-stream" },
-      body: hashed()
+      body: Readable.from(hashed(), { highWaterMark: 1 })
     })
     await response.body.dump()
     if (`sha256:${hash.digest("hex")}` !== given.digest || response.statusCode !== 201) throw new Error("mismatch")
