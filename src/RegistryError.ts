@@ -452,8 +452,9 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>("ef
 }
 
 /**
- * No answer, or half of one. `Connect`: no connection; `Tls`: no secure one (never retried); `Reset`: the connection broke; `Timeout`: no response
- * in time; `Stall`: a body stopped arriving.
+ * No answer, or half of one. `Connect`: no connection; `Proxy`: a proxy on the way makes none, with its own `status`; `Tls`: no secure one (never
+ * retried); `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped arriving. The message has the code of the system or
+ * of TLS, such as `ENOTFOUND`, if the cause has one.
  *
  * @since 0.1.0
  * @category errors
@@ -462,20 +463,35 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
   "TransportFailure",
   {
     ...exchange,
-    reason: Schema.Literal("Connect", "Tls", "Reset", "Timeout", "Stall"),
+    reason: Schema.Literal("Connect", "Proxy", "Tls", "Reset", "Timeout", "Stall"),
     cause: Schema.optional(Schema.Defect)
   }
 ) {
   override get message(): string {
     const text = {
       Connect: "No connection to the registry",
-      Tls: "No secure connection to the registry: check its certificate",
+      Proxy:
+        "The proxy makes no connection to the registry: check its user name and password, and whether it allows this host",
+      Tls: "No secure connection to the registry: check its certificate, and trust its authority if that is a private one",
       Reset: "The connection to the registry broke",
       Timeout: "The registry did not answer in time",
       Stall: "The registry stopped sending"
     }[this.reason]
-    return sentence(text, this)
+    const code = codeOf(this.cause)
+    return sentence(code === "" ? text : `${text}: ${code}`, this)
   }
+}
+
+/**
+ * The code that the system, TLS or the HTTP client gave an error or the one beneath it, such as `ENOTFOUND`; empty if there is none.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const codeOf = (cause: unknown): string => {
+  if (typeof cause !== "object" || cause === null) return ""
+  if ("code" in cause && typeof cause.code === "string" && /^[A-Z0-9_]{1,64}$/.test(cause.code)) return cause.code
+  return "cause" in cause ? codeOf(cause.cause) : ""
 }
 
 /**
@@ -562,8 +578,8 @@ export type InputError = InvalidReference | InvalidUrl
 const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 
 /**
- * Whether trying again later may help: a broken connection or timeout (never TLS), a rate limit, or a status that registries use for passing
- * trouble (408, 429, 499, 500, 502, 503, 504, 522).
+ * Whether trying again later may help: a broken connection or timeout (never TLS), a rate limit, or a status that registries and proxies use for
+ * passing trouble (408, 429, 499, 500, 502, 503, 504, 522).
  *
  * @since 0.1.0
  * @category guards
@@ -571,7 +587,9 @@ const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 export const isTransient = (error: {
   readonly _tag: string
 }): error is TransportFailure | TooManyRequests | RegistryFailure =>
-  error instanceof TransportFailure
+  error instanceof TransportFailure && error.reason !== "Proxy"
     ? error.reason !== "Tls"
     : error instanceof TooManyRequests ||
-      (error instanceof RegistryFailure && error.status !== undefined && transient.has(error.status))
+      ((error instanceof RegistryFailure || error instanceof TransportFailure) &&
+        error.status !== undefined &&
+        transient.has(error.status))

@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import { redact } from "../protocol/RedactedUrl.js"
-import { LimitExceeded, TransportFailure } from "../RegistryError.js"
+import { CredentialsFailure, codeOf, LimitExceeded, TransportFailure } from "../RegistryError.js"
 import { onTurn } from "./Turns.js"
 import * as Watchdog from "./Watchdog.js"
 
@@ -100,6 +100,14 @@ export interface Bounds {
 }
 
 /**
+ * What a request can fail with: `CredentialsFailure` comes from an HTTP client that found its certificates broken.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Failure = TransportFailure | LimitExceeded | CredentialsFailure
+
+/**
  * The client with its failures typed and its answers bounded in time and in the size of their headers. No span and no trace header of its own: the
  * default ones would carry signed URLs and reach strangers (T13).
  *
@@ -108,9 +116,9 @@ export interface Bounds {
  */
 export const limited =
   (bounds: Bounds) =>
-  (client: HttpClient.HttpClient): HttpClient.HttpClient.With<TransportFailure | LimitExceeded> => {
+  (client: HttpClient.HttpClient): HttpClient.HttpClient.With<Failure> => {
     const silent = HttpClient.withTracerDisabledWhen(client, always)
-    return HttpClient.makeWith<TransportFailure | LimitExceeded, never, TransportFailure | LimitExceeded, never>(
+    return HttpClient.makeWith<Failure, never, Failure, never>(
       Effect.flatMap((request) => exchange(silent, request, bounds)),
       Effect.succeed
     )
@@ -122,7 +130,7 @@ const exchange = (
   client: HttpClient.HttpClient,
   request: HttpClientRequest.HttpClientRequest,
   bounds: Bounds
-): Effect.Effect<HttpClientResponse, TransportFailure | LimitExceeded> =>
+): Effect.Effect<HttpClientResponse, Failure> =>
   Effect.flatMap(
     Watchdog.watch(
       bounds.watchdog,
@@ -237,15 +245,21 @@ export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array>
 const facts = (request: HttpClientRequest.HttpClientRequest) => ({ method: request.method, url: redact(request.url) })
 
 /** The platform's error holds the request with its credentials, so only the cause beneath it is kept (T13). */
-const failure = (
-  request: HttpClientRequest.HttpClientRequest,
-  error: HttpClientError,
-  limits: Limits
-): TransportFailure | LimitExceeded => {
+const failure = (request: HttpClientRequest.HttpClientRequest, error: HttpClientError, limits: Limits): Failure => {
+  if (error.cause instanceof CredentialsFailure) return error.cause
   const code = codeOf(error.cause)
-  return code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW"
-    ? tooManyHeaders(request, limits)
+  if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW") return tooManyHeaders(request, limits)
+  const status = proxyStatus(error.cause)
+  return status !== undefined
+    ? new TransportFailure({ ...facts(request), reason: "Proxy", status })
     : new TransportFailure({ ...facts(request), reason: reasonOf(code), cause: error.cause })
+}
+
+/** What a proxy answered instead of making a tunnel, or that it wants another password. undici, as fetch on Node, says so in the message only. */
+const proxyStatus = (cause: unknown): number | undefined => {
+  if (!(cause instanceof Error)) return undefined
+  const [, status] = /^Proxy (?:response|Authentication Required) \((\d{3})\)/.exec(cause.message) ?? []
+  return status === undefined ? proxyStatus(cause.cause) : Number(status)
 }
 
 const tooManyHeaders = (request: HttpClientRequest.HttpClientRequest, { headers }: Limits): LimitExceeded =>
@@ -255,12 +269,6 @@ const tooManyHeaders = (request: HttpClientRequest.HttpClientRequest, { headers 
     limit: headers,
     option: "limits.headers"
   })
-
-const codeOf = (cause: unknown): string => {
-  if (typeof cause !== "object" || cause === null) return ""
-  if ("code" in cause && typeof cause.code === "string") return cause.code
-  return "cause" in cause ? codeOf(cause.cause) : ""
-}
 
 const connecting = new Set([
   "ECONNREFUSED",

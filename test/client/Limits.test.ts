@@ -306,6 +306,20 @@ describe("failures of the HTTP client", () => {
     })
   )
 
+  it.effect.each([
+    ["UND_ERR_ABORTED", "Proxy response (502) !== 200 when HTTP Tunneling", 502],
+    ["UND_ERR_INVALID_ARG", "Proxy Authentication Required (407)", 407]
+  ] as const)("%s with the message %j is that of a proxy, with its status", ([code, message, status]) =>
+    Effect.gen(function* () {
+      const cause = new TypeError("fetch failed", { cause: Object.assign(new Error(message), { code }) })
+      const client = HttpClient.make((request) =>
+        Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause }))
+      )
+      const error = yield* Effect.flip(Limits.limited(bounds())(client).execute(get))
+      expect(error).toMatchObject({ _tag: "TransportFailure", reason: "Proxy", status })
+    })
+  )
+
   /** A TCP server that treats each connection so. */
   const tcp = (accept: (socket: Socket) => void) =>
     Effect.acquireRelease(

@@ -103,7 +103,9 @@ describe("what is tried again", () => {
     ...(["Connect", "Reset", "Timeout", "Stall"] as const).map(
       (reason) => [true, new TransportFailure({ reason })] as const
     ),
-    [false, new TransportFailure({ reason: "Tls" })]
+    [false, new TransportFailure({ reason: "Tls" })],
+    ...[401, 403, 407].map((status) => [false, new TransportFailure({ reason: "Proxy", status })] as const),
+    ...[500, 502, 503, 504].map((status) => [true, new TransportFailure({ reason: "Proxy", status })] as const)
   ]
   it.effect.each(failures)("%s: %o", ([again, error]) =>
     Effect.gen(function* () {
@@ -145,12 +147,15 @@ describe("what is tried again", () => {
       for (const post of posts) {
         expect(yield* attempts(post, new TooManyRequests({ status: 429 }))).toBe(2)
         expect(yield* attempts(post, new TransportFailure({ reason: "Connect" }))).toBe(2)
+        expect(yield* attempts(post, new TransportFailure({ reason: "Proxy", status: 502 }))).toBe(2)
+        expect(yield* attempts(post, new TransportFailure({ reason: "Proxy", status: 407 }))).toBe(1)
         expect(yield* attempts(post, new TransportFailure({ reason: "Reset" }))).toBe(1)
         expect(yield* attempts(post, new RegistryFailure({ status: 503 }))).toBe(1)
       }
       for (const operation of appending) {
         expect(yield* attempts(operation, new TooManyRequests({ status: 429 }))).toBe(1)
         expect(yield* attempts(operation, new TransportFailure({ reason: "Connect" }))).toBe(1)
+        expect(yield* attempts(operation, new TransportFailure({ reason: "Proxy", status: 502 }))).toBe(1)
       }
     })
   )
