@@ -33,6 +33,7 @@ const internals: ReadonlySet<string> = new Set([
   "src/client/Manifests.ts",
   "src/client/Mirrors.ts",
   "src/client/Observability.ts",
+  "src/client/OnBehalfOf.ts",
   "src/client/ObservedRegistry.ts",
   "src/client/Pages.ts",
   "src/client/Pipeline.ts",

@@ -36,6 +36,7 @@ import * as Concurrency from "./Concurrency.js"
 import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
+import { OnBehalfOf } from "./OnBehalfOf.js"
 import { fromHeaders, type RateLimit } from "./RateLimit.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
@@ -215,7 +216,11 @@ const attemptWithin = (
       authorized(demand, { trust: to.trust, scopes: to.authScope?.split(" ").filter((scope) => scope !== "") })
     )
     return Effect.tap(
-      send.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
+      Effect.provideService(
+        send.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
+        OnBehalfOf,
+        to.origin
+      ),
       (response) => heed(to, response.headers)
     )
   })
