@@ -44,6 +44,7 @@ const internals: ReadonlySet<string> = new Set([
   "src/client/Session.ts",
   "src/client/SessionUpload.ts",
   "src/store/MemoryUploads.ts", // MemoryRegistry
+  "src/node/TlsLookup.ts", // NodeHttp
   "src/server/Answer.ts", // RegistryServer, as all that follow
   "src/server/BlobEndpoints.ts",
   "src/server/ListEndpoints.ts",

@@ -1,62 +1,78 @@
 /**
- * The certificates that container tools keep on a machine: folders called `certs.d`, with one folder for each host.
+ * The certificates that container tools keep on a machine: folders called `certs.d`, with one folder for each host. What they say is what docker and
+ * podman do there, so that whoever can pull with them needs no other configuration.
  *
  * @since 0.1.0
  */
-import * as Fs from "node:fs/promises"
+import * as Fs from "node:fs"
 import { homedir } from "node:os"
 import * as Path from "node:path"
-import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { CredentialsFailure, StorageFailure } from "../RegistryError.js"
-import { type ClientCertificate, hostOf, type TlsSettings } from "./TlsSettings.js"
+import { CredentialsFailure, codeOf } from "../RegistryError.js"
+import { hostOf, type TlsSettings } from "./TlsSettings.js"
 
 /**
- * Where podman, skopeo and Docker look: `~/.config/containers/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`.
+ * Where container tools look, the user's own folders first: `~/.config/containers/certs.d` (podman, skopeo), `$XDG_CONFIG_HOME/docker/certs.d` or
+ * `~/.config/docker/certs.d` (Docker without root), `~/.docker/certs.d` (Docker Desktop), `/etc/containers/certs.d` and `/etc/docker/certs.d`.
  *
  * @since 0.1.0
- * @category constants
+ * @category constructors
  */
-export const defaultFolders: ReadonlyArray<string> = [
+export const defaultFolders = (): ReadonlyArray<string> => [
   Path.join(homedir(), ".config/containers/certs.d"),
+  Path.join(process.env["XDG_CONFIG_HOME"] || Path.join(homedir(), ".config"), "docker/certs.d"),
+  Path.join(homedir(), ".docker/certs.d"),
   "/etc/containers/certs.d",
   "/etc/docker/certs.d"
 ]
 
 /**
- * Reads such folders, for `NodeHttp.Options.tls`. In the folder `host` or `host:port`, each `*.crt` holds authorities to trust, and each pair of
- * `*.cert` and `*.key` a client certificate; other files, and folders not named for a host, are passed over. A host is taken whole from the first of the folders that has it. Folders
- * that are missing, or that this user may not enter, are as empty.
+ * The settings of a host, and the folder that has them.
  *
- * Fails with `CredentialsFailure` when one half of a pair is missing, and with `StorageFailure` when a file cannot be read.
+ * @since 0.1.0
+ * @category models
+ */
+export interface Found {
+  readonly folder: string
+  readonly settings: TlsSettings
+}
+
+/**
+ * The settings of a host, which is as in `URL.host` over https, if one of the folders has any. In the folder `host` or `host:port`, each `*.crt` holds
+ * authorities to trust, and each pair of `*.cert` and `*.key` a client certificate; other files are passed over. A host is taken whole from the first
+ * of the folders that has it, and the folders of other hosts are not looked into. Folders that are missing, or that this user may not enter, are as
+ * empty.
+ *
+ * Fails with `CredentialsFailure` when one half of a pair is missing, or a file cannot be read.
  *
  * @example
- * import { CertificateFolders, NodeHttp } from "effect-oci/node"
- * import * as Effect from "effect/Effect"
- * import * as Layer from "effect/Layer"
+ * import { CertificateFolders } from "effect-oci/node"
  *
- * const layer = Layer.unwrapEffect(Effect.map(CertificateFolders.read(), (tls) => NodeHttp.layer({ tls })))
+ * const found = CertificateFolders.find(CertificateFolders.defaultFolders(), "registry.example.com:5000")
  *
  * @since 0.1.0
  * @category constructors
  */
-export const read = (
-  folders: Iterable<string> = defaultFolders
-): Effect.Effect<Readonly<Record<string, TlsSettings>>, CredentialsFailure | StorageFailure> =>
-  Effect.gen(function* () {
-    const found = new Map<string, TlsSettings>()
+export const find = (
+  folders: Iterable<string>,
+  host: string
+): Either.Either<Option.Option<Found>, CredentialsFailure> =>
+  Either.gen(function* () {
     for (const folder of folders) {
-      for (const name of yield* list(folder)) {
-        const host = hostOf(name)
-        if (host !== undefined && !found.has(host)) found.set(host, yield* readHost(Path.join(folder, name)))
+      for (const name of Option.getOrElse(yield* list(folder), () => [])) {
+        if (hostOf(name) !== host) continue
+        const own = Path.join(folder, name)
+        const files = yield* list(own)
+        if (Option.isSome(files)) return Option.some({ folder: own, settings: yield* read(own, files.value) })
       }
     }
-    return Object.fromEntries(found)
+    return Option.none()
   })
 
-const readHost = (folder: string): Effect.Effect<TlsSettings, CredentialsFailure | StorageFailure> =>
-  Effect.gen(function* () {
-    const files = yield* list(folder)
+const read = (folder: string, files: ReadonlyArray<string>): Either.Either<TlsSettings, CredentialsFailure> =>
+  Either.gen(function* () {
     const stems = (extension: string) =>
       files.filter((file) => file.endsWith(extension)).map((file) => file.slice(0, -extension.length))
     const [certs, keys] = [stems(".cert"), stems(".key")]
@@ -65,33 +81,47 @@ const readHost = (folder: string): Effect.Effect<TlsSettings, CredentialsFailure
       ...keys.filter((stem) => !certs.includes(stem)).map((stem) => [`${stem}.key`, `${stem}.cert`] as const)
     ]
     if (alone !== undefined)
-      return yield* new CredentialsFailure({
-        source: Path.join(folder, alone[0]),
-        problem: `${alone[1]} is missing beside it`,
-        fix: "A client certificate is a pair of .cert and .key; certificates of authorities end in .crt"
-      })
-    const ca = yield* Effect.forEach(stems(".crt"), (stem) => text(Path.join(folder, `${stem}.crt`)))
-    const certificates = yield* Effect.forEach(certs, (stem) => pair(Path.join(folder, stem)))
+      return yield* Either.left(
+        new CredentialsFailure({
+          source: Path.join(folder, alone[0]),
+          problem: `${alone[1]} is missing beside it`,
+          fix: "A client certificate is a pair of .cert and .key; certificates of authorities end in .crt"
+        })
+      )
+    const ca = yield* Either.all(stems(".crt").map((stem) => text(Path.join(folder, `${stem}.crt`))))
+    const certificates = yield* Either.all(
+      certs.map((stem) =>
+        Either.all({
+          cert: text(Path.join(folder, `${stem}.cert`)),
+          key: Either.map(text(Path.join(folder, `${stem}.key`)), (key) => Redacted.make(key))
+        })
+      )
+    )
     return { ca, certificates }
   })
 
-const pair = (stem: string): Effect.Effect<ClientCertificate, StorageFailure> =>
-  Effect.all({ cert: text(`${stem}.cert`), key: Effect.map(text(`${stem}.key`), (key) => Redacted.make(key)) })
-
-const text = (path: string): Effect.Effect<string, StorageFailure> => attempt(path, () => Fs.readFile(path, "utf8"))
-
-/** The names in a folder, sorted, so that the same files always give the same settings. */
-const list = (folder: string): Effect.Effect<ReadonlyArray<string>, StorageFailure> =>
-  Effect.catchAll(
-    attempt(folder, async () => (await Fs.readdir(folder)).sort()),
-    (failure) => (isAbsent(failure.cause) ? Effect.succeed([]) : Effect.fail(failure))
+const text = (path: string): Either.Either<string, CredentialsFailure> =>
+  Either.mapLeft(
+    Either.try(() => Fs.readFileSync(path, "utf8")),
+    (cause) => unreadable(path, cause)
   )
 
-const isAbsent = (cause: unknown): boolean =>
-  cause instanceof Error &&
-  "code" in cause &&
-  typeof cause.code === "string" &&
-  ["ENOENT", "ENOTDIR", "EACCES"].includes(cause.code)
+/** The names in a folder, sorted, so that the same files always give the same settings; nothing where there is no such folder for this user. */
+const list = (folder: string): Either.Either<Option.Option<ReadonlyArray<string>>, CredentialsFailure> =>
+  Either.match(
+    Either.try(() => Fs.readdirSync(folder).sort()),
+    {
+      onLeft: (cause) =>
+        absent.has(codeOf(cause)) ? Either.right(Option.none()) : Either.left(unreadable(folder, cause)),
+      onRight: (names) => Either.right(Option.some(names))
+    }
+  )
 
-const attempt = <A>(path: string, run: () => Promise<A>): Effect.Effect<A, StorageFailure> =>
-  Effect.tryPromise({ try: run, catch: (cause) => new StorageFailure({ path, cause }) })
+const absent = new Set(["ENOENT", "ENOTDIR", "EACCES", "EPERM"])
+
+const unreadable = (path: string, cause: unknown) =>
+  new CredentialsFailure({
+    source: path,
+    problem: `it cannot be read (${codeOf(cause)})`,
+    fix: "Let this user read it, or name other folders in the option certificateFolders, [] for none"
+  })

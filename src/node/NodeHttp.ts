@@ -6,22 +6,28 @@
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Agent, Pool, ProxyAgent } from "@effect/platform-node/Undici"
+import { Agent, Dispatcher, Pool, ProxyAgent } from "@effect/platform-node/Undici"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { OnBehalfOf } from "../client/OnBehalfOf.js"
 import { type CredentialsFailure, InvalidUrl } from "../RegistryError.js"
+import * as CertificateFolders from "./CertificateFolders.js"
 import * as ProxySettings from "./ProxySettings.js"
-import * as TlsSettings from "./TlsSettings.js"
+import * as TlsLookup from "./TlsLookup.js"
+import type { TlsSettings } from "./TlsSettings.js"
 
 /**
  * How connections are made.
  *
  * - `connectTimeout`: for one connection, its TLS handshake included, and for one through a proxy to each of proxy and host. 10 seconds by default.
  * - `ca`: certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that Node brings: a company's own, say.
- * - `tls`: settings for single hosts, by `host` or `host:port`: registries, their mirrors, their token servers and storage, each by itself.
+ * - `tls`: settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers and storage, and proxies, each by itself.
+ * - `certificateFolders`: where those of hosts that `tls` does not name are looked for: by default where docker and podman have them, as
+ *   `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
  * - `proxy`: which requests take a proxy; those of the environment (`ProxySettings.fromEnvironment`) by default, and none at all with `{}`.
  *
  * @since 0.1.0
@@ -30,17 +36,20 @@ import * as TlsSettings from "./TlsSettings.js"
 export interface Options {
   readonly connectTimeout?: Duration.DurationInput | undefined
   readonly ca?: ReadonlyArray<string> | undefined
-  readonly tls?: Readonly<Record<string, TlsSettings.TlsSettings>> | undefined
+  readonly tls?: Readonly<Record<string, TlsSettings>> | undefined
+  readonly certificateFolders?: ReadonlyArray<string> | undefined
   readonly proxy?: ProxySettings.ProxySettings | undefined
 }
 
 /**
- * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin, each carrying one request at a time, and answers
- * with up to 64 KiB of headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to Effect.
+ * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin on behalf of one registry, each carrying one request at a
+ * time, and answers with up to 64 KiB of headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to Effect.
  *
- * No connection serves two origins, and each is made with the settings of its own host. A proxy's user name and password go to the proxy alone.
+ * No connection serves two origins or two registries, and each is made with the settings of its own host. A proxy's user name and password go to the
+ * proxy alone.
  *
- * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with `CredentialsFailure` when TLS settings are broken.
+ * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with `CredentialsFailure` when TLS settings are broken. What is
+ * in certificate folders is read when a host is connected to: that fails with `CredentialsFailure` then.
  *
  * @since 0.1.0
  * @category layers
@@ -51,34 +60,67 @@ export const layerDispatcher = (
   Layer.scoped(
     NodeHttpClient.Dispatcher,
     Effect.gen(function* () {
-      const ca = options.ca ?? []
-      const tlsFor = yield* TlsSettings.prepare(options.tls ?? {}, ca)
+      const tlsFor = yield* TlsLookup.make({
+        tls: options.tls ?? {},
+        folders: options.certificateFolders ?? CertificateFolders.defaultFolders(),
+        ca: options.ca ?? []
+      })
       const proxies = options.proxy ?? ProxySettings.fromEnvironment(process.env)
       yield* Effect.forEach([proxies.http, proxies.https], checked, { discard: true })
       const timeout = Duration.toMillis(options.connectTimeout ?? Duration.seconds(10))
-      const proxyTls = { ...tlsFor(""), timeout }
-      const connect = (origin: string | URL) => {
-        const url = new URL(origin)
-        const tls = { ...tlsFor(url.host), timeout }
-        return Option.match(ProxySettings.proxyFor(proxies, url), {
-          onNone: () => new Pool(url.origin, { ...connections, connect: tls }),
+      const secured = (url: URL, registry?: string) =>
+        Either.map(url.protocol === "https:" ? tlsFor(url.host, registry) : Either.right({}), (tls) => ({
+          ...tls,
+          timeout
+        }))
+      const connect = (url: URL, registry: string): Either.Either<Dispatcher, CredentialsFailure> =>
+        Either.gen(function* () {
+          const requestTls = yield* secured(url, registry)
+          const proxy = ProxySettings.proxyFor(proxies, url)
+          if (Option.isNone(proxy)) return new Pool(url.origin, { ...connections, connect: requestTls })
+          const uri = Redacted.value(proxy.value)
+          const proxyTls = yield* secured(new URL(uri))
           // Many proxies allow tunnels to port 443 only, so plain http is not tunnelled.
-          onSome: (proxy) =>
-            new ProxyAgent({
-              ...connections,
-              uri: Redacted.value(proxy),
-              proxyTunnel: false,
-              proxyTls,
-              requestTls: tls
-            })
+          return new ProxyAgent({ ...connections, uri, ...tokenOf(uri), proxyTunnel: false, proxyTls, requestTls })
         })
-      }
+      const agent = (registry: string) =>
+        new Agent({
+          factory: (origin) => {
+            const url = new URL(origin)
+            return Either.getOrElse(connect(url, registry), (failure) => refusing(url.origin, failure))
+          }
+        })
       return yield* Effect.acquireRelease(
-        Effect.sync(() => new Agent({ factory: connect })),
-        (agent) => Effect.promise(() => agent.destroy())
+        Effect.sync(() => new ByRegistry(agent)),
+        (dispatcher) => Effect.promise(() => dispatcher.destroy())
       )
     })
   )
+
+/** undici has no other way to fail before the first byte. */
+const refusing = (origin: string, failure: CredentialsFailure) =>
+  new Pool(origin, { connect: (_, done) => done(failure, null) })
+
+/** Agents by the registry that they serve, which is one of a request's options. */
+class ByRegistry extends Dispatcher {
+  readonly agents = new Map<string, Agent>()
+  destroyed = false
+  constructor(readonly agent: (registry: string) => Agent) {
+    super()
+  }
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const registry = "registry" in options && typeof options.registry === "string" ? options.registry : ""
+    const agent = this.agents.get(registry) ?? this.agent(registry)
+    this.agents.set(registry, agent)
+    // A client that outlives its layer opens nothing.
+    if (this.destroyed) void agent.destroy()
+    return agent.dispatch(options, handler)
+  }
+  override async destroy(): Promise<void> {
+    this.destroyed = true
+    await Promise.all([...this.agents.values()].map((agent) => agent.destroy()))
+  }
+}
 
 /**
  * The bound is against running out of file descriptors, far above what concurrent transfers hold: one that needs a second connection while it holds
@@ -88,12 +130,21 @@ const connections = { connections: 128, pipelining: 1, maxHeaderSize: 65_536 }
 
 /** A proxy's URL can hold a password, so of a broken one nothing is shown (T13). */
 const checked = (proxy: Redacted.Redacted | undefined): Effect.Effect<void, InvalidUrl> => {
-  const url = proxy === undefined ? undefined : Redacted.value(proxy)
-  return url === undefined || (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))
-    ? Effect.void
-    : Effect.fail(
-        new InvalidUrl({ url: "of a proxy", problem: "it is not a URL such as http://proxy.example.com:3128" })
-      )
+  const uri = proxy === undefined ? "http://none" : Redacted.value(proxy)
+  const problem =
+    !URL.canParse(uri) || !/^https?:$/.test(new URL(uri).protocol)
+      ? "it is not an http or https URL such as http://proxy.example.com:3128; SOCKS is not supported"
+      : Either.isLeft(Either.try(() => tokenOf(uri)))
+        ? "a % in its user name or password must be written as %25"
+        : undefined
+  return problem === undefined ? Effect.void : Effect.fail(new InvalidUrl({ url: "of a proxy", problem }))
+}
+
+/** undici by itself would leave out a user name without a password, as which some proxies take tokens. */
+const tokenOf = (uri: string): { readonly token?: string } => {
+  const { password, username } = new URL(uri)
+  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  return user === ":" ? {} : { token: `Basic ${Buffer.from(user).toString("base64")}` }
 }
 
 /**
@@ -109,13 +160,17 @@ export const layerHttpClientWithoutDispatcher: Layer.Layer<HttpClient.HttpClient
     Effect.map(NodeHttpClient.Dispatcher, (dispatcher) =>
       NodeHttpClient.makeUndici(dispatcher).pipe(
         HttpClient.mapRequestEffect((request) => Effect.as(nextTurn, request)),
-        HttpClient.transformResponse(Effect.provideService(NodeHttpClient.UndiciRequestOptions, requestOptions))
+        HttpClient.transformResponse((response) =>
+          Effect.flatMap(OnBehalfOf, (registry) =>
+            Effect.provideService(response, NodeHttpClient.UndiciRequestOptions, requestOptions(registry))
+          )
+        )
       )
     )
   )
 
 /** The type asks for a path and a method, which every request replaces. */
-const requestOptions = { path: "/", method: "HEAD", reset: false } as const
+const requestOptions = (registry: string) => ({ path: "/", method: "HEAD", reset: false, registry }) as const
 
 /** undici takes a connection back one turn of the event loop after the answer; a request made before that would open another. */
 const nextTurn = Effect.async<void>((resume) => {

@@ -25,13 +25,17 @@ export interface ProxySettings {
 
 /**
  * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the same in upper case. Lower case wins, an empty value
- * means none. This machine itself (`localhost`, loopback addresses) is never reached through a proxy of the environment.
+ * means none. This machine itself (`localhost`, loopback addresses) is never reached through a proxy of the environment. Within a CGI program, which
+ * has `REQUEST_METHOD`, `HTTP_PROXY` is what its client sent as a header `Proxy`, and is not heeded (CVE-2016-5385 and others).
  *
  * @since 0.1.0
  * @category constructors
  */
 export const fromEnvironment = (environment: Readonly<Record<string, string | undefined>>): ProxySettings => {
-  const variable = (name: string) => environment[name] ?? environment[name.toUpperCase()] ?? ""
+  const variable = (name: string) => {
+    const forged = name === "http_proxy" && environment["REQUEST_METHOD"] !== undefined
+    return environment[name] ?? (forged ? undefined : environment[name.toUpperCase()]) ?? ""
+  }
   const proxy = (name: string) => {
     const url = variable(name).trim()
     // Curl and Go take a proxy without scheme, too.

@@ -3,6 +3,7 @@ import { gzipSync } from "node:zlib"
 import * as HttpClient from "@effect/platform/HttpClient"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { OnBehalfOf } from "../../src/client/OnBehalfOf.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 
 /** A server on a loopback port, its URL, and the number of connections ever made to it. */
@@ -93,11 +94,15 @@ it.live("redirects and content codings arrive as they were sent", () =>
   }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
 )
 
-it.live("the connections are gone when the layer's Scope closes", () =>
+it.live("the connections are gone when the layer's Scope closes, and no others are made", () =>
   Effect.gen(function* () {
     const { url, counted } = yield* serve(answer)
-    yield* Effect.provide(get(url), NodeHttp.layerHttpClient)
+    const client = yield* Effect.zipRight(get(url), HttpClient.HttpClient).pipe(
+      Effect.provide(NodeHttp.layerHttpClient)
+    )
     yield* Effect.repeat(Effect.sleep("1 millis"), { until: () => counted.open === 0 })
+    for (const registry of ["", "https://registry.example.com"])
+      yield* Effect.flip(Effect.provideService(client.get(url), OnBehalfOf, registry))
     expect(counted).toEqual({ made: 1, open: 0 })
   }).pipe(Effect.scoped)
 )

@@ -23,6 +23,7 @@ import * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import * as Certificates from "../support/certificates.js"
 import { freshRepository, utf8 } from "../support/fixtures.js"
+import { environment } from "../support/machine.js"
 import { describeTinyproxy, proxyUser, tinyproxy } from "../support/tinyproxy.js"
 
 /** Which proxy a URL takes, under these environment variables. */
@@ -43,7 +44,14 @@ describe("the environment", () => {
     ["both", { http_proxy: plain, https_proxy: secure }, plain, secure],
     ["both cases, of which lower wins", { http_proxy: plain, HTTP_PROXY: "http://upper:1" }, plain, "straight"],
     ["an empty value, which means none", { https_proxy: "", HTTPS_PROXY: secure }, "straight", "straight"],
-    ["a proxy without scheme", { HTTPS_PROXY: " secure.proxy:3128 " }, "straight", secure]
+    ["a proxy without scheme", { HTTPS_PROXY: " secure.proxy:3128 " }, "straight", secure],
+    [
+      "HTTP_PROXY as a header of a request makes it",
+      { HTTP_PROXY: plain, REQUEST_METHOD: "GET" },
+      "straight",
+      "straight"
+    ],
+    ["http_proxy, which no header makes", { http_proxy: plain, REQUEST_METHOD: "GET" }, plain, "straight"]
   ])("with %s", (_, environment, http, https) => {
     expect(route(environment, "http://registry.example.com/v2/")).toBe(http)
     expect(route(environment, "https://registry.example.com/v2/")).toBe(https)
@@ -87,6 +95,13 @@ describe("NO_PROXY", () => {
     ["[fd00::1]", "https://[fd00:0::1]:5000/", true],
     ["[fd00::1]:5000", "https://[fd00::1]:5000/", true],
     ["10.0.0.0/99", "https://10.1.2.3/", false],
+    ["10.1.2.3:5000", "https://10.1.2.3:5000/", true],
+    ["10.1.2.3:5000", "https://10.1.2.3/", false],
+    ["fd00::1", "https://[fd00::1]:5000/", true],
+    ["fd00::1", "https://[fd00::2]/", false],
+    ["[fd00::1]:5000", "https://[fd00::1]/", false],
+    ["10.0.0.0/8", "https://[::ffff:10.1.2.3]/", true],
+    ["other.test,*", "https://example.com/", true],
     [",,", "https://example.com/", false]
   ])("%s and %s: excepted %s", (entry, url, excepted) => {
     expect(route({ HTTPS_PROXY: "http://proxy:1", NO_PROXY: entry }, url)).toBe(
@@ -95,7 +110,7 @@ describe("NO_PROXY", () => {
   })
 })
 
-it.effect.each(["hunter2", "socks5://walter:hunter2@proxy:1080"])(
+it.effect.each(["hunter2", "socks5://walter:hunter2@proxy:1080", "http://walter:hunter2%@proxy:3128"])(
   "%s is no proxy's URL, and is not shown (T13)",
   (url) =>
     Effect.gen(function* () {
@@ -170,23 +185,54 @@ describeTinyproxy("through tinyproxy", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a wrong password at the proxy is a failure that does not show it (T13)", () =>
+  it.live("what the proxy refuses is a failure that says so, and is tried again only if it may pass", () =>
     Effect.gen(function* () {
-      const { port, seen } = yield* registryServer(() => createServer())
-      const proxy = yield* tinyproxy([443])
+      const gone = yield* Effect.scoped(
+        Effect.map(
+          registryServer(() => createServer()),
+          ({ port }) => port
+        )
+      )
+      const proxy = yield* tinyproxy([gone])
+      const failed = (url: string, by: Redacted.Redacted) =>
+        work.pipe(
+          Effect.flip,
+          Effect.provide(
+            NodeRegistry.layer({
+              url,
+              http: { proxy: { http: by, https: by } },
+              retry: { attempts: 1, base: "1 millis" }
+            })
+          ),
+          Effect.provide(Credentials.layerAnonymous)
+        )
+      const nobody = Redacted.make(`http://${proxy.host}`)
       const wrong = proxyUrl(proxy.host, { username: "walter", password: "hunter2" })
-      for (const scheme of ["http", "https"]) {
-        const layer = NodeRegistry.layer({
-          url: `${scheme}://localhost:${port}`,
-          http: { proxy: { http: wrong, https: wrong } },
-          retry: { attempts: 0 }
-        })
-        const failure = yield* Effect.flip(Effect.provide(work, Layer.provide(layer, Credentials.layerAnonymous)))
+      const refused = (status: number) => ({ _tag: "TransportFailure", reason: "Proxy", status })
+      // No user name, a wrong password, a port that it makes no tunnels to, a registry that it does not reach.
+      const cases = [
+        [yield* failed(`https://localhost:${gone}`, nobody), refused(407)],
+        [yield* failed(`https://localhost:${gone}`, wrong), refused(401)],
+        [yield* failed("https://localhost:1", proxyUrl(proxy.host)), refused(403)],
+        [yield* failed(`https://localhost:${gone}`, proxyUrl(proxy.host)), refused(500)],
+        [yield* failed(`http://localhost:${gone}`, nobody), refused(407)],
         // Of a plain request, tinyproxy refuses a wrong password as a registry would.
-        expect(failure._tag).toBe(scheme === "http" ? "Unauthorized" : "TransportFailure")
-        expect(`${failure.message}${inspect(failure, { depth: 9 })}${JSON.stringify(failure)}`).not.toContain("hunter2")
+        [yield* failed(`http://localhost:${gone}`, wrong), { _tag: "Unauthorized" }],
+        [yield* failed(`http://localhost:${gone}`, proxyUrl(proxy.host)), { _tag: "RegistryFailure", status: 500 }]
+      ] as const
+      for (const [failure, expected] of cases) {
+        expect(failure).toMatchObject(expected)
+        expect(`${failure.message}${inspect(failure, { depth: 9 })}${JSON.stringify(failure)}`).not.toMatch(
+          new RegExp(`hunter2|${proxyUser.password}|proxy-authorization`, "i")
+        )
       }
-      expect(seen).toEqual([])
+      expect(cases[0][0].message).toMatch(
+        /^The proxy makes no connection to the registry: check its user name and password, and whether it allows this host \(HEAD https:\/\/localhost:\d+\/v2\/.* answered 407\)$/
+      )
+      // Twice where the registry may come back.
+      const tunnel = `CONNECT localhost:${gone} HTTP/1.1`
+      const tries = (yield* proxy.requests).filter((line) => line === tunnel).length
+      expect(tries).toBe(1 + 1 + 2)
     }).pipe(Effect.scoped)
   )
 })
@@ -230,6 +276,8 @@ it.live(
       expect(shown).toEqual([`localhost:${port}`, "nobody"])
       expect(yield* Effect.isFailure(ping({}))).toBe(true)
       expect(shown.length).toBe(2)
+      const own = { [new URL(Redacted.value(url)).host]: { ca: [ca.cert] } }
+      expect(yield* ping({ tls: { ...tls, ...own } })).toBe(200)
     }).pipe(Effect.scoped)
 )
 
@@ -240,28 +288,24 @@ it.live("the proxies of the environment are taken by default, and not with an em
     const server = yield* Effect.acquireRelease(
       Effect.async<Server>((resume) => {
         const starting = createServer((request, response) => {
-          seen.push(`${request.method} ${request.url}`)
+          seen.push(`${request.method} ${request.url} ${request.headers["proxy-authorization"]}`)
           response.end()
         }).listen(0, "127.0.0.1", () => resume(Effect.succeed(starting)))
       }),
       (running) => Effect.sync(() => running.close().closeAllConnections())
     )
-    const before = process.env["http_proxy"]
-    yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        process.env["http_proxy"] = `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`
-      }),
-      () =>
-        Effect.sync(() => {
-          if (before === undefined) delete process.env["http_proxy"]
-          else process.env["http_proxy"] = before
-        })
-    )
+    // The characters that a URL cannot have stand in it percent-encoded.
+    const user = `${encodeURIComponent("corp\\walter")}:${encodeURIComponent("p@ss:w/rd")}`
+    yield* environment("http_proxy", `http://${user}@127.0.0.1:${(server.address() as Net.AddressInfo).port}`)
     const get = Effect.scoped(HttpClient.get("http://registry.invalid:5000/v2/"))
     yield* Effect.provide(get, NodeHttp.layerHttpClient)
-    expect(seen).toEqual(["GET http://registry.invalid:5000/v2/"])
+    const basic = `Basic ${Buffer.from("corp\\walter:p@ss:w/rd").toString("base64")}`
+    expect(seen).toEqual([`GET http://registry.invalid:5000/v2/ ${basic}`])
+    const token = Redacted.make(`http://a-token@127.0.0.1:${(server.address() as Net.AddressInfo).port}`)
+    yield* Effect.provide(get, NodeHttp.layer({ proxy: { http: token } }))
+    expect(seen[1]).toMatch(`Basic ${Buffer.from("a-token:").toString("base64")}`)
     const straight = yield* Effect.exit(Effect.provide(get, NodeHttp.layer({ proxy: {} })))
     expect(straight._tag).toBe("Failure")
-    expect(seen.length).toBe(1)
+    expect(seen.length).toBe(2)
   }).pipe(Effect.scoped)
 )

@@ -1,110 +1,33 @@
-import * as Fs from "node:fs/promises"
-import type { IncomingMessage, RequestListener } from "node:http"
-import { createServer, type ServerOptions } from "node:https"
 import * as Net from "node:net"
-import { tmpdir } from "node:os"
 import * as Path from "node:path"
-import { TLSSocket } from "node:tls"
 import { inspect } from "node:util"
-import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
-import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
+import * as TokenCache from "../../src/auth/TokenCache.js"
+import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
-import * as TlsSettings from "../../src/node/TlsSettings.js"
-import { Registry } from "../../src/Registry.js"
-import * as Digest from "../../src/spec/Digest.js"
+import * as TlsLookup from "../../src/node/TlsLookup.js"
+import type * as TlsSettings from "../../src/node/TlsSettings.js"
 import * as Certificates from "../support/certificates.js"
-import { freshRepository, utf8 } from "../support/fixtures.js"
-
-const authorities = Effect.runSync(
-  Effect.cached(Effect.all({ ours: Certificates.authority("ours"), theirs: Certificates.authority("theirs") }))
-)
-
-const temporaryFolder = Effect.acquireRelease(
-  Effect.promise(() => Fs.mkdtemp(Path.join(tmpdir(), "effect-oci-tls-"))),
-  (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true }))
-)
-
-const environment = (name: string, value: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const before = process.env[name]
-      process.env[name] = value
-      return before
-    }),
-    (before) =>
-      Effect.sync(() => {
-        if (before === undefined) delete process.env[name]
-        else process.env[name] = before
-      })
-  )
-
-/** An https server of `localhost` on a free port, by the authority "ours". */
-const serve = (listener: RequestListener, options: ServerOptions = {}) =>
-  Effect.gen(function* () {
-    const { ours } = yield* authorities
-    const certificate = yield* Certificates.server(ours, "localhost")
-    const server = yield* Effect.acquireRelease(
-      Effect.async<ReturnType<typeof createServer>>((resume) => {
-        const starting = createServer({ ...certificate, ...options }, listener)
-        starting.listen(0, "127.0.0.1", () => resume(Effect.succeed(starting)))
-      }),
-      (running) =>
-        Effect.async<void>((resume) => {
-          running.close(() => resume(Effect.void))
-          running.closeAllConnections()
-        })
-    )
-    return `localhost:${portOf(server)}`
-  })
-
-const portOf = (server: Net.Server): number => {
-  const address = server.address()
-  return typeof address === "object" && address !== null ? address.port : 0
-}
-
-/** The name in the certificate that a client showed, or "nobody". */
-const shown = ({ socket }: IncomingMessage): string =>
-  socket instanceof TLSSocket ? String(socket.getPeerCertificate().subject?.CN ?? "nobody") : "plain"
-
-/** A server that asks for a certificate and takes any or none; it answers the name. */
-const asking = (listener?: (seen: string, ...rest: Parameters<RequestListener>) => void) =>
-  serve(
-    (request, response) => {
-      const name = shown(request)
-      listener === undefined ? response.end(name) : listener(name, request, response)
-    },
-    { requestCert: true, rejectUnauthorized: false }
-  )
-
-const hello: RequestListener = (_, response) => {
-  response.end("hello")
-}
-
-const get = (host: string, options: NodeHttp.Options = {}) =>
-  HttpClient.get(`https://${host}/`).pipe(
-    Effect.flatMap((response) => response.text),
-    Effect.scoped,
-    Effect.provide(NodeHttp.layer(options))
-  )
-
-/** The code of the TLS or socket error under a failure. */
-const codeOf = (error: unknown): unknown =>
-  typeof error !== "object" || error === null
-    ? undefined
-    : "code" in error
-      ? error.code
-      : codeOf("cause" in error ? error.cause : undefined)
-
-const refusal = (host: string, options?: NodeHttp.Options) => Effect.map(Effect.flip(get(host, options)), codeOf)
-
-const untrusted = "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+import {
+  alice,
+  asking,
+  authorities,
+  get,
+  hello,
+  portOf,
+  pullBlob,
+  refusal,
+  registryWithOthers,
+  serve,
+  untrusted
+} from "../support/https.js"
+import { environment, folder } from "../support/machine.js"
 
 describe("authorities", () => {
   it.live("a private one is trusted for the host that it was named for, and for no other", () =>
@@ -131,11 +54,33 @@ describe("authorities", () => {
     Effect.gen(function* () {
       const { ours, theirs } = yield* authorities
       const host = yield* serve(hello)
-      const folder = yield* temporaryFolder
-      yield* Effect.promise(() => Fs.writeFile(Path.join(folder, "extra.pem"), ours.cert))
-      yield* environment("NODE_EXTRA_CA_CERTS", Path.join(folder, "extra.pem"))
+      yield* environment("NODE_EXTRA_CA_CERTS", Path.join(yield* folder({ "extra.pem": ours.cert }), "extra.pem"))
       expect(yield* get(host, { tls: { [host]: { ca: [theirs.cert] } } })).toBe("hello")
     }).pipe(Effect.scoped)
+  )
+
+  it.live("of a registry are trusted for its token server and its storage, on its behalf and on no other's", () =>
+    Effect.gen(function* () {
+      const { log, registry, tokens } = yield* registryWithOthers
+      const other = yield* asking((_, __, response) =>
+        response.writeHead(401, { "www-authenticate": `Bearer realm="https://${tokens}/token"` }).end()
+      )
+      // One set of connections for both: that it was made for the one does not help the other.
+      const connections = yield* Layer.build(
+        NodeHttp.layer({ tls: { [registry]: yield* alice, [other]: { rejectUnauthorized: false } } })
+      )
+      const pull = (host: string) =>
+        pullBlob.pipe(
+          Effect.provide(RegistryClient.layer({ url: `https://${host}` })),
+          Effect.provide([TokenCache.layerMemory, Credentials.layerAnonymous, Layer.succeedContext(connections)])
+        )
+      expect(yield* pull(registry)).toBe("blob")
+      expect(log).toEqual(["registry v2 alice", "tokens /token nobody", "registry v2 alice", "storage /b1 nobody"])
+      const refused = yield* Effect.flip(pull(other))
+      expect(refused._tag).toBe("TransportFailure")
+      expect(refused.message).toContain(`a private one: ${untrusted} (GET https://${tokens}/token?`)
+      expect(log.length).toBe(4)
+    }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)), Effect.scoped)
   )
 
   it.live("a certificate for another name is refused, whoever signed it", () =>
@@ -148,12 +93,6 @@ describe("authorities", () => {
 })
 
 describe("client certificates", () => {
-  const alice = Effect.gen(function* () {
-    const { ours } = yield* authorities
-    const { cert, key } = yield* Certificates.client(ours, "alice")
-    return { ca: [ours.cert], certificates: [{ cert, key: Redacted.make(key) }] }
-  })
-
   it.live("are shown to their host", () =>
     Effect.gen(function* () {
       const host = yield* asking()
@@ -191,31 +130,12 @@ describe("client certificates", () => {
     () =>
       Effect.gen(function* () {
         const { ours } = yield* authorities
-        const log: Array<string> = []
-        const storage = yield* asking((name, request, response) => {
-          log.push(`storage ${request.url} ${name}`)
-          response.setHeader("content-length", 4).end("blob")
-        })
-        const tokens = yield* asking((name, request, response) => {
-          log.push(`tokens ${request.url?.split("?")[0]} ${name}`)
-          response.end('{"token":"t1"}')
-        })
-        const host = yield* asking((name, request, response) => {
-          log.push(`registry ${request.url?.split("/")[1]} ${name}`)
-          if (request.headers.authorization === undefined)
-            response.writeHead(401, { "www-authenticate": `Bearer realm="https://${tokens}/token"` }).end()
-          else response.writeHead(307, { location: `https://${storage}/b1` }).end()
-        })
+        const { log, registry } = yield* registryWithOthers
         const layer = NodeRegistry.layer({
-          url: `https://${host}`,
-          http: { ca: [ours.cert], tls: { [host]: yield* alice } }
+          url: `https://${registry}`,
+          http: { ca: [ours.cert], tls: { [registry]: yield* alice } }
         })
-        const received = yield* Effect.gen(function* () {
-          const registry = yield* Registry
-          const content = Digest.fromBytes(utf8("blob"))
-          return yield* Stream.runCollect(Stream.decodeText(registry.getBlob(yield* freshRepository, content)))
-        }).pipe(Effect.provide(Layer.provide(layer, Credentials.layerAnonymous)))
-        expect([...received].join("")).toBe("blob")
+        expect(yield* Effect.provide(pullBlob, Layer.provide(layer, Credentials.layerAnonymous))).toBe("blob")
         expect(log).toEqual(["registry v2 alice", "tokens /token nobody", "registry v2 alice", "storage /b1 nobody"])
       }).pipe(Effect.scoped)
   )
@@ -242,9 +162,22 @@ describe("rejectUnauthorized: false", () => {
       }).pipe(Effect.provide(logger))
     }).pipe(Effect.scoped)
   )
+
+  it.live("is not what NODE_TLS_REJECT_UNAUTHORIZED says", () =>
+    Effect.gen(function* () {
+      const host = yield* serve(hello)
+      yield* environment("NODE_TLS_REJECT_UNAUTHORIZED", "0")
+      const { theirs } = yield* authorities
+      expect(yield* refusal(host)).toBe(untrusted)
+      expect(yield* refusal(host, { tls: { [host]: { ca: [theirs.cert] } } })).toBe(untrusted)
+    }).pipe(Effect.scoped)
+  )
 })
 
 describe("settings", () => {
+  const prepared = (tls: Readonly<Record<string, TlsSettings.TlsSettings>>) =>
+    TlsLookup.make({ tls, folders: [], ca: [] })
+
   it.effect.each([
     ["registry.example.com", "registry.example.com"],
     ["Registry.Example.com:443", "registry.example.com"],
@@ -253,9 +186,9 @@ describe("settings", () => {
     ["[::1]:5000", "[::1]:5000"]
   ] as const)("of %s are those of %s", ([key, host]) =>
     Effect.gen(function* () {
-      const settings = yield* TlsSettings.prepare({ [key]: { rejectUnauthorized: false } }, [])
-      expect(settings(host)).toEqual({ rejectUnauthorized: false })
-      expect(settings(`${host}0`)).toEqual({})
+      const lookup = yield* prepared({ [key]: { rejectUnauthorized: false } })
+      expect(yield* lookup(host)).toEqual({ rejectUnauthorized: false })
+      expect(yield* lookup(`${host}0`)).toEqual({ rejectUnauthorized: true })
     }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)))
   )
 
@@ -268,7 +201,7 @@ describe("settings", () => {
     ""
   ])("under the key %j fail", (key) =>
     Effect.gen(function* () {
-      const failure = yield* Effect.flip(TlsSettings.prepare({ [key]: {} }, []))
+      const failure = yield* Effect.flip(prepared({ [key]: {} }))
       expect(failure).toMatchObject({ source: "the TLS settings", problem: "a key is not a host" })
     })
   )
@@ -293,7 +226,7 @@ describe("settings", () => {
         }
       ]
       for (const settings of cases) {
-        const failure = yield* Effect.flip(TlsSettings.prepare({ "registry.example.com": settings }, []))
+        const failure = yield* Effect.flip(prepared({ "registry.example.com": settings }))
         expect(failure.message).toMatch(
           /^Credentials from the TLS settings for registry.example.com: .* does not parse/
         )
