@@ -22,7 +22,7 @@ import { Registry } from "../Registry.js"
 import {
   type AuthChallenge,
   DigestMismatch,
-  type InvalidUrl,
+  InvalidUrl,
   ProtocolViolation,
   type SizeMismatch
 } from "../RegistryError.js"
@@ -202,19 +202,30 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<Registry, Inv
  * @category models
  */
 export interface HostOptions extends Partial<EndpointOptions> {
-  readonly mirrors?: ReadonlyArray<EndpointOptions> | undefined
+  readonly mirrors?: ReadonlyArray<MirrorOptions> | undefined
+}
+
+/**
+ * How to reach a mirror. With the `prefix` `docker-hub`, what its host has as `library/alpine` the mirror has as `docker-hub/library/alpine`: so do
+ * the proxy caches of Harbor, Artifactory, ECR and others, which mirror several hosts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MirrorOptions extends EndpointOptions {
+  readonly prefix?: string | undefined
 }
 
 /**
  * The clients of all registries, each opened when its host is first asked for. `docker.io` is reached at its API host; loopback hosts are reached
- * over http and all others over https, unless `hosts` has other options for them.
+ * over http and all others over https, unless `hosts` has other options for them. `get` fails with `InvalidUrl` where these name no registry.
  *
  * @example
  * import * as RegistryClient from "effect-oci/RegistryClient"
  *
  * const layer = RegistryClient.layerRegistries({
  *   hosts: {
- *     "docker.io": { mirrors: [{ url: "https://mirror.example.com" }] },
+ *     "docker.io": { mirrors: [{ url: "https://harbor.example.com", prefix: "docker-hub" }] },
  *     "registry.lan:5000": { url: "http://registry.lan:5000", headers: { "x-tenant": "blue" } }
  *   }
  * })
@@ -235,8 +246,19 @@ export const layerRegistries = (
           const { mirrors = [], ...settings } = hosts.get(url) ?? {}
           const registry = yield* make({ url, ...settings })
           const namespace = isDockerHub(host) ? "docker.io" : host
-          const others = yield* Effect.forEach(mirrors, (mirror) =>
-            make({ namespace, ...mirror, retry: { attempts: 0, ...mirror.retry } })
+          const others = yield* Effect.forEach(mirrors, ({ prefix, ...mirror }) =>
+            Effect.flatMap(
+              make({ namespace, ...mirror, retry: { attempts: 0, ...mirror.retry } }),
+              (registry): Effect.Effect<Mirrors.Mirror, InvalidUrl> =>
+                prefix === undefined || isRepositoryName(prefix)
+                  ? Effect.succeed({ registry, prefix })
+                  : Effect.fail(
+                      new InvalidUrl({
+                        url: mirror.url,
+                        problem: 'its prefix is not the name of a repository, such as "docker-hub"'
+                      })
+                    )
+            )
           )
           return Mirrors.mirrored(registry, others)
         })

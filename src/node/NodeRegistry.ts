@@ -11,15 +11,62 @@ import type { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
 import type { CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as NodeHttp from "./NodeHttp.js"
+import { hostOf, type TlsSettings } from "./TlsSettings.js"
 
 /**
- * How connections are made, for all hosts.
+ * How connections are made, for all hosts. Hosts that no registry is reached at, such as storage, have TLS settings of their own here.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Connections {
   readonly http?: NodeHttp.Options | undefined
+}
+
+/**
+ * The TLS settings of the host that the options are about.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Secured {
+  readonly tls?: TlsSettings | undefined
+}
+
+/**
+ * How to reach one registry.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<R = never> extends RegistryClient.Options<R>, Secured, Connections {}
+
+/**
+ * How to reach a mirror.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MirrorOptions extends RegistryClient.MirrorOptions, Secured {}
+
+/**
+ * How to reach one host of many, and its mirrors.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HostOptions extends RegistryClient.HostOptions, Secured {
+  readonly mirrors?: ReadonlyArray<MirrorOptions> | undefined
+}
+
+/**
+ * How to reach all registries: see `RegistryClient.layerRegistries`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RegistriesOptions extends Connections {
+  readonly hosts?: Readonly<Record<string, HostOptions>> | undefined
 }
 
 /**
@@ -36,21 +83,54 @@ export interface Connections {
  * @category layers
  */
 export const layer = <R = never>(
-  options: RegistryClient.Options<R> & Connections
+  options: Options<R>
 ): Layer.Layer<Registry, InvalidUrl | CredentialsFailure, Credentials | R> =>
-  Layer.provide(RegistryClient.layer(options), services(options))
+  Layer.provide(RegistryClient.layer(options), services(options.http, [options]))
 
 /**
  * The clients of all registries, by host. Fails as `NodeHttp.layer` does.
+ *
+ * @example
+ * import { readFileSync } from "node:fs"
+ * import { NodeRegistry } from "effect-oci/node"
+ *
+ * const layer = NodeRegistry.layerRegistries({
+ *   hosts: {
+ *     "docker.io": { mirrors: [{ url: "https://harbor.lan", prefix: "docker-hub", tls: { ca: [readFileSync("lan.pem", "utf8")] } }] },
+ *     "registry.lan:5000": { url: "http://registry.lan:5000" }
+ *   }
+ * })
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerRegistries = (
-  options: Parameters<typeof RegistryClient.layerRegistries>[0] & Connections = {}
+  options: RegistriesOptions = {}
 ): Layer.Layer<Registries, InvalidUrl | CredentialsFailure, Credentials> =>
-  Layer.provide(RegistryClient.layerRegistries(options), services(options))
+  Layer.provide(
+    RegistryClient.layerRegistries(options),
+    services(
+      options.http,
+      Object.entries(options.hosts ?? {}).flatMap(([host, settings]) => [
+        { url: host, ...settings },
+        ...(settings.mirrors ?? [])
+      ])
+    )
+  )
 
 /** Without options of their own, all layers of a program share one set of connections. */
-const services = ({ http }: Connections) =>
-  Layer.merge(http === undefined ? NodeHttp.layerHttpClient : NodeHttp.layer(http), TokenCache.layerMemory)
+const services = (http: NodeHttp.Options | undefined, endpoints: ReadonlyArray<Secured & { readonly url: string }>) => {
+  const tls = Object.fromEntries(
+    endpoints.flatMap(({ tls, url }) => {
+      const host = hostOf(url.trim().replace(/^https?:\/\/|\/.*$/gi, ""))
+      // What is no URL fails when the registry is opened.
+      return tls === undefined || host === undefined ? [] : [[host, tls] as const]
+    })
+  )
+  return Layer.merge(
+    http === undefined && Object.keys(tls).length === 0
+      ? NodeHttp.layerHttpClient
+      : NodeHttp.layer({ ...http, tls: { ...http?.tls, ...tls } }),
+    TokenCache.layerMemory
+  )
+}

@@ -195,12 +195,76 @@ describe("mirrors", () => {
     })
   )
 
-  it.effect("with a URL that names no registry fail as the host is opened", () =>
+  it.effect("below a repository of their own are asked for names below it, with scopes to match", () =>
+    Effect.gen(function* () {
+      const at = (name: string) => (request: { readonly method: string; readonly url: URL }) => {
+        const url = new URL(request.url)
+        url.pathname = url.pathname.replace(`/v2/${name}/`, "/v2/a/")
+        return url.pathname === request.url.pathname ? missing() : serving({ ...request, url })
+      }
+      const on = internet({
+        "https://one.test": (request) =>
+          request.authorization === "Bearer t1"
+            ? at("docker-hub/a")(request)
+            : unauthorized('Bearer realm="https://auth.one.test/token",service="one"'),
+        "https://auth.one.test": () => Response.json({ token: "t1" }),
+        "https://registry-1.docker.io": broken
+      })
+      const [repository, reference] = [yield* a, yield* tag]
+      const use = Effect.flatMap(opened("docker.io"), (registry) =>
+        Effect.gen(function* () {
+          expect((yield* registry.getManifest(repository, reference)).descriptor.digest).toBe(manifest)
+          expect(yield* text(registry.getBlob(repository, blob))).toBe("b1")
+          yield* Effect.exit(text(registry.getBlobRange(repository, blob, { start: 0 })))
+          expect(Option.isSome(yield* registry.headManifest(repository, reference))).toBe(true)
+          expect(Option.isSome(yield* registry.headBlob(repository, blob))).toBe(true)
+          yield* Effect.exit(Stream.runDrain(registry.tags(repository)))
+        })
+      )
+      const below = [{ url: "https://one.test", prefix: "docker-hub" }]
+      yield* use.pipe(registries(on, { "docker.io": { mirrors: below, retry: { attempts: 0 } } }))
+      const scopes = "?service=one&client_id=effect-oci&scope=repository%3Adocker-hub%2Fa%3Apull"
+      expect(requests(on)).toEqual([
+        `GET one.test/v2/docker-hub/a/manifests/1${ns}`,
+        `GET auth.one.test/token${scopes}`,
+        `GET one.test/v2/docker-hub/a/manifests/1${ns}`,
+        `GET one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
+        `GET one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
+        // It ignores the range.
+        `GET registry-1.docker.io/v2/a/blobs/${blob}`,
+        "HEAD registry-1.docker.io/v2/a/manifests/1",
+        `HEAD one.test/v2/docker-hub/a/manifests/1${ns}`,
+        `HEAD registry-1.docker.io/v2/a/blobs/${blob}`,
+        `HEAD one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
+        "GET registry-1.docker.io/v2/a/tags/list"
+      ])
+    })
+  )
+
+  it.effect("where a name would be too long are passed over", () =>
+    Effect.gen(function* () {
+      const repository = yield* Reference.parseRepositoryName("a".repeat(250))
+      const on = world(missing, missing, missing)
+      const below = [
+        { url: "https://one.test", prefix: "docker-hub" },
+        { url: "https://two.test", prefix: "hub" }
+      ]
+      const found = Effect.flatMap(opened("docker.io"), (registry) => text(registry.getBlob(repository, blob)))
+      yield* Effect.flip(found).pipe(registries(on, { "docker.io": { mirrors: below, retry: { attempts: 0 } } }))
+      expect(on.seen.map(({ url }) => url.host)).toEqual(["two.test", "registry-1.docker.io"])
+    })
+  )
+
+  it.effect.each([
+    [{ url: "ftp://one.test" }, "ftp://one.test"],
+    [{ url: "https://one.test", prefix: "/docker-hub" }, "https://one.test"],
+    [{ url: "https://alice:hunter2@one.test", prefix: "/docker-hub" }, "https://one.test"]
+  ] as const)("that %j cannot name fail as the host is opened", ([mirror, url]) =>
     Effect.gen(function* () {
       const failure = yield* Effect.flip(opened("docker.io")).pipe(
-        registries(world(missing, missing), { "docker.io": { mirrors: [{ url: "ftp://one.test" }] } })
+        registries(world(missing, missing), { "docker.io": { mirrors: [mirror] } })
       )
-      expect(failure).toMatchObject({ _tag: "InvalidUrl", url: "ftp://one.test" })
+      expect(failure).toMatchObject({ _tag: "InvalidUrl", url })
     })
   )
 })
