@@ -23,6 +23,7 @@ const internals: ReadonlySet<string> = new Set([
   "src/client/BlobDownload.ts", // RegistryClient, as all of client/
   "src/client/BlobUpload.ts",
   "src/client/Classify.ts",
+  "src/client/ClientFailure.ts",
   "src/client/Concurrency.ts",
   "src/client/ContentCoding.ts",
   "src/client/RateLimit.ts",

@@ -6,7 +6,6 @@
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
-import type { HttpClientError } from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
@@ -14,8 +13,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
-import { redact } from "../protocol/RedactedUrl.js"
-import { CredentialsFailure, codeOf, LimitExceeded, TransportFailure } from "../RegistryError.js"
+import { LimitExceeded, TransportFailure } from "../RegistryError.js"
+import * as ClientFailure from "./ClientFailure.js"
 import { onTurn } from "./Turns.js"
 import * as Watchdog from "./Watchdog.js"
 
@@ -100,14 +99,6 @@ export interface Bounds {
 }
 
 /**
- * What a request can fail with: `CredentialsFailure` comes from an HTTP client that found its certificates broken.
- *
- * @since 0.1.0
- * @category models
- */
-export type Failure = TransportFailure | LimitExceeded | CredentialsFailure
-
-/**
  * The client with its failures typed and its answers bounded in time and in the size of their headers. No span and no trace header of its own: the
  * default ones would carry signed URLs and reach strangers (T13).
  *
@@ -116,9 +107,9 @@ export type Failure = TransportFailure | LimitExceeded | CredentialsFailure
  */
 export const limited =
   (bounds: Bounds) =>
-  (client: HttpClient.HttpClient): HttpClient.HttpClient.With<Failure> => {
+  (client: HttpClient.HttpClient): HttpClient.HttpClient.With<ClientFailure.ClientFailure> => {
     const silent = HttpClient.withTracerDisabledWhen(client, always)
-    return HttpClient.makeWith<Failure, never, Failure, never>(
+    return HttpClient.makeWith<ClientFailure.ClientFailure, never, ClientFailure.ClientFailure, never>(
       Effect.flatMap((request) => exchange(silent, request, bounds)),
       Effect.succeed
     )
@@ -130,7 +121,7 @@ const exchange = (
   client: HttpClient.HttpClient,
   request: HttpClientRequest.HttpClientRequest,
   bounds: Bounds
-): Effect.Effect<HttpClientResponse, Failure> =>
+): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> =>
   Effect.flatMap(
     Watchdog.watch(
       bounds.watchdog,
@@ -142,17 +133,17 @@ const exchange = (
         }
         awaited()
         return Effect.mapError(client.execute(observed(request, deadline, awaited)), (error) =>
-          failure(request, error, bounds.limits)
+          ClientFailure.ofRequest(request, error, bounds.limits)
         )
       },
-      () => new TransportFailure({ ...facts(request), reason: "Timeout" })
+      () => new TransportFailure({ ...ClientFailure.facts(request), reason: "Timeout" })
     ),
     (response) => {
       let size = 0
       for (const [name, value] of Object.entries(response.headers)) size += name.length + value.length
       return size <= bounds.limits.headers
         ? Effect.succeed(response)
-        : Effect.zipRight(excerpt(response), Effect.fail(tooManyHeaders(request, bounds.limits)))
+        : Effect.zipRight(excerpt(response), Effect.fail(ClientFailure.tooManyHeaders(request, bounds.limits)))
     }
   )
 
@@ -180,15 +171,7 @@ const observed = (
 export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, TransportFailure> =>
   response.stream.pipe(
     Stream.mapChunks(Chunk.map((bytes) => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))),
-    Stream.mapError(
-      ({ cause }) =>
-        new TransportFailure({
-          ...facts(response.request),
-          status: response.status,
-          reason: codeOf(cause) === "UND_ERR_BODY_TIMEOUT" ? "Stall" : "Reset",
-          cause
-        })
-    )
+    Stream.mapError(ClientFailure.ofBody)
   )
 
 /**
@@ -208,11 +191,11 @@ export const document = (
       deadline.at = bounds.until
       return ByteStream.collect(body(response), limit)
     },
-    () => new TransportFailure({ ...facts(response.request), status: response.status, reason: "Stall" })
+    () => new TransportFailure({ ...ClientFailure.facts(response.request), status: response.status, reason: "Stall" })
   ).pipe(
     Effect.mapError((error) =>
       error._tag === "LimitExceeded"
-        ? new LimitExceeded({ ...error, ...facts(response.request), status: response.status })
+        ? new LimitExceeded({ ...error, ...ClientFailure.facts(response.request), status: response.status })
         : error
     )
   )
@@ -240,48 +223,3 @@ export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array>
           Effect.map(() => ByteStream.concat(parts))
         )
       })
-
-/** The facts of an exchange that an error may show. */
-const facts = (request: HttpClientRequest.HttpClientRequest) => ({ method: request.method, url: redact(request.url) })
-
-/** The platform's error holds the request with its credentials, so only the cause beneath it is kept (T13). */
-const failure = (request: HttpClientRequest.HttpClientRequest, error: HttpClientError, limits: Limits): Failure => {
-  if (error.cause instanceof CredentialsFailure) return error.cause
-  const code = codeOf(error.cause)
-  if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW") return tooManyHeaders(request, limits)
-  const status = proxyStatus(error.cause)
-  return status !== undefined
-    ? new TransportFailure({ ...facts(request), reason: "Proxy", status })
-    : new TransportFailure({ ...facts(request), reason: reasonOf(code), cause: error.cause })
-}
-
-/** What a proxy answered instead of making a tunnel, or that it wants another password. undici, as fetch on Node, says so in the message only. */
-const proxyStatus = (cause: unknown): number | undefined => {
-  if (!(cause instanceof Error)) return undefined
-  const [, status] = /^Proxy (?:response|Authentication Required) \((\d{3})\)/.exec(cause.message) ?? []
-  return status === undefined ? proxyStatus(cause.cause) : Number(status)
-}
-
-const tooManyHeaders = (request: HttpClientRequest.HttpClientRequest, { headers }: Limits): LimitExceeded =>
-  new LimitExceeded({
-    ...facts(request),
-    what: "The header section of the answer",
-    limit: headers,
-    option: "limits.headers"
-  })
-
-const connecting = new Set([
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "ETIMEDOUT",
-  "UND_ERR_CONNECT_TIMEOUT"
-])
-
-const reasonOf = (code: string): TransportFailure["reason"] => {
-  if (connecting.has(code)) return "Connect"
-  if (/CERT|_TLS_|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
-  return code === "UND_ERR_HEADERS_TIMEOUT" ? "Timeout" : "Reset"
-}

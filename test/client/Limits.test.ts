@@ -1,7 +1,6 @@
 import { createServer, type Socket } from "node:net"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { Dispatcher } from "@effect/platform-node/NodeHttpClient"
@@ -278,48 +277,6 @@ describe("sizes (T6)", () => {
 })
 
 describe("failures of the HTTP client", () => {
-  const codes: ReadonlyArray<readonly [code: string, reason: string]> = [
-    ["ECONNREFUSED", "Connect"],
-    ["ENOTFOUND", "Connect"],
-    ["EAI_AGAIN", "Connect"],
-    ["UND_ERR_CONNECT_TIMEOUT", "Connect"],
-    ["CERT_HAS_EXPIRED", "Tls"],
-    ["DEPTH_ZERO_SELF_SIGNED_CERT", "Tls"],
-    ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "Tls"],
-    ["ERR_TLS_CERT_ALTNAME_INVALID", "Tls"],
-    ["ERR_SSL_WRONG_VERSION_NUMBER", "Tls"],
-    ["EPROTO", "Tls"],
-    ["ECONNRESET", "Reset"],
-    ["UND_ERR_SOCKET", "Reset"],
-    ["EPIPE", "Reset"],
-    ["UND_ERR_HEADERS_TIMEOUT", "Timeout"],
-    ["", "Reset"]
-  ]
-  it.effect.each(codes)("%s, however deep, is %s", ([code, reason]) =>
-    Effect.gen(function* () {
-      const cause = new TypeError("fetch failed", { cause: Object.assign(new Error("inner"), { code }) })
-      const client = HttpClient.make((request) =>
-        Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause }))
-      )
-      const error = yield* Effect.flip(Limits.limited(bounds())(client).execute(get))
-      expect(error).toMatchObject({ _tag: "TransportFailure", reason })
-    })
-  )
-
-  it.effect.each([
-    ["UND_ERR_ABORTED", "Proxy response (502) !== 200 when HTTP Tunneling", 502],
-    ["UND_ERR_INVALID_ARG", "Proxy Authentication Required (407)", 407]
-  ] as const)("%s with the message %j is that of a proxy, with its status", ([code, message, status]) =>
-    Effect.gen(function* () {
-      const cause = new TypeError("fetch failed", { cause: Object.assign(new Error(message), { code }) })
-      const client = HttpClient.make((request) =>
-        Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause }))
-      )
-      const error = yield* Effect.flip(Limits.limited(bounds())(client).execute(get))
-      expect(error).toMatchObject({ _tag: "TransportFailure", reason: "Proxy", status })
-    })
-  )
-
   /** A TCP server that treats each connection so. */
   const tcp = (accept: (socket: Socket) => void) =>
     Effect.acquireRelease(

@@ -1,0 +1,82 @@
+/** What HTTP clients fail with, in the words and codes of undici and of the runtimes that have `fetch`. */
+import { inspect } from "node:util"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import { expect, it } from "@effect/vitest"
+import * as ClientFailure from "../../src/client/ClientFailure.js"
+import { defaultLimits } from "../../src/client/Limits.js"
+
+const signed = "https://s3.example/b?X-Amz-Signature=hunter2"
+const request = HttpClientRequest.get(signed)
+
+const failed = (cause: unknown) =>
+  ClientFailure.ofRequest(
+    request,
+    new HttpClientError.RequestError({ request, reason: "Transport", cause }),
+    defaultLimits
+  )
+
+const codes: ReadonlyArray<readonly [code: string, reason: string]> = [
+  ["ECONNREFUSED", "Connect"],
+  ["ENOTFOUND", "Connect"],
+  ["EAI_AGAIN", "Connect"],
+  ["UND_ERR_CONNECT_TIMEOUT", "Connect"],
+  ["CERT_HAS_EXPIRED", "Tls"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "Tls"],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "Tls"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "Tls"],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "Tls"],
+  ["EPROTO", "Tls"],
+  ["ECONNRESET", "Reset"],
+  ["UND_ERR_SOCKET", "Reset"],
+  ["EPIPE", "Reset"],
+  ["UND_ERR_HEADERS_TIMEOUT", "Timeout"],
+  ["", "Reset"]
+]
+
+it.each(codes)("%s, however deep, is %s", (code, reason) => {
+  const cause = new TypeError("fetch failed", { cause: Object.assign(new Error("inner"), { code }) })
+  expect(failed(cause)).toMatchObject({ _tag: "TransportFailure", reason })
+})
+
+it.each([
+  ["UND_ERR_ABORTED", "Proxy response (502) !== 200 when HTTP Tunneling", 502],
+  ["UND_ERR_INVALID_ARG", "Proxy Authentication Required (407)", 407]
+] as const)("%s with the message %j is that of a proxy, with its status", (code, message, status) => {
+  const cause = new TypeError("fetch failed", { cause: Object.assign(new Error(message), { code }) })
+  expect(failed(cause)).toMatchObject({ _tag: "TransportFailure", reason: "Proxy", status })
+})
+
+const deno = (words: string) =>
+  new TypeError("fetch failed", {
+    cause: new Error(`error sending request for url (${signed}): client error (Connect): ${words}`)
+  })
+
+it.each([
+  ["Deno", "Connect", deno("tcp connect error: Connection refused (os error 111)")],
+  ["Deno", "Connect", deno("dns error: failed to lookup address information: Name or service not known")],
+  ["Deno", "Tls", deno("received corrupt message of type InvalidContentType")],
+  ["Deno", "Tls", deno("invalid peer certificate: UnknownIssuer")],
+  ["Deno", "Reset", new TypeError("error reading a body from connection")],
+  [
+    "Bun",
+    "Connect",
+    Object.assign(new TypeError("Unable to connect. Is the computer able to access the url?"), {
+      path: signed,
+      code: "ECONNREFUSED"
+    })
+  ],
+  [
+    "Bun",
+    "Tls",
+    Object.assign(new TypeError("self signed certificate"), { path: signed, code: "DEPTH_ZERO_SELF_SIGNED_CERT" })
+  ]
+] as const)("as %s has it, is %s, and shows no signed query (T13)", (_, reason, cause) => {
+  const error = failed(cause)
+  expect(error).toMatchObject({ _tag: "TransportFailure", reason })
+  expect(`${inspect(error, { depth: 9 })}${JSON.stringify(error)}`).not.toContain("hunter2")
+  const response = HttpClientResponse.fromWeb(request, new Response())
+  const broken = ClientFailure.ofBody(new HttpClientError.ResponseError({ request, response, reason: "Decode", cause }))
+  expect(`${inspect(broken, { depth: 9 })}${JSON.stringify(broken)}`).not.toContain("hunter2")
+})
