@@ -17,35 +17,39 @@ import * as Stream from "effect/Stream"
 
 /**
  * An `HttpClient` over `fetch`, for Bun, Deno and workers; on Node, `effect-oci/node` does more. Redirects are left to the registry client, which
- * knows what may go along. A `FetchHttpClient.Fetch` in the environment of the layer is used instead of the global one.
+ * knows what may go along.
+ *
+ * A `FetchHttpClient.Fetch` in the environment of the layer is used instead of the global one, and a `FetchHttpClient.RequestInit` goes along with each
+ * request, without headers (those of `EndpointOptions` go to the registry alone): there is the place for what a runtime has of its own for proxies and
+ * certificates, such as Bun's `proxy` and `tls` and Deno's `client`.
  *
  * What `fetch` cannot do:
  *
- * - A body that is a stream goes out without `Content-Length`, in chunks. Some registries want the length (C37): they take blobs that are arrays only.
- * - A streamed upload has no backpressure in most runtimes: what the connection does not take yet waits in memory.
- * - Answers that come compressed are decompressed, although nobody asked for it. Their headers are corrected here; but what was not meant to be
- *   decompressed (a blob that somebody labelled `Content-Encoding: gzip`) fails with `DigestMismatch`.
+ * - A body that is a stream goes out without `Content-Length`, in chunks. Some registries want the length (C37): they take blobs that are arrays, or
+ *   chunks (`UploadStrategy`), which are arrays, too.
+ * - Node's own `fetch` keeps all that it has streamed until the request ends; the source is slowed by the connection there as elsewhere.
+ * - Answers that come compressed may be decompressed, although nobody asked for it. What was not meant to be (a blob that somebody labelled
+ *   `Content-Encoding: gzip`) fails with `ProtocolViolation`.
  * - Browsers hide where redirects lead, so nothing that is redirected works there.
- * - Authorities, client certificates, proxies and the time to connect are the runtime's own settings.
+ * - The time to connect, the number of connections and the limit on headers are the runtime's own.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerFetch: Layer.Layer<HttpClient.HttpClient> = Layer.effect(
   HttpClient.HttpClient,
-  Effect.map(HttpClient.HttpClient, releasing)
-).pipe(
-  Layer.provide(FetchHttpClient.layer),
-  Layer.provide(Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual" })),
-  Layer.provide(
-    Layer.effect(
-      FetchHttpClient.Fetch,
-      Effect.map(Effect.serviceOption(FetchHttpClient.Fetch), (own) =>
-        corrected(Option.getOrElse(own, () => (input, init) => globalThis.fetch(input, init)))
+  Effect.gen(function* () {
+    const own = Option.getOrElse(yield* Effect.serviceOption(FetchHttpClient.RequestInit), () => ({}))
+    // Whatever the application has for requests of its own at the time of a call is not ours: its headers would go to strangers (T1).
+    const init: RequestInit = { ...own, headers: {}, redirect: "manual" }
+    return releasing(
+      HttpClient.transformResponse(
+        yield* HttpClient.HttpClient,
+        Effect.provideService(FetchHttpClient.RequestInit, init)
       )
     )
-  )
-)
+  })
+).pipe(Layer.provide(FetchHttpClient.layer))
 
 /** A `fetch` that is aborted leaves its body as it is, and the source would stay open. */
 function releasing(client: HttpClient.HttpClient): HttpClient.HttpClient {
@@ -66,19 +70,4 @@ function releasing(client: HttpClient.HttpClient): HttpClient.HttpClient {
     }),
     Effect.succeed
   )
-}
-
-/** The codings that every runtime decodes. */
-const decoded = /^(gzip|x-gzip|br)$/i
-
-/** `fetch` with headers that describe the body it hands out. */
-function corrected(fetch: typeof globalThis.fetch): typeof globalThis.fetch {
-  return async (input, init) => {
-    const response = await fetch(input, init)
-    if (response.body === null || !decoded.test(response.headers.get("content-encoding") ?? "")) return response
-    const headers = new Headers(response.headers)
-    headers.delete("content-encoding")
-    headers.delete("content-length")
-    return new Response(response.body, { status: response.status, headers })
-  }
 }

@@ -86,26 +86,110 @@ describe("layerFetch", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("has headers that describe the decompressed body", () =>
+  it.live("takes nothing from what the application has for requests of its own (T1)", () =>
     Effect.gen(function* () {
-      const body = gzipSync("b1")
-      const url = yield* serve((request, response) => {
-        const headers = { "content-encoding": "gzip", "content-length": body.length, etag: '"b1"' }
-        response.writeHead(200, headers).end(request.method === "HEAD" ? undefined : body)
+      const log: Array<string> = []
+      const storage = yield* serve(({ headers }, response) => {
+        log.push(`storage ${headers["x-api-key"] ?? "-"}`)
+        response.end("b1")
       })
-      const { headers } = yield* HttpClient.get(url)
-      expect(headers).toMatchObject({ etag: '"b1"' })
-      expect([headers["content-encoding"], headers["content-length"]]).toEqual([undefined, undefined])
-      expect(yield* pullFrom(url)).toBe("b1")
-      // A HEAD has no body to decompress.
-      expect((yield* HttpClient.head(url)).headers).toMatchObject({ "content-encoding": "gzip" })
-    }).pipe(Effect.provide(RegistryClient.layerFetch), Effect.scoped)
+      const registry = yield* serve(({ headers }, response) => {
+        log.push(`registry ${headers["x-api-key"] ?? "-"}`)
+        response.writeHead(307, { location: `${storage}/signed` }).end()
+      })
+      const init = { headers: { "x-api-key": "of-the-application" }, redirect: "error" } as const
+      const own = Effect.provideService(FetchHttpClient.RequestInit, init)
+      expect(yield* own(pullFrom(registry))).toBe("b1")
+      expect(log).toEqual(["registry -", "storage -"])
+    }).pipe(Effect.scoped)
   )
 
-  it.live("leaves the headers of a coding that the runtime does not know", () =>
+  it.live("takes what the runtime has for connections, but no headers, from the environment of the layer", () =>
     Effect.gen(function* () {
-      const url = yield* serve((_, response) => response.writeHead(200, { "content-encoding": "secret" }).end("b1"))
-      expect((yield* HttpClient.get(url)).headers).toMatchObject({ "content-encoding": "secret" })
+      const seen: Array<unknown> = []
+      const own = Layer.merge(
+        Layer.succeed(FetchHttpClient.Fetch, async (input, init) => {
+          seen.push(`${input}`, init?.redirect, init?.keepalive, new Headers(init?.headers).has("x-api-key"))
+          return new Response("b1")
+        }),
+        Layer.succeed(FetchHttpClient.RequestInit, {
+          keepalive: true,
+          redirect: "follow",
+          headers: { "x-api-key": "a" }
+        })
+      )
+      yield* Effect.provide(HttpClient.get("https://registry.test/v2/"), Layer.provide(RegistryClient.layerFetch, own))
+      expect(seen).toEqual(["https://registry.test/v2/", "manual", true, false])
+    })
+  )
+
+  it.live("takes an answer that came compressed, whether the runtime has decompressed it or not", () =>
+    Effect.gen(function* () {
+      const gzip = { "content-encoding": "gzip", "content-length": gzipSync("b1").length }
+      const url = yield* serve((_, response) => response.writeHead(200, gzip).end(gzipSync("b1")))
+      expect(yield* pullFrom(url)).toBe("b1")
+      // As Deno leaves it, for whoever wants no coding.
+      const own = Layer.succeed(
+        FetchHttpClient.Fetch,
+        async () => new Response(gzipSync("b1"), { headers: { "content-encoding": "gzip" } })
+      )
+      const layer = RegistryClient.layer({ url }).pipe(
+        Layer.provide([
+          TokenCache.layerMemory,
+          Credentials.layerAnonymous,
+          Layer.provide(RegistryClient.layerFetch, own)
+        ])
+      )
+      expect(yield* Effect.provide(pull, layer)).toBe("b1")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("fails with what is decompressed and was not meant to be, and says so (trap 26)", () =>
+    Effect.gen(function* () {
+      const layer = gzipSync("b1")
+      const url = yield* serve((_, response) => response.writeHead(200, { "content-encoding": "x-gzip" }).end(layer))
+      const get = Effect.flatMap(Effect.zip(Registry, freshRepository), ([registry, repository]) =>
+        Stream.runDrain(registry.getBlob(repository, Digest.fromBytes(layer)))
+      )
+      const failure = yield* Effect.flip(Effect.provide(get, client(url, Credentials.layerAnonymous)))
+      expect(failure._tag).toBe("ProtocolViolation")
+      expect(failure.message).toContain("The blob came with Content-Encoding: x-gzip, which was not asked for")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("sends a stream as fast as it is taken", () =>
+    Effect.gen(function* () {
+      const size = 256 * 1024 * 1024
+      let [pulled, received] = [0, 0]
+      let read = () => {}
+      const url = yield* serve((request, response) => {
+        read = () =>
+          request.on("data", (bytes: Uint8Array) => {
+            received += bytes.length
+          })
+        request.on("end", () => response.end())
+      })
+      const chunk = new Uint8Array(65_536)
+      const stream = Stream.repeatEffect(
+        Effect.sync(() => {
+          pulled += chunk.length
+          return chunk
+        })
+      ).pipe(Stream.take(size / chunk.length))
+      const sending = yield* Effect.fork(HttpClient.put(url, { body: HttpBody.stream(stream) }))
+      // Until it stands still.
+      let last = -1
+      yield* Effect.repeat(Effect.sleep("100 millis"), {
+        until: () => {
+          const still = pulled > 0 && pulled === last
+          last = pulled
+          return still
+        }
+      })
+      expect(pulled).toBeLessThan(size / 4)
+      read()
+      yield* sending
+      expect(received).toBe(size)
     }).pipe(Effect.provide(RegistryClient.layerFetch), Effect.scoped)
   )
 
@@ -141,17 +225,5 @@ describe("layerFetch", () => {
         expect(yield* Effect.flip(pullFrom(broken))).toMatchObject({ _tag: "TransportFailure", reason: "Reset" })
       }
     }).pipe(Effect.scoped)
-  )
-
-  it.live("takes a fetch of the program's own", () =>
-    Effect.gen(function* () {
-      const urls: Array<unknown> = []
-      const own = Layer.succeed(FetchHttpClient.Fetch, async (input, init) => {
-        urls.push(`${init?.redirect} ${input}`)
-        return new Response("b1")
-      })
-      yield* Effect.provide(HttpClient.get("https://registry.test/v2/"), Layer.provide(RegistryClient.layerFetch, own))
-      expect(urls).toEqual(["manual https://registry.test/v2/"])
-    })
   )
 })
