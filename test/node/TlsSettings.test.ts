@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import { inspect } from "node:util"
+import { fileURLToPath } from "node:url"
+import { inspect, promisify } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -50,12 +52,16 @@ describe("authorities", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("those of NODE_EXTRA_CA_CERTS stay trusted beside a host's own", () =>
+  it.live("those of NODE_EXTRA_CA_CERTS, which Node reads as it starts, stay trusted beside a host's own", () =>
     Effect.gen(function* () {
       const { ours, theirs } = yield* authorities
       const host = yield* serve(hello)
-      yield* environment("NODE_EXTRA_CA_CERTS", Path.join(yield* folder({ "extra.pem": ours.cert }), "extra.pem"))
-      expect(yield* get(host, { tls: { [host]: { ca: [theirs.cert] } } })).toBe("hello")
+      const root = yield* folder({ "ours.pem": ours.cert, "theirs.pem": theirs.cert })
+      const script = fileURLToPath(new URL("./fixtures/get.ts", import.meta.url))
+      const args = ["--conditions=@effect-oci/source", "--import", "tsx", script, host, Path.join(root, "theirs.pem")]
+      const env = { ...process.env, NODE_EXTRA_CA_CERTS: Path.join(root, "ours.pem") }
+      const { stdout } = yield* Effect.promise(() => promisify(execFile)(process.execPath, args, { env }))
+      expect(stdout).toBe("hello\n")
     }).pipe(Effect.scoped)
   )
 
