@@ -36,7 +36,7 @@ export const retries: Metric.Metric.Counter<number> = Metric.counter("effect_oci
 })
 
 /**
- * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or breaks off. Labels: `host` of the registry on whose
+ * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or breaks off (an array only once it was answered). Labels: `host` of the registry on whose
  * behalf, and `direction`: `upload` or `download`.
  *
  * @since 0.1.0

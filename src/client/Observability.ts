@@ -1,5 +1,5 @@
 /**
- * What an operator sees of the requests: a span for each that the caller asked for, a line in the log at debug level, and `Metrics`. Nothing shows a
+ * What an operator sees of the requests: a span for each that the caller asked for, lines in the log at debug level, and `Metrics`. Nothing shows a
  * header, a query that may be signed, or the address of an upload, a token server or a redirect's target beyond what `RedactedUrl` leaves (T13).
  *
  * @since 0.1.0
@@ -55,7 +55,7 @@ export const make = (base: string, propagation: boolean): Observation => {
   const known = new Map<string, Labels>()
   return {
     host,
-    address: hostname,
+    address: hostname.replace(/^\[|\]$/g, ""),
     port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
     path: pathname.replace(/\/$/, ""),
     propagation,
@@ -126,19 +126,25 @@ const exchange = <E extends { readonly _tag: string }, R>(
       const sent = traced
         ? inSpan(client, of, body.request, template, fiber.currentSpan, clock)
         : client.execute(body.request)
+      const line = () => `${request.method} ${redact(request.url)}`
+      const told = logged ? Effect.zipRight(Effect.logDebug(line()), sent) : sent
       return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Effect.exit(restore(sent)), (exit) => {
+        Effect.flatMap(Effect.exit(restore(told)), (exit) => {
           const outcome = outcomeOf(exit)
           const count = Metrics.update(
             Metrics.requests,
             1,
             of.labels(["method", request.method], ["status", Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"])
           )
-          const moved = body.count() === 0 ? count : Effect.zipRight(count, move(of, "upload", body.count()))
-          const line = () =>
-            `${request.method} ${redact(request.url)} ${outcome} (${clock.unsafeCurrentTimeMillis() - began} ms)`
+          const bytes = body.count(Exit.isSuccess(exit))
+          const moved = bytes === 0 ? count : Effect.zipRight(count, move(of, "upload", bytes))
           return Effect.zipRight(
-            logged ? Effect.zipRight(moved, Effect.logDebug(line())) : moved,
+            logged
+              ? Effect.zipRight(
+                  moved,
+                  Effect.logDebug(`${line()} ${outcome} (${clock.unsafeCurrentTimeMillis() - began} ms)`)
+                )
+              : moved,
             Exit.map(exit, (response) => countedResponse(of, response))
           )
         })
@@ -231,7 +237,9 @@ const move = (of: Observation, direction: "upload" | "download", count: number):
 
 const counted = (request: HttpClientRequest.HttpClientRequest) => {
   const { body } = request
-  if (body._tag !== "Stream") return { request, count: () => body.contentLength ?? 0 }
+  // How much of an array went, if nothing answered, only the HTTP client knows.
+  if (body._tag !== "Stream")
+    return { request, count: (answered: boolean) => (answered ? (body.contentLength ?? 0) : 0) }
   let count = 0
   const stream = ByteStream.tap(body.stream, (bytes) => {
     count += bytes.length

@@ -1,6 +1,8 @@
 /** Spans, metrics, log lines and warnings of the client, as an OpenTelemetry exporter and a logger get them. */
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { describe, expect, it } from "@effect/vitest"
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api"
 import {
@@ -9,11 +11,20 @@ import {
   PeriodicExportingMetricReader
 } from "@opentelemetry/sdk-metrics"
 import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
+import {
+  ATTR_ERROR_TYPE,
+  ATTR_HTTP_REQUEST_METHOD,
+  ATTR_HTTP_REQUEST_RESEND_COUNT,
+  ATTR_HTTP_RESPONSE_STATUS_CODE,
+  ATTR_SERVER_ADDRESS,
+  ATTR_SERVER_PORT,
+  ATTR_URL_FULL
+} from "@opentelemetry/semantic-conventions"
+import { ATTR_URL_TEMPLATE } from "@opentelemetry/semantic-conventions/incubating"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -22,7 +33,6 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
-import * as Metrics from "../../src/Metrics.js"
 import * as Operation from "../../src/protocol/Operation.js"
 import { Registry } from "../../src/Registry.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
@@ -69,7 +79,7 @@ const exported = () => {
           parent: span.parentSpanContext?.spanId
         })),
     /** The values of a metric by their labels, of one host. */
-    metric: (name: string, host: string) =>
+    metric: (name: string, host?: string) =>
       Effect.map(points, (points) =>
         Object.fromEntries(
           points
@@ -116,6 +126,10 @@ const over = (
     Layer.provide([TokenCache.layerMemory, Layer.orDie(credentials), Layer.succeed(HttpClient.HttpClient, client)])
   )
 
+/** All of a metric whose labels do not matter. */
+const counted = (points: Readonly<Record<string, unknown>>): number =>
+  Object.values(points).reduce((sum: number, value) => sum + Number(value), 0)
+
 const name = Reference.parseRepositoryName("owner/name")
 const missing = Digest.fromBytes(utf8("missing"))
 
@@ -130,11 +144,11 @@ describe("spans", () => {
       const [challenged, answered, operation, ...others] = spans()
       expect(others).toEqual([])
       const common = {
-        "http.request.method": "HEAD",
-        "server.address": "spans.test",
-        "server.port": 80,
-        "url.full": "http://spans.test/v2/owner/name/manifests/v1",
-        "url.template": "/v2/{name}/manifests/{reference}"
+        [ATTR_HTTP_REQUEST_METHOD]: "HEAD",
+        [ATTR_SERVER_ADDRESS]: "spans.test",
+        [ATTR_SERVER_PORT]: 80,
+        [ATTR_URL_FULL]: "http://spans.test/v2/owner/name/manifests/v1",
+        [ATTR_URL_TEMPLATE]: "/v2/{name}/manifests/{reference}"
       }
       expect(challenged).toMatchObject({
         name: "HEAD /v2/{name}/manifests/{reference}",
@@ -142,18 +156,22 @@ describe("spans", () => {
         status: SpanStatusCode.ERROR,
         parent: operation?.id
       })
-      expect(challenged?.attributes).toEqual({ ...common, "http.response.status_code": 401, "error.type": "401" })
+      expect(challenged?.attributes).toEqual({
+        ...common,
+        [ATTR_HTTP_RESPONSE_STATUS_CODE]: 401,
+        [ATTR_ERROR_TYPE]: "401"
+      })
       expect(answered).toMatchObject({ status: SpanStatusCode.ERROR, parent: operation?.id })
       expect(answered?.attributes).toEqual({
         ...common,
-        "http.request.resend_count": 1,
-        "http.response.status_code": 404,
-        "error.type": "404"
+        [ATTR_HTTP_REQUEST_RESEND_COUNT]: 1,
+        [ATTR_HTTP_RESPONSE_STATUS_CODE]: 404,
+        [ATTR_ERROR_TYPE]: "404"
       })
       expect(operation).toMatchObject({ name: "effect-oci/Registry.headManifest", status: SpanStatusCode.OK })
       expect(operation?.attributes).toEqual({
-        "server.address": "spans.test",
-        "server.port": 80,
+        [ATTR_SERVER_ADDRESS]: "spans.test",
+        [ATTR_SERVER_PORT]: 80,
         "oci.repository": "owner/name",
         "oci.reference": "v1"
       })
@@ -254,6 +272,15 @@ describe("spans", () => {
     }).pipe(Effect.provide(over(client, { url: "https://example.test:8443/oci" })), Effect.provide(layer))
   })
 
+  it.effect("an address of IPv6 has no brackets", () => {
+    const { layer, spans } = exported()
+    const { client } = internet({ "https://[2001:db8::1]": () => new Response(null, { status: 200 }) })
+    return Effect.gen(function* () {
+      yield* (yield* Registry).ping
+      expect(spans()[0]?.attributes).toMatchObject({ [ATTR_SERVER_ADDRESS]: "2001:db8::1", [ATTR_SERVER_PORT]: 443 })
+    }).pipe(Effect.provide(over(client, { url: "https://[2001:db8::1]" })), Effect.provide(layer))
+  })
+
   it.effect("a request without an answer has the reason for its error", () => {
     const { layer, spans } = exported()
     return Effect.gen(function* () {
@@ -326,8 +353,10 @@ describe("metrics", () => {
     return Effect.gen(function* () {
       const registry = yield* Registry
       const repository = yield* name
-      const requested = (yield* Metric.value(Metrics.tokenRequests)).count
-      const hits = (yield* Metric.value(Metrics.tokenCacheHits)).count
+      const tokens = Effect.all(
+        ["effect_oci.token.requests", "effect_oci.token.cache_hits"].map((name) => metric(name))
+      )
+      const [requested, hits] = (yield* tokens).map(counted)
       const bytes = yield* gather(generated(100_000))
       const blob = yield* registry.putBlob(repository, BlobSource.fromBytes(bytes))
       yield* Stream.runDrain(registry.getBlob(repository, blob))
@@ -348,8 +377,7 @@ describe("metrics", () => {
       expect(requests).toMatchObject({ "HEAD 4xx": 2, "POST 2xx": 1, "PUT 2xx": 1 })
       // Two are token requests.
       expect(requests["GET 2xx"]).toBe(4)
-      expect((yield* Metric.value(Metrics.tokenRequests)).count - requested).toBe(2)
-      expect((yield* Metric.value(Metrics.tokenCacheHits)).count - hits).toBe(4)
+      expect((yield* tokens).map(counted)).toEqual([Number(requested) + 2, Number(hits) + 4])
     }).pipe(Effect.provide(embedded("metrics.test")), Effect.provide(layer))
   })
 
@@ -372,15 +400,33 @@ describe("metrics", () => {
     const { client } = internet({
       "https://busy.test": () => new Response(null, { status: ++answers <= 2 ? 429 : 200 })
     })
-    const retried = Metric.tagged(Metrics.retries, "error", "TooManyRequests")
+    const retried = Effect.map(metric("effect_oci.retries"), (points) => Number(points["TooManyRequests"] ?? 0))
     return Effect.gen(function* () {
-      const before = (yield* Metric.value(retried)).count
+      const before = yield* retried
       const fiber = yield* Effect.fork((yield* Registry).ping)
       yield* TestClock.adjust("1 minute")
       yield* fiber.await
-      expect((yield* Metric.value(retried)).count - before).toBe(2)
+      expect((yield* retried) - before).toBe(2)
       expect(yield* metric("effect_oci.requests", "busy.test")).toEqual({ "GET 4xx": 2, "GET 2xx": 1 })
     }).pipe(Effect.provide(over(client, { url: "https://busy.test" })), Effect.provide(layer))
+  })
+
+  it.effect("bytes are those that went: none of a body that found no connection", () => {
+    const { layer, metric } = exported()
+    const refusing = HttpClient.make((request) =>
+      request.method === "HEAD"
+        ? Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 404 })))
+        : Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause: new Error("refused") }))
+    )
+    return Effect.gen(function* () {
+      const registry = yield* Registry
+      yield* Effect.exit(registry.putBlob(yield* name, BlobSource.fromBytes(freshBytes("b1"))))
+      expect(yield* metric("effect_oci.bytes", "refusing.test")).toEqual({})
+      expect(yield* metric("effect_oci.requests", "refusing.test")).toEqual({ "HEAD 4xx": 1, "POST error": 1 })
+    }).pipe(
+      Effect.provide(over(refusing, { url: "https://refusing.test", retry: { attempts: 0 } })),
+      Effect.provide(layer)
+    )
   })
 
   it.effect("no label is named by a server: redirects count for the registry", () => {
@@ -410,7 +456,7 @@ describe("metrics", () => {
 })
 
 describe("the log", () => {
-  it.effect("has a line for each request at debug level, its URL redacted (RG7, HK6)", () => {
+  it.effect("has a line for each request and each answer at debug level, its URL redacted (RG7, HK6)", () => {
     const log: Array<string> = []
     const { client } = internet({
       "https://registry.test": ({ authorization }) =>
@@ -427,9 +473,13 @@ describe("the log", () => {
       const blob = `https://registry.test/v2/owner/name/blobs/${digest}`
       const token = "service=registry.test&client_id=REDACTED&scope=repository%3Aowner%2Fname%3Apull"
       expect(log.filter((line) => line.startsWith("DEBUG GET"))).toEqual([
+        `DEBUG GET ${blob}`,
         `DEBUG GET ${blob} 401 (0 ms)`,
+        `DEBUG GET https://auth.registry.test/token?${token}`,
         `DEBUG GET https://auth.registry.test/token?${token} 200 (40 ms)`,
+        `DEBUG GET ${blob}`,
         `DEBUG GET ${blob} 307 (0 ms)`,
+        "DEBUG GET https://storage.test/b?signature=REDACTED",
         "DEBUG GET https://storage.test/b?signature=REDACTED 200 (0 ms)"
       ])
     }).pipe(Effect.provide(over(client, { url: "https://registry.test" })), Effect.provide(lines(log)))
@@ -444,10 +494,13 @@ describe("the log", () => {
       yield* timedOut.await
       const interrupted = yield* Effect.fork(registry.ping)
       yield* TestClock.adjust("100 millis")
+      // What is still awaited is there to see.
+      expect(log.length).toBe(3)
       yield* interrupted.interruptAsFork(interrupted.id())
       yield* interrupted.await
-      expect(log[0]).toMatch(/^DEBUG GET https:\/\/silent\.test\/v2\/ TransportFailure\.Timeout \(\d+ ms\)$/)
-      expect(log[1]).toBe("DEBUG GET https://silent.test/v2/ interrupted (100 ms)")
+      expect(log[1]).toMatch(/^DEBUG GET https:\/\/silent\.test\/v2\/ TransportFailure\.Timeout \(\d+ ms\)$/)
+      expect(log[2]).toBe("DEBUG GET https://silent.test/v2/")
+      expect(log[3]).toBe("DEBUG GET https://silent.test/v2/ interrupted (100 ms)")
     }).pipe(
       Effect.provide(
         over(
