@@ -45,7 +45,10 @@ const internals: ReadonlySet<string> = new Set([
   "src/client/Session.ts",
   "src/client/SessionUpload.ts",
   "src/store/MemoryUploads.ts", // MemoryRegistry
-  "src/node/TlsLookup.ts", // NodeHttp
+  "src/node/TlsLookup.ts", // NodeHttp, as all that follow
+  "src/node/UndiciClient.ts",
+  "src/node/UndiciRequestBody.ts",
+  "src/node/UndiciResponse.ts",
   "src/server/Answer.ts", // RegistryServer, as all that follow
   "src/server/BlobEndpoints.ts",
   "src/server/ListEndpoints.ts",

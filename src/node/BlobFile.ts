@@ -165,23 +165,30 @@ const read = (path: string, offset: number): Stream.Stream<Uint8Array, StorageFa
     Stream.unwrapScoped
   )
 
-/** While a block is on its way, the next one is being read. */
+/**
+ * While a block is on its way, the next one is being read. What is being read is no part of the stream's state: from one block's promise to the next a
+ * chain would lead, by which the garbage collector keeps all of them until it goes through the whole heap.
+ */
 const readFrom = (path: string, file: Fs.FileHandle, offset: number): Stream.Stream<Uint8Array, StorageFailure> =>
   Stream.suspend(() => {
-    const block = (position: number) => {
-      const reading = file.read(Buffer.allocUnsafe(blockSize), 0, blockSize, position)
-      // Whoever waits for it sees the failure; when nobody reads on, nobody does.
-      reading.catch(() => undefined)
-      return reading
+    let position = offset
+    let reading: Promise<Uint8Array> | undefined
+    const read = async (): Promise<Uint8Array> => {
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(blockSize), 0, blockSize, position)
+      position += bytesRead
+      return buffer.subarray(0, bytesRead)
     }
-    return Stream.unfoldEffect({ position: offset, reading: block(offset) }, ({ position, reading }) =>
-      attempt(path, async () => {
-        const { buffer, bytesRead } = await reading
-        const next = position + bytesRead
-        return bytesRead === 0
-          ? Option.none()
-          : Option.some([buffer.subarray(0, bytesRead), { position: next, reading: block(next) }] as const)
-      })
+    const next = attempt(path, async () => {
+      const block = await (reading ?? read())
+      reading = block.length === 0 ? undefined : read()
+      // Whoever waits for it sees the failure; when nobody reads on, nobody does.
+      reading?.catch(() => undefined)
+      return block
+    })
+    return Stream.repeatEffectOption(
+      Effect.flatMap(Effect.mapError(next, Option.some), (block) =>
+        block.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(block)
+      )
     )
   })
 
