@@ -62,6 +62,112 @@ const tokens: ReadonlyArray<string> = [
 
 const longest = 64 * 1024
 
+/** What stands in JSON where something else is expected. */
+const odd: ReadonlyArray<() => unknown> = [
+  () => null,
+  () => true,
+  () => 0,
+  () => -1,
+  () => 1.5,
+  () => 1e308,
+  () => Number.MAX_SAFE_INTEGER + 1,
+  () => "",
+  () => [],
+  () => ({}),
+  () => JSON.parse('{"__proto__":{"polluted":true},"constructor":1,"toString":null}')
+]
+
+interface Random {
+  readonly below: (limit: number) => number
+  readonly pick: (from: ReadonlyArray<string>) => string
+}
+
+/** Changes one value of a JSON document and leaves the rest as it is: what comes after it is still read. */
+const mutateJson = (text: string, { below, pick }: Random, mutateText: (text: string) => string): string => {
+  let document: unknown
+  try {
+    document = JSON.parse(text)
+  } catch {
+    return text
+  }
+  const places: Array<readonly [holder: Record<string, unknown> | Array<unknown>, key: string]> = []
+  const visit = (value: unknown): void => {
+    if (typeof value !== "object" || value === null || places.length > 1000) return
+    const holder = value as Record<string, unknown> | Array<unknown>
+    for (const key of Object.keys(holder)) {
+      places.push([holder, key])
+      visit(Reflect.get(holder, key))
+    }
+  }
+  visit([document])
+  const place = places[below(places.length)]
+  if (place === undefined) return JSON.stringify(odd[below(odd.length)]?.())
+  const [holder, key] = place
+  const value: unknown = Reflect.get(holder, key)
+  const set = (key: string, value: unknown) =>
+    Object.defineProperty(holder, key, { value, enumerable: true, configurable: true, writable: true })
+  switch (below(8)) {
+    case 0:
+      Reflect.deleteProperty(holder, key)
+      break
+    case 1:
+      set(key, odd[below(odd.length)]?.())
+      break
+    case 2:
+      set(key, typeof value === "string" ? mutateText(value) : JSON.stringify(value))
+      break
+    case 3:
+      set(mutateText(key).slice(0, 64), value)
+      break
+    case 4:
+      set(key, Array(below(50)).fill(value))
+      break
+    case 5: {
+      let nested = value
+      for (let depth = below(200); depth > 0; depth--) nested = below(2) === 0 ? [nested] : { a: nested }
+      set(key, nested)
+      break
+    }
+    case 6: {
+      const [other, otherKey] = places[below(places.length)] ?? place
+      set(key, Reflect.get(other, otherKey))
+      break
+    }
+    default:
+      set(pick(tokens), value)
+  }
+  try {
+    return JSON.stringify(document)
+  } catch {
+    return text // It holds itself now.
+  }
+}
+
+/** Changes the parts between the separators of a header, a path or a reference: drops one, repeats one, swaps two, puts one of another text there. */
+const mutateParts = (text: string, other: string, below: Random["below"]): string => {
+  const split = (text: string) => text.split(/([,;=:/?&"\s@]+)/)
+  const parts = split(text)
+  const [at, to] = [below(parts.length), below(parts.length)]
+  const theirs = split(other)
+  switch (below(5)) {
+    case 0:
+      parts.splice(at, 1)
+      break
+    case 1:
+      parts.splice(at, 0, ...parts.slice(at, at + 1 + below(4)))
+      break
+    case 2:
+      ;[parts[at], parts[to]] = [parts[to] ?? "", parts[at] ?? ""]
+      break
+    case 3:
+      parts[at] = theirs[below(theirs.length)] ?? ""
+      break
+    default:
+      parts.splice(at, parts.length, ...theirs.slice(below(theirs.length)))
+  }
+  return parts.join("")
+}
+
 /** An endless supply of inputs: seeds, mutants of mutants, and noise. */
 export const inputs = (seeds: ReadonlyArray<string>, seed: number): (() => string) => {
   const random = generator(seed)
@@ -70,7 +176,7 @@ export const inputs = (seeds: ReadonlyArray<string>, seed: number): (() => strin
   const noise = () =>
     String.fromCharCode(...Array.from({ length: below(24) }, () => below(random() < 0.8 ? 0x80 : 0x10000)))
 
-  const mutate = (text: string): string => {
+  const mutateText = (text: string): string => {
     const [at, to] = [below(text.length + 1), below(text.length + 1)].sort((a, b) => a - b) as [number, number]
     const [before, middle, after] = [text.slice(0, at), text.slice(at, to), text.slice(to)]
     switch (below(9)) {
@@ -93,6 +199,13 @@ export const inputs = (seeds: ReadonlyArray<string>, seed: number): (() => strin
       default:
         return text.split("").reverse().join("")
     }
+  }
+
+  const mutate = (text: string): string => {
+    const kind = random()
+    // A document that still parses gets further than one that does not.
+    if (kind < 0.6 && /^\s*[[{]/.test(text)) return mutateJson(text, { below, pick }, mutateText)
+    return kind < 0.75 ? mutateParts(text, pick(seeds), below) : mutateText(text)
   }
 
   let last = ""

@@ -12,6 +12,7 @@ import * as AccessScope from "../../src/protocol/AccessScope.js"
 import * as ByteRange from "../../src/protocol/ByteRange.js"
 import * as Challenge from "../../src/protocol/Challenge.js"
 import * as ErrorBody from "../../src/protocol/ErrorBody.js"
+import * as FieldValue from "../../src/protocol/FieldValue.js"
 import * as Link from "../../src/protocol/Link.js"
 import * as Operation from "../../src/protocol/Operation.js"
 import * as RedactedUrl from "../../src/protocol/RedactedUrl.js"
@@ -26,10 +27,16 @@ import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Platform from "../../src/spec/Platform.js"
 import * as Reference from "../../src/spec/Reference.js"
+import { UploadState } from "../../src/Transfer.js"
+import { seedsOf } from "./seeds.js"
 
-/** `bound` is how many characters the result may hold, whatever the input: by default, four times as many as that, and 2,048. */
+/**
+ * `bound` is how many characters the result may hold, whatever the input: by default, four times as many as that, and 2,048. `tests` names the tests
+ * whose texts are seeds besides `seeds`.
+ */
 export interface Target {
   readonly name: string
+  readonly tests?: string
   readonly seeds: ReadonlyArray<string>
   readonly run: (input: string) => unknown
   readonly bound?: number
@@ -50,6 +57,7 @@ const outcome = <A, E>(effect: Effect.Effect<A, E>): unknown =>
 
 const sha = "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b"
 const name = "library/alpine"
+const repository = Effect.runSync(Reference.parseRepositoryName("a/b/c"))
 const config = `{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"${sha}","size":2}`
 const layer = `{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"${sha}","size":9,"urls":["https://a/b"],"data":"e30=","annotations":{"org.opencontainers.image.title":"a.txt"}}`
 const image = `{"schemaVersion":2,"mediaType":"${MediaType.imageManifest}","artifactType":"a/b","config":${config},"layers":[${layer}],"subject":${config},"annotations":{"__proto__":"x","a":"b"}}`
@@ -58,7 +66,13 @@ const index = `{"schemaVersion":2,"mediaType":"${MediaType.imageIndex}","manifes
 const received = (input: string): unknown => {
   const [method = "", url = "", ...headers] = input.split("\n")
   return outcome(
-    Operation.fromRequest({ method, url, headers: Object.fromEntries(headers.map((line) => line.split(": ", 2))) })
+    Effect.map(
+      Operation.fromRequest({ method, url, headers: Object.fromEntries(headers.map((line) => line.split(": ", 2))) }),
+      (operation) => {
+        const { headers, method, url } = Operation.toRequest("https://registry.example.com", operation)
+        return [operation, Operation.requiredScopes(operation), method, url, headers]
+      }
+    )
   )
 }
 
@@ -102,19 +116,43 @@ const decoded = (bytes: Uint8Array): unknown =>
     )
   )
 
-const json = <A, I>(schema: Schema.Schema<A, I>) => {
-  const decode = Schema.decodeUnknownOption(Schema.parseJson(schema))
-  return (input: string): unknown => decode(input)
+const reader = <A, I>(schema: Schema.Schema<A, I>): ((input: unknown) => unknown) => Schema.decodeUnknownOption(schema)
+
+const json = <A, I>(schema: Schema.Schema<A, I>) => reader(Schema.parseJson(schema))
+
+/** The schemas of texts, and of what challenges and errors hold. */
+const schemas = [
+  reader(Digest.Digest),
+  reader(Reference.RepositoryName),
+  reader(Reference.Tag),
+  reader(Reference.FromString),
+  json(Challenge.Challenge),
+  json(ErrorBody.ErrorInfo)
+]
+
+/** What a file of logins has for some registries, with helpers that know nothing. */
+const credentialsIn = (text: string, legacy: boolean): unknown => {
+  const helpers = { get: () => Effect.succeedNone }
+  const demands = ["https://registry-1.docker.io", "https://ghcr.io", "http://registry.example.com:5000"].map(
+    (origin) => ({ origin, repository: Option.some(repository), scopes: [] })
+  )
+  return outcome(
+    Effect.flatMap(AuthFile.parse(text, { source: "config.json", legacy }), (file) =>
+      Effect.forEach(demands, (demand) => Effect.either(AuthFile.find(file, helpers, demand, Option.none())))
+    )
+  )
 }
 
 export const targets: ReadonlyArray<Target> = [
   {
     name: "Digest.parse",
+    tests: "spec/Digest",
     seeds: [sha, sha.toUpperCase(), "sha512:ab", "a+b.c:=_-"],
-    run: (s) => [outcome(Digest.parse(s)), Digest.isDigest(s)]
+    run: (s) => [outcome(Digest.parse(s)), Digest.isDigest(s), Digest.fromBytes(new TextEncoder().encode(s))]
   },
   {
     name: "Reference.parse",
+    tests: "spec/Reference",
     seeds: [
       "alpine",
       `ghcr.io/owner/name:tag@${sha}`,
@@ -122,54 +160,88 @@ export const targets: ReadonlyArray<Target> = [
       `[::1]:5000/a@${sha}`,
       "docker.io/library/a"
     ],
-    run: (s) => outcome(Effect.map(Reference.parse(s), (reference) => [Reference.format(reference), reference]))
+    run: (s) => [
+      outcome(Effect.map(Reference.parse(s), (reference) => [Reference.format(reference), reference])),
+      Reference.isDockerHub(s),
+      Reference.apiHost(s)
+    ]
   },
   {
     name: "Reference.parseRepositoryName",
+    tests: "spec/Reference",
     seeds: [name, "a-b__c.d/e"],
     run: (s) => [outcome(Reference.parseRepositoryName(s)), Reference.isRepositoryName(s)]
   },
   {
     name: "Reference.parseTag",
+    tests: "spec/Reference",
     seeds: ["latest", "_v1.0-rc"],
     run: (s) => [outcome(Reference.parseTag(s)), Reference.isTag(s)]
   },
   {
     name: "Platform.parse",
+    tests: "spec/Platform",
     seeds: ["linux/amd64", "linux/arm/v7", "windows/amd64"],
     run: (s) => outcome(Effect.map(Platform.parse(s), Platform.format))
   },
   {
     name: "MediaType",
+    tests: "spec/MediaType",
     seeds: [MediaType.imageIndex, 'text/plain; charset="utf-8"'],
-    run: (s) => [MediaType.essence(s), MediaType.isMediaType(s), MediaType.equals(s, `${s};a=b`)]
+    run: (s) => [
+      MediaType.essence(s),
+      MediaType.isMediaType(s),
+      MediaType.isImageManifest(s),
+      MediaType.isIndex(s),
+      MediaType.isNonDistributable(s),
+      MediaType.equals(s, `${s};a=b`)
+    ]
   },
-  { name: "Descriptor (schema)", seeds: [layer, config], run: json(Descriptor.Descriptor) },
+  { name: "Descriptor (schema)", tests: "spec/Descriptor", seeds: [layer, config], run: json(Descriptor.Descriptor) },
+  {
+    name: "Descriptor.fromBytes",
+    seeds: ["{}"],
+    run: (s) => Descriptor.fromBytes(new TextEncoder().encode(s), s)
+  },
   {
     name: "Platform (schema)",
+    tests: "spec/Platform",
     seeds: ['{"os":"linux","architecture":"arm64","os.features":["a"]}'],
     run: json(Platform.Platform)
   },
-  { name: "Annotations (schema)", seeds: ['{"__proto__":"a","constructor":"b"}'], run: json(Annotations.Annotations) },
+  {
+    name: "Annotations (schema)",
+    tests: "spec/Annotations",
+    seeds: ['{"__proto__":"a","constructor":"b"}'],
+    run: json(Annotations.Annotations)
+  },
   {
     name: "Manifest.fromBytes",
+    tests: "spec/Manifest",
     seeds: [image, index],
     run: (s) => decoded(new TextEncoder().encode(s)),
     bound: 1_500_000
   },
   {
     name: "Manifest.fromBytes, not UTF-8",
+    tests: "spec/Manifest",
     seeds: [image, index],
     run: (s) => decoded(Buffer.from(s, "latin1")),
     bound: 1_500_000
   },
   {
     name: "AccessScope",
+    tests: "protocol/AccessScope",
     seeds: [`repository:${name}:pull,push`, "registry:catalog:*", "repository(plugin):a:b:*"],
-    run: (s) => [AccessScope.parse(s), AccessScope.canonical(s.split(" ")), AccessScope.contains([s], [s])]
+    run: (s) => [
+      AccessScope.parse(s),
+      AccessScope.canonical(s.split(" ")),
+      AccessScope.contains([s, "repository:a:*"], s.split(" "))
+    ]
   },
   {
     name: "ByteRange",
+    tests: "protocol/ByteRange",
     seeds: ["0-9", "bytes=0-9", "bytes 0-9/10", "bytes */10", "bytes=-5", "10"],
     run: (s) => [
       ByteRange.parseLength(s),
@@ -181,6 +253,7 @@ export const targets: ReadonlyArray<Target> = [
   },
   {
     name: "Challenge.parse",
+    tests: "protocol/Challenge",
     seeds: [
       `Bearer realm="https://auth.example.com/token",service="r",scope="repository:${name}:pull",error="invalid_token"`,
       'Basic realm="a\\"b", Bearer realm=x',
@@ -193,27 +266,41 @@ export const targets: ReadonlyArray<Target> = [
   },
   {
     name: "ErrorBody.parse",
+    tests: "protocol/ErrorBody",
     seeds: [
       '{"errors":[{"code":"DENIED","message":"no","detail":{"a":[1]}}]}',
       '{"details":"x"}',
       "<Error><Code>A</Code><Message>b</Message></Error>",
       "<html>502</html>"
     ],
-    run: (s) => [ErrorBody.parse(s), ErrorBody.parse(Buffer.from(s, "latin1"))],
+    run: (s) => {
+      const { errors, ...body } = ErrorBody.parse(s)
+      return [errors, body, ErrorBody.encode(errors), ErrorBody.parse(Buffer.from(s, "latin1"))]
+    },
     bound: 500_000
   },
   {
     name: "Link",
+    tests: "protocol/Link",
     seeds: [`</v2/${name}/tags/list?n=2&last=b>; rel="next"`, "<https://a/b>; rel=prev; title=\"x\", <c>; rel='next'"],
-    run: (s) => [Link.parse(s), Link.next(s)]
+    run: (s) => {
+      const links = Link.parse(s)
+      return [links, Link.format(links), Link.next(s)]
+    },
+    bound: 200_000
   },
   {
     name: "Warning.parse",
+    tests: "protocol/Warning",
     seeds: ['299 - "text"', '299 - "a\\"b", 199 host:1 "c" "date"'],
-    run: (s) => Warning.parse(s)
+    run: (s) => {
+      const warnings = Warning.parse(s)
+      return [warnings, Warning.format(warnings.map(({ text }) => text))]
+    }
   },
   {
     name: "RetryAfter",
+    tests: "protocol/RetryAfter",
     seeds: ["120", "Wed, 21 Oct 2015 07:28:00 GMT", "retry-after: 1.5ms", "retry after 3s"],
     run: (s) => [RetryAfter.parse(s, 1_445_412_480_000), RetryAfter.fromMessage(s)]
   },
@@ -225,6 +312,7 @@ export const targets: ReadonlyArray<Target> = [
   },
   {
     name: "Route.match",
+    tests: "protocol/Route",
     seeds: [
       `/v2/${name}/manifests/latest`,
       `/v2/${name}/blobs/${sha}`,
@@ -236,6 +324,7 @@ export const targets: ReadonlyArray<Target> = [
   },
   {
     name: "Trust",
+    tests: "protocol/Trust",
     seeds: [
       "https://registry.example.com/v2/a",
       "http://127.0.0.1:5000/",
@@ -249,6 +338,7 @@ export const targets: ReadonlyArray<Target> = [
   },
   {
     name: "Operation.fromRequest",
+    tests: "protocol/Operation",
     seeds: [
       `GET\n/v2/${name}/manifests/latest\naccept: ${MediaType.imageIndex}`,
       `PUT\n/v2/${name}/manifests/1?tag=a&tag=b\ncontent-type: ${MediaType.imageManifest}`,
@@ -276,16 +366,47 @@ export const targets: ReadonlyArray<Target> = [
   },
   {
     name: "AuthFile.parse",
+    tests: "auth/AuthFile",
     seeds: [
       '{"auths":{"https://index.docker.io/v1/":{"auth":"YTpi","identitytoken":"t"},"ghcr.io/a":{"username":"a","password":"b"}},"credHelpers":{"gcr.io":"gcloud"},"credsStore":"desktop"}',
       '{"registry.example.com":{"auth":"YWxpY2U6aHVudGVyMg==","email":""}}'
     ],
+    run: (s) => [credentialsIn(s, false), credentialsIn(s, true)]
+  },
+  {
+    name: "FieldValue",
+    tests: "protocol/Challenge",
+    seeds: ['"a\\"b", token=value'],
     run: (s) => [
-      outcome(AuthFile.parse(s, { source: "config.json" })),
-      outcome(AuthFile.parse(s, { source: "dockercfg", legacy: true }))
+      FieldValue.skip(s, 0, FieldValue.isSeparator),
+      FieldValue.skip(s, 0, FieldValue.isSpace),
+      FieldValue.hasControl(s),
+      FieldValue.token(s, 0),
+      FieldValue.value(s, 0, ","),
+      FieldValue.quote(s),
+      FieldValue.plain(s, 64)
     ]
+  },
+  {
+    name: "texts (schemas)",
+    tests: "protocol/Challenge",
+    seeds: [sha, name, "v1", `ghcr.io/a/b@${sha}`],
+    run: (s) => schemas.map((read) => read(s))
+  },
+  {
+    name: "UploadState (schema)",
+    tests: "Transfer",
+    seeds: ['{"repository":"a/b","location":"/v2/a/b/blobs/uploads/1?_state=x","offset":10}'],
+    run: json(UploadState)
   }
 ]
+
+/** The seeds of a target: its own count for as much as all those of the tests. */
+export const seedsFor = ({ seeds, tests }: Target): ReadonlyArray<string> => {
+  const theirs = tests === undefined ? [] : seedsOf(tests)
+  const times = Math.max(1, Math.floor(theirs.length / seeds.length))
+  return [...theirs, ...Array.from({ length: times }, () => seeds).flat()]
+}
 
 /** How many characters a value holds. */
 export const sizeOf = (value: unknown): number => {
