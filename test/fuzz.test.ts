@@ -4,6 +4,9 @@ import { describe, expect, it } from "@effect/vitest"
 import ts from "typescript"
 import { inputs } from "./fuzz/inputs.js"
 import { excess, seedsFor, targets } from "./fuzz/targets.js"
+import { ignoreSecrets } from "./support/suiteWatch.js"
+
+ignoreSecrets()
 
 it("every export of spec/ and protocol/ that reads text or bytes is run, and so is every schema", () => {
   const source = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")

@@ -293,23 +293,24 @@ describe("fallbacks (auth-protocol §5)", () => {
   )
 
   it.effect.each([
-    ["GET", alice, /hunter2|YWxpY2U6aHVudGVyMg/],
-    ["password", alice, /hunter2/],
-    ["refresh_token", identity, /id\+1|id%2B1/]
-  ] as const)("a server that repeats what it was sent is not repeated: %s", ([grant, credential, secret]) =>
+    ["GET", alice, ["hunter2", "Basic YWxpY2U6aHVudGVyMg=="]],
+    ["password", alice, ["hunter2"]],
+    ["refresh_token", identity, ["id+1", "id%2B1"]]
+  ] as const)("a server that repeats what it was sent is not repeated: %s", ([grant, credential, sent]) =>
     Effect.gen(function* () {
       const echo = status(401, {
         errors: [
-          { code: "UNAUTHORIZED", message: "no: hunter2 id+1", detail: "id%2B1 hunter2 id+1" },
-          { code: "OTHER", message: "no: Basic YWxpY2U6aHVudGVyMg==, harmless" }
+          { code: "UNAUTHORIZED", message: `no: ${sent.join(" ")}`, detail: sent.join(" ") },
+          { code: "OTHER", message: "harmless" }
         ]
       })
       const { result } = yield* endpoint(
         { GET: grant === "password" ? status(404) : echo, [grant]: echo },
         { credential }
       )
-      expect(inspect(result, { depth: 9 }) + JSON.stringify(result)).not.toMatch(secret)
-      expect(inspect(result, { depth: 9 })).toContain("harmless")
+      const shown = inspect(result, { depth: 9 }) + JSON.stringify(result)
+      for (const secret of sent) expect(shown).not.toContain(secret.replace(/^Basic |=*$/g, ""))
+      expect(shown).toContain("harmless")
     })
   )
 })

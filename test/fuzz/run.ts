@@ -14,8 +14,8 @@ import { excess, seedsFor, type Target, targets } from "./targets.js"
 
 const slowest = 20
 const kept = 8 * 1024 * 1024
-/** Milliseconds without a new input after which a target hangs, whatever else the machine is doing. */
-const patience = 30_000
+/** Milliseconds of the processor without a new input after which a target hangs: what else the machine does takes none of them. */
+const patience = 20_000
 
 interface Work {
   readonly target: number
@@ -106,14 +106,17 @@ const watched = (work: Work): Promise<string> =>
   new Promise((resolve, reject) => {
     const worker = new Worker(typescript(import.meta.url), { eval: true, workerData: work })
     let last = 0
+    let since = process.cpuUsage()
     const watch = setInterval(() => {
       const begun = Atomics.load(work.begun, 0)
-      if (begun === last && begun > 0) {
+      const { system, user } = process.cpuUsage(since)
+      if (begun !== last) since = process.cpuUsage()
+      else if (begun > 0 && (system + user) / 1000 > patience) {
         void worker.terminate()
         reject(new Error(problemAt(targets[work.target] as Target, work.seed, begun - 1, "it does not come back")))
       }
       last = begun
-    }, patience)
+    }, 1000)
     worker
       .once("message", resolve)
       .once("error", reject)
