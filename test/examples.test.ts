@@ -1,23 +1,31 @@
 /** The examples and the README do what they say: each program is run, and each snippet of the README is a file of `examples/`. */
 import { readdirSync, readFileSync } from "node:fs"
+import { createServer } from "node:https"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { describe, expect, it, layer } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as authentication from "../examples/authentication.js"
 import { describe as describeArtifact } from "../examples/errors.js"
+import { layer as networkLayer } from "../examples/network.js"
 import * as resumable from "../examples/resumable.js"
+import { size } from "../examples/size.js"
 import * as Credentials from "../src/auth/Credentials.js"
 import * as BlobSource from "../src/BlobSource.js"
 import * as Artifact from "../src/content/Artifact.js"
 import { layerRegistries } from "../src/node/NodeRegistry.js"
 import { Registries } from "../src/Registries.js"
 import { RegistryFailure, Unauthorized } from "../src/RegistryError.js"
+import * as RegistryServer from "../src/server/RegistryServer.js"
 import * as Digest from "../src/spec/Digest.js"
 import * as Reference from "../src/spec/Reference.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
+import * as Certificates from "./support/certificates.js"
 import {
   DebianRegistry,
   debianUser,
@@ -26,6 +34,7 @@ import {
   layerDebianRegistryBasic
 } from "./support/debian.js"
 import { utf8 } from "./support/fixtures.js"
+import { authorities } from "./support/https.js"
 import { run } from "./support/program.js"
 import { layerSocketServer, ServerUrl } from "./support/server.js"
 
@@ -87,6 +96,46 @@ layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), { exclude
     )
   }
 )
+
+describe("network.ts", () => {
+  it.live("reads from a mirror behind a private authority, below its prefix", () =>
+    Effect.gen(function* () {
+      const { ours } = yield* authorities
+      const certificate = yield* Certificates.server(ours, "localhost")
+      const asked: Array<string> = []
+      const listening = yield* Layer.build(
+        NodeHttpServer.layer(
+          () => createServer(certificate).on("request", ({ method, url }) => asked.push(`${method} ${url}`)),
+          { port: 0, host: "127.0.0.1" }
+        )
+      )
+      yield* Layer.build(
+        RegistryServer.layer().pipe(
+          Layer.provide(MemoryRegistry.layer()),
+          Layer.provide(Layer.succeedContext(listening))
+        )
+      )
+      const { address } = Context.get(listening, HttpServer.HttpServer)
+      const mirror = `localhost:${address._tag === "TcpAddress" ? address.port : 0}`
+      yield* Artifact.push(`${mirror}/docker-hub/owner/name:tag`, {
+        artifactType: "application/vnd.example.v1",
+        files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
+      }).pipe(
+        Effect.provide(
+          layerRegistries({ hosts: { [mirror]: { url: `https://${mirror}`, tls: { ca: [ours.cert] } } } })
+        ),
+        Effect.provide(Credentials.layerAnonymous)
+      )
+      asked.length = 0
+      const read = size("docker.io/owner/name:tag").pipe(
+        Effect.provide(networkLayer({ authority: ours.cert, mirror })),
+        Effect.provide(Credentials.layerAnonymous)
+      )
+      expect(yield* read).toBe(9)
+      expect(asked[0]).toBe("GET /v2/docker-hub/owner/name/manifests/tag?ns=docker.io")
+    }).pipe(Effect.scoped)
+  )
+})
 
 layer(MemoryRegistry.layer())("resumable.ts", (it) => {
   it.effect("continues a stored upload where it stands", () =>

@@ -3,6 +3,7 @@ import { type ChildProcessByStdio, spawn } from "node:child_process"
 import type { Readable, Writable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
+import { see } from "./suiteWatch.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -41,6 +42,10 @@ export const run = (example: string, args: ReadonlyArray<string>, options: RunOp
       stderr += text
     })
     child.stdin.end(options.input ?? "")
-    child.once("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
+    child.once("close", (code) => {
+      see(stdout)
+      see(stderr)
+      resume(Effect.succeed({ code, stdout, stderr }))
+    })
     return Effect.sync(() => child.kill("SIGKILL"))
   })

@@ -64,7 +64,8 @@ const spellings = (secret: string): ReadonlyArray<string> => {
 
 const observed = new Set<string>()
 
-const see = (value: unknown): void => {
+/** What is printed elsewhere, by a program that a test runs. */
+export const see = (value: unknown): void => {
   observed.add(typeof value === "string" ? value : inspect(value, { depth: 12 }))
 }
 
