@@ -26,6 +26,16 @@ export interface Expected {
 }
 
 /**
+ * The stream that an effect makes. `Stream.unwrap` is the same for streams of streams, whose machinery costs more than a small blob.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unwrap = <A, E, R, E2, R2>(
+  stream: Effect.Effect<Stream.Stream<A, E, R>, E2, R2>
+): Stream.Stream<A, E | E2, R | R2> => Stream.fromChannel(Channel.unwrap(Effect.map(stream, Stream.toChannel)))
+
+/**
  * Calls `f` on every chunk that passes, as a plain side effect: it must not throw.
  *
  * @since 0.1.0
@@ -221,27 +231,29 @@ export const watched = <E, R, E2>(
   )
 
 /**
+ * How many bytes may be gathered, of what, and by which option that can be changed: the words of `LimitExceeded`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limit {
+  readonly what: string
+  readonly limit: number
+  readonly option?: string
+}
+
+/**
  * The bytes gathered into one array, or `LimitExceeded` as soon as there are more than `limit` (in bytes). Nothing is allocated beforehand (T6).
  *
  * @since 0.1.0
  * @category destructors
  */
 export const collect: {
-  (limit: {
-    readonly what: string
-    readonly limit: number
-    readonly option?: string
-  }): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Effect.Effect<Uint8Array, E | LimitExceeded, R>
-  <E, R>(
-    self: Stream.Stream<Uint8Array, E, R>,
-    limit: { readonly what: string; readonly limit: number; readonly option?: string }
-  ): Effect.Effect<Uint8Array, E | LimitExceeded, R>
+  (limit: Limit): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Effect.Effect<Uint8Array, E | LimitExceeded, R>
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, limit: Limit): Effect.Effect<Uint8Array, E | LimitExceeded, R>
 } = dual(
   2,
-  <E, R>(
-    self: Stream.Stream<Uint8Array, E, R>,
-    limit: { readonly what: string; readonly limit: number; readonly option?: string }
-  ): Effect.Effect<Uint8Array, E | LimitExceeded, R> =>
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, limit: Limit): Effect.Effect<Uint8Array, E | LimitExceeded, R> =>
     Effect.suspend(() => {
       const parts: Array<Uint8Array> = []
       let count = 0

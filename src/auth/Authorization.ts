@@ -88,7 +88,9 @@ export const authorized =
       Effect.succeed
     )
 
-const isAt = (origin: string, url: string): boolean => Option.contains(Trust.origin(url), origin)
+/** Most URLs begin with the origin as it is, and parsing one costs as much as all else here. */
+const isAt = (origin: string, url: string): boolean =>
+  url.startsWith(`${origin}/`) || Option.contains(Trust.origin(url), origin)
 
 /** One request to the demand's origin. */
 interface Sending<E, R> {
@@ -114,23 +116,21 @@ interface Proof {
 const send = <E, R>(
   sending: Sending<E, R>
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, E | AuthorizationError, R | Credentials | TokenCache> =>
-  Effect.gen(function* () {
+  Effect.flatMap(prove(sending), (found) => {
     const { client, demand, request } = sending
-    const proof = Option.getOrUndefined(yield* prove(sending))
-    const response = yield* client.execute(
-      proof === undefined ? request : HttpClientRequest.setHeader(request, "authorization", proof.header)
+    const proof = Option.getOrUndefined(found)
+    return Effect.flatMap(
+      client.execute(
+        proof === undefined ? request : HttpClientRequest.setHeader(request, "authorization", proof.header)
+      ),
+      (response) => {
+        const { status } = response
+        return (status === 401 || (proof !== undefined && (status === 400 || status === 403))) &&
+          isAt(demand.origin, response.request.url)
+          ? refused(sending, proof, response)
+          : Effect.succeed(response)
+      }
     )
-    if (!isAt(demand.origin, response.request.url)) return response
-    const concerns = response.status === 401 || (proof !== undefined && [400, 403].includes(response.status))
-    if (!concerns) return response
-    const secrets = proof === undefined ? [] : TokenServer.secretsOf(proof.header, proof.credential)
-    const body = TokenServer.hide(yield* excerpt(response), secrets)
-    return response.status === 401 || saysTokenIsInvalid(body)
-      ? yield* challenged(sending, proof, response, body)
-      : HttpClientResponse.fromWeb(
-          response.request,
-          new Response(Uint8Array.from(body), { status: response.status, headers: response.headers })
-        )
   })
 
 // -----------------------------------------------------------------------------
@@ -141,11 +141,19 @@ const send = <E, R>(
 const prove = <E, R>(
   sending: Sending<E, R>
 ): Effect.Effect<Option.Option<Proof>, E | AuthorizationError, R | Credentials | TokenCache> =>
+  Effect.flatMap(TokenCache, (cache) =>
+    Effect.flatMap(cache.challenges(sending.demand), (challenges) =>
+      challenges.length === 0 ? Effect.succeedNone : proveTo(sending, challenges, cache)
+    )
+  )
+
+const proveTo = <E, R>(
+  sending: Sending<E, R>,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  cache: TokenCache.Service
+): Effect.Effect<Option.Option<Proof>, E | AuthorizationError, R | Credentials | TokenCache> =>
   Effect.gen(function* () {
     const { demand } = sending
-    const cache = yield* TokenCache
-    const challenges = yield* cache.challenges(demand)
-    if (challenges.length === 0) return Option.none()
     const credentials = yield* Credentials
     const credential = yield* credentials.get(demand, Option.none())
     const challenge = Option.getOrUndefined(choose(sending, challenges, credential))
@@ -268,6 +276,25 @@ const isSame = (first: ReadonlyArray<string>, second: ReadonlyArray<string>): bo
 // -----------------------------------------------------------------------------
 // Being refused
 // -----------------------------------------------------------------------------
+
+/** A challenge is reported as such; any other refusal is handed on with as much of its body as tells one from the other. */
+const refused = <E, R>(
+  sending: Sending<E, R>,
+  proof: Proof | undefined,
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<HttpClientResponse.HttpClientResponse, AuthorizationError, Credentials | TokenCache> =>
+  Effect.flatMap(excerpt(response), (received) => {
+    const secrets = proof === undefined ? [] : TokenServer.secretsOf(proof.header, proof.credential)
+    const body = TokenServer.hide(received, secrets)
+    return response.status === 401 || saysTokenIsInvalid(body)
+      ? challenged(sending, proof, response, body)
+      : Effect.succeed(
+          HttpClientResponse.fromWeb(
+            response.request,
+            new Response(Uint8Array.from(body), { status: response.status, headers: response.headers })
+          )
+        )
+  })
 
 /** Remembers what the registry asks for, and reports all of it, and whether there is an answer that was not refused yet. */
 const challenged = <E, R>(

@@ -11,7 +11,6 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import type { Range, Registry } from "../Registry.js"
 import {
   type Exchange,
@@ -99,7 +98,7 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
 
   /** The body as it arrives, watched. A small blob is waited for as a whole, which costs less. */
   const arriving = ({ length, response, start }: Answered): Stream.Stream<Uint8Array, TransportFailure> => {
-    const onFault = (reason: "Stall" | "Reset") => new TransportFailure({ ...facts(response), reason })
+    const onFault = (reason: "Stall" | "Reset") => new TransportFailure({ ...Limits.factsOf(response), reason })
     if (length === undefined || length > small || start > 0)
       return ByteStream.watched(Limits.body(response), { ahead, length, stall: to.timeouts.response, onFault })
     return Stream.fromEffect(
@@ -136,7 +135,10 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
           return response.status === 200
             ? Effect.succeedSome<Answered>({ response, start: 0, length })
             : Effect.fail(
-                violation(facts(response), "The registry answered a request for a whole blob with a part of it")
+                violation(
+                  Limits.factsOf(response),
+                  "The registry answered a request for a whole blob with a part of it"
+                )
               )
         }).pipe(
           // No blob has a range when none was asked for.
@@ -211,11 +213,11 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
               Effect.fail(
                 response.status === 206
                   ? new RangeMismatch({
-                      ...facts(response),
+                      ...Limits.factsOf(response),
                       expected: ByteRange.formatRequest(expected),
                       actual: response.headers["content-range"] ?? ""
                     })
-                  : new Unsupported({ ...facts(response), operation: "ranges of blobs" })
+                  : new Unsupported({ ...Limits.factsOf(response), operation: "ranges of blobs" })
               )
             )
       }
@@ -245,9 +247,3 @@ const lengthOf = (response: HttpClientResponse): number | undefined =>
 
 const violation = ({ method, status, url }: Exchange, problem: string) =>
   new ProtocolViolation({ method, status, url, problem })
-
-const facts = (response: HttpClientResponse) => ({
-  method: "GET",
-  url: redact(response.request.url),
-  status: response.status
-})

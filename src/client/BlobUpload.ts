@@ -24,6 +24,7 @@ import {
   Unsupported
 } from "../RegistryError.js"
 import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
 import * as Limits from "./Limits.js"
@@ -32,8 +33,6 @@ import * as Resume from "./Resume.js"
 import * as Session from "./Session.js"
 import * as SessionUpload from "./SessionUpload.js"
 import { type Form, isRefusal, type Job, Refused } from "./SessionUpload.js"
-
-const octetStream = "application/octet-stream"
 
 /** Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything was authorized. */
 const small = 64 * 1024
@@ -201,20 +200,20 @@ export const make = (
         const verifier = yield* ByteStream.verifier({ digest, size })
         const sent = yield* Effect.either(
           job.bytes !== undefined
-            ? Effect.asVoid(request(digest, size, HttpBody.uint8Array(job.bytes, octetStream)))
+            ? Effect.asVoid(request(digest, size, HttpBody.uint8Array(job.bytes, MediaType.octetStream)))
             : Effect.asVoid(
                 Session.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
-                  request(digest, size, HttpBody.stream(body, octetStream, size))
+                  request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
                 )
               )
         )
-        if (Either.isRight(sent)) return { mediaType: octetStream, digest, size }
+        if (Either.isRight(sent)) return { mediaType: MediaType.octetStream, digest, size }
         const fault = sent.left
         if (fault._tag === "SourceFailure" || fault._tag === "Refused") return yield* Effect.fail(fault)
         if (isRefusal(fault)) return yield* Effect.fail(new Refused<WholeError>(fault))
         if (!isTransient(fault)) return yield* Effect.fail(fault)
         yield* again(fault, 0)
-        if (yield* sessions.present(repository, digest)) return { mediaType: octetStream, digest, size }
+        if (yield* sessions.present(repository, digest)) return { mediaType: MediaType.octetStream, digest, size }
         yield* Transfer.emit({ _tag: "Resumed", subject, offset: 0 })
       }
     })

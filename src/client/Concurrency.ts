@@ -108,10 +108,10 @@ const held = <A, E, R>(
     Effect.flatMap(
       enter(line, (admitted) => restore(wait(admitted))),
       (place) =>
-        Effect.ensuring(
-          restore(use(place)),
-          Effect.sync(() => leave(line, place))
-        )
+        Effect.flatMap(Effect.exit(restore(use(place))), (exit) => {
+          leave(line, place)
+          return exit
+        })
     )
   )
 

@@ -12,8 +12,10 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
+import * as ByteRange from "../protocol/ByteRange.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import { LimitExceeded, TransportFailure } from "../RegistryError.js"
 import { onTurn } from "./Turns.js"
@@ -172,16 +174,40 @@ const observed = (
 export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, TransportFailure> =>
   response.stream.pipe(
     Stream.mapChunks(Chunk.map((bytes) => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))),
-    Stream.mapError(
-      ({ cause }) =>
-        new TransportFailure({
-          ...facts(response.request),
-          status: response.status,
-          reason: codeOf(cause) === "UND_ERR_BODY_TIMEOUT" ? "Stall" : "Reset",
-          cause
-        })
-    )
+    Stream.mapError(brokenOff(response))
   )
+
+/**
+ * The length of the body in bytes, as far as the header section tells it truly: that of encoded content says nothing of it (trap 26).
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const lengthOf = ({ headers }: HttpClientResponse): number | undefined =>
+  headers["content-encoding"] === undefined && headers["content-length"] !== undefined
+    ? Option.getOrUndefined(ByteRange.parseLength(headers["content-length"]))
+    : undefined
+
+/**
+ * The whole body of an answer, within `limit` bytes. Where `Content-Length` keeps it within them, as HTTP clients see to it, it is gathered by the
+ * client: to run a stream costs more than a small request does.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const whole = (
+  response: HttpClientResponse,
+  limit: ByteStream.Limit
+): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> =>
+  (lengthOf(response) ?? Number.POSITIVE_INFINITY) <= limit.limit
+    ? Effect.matchEffect(response.arrayBuffer, {
+        onFailure: (error) => Effect.fail(brokenOff(response)(error)),
+        onSuccess: (buffer) =>
+          buffer.byteLength <= limit.limit
+            ? Effect.succeed(new Uint8Array(buffer))
+            : Effect.fail(new LimitExceeded(limit))
+      })
+    : ByteStream.collect(body(response), limit)
 
 /**
  * The whole body of an answer that is a document, within `limit` bytes and the time of its exchange.
@@ -191,22 +217,20 @@ export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, Tr
  */
 export const document = (
   response: HttpClientResponse,
-  limit: { readonly what: string; readonly limit: number; readonly option: string },
+  limit: ByteStream.Limit,
   bounds: Bounds
 ): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> =>
-  Watchdog.watch(
-    bounds.watchdog,
-    (deadline) => {
-      deadline.at = bounds.until
-      return ByteStream.collect(body(response), limit)
-    },
-    () => new TransportFailure({ ...facts(response.request), status: response.status, reason: "Stall" })
-  ).pipe(
-    Effect.mapError((error) =>
-      error._tag === "LimitExceeded"
-        ? new LimitExceeded({ ...error, ...facts(response.request), status: response.status })
-        : error
-    )
+  Effect.catchAll(
+    Watchdog.watch(
+      bounds.watchdog,
+      (deadline) => {
+        deadline.at = bounds.until
+        return whole(response, limit)
+      },
+      () => new TransportFailure({ ...factsOf(response), reason: "Stall" })
+    ),
+    (error) =>
+      Effect.fail(error._tag === "LimitExceeded" ? new LimitExceeded({ ...error, ...factsOf(response) }) : error)
   )
 
 /**
@@ -233,7 +257,29 @@ export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array>
         )
       })
 
-/** The facts of an exchange that an error may show. */
+const brokenOff =
+  (response: HttpClientResponse) =>
+  ({ cause }: { readonly cause?: unknown }): TransportFailure =>
+    new TransportFailure({
+      ...factsOf(response),
+      reason: codeOf(cause) === "UND_ERR_BODY_TIMEOUT" ? "Stall" : "Reset",
+      cause
+    })
+
+/**
+ * The facts of an exchange that an error may show.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const factsOf = ({
+  request,
+  status
+}: HttpClientResponse): { readonly method: string; readonly url: string; readonly status: number } => ({
+  ...facts(request),
+  status
+})
+
 const facts = (request: HttpClientRequest.HttpClientRequest) => ({ method: request.method, url: redact(request.url) })
 
 /** The platform's error holds the request with its credentials, so only the cause beneath it is kept (T13). */

@@ -146,7 +146,15 @@ const exchange = <E extends { readonly _tag: string }, R>(
     })
   )
 
-/** Whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a span costs as much as all else here. */
+/**
+ * Tells whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a span costs as much as all else of an operation.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const whenRecorded = <A, E, R>(use: (recorded: boolean) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => use(isRecorded(fiber)))
+
 const isRecorded = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   fiber.currentTracer !== byDefault && fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
@@ -246,6 +254,12 @@ const countedResponse = (of: Observation, response: HttpClientResponse): HttpCli
   response.request.method === "HEAD"
     ? response
     : Object.create(response, {
+        arrayBuffer: {
+          get: () =>
+            Effect.tap(response.arrayBuffer, ({ byteLength }) =>
+              byteLength === 0 ? Effect.void : move(of, "download", byteLength)
+            )
+        },
         stream: {
           get: () =>
             Stream.suspend(() => {

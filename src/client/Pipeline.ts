@@ -16,6 +16,7 @@ import * as Schedule from "effect/Schedule"
 import { authorized } from "../auth/Authorization.js"
 import type { Credentials } from "../auth/Credentials.js"
 import type { TokenCache } from "../auth/TokenCache.js"
+import type * as ByteStream from "../ByteStream.js"
 import { type Operation, requiredScopes, toRequest } from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
 import * as Warning from "../protocol/Warning.js"
@@ -342,7 +343,7 @@ export type Send = <O extends Operation>(
  */
 export type Read = <O extends Operation>(
   operation: O,
-  limit: { readonly what: string; readonly limit: number; readonly option: string },
+  limit: ByteStream.Limit,
   expected?: Digest
 ) => Effect.Effect<
   readonly [bytes: Uint8Array, response: HttpClientResponse],

@@ -9,7 +9,6 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
-import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
 import { LimitExceeded, UntrustedLocation } from "../RegistryError.js"
 import * as Limits from "./Limits.js"
@@ -45,7 +44,7 @@ export const followed =
       })
     const redirected = (response: HttpClientResponse, location: string, hops: number) => {
       const { request, status } = response
-      const facts = { method: request.method, url: redact(request.url), status }
+      const facts = Limits.factsOf(response)
       if (hops === options.limits.redirects)
         return Effect.fail(
           new LimitExceeded({ ...facts, what: "The number of redirects", limit: hops, option: "limits.redirects" })

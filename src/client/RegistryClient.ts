@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -16,7 +15,6 @@ import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import { Registries } from "../Registries.js"
 import { Registry } from "../Registry.js"
 import {
@@ -28,6 +26,7 @@ import {
 } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
 import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
@@ -266,20 +265,23 @@ const services: (context: Context.Context<Services>) => Context.Context<Services
 const over = (to: Endpoint, through: Pipeline): Registry.Service => {
   const { read, remove, send } = through
   const headBlob: Registry.Service["headBlob"] = (repository, digest) =>
-    send(Operation.HeadBlob({ repository, digest })).pipe(
-      Effect.flatMap((response): Effect.Effect<Descriptor, DigestMismatch | ProtocolViolation> => {
+    Effect.flatMap(
+      send(Operation.HeadBlob({ repository, digest })),
+      (response): Effect.Effect<Option.Option<Descriptor>, DigestMismatch | ProtocolViolation> => {
+        if (response.status === 404) return Effect.succeedNone
         const announced = response.headers["docker-content-digest"]
         if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
-          return Effect.fail(new DigestMismatch({ ...factsOf(response), expected: digest, actual: announced }))
+          return Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
         const size = Option.getOrUndefined(ByteRange.parseLength(response.headers["content-length"] ?? ""))
         return size === undefined
           ? Effect.fail(
-              new ProtocolViolation({ ...factsOf(response), problem: "The registry does not say how long the blob is" })
+              new ProtocolViolation({
+                ...Limits.factsOf(response),
+                problem: "The registry does not say how long the blob is"
+              })
             )
-          : Effect.succeed({ mediaType: "application/octet-stream", digest, size })
-      }),
-      Effect.map(Option.some),
-      Effect.catchTags({ BlobUnknown: () => Effect.succeedNone, NameUnknown: () => Effect.succeedNone })
+          : Effect.succeedSome({ mediaType: MediaType.octetStream, digest, size })
+      }
     )
   const manifests = Manifests.make(to, through)
   const uploads = BlobUpload.make(to, send, headBlob)
@@ -336,9 +338,3 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
       )
   }
 }
-
-const factsOf = (response: HttpClientResponse) => ({
-  method: response.request.method,
-  url: redact(response.request.url),
-  status: response.status
-})

@@ -14,12 +14,11 @@ import type { UploadStrategy } from "../Registry.js"
 import { type BodyNotReplayable, isTransient } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import type * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
 import type { Again } from "./Resume.js"
 import * as Session from "./Session.js"
-
-const octetStream = "application/octet-stream"
 
 /** Bytes of a chunk where nobody says otherwise. */
 const defaultChunkSize = 8 * 1024 * 1024
@@ -159,7 +158,7 @@ export const make =
             sessions.complete(
               session,
               digest,
-              HttpBody.stream(body, octetStream, size),
+              HttpBody.stream(body, MediaType.octetStream, size),
               // A session that seems empty may hold a byte (trap 3): then this is refused instead of added to it.
               again ? { start: 0, end: size - 1 } : undefined
             )
@@ -187,7 +186,7 @@ export const make =
       if (!session.settled) {
         yield* Effect.catchTag(sessions.close(session, computed), "UploadUnknown", lost)
       }
-      return { mediaType: octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
+      return { mediaType: MediaType.octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
     })
 
 /** What may pass, or means that the registry is elsewhere than we thought. */

@@ -64,8 +64,7 @@ const send = (
   body: Body | Outgoing | null
 ): Effect.Effect<HttpClientResponse, HttpClientError> => {
   const parsed = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
-  if (Either.isLeft(parsed))
-    return Effect.fail(new RequestError({ request, reason: "InvalidUrl", cause: parsed.left }))
+  if (Either.isLeft(parsed)) return Effect.fail(new RequestError({ request, reason: "InvalidUrl", cause: parsed.left }))
   const url = parsed.right
   const options: Dispatcher.DispatchOptions = {
     origin: url.origin,

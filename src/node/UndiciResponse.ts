@@ -204,9 +204,7 @@ class UndiciResponse extends Inspectable.Class implements ClientResponse.HttpCli
     const read: Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, ResponseError> = Channel.flatMap(
       Channel.fromEffect(incoming.next(failed)),
       (chunks) =>
-        chunks.length === 0
-          ? Channel.void
-          : Channel.flatMap(Channel.write(Chunk.unsafeFromArray(chunks)), () => read)
+        chunks.length === 0 ? Channel.void : Channel.flatMap(Channel.write(Chunk.unsafeFromArray(chunks)), () => read)
     )
     return Stream.fromChannel(
       Channel.ensuring(
