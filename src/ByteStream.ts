@@ -59,6 +59,7 @@ export const tap: {
  * - `seen`: how many bytes of the content it has counted and hashed, from its first byte on.
  * - `update`: the next bytes after those, when no stream carries them.
  * - `pass`: passes on a stream that holds the content from byte `from` on (at most `seen`), as `verify` does; bytes seen before are not hashed again.
+ * - `judge`: the last bytes: takes them, and says what is wrong with the whole, if anything is.
  * - `approved`: whether a stream passed to its end, and was what is expected.
  * - `digest`: the digest of what was seen. None when nothing is hashed.
  *
@@ -72,6 +73,7 @@ export interface Verifier {
     self: Stream.Stream<Uint8Array, E, R>,
     from?: number
   ) => Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch, R>
+  readonly judge: (bytes: Uint8Array) => DigestMismatch | SizeMismatch | undefined
   readonly approved: () => boolean
   readonly digest: () => Option.Option<Digest.Digest>
 }
@@ -99,6 +101,12 @@ export const verifier = (
         hasher?.update(end - seen >= bytes.length ? bytes : bytes.subarray(bytes.length - (end - seen)))
         seen = end
       }
+      const judge = (count: number) => {
+        if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
+        const actual = hasher?.digest()
+        approved = digest === undefined || actual === undefined || actual === digest
+        return approved ? undefined : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
+      }
       return {
         seen: () => seen,
         update: (bytes) => take(bytes, seen + bytes.length),
@@ -112,14 +120,13 @@ export const verifier = (
                 take(bytes, count)
                 return undefined
               },
-              onEnd: () => {
-                if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
-                const actual = hasher?.digest()
-                approved = digest === undefined || actual === undefined || actual === digest
-                return approved ? undefined : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
-              }
+              onEnd: () => judge(count)
             })
           }),
+        judge: (bytes) => {
+          take(bytes, seen + bytes.length)
+          return judge(seen)
+        },
         approved: () => approved,
         digest: () => Option.map(Option.fromNullable(hasher), ({ digest }) => digest())
       }

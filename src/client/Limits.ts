@@ -172,10 +172,10 @@ const observed = (
  * @category destructors
  */
 export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, TransportFailure> =>
-  response.stream.pipe(
-    Stream.mapChunks(Chunk.map((bytes) => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))),
-    Stream.mapError(brokenOff(response))
-  )
+  response.stream.pipe(Stream.mapChunks(Chunk.map(plain)), Stream.mapError(brokenOff(response)))
+
+const plain = (bytes: Uint8Array): Uint8Array =>
+  bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /**
  * The length of the body in bytes, as far as the header section tells it truly: that of encoded content says nothing of it (trap 26).

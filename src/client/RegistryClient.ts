@@ -10,41 +10,25 @@ import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
 import { Registries } from "../Registries.js"
 import { Registry } from "../Registry.js"
-import {
-  type AuthChallenge,
-  DigestMismatch,
-  type InvalidUrl,
-  ProtocolViolation,
-  type SizeMismatch
-} from "../RegistryError.js"
+import { type AuthChallenge, DigestMismatch, type InvalidUrl, ProtocolViolation } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
 import * as MediaType from "../spec/MediaType.js"
 import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
 import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
-import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import * as Manifests from "./Manifests.js"
 import * as Mirrors from "./Mirrors.js"
 import * as ObservedRegistry from "./ObservedRegistry.js"
 import * as Pages from "./Pages.js"
-import {
-  type Endpoint,
-  type EndpointOptions,
-  endpoint,
-  executeWithin,
-  type Pipeline,
-  pipeline,
-  type Send
-} from "./Pipeline.js"
+import { type Endpoint, type EndpointOptions, endpoint, executeWithin, type Pipeline, pipeline } from "./Pipeline.js"
 
 export {
   /**
@@ -285,26 +269,6 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
     )
   const manifests = Manifests.make(to, through)
   const uploads = BlobUpload.make(to, send, headBlob)
-  const { getBlobRange } = BlobDownload.make(to, send)
-
-  const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
-    Stream.suspend(() => {
-      let coding = ""
-      const noting: Send = (operation, body) =>
-        Effect.tap(send(operation, body), ({ headers }) => {
-          coding = headers["content-encoding"] ?? ""
-        })
-      const explained = (mismatch: DigestMismatch | SizeMismatch) =>
-        Stream.fail<DigestMismatch | SizeMismatch | ProtocolViolation>(
-          ContentCoding.parse(coding).length === 0
-            ? mismatch
-            : new ProtocolViolation({
-                problem: `The blob came with Content-Encoding: ${coding.slice(0, 64)}, which was not asked for, and is not what it should be: something on the way to the registry may compress answers`
-              })
-        )
-      const { getBlob } = BlobDownload.make(to, noting)
-      return Stream.catchTags(getBlob(repository, blob), { DigestMismatch: explained, SizeMismatch: explained })
-    })
 
   return {
     ping: Effect.asVoid(Effect.flatMap(send(Operation.Ping()), Limits.excerpt)),
@@ -326,8 +290,7 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
         after: ({ n }, last) => Operation.ListRepositories({ n, last })
       }),
     headBlob,
-    getBlob: (repository, blob) => to.concurrency.download(getBlob(repository, blob)),
-    getBlobRange: (repository, digest, range) => to.concurrency.download(getBlobRange(repository, digest, range)),
+    ...BlobDownload.make(to, send),
     ...uploads,
     putBlob: (repository, source, options) =>
       to.concurrency.upload(source, (source) => uploads.putBlob(repository, source, options)),
