@@ -11,7 +11,8 @@ import * as Digest from "./spec/Digest.js"
 
 /**
  * Re-creatable bytes. `open(n)` starts at byte `n`; `size` is in bytes. With `replay: "once"` `open` works one time only, from 0, and a step that
- * needs the bytes again fails with `BodyNotReplayable`. Whatever `size` and `digest` declare is checked while the bytes are sent.
+ * needs the bytes again fails with `BodyNotReplayable`. Whatever `size` and `digest` declare is checked while the bytes are sent. `bytes`: all of them,
+ * where they are in memory anyway.
  *
  * @since 0.1.0
  * @category models
@@ -21,6 +22,7 @@ export interface BlobSource<out E = never, out R = never> {
   readonly size: Option.Option<number>
   readonly digest: Option.Option<Digest.Digest>
   readonly replay: "any" | "once"
+  readonly bytes?: Uint8Array | undefined
 }
 
 /**
@@ -44,7 +46,8 @@ export const fromBytes = (bytes: Uint8Array): BlobSource => ({
   open: (offset) => (offset === bytes.length ? Stream.empty : Stream.make(bytes.subarray(offset))),
   size: Option.some(bytes.length),
   digest: Option.some(Digest.fromBytes(bytes)),
-  replay: "any"
+  replay: "any",
+  bytes
 })
 
 /**

@@ -37,6 +37,9 @@ import { type Form, isRefusal, type Job, Refused } from "./SessionUpload.js"
 /** Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything was authorized. */
 const small = 64 * 1024
 
+/** Up to here, in bytes, what is in memory is sent from there; beyond it, progress matters more. */
+const inMemory = 8 * 1024 * 1024
+
 type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
 
 /**
@@ -277,11 +280,18 @@ export const make = (
 }
 
 /** The source as it can be opened: one that can be read once fails the second time, and when asked for anything but its start. */
-const openings = <E, R>(source: BlobSource<E, R>): Pick<Job<E, R>, "open" | "bytes"> => {
-  if (source.replay === "any") return { open: source.open, bytes: undefined }
+const openings = <E, R>(source: BlobSource<E, R>): Pick<Job<E, R>, "open" | "bytes" | "isReplayable"> => {
+  const { bytes } = source
+  if (source.replay === "any")
+    return {
+      open: source.open,
+      bytes: bytes !== undefined && bytes.length <= inMemory ? bytes : undefined,
+      isReplayable: true
+    }
   let spent = false
   return {
     bytes: undefined,
+    isReplayable: false,
     open: (offset) =>
       Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
         if (spent || offset > 0) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
@@ -297,9 +307,14 @@ const gathered = <E, R>(job: Job<E, R>) =>
     const { digest, size } = job
     if (size === undefined || size === 0 || size > small) return job
     const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
-    const bytes = yield* ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }).pipe(
-      Effect.mapError((error) => new Session.SourceFailure(Cause.fail(error)))
-    )
+    const bytes =
+      job.bytes ??
+      (yield* Effect.mapError(
+        ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
+        (error) => new Session.SourceFailure(Cause.fail(error))
+      ))
+    const problem = job.bytes === undefined ? undefined : verifier.judge(bytes)
+    if (problem !== undefined) return yield* Effect.fail(new Session.SourceFailure(Cause.fail(problem)))
     const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
-    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes }
+    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, isReplayable: true }
   })

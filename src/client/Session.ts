@@ -155,14 +155,14 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     })
 
   /**
-   * Appends a stream in one PATCH: with its range where `size`, that of the whole blob, is known, else without (C56). A registry that answers before it
-   * has taken everything has not stored everything.
+   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it, `end`, is known, else without (C56). A registry that
+   * answers before it has taken everything has not stored everything.
    */
-  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, size?: number) =>
+  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
     Effect.suspend(() => {
       const { location, offset, repository } = session
-      const range = size === undefined ? undefined : { start: offset, end: size - 1 }
-      const length = size === undefined ? undefined : size - offset
+      const range = end === undefined ? undefined : { start: offset, end: end - 1 }
+      const length = end === undefined ? undefined : end - offset
       return Effect.flatMap(
         streaming(stream, (body) =>
           send(
