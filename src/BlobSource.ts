@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "./ByteStream.js"
@@ -18,12 +19,46 @@ import * as Digest from "./spec/Digest.js"
  * @category models
  */
 export interface BlobSource<out E = never, out R = never> {
-  readonly open: (offset: number) => Stream.Stream<Uint8Array, E, R>
+  readonly open: Open<E, R>
   readonly size: Option.Option<number>
   readonly digest: Option.Option<Digest.Digest>
   readonly replay: "any" | "once"
   readonly bytes?: Uint8Array | undefined
 }
+
+/**
+ * How a source is opened: `BlobSource.open`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Open<out E = never, out R = never> = (offset: number) => Stream.Stream<Uint8Array, E, R>
+
+const Reused: unique symbol = Symbol.for("effect-oci/BlobSource/Reused")
+
+/**
+ * An `open` for `make`, with another one beside it whose streams may overwrite an array as soon as the next one is asked for. An upload uses that one
+ * where its HTTP client has by then sent the array (`ByteStream.BuffersReused`): a gigabyte of new arrays keeps the garbage collector busier than
+ * everything else. A function that wraps `open` has no such other one, so that it may keep what it sees.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const reusing = <E, R>(open: Open<E, R>, reused: Open<E, R>): Open<E, R> =>
+  Object.assign((offset: number) => open(offset), { [Reused]: reused })
+
+/**
+ * The stream of a source for a consumer that keeps no array. See `reusing`.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const openReusing =
+  <E, R>(open: Open<E, R> & { readonly [Reused]?: Open<E, R> }): Open<E, R> =>
+  (offset) =>
+    ByteStream.unwrap(
+      Effect.map(ByteStream.BuffersReused, (reused) => ((reused ? open[Reused] : undefined) ?? open)(offset))
+    )
 
 /**
  * What is known of the bytes of a stream beforehand. `size` is in bytes. Knowing either saves a round trip or a hash.
@@ -56,10 +91,7 @@ export const fromBytes = (bytes: Uint8Array): BlobSource => ({
  * @since 0.1.0
  * @category constructors
  */
-export const make = <E, R>(
-  open: (offset: number) => Stream.Stream<Uint8Array, E, R>,
-  known: Known = {}
-): BlobSource<E, R> => ({
+export const make = <E, R>(open: Open<E, R>, known: Known = {}): BlobSource<E, R> => ({
   open,
   size: Option.fromNullable(known.size),
   digest: Option.fromNullable(known.digest),

@@ -5,6 +5,7 @@
  */
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,6 +25,17 @@ export interface Expected {
   readonly digest?: Digest.Digest | undefined
   readonly size?: number | undefined
 }
+
+/**
+ * Whether whoever reads a stream of bytes has done with an array when it asks for the next one, so that the same memory may be filled again. False
+ * unless a consumer provides it; nothing between the two may keep an array then. See `BlobSource.reusing`.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class BuffersReused extends Context.Reference<BuffersReused>()("effect-oci/ByteStream/BuffersReused", {
+  defaultValue: () => false
+}) {}
 
 /**
  * The stream that an effect makes. `Stream.unwrap` is the same for streams of streams, whose machinery costs more than a small blob.

@@ -11,7 +11,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { BlobSource } from "../BlobSource.js"
+import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
 import * as Operation from "../protocol/Operation.js"
 import type { PutBlobOptions, Registry, UploadStrategy } from "../Registry.js"
@@ -247,8 +247,13 @@ export const make = (
         )
     )
 
-  const putBlob: Registry.Service["putBlob"] = Effect.fnUntraced(
-    function* <E, R>(repository: RepositoryName, source: BlobSource<E, R>, options: PutBlobOptions = {}) {
+  const put = Effect.fnUntraced(
+    function* <E, R>(
+      repository: RepositoryName,
+      source: BlobSource.BlobSource<E, R>,
+      open: BlobSource.Open<E, R>,
+      options: PutBlobOptions
+    ) {
       const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
       const subject: Transfer.Subject = { direction: "upload", repository, ...known }
       if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
@@ -261,7 +266,7 @@ export const make = (
       }
       const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
       const again = Resume.patience(to, subject)
-      const job = { repository, subject, again, chunkSize, ...known, ...openings(source) }
+      const job = { repository, subject, again, chunkSize, ...known, ...openings(source, open) }
       const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found)
       yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
       yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
@@ -272,7 +277,11 @@ export const make = (
   )
 
   return {
-    putBlob,
+    putBlob: (repository, source, options = {}) =>
+      to.concurrency.upload((reading) => {
+        const open = BlobSource.openReusing(source.open)
+        return put(repository, source, (offset) => reading(open(offset)), options)
+      }),
     mountBlob,
     startUpload: (repository) => Effect.map(sessions.start(repository), sessions.expose),
     resumeUpload: (state) => Effect.map(sessions.resume(state), sessions.expose)
@@ -280,11 +289,13 @@ export const make = (
 }
 
 /** The source as it can be opened: one that can be read once fails the second time, and when asked for anything but its start. */
-const openings = <E, R>(source: BlobSource<E, R>): Pick<Job<E, R>, "open" | "bytes" | "isReplayable"> => {
-  const { bytes } = source
-  if (source.replay === "any")
+const openings = <E, R>(
+  { bytes, replay }: BlobSource.BlobSource<E, R>,
+  open: BlobSource.Open<E, R>
+): Pick<Job<E, R>, "open" | "bytes" | "isReplayable"> => {
+  if (replay === "any")
     return {
-      open: source.open,
+      open,
       bytes: bytes !== undefined && bytes.length <= inMemory ? bytes : undefined,
       isReplayable: true
     }
@@ -296,7 +307,7 @@ const openings = <E, R>(source: BlobSource<E, R>): Pick<Job<E, R>, "open" | "byt
       Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
         if (spent || offset > 0) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
         spent = true
-        return source.open(0)
+        return open(0)
       })
   }
 }

@@ -11,7 +11,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
-import type { BlobSource } from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
 import { onTurn } from "./Turns.js"
 
@@ -20,7 +19,7 @@ import { onTurn } from "./Turns.js"
  *
  * - `exchange`: for a request whose bodies are in memory or bounded, with its answer.
  * - `download`: for a stream, from its first pull to its end or abandonment, or until it leaves its place.
- * - `upload`: for an effect that reads a source.
+ * - `upload`: for an effect that reads a source, whose streams it marks as such.
  *
  * Whoever waits for a place may be what the holder of one waits for: a consumer may open a second download before it asks the first for more. So a
  * transfer that has waited for its consumer or source for a second lends its place to the next in line, and goes on without one. What the registry is
@@ -32,9 +31,8 @@ import { onTurn } from "./Turns.js"
 export interface Concurrency {
   readonly exchange: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly download: <A, E, R>(use: (place: DownloadPlace) => Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
-  readonly upload: <A, E, R, ES, RS>(
-    source: BlobSource<ES, RS>,
-    use: (source: BlobSource<ES, RS>) => Effect.Effect<A, E, R>
+  readonly upload: <A, E, R>(
+    use: (source: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
 }
 
@@ -88,17 +86,13 @@ export const make = (limit: number): Concurrency => {
           Effect.sync(free)
         )
       }),
-    upload: (source, use) =>
+    upload: (use) =>
       held(
         uploads,
         (admitted) => orBorrow(uploads, admitted),
         (place) =>
           Effect.clockWith((clock) =>
-            use({
-              ...source,
-              open: (offset) =>
-                onTurn(source.open(offset), { asked: () => idle(place, clock), given: () => working(place) })
-            })
+            use((stream) => onTurn(stream, { asked: () => idle(place, clock), given: () => working(place) }))
           )
       )
   }

@@ -268,7 +268,6 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
       }
     )
   const manifests = Manifests.make(to, through)
-  const uploads = BlobUpload.make(to, send, headBlob)
 
   return {
     ping: Effect.asVoid(Effect.flatMap(send(Operation.Ping()), Limits.excerpt)),
@@ -291,9 +290,7 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
       }),
     headBlob,
     ...BlobDownload.make(to, send),
-    ...uploads,
-    putBlob: (repository, source, options) =>
-      to.concurrency.upload(source, (source) => uploads.putBlob(repository, source, options)),
+    ...BlobUpload.make(to, send, headBlob),
     deleteBlob: (repository, digest) =>
       remove(
         Operation.DeleteBlob({ repository, digest }),

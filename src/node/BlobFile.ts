@@ -56,7 +56,15 @@ const blockSize = 1_048_576
  * @category constructors
  */
 export const source = (path: string): Effect.Effect<BlobSource.BlobSource<StorageFailure>, StorageFailure> =>
-  Effect.map(regularFile(path), (stats) => BlobSource.make((offset) => read(path, offset), { size: stats.size }))
+  Effect.map(regularFile(path), (stats) =>
+    BlobSource.make(
+      BlobSource.reusing(
+        (offset) => read(path, offset, () => newBlock),
+        (offset) => read(path, offset, inTurn)
+      ),
+      { size: stats.size }
+    )
+  )
 
 /**
  * Writes a stream to a file. The bytes go to a new partial file in the same directory, which takes the name `path` only after the stream has
@@ -132,7 +140,7 @@ export const download = (
       yield* replaceable(path)
       const verifier = yield* ByteStream.verifier(expected)
       const { discard, file, publish } = yield* acquireKept(path, expected.digest, keep)
-      yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0), verifier.update))
+      yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
       const offset = verifier.seen()
       const content = offset === 0 ? registry.getBlob(repository, blob) : remaining(verifier, offset)
       yield* Effect.catchAll(
@@ -156,12 +164,24 @@ export const download = (
 // Reading
 // -----------------------------------------------------------------------------
 
-const read = (path: string, offset: number): Stream.Stream<Uint8Array, StorageFailure> =>
+/** Where the next block goes. */
+type Memory = () => Buffer
+
+const newBlock: Memory = () => Buffer.allocUnsafeSlow(blockSize)
+
+/** The same memory over and over: a block is being read, one held until the next is verified, one sent, and one is to spare. */
+const inTurn = (): Memory => {
+  const blocks = [newBlock(), newBlock(), newBlock(), newBlock()] as const
+  let turn = 0
+  return () => blocks[turn++ & 3] ?? blocks[0]
+}
+
+const read = (path: string, offset: number, memory: () => Memory): Stream.Stream<Uint8Array, StorageFailure> =>
   Effect.acquireRelease(
     attempt(path, () => Fs.open(path, "r")),
     (file) => Effect.ignore(attempt(path, () => file.close()))
   ).pipe(
-    Effect.map((file) => readFrom(path, file, offset)),
+    Effect.map((file) => readFrom(path, file, offset, memory())),
     Stream.unwrapScoped
   )
 
@@ -169,12 +189,17 @@ const read = (path: string, offset: number): Stream.Stream<Uint8Array, StorageFa
  * While a block is on its way, the next one is being read. What is being read is no part of the stream's state: from one block's promise to the next a
  * chain would lead, by which the garbage collector keeps all of them until it goes through the whole heap.
  */
-const readFrom = (path: string, file: Fs.FileHandle, offset: number): Stream.Stream<Uint8Array, StorageFailure> =>
+const readFrom = (
+  path: string,
+  file: Fs.FileHandle,
+  offset: number,
+  memory: Memory
+): Stream.Stream<Uint8Array, StorageFailure> =>
   Stream.suspend(() => {
     let position = offset
     let reading: Promise<Uint8Array> | undefined
     const read = async (): Promise<Uint8Array> => {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(blockSize), 0, blockSize, position)
+      const { buffer, bytesRead } = await file.read(memory(), 0, blockSize, position)
       position += bytesRead
       return buffer.subarray(0, bytesRead)
     }

@@ -9,6 +9,7 @@ import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Stream from "effect/Stream"
+import * as ByteStream from "../ByteStream.js"
 
 type Item = IteratorResult<Uint8Array, undefined>
 
@@ -75,7 +76,12 @@ export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
         }),
       onDone: () => Channel.sync(() => this.finish())
     })
-    return Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop))
+    // undici asks for more when what it had is sent, but for arrays that are smaller than the buffer of a socket.
+    return Effect.provideService(
+      Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop)),
+      ByteStream.BuffersReused,
+      true
+    )
   }
 
   private finish(): void {

@@ -6,7 +6,6 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import * as BlobSource from "../../src/BlobSource.js"
 import * as Concurrency from "../../src/client/Concurrency.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { items, utf8 } from "../support/fixtures.js"
@@ -203,9 +202,9 @@ describe("downloads", () => {
   it.effect("do not wait for exchanges or uploads, nor those for them", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      const source = BlobSource.fromStream(download(places, Stream.make(utf8("a"), utf8("b"))))
-      const copied = places.upload(source, ({ open }) =>
-        Effect.zipRight(places.exchange(Effect.void), Stream.runCount(open(0)))
+      const content = download(places, Stream.make("a", "b"))
+      const copied = places.upload((reading) =>
+        Effect.zipRight(places.exchange(Effect.void), Stream.runCount(reading(content)))
       )
       expect(yield* copied).toBe(2)
     })
@@ -216,10 +215,9 @@ describe("uploads", () => {
   it.effect("run so many at a time, and one that waits for its source lends its place", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      const stuck = BlobSource.fromStream(Stream.never)
-      yield* Effect.fork(places.upload(stuck, ({ open }) => Stream.runDrain(open(0))))
+      yield* Effect.fork(places.upload((reading) => Stream.runDrain(reading(Stream.never))))
       yield* settle
-      const second = yield* Effect.fork(places.upload(stuck, () => Effect.succeed("second")))
+      const second = yield* Effect.fork(places.upload(() => Effect.succeed("second")))
       yield* settle
       expect(yield* Fiber.poll(second)).toMatchObject({ _tag: "None" })
       yield* TestClock.adjust(Duration.seconds(2))
@@ -230,10 +228,9 @@ describe("uploads", () => {
   it.effect("that wait for the registry keep their place", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      const source = BlobSource.fromBytes(utf8("a"))
-      yield* Effect.fork(places.upload(source, ({ open }) => Stream.runForEach(open(0), () => Effect.never)))
+      yield* Effect.fork(places.upload((reading) => Stream.runForEach(reading(Stream.make("a")), () => Effect.never)))
       yield* settle
-      const second = yield* Effect.fork(places.upload(source, () => Effect.succeed("second")))
+      const second = yield* Effect.fork(places.upload(() => Effect.succeed("second")))
       yield* TestClock.adjust(Duration.minutes(1))
       expect(yield* Fiber.poll(second)).toMatchObject({ _tag: "None" })
     })
