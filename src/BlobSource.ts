@@ -37,8 +37,8 @@ export type Open<out E = never, out R = never> = (offset: number) => Stream.Stre
 const Reused: unique symbol = Symbol.for("effect-oci/BlobSource/Reused")
 
 /**
- * An `open` for `make`, with another one beside it whose streams may overwrite an array as soon as the next one is asked for. An upload uses that one
- * where its HTTP client has by then sent the array (`ByteStream.BuffersReused`): a gigabyte of new arrays keeps the garbage collector busier than
+ * An `open` for `make`, with another one beside it whose streams may overwrite an array when the second one after it is asked for. An upload uses that
+ * one where its HTTP client has by then sent the array (`ByteStream.BuffersReused`): a gigabyte of new arrays keeps the garbage collector busier than
  * everything else. A function that wraps `open` has no such other one, so that it may keep what it sees.
  *
  * @since 0.1.0

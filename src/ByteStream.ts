@@ -27,8 +27,8 @@ export interface Expected {
 }
 
 /**
- * Whether whoever reads a stream of bytes has done with an array when it asks for the next one, so that the same memory may be filled again. False
- * unless a consumer provides it; nothing between the two may keep an array then. See `BlobSource.reusing`.
+ * Whether whoever reads a stream of bytes has done with an array when it asks for the second one after it, so that the same memory may be filled
+ * again. False unless a consumer provides it; nothing between the two may keep an array then. See `BlobSource.reusing`.
  *
  * @since 0.1.0
  * @category services
