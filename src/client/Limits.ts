@@ -14,6 +14,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { Sender } from "../auth/Authorization.js"
 import * as ByteStream from "../ByteStream.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import { redact } from "../protocol/RedactedUrl.js"
@@ -110,45 +111,41 @@ export interface Bounds {
  */
 export const limited =
   (bounds: Bounds) =>
-  (client: HttpClient.HttpClient): HttpClient.HttpClient.With<TransportFailure | LimitExceeded> => {
-    const silent = HttpClient.withTracerDisabledWhen(client, always)
-    return HttpClient.makeWith<TransportFailure | LimitExceeded, never, TransportFailure | LimitExceeded, never>(
-      Effect.flatMap((request) => exchange(silent, request, bounds)),
-      Effect.succeed
-    )
-  }
+  (client: HttpClient.HttpClient): Sender<TransportFailure | LimitExceeded> => ({
+    execute: (request) =>
+      Effect.flatMap(
+        Watchdog.watch(
+          bounds.watchdog,
+          (deadline) => {
+            const { body } = request
+            const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+            const awaited = () => {
+              deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
+            }
+            awaited()
+            return Effect.catchAll(
+              Effect.locally(
+                client.execute(observed(request, deadline, awaited)),
+                HttpClient.currentTracerDisabledWhen,
+                always
+              ),
+              (error) => Effect.fail(failure(request, error, bounds.limits))
+            )
+          },
+          () => new TransportFailure({ ...facts(request), reason: "Timeout" })
+        ),
+        (response) => {
+          const { headers } = response
+          let size = 0
+          for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
+          return size <= bounds.limits.headers
+            ? Effect.succeed(response)
+            : Effect.zipRight(excerpt(response), Effect.fail(tooManyHeaders(request, bounds.limits)))
+        }
+      )
+  })
 
 const always = () => true
-
-const exchange = (
-  client: HttpClient.HttpClient,
-  request: HttpClientRequest.HttpClientRequest,
-  bounds: Bounds
-): Effect.Effect<HttpClientResponse, TransportFailure | LimitExceeded> =>
-  Effect.flatMap(
-    Watchdog.watch(
-      bounds.watchdog,
-      (deadline) => {
-        const { body } = request
-        const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
-        const awaited = () => {
-          deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
-        }
-        awaited()
-        return Effect.mapError(client.execute(observed(request, deadline, awaited)), (error) =>
-          failure(request, error, bounds.limits)
-        )
-      },
-      () => new TransportFailure({ ...facts(request), reason: "Timeout" })
-    ),
-    (response) => {
-      let size = 0
-      for (const [name, value] of Object.entries(response.headers)) size += name.length + value.length
-      return size <= bounds.limits.headers
-        ? Effect.succeed(response)
-        : Effect.zipRight(excerpt(response), Effect.fail(tooManyHeaders(request, bounds.limits)))
-    }
-  )
 
 /** A body is not late while its source is being waited for. */
 const observed = (

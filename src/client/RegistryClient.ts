@@ -28,7 +28,15 @@ import * as Manifests from "./Manifests.js"
 import * as Mirrors from "./Mirrors.js"
 import * as ObservedRegistry from "./ObservedRegistry.js"
 import * as Pages from "./Pages.js"
-import { type Endpoint, type EndpointOptions, endpoint, executeWithin, type Pipeline, pipeline } from "./Pipeline.js"
+import {
+  type Endpoint,
+  type EndpointOptions,
+  type Exchanging,
+  endpoint,
+  exchanging,
+  type Pipeline,
+  pipeline
+} from "./Pipeline.js"
 
 export {
   /**
@@ -135,21 +143,20 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
   Effect.gen(function* () {
     const to = yield* endpoint(options)
     const context = yield* Effect.context<Services | R>()
-    // Only the services we need are fixed here. All else is the caller's at the time of each call, such as its tracer,
-    // its observer of transfers and its scope; what a schedule needs is taken from here where the caller lacks it.
-    const ours = services(context)
-    const environment = (caller: Context.Context<never>) =>
-      options.schedule === undefined ? Context.merge(caller, ours) : Context.merge(Context.merge(context, caller), ours)
-    const registry = over(
-      to,
-      pipeline(to, (bounds, operation, body) =>
-        Effect.mapInputContext(
-          executeWithin(bounds, to, operation, { body, schedule: options.schedule }),
-          // Without a schedule there is no `R`.
-          (caller: Context.Context<never>) => environment(caller) as Context.Context<Services | R>
-        )
+    // Only the services we need are fixed here. All else is the caller's at the time of each call, such as its tracer, its observer of transfers and its
+    // scope; what a schedule needs is taken from here where the caller lacks it.
+    const given = {
+      client: Context.get(context, HttpClient.HttpClient),
+      credentials: Context.get(context, Credentials),
+      cache: Context.get(context, TokenCache)
+    }
+    const { schedule } = options
+    const scheduled: Exchanging = (bounds, operation, body) =>
+      Effect.mapInputContext(
+        exchanging(to, given, schedule)(bounds, operation, body),
+        (caller: Context.Context<never>) => Context.merge(context, caller)
       )
-    )
+    const registry = over(to, pipeline(to, schedule === undefined ? exchanging(to, given) : scheduled))
     return ObservedRegistry.observed(to.observation, registry)
   })
 
