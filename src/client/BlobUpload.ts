@@ -11,7 +11,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { BlobSource } from "../BlobSource.js"
+import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
 import * as Operation from "../protocol/Operation.js"
 import type { PutBlobOptions, Registry, UploadStrategy } from "../Registry.js"
@@ -24,6 +24,7 @@ import {
   Unsupported
 } from "../RegistryError.js"
 import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
 import * as Limits from "./Limits.js"
@@ -33,10 +34,11 @@ import * as Session from "./Session.js"
 import * as SessionUpload from "./SessionUpload.js"
 import { type Form, isRefusal, type Job, Refused } from "./SessionUpload.js"
 
-const octetStream = "application/octet-stream"
-
 /** Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything was authorized. */
 const small = 64 * 1024
+
+/** Up to here, in bytes, what is in memory is sent from there; beyond it, progress matters more. */
+const inMemory = 8 * 1024 * 1024
 
 type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
 
@@ -201,20 +203,20 @@ export const make = (
         const verifier = yield* ByteStream.verifier({ digest, size })
         const sent = yield* Effect.either(
           job.bytes !== undefined
-            ? Effect.asVoid(request(digest, size, HttpBody.uint8Array(job.bytes, octetStream)))
+            ? Effect.asVoid(request(digest, size, HttpBody.uint8Array(job.bytes, MediaType.octetStream)))
             : Effect.asVoid(
                 Session.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
-                  request(digest, size, HttpBody.stream(body, octetStream, size))
+                  request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
                 )
               )
         )
-        if (Either.isRight(sent)) return { mediaType: octetStream, digest, size }
+        if (Either.isRight(sent)) return { mediaType: MediaType.octetStream, digest, size }
         const fault = sent.left
         if (fault._tag === "SourceFailure" || fault._tag === "Refused") return yield* Effect.fail(fault)
         if (isRefusal(fault)) return yield* Effect.fail(new Refused<WholeError>(fault))
         if (!isTransient(fault)) return yield* Effect.fail(fault)
         yield* again(fault, 0)
-        if (yield* sessions.present(repository, digest)) return { mediaType: octetStream, digest, size }
+        if (yield* sessions.present(repository, digest)) return { mediaType: MediaType.octetStream, digest, size }
         yield* Transfer.emit({ _tag: "Resumed", subject, offset: 0 })
       }
     })
@@ -245,8 +247,13 @@ export const make = (
         )
     )
 
-  const putBlob: Registry.Service["putBlob"] = Effect.fnUntraced(
-    function* <E, R>(repository: RepositoryName, source: BlobSource<E, R>, options: PutBlobOptions = {}) {
+  const put = Effect.fnUntraced(
+    function* <E, R>(
+      repository: RepositoryName,
+      source: BlobSource.BlobSource<E, R>,
+      open: BlobSource.Open<E, R>,
+      options: PutBlobOptions
+    ) {
       const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
       const subject: Transfer.Subject = { direction: "upload", repository, ...known }
       if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
@@ -259,7 +266,7 @@ export const make = (
       }
       const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
       const again = Resume.patience(to, subject)
-      const job = { repository, subject, again, chunkSize, ...known, ...openings(source) }
+      const job = { repository, subject, again, chunkSize, ...known, ...openings(source, open) }
       const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found)
       yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
       yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
@@ -270,7 +277,11 @@ export const make = (
   )
 
   return {
-    putBlob,
+    putBlob: (repository, source, options = {}) =>
+      to.concurrency.upload((reading) => {
+        const open = BlobSource.openReusing(source.open)
+        return put(repository, source, (offset) => reading(open(offset)), options)
+      }),
     mountBlob,
     startUpload: (repository) => Effect.map(sessions.start(repository), sessions.expose),
     resumeUpload: (state) => Effect.map(sessions.resume(state), sessions.expose)
@@ -278,16 +289,25 @@ export const make = (
 }
 
 /** The source as it can be opened: one that can be read once fails the second time, and when asked for anything but its start. */
-const openings = <E, R>(source: BlobSource<E, R>): Pick<Job<E, R>, "open" | "bytes"> => {
-  if (source.replay === "any") return { open: source.open, bytes: undefined }
+const openings = <E, R>(
+  { bytes, replay }: BlobSource.BlobSource<E, R>,
+  open: BlobSource.Open<E, R>
+): Pick<Job<E, R>, "open" | "bytes" | "isReplayable"> => {
+  if (replay === "any")
+    return {
+      open,
+      bytes: bytes !== undefined && bytes.length <= inMemory ? bytes : undefined,
+      isReplayable: true
+    }
   let spent = false
   return {
     bytes: undefined,
+    isReplayable: false,
     open: (offset) =>
       Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
         if (spent || offset > 0) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
         spent = true
-        return source.open(0)
+        return open(0)
       })
   }
 }
@@ -298,9 +318,14 @@ const gathered = <E, R>(job: Job<E, R>) =>
     const { digest, size } = job
     if (size === undefined || size === 0 || size > small) return job
     const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
-    const bytes = yield* ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }).pipe(
-      Effect.mapError((error) => new Session.SourceFailure(Cause.fail(error)))
-    )
+    const bytes =
+      job.bytes ??
+      (yield* Effect.mapError(
+        ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
+        (error) => new Session.SourceFailure(Cause.fail(error))
+      ))
+    const problem = job.bytes === undefined ? undefined : verifier.judge(bytes)
+    if (problem !== undefined) return yield* Effect.fail(new Session.SourceFailure(Cause.fail(problem)))
     const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
-    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes }
+    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, isReplayable: true }
   })

@@ -11,8 +11,11 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { Sender } from "../auth/Authorization.js"
 import * as ByteStream from "../ByteStream.js"
+import * as ByteRange from "../protocol/ByteRange.js"
 import { LimitExceeded, TransportFailure } from "../RegistryError.js"
 import * as ClientFailure from "./ClientFailure.js"
 import { onTurn } from "./Turns.js"
@@ -107,45 +110,41 @@ export interface Bounds {
  */
 export const limited =
   (bounds: Bounds) =>
-  (client: HttpClient.HttpClient): HttpClient.HttpClient.With<ClientFailure.ClientFailure> => {
-    const silent = HttpClient.withTracerDisabledWhen(client, always)
-    return HttpClient.makeWith<ClientFailure.ClientFailure, never, ClientFailure.ClientFailure, never>(
-      Effect.flatMap((request) => exchange(silent, request, bounds)),
-      Effect.succeed
-    )
-  }
+  (client: HttpClient.HttpClient): Sender<ClientFailure.ClientFailure> => ({
+    execute: (request) =>
+      Effect.flatMap(
+        Watchdog.watch(
+          bounds.watchdog,
+          (deadline) => {
+            const { body } = request
+            const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+            const awaited = () => {
+              deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
+            }
+            awaited()
+            return Effect.catchAll(
+              Effect.locally(
+                client.execute(observed(request, deadline, awaited)),
+                HttpClient.currentTracerDisabledWhen,
+                always
+              ),
+              (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds.limits))
+            )
+          },
+          () => new TransportFailure({ ...ClientFailure.facts(request), reason: "Timeout" })
+        ),
+        (response) => {
+          const { headers } = response
+          let size = 0
+          for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
+          return size <= bounds.limits.headers
+            ? Effect.succeed(response)
+            : Effect.zipRight(excerpt(response), Effect.fail(ClientFailure.tooManyHeaders(request, bounds.limits)))
+        }
+      )
+  })
 
 const always = () => true
-
-const exchange = (
-  client: HttpClient.HttpClient,
-  request: HttpClientRequest.HttpClientRequest,
-  bounds: Bounds
-): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> =>
-  Effect.flatMap(
-    Watchdog.watch(
-      bounds.watchdog,
-      (deadline) => {
-        const { body } = request
-        const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
-        const awaited = () => {
-          deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
-        }
-        awaited()
-        return Effect.mapError(client.execute(observed(request, deadline, awaited)), (error) =>
-          ClientFailure.ofRequest(request, error, bounds.limits)
-        )
-      },
-      () => new TransportFailure({ ...ClientFailure.facts(request), reason: "Timeout" })
-    ),
-    (response) => {
-      let size = 0
-      for (const [name, value] of Object.entries(response.headers)) size += name.length + value.length
-      return size <= bounds.limits.headers
-        ? Effect.succeed(response)
-        : Effect.zipRight(excerpt(response), Effect.fail(ClientFailure.tooManyHeaders(request, bounds.limits)))
-    }
-  )
 
 /** A body is not late while its source is being waited for. */
 const observed = (
@@ -169,10 +168,42 @@ const observed = (
  * @category destructors
  */
 export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, TransportFailure> =>
-  response.stream.pipe(
-    Stream.mapChunks(Chunk.map((bytes) => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))),
-    Stream.mapError(ClientFailure.ofBody)
-  )
+  response.stream.pipe(Stream.mapChunks(Chunk.map(plain)), Stream.mapError(ClientFailure.ofBody))
+
+const plain = (bytes: Uint8Array): Uint8Array =>
+  bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+/**
+ * The length of the body in bytes, as far as the header section tells it truly: that of encoded content says nothing of it (trap 26).
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const lengthOf = ({ headers }: HttpClientResponse): number | undefined =>
+  headers["content-encoding"] === undefined && headers["content-length"] !== undefined
+    ? Option.getOrUndefined(ByteRange.parseLength(headers["content-length"]))
+    : undefined
+
+/**
+ * The whole body of an answer, within `limit` bytes. Where `Content-Length` keeps it within them, as HTTP clients see to it, it is gathered by the
+ * client: to run a stream costs more than a small request does.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const whole = (
+  response: HttpClientResponse,
+  limit: ByteStream.Limit
+): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> =>
+  (lengthOf(response) ?? Number.POSITIVE_INFINITY) <= limit.limit
+    ? Effect.matchEffect(response.arrayBuffer, {
+        onFailure: (error) => Effect.fail(ClientFailure.ofBody(error)),
+        onSuccess: (buffer) =>
+          buffer.byteLength <= limit.limit
+            ? Effect.succeed(new Uint8Array(buffer))
+            : Effect.fail(new LimitExceeded(limit))
+      })
+    : ByteStream.collect(body(response), limit)
 
 /**
  * The whole body of an answer that is a document, within `limit` bytes and the time of its exchange.
@@ -182,22 +213,20 @@ export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, Tr
  */
 export const document = (
   response: HttpClientResponse,
-  limit: { readonly what: string; readonly limit: number; readonly option: string },
+  limit: ByteStream.Limit,
   bounds: Bounds
 ): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> =>
-  Watchdog.watch(
-    bounds.watchdog,
-    (deadline) => {
-      deadline.at = bounds.until
-      return ByteStream.collect(body(response), limit)
-    },
-    () => new TransportFailure({ ...ClientFailure.facts(response.request), status: response.status, reason: "Stall" })
-  ).pipe(
-    Effect.mapError((error) =>
-      error._tag === "LimitExceeded"
-        ? new LimitExceeded({ ...error, ...ClientFailure.facts(response.request), status: response.status })
-        : error
-    )
+  Effect.catchAll(
+    Watchdog.watch(
+      bounds.watchdog,
+      (deadline) => {
+        deadline.at = bounds.until
+        return whole(response, limit)
+      },
+      () => new TransportFailure({ ...factsOf(response), reason: "Stall" })
+    ),
+    (error) =>
+      Effect.fail(error._tag === "LimitExceeded" ? new LimitExceeded({ ...error, ...factsOf(response) }) : error)
   )
 
 /**
@@ -223,3 +252,17 @@ export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array>
           Effect.map(() => ByteStream.concat(parts))
         )
       })
+
+/**
+ * The facts of an exchange that an error may show.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const factsOf = ({
+  request,
+  status
+}: HttpClientResponse): { readonly method: string; readonly url: string; readonly status: number } => ({
+  ...ClientFailure.facts(request),
+  status
+})

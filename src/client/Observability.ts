@@ -5,12 +5,11 @@
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"
-import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
@@ -22,6 +21,7 @@ import * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import type { Sender } from "../auth/Authorization.js"
 import * as ByteStream from "../ByteStream.js"
 import * as Metrics from "../Metrics.js"
 import type { Operation } from "../protocol/Operation.js"
@@ -101,24 +101,19 @@ const templates: Record<Operation["_tag"], string | undefined> = {
  */
 export const observed =
   (of: Observation, operation: Operation, url: string) =>
-  <E extends { readonly _tag: string }, R>(
-    client: HttpClient.HttpClient.With<E, R>
-  ): HttpClient.HttpClient.With<E, R> =>
-    HttpClient.makeWith<E, R, E, R>(
-      Effect.flatMap((request) =>
-        exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
-      ),
-      Effect.succeed
-    )
+  <E extends { readonly _tag: string }>(client: Sender<E>): Sender<E> => ({
+    execute: (request) => exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
+  })
 
-const exchange = <E extends { readonly _tag: string }, R>(
-  client: HttpClient.HttpClient.With<E, R>,
+const exchange = <E extends { readonly _tag: string }>(
+  client: Sender<E>,
   of: Observation,
   request: HttpClientRequest.HttpClientRequest,
   template: string | undefined
-): Effect.Effect<HttpClientResponse, E, R> =>
-  Effect.clockWith((clock) =>
+): Effect.Effect<HttpClientResponse, E> =>
+  Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
+      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
       const traced = template !== undefined && isRecorded(fiber)
       const logged = LogLevel.lessThanEqual(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Debug)
       const began = clock.unsafeCurrentTimeMillis()
@@ -128,31 +123,30 @@ const exchange = <E extends { readonly _tag: string }, R>(
         : client.execute(body.request)
       const line = () => `${request.method} ${redact(request.url)}`
       const told = logged ? Effect.zipRight(Effect.logDebug(line()), sent) : sent
-      return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Effect.exit(restore(told)), (exit) => {
-          const outcome = outcomeOf(exit)
-          const count = Metrics.update(
-            Metrics.requests,
-            1,
-            of.labels(["method", request.method], ["status", Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"])
-          )
-          const bytes = body.count(Exit.isSuccess(exit))
-          const moved = bytes === 0 ? count : Effect.zipRight(count, move(of, "upload", bytes))
-          return Effect.zipRight(
-            logged
-              ? Effect.zipRight(
-                  moved,
-                  Effect.logDebug(`${line()} ${outcome} (${clock.unsafeCurrentTimeMillis() - began} ms)`)
-                )
-              : moved,
-            Exit.map(exit, (response) => countedResponse(of, response))
-          )
-        })
-      )
+      return Effect.flatMap(Effect.exit(restore(told)), (exit) => {
+        const outcome = outcomeOf(exit)
+        const status = Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"
+        const labels = of.labels(["method", request.method], ["status", status])
+        Metrics.unsafeUpdate(fiber, Metrics.requests, 1, labels)
+        const bytes = body.count(Exit.isSuccess(exit))
+        if (bytes > 0) Metrics.unsafeUpdate(fiber, Metrics.bytes, bytes, of.labels(["direction", "upload"]))
+        const answered = Exit.isSuccess(exit) ? Effect.succeed(countedResponse(of, exit.value)) : exit
+        if (!logged) return answered
+        const took = clock.unsafeCurrentTimeMillis() - began
+        return Effect.zipRight(Effect.logDebug(`${line()} ${outcome} (${took} ms)`), answered)
+      })
     })
   )
 
-/** Whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a span costs as much as all else here. */
+/**
+ * Tells whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a span costs as much as all else of an operation.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const whenRecorded = <A, E, R>(use: (recorded: boolean) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => use(isRecorded(fiber)))
+
 const isRecorded = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   fiber.currentTracer !== byDefault && fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
@@ -172,14 +166,14 @@ const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }
 // -----------------------------------------------------------------------------
 
 /** OpenTelemetry's conventions for HTTP clients; the span ends when the answer begins, and an answer of 400 or more is its error. */
-const inSpan = <E extends { readonly _tag: string }, R>(
-  client: HttpClient.HttpClient.With<E, R>,
+const inSpan = <E extends { readonly _tag: string }>(
+  client: Sender<E>,
   of: Observation,
   request: HttpClientRequest.HttpClientRequest,
   template: string,
   parent: Tracer.AnySpan | undefined,
   clock: Clock.Clock
-): Effect.Effect<HttpClientResponse, E, R> => {
+): Effect.Effect<HttpClientResponse, E> => {
   const resends = resendsOf(parent, `${request.method} ${request.url}`)
   const attributes = {
     "http.request.method": request.method,
@@ -232,8 +226,8 @@ const resendsOf = (parent: Tracer.AnySpan | undefined, key: string) => {
 // Bytes and durations
 // -----------------------------------------------------------------------------
 
-const move = (of: Observation, direction: "upload" | "download", count: number): Effect.Effect<void> =>
-  Metrics.update(Metrics.bytes, count, of.labels(["direction", direction]))
+const received = (of: Observation, count: number): Effect.Effect<void> =>
+  count === 0 ? Effect.void : Metrics.update(Metrics.bytes, count, of.labels(["direction", "download"]))
 
 const counted = (request: HttpClientRequest.HttpClientRequest) => {
   const { body } = request
@@ -254,6 +248,10 @@ const countedResponse = (of: Observation, response: HttpClientResponse): HttpCli
   response.request.method === "HEAD"
     ? response
     : Object.create(response, {
+        arrayBuffer: {
+          get: () =>
+            Effect.flatMap(response.arrayBuffer, (buffer) => Effect.as(received(of, buffer.byteLength), buffer))
+        },
         stream: {
           get: () =>
             Stream.suspend(() => {
@@ -262,7 +260,7 @@ const countedResponse = (of: Observation, response: HttpClientResponse): HttpCli
                 ByteStream.tap(response.stream, (bytes) => {
                   count += bytes.length
                 }),
-                Effect.suspend(() => (count === 0 ? Effect.void : move(of, "download", count)))
+                Effect.suspend(() => received(of, count))
               )
             })
         }

@@ -5,11 +5,10 @@
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"
-import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
-import { redact } from "../protocol/RedactedUrl.js"
+import type { Sender } from "../auth/Authorization.js"
 import * as Trust from "../protocol/Trust.js"
 import { LimitExceeded, UntrustedLocation } from "../RegistryError.js"
 import * as Limits from "./Limits.js"
@@ -30,13 +29,11 @@ const portable = new Set(["accept", "accept-encoding", "range", "user-agent"])
  */
 export const followed =
   (options: { readonly registry: string; readonly trust: Trust.Policy; readonly limits: Limits.Limits }) =>
-  <E, R>(
-    client: HttpClient.HttpClient.With<E, R>
-  ): HttpClient.HttpClient.With<E | UntrustedLocation | LimitExceeded, R> => {
+  <E>(client: Sender<E>): Sender<E | UntrustedLocation | LimitExceeded> => {
     const follow = (
       request: HttpClientRequest.HttpClientRequest,
       hops: number
-    ): Effect.Effect<HttpClientResponse, E | UntrustedLocation | LimitExceeded, R> =>
+    ): Effect.Effect<HttpClientResponse, E | UntrustedLocation | LimitExceeded> =>
       Effect.flatMap(client.execute(request), (response) => {
         const location = response.headers["location"]
         return redirects.has(response.status) && location !== undefined
@@ -45,7 +42,7 @@ export const followed =
       })
     const redirected = (response: HttpClientResponse, location: string, hops: number) => {
       const { request, status } = response
-      const facts = { method: request.method, url: redact(request.url), status }
+      const facts = Limits.factsOf(response)
       if (hops === options.limits.redirects)
         return Effect.fail(
           new LimitExceeded({ ...facts, what: "The number of redirects", limit: hops, option: "limits.redirects" })
@@ -62,10 +59,7 @@ export const followed =
         ? Effect.fail(UntrustedLocation.from("Redirect", verdict, facts))
         : follow(redirectedRequest(request, verdict, method), hops + 1)
     }
-    return HttpClient.makeWith<E | UntrustedLocation | LimitExceeded, R, E | UntrustedLocation | LimitExceeded, R>(
-      Effect.flatMap((request) => follow(request, 0)),
-      Effect.succeed
-    )
+    return { execute: (request) => follow(request, 0) }
   }
 
 const redirectedRequest = (

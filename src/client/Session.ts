@@ -18,7 +18,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
 import type { Registry, UploadSession } from "../Registry.js"
 import {
@@ -30,6 +29,7 @@ import {
 } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import type { UploadState } from "../Transfer.js"
 import * as Limits from "./Limits.js"
@@ -51,8 +51,6 @@ export interface Session {
   offset: number
   settled: boolean
 }
-
-const octetStream = "application/octet-stream"
 
 /**
  * The steps of a session.
@@ -147,31 +145,37 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
         ? Effect.void
         : unabandoned(
             Effect.flatMap(
-              send(Operation.UploadChunk({ repository, location, range }), HttpBody.uint8Array(bytes, octetStream)),
+              send(
+                Operation.UploadChunk({ repository, location, range }),
+                HttpBody.uint8Array(bytes, MediaType.octetStream)
+              ),
               (response) => advance(session, response, bytes.length)
             )
           )
     })
 
   /**
-   * Appends a stream in one PATCH: with its range where `size`, that of the whole blob, is known, else without (C56). A registry that answers before it
-   * has taken everything has not stored everything.
+   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it, `end`, is known, else without (C56). A registry that
+   * answers before it has taken everything has not stored everything.
    */
-  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, size?: number) =>
+  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
     Effect.suspend(() => {
       const { location, offset, repository } = session
-      const range = size === undefined ? undefined : { start: offset, end: size - 1 }
-      const length = size === undefined ? undefined : size - offset
+      const range = end === undefined ? undefined : { start: offset, end: end - 1 }
+      const length = end === undefined ? undefined : end - offset
       return Effect.flatMap(
         streaming(stream, (body) =>
-          send(Operation.UploadChunk({ repository, location, range }), HttpBody.stream(body, octetStream, length))
+          send(
+            Operation.UploadChunk({ repository, location, range }),
+            HttpBody.stream(body, MediaType.octetStream, length)
+          )
         ),
         ({ result: response, taken }) =>
           Effect.zipRight(
             advance(session, response, taken ?? 0),
             taken !== undefined
               ? Effect.void
-              : Effect.fail(new TransportFailure({ ...factsOf(response), reason: "Reset" }))
+              : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
           )
       )
     })
@@ -210,7 +214,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
           return Effect.zipRight(
             Limits.excerpt(response),
             Digest.isDigest(announced) && Digest.disagree(announced, digest)
-              ? Effect.fail(new DigestMismatch({ ...factsOf(response), expected: digest, actual: announced }))
+              ? Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
               : Effect.void
           )
         }
@@ -256,13 +260,16 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     const target = response.headers["location"]
     if (target === undefined)
       return Effect.fail(
-        new ProtocolViolation({ ...factsOf(response), problem: "The registry opened an upload without a Location" })
+        new ProtocolViolation({
+          ...Limits.factsOf(response),
+          problem: "The registry opened an upload without a Location"
+        })
       )
     const from = response.request.url
     const verdict = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
     return verdict._tag === "Allowed"
       ? Effect.succeed(verdict.url)
-      : Effect.fail(UntrustedLocation.from("Upload", verdict, factsOf(response)))
+      : Effect.fail(UntrustedLocation.from("Upload", verdict, Limits.factsOf(response)))
   }
 
   /** The session as `Registry` shows it: one step at a time. */
@@ -284,7 +291,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       commit: (digest) =>
         inTurn(
           Effect.as(close(session, digest), {
-            mediaType: octetStream,
+            mediaType: MediaType.octetStream,
             digest,
             size: session.offset
           } satisfies Descriptor)
@@ -300,12 +307,6 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
 
   return { start, adopt, resume, status, write, pour, complete, close, present, expose }
 }
-
-const factsOf = (response: HttpClientResponse) => ({
-  method: response.request.method,
-  url: redact(response.request.url),
-  status: response.status
-})
 
 /**
  * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try again.

@@ -1,5 +1,5 @@
 /**
- * A stream as the body of a request through undici: pulled by a fiber whenever the socket has room, and not before its connection stands.
+ * A stream as the body of a request through undici: pulled by a fiber as the socket takes it, and not before its connection stands.
  *
  * @since 0.1.0
  */
@@ -9,36 +9,34 @@ import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Stream from "effect/Stream"
+import * as ByteStream from "../ByteStream.js"
 
 type Item = IteratorResult<Uint8Array, undefined>
 
 const end: Item = { done: true, value: undefined }
 
 /**
- * The two ends of the body: `pump`, the effect that reads the stream, and the iterator that undici reads. `close` ends the iterator, and `onClose` is
- * told of it, so that nobody goes on pulling at a stream whose bytes are not wanted any more.
+ * The two ends of the body: `pump`, the effect that reads the stream, and the iterator that undici reads. The pump is one chunk ahead, so that the next
+ * one is hashed while one is sent. `close` ends the iterator, and `onClose` is told of it, so that nobody goes on pulling at a stream whose bytes are
+ * not wanted any more.
  *
  * @since 0.1.0
  * @category models
  */
 export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
-  private chunks: Iterator<Uint8Array> | undefined
+  private ready: ReadonlyArray<Uint8Array> = []
+  private given = 0
   private closed = false
   private failure: { readonly cause: unknown } | undefined
   private asked: { readonly resolve: (item: Item) => void; readonly reject: (cause: unknown) => void } | undefined
-  private readonly wanted = Effect.unsafeMakeLatch(false)
   onClose: () => void = constVoid
+  /** Open while nothing is ready, from the first time that undici asks. */
+  private readonly room = Effect.unsafeMakeLatch(false)
 
   next(): Promise<Item> {
-    const { chunks } = this
-    const item = chunks?.next()
-    if (item?.done === false) return Promise.resolve(item)
-    this.chunks = undefined
-    if (this.failure !== undefined) return Promise.reject(this.failure.cause)
-    if (this.closed) return Promise.resolve(end)
     return new Promise((resolve, reject) => {
       this.asked = { resolve, reject }
-      this.wanted.unsafeOpen()
+      this.answer()
     })
   }
 
@@ -56,17 +54,17 @@ export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
     this.finish()
   }
 
-  /** Reads a stream, one chunk whenever the last one was taken. It never fails: the failure of the stream is undici's to report. */
+  /** Reads a stream. It never fails: the failure of the stream is undici's to report. */
   pump<E>(stream: Stream.Stream<Uint8Array, E>): Effect.Effect<void> {
     type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, never, E, void, unknown>
-    const wanted = Channel.fromEffect(this.wanted.await)
-    const loop: Loop = Channel.flatMap(wanted, () => read)
+    const loop: Loop = Channel.flatMap(Channel.fromEffect(this.room.await), () => read)
     const read: Loop = Channel.readWithCause({
       onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-        this.wanted.unsafeClose()
-        this.chunks = chunk[Symbol.iterator]()
+        this.room.unsafeClose()
+        this.ready = [...chunk]
+        this.given = 0
         this.answer()
-        return loop
+        return Channel.flatMap(Channel.fromEffect(sent), () => loop)
       },
       onFailure: (cause) =>
         Channel.sync(() => {
@@ -75,7 +73,12 @@ export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
         }),
       onDone: () => Channel.sync(() => this.finish())
     })
-    return Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop))
+    // undici asks for more when what it had is sent, and the pump is one chunk ahead of it. What is smaller than the buffer of a socket may stay there.
+    return Effect.provideService(
+      Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop)),
+      ByteStream.BuffersReused,
+      true
+    )
   }
 
   private finish(): void {
@@ -85,7 +88,20 @@ export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
 
   private answer(): void {
     const { asked } = this
-    this.asked = undefined
-    if (asked !== undefined) this.next().then(asked.resolve, asked.reject)
+    if (asked === undefined) return
+    const bytes = this.ready[this.given]
+    if (bytes !== undefined) {
+      this.asked = undefined
+      this.given++
+      asked.resolve({ done: false, value: bytes })
+    } else if (this.failure !== undefined) asked.reject(this.failure.cause)
+    else if (this.closed) asked.resolve(end)
+    if (this.given >= this.ready.length) this.room.unsafeOpen()
   }
 }
+
+/** Lets undici write what it got, before more is read. */
+const sent = Effect.async<void>((resume) => {
+  const immediate = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(immediate))
+})

@@ -450,8 +450,11 @@ describe("token servers on other hosts (T2)", () => {
 
 describe("redirects (T1)", () => {
   const redirect = (location: string, status = 307) => new Response(null, { status, headers: { location } })
-  const following = <E>(client: HttpClient.HttpClient.With<E>) =>
-    followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
+  const following = <E>(client: HttpClient.HttpClient.With<E>) => {
+    const { execute } = followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
+    type Failure = Effect.Effect.Error<ReturnType<typeof execute>>
+    return HttpClient.makeWith<Failure, never, Failure, never>(Effect.flatMap(execute), Effect.succeed)
+  }
 
   it.effect("a 401 from another origin is not answered, and its challenge is not remembered", () =>
     Effect.gen(function* () {
