@@ -53,6 +53,14 @@ export interface Session {
 }
 
 /**
+ * Sessions that were opened in place of something else.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Adopted = Array<Session>
+
+/**
  * The steps of a session.
  *
  * @since 0.1.0
@@ -65,21 +73,32 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       Effect.flatMap(send(Operation.StartUpload({ repository, algorithm })), (response) => opened(repository, response))
     )
 
-  /** The session of an answer that may have opened one, held from the moment the answer arrives. */
-  const adopt = <E, R>(
-    request: Effect.Effect<HttpClientResponse, E, R>,
-    repository: RepositoryName
-  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation, R | Scope.Scope> =>
-    Effect.acquireRelease(
-      unabandoned(
-        Effect.flatMap(request, (response) =>
-          response.status === 202
-            ? Effect.map(opened(repository, response), Option.some)
-            : Effect.as(Limits.excerpt(response), Option.none())
-        )
-      ),
-      Option.match({ onNone: () => Effect.void, onSome: cancel })
+  /** The session of an answer that may have opened one: `adopted` from the moment that the answer arrives. */
+  const adopt = <E>(
+    request: Effect.Effect<HttpClientResponse, E>,
+    repository: RepositoryName,
+    adopted: Adopted
+  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation> =>
+    unabandoned(
+      Effect.flatMap(request, (response) =>
+        response.status === 202
+          ? Effect.map(opened(repository, response), (session) => {
+              adopted.push(session)
+              return Option.some(session)
+            })
+          : Effect.as(Limits.excerpt(response), Option.none())
+      )
     )
+
+  /** Cancels what was adopted, unless it was committed: the Scope of sessions that hardly ever are. */
+  const adopting = <A, E, R>(use: (adopted: Adopted) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const adopted: Adopted = []
+      return Effect.ensuring(
+        use(adopted),
+        Effect.suspend(() => Effect.forEach(adopted, cancel, { discard: true }))
+      )
+    })
 
   const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
     Effect.acquireRelease(unabandoned(session), cancel)
@@ -305,7 +324,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     }
   }
 
-  return { start, adopt, resume, status, write, pour, complete, close, present, expose }
+  return { start, adopt, adopting, resume, status, write, pour, complete, close, present, expose }
 }
 
 /**
