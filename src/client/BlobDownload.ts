@@ -24,6 +24,7 @@ import {
 import type { Digest } from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
+import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import type { Endpoint, Send } from "./Pipeline.js"
 import * as Resume from "./Resume.js"
@@ -131,7 +132,7 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
         let ranges = true
 
         const whole = Effect.flatMap(requested(send, repository, digest, undefined), (response) => {
-          const length = lengthOf(response)
+          const length = ContentCoding.length(response)
           size ??= length
           return response.status === 200
             ? Effect.succeedSome<Answered>({ response, start: 0, length })
@@ -156,7 +157,8 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
           })
           return requested(send, repository, digest, { start: at }).pipe(
             Effect.flatMap((response) => {
-              if (response.status === 200) return Effect.succeedSome({ response, start: 0, length: lengthOf(response) })
+              if (response.status === 200)
+                return Effect.succeedSome({ response, start: 0, length: ContentCoding.length(response) })
               const sent = rangeOf(response)
               if (
                 sent === undefined ||
@@ -236,12 +238,6 @@ const rangeOf = (response: HttpClientResponse) =>
           total: Option.getOrUndefined(range.total)
         }))
       )
-
-/** Bytes of the body as they will arrive; that of encoded content says nothing of it (trap 26). */
-const lengthOf = (response: HttpClientResponse): number | undefined =>
-  response.headers["content-encoding"] === undefined
-    ? Option.getOrUndefined(ByteRange.parseLength(response.headers["content-length"] ?? ""))
-    : undefined
 
 const violation = ({ method, status, url }: Exchange, problem: string) =>
   new ProtocolViolation({ method, status, url, problem })

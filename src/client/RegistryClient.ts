@@ -14,7 +14,6 @@ import type * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
-import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import { Registries } from "../Registries.js"
@@ -28,6 +27,7 @@ import {
 } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
 import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
@@ -271,11 +271,13 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
         const announced = response.headers["docker-content-digest"]
         if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
           return Effect.fail(new DigestMismatch({ ...factsOf(response), expected: digest, actual: announced }))
-        const size = Option.getOrUndefined(ByteRange.parseLength(response.headers["content-length"] ?? ""))
+        const violation = (problem: string) => Effect.fail(new ProtocolViolation({ ...factsOf(response), problem }))
+        // Portals and some registries apologise with 200 (quirks §2).
+        if (announced === undefined && MediaType.essence(response.headers["content-type"] ?? "") === "text/html")
+          return violation("The registry answered with a page instead of a blob")
+        const size = ContentCoding.length(response)
         return size === undefined
-          ? Effect.fail(
-              new ProtocolViolation({ ...factsOf(response), problem: "The registry does not say how long the blob is" })
-            )
+          ? violation("The registry does not say how long the blob is")
           : Effect.succeed({ mediaType: "application/octet-stream", digest, size })
       }),
       Effect.map(Option.some),
