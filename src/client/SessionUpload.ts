@@ -33,8 +33,8 @@ const defaultChunkSize = 8 * 1024 * 1024
 export type Form = Exclude<UploadStrategy, "auto">
 
 /**
- * One blob on its way to a repository: what is known of it, in bytes and by digest, how to `open` its source from a byte on, and its `bytes` where they
- * are in memory.
+ * One blob on its way to a repository: what is known of it, in bytes and by digest, how to `open` its source from a byte on, whether more than once
+ * (`replayable`), and its `bytes` where they are in memory.
  *
  * @since 0.1.0
  * @category models
@@ -44,6 +44,7 @@ export interface Job<out E, out R> {
   readonly digest: Digest.Digest | undefined
   readonly size: number | undefined
   readonly open: (offset: number) => Stream.Stream<Uint8Array, E | BodyNotReplayable, R>
+  readonly replayable: boolean
   readonly bytes: Uint8Array | undefined
   readonly subject: Transfer.Subject
   readonly chunkSize: number | undefined
@@ -185,7 +186,14 @@ export const make =
       }
       const computed = digest ?? Option.getOrThrow(verifier.digest())
       if (!session.settled) {
-        yield* Effect.catchTag(sessions.close(session, computed), "UploadUnknown", lost)
+        yield* sessions.close(session, computed).pipe(
+          Effect.catchTags({
+            UploadUnknown: (error) => lost(error),
+            // Some cannot close without content (ECR, quirks §3).
+            RegistryFailure: (error) =>
+              Effect.fail(form !== "put" && job.replayable && error.status === 500 ? new Refused(error) : error)
+          })
+        )
       }
       return { mediaType: octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
     })
