@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import { redact } from "../protocol/RedactedUrl.js"
-import { LimitExceeded, TransportFailure } from "../RegistryError.js"
+import { isTransientStatus, LimitExceeded, TransportFailure } from "../RegistryError.js"
 import { onTurn } from "./Turns.js"
 import * as Watchdog from "./Watchdog.js"
 
@@ -139,7 +139,10 @@ const exchange = (
       },
       () => new TransportFailure({ ...facts(request), reason: "Timeout" })
     ),
-    (response) => {
+    (response): Effect.Effect<HttpClientResponse, TransportFailure | LimitExceeded> => {
+      // Plain http goes through proxies as it is; servers have no such status.
+      if (response.status === 407)
+        return Effect.zipRight(excerpt(response), Effect.fail(refusedByProxy(request, response.status)))
       let size = 0
       for (const [name, value] of Object.entries(response.headers)) size += name.length + value.length
       return size <= bounds.limits.headers
@@ -243,9 +246,34 @@ const failure = (
   limits: Limits
 ): TransportFailure | LimitExceeded => {
   const code = codeOf(error.cause)
-  return code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW"
-    ? tooManyHeaders(request, limits)
-    : new TransportFailure({ ...facts(request), reason: reasonOf(code), cause: error.cause })
+  if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW") return tooManyHeaders(request, limits)
+  const refused = tunnelRefusal(error.cause)
+  return refused === undefined
+    ? new TransportFailure({ ...facts(request), reason: reasonOf(code), cause: error.cause })
+    : refusedByProxy(request, refused, error.cause)
+}
+
+/** A proxy that cannot reach the server says so with a status of passing trouble. */
+const refusedByProxy = (
+  request: HttpClientRequest.HttpClientRequest,
+  status: number,
+  cause?: unknown
+): TransportFailure =>
+  new TransportFailure({
+    ...facts(request),
+    status,
+    reason: isTransientStatus(status) ? "Connect" : "Proxy",
+    ...(cause !== undefined && { cause })
+  })
+
+/** The status that a proxy answered to CONNECT with, of which undici tells in words only. */
+const tunnelRefusal = (cause: unknown): number | undefined => {
+  if (typeof cause !== "object" || cause === null) return undefined
+  const found =
+    "message" in cause && typeof cause.message === "string"
+      ? /^Proxy response \((\d{3})\) !== 200 when HTTP Tunneling$/.exec(cause.message)
+      : null
+  return found !== null ? Number(found[1]) : "cause" in cause ? tunnelRefusal(cause.cause) : undefined
 }
 
 const tooManyHeaders = (request: HttpClientRequest.HttpClientRequest, { headers }: Limits): LimitExceeded =>
@@ -274,6 +302,6 @@ const connecting = new Set([
 
 const reasonOf = (code: string): TransportFailure["reason"] => {
   if (connecting.has(code)) return "Connect"
-  if (/CERT|_TLS_|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
+  if (/CERT|_TLS(_|$)|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
   return code === "UND_ERR_HEADERS_TIMEOUT" ? "Timeout" : "Reset"
 }

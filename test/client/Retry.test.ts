@@ -103,7 +103,8 @@ describe("what is tried again", () => {
     ...(["Connect", "Reset", "Timeout", "Stall"] as const).map(
       (reason) => [true, new TransportFailure({ reason })] as const
     ),
-    [false, new TransportFailure({ reason: "Tls" })]
+    [false, new TransportFailure({ reason: "Tls" })],
+    [false, new TransportFailure({ reason: "Proxy", status: 407 })]
   ]
   it.effect.each(failures)("%s: %o", ([again, error]) =>
     Effect.gen(function* () {
