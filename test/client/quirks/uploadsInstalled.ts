@@ -15,6 +15,7 @@ import {
   opens,
   put,
   single,
+  streamedBig,
   takesAtMost,
   upload,
   wholeBig
@@ -139,6 +140,14 @@ export const rows: ReadonlyArray<Row> = [
       `PATCH ${upload()} 60000-99999 [40000]`,
       `PUT ${upload()}?digest=big`
     ]
+  },
+  {
+    at: ["rule 11"],
+    does: "wants chunks larger than any memory: the content goes as one, the last, as it is read (T6)",
+    quirks: [sets("POST Uploads", () => ({ "oci-chunk-min-length": String(Number.MAX_SAFE_INTEGER) }))],
+    run: put(big, "nothing"),
+    gives: arrives(big),
+    wire: streamedBig
   },
   {
     at: ["§3 Cloudflare"],
