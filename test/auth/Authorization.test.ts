@@ -449,6 +449,22 @@ describe("redirects (T1)", () => {
     }).pipe(provided(alice))
   )
 
+  it.effect("nor does a refresh token, which stands in the body of a POST (T2)", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: () => unauthorized(`Bearer realm="${realm}"`),
+        "https://auth.example.com": () => redirect("https://evil.example/token"),
+        "https://evil.example": () => json({ token: "t" })
+      })
+      expect(yield* Effect.flip(request(following(client)))).toMatchObject({
+        _tag: "UntrustedLocation",
+        kind: "Redirect",
+        host: "evil.example"
+      })
+      expect(log).toEqual([`GET ${manifest} -`, `POST ${realm} -`])
+    }).pipe(provided(Credentials.identityToken(Redacted.make("hunter2"))))
+  )
+
   it.effect("a token that was lost on a detour is not held to be refused", () =>
     Effect.gen(function* () {
       let detour = false

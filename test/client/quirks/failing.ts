@@ -7,7 +7,7 @@ import * as TestClock from "effect/TestClock"
 import type { Registry } from "../../../src/Registry.js"
 import { items } from "../../support/fixtures.js"
 import { status } from "../world.js"
-import { manifest, pull, pulled } from "./authorization.js"
+import { asking, issuesAt, manifest, pull, pulled, scope, takesTokens } from "./authorization.js"
 import { app, b1, m2, source, tiny, v1, v2 } from "./content.js"
 import { answers, first, type Quirk, sets } from "./mock.js"
 import type { Row } from "./row.js"
@@ -239,6 +239,17 @@ const failing: ReadonlyArray<Row> = [
       wire: attempts
     })
   ),
+  {
+    at: ["§6 all", "rule 18"],
+    does: "has a token server in trouble that passes",
+    quirks: [
+      issuesAt("/token", (token) => (token === "t1" ? status(503) : { token })),
+      takesTokens('Bearer realm="https://registry.example/token"')
+    ],
+    run: pull,
+    gives: pulled,
+    wire: [manifest, asking("/token", scope("pull")), asking("/token", scope("pull")), `${manifest} with t2`]
+  },
   {
     at: ["§6 all"],
     does: "warns, again and again",
