@@ -366,6 +366,17 @@ const others: ReadonlyArray<Row> = [
     })
   ),
   {
+    at: ["rule 3"],
+    does: "has an empty `token`",
+    quirks: [
+      issuesAt("/token", (access_token) => ({ token: "", access_token })),
+      takesTokens('Bearer realm="https://registry.example/token"')
+    ],
+    run: pull,
+    gives: pulled,
+    wire: [manifest, asking("/token", scope("pull")), `${manifest} with t1`]
+  },
+  {
     at: ["rule 1"],
     does: "leaves out the quotes, and has a scheme that nobody knows before the one that counts",
     quirks: [

@@ -322,6 +322,15 @@ export const rows: ReadonlyArray<Row> = [
     })
   ),
 
+  {
+    at: ["§6 others"],
+    does: "answers a HEAD for anything with 200 and the length of something else, which is no reason not to upload",
+    quirks: [answers("HEAD Blob", () => status(200, null, { "content-length": "33" }))],
+    run: (registry) => registry.putBlob(app, source(tiny)),
+    gives: tiny.descriptor,
+    wire: ["HEAD /v2/team/app/blobs/tiny", "POST /v2/team/app/blobs/uploads/?digest=tiny [12]"]
+  },
+
   // Refusals.
   {
     at: ["§2 Harbor"],
