@@ -16,7 +16,7 @@ import * as Schedule from "effect/Schedule"
 import { authorized } from "../auth/Authorization.js"
 import type { Credentials } from "../auth/Credentials.js"
 import type { TokenCache } from "../auth/TokenCache.js"
-import { type Operation, requiredScopes, toRequest } from "../protocol/Operation.js"
+import { type Operation, Ping, requiredScopes, toRequest } from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
 import * as Warning from "../protocol/Warning.js"
 import {
@@ -270,7 +270,8 @@ export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedu
 
 /**
  * An exchange with its challenges answered: whatever the registry finally answers. `schedule` decides whether to try again after a challenge, by
- * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. As with `attempt`, the answer is the caller's.
+ * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. After a 401 without a challenge, a ping is sent to learn one.
+ * As with `attempt`, the answer is the caller's.
  *
  * @since 0.1.0
  * @category operations
@@ -301,7 +302,16 @@ export const executeWithin = <R = never>(
   }
 ): Effect.Effect<HttpClientResponse, ExchangeError, HttpClient.HttpClient | Credentials | TokenCache | R> => {
   const exchange = attemptWithin(bounds, to, operation, options.body ?? HttpBody.empty)
-  return Effect.catchTag(exchange, "AuthChallenge", (challenge) =>
+  // A 401 that asks for nothing: GCR once named its challenges in answers to pings only (quirks §1).
+  const asked = Effect.catchTag(exchange, "AuthChallenge", (challenge) =>
+    challenge.challenges.length > 0 || challenge.sent !== "nothing" || operation._tag === "Ping"
+      ? Effect.fail(challenge)
+      : Effect.zipRight(
+          Effect.ignore(Effect.flatMap(attemptWithin(bounds, to, Ping(), HttpBody.empty), Limits.excerpt)),
+          exchange
+        )
+  )
+  return Effect.catchTag(asked, "AuthChallenge", (challenge) =>
     Retry.from(
       challenge,
       // The schedule sees challenges only, whatever type an application gives it.

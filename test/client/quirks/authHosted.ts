@@ -300,9 +300,33 @@ const google: ReadonlyArray<Row> = [
     gives: pulled,
     wire: [manifest, `${manifest} with ya29`]
   },
+  ...[
+    { credentials: Credentials.layerAnonymous, account: "", as: "" },
+    { credentials: known("gcr.io"), account: "&account=alice", as: " as alice" }
+  ].map(
+    ({ account, as, credentials }): Row => ({
+      at: ["§1 GCR"],
+      does: `has a challenge for pings only, and takes tokens only, of whoever comes${as}`,
+      host: "gcr.io",
+      quirks: [
+        issuesAt("/v2/token"),
+        guards(isToken, (seen) => (is("Base")(seen) ? asks('Bearer realm="https://gcr.io/v2/token"') : asks()))
+      ],
+      credentials,
+      run: (registry) => Effect.zip(pull(registry), pull(registry)),
+      gives: [pulled, pulled],
+      wire: [
+        manifest,
+        `GET /v2/${as}`,
+        `GET /v2/token?client_id=effect-oci${account}&${scope("pull")}${as}`,
+        `${manifest} with t1`,
+        `${manifest} with t1`
+      ]
+    })
+  ),
   {
     at: ["§1 GCR"],
-    does: "has a challenge for pings only",
+    does: "has a challenge for pings only, of which one came before",
     host: "gcr.io",
     quirks: [
       issuesAt("/v2/token"),

@@ -7,7 +7,7 @@ import * as Manifest from "../../../src/spec/Manifest.js"
 import * as MediaType from "../../../src/spec/MediaType.js"
 import { items } from "../../support/fixtures.js"
 import { redirect, status } from "../world.js"
-import { mount, mountB2 } from "./authorization.js"
+import { asks, mount, mountB2 } from "./authorization.js"
 import { app, b1, b2, base, m1, m2, s1, s2, source, v1, v2 } from "./content.js"
 import { answers, losesAnswer, type Quirk, rewrites, type Seen, sets, type World } from "./mock.js"
 import type { Row } from "./row.js"
@@ -79,7 +79,11 @@ const mounting: ReadonlyArray<Row> = [
   ...[401, 403, 404, 405].flatMap((code): ReadonlyArray<Row> => {
     const refusing: Pick<Row, "at" | "quirks"> = {
       at: ["§4 Harbor", "§4 containerd", "rule 12"],
-      quirks: [answers("POST Uploads", (seen) => (mounts(seen) ? status(code) : undefined))]
+      quirks: [
+        answers("POST Uploads", (seen) =>
+          mounts(seen) ? (code === 401 ? asks('Basic realm="harbor"') : status(code)) : undefined
+        )
+      ]
     }
     return [
       {
