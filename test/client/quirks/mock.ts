@@ -206,10 +206,12 @@ export const make = (setting: Setting): Effect.Effect<World, never, Scope.Scope>
     const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
       Effect.gen(function* () {
         const fiber = yield* Effect.fork(effect)
+        const busy = () => underWay > 0 || fiber.unsafePoll() !== null
         for (;;) {
           yield* turns
-          if (underWay > 0) continue
           if (fiber.unsafePoll() !== null) return yield* Fiber.join(fiber)
+          if (!busy()) yield* Effect.zipRight(timers, turns)
+          if (busy()) continue
           const now = yield* Clock.currentTimeMillis
           const alarms = Chunk.filter(yield* TestClock.sleeps(), (alarm) => alarm > now)
           if (Chunk.isNonEmpty(alarms)) yield* TestClock.setTime(Math.min(...alarms))
@@ -226,6 +228,9 @@ export const make = (setting: Setting): Effect.Effect<World, never, Scope.Scope>
       patiently
     }
   })
+
+/** Schedulers put work off to timers when there is much of it. */
+const timers = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 0)))
 
 /** Web streams answer in turns of the event loop. */
 const turns = Effect.repeatN(

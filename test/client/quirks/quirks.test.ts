@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as AuthHosted from "./authHosted.js"
 import * as AuthInstalled from "./authInstalled.js"
+import * as AuthSmall from "./authSmall.js"
 import * as Failing from "./failing.js"
 import * as Listing from "./listing.js"
 import * as Managing from "./managing.js"
@@ -16,7 +17,7 @@ import * as UploadsHosted from "./uploadsHosted.js"
 import * as UploadsInstalled from "./uploadsInstalled.js"
 
 const tables: Readonly<Record<string, ReadonlyArray<Row>>> = {
-  "who is asking": [...AuthHosted.rows, ...AuthInstalled.rows],
+  "who is asking": [...AuthHosted.rows, ...AuthInstalled.rows, ...AuthSmall.rows],
   reading: Reading.rows,
   uploading: [...UploadsHosted.rows, ...UploadsInstalled.rows],
   managing: Managing.rows,
