@@ -132,7 +132,8 @@ describe("content that comes encoded all the same (rule 20, trap 26)", () => {
       const { registry } = yield* world({
         [registryUrl]: () => status(200, large, { "content-encoding": "gzip" })
       })
-      expect(yield* gather(registry.getBlob(repository, Digest.fromBytes(large)))).toEqual(large)
+      const digest = Digest.fromBytes(large)
+      expect(Digest.fromBytes(yield* gather(registry.getBlob(repository, digest)))).toBe(digest)
     })
   )
 
