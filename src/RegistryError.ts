@@ -452,9 +452,9 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>("ef
 }
 
 /**
- * No answer, or half of one. `Connect`: no connection; `Proxy`: a proxy on the way makes none, with its own `status`; `Tls`: no secure one (never
- * retried); `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped arriving. The message has the code of the system or
- * of TLS, such as `ENOTFOUND`, if the cause has one.
+ * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy says so; `Tls`: no secure one; `Proxy`: a proxy on the way
+ * refuses to let the request through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped arriving.
+ * `Tls` and `Proxy` are never retried. The message has the code of the system or of TLS, such as `ENOTFOUND`, if the cause has one.
  *
  * @since 0.1.0
  * @category errors
@@ -463,16 +463,16 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
   "TransportFailure",
   {
     ...exchange,
-    reason: Schema.Literal("Connect", "Proxy", "Tls", "Reset", "Timeout", "Stall"),
+    reason: Schema.Literal("Connect", "Tls", "Proxy", "Reset", "Timeout", "Stall"),
     cause: Schema.optional(Schema.Defect)
   }
 ) {
   override get message(): string {
     const text = {
       Connect: "No connection to the registry",
-      Proxy:
-        "The proxy makes no connection to the registry: check its user name and password, and whether it allows this host",
       Tls: "No secure connection to the registry: check its certificate, and trust its authority if that is a private one",
+      Proxy:
+        "A proxy on the way to the registry refuses: check which proxy is used, and the user name and password for it",
       Reset: "The connection to the registry broke",
       Timeout: "The registry did not answer in time",
       Stall: "The registry stopped sending"
@@ -578,8 +578,16 @@ export type InputError = InvalidReference | InvalidUrl
 const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 
 /**
- * Whether trying again later may help: a broken connection or timeout (never TLS), a rate limit, or a status that registries and proxies use for
- * passing trouble (408, 429, 499, 500, 502, 503, 504, 522).
+ * Whether a status is one that registries, and the proxies before them, use for passing trouble: 408, 429, 499, 500, 502, 503, 504, 522.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isTransientStatus = (status: number): boolean => transient.has(status)
+
+/**
+ * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that refuses), a rate limit, or a status of passing
+ * trouble (`isTransientStatus`).
  *
  * @since 0.1.0
  * @category guards
@@ -587,9 +595,7 @@ const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 export const isTransient = (error: {
   readonly _tag: string
 }): error is TransportFailure | TooManyRequests | RegistryFailure =>
-  error instanceof TransportFailure && error.reason !== "Proxy"
-    ? error.reason !== "Tls"
+  error instanceof TransportFailure
+    ? error.reason !== "Tls" && error.reason !== "Proxy"
     : error instanceof TooManyRequests ||
-      ((error instanceof RegistryFailure || error instanceof TransportFailure) &&
-        error.status !== undefined &&
-        transient.has(error.status))
+      (error instanceof RegistryFailure && error.status !== undefined && isTransientStatus(error.status))

@@ -128,13 +128,14 @@ interface Sending<E, R> {
   readonly request: HttpClientRequest.HttpClientRequest
 }
 
-/** What a request shows: a credential itself, or a token obtained with it, for `scopes`, in this very attempt if it is `fresh`. */
+/** What a request shows: a credential itself, or a token that `realm` issued for it and for `scopes`, in this very attempt if it is `fresh`. */
 interface Proof {
   readonly header: string
   readonly scheme: string
   readonly credential: Credential
   readonly token: Option.Option<{
     readonly value: Redacted.Redacted
+    readonly realm: string | undefined
     readonly scopes: ReadonlyArray<string>
     readonly fresh: boolean
   }>
@@ -263,7 +264,7 @@ const tokenProof = <E, R>(
         header: `Bearer ${Redacted.value(value)}`,
         scheme: "bearer",
         credential,
-        token: Option.some({ value, scopes, fresh })
+        token: Option.some({ value, realm: challenge.realm, scopes, fresh })
       })
     )
   }
@@ -351,7 +352,9 @@ const challenged = <E, R>(
             challenge.scheme !== proof.scheme ||
             Option.match(proof.token, {
               onNone: () => credential.identity !== proof.credential.identity,
-              onSome: ({ fresh, scopes }) => !fresh || !AccessScope.contains(scopes, scopesFor(sending, challenge))
+              // Artifactory has a token server for each repository, and names the right one now (quirks §1).
+              onSome: ({ fresh, realm, scopes }) =>
+                !fresh || challenge.realm !== realm || !AccessScope.contains(scopes, scopesFor(sending, challenge))
             })
         })
       )

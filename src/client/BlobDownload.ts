@@ -4,9 +4,7 @@
  * @since 0.1.0
  */
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
@@ -30,13 +28,9 @@ import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import type { Endpoint, Send } from "./Pipeline.js"
 import * as Resume from "./Resume.js"
-import * as Watchdog from "./Watchdog.js"
 
 /** How many bytes are read ahead of the consumer. */
 const ahead = 1024 * 1024
-
-/** Bytes that are not worth watching one by one. */
-const small = 64 * 1024
 
 type RequestError = Effect.Effect.Error<ReturnType<typeof requested>>
 
@@ -71,7 +65,7 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
     first: number,
     subject: Transfer.Subject,
     ask: (at: number) => Effect.Effect<Option.Option<Answered>, E>,
-    begun?: Effect.Effect<Answered, TransportFailure>
+    begun?: Answered
   ): Stream.Stream<Uint8Array, E | TransportFailure> =>
     Stream.suspend(() => {
       const again = Resume.patience(to, subject)
@@ -89,9 +83,8 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
           ByteStream.tap((bytes) => {
             at += bytes.length
           }),
-          Stream.catchAll(afterFault)
+          Stream.catchAll((fault) => (isTransient(fault) ? resume(fault) : Stream.fail(fault)))
         )
-      const afterFault = (fault: TransportFailure) => (isTransient(fault) ? resume(fault) : Stream.fail(fault))
       const resume = (fault: TransportFailure) =>
         ByteStream.unwrap(
           again(fault, at - first).pipe(
@@ -99,43 +92,17 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
             Effect.map(attempt)
           )
         )
-      return begun === undefined
-        ? attempt()
-        : ByteStream.unwrap(Effect.match(begun, { onFailure: afterFault, onSuccess: body }))
+      return begun === undefined ? attempt() : body(begun)
     })
-
-  const onFault =
-    ({ response }: Answered) =>
-    (reason: "Stall" | "Reset") =>
-      new TransportFailure({ ...Limits.factsOf(response), reason })
 
   /** The body as it arrives, watched. */
-  const arriving = (answered: Answered): Stream.Stream<Uint8Array, TransportFailure> =>
-    ByteStream.watched(Limits.body(answered.response), {
+  const arriving = ({ length, response }: Answered): Stream.Stream<Uint8Array, TransportFailure> =>
+    ByteStream.watched(Limits.body(response), {
       ahead,
-      length: answered.length,
+      length,
       stall: to.timeouts.response,
-      onFault: onFault(answered)
+      onFault: (reason) => new TransportFailure({ ...Limits.factsOf(response), reason })
     })
-
-  /** A small body as a whole, which costs much less. */
-  const gathered = (answered: Answered, length: number): Effect.Effect<Uint8Array, TransportFailure> =>
-    Effect.catchTag(
-      Watchdog.watch(
-        to.watchdog,
-        (deadline) => {
-          deadline.at = deadline.clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.response)
-          return Effect.filterOrFail(
-            Limits.whole(answered.response, { what: "A small blob", limit: small }),
-            (bytes) => bytes.length >= length,
-            () => onFault(answered)("Reset")
-          )
-        },
-        () => onFault(answered)("Stall")
-      ),
-      "LimitExceeded",
-      () => Effect.fail(onFault(answered)("Reset"))
-    )
 
   const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
     to.concurrency.download((place) =>
@@ -152,7 +119,7 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
           let coding = ""
 
           const whole = Effect.flatMap(requested(send, repository, digest, undefined), (response) => {
-            const length = Limits.lengthOf(response)
+            const length = ContentCoding.length(response)
             size ??= length
             coding = response.headers["content-encoding"] ?? ""
             return response.status === 200
@@ -182,7 +149,7 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
             return requested(send, repository, digest, { start: at }).pipe(
               Effect.flatMap((response) => {
                 if (response.status === 200)
-                  return Effect.succeedSome({ response, start: 0, length: Limits.lengthOf(response) })
+                  return Effect.succeedSome({ response, start: 0, length: ContentCoding.length(response) })
                 const sent = rangeOf(response)
                 if (
                   sent === undefined ||
@@ -210,18 +177,14 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
 
           yield* Transfer.emit({ _tag: "Started", subject })
           const answered = yield* whole
-          let begun: Effect.Effect<Answered, TransportFailure> = Effect.succeed(answered)
-          if (!isObserved && answered.length !== undefined && answered.length <= small) {
-            const bytes = yield* Effect.either(gathered(answered, answered.length))
-            if (Either.isRight(bytes)) {
-              place.leave()
-              const problem = verifier.judge(bytes.right)
-              return problem === undefined ? Stream.succeed(bytes.right) : Stream.fail(explained(problem))
-            }
-            begun = Effect.fail(bytes.left)
+          const bytes = Limits.gatheredOf(answered.response)
+          if (bytes !== undefined && !isObserved) {
+            place.leave()
+            const problem = verifier.judge(bytes)
+            return problem === undefined ? Stream.succeed(bytes) : Stream.fail(explained(problem))
           }
           const content = Stream.mapError(
-            verifier.pass(Transfer.track(received(0, subject, ask, begun), subject)),
+            verifier.pass(Transfer.track(received(0, subject, ask, answered), subject)),
             explained
           )
           return place.shared(

@@ -9,7 +9,6 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
@@ -21,8 +20,11 @@ import {
   type DigestMismatch,
   isTransient,
   type NameUnknown,
+  type RegistryFailure,
+  type SizeMismatch,
   Unsupported
 } from "../RegistryError.js"
+import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
@@ -39,6 +41,8 @@ const small = 64 * 1024
 
 /** Up to here, in bytes, what is in memory is sent from there; beyond it, progress matters more. */
 const inMemory = 8 * 1024 * 1024
+
+type VerifiedError = BodyNotReplayable | DigestMismatch | SizeMismatch
 
 type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
 
@@ -70,36 +74,48 @@ export const make = (
   // ---------------------------------------------------------------------------
 
   /** None: mounted. Else the session that the registry opened in place of it (C59). */
-  const mount = (repository: RepositoryName, digest: Digest.Digest, from: Option.Option<RepositoryName>) =>
-    sessions.adopt(send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })), repository)
-
-  const mountBlob: Registry.Service["mountBlob"] = (repository, digest, from) =>
-    mount(repository, digest, from).pipe(
-      Effect.map(Option.isNone),
-      Effect.scoped, // which cancels the session (C62)
-      Effect.catchTags({ Denied: () => Effect.succeed(false), Unsupported: () => Effect.succeed(false) })
+  const mount = (
+    repository: RepositoryName,
+    digest: Digest.Digest,
+    from: Option.Option<RepositoryName>,
+    adopted: Session.Adopted
+  ) =>
+    sessions.adopt(
+      send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })),
+      repository,
+      adopted
     )
 
-  /** The blob if the registry has it or mounts it, or the session that it opened instead, or nothing. */
+  const mountBlob: Registry.Service["mountBlob"] = (repository, digest, from) =>
+    // Whatever was opened instead is cancelled (C62).
+    sessions.adopting((adopted) =>
+      mount(repository, digest, from, adopted).pipe(Effect.map(Option.isNone), Effect.catchTags(refusedMount(false)))
+    )
+
+  /** The blob of `size`, if that is known, if the registry has it or mounts it, or the session that it opened instead, or nothing. */
   const existing = Effect.fnUntraced(function* (
     repository: RepositoryName,
     digest: Digest.Digest,
-    from: RepositoryName | undefined
+    size: number | undefined,
+    from: RepositoryName | undefined,
+    adopted: Session.Adopted
   ) {
     if (from !== undefined) {
-      const nothing = () => Effect.succeedSome(undefined)
-      // Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12).
-      const session = yield* Effect.catchTags(mount(repository, digest, Option.some(from)), {
-        Denied: nothing,
-        NameUnknown: nothing,
-        Unauthorized: nothing,
-        Unsupported: nothing
-      })
+      const session = yield* Effect.catchTags(
+        mount(repository, digest, Option.some(from), adopted),
+        refusedMount(Option.some(undefined))
+      )
       if (Option.isSome(session) && session.value !== undefined) return session.value
     }
-    // Some answer 403 for what is missing (trap 23): not known is not there.
-    const found = yield* Effect.catchTag(headBlob(repository, digest), "Denied", () => Effect.succeedNone)
-    return Option.getOrUndefined(found)
+    // Some answer 403 or 405 for what is missing (trap 23, quirks §2), or have a page for everything: not known is not there.
+    const found = yield* Effect.catchAll(headBlob(repository, digest), (error) =>
+      error._tag === "Denied" ||
+      error._tag === "ProtocolViolation" ||
+      (error._tag === "RegistryFailure" && !isTransient(error))
+        ? Effect.succeedNone
+        : Effect.fail(error)
+    )
+    return Option.getOrUndefined(Option.filter(found, (blob) => size === undefined || blob.size === size))
   })
 
   // ---------------------------------------------------------------------------
@@ -120,11 +136,14 @@ export const make = (
 
   /**
    * The forms that a refusal rules out. Who takes no PATCH takes none of either kind; who finds one too large (416, GHCR) is better sent the whole by
-   * PUT (quirks §3). What is too large is refused from that size on.
+   * PUT, as is who fails to close after one (quirks §3). What is too large is refused from that size on; a failure may have been passing trouble.
    */
-  const remember = (form: Form, { _tag }: { readonly _tag: string }, size = 0): ReadonlyArray<Form> => {
-    const both = _tag !== "RegistryFailure" && (form === "patch" || form === "chunked")
+  const remember = (form: Form, error: { readonly _tag: string }, size = 0): ReadonlyArray<Form> => {
+    const { _tag } = error
+    const failed = isTransient(error)
+    const both = (failed || _tag !== "RegistryFailure") && (form === "patch" || form === "chunked")
     const forms: ReadonlyArray<Form> = both ? ["patch", "chunked"] : [form]
+    if (failed) return forms
     const from = _tag === "Unsupported" || form === "single" ? 0 : size
     for (const refused of forms) refusedFrom[refused] = Math.min(refusedFrom[refused], from)
     return forms
@@ -137,15 +156,16 @@ export const make = (
   const upload = Effect.fnUntraced(function* <E, R>(
     wanted: Job<E, R>,
     strategy: UploadStrategy,
-    adopted: Session.Session | undefined
+    found: Session.Session | undefined,
+    adopted: Session.Adopted
   ) {
     const tried = new Set<Form>()
     let job = wanted
-    let session = adopted
+    let session = found
     let form = choose(job, strategy, session !== undefined, tried)
     while (form !== undefined) {
       if (form !== "patch" && form !== "chunked") job = yield* measured(job)
-      const sent = yield* Effect.either(run(form, job, session))
+      const sent = yield* Effect.either(run(form, job, session, adopted))
       if (Either.isRight(sent)) return sent.right
       const problem = sent.left
       session = undefined
@@ -173,13 +193,17 @@ export const make = (
       return { ...job, size: verifier.seen(), digest: job.digest ?? Option.getOrThrow(verifier.digest()) }
     })
 
-  const run = <E, R>(form: Form, job: Job<E, R>, adopted: Session.Session | undefined) =>
-    Effect.gen(function* () {
-      if (form === "single") return yield* single(job)
-      if (form === "direct") return yield* direct(job)
-      const session = adopted === undefined ? opened(job) : Effect.succeed(adopted)
-      return yield* Effect.scoped(Effect.flatMap(session, (session) => transfer(form, job, session)))
-    })
+  const run = Effect.fnUntraced(function* <E, R>(
+    form: Form,
+    job: Job<E, R>,
+    found: Session.Session | undefined,
+    adopted: Session.Adopted
+  ) {
+    if (form === "single") return yield* single(job, adopted)
+    if (form === "direct") return yield* direct(job)
+    const session = found === undefined ? opened(job) : Effect.succeed(found)
+    return yield* Effect.scoped(Effect.flatMap(session, (session) => transfer(form, job, session)))
+  })
 
   const opened = (job: Job<unknown, unknown>): ReturnType<typeof sessions.start> => {
     const algorithm = job.digest === undefined ? "sha256" : Digest.algorithm(job.digest)
@@ -194,32 +218,44 @@ export const make = (
       digest: Digest.Digest,
       size: number,
       body: HttpBody.HttpBody
-    ) => Effect.Effect<unknown, WholeError | Refused<WholeError>, Scope.Scope>
-  ) =>
-    Effect.gen(function* () {
-      const { again, digest, repository, size, subject } = job
-      if (digest === undefined || size === undefined) return yield* Effect.dieMessage("The content was not measured")
-      for (;;) {
-        const verifier = yield* ByteStream.verifier({ digest, size })
-        const sent = yield* Effect.either(
-          job.bytes !== undefined
-            ? Effect.asVoid(request(digest, size, HttpBody.uint8Array(job.bytes, MediaType.octetStream)))
-            : Effect.asVoid(
-                Session.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
-                  request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
-                )
-              )
+    ) => Effect.Effect<unknown, WholeError | Refused<WholeError>>
+  ) => {
+    const { again, bytes, digest, repository, size, subject } = job
+    if (digest === undefined || size === undefined) return Effect.dieMessage("The content was not measured")
+    const sent: Descriptor = { mediaType: MediaType.octetStream, digest, size }
+    const content = (verifier: ByteStream.Verifier) => {
+      if (bytes === undefined)
+        return Effect.asVoid(
+          Session.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
+            request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
+          )
         )
-        if (Either.isRight(sent)) return { mediaType: MediaType.octetStream, digest, size }
-        const fault = sent.left
-        if (fault._tag === "SourceFailure" || fault._tag === "Refused") return yield* Effect.fail(fault)
-        if (isRefusal(fault)) return yield* Effect.fail(new Refused<WholeError>(fault))
-        if (!isTransient(fault)) return yield* Effect.fail(fault)
-        yield* again(fault, 0)
-        if (yield* sessions.present(repository, digest)) return { mediaType: MediaType.octetStream, digest, size }
-        yield* Transfer.emit({ _tag: "Resumed", subject, offset: 0 })
-      }
-    })
+      const problem = verifier.judge(bytes)
+      return problem === undefined
+        ? request(digest, size, HttpBody.uint8Array(bytes, MediaType.octetStream))
+        : Effect.fail(new Session.SourceFailure(Cause.fail(problem)))
+    }
+    const attempt: Effect.Effect<
+      Descriptor,
+      WholeError | Refused<WholeError> | Session.SourceFailure<E | VerifiedError> | Digest.InvalidDigest,
+      R
+    > = Effect.flatMap(ByteStream.verifier({ digest, size }), (verifier) =>
+      Effect.matchEffect(content(verifier), {
+        onSuccess: () => Effect.succeed(sent),
+        onFailure: (fault) => {
+          if (fault._tag === "SourceFailure" || fault._tag === "Refused") return Effect.fail(fault)
+          if (isRefusal(fault)) return Effect.fail(new Refused<WholeError>(fault))
+          if (!isTransient(fault)) return Effect.fail(fault)
+          return Effect.flatMap(Effect.zipRight(again(fault, 0), sessions.present(repository, digest)), (present) =>
+            present
+              ? Effect.succeed(sent)
+              : Effect.zipRight(Transfer.emit({ _tag: "Resumed", subject, offset: 0 }), attempt)
+          )
+        }
+      })
+    )
+    return attempt
+  }
 
   const direct = <E, R>(job: Job<E, R>) =>
     whole(job, (digest, size, body) =>
@@ -227,60 +263,61 @@ export const make = (
     )
 
   /** A registry that knows no single POST may open a session instead (C42), with the body thrown away (trap 17), or refuse it in a way of its own. */
-  const single = <E, R>(job: Job<E, R>) =>
-    whole(job, (digest, size, body) =>
-      sessions
-        .adopt(send(Operation.UploadBlob({ repository: job.repository, digest, size }), body), job.repository)
-        .pipe(
-          Effect.catchTag("RegistryFailure", (error) =>
-            Effect.fail(isTransient(error) ? error : new Refused<WholeError>(error))
-          ),
-          Effect.flatMap(
-            Option.match({
-              onNone: () => Effect.void,
-              onSome: (session) =>
-                Effect.fail(
-                  new Refused<WholeError>(new Unsupported({ operation: "uploading in a single POST" }), session)
+  const single = <E, R>(job: Job<E, R>, adopted: Session.Adopted) =>
+    whole(job, (digest, size, body) => {
+      const { repository } = job
+      return Effect.matchEffect(
+        sessions.adopt(send(Operation.UploadBlob({ repository, digest, size }), body), repository, adopted),
+        {
+          onFailure: (error) =>
+            Effect.fail(
+              error._tag === "RegistryFailure" && !isTransient(error) ? new Refused<WholeError>(error) : error
+            ),
+          onSuccess: (session) =>
+            Option.isNone(session)
+              ? Effect.void
+              : Effect.fail(
+                  new Refused<WholeError>(new Unsupported({ operation: "uploading in a single POST" }), session.value)
                 )
-            })
-          )
-        )
-    )
+        }
+      )
+    })
 
-  const put = Effect.fnUntraced(
-    function* <E, R>(
-      repository: RepositoryName,
-      source: BlobSource.BlobSource<E, R>,
-      open: BlobSource.Open<E, R>,
-      options: PutBlobOptions
-    ) {
-      const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
-      const subject: Transfer.Subject = { direction: "upload", repository, ...known }
-      if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
-      yield* Transfer.emit({ _tag: "Started", subject })
-      const found =
-        known.digest === undefined ? undefined : yield* existing(repository, known.digest, options.mountFrom)
-      if (found !== undefined && "digest" in found) {
-        yield* Transfer.emit({ _tag: "Completed", subject, skipped: true })
-        return found
-      }
-      const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
-      const again = Resume.patience(to, subject)
-      const job = { repository, subject, again, chunkSize, ...known, ...openings(source, open) }
-      const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found)
-      yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
-      yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
-      return descriptor
-    },
-    Effect.scoped,
-    Session.sourceFailures
-  )
+  const put = Effect.fnUntraced(function* <E, R>(
+    repository: RepositoryName,
+    source: BlobSource.BlobSource<E, R>,
+    open: BlobSource.Open<E, R>,
+    options: PutBlobOptions,
+    adopted: Session.Adopted
+  ) {
+    const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
+    const subject: Transfer.Subject = { direction: "upload", repository, ...known }
+    if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
+    yield* Transfer.emit({ _tag: "Started", subject })
+    const found =
+      known.digest === undefined
+        ? undefined
+        : yield* existing(repository, known.digest, known.size, options.mountFrom, adopted)
+    if (found !== undefined && "digest" in found) {
+      yield* Transfer.emit({ _tag: "Completed", subject, skipped: true })
+      return found
+    }
+    const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
+    const again = Resume.patience(to, subject)
+    const job = { repository, subject, again, chunkSize, ...known, ...openings(source, open) }
+    const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found, adopted)
+    yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
+    yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
+    return descriptor
+  }, Session.sourceFailures)
 
   return {
     putBlob: (repository, source, options = {}) =>
       to.concurrency.upload((reading) => {
         const open = BlobSource.openReusing(source.open)
-        return put(repository, source, (offset) => reading(open(offset)), options)
+        return sessions.adopting((adopted) =>
+          put(repository, source, (offset) => reading(open(offset)), options, adopted)
+        )
       }),
     mountBlob,
     startUpload: (repository) => Effect.map(sessions.start(repository), sessions.expose),
@@ -288,21 +325,36 @@ export const make = (
   }
 }
 
+/**
+ * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it is
+ * not mounted, and an upload will tell why.
+ */
+const refusedMount = <A>(instead: A) => {
+  const refused = () => Effect.succeed(instead)
+  return {
+    Denied: refused,
+    NameUnknown: refused,
+    Unauthorized: refused,
+    Unsupported: refused,
+    RegistryFailure: (error: RegistryFailure) => (error.status === 400 ? refused() : Effect.fail(error))
+  }
+}
+
 /** The source as it can be opened: one that can be read once fails the second time, and when asked for anything but its start. */
 const openings = <E, R>(
   { bytes, replay }: BlobSource.BlobSource<E, R>,
   open: BlobSource.Open<E, R>
-): Pick<Job<E, R>, "open" | "bytes" | "isReplayable"> => {
+): Pick<Job<E, R>, "open" | "bytes" | "replayable"> => {
   if (replay === "any")
     return {
       open,
       bytes: bytes !== undefined && bytes.length <= inMemory ? bytes : undefined,
-      isReplayable: true
+      replayable: true
     }
   let spent = false
   return {
     bytes: undefined,
-    isReplayable: false,
+    replayable: false,
     open: (offset) =>
       Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
         if (spent || offset > 0) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
@@ -313,19 +365,17 @@ const openings = <E, R>(
 }
 
 /** The content in memory, where it is small: then it can be read as often as need be, and its digest is known. */
-const gathered = <E, R>(job: Job<E, R>) =>
-  Effect.gen(function* () {
-    const { digest, size } = job
-    if (size === undefined || size === 0 || size > small) return job
+const gathered = <E, R>(job: Job<E, R>) => {
+  const { digest, size } = job
+  if (size === undefined || size === 0 || size > small) return Effect.succeed(job)
+  if (job.bytes !== undefined) return Effect.succeed({ ...job, digest: digest ?? Digest.fromBytes(job.bytes) })
+  return Effect.gen(function* () {
     const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
-    const bytes =
-      job.bytes ??
-      (yield* Effect.mapError(
-        ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
-        (error) => new Session.SourceFailure(Cause.fail(error))
-      ))
-    const problem = job.bytes === undefined ? undefined : verifier.judge(bytes)
-    if (problem !== undefined) return yield* Effect.fail(new Session.SourceFailure(Cause.fail(problem)))
+    const bytes = yield* Effect.mapError(
+      ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
+      (error) => new Session.SourceFailure(Cause.fail(error))
+    )
     const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
-    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, isReplayable: true }
+    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, replayable: true }
   })
+}

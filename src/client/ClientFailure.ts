@@ -6,7 +6,7 @@
 import type { HttpClientError, ResponseError } from "@effect/platform/HttpClientError"
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import { redact } from "../protocol/RedactedUrl.js"
-import { CredentialsFailure, codeOf, LimitExceeded, TransportFailure } from "../RegistryError.js"
+import { CredentialsFailure, codeOf, isTransientStatus, LimitExceeded, TransportFailure } from "../RegistryError.js"
 
 /**
  * What a request can fail with: `CredentialsFailure` comes from an HTTP client that found its certificates broken.
@@ -43,9 +43,18 @@ export const ofRequest = (
   if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW") return tooManyHeaders(request, limits)
   const status = proxyStatus(cause)
   return status !== undefined
-    ? new TransportFailure({ ...facts(request), reason: "Proxy", status })
+    ? ofProxy(request, status)
     : new TransportFailure({ ...facts(request), reason: reasonOf(code, cause), cause: unsigned(cause, request.url) })
 }
+
+/**
+ * That a proxy on the way lets nothing through. One that cannot reach the server says so with a status of passing trouble.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const ofProxy = (request: HttpClientRequest, status: number): TransportFailure =>
+  new TransportFailure({ ...facts(request), reason: isTransientStatus(status) ? "Connect" : "Proxy", status })
 
 /**
  * That the body of an answer broke off.
@@ -111,7 +120,7 @@ const connecting = new Set([
 const reasonOf = (code: string, cause: unknown): TransportFailure["reason"] => {
   if (code === "") return reasonOfDeno(cause)
   if (connecting.has(code)) return "Connect"
-  if (/CERT|_TLS_|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
+  if (/CERT|_TLS(_|$)|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
   return code === "UND_ERR_HEADERS_TIMEOUT" ? "Timeout" : "Reset"
 }
 

@@ -26,6 +26,7 @@ import * as ByteStream from "../ByteStream.js"
 import * as Metrics from "../Metrics.js"
 import type { Operation } from "../protocol/Operation.js"
 import { redact } from "../protocol/RedactedUrl.js"
+import * as Limits from "./Limits.js"
 
 /**
  * Of one endpoint, what spans and metrics say of it, computed once.
@@ -130,6 +131,10 @@ const exchange = <E extends { readonly _tag: string }>(
         Metrics.unsafeUpdate(fiber, Metrics.requests, 1, labels)
         const bytes = body.count(Exit.isSuccess(exit))
         if (bytes > 0) Metrics.unsafeUpdate(fiber, Metrics.bytes, bytes, of.labels(["direction", "upload"]))
+        if (Exit.isSuccess(exit)) {
+          const { length } = Limits.gatheredOf(exit.value) ?? []
+          if (length > 0) Metrics.unsafeUpdate(fiber, Metrics.bytes, length, of.labels(["direction", "download"]))
+        }
         const answered = Exit.isSuccess(exit) ? Effect.succeed(countedResponse(of, exit.value)) : exit
         if (!logged) return answered
         const took = clock.unsafeCurrentTimeMillis() - began
@@ -245,7 +250,7 @@ const counted = (request: HttpClientRequest.HttpClientRequest) => {
 }
 
 const countedResponse = (of: Observation, response: HttpClientResponse): HttpClientResponse =>
-  response.request.method === "HEAD"
+  response.request.method === "HEAD" || Limits.gatheredOf(response) !== undefined
     ? response
     : Object.create(response, {
         arrayBuffer: {

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -127,12 +128,14 @@ const timedStream = <A, E, R>(of: Observation, download: Stream.Stream<A, E, R>)
   ByteStream.unwrap(
     Effect.map(Clock.currentTimeMillis, (began) => {
       let completed = false
-      const end = Effect.sync(() => {
-        completed = true
-      })
-      return Stream.concat(download, Stream.execute(end)).pipe(
-        // A consumer that wants no more ends a stream with success, too.
-        Stream.ensuringWith((exit) => took(of, "download", began, outcomeOf(exit, completed)))
+      const content = Channel.flatMap(Stream.toChannel(download), () =>
+        Channel.sync(() => {
+          completed = true
+        })
+      )
+      // A consumer that wants no more ends a stream with success, too.
+      return Stream.ensuringWith(Stream.fromChannel(content), (exit) =>
+        took(of, "download", began, outcomeOf(exit, completed))
       )
     })
   )

@@ -18,7 +18,7 @@ import { authorizedBy } from "../auth/Authorization.js"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import type * as ByteStream from "../ByteStream.js"
-import { type Operation, requiredScopes, toRequest } from "../protocol/Operation.js"
+import { type Operation, Ping, requiredScopes, toRequest } from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
 import * as Warning from "../protocol/Warning.js"
 import {
@@ -298,7 +298,8 @@ export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedu
 
 /**
  * An exchange with its challenges answered: whatever the registry finally answers. `schedule` decides whether to try again after a challenge, by
- * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. As with `attempt`, the answer is the caller's.
+ * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. After a 401 without a challenge, a ping is sent to learn one.
+ * As with `attempt`, the answer is the caller's.
  *
  * @since 0.1.0
  * @category operations
@@ -333,9 +334,16 @@ export const exchanging =
   ): Exchanging<R> =>
   (bounds, operation, body) => {
     const exchange = attemptWithin(given, bounds, to, operation, body)
-    return Effect.catchAll(exchange, (error) =>
-      error._tag === "AuthChallenge" ? answered(error, exchange, schedule) : Effect.fail(error)
-    )
+    return Effect.catchAll(exchange, (error) => {
+      if (error._tag !== "AuthChallenge") return Effect.fail(error)
+      // A 401 that asks for nothing: GCR once named its challenges in answers to pings only (quirks §1).
+      return error.challenges.length > 0 || error.sent !== "nothing" || operation._tag === "Ping"
+        ? answered(error, exchange, schedule)
+        : Effect.zipRight(
+            Effect.ignore(Effect.flatMap(attemptWithin(given, bounds, to, Ping(), HttpBody.empty), Limits.excerpt)),
+            Effect.catchTag(exchange, "AuthChallenge", (challenge) => answered(challenge, exchange, schedule))
+          )
+    })
   }
 
 /**

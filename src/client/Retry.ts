@@ -114,8 +114,7 @@ const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set([
 const opening: ReadonlySet<Operation["_tag"]> = new Set(["StartUpload", "MountBlob", "UploadBlob"])
 
 const isRefused = (error: unknown): boolean =>
-  error instanceof TooManyRequests ||
-  (error instanceof TransportFailure && (error.reason === "Connect" || error.reason === "Proxy") && isTransient(error))
+  error instanceof TooManyRequests || (error instanceof TransportFailure && error.reason === "Connect")
 
 /**
  * Tries a request again where its method allows (RFC 9110 §9.2.2): everything but the POST and PATCH of uploads and the PUT that closes them, and

@@ -38,7 +38,8 @@ import * as Retry from "./Retry.js"
 
 /**
  * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled; `chunkMinimum`: the smallest chunk the registry takes
- * but for the last, in bytes (C46); `chunkMaximum`: the largest one, which Cloudflare's registry announces (quirks §3).
+ * but for the last, in bytes (C46), 0 where it would be too large to be kept in memory; `chunkMaximum`: the largest one, which Cloudflare's registry
+ * announces (quirks §3).
  *
  * @since 0.1.0
  * @category models
@@ -53,6 +54,20 @@ export interface Session {
 }
 
 /**
+ * Sessions that were opened in place of something else.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Adopted = Array<Session>
+
+/**
+ * In bytes: a chunk is kept in memory until it is acknowledged, so that no registry can ask for more (T6). Without a minimum the content goes as the
+ * last chunk, which may have any length.
+ */
+const maxChunkMinimum = 128 * 1024 * 1024
+
+/**
  * The steps of a session.
  *
  * @since 0.1.0
@@ -65,21 +80,32 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       Effect.flatMap(send(Operation.StartUpload({ repository, algorithm })), (response) => opened(repository, response))
     )
 
-  /** The session of an answer that may have opened one, held from the moment the answer arrives. */
-  const adopt = <E, R>(
-    request: Effect.Effect<HttpClientResponse, E, R>,
-    repository: RepositoryName
-  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation, R | Scope.Scope> =>
-    Effect.acquireRelease(
-      unabandoned(
-        Effect.flatMap(request, (response) =>
-          response.status === 202
-            ? Effect.map(opened(repository, response), Option.some)
-            : Effect.as(Limits.excerpt(response), Option.none())
-        )
-      ),
-      Option.match({ onNone: () => Effect.void, onSome: cancel })
+  /** The session of an answer that may have opened one: `adopted` from the moment that the answer arrives. */
+  const adopt = <E>(
+    request: Effect.Effect<HttpClientResponse, E>,
+    repository: RepositoryName,
+    adopted: Adopted
+  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation> =>
+    unabandoned(
+      Effect.flatMap(request, (response) =>
+        response.status === 202
+          ? Effect.map(opened(repository, response), (session) => {
+              adopted.push(session)
+              return Option.some(session)
+            })
+          : Effect.as(Limits.excerpt(response), Option.none())
+      )
     )
+
+  /** Cancels what was adopted, unless it was committed: the Scope of sessions that hardly ever are. */
+  const adopting = <A, E, R>(use: (adopted: Adopted) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const adopted: Adopted = []
+      return Effect.ensuring(
+        use(adopted),
+        Effect.suspend(() => Effect.forEach(adopted, cancel, { discard: true }))
+      )
+    })
 
   const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
     Effect.acquireRelease(unabandoned(session), cancel)
@@ -90,12 +116,13 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       Effect.map(locationOf(response), (location): Session => {
         const bound = (header: string, otherwise: number) =>
           Option.getOrElse(ByteRange.parseLength(response.headers[header] ?? ""), () => otherwise)
+        const chunkMinimum = bound("oci-chunk-min-length", 0)
         return {
           repository,
           location,
           offset: 0,
           settled: false,
-          chunkMinimum: bound("oci-chunk-min-length", 0),
+          chunkMinimum: chunkMinimum > maxChunkMinimum ? 0 : chunkMinimum,
           chunkMaximum: Math.max(1, bound("oci-chunk-max-length", Number.MAX_SAFE_INTEGER))
         }
       })
@@ -305,7 +332,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     }
   }
 
-  return { start, adopt, resume, status, write, pour, complete, close, present, expose }
+  return { start, adopt, adopting, resume, status, write, pour, complete, close, present, expose }
 }
 
 /**

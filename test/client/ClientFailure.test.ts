@@ -6,6 +6,7 @@ import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { expect, it } from "@effect/vitest"
 import * as ClientFailure from "../../src/client/ClientFailure.js"
 import { defaultLimits } from "../../src/client/Limits.js"
+import { isTransient } from "../../src/RegistryError.js"
 
 const signed = "https://s3.example/b?X-Amz-Signature=hunter2"
 const request = HttpClientRequest.get(signed)
@@ -28,6 +29,7 @@ const codes: ReadonlyArray<readonly [code: string, reason: string]> = [
   ["ERR_TLS_CERT_ALTNAME_INVALID", "Tls"],
   ["ERR_SSL_WRONG_VERSION_NUMBER", "Tls"],
   ["EPROTO", "Tls"],
+  ["UND_ERR_PRX_TLS", "Tls"],
   ["ECONNRESET", "Reset"],
   ["UND_ERR_SOCKET", "Reset"],
   ["EPIPE", "Reset"],
@@ -40,12 +42,26 @@ it.each(codes)("%s, however deep, is %s", (code, reason) => {
   expect(failed(cause)).toMatchObject({ _tag: "TransportFailure", reason })
 })
 
-it.each([
-  ["UND_ERR_ABORTED", "Proxy response (502) !== 200 when HTTP Tunneling", 502],
-  ["UND_ERR_INVALID_ARG", "Proxy Authentication Required (407)", 407]
-] as const)("%s with the message %j is that of a proxy, with its status", (code, message, status) => {
-  const cause = new TypeError("fetch failed", { cause: Object.assign(new Error(message), { code }) })
-  expect(failed(cause)).toMatchObject({ _tag: "TransportFailure", reason: "Proxy", status })
+it.each([407, 403, 400, 405, 502, 503, 504])(
+  "a proxy that answers %i to CONNECT refuses, unless the trouble may pass",
+  (status) => {
+    const refused = Object.assign(new Error(`Proxy response (${status}) !== 200 when HTTP Tunneling`), {
+      code: "UND_ERR_ABORTED"
+    })
+    const error = failed(new TypeError("fetch failed", { cause: refused }))
+    expect(error).toMatchObject({
+      _tag: "TransportFailure",
+      reason: status >= 500 ? "Connect" : "Proxy",
+      status,
+      message: expect.stringContaining(`answered ${status}`)
+    })
+    expect(isTransient(error)).toBe(status >= 500)
+  }
+)
+
+it("a proxy that wants a password for plain http is told of in words as well", () => {
+  const cause = Object.assign(new Error("Proxy Authentication Required (407)"), { code: "UND_ERR_INVALID_ARG" })
+  expect(failed(cause)).toMatchObject({ _tag: "TransportFailure", reason: "Proxy", status: 407 })
 })
 
 const deno = (words: string) =>

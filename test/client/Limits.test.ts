@@ -277,6 +277,19 @@ describe("sizes (T6)", () => {
 })
 
 describe("failures of the HTTP client", () => {
+  it.effect("a proxy that wants a password for plain http refuses, whatever its page says", () =>
+    Effect.gen(function* () {
+      const { log, registry } = yield* world({ [registryUrl]: () => status(407, "<html>") })
+      expect(yield* Effect.flip(registry.ping)).toMatchObject({
+        _tag: "TransportFailure",
+        reason: "Proxy",
+        status: 407,
+        message: expect.stringContaining("check which proxy is used")
+      })
+      expect(log.length).toBe(1)
+    })
+  )
+
   /** A TCP server that treats each connection so. */
   const tcp = (accept: (socket: Socket) => void) =>
     Effect.acquireRelease(

@@ -214,7 +214,10 @@ describeTinyproxy("through tinyproxy", () => {
         [yield* failed(`https://localhost:${gone}`, nobody), refused(407)],
         [yield* failed(`https://localhost:${gone}`, wrong), refused(401)],
         [yield* failed("https://localhost:1", proxyUrl(proxy.host)), refused(403)],
-        [yield* failed(`https://localhost:${gone}`, proxyUrl(proxy.host)), refused(500)],
+        [
+          yield* failed(`https://localhost:${gone}`, proxyUrl(proxy.host)),
+          { _tag: "TransportFailure", reason: "Connect", status: 500 }
+        ],
         [yield* failed(`http://localhost:${gone}`, nobody), refused(407)],
         // Of a plain request, tinyproxy refuses a wrong password as a registry would.
         [yield* failed(`http://localhost:${gone}`, wrong), { _tag: "Unauthorized" }],
@@ -227,12 +230,35 @@ describeTinyproxy("through tinyproxy", () => {
         )
       }
       expect(cases[0][0].message).toMatch(
-        /^The proxy makes no connection to the registry: check its user name and password, and whether it allows this host \(HEAD https:\/\/localhost:\d+\/v2\/.* answered 407\)$/
+        /^A proxy on the way to the registry refuses: check which proxy is used, and the user name and password for it \(HEAD https:\/\/localhost:\d+\/v2\/.* answered 407\)$/
       )
       // Twice where the registry may come back.
       const tunnel = `CONNECT localhost:${gone} HTTP/1.1`
       const tries = (yield* proxy.requests).filter((line) => line === tunnel).length
       expect(tries).toBe(1 + 1 + 2)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describeTinyproxy("a tunnel through tinyproxy", () => {
+  const closed = 1
+  it.live.each([
+    ["to a port that is not allowed", 4443, { reason: "Proxy", status: 403 }, 1],
+    ["to where nobody listens", closed, { reason: "Connect", status: 500 }, 3]
+  ] as const)("%s is a failure that is retried only where it may pass", ([_, port, facts, attempts]) =>
+    Effect.gen(function* () {
+      const proxy = yield* tinyproxy([closed])
+      const layer = NodeRegistry.layer({
+        url: `https://localhost:${port}`,
+        http: { proxy: { https: Redacted.make(`http://${proxyUser.username}:${proxyUser.password}@${proxy.host}`) } },
+        retry: { attempts: 2, base: 1 }
+      })
+      const ping = Effect.flatMap(Registry, (registry) => registry.ping)
+      const failure = yield* Effect.flip(Effect.provide(ping, Layer.provide(layer, Credentials.layerAnonymous)))
+      expect(failure).toMatchObject({ _tag: "TransportFailure", ...facts })
+      expect(yield* proxy.requests).toEqual(
+        Array.from({ length: attempts }, () => `CONNECT localhost:${port} HTTP/1.1`)
+      )
     }).pipe(Effect.scoped)
   )
 })

@@ -115,6 +115,8 @@ byDefault(DefaultServices.currentServices, (services) =>
       context: (run, fiber) => tracer.context(run, fiber),
       span: (...args) => {
         const span = tracer.span(...args)
+        // What a server sees of its clients is not what a client shows.
+        if (span.kind === "server") return span
         const end = span.end.bind(span)
         span.end = (time, exit) => {
           see([span.name, [...span.attributes], "events" in span ? span.events : []])
