@@ -348,7 +348,9 @@ export const targets: ReadonlyArray<Target> = [
       `GET\n/v2/${name}/referrers/${sha}?artifactType=a%2Fb`,
       `GET\n/v2/${name}/tags/list?n=10&last=b`
     ],
-    run: received
+    run: received,
+    // A character may take nine in a URL.
+    bound: 20 * 64 * 1024
   },
   { name: "ContentCoding.parse", seeds: ["gzip", "gzip, deflate", "identity"], run: (s) => ContentCoding.parse(s) },
   {
