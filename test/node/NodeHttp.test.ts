@@ -2,6 +2,7 @@ import { createServer, type RequestListener } from "node:http"
 import { gzipSync } from "node:zlib"
 import * as HttpClient from "@effect/platform/HttpClient"
 import { expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { OnBehalfOf } from "../../src/client/OnBehalfOf.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
@@ -101,8 +102,11 @@ it.live("the connections are gone when the layer's Scope closes, and no others a
       Effect.provide(NodeHttp.layerHttpClient)
     )
     yield* Effect.repeat(Effect.sleep("1 millis"), { until: () => counted.open === 0 })
-    for (const registry of ["", "https://registry.example.com"])
-      yield* Effect.flip(Effect.provideService(client.get(url), OnBehalfOf, registry))
+    for (const registry of ["", "https://registry.example.com"]) {
+      const sent = Effect.provideService(client.get(url), OnBehalfOf, registry)
+      const mistake = yield* Effect.flip(Effect.sandbox(sent))
+      expect(String(Cause.squash(mistake))).toContain("This HttpClient was closed with the Scope of its layer")
+    }
     expect(counted).toEqual({ made: 1, open: 0 })
   }).pipe(Effect.scoped)
 )
