@@ -12,10 +12,11 @@ import type * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { identity } from "effect/Function"
+import { constVoid, identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as ByteStream from "../ByteStream.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
@@ -183,15 +184,17 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
 
   /**
    * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it, `end`, is known, else without (C56). A registry that
-   * answers before it has taken everything has not stored everything.
+   * answers before it has taken everything has not stored everything. When interrupted, one without a length ends where it is, and a short one is sent
+   * to its end; a long one is cut off, and Docker's registry cannot cancel its upload any more, which times out.
    */
   const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
     Effect.suspend(() => {
       const { location, offset, repository } = session
       const range = end === undefined ? undefined : { start: offset, end: end - 1 }
       const length = end === undefined ? undefined : end - offset
-      return Effect.flatMap(
-        streaming(stream, (body) =>
+      let isWanted = true
+      const step = Effect.flatMap(
+        streaming(end === undefined ? ByteStream.takeWhile(stream, () => isWanted) : stream, (body) =>
           send(
             Operation.UploadChunk({ repository, location, range }),
             HttpBody.stream(body, MediaType.octetStream, length)
@@ -205,6 +208,10 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
               : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
           )
       )
+      if (length !== undefined && length > short) return step
+      return unabandoned(step, () => {
+        isWanted = false
+      })
     })
 
   /** The success of a chunk is what counts: some registries report a `Range` that stands still (trap 4). */
@@ -420,23 +427,27 @@ export const sourceFailures = <A, E, R>(
 /** How long an interrupted step may take to end by itself. */
 const grace = Duration.seconds(10)
 
+/** Bytes that are sent to their end in that time. */
+const short = 64 * 1024 * 1024
+
 /**
- * Runs a step of a session in a fiber of its own, and lets it end when interrupted: a step cut off leaves a session of which nobody knows the newest
+ * Runs a step of a session in a fiber of its own, and lets it end when interrupted, of which `onInterrupt` is told: a step cut off leaves a session of which nobody knows the newest
  * location, so that nobody can cancel it (Docker's registry refuses all others). After 10 seconds it is cut off all the same; where interruption is
  * held off altogether, as it is while a session is opened or cancelled, its own timeouts bound the wait.
  */
-const unabandoned = <A, E, R>(step: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+const unabandoned = <A, E, R>(step: Effect.Effect<A, E, R>, onInterrupt = constVoid): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(Effect.forkDaemon(Effect.interruptible(step)), (fiber) =>
-      Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
+      Effect.onInterrupt(restore(Fiber.join(fiber)), () => {
+        onInterrupt()
         // In a fiber of its own as well, since an interrupted fiber cannot wait for a time.
-        Fiber.await(fiber).pipe(
+        return Fiber.await(fiber).pipe(
           Effect.timeout(grace),
           Effect.ensuring(Fiber.interrupt(fiber)),
           Effect.interruptible,
           Effect.forkDaemon,
           Effect.flatMap(Fiber.await)
         )
-      )
+      })
     )
   )

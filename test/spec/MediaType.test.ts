@@ -19,6 +19,7 @@ describe("constants", () => {
       imageIndex: "application/vnd.oci.image.index.v1+json",
       imageManifest: "application/vnd.oci.image.manifest.v1+json",
       imageConfig: "application/vnd.oci.image.config.v1+json",
+      octetStream: "application/octet-stream",
       empty: "application/vnd.oci.empty.v1+json",
       layerTar: "application/vnd.oci.image.layer.v1.tar",
       layerTarGzip: "application/vnd.oci.image.layer.v1.tar+gzip",
