@@ -38,14 +38,18 @@ const world = (registryDoes?: (seen: Seen) => Response) => {
   })
 }
 
-const provided = (client: HttpClient.HttpClient, cache = TokenCache.layerMemory) =>
+const alice = Credentials.basic("alice", Redacted.make("hunter2"))
+
+const provided = (
+  client: HttpClient.HttpClient,
+  cache = TokenCache.layerMemory,
+  credential: Credentials.Credential = alice
+) =>
   Effect.provide(
     Layer.mergeAll(
       Layer.succeed(HttpClient.HttpClient, client),
       cache,
-      Layer.orDie(
-        Credentials.layerBasic({ host: "registry.example.com", username: "alice", password: Redacted.make("hunter2") })
-      )
+      Layer.orDie(Credentials.layer({ "registry.example.com": credential }))
     )
   )
 
@@ -122,6 +126,72 @@ describe("RegistryClient", () => {
       expect(log).toEqual([`GET ${registry}/v2/ -`])
     }).pipe(provided(client))
   })
+})
+
+describe("a token server that redirects (T1, T2)", () => {
+  const identity = Credentials.identityToken(Redacted.make("refresh-me"))
+  const storage = "https://storage.example.net"
+  /** The whole log after the first 401, and the bodies that the token request had on its way. */
+  const redirected = (
+    location: string,
+    credential: Credentials.Credential,
+    options: Partial<RegistryClient.Options> = {}
+  ) => {
+    const elsewhere = () => json({ token: "t", expires_in: 300 })
+    const { client, log, seen } = internet({
+      [registry]: ({ authorization, url }) =>
+        url.pathname.endsWith("/tags/list") && authorization === undefined
+          ? unauthorized(`Bearer realm="${realm}",service="s"`)
+          : json({ name: "a", tags: [], token: "t" }),
+      "https://auth.example.com": ({ url }) =>
+        url.pathname === "/token"
+          ? new Response(null, { status: 307, headers: { location: location + url.search } })
+          : elsewhere(),
+      [attacker]: elsewhere,
+      [storage]: elsewhere
+    })
+    return Effect.gen(function* () {
+      const result = yield* Effect.either(tags(options))
+      const error = result._tag === "Left" ? result.left : undefined
+      return { error, log: log.slice(1), bodies: seen.map(({ body }) => body).filter((body) => body !== "") }
+    }).pipe(provided(client, TokenCache.layerMemory, credential))
+  }
+  const query = `?service=s&client_id=effect-oci&account=alice&${pull}`
+  const form = `grant_type=refresh_token&refresh_token=refresh-me&service=s&client_id=effect-oci&${pull}`
+
+  it.effect("keeps the password on its own origin", () =>
+    Effect.gen(function* () {
+      const { log } = yield* redirected("/token/", alice)
+      expect(log).toEqual([tokenFor(pull), `GET ${realm}/${query} ${aliceBasic}`, `${list} Bearer t`])
+    })
+  )
+
+  it.effect.each([attacker, registry, storage])("takes no password to %s", (origin) =>
+    Effect.gen(function* () {
+      const { log } = yield* redirected(`${origin}/t`, alice, { trust: { allowStorage: ["storage.example.net"] } })
+      expect(log).toEqual([tokenFor(pull), `GET ${origin}/t${query} -`, `${list} Bearer t`])
+    })
+  )
+
+  it.effect("keeps the identity token on its own origin", () =>
+    Effect.gen(function* () {
+      const { bodies, log } = yield* redirected("/token/", identity)
+      expect(log).toEqual([`POST ${realm} -`, `POST ${realm}/ -`, `${list} Bearer t`])
+      expect(bodies).toEqual([form, form])
+    })
+  )
+
+  it.effect.each([attacker, registry, storage])("takes no identity token to %s (A7)", (origin) =>
+    Effect.gen(function* () {
+      const { bodies, error, log } = yield* redirected(`${origin}/t`, identity, {
+        trust: { allowStorage: ["storage.example.net"] }
+      })
+      expect(error).toMatchObject({ _tag: "UntrustedLocation", kind: "Redirect", host: new URL(origin).host })
+      expect(error).toHaveProperty("option", undefined)
+      expect(log).toEqual([`POST ${realm} -`])
+      expect(bodies).toEqual([form])
+    })
+  )
 })
 
 describe("attempt and execute", () => {
