@@ -99,13 +99,14 @@ interface Sending<E, R> {
   readonly request: HttpClientRequest.HttpClientRequest
 }
 
-/** What a request shows: a credential itself, or a token obtained with it, for `scopes`, in this very attempt if it is `fresh`. */
+/** What a request shows: a credential itself, or a token that the `issuer` gave for it, for `scopes`, in this very attempt if it is `fresh`. */
 interface Proof {
   readonly header: string
   readonly scheme: string
   readonly credential: Credential
   readonly token: Option.Option<{
     readonly value: Redacted.Redacted
+    readonly issuer: Challenge.Challenge
     readonly scopes: ReadonlyArray<string>
     readonly fresh: boolean
   }>
@@ -215,35 +216,43 @@ const tokenProof = <E, R>(
   credential: Credential
 ): Effect.Effect<Proof, E | TokenServer.TokenError, R | TokenCache> => {
   const { client, demand, request, trust } = sending
-  const forScopes = (scopes: ReadonlyArray<string>): Effect.Effect<Proof, E | TokenServer.TokenError, R | TokenCache> =>
-    Effect.flatMap(TokenCache, (cache) => {
-      let fresh = false
-      const issue = { origin: demand.origin, realm: challenge.realm ?? "", service: challenge.service ?? "", scopes }
-      return Effect.map(
-        cache.getOrAcquire({ ...issue, identity: credential.identity }, (refreshToken) => {
-          fresh = true
-          return TokenServer.exchange(client, {
-            ...issue,
-            credential,
-            refreshToken,
-            from: request.url,
-            trust,
-            userAgent: request.headers["user-agent"]
-          })
-        }),
-        (value): Proof => ({
-          header: `Bearer ${Redacted.value(value)}`,
-          scheme: "bearer",
-          credential,
-          token: Option.some({ value, scopes, fresh })
-        })
-      )
-    })
+  const realm = challenge.realm ?? ""
+  const service = challenge.service ?? ""
   const scopes = scopesFor(sending, challenge)
   const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
   const isAlternative =
     !sending.fixedScopes && instead.length > 0 && !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
-  return isAlternative ? Effect.catchIf(forScopes(scopes), isScopeRefused, () => forScopes(instead)) : forScopes(scopes)
+  return Effect.flatMap(TokenCache, (cache) =>
+    Effect.map(
+      cache.getOrAcquire(
+        { origin: demand.origin, realm, service, identity: credential.identity, scopes },
+        (refreshToken) => {
+          const exchange = (scopes: ReadonlyArray<string>) =>
+            TokenServer.exchange(client, {
+              origin: demand.origin,
+              realm,
+              service,
+              scopes,
+              credential,
+              refreshToken,
+              from: request.url,
+              trust,
+              userAgent: request.headers["user-agent"]
+            })
+          // Kept for all the scopes: whether it has them is for the registry to say (A8).
+          return isAlternative
+            ? Effect.catchIf(exchange(scopes), isScopeRefused, () => exchange(instead))
+            : exchange(scopes)
+        }
+      ),
+      ({ isNew, value }): Proof => ({
+        header: `Bearer ${Redacted.value(value)}`,
+        scheme: "bearer",
+        credential,
+        token: Option.some({ value, issuer: challenge, scopes, fresh: isNew })
+      })
+    )
+  )
 }
 
 const scopesFor = <E, R>(
@@ -306,7 +315,11 @@ const challenged = <E, R>(
             challenge.scheme !== proof.scheme ||
             Option.match(proof.token, {
               onNone: () => credential.identity !== proof.credential.identity,
-              onSome: ({ fresh, scopes }) => !fresh || !AccessScope.contains(scopes, scopesFor(sending, challenge))
+              onSome: ({ fresh, issuer, scopes }) =>
+                !fresh ||
+                challenge.realm !== issuer.realm ||
+                challenge.service !== issuer.service ||
+                !AccessScope.contains(scopes, scopesFor(sending, challenge))
             })
         })
       )

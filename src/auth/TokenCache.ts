@@ -49,6 +49,17 @@ export interface Token {
 }
 
 /**
+ * A token to send. It `isNew` if it was issued while its caller waited, for that caller or for another one: then there is no newer one to be had.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Obtained {
+  readonly value: Redacted.Redacted
+  readonly isNew: boolean
+}
+
+/**
  * The memory of authorization. One serves all hosts and all users.
  *
  * @since 0.1.0
@@ -79,7 +90,7 @@ export declare namespace TokenCache {
     readonly getOrAcquire: <E, R>(
       key: TokenKey,
       acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
-    ) => Effect.Effect<Redacted.Redacted, E, R>
+    ) => Effect.Effect<Obtained, E, R>
     readonly reject: (demand: Demand, token: Redacted.Redacted) => Effect.Effect<void>
   }
 }
@@ -127,14 +138,14 @@ export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.Ke
  */
 export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => ({
   ...challengeMemory(TokenStore.none),
-  getOrAcquire: (_, acquire) => Effect.map(acquire(Option.none()), ({ value }) => value),
+  getOrAcquire: (_, acquire) => Effect.map(acquire(Option.none()), ({ value }) => ({ value, isNew: true })),
   reject: () => Effect.void
 }))
 
 const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
   const tokens = new Map<string, Token & { readonly key: TokenKey }>()
   const refreshTokens = new Map<string, Redacted.Redacted>()
-  const flights = new Map<string, Deferred.Deferred<Token, unknown>>()
+  const flights = new Map<string, Deferred.Deferred<Obtained, unknown>>()
 
   const find = (id: string, key: TokenKey, now: number): Token | undefined => {
     const exact = tokens.get(id)
@@ -161,7 +172,7 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
   const obtain = <E, R>(
     key: TokenKey,
     acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
-  ): Effect.Effect<Token, E, R> =>
+  ): Effect.Effect<Obtained, E, R> =>
     Effect.gen(function* () {
       const stored = yield* store.load(issueOf(key))
       const now = yield* Clock.currentTimeMillis
@@ -169,9 +180,8 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
         (token) => isUsable(token, now) && AccessScope.contains(token.scopes, key.scopes)
       )
       if (found !== undefined) {
-        const token = { ...found, refreshToken: stored.refreshToken }
-        keep({ ...key, scopes: found.scopes }, token, now)
-        return token
+        keep({ ...key, scopes: found.scopes }, { ...found, refreshToken: stored.refreshToken }, now)
+        return { value: found.value, isNew: false }
       }
       const refreshToken = stored.refreshToken ?? refreshTokens.get(issueOf(key))
       const token = yield* acquire(Option.fromNullable(refreshToken))
@@ -184,12 +194,12 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
         ],
         refreshToken: token.refreshToken
       }))
-      return token
+      return { value: token.value, isNew: true }
     })
 
   /** Runs in the layer's scope, so that it is nobody's own, and uninterruptibly around `acquire`, so that it always ends its Deferred. */
-  const fly = <E, R>(id: string, token: Effect.Effect<Token, E, R>) => {
-    const flight = Deferred.unsafeMake<Token, unknown>(FiberId.none)
+  const fly = <E, R>(id: string, token: Effect.Effect<Obtained, E, R>) => {
+    const flight = Deferred.unsafeMake<Obtained, unknown>(FiberId.none)
     flights.set(id, flight)
     return Effect.interruptible(token).pipe(
       Effect.exit,
@@ -210,19 +220,20 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
     ) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         // Found, joined or begun in one synchronous step, or two fibers could begin at once.
-        Effect.uninterruptibleMask((restore): Effect.Effect<Token, E, R> => {
+        Effect.uninterruptibleMask((restore): Effect.Effect<Obtained, E, R> => {
           const id = idOf(key)
           const held = find(id, key, now)
-          if (held !== undefined) return Effect.as(Metric.increment(Metrics.tokenCacheHits), held)
+          if (held !== undefined)
+            return Effect.as(Metric.increment(Metrics.tokenCacheHits), { value: held.value, isNew: false })
           const joined = flights.get(id)
           return Effect.flatMap(
             joined === undefined ? fly(id, obtain(key, acquire)) : Effect.succeed(joined),
             (flight) =>
               // Equal keys come from the same pipeline, so that what can fail here is what `acquire` can fail with.
-              restore(Deferred.await(flight) as Effect.Effect<Token, E>)
+              restore(Deferred.await(flight) as Effect.Effect<Obtained, E>)
           )
         })
-      ).pipe(Effect.map(({ value }) => value)),
+      ),
     reject: ({ origin }, refused) =>
       Effect.suspend(() => {
         const isRefused = ({ value }: { readonly value: Redacted.Redacted }) =>

@@ -300,6 +300,27 @@ describe("Bearer", () => {
     }).pipe(provided())
   )
 
+  it.effect("100 concurrent requests whose new token is refused make one token request and one replay each", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: () => unauthorized(`Bearer realm="${realm}"`),
+        "https://auth.example.com": () => Effect.as(Effect.yieldNow(), json({ token: "t" }))
+      })
+      const errors = yield* Effect.all(
+        Array.from({ length: 100 }, () => Effect.flip(request(client))),
+        { concurrency: "unbounded" }
+      )
+      for (const error of errors) expect(error).toMatchObject({ _tag: "AuthChallenge", sent: "bearer" })
+      expect(log.toSorted()).toEqual(
+        [
+          ...Array.from({ length: 100 }, () => `GET ${manifest} -`),
+          `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
+          ...Array.from({ length: 100 }, () => `GET ${manifest} Bearer t`)
+        ].toSorted()
+      )
+    }).pipe(provided())
+  )
+
   it.effect("two users of one cache never share a token (T14)", () =>
     Effect.gen(function* () {
       const { client, log } = tokenWorld()
@@ -728,6 +749,29 @@ describe("registries that change their minds", () => {
     }).pipe(provided())
   )
 
+  it.effect("a new token of another token server than the registry asks for here is no answer yet (Artifactory)", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization, url }) => {
+          const place = url.pathname.split("/")[1]
+          return authorization === `Bearer ${place}` ? ok() : unauthorized(`Bearer realm="${realm}/${place}"`)
+        },
+        "https://auth.example.com": ({ url }) => json({ token: url.pathname.slice("/token/".length) })
+      })
+      const at = (place: string, name: string) =>
+        request(client, `${registry}/${place}/v2/${name}/tags/list`, demandOf({ scopes: [`repository:${name}:pull`] }))
+      expect(yield* at("one", "a")).toBe(200)
+      log.length = 0
+      expect(yield* at("two", "b")).toBe(200)
+      expect(log).toEqual([
+        `GET ${realm}/one?client_id=effect-oci&scope=repository%3Ab%3Apull -`,
+        `GET ${registry}/two/v2/b/tags/list Bearer one`,
+        `GET ${realm}/two?client_id=effect-oci&scope=repository%3Ab%3Apull -`,
+        `GET ${registry}/two/v2/b/tags/list Bearer two`
+      ])
+    }).pipe(provided())
+  )
+
   it.effect("Basic answers where the Bearer realm is not to be trusted (Gitea behind a proxy)", () =>
     Effect.gen(function* () {
       const { client, log } = internet({
@@ -799,10 +843,12 @@ describe("scopes", () => {
         token: (scopes) => (scopes.length > 1 ? json({}, status) : json({ token: "t" }))
       })
       expect(yield* request(client)).toBe(200)
+      expect(yield* request(client)).toBe(200)
       expect(log).toEqual([
         `GET ${manifest} -`,
         tokenLine(["odd:a:read", "repository:a:pull"]),
         tokenLine(["odd:a:read"]),
+        `GET ${manifest} Bearer t`,
         `GET ${manifest} Bearer t`
       ])
     }).pipe(provided())

@@ -50,7 +50,7 @@ const ask = <E>(key: TokenCache.TokenKey, acquire: Effect.Effect<TokenCache.Toke
   Effect.flatMap(TokenCache.TokenCache, (cache) =>
     Effect.map(
       cache.getOrAcquire(key, () => acquire),
-      Redacted.value
+      ({ value }) => Redacted.value(value)
     )
   )
 
@@ -91,6 +91,21 @@ describe("tokens are found by who issued them, for whom and for what (T14)", () 
     }).pipe(memory)
   )
 })
+
+it.effect("a token is new to all who waited for it, and to nobody after them", () =>
+  Effect.gen(function* () {
+    const { acquire } = issuer()
+    const cache = yield* TokenCache.TokenCache
+    const isNew = (key: TokenCache.TokenKey) =>
+      Effect.map(
+        cache.getOrAcquire(key, () => Effect.zipRight(Effect.yieldNow(), acquire)),
+        (token) => token.isNew
+      )
+    expect(yield* Effect.all([isNew(keyOf()), isNew(keyOf())], { concurrency: "unbounded" })).toEqual([true, true])
+    expect(yield* isNew(keyOf())).toBe(false)
+    expect(yield* isNew(keyOf({ scopes: [] }))).toBe(false)
+  }).pipe(memory)
+)
 
 describe("expiry", () => {
   it.effect("a token is renewed 5 seconds before its end", () =>
@@ -382,7 +397,7 @@ describe("refresh tokens", () => {
     Effect.gen(function* () {
       const cache = yield* TokenCache.TokenCache
       const ask = (part: Partial<TokenCache.TokenKey>, next?: string) =>
-        Effect.map(cache.getOrAcquire(keyOf(part), refreshed(next)), Redacted.value)
+        Effect.map(cache.getOrAcquire(keyOf(part), refreshed(next)), ({ value }) => Redacted.value(value))
       expect(yield* ask({}, "r1")).toBe("with nothing")
       expect(yield* ask({ scopes: ["repository:b:pull"] }, "r2")).toBe("with r1")
       expect(yield* ask({ realm: "https://auth.example/other" })).toBe("with nothing")
@@ -447,6 +462,19 @@ describe("layerKeyValueStore", () => {
       expect(yield* process(ask(keyOf({ identity: "bob" }), acquire))).toBe("t2")
       expect(yield* process(ask(keyOf({ scopes: ["repository:b:pull"] }), acquire))).toBe("t3")
       expect(yield* process(ask(keyOf(), acquire))).toBe("t1")
+    })
+  )
+
+  it.effect("a token of another process is not new", () =>
+    Effect.gen(function* () {
+      const { process } = shared()
+      const isNew = Effect.flatMap(TokenCache.TokenCache, (cache) =>
+        Effect.map(
+          cache.getOrAcquire(keyOf(), () => issuer().acquire),
+          (token) => token.isNew
+        )
+      )
+      expect([yield* process(isNew), yield* process(isNew)]).toEqual([true, false])
     })
   )
 
