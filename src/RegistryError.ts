@@ -81,7 +81,8 @@ const sentence = (text: string, facts: Exchange): string => {
 /**
  * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2). Seen by callers of `RegistryClient.attempt`;
  * everything above it answers the challenge or reports `Unauthorized`. `answerable` tells whether another attempt would send something that was not
- * refused yet: a credential, a new token, one for more scopes.
+ * refused yet: a credential, a new token, one for more scopes. One that a token server gave no token for has the facts of that server's answer, and is
+ * not answerable.
  *
  * @since 0.1.0
  * @category errors
@@ -104,7 +105,7 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
 }
 
 /**
- * A challenge could not be answered. `Challenge`: the registry keeps answering 401 to what the credentials source offers (which may be nothing);
+ * A `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to what the credentials source offers (which may be nothing);
  * `TokenServer`: the token server refused or gave no usable token. Log in again, or supply other `Credentials`.
  *
  * @since 0.1.0

@@ -174,9 +174,21 @@ const prove = <E, R>(
     ).pipe(
       Effect.asSome,
       // Not for ever: the token server may have moved, and only the registry knows where to.
-      Effect.tapError((error) => (isPassing(error) ? Effect.void : cache.remember(demand, [])))
+      Effect.tapError((error) => (isPassing(error) ? Effect.void : cache.remember(demand, []))),
+      Effect.mapError((error) => (error instanceof Unauthorized ? unanswered(demand, challenges, error) : error))
     )
   })
+
+/** The refusal of a token server with the challenge that is left open by it, for whoever knows another credential. */
+const unanswered = (
+  { origin, scopes }: Demand,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  { errors, method, reason, status, url }: Unauthorized
+): Unauthorized => {
+  const facts = { method, url, status, errors, origin }
+  const challenge = new AuthChallenge({ ...facts, challenges, scopes, sent: "nothing", answerable: false })
+  return new Unauthorized({ ...facts, reason, challenge })
+}
 
 const unusableToken = new CredentialsFailure({
   source: "a registry token",

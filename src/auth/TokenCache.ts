@@ -143,27 +143,23 @@ export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => (
 }))
 
 const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
-  const tokens = new Map<string, Token & { readonly key: TokenKey }>()
+  const tokens = new Map<string, Token & { readonly key: TokenKey; readonly issue: string }>()
   const refreshTokens = new Map<string, Redacted.Redacted>()
   const flights = new Map<string, Deferred.Deferred<Obtained, unknown>>()
 
   const find = (id: string, key: TokenKey, now: number): Token | undefined => {
     const exact = tokens.get(id)
     if (exact !== undefined && isUsable(exact, now)) return exact
-    for (const token of tokens.values()) {
-      if (
-        isUsable(token, now) &&
-        issueOf(token.key) === issueOf(key) &&
-        AccessScope.contains(token.key.scopes, key.scopes)
-      )
+    const issue = issueOf(key)
+    for (const token of tokens.values())
+      if (token.issue === issue && isUsable(token, now) && AccessScope.contains(token.key.scopes, key.scopes))
         return token
-    }
     return undefined
   }
 
   const keep = (key: TokenKey, token: Token, now: number): void => {
     for (const [other, { expiresAt }] of tokens) if (expiresAt <= now) tokens.delete(other)
-    put(tokens, idOf(key), { ...token, key })
+    put(tokens, idOf(key), { ...token, key, issue: issueOf(key) })
     if (token.refreshToken === undefined) refreshTokens.delete(issueOf(key))
     else put(refreshTokens, issueOf(key), token.refreshToken)
   }

@@ -270,7 +270,8 @@ export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedu
 
 /**
  * An exchange with its challenges answered: whatever the registry finally answers. `schedule` decides whether to try again after a challenge, by
- * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. As with `attempt`, the answer is the caller's.
+ * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. It sees the challenge again, as not answerable, when the
+ * token server gave no token for it: another credential, from a login say, may help then. As with `attempt`, the answer is the caller's.
  *
  * @since 0.1.0
  * @category operations
@@ -300,24 +301,31 @@ export const executeWithin = <R = never>(
     readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
   }
 ): Effect.Effect<HttpClientResponse, ExchangeError, HttpClient.HttpClient | Credentials | TokenCache | R> => {
-  const exchange = attemptWithin(bounds, to, operation, options.body ?? HttpBody.empty)
-  return Effect.catchTag(exchange, "AuthChallenge", (challenge) =>
+  const exchange = Effect.mapError(
+    attemptWithin(bounds, to, operation, options.body ?? HttpBody.empty),
+    (error): ExchangeError => (error._tag === "AuthChallenge" ? refusal(error) : error)
+  )
+  return Effect.catchIf(exchange, isOpen, (error) =>
     Retry.from(
-      challenge,
+      error,
       // The schedule sees challenges only, whatever type an application gives it.
       Effect.matchEffect(exchange, {
         onSuccess: (response) => Effect.succeed(Effect.succeed(response)),
-        onFailure: (error) => (error._tag === "AuthChallenge" ? Effect.fail(error) : Effect.succeed(Effect.fail(error)))
+        onFailure: (error) => (isOpen(error) ? Effect.fail(error) : Effect.succeed(Effect.fail(error)))
       }),
-      options.schedule ?? defaultSchedule
-    ).pipe(
-      Effect.flatten,
-      Effect.catchTag("AuthChallenge", (challenge) => {
-        const { errors, method, origin, status, url } = challenge
-        return Effect.fail(new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge }))
-      })
-    )
+      Schedule.mapInput(options.schedule ?? defaultSchedule, ({ challenge }: Open) => challenge)
+    ).pipe(Effect.flatten)
   )
+}
+
+/** What a schedule may decide about: the registry's challenge, or the one that its token server gave no token for. */
+type Open = Unauthorized & { readonly challenge: AuthChallenge }
+
+const isOpen = (error: ExchangeError): error is Open => error._tag === "Unauthorized" && error.challenge !== undefined
+
+const refusal = (challenge: AuthChallenge): Unauthorized => {
+  const { errors, method, origin, status, url } = challenge
+  return new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge })
 }
 
 /**

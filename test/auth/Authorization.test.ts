@@ -399,7 +399,19 @@ describe("Bearer", () => {
         "https://auth.example.com": () => json({ details: "incorrect username or password" }, 401)
       })
       const error = yield* Effect.flip(request(client))
-      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", origin: registry, status: 401 })
+      const answer = {
+        origin: registry,
+        method: "GET",
+        url: `${realm}?client_id=REDACTED&account=REDACTED&scope=repository%3Aa%3Apull`,
+        status: 401,
+        errors: [{ message: "incorrect username or password" }]
+      }
+      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", ...answer })
+      expect(error).toHaveProperty("challenge._tag", "AuthChallenge")
+      expect(error).toHaveProperty("challenge", expect.objectContaining({ answerable: false, sent: "nothing" }))
+      expect(error).toMatchObject({
+        challenge: { ...answer, challenges: [{ scheme: "bearer", realm }], scopes: ["repository:a:pull"] }
+      })
       expect(log).toEqual([
         `GET ${manifest} -`,
         `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`

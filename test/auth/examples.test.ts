@@ -51,6 +51,12 @@ describe("login-schedule.ts: a schedule with services of the application's own",
     )
   )
 
+  it.live("asks again when the token server refuses a login", () =>
+    Effect.map(lines(token, "login-schedule", `alice wrong\nalice wronger\nalice ${password}\n`), (shown) =>
+      expect(shown).toEqual([question, question, question, "v1"])
+    )
+  )
+
   it.live("stops when the user does", () =>
     Effect.map(lines(basic, "login-schedule", "alice wrong\n"), (shown) => {
       expect(shown.slice(0, 2)).toEqual([question, question])

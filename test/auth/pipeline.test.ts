@@ -15,6 +15,7 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Operation from "../../src/protocol/Operation.js"
+import type { AuthChallenge } from "../../src/RegistryError.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
 import { internet, json, type Seen, unauthorized } from "./origins.js"
 
@@ -213,6 +214,55 @@ describe("attempt and execute", () => {
       const error = yield* Effect.flip(RegistryClient.execute(to, yield* listTags, { schedule: Schedule.stop }))
       expect(error._tag === "Unauthorized" && error.challenge?.answerable).toBe(true)
       expect(log).toEqual([`${list} -`])
+    }).pipe(provided(client))
+  })
+
+  it.effect("a schedule is told that the token server gave no token, and may go on with another credential", () => {
+    let held = Credentials.basic("alice", Redacted.make("wrong"))
+    const told: Array<string> = []
+    const { client, log } = internet({
+      [registry]: ({ authorization }) =>
+        authorization === undefined ? unauthorized(`Bearer realm="${realm}",service="s"`) : json({ tags: [] }),
+      "https://auth.example.com": ({ authorization }) =>
+        authorization === aliceBasic ? json({ token: "t" }) : json({ details: "incorrect password" }, 401)
+    })
+    const schedule = Schedule.recurWhile((challenge: AuthChallenge) => {
+      told.push(`${challenge.answerable} ${challenge.sent} ${challenge.errors?.[0]?.message}`)
+      if (!challenge.answerable) held = alice
+      return told.length < 9
+    })
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: registry })
+      expect((yield* RegistryClient.execute(to, yield* listTags, { schedule })).status).toBe(200)
+      expect(told).toEqual([
+        "true nothing authentication required",
+        "false nothing incorrect password",
+        "true nothing authentication required"
+      ])
+      expect(log).toEqual([
+        `${list} -`,
+        `GET ${realm}?service=s&client_id=effect-oci&account=alice&${pull} Basic YWxpY2U6d3Jvbmc=`,
+        `${list} -`,
+        tokenFor(pull),
+        `${list} Bearer t`
+      ])
+    }).pipe(
+      Effect.provideService(Credentials.Credentials, { get: () => Effect.sync(() => held) }),
+      Effect.provide([Layer.succeed(HttpClient.HttpClient, client), TokenCache.layerMemory])
+    )
+  })
+
+  it.effect("the default schedule leaves it at that, and the error says what the token server says", () => {
+    const { client, log } = internet({
+      [registry]: () => unauthorized(`Bearer realm="${realm}",service="s"`),
+      "https://auth.example.com": () => json({ details: "incorrect password" }, 401)
+    })
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: registry })
+      const error = yield* Effect.flip(RegistryClient.execute(to, yield* listTags))
+      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", status: 401 })
+      expect(error.message).toContain("incorrect password")
+      expect(log).toEqual([`${list} -`, tokenFor(pull)])
     }).pipe(provided(client))
   })
 })
