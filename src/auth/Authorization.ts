@@ -335,15 +335,10 @@ const challenged = <E, R>(
             })
         })
       )
-    const answerable = Option.isSome(refused)
-      ? answers(
-          yield* credentials.get(demand, Option.isNone(token) ? Option.some(refused.value.credential) : Option.none())
-        )
-      : // A broken source is for the next attempt to report: this one did not need it.
-        yield* Effect.match(credentials.get(demand, Option.none()), {
-          onFailure: () => true,
-          onSuccess: answers
-        })
+    const rejected = Option.filterMap(refused, ({ credential, token }) =>
+      Option.isNone(token) ? Option.some(credential) : Option.none()
+    )
+    const answerable = answers(yield* credentials.get(demand, rejected))
 
     return yield* new AuthChallenge({
       method,
