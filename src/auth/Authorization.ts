@@ -124,8 +124,7 @@ const send = <E, R>(
     if (!isAt(demand.origin, response.request.url)) return response
     const concerns = response.status === 401 || (proof !== undefined && [400, 403].includes(response.status))
     if (!concerns) return response
-    const secrets = proof === undefined ? [] : TokenServer.secretsOf(proof.header, proof.credential)
-    const body = TokenServer.hide(yield* excerpt(response), secrets)
+    const body = TokenServer.hideIn(yield* excerpt(response), secretsIn(proof))
     return response.status === 401 || saysTokenIsInvalid(body)
       ? yield* challenged(sending, proof, response, body)
       : HttpClientResponse.fromWeb(
@@ -133,6 +132,9 @@ const send = <E, R>(
           new Response(Uint8Array.from(body), { status: response.status, headers: response.headers })
         )
   })
+
+const secretsIn = (proof: Proof | undefined): ReadonlyArray<string> =>
+  proof === undefined ? [] : TokenServer.secretsOf(proof.header, proof.credential)
 
 // -----------------------------------------------------------------------------
 // Answering
@@ -302,7 +304,7 @@ const challenged = <E, R>(
     const { method, url } = response.request
     const cache = yield* TokenCache
     const credentials = yield* Credentials
-    const challenges = Challenge.parse(response.headers["www-authenticate"] ?? "")
+    const challenges = Challenge.parse(TokenServer.hide(response.headers["www-authenticate"] ?? "", secretsIn(proof)))
     // A redirect may have dropped the header, and then it was not refused.
     const sent = response.request.headers["authorization"]
     const refused = proof !== undefined && sent === proof.header ? Option.some(proof) : Option.none()

@@ -170,18 +170,27 @@ export const secretsOf = (header: string, credential: Credential): ReadonlyArray
 ]
 
 /**
- * The body of a failed answer without the secrets that its request held, should the server repeat them: as they are, in JSON, in a form (T13). Those
- * of less than 4 characters stay, since they stand everywhere.
+ * What a server says without the secrets that its request held, should it repeat them: as they are, in JSON, in a form (T13). Those of less than 4
+ * characters stay, since they stand everywhere.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const hide = (body: Uint8Array, secrets: ReadonlyArray<string>): Uint8Array => {
-  const text = new TextDecoder().decode(body)
-  const hidden = secrets
+export const hide = (text: string, secrets: ReadonlyArray<string>): string =>
+  secrets
     .filter((secret) => secret.length >= 4)
     .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encode([["", secret]]).slice(1)])
     .reduce((shown, secret) => shown.replaceAll(secret, "REDACTED"), text)
+
+/**
+ * `hide` for the body of an answer.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const hideIn = (body: Uint8Array, secrets: ReadonlyArray<string>): Uint8Array => {
+  const text = new TextDecoder().decode(body)
+  const hidden = hide(text, secrets)
   return hidden === text ? body : new TextEncoder().encode(hidden)
 }
 
@@ -307,7 +316,7 @@ const refused = (
 ): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure> =>
   Effect.gen(function* () {
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
-    const exchange = { ...facts, errors: errorsOf(hide(body, secrets)) }
+    const exchange = { ...facts, errors: errorsOf(hideIn(body, secrets)) }
     if (response.status === 429) {
       const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
       const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))

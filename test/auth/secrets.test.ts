@@ -70,6 +70,11 @@ const worlds: Readonly<Record<string, readonly [(seen: Seen) => Response, (seen:
   ],
   "a registry that repeats the request": [asks(bearer(), (seen) => echo(seen, 403)), issued],
   "a registry that repeats the request and asks again": [asks("Basic", (seen) => echo(seen, 401)), issued],
+  "a registry that repeats the request in its challenge": [
+    ({ authorization = "nothing" }) =>
+      unauthorized(`${bearer()},error="${authorization}", Basic realm="${encodeURIComponent(authorization)}"`),
+    issued
+  ],
   "a token server that refuses": [asks(bearer(), issued), () => json({}, 401)],
   "a token server that repeats the request": [asks(bearer(), issued), (seen) => echo(seen, 401)],
   "a token server in trouble that repeats the request": [asks(bearer(), issued), (seen) => echo(seen, 503)],
