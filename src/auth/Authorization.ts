@@ -20,6 +20,7 @@ import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
 import { AuthChallenge, CredentialsFailure, RegistryFailure, TooManyRequests, Unauthorized } from "../RegistryError.js"
 import { type Credential, Credentials, type Demand } from "./Credentials.js"
+import * as Secrets from "./Secrets.js"
 import { TokenCache } from "./TokenCache.js"
 import * as TokenServer from "./TokenServer.js"
 
@@ -124,7 +125,7 @@ const send = <E, R>(
     if (!isAt(demand.origin, response.request.url)) return response
     const concerns = response.status === 401 || (proof !== undefined && [400, 403].includes(response.status))
     if (!concerns) return response
-    const body = TokenServer.hideIn(yield* excerpt(response), secretsIn(proof))
+    const body = Secrets.hideIn(yield* excerpt(response), Secrets.inHeader(proof?.header))
     return response.status === 401 || saysTokenIsInvalid(body)
       ? yield* challenged(sending, proof, response, body)
       : HttpClientResponse.fromWeb(
@@ -132,9 +133,6 @@ const send = <E, R>(
           new Response(Uint8Array.from(body), { status: response.status, headers: response.headers })
         )
   })
-
-const secretsIn = (proof: Proof | undefined): ReadonlyArray<string> =>
-  proof === undefined ? [] : TokenServer.secretsOf(proof.header, proof.credential)
 
 // -----------------------------------------------------------------------------
 // Answering
@@ -304,7 +302,9 @@ const challenged = <E, R>(
     const { method, url } = response.request
     const cache = yield* TokenCache
     const credentials = yield* Credentials
-    const challenges = Challenge.parse(TokenServer.hide(response.headers["www-authenticate"] ?? "", secretsIn(proof)))
+    const challenges = Challenge.parse(
+      Secrets.hide(response.headers["www-authenticate"] ?? "", Secrets.inHeader(proof?.header))
+    )
     // A redirect may have dropped the header, and then it was not refused.
     const sent = response.request.headers["authorization"]
     const refused = proof !== undefined && sent === proof.header ? Option.some(proof) : Option.none()

@@ -35,6 +35,7 @@ import {
   UntrustedLocation
 } from "../RegistryError.js"
 import { anonymous, type Credential } from "./Credentials.js"
+import * as Secrets from "./Secrets.js"
 import type { Token } from "./TokenCache.js"
 
 /**
@@ -158,42 +159,6 @@ const isHeaderSafe = Schema.is(HeaderSafe)
 export const bearerHeader = (token: Redacted.Redacted): Option.Option<string> =>
   Option.map(Option.liftPredicate(isHeaderSafe)(Redacted.value(token)), (value) => `Bearer ${value}`)
 
-/**
- * The secrets that an `Authorization` header shows, as they stand in it, and the password by itself.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const secretsOf = (header: string, credential: Credential): ReadonlyArray<string> => [
-  header.slice(header.indexOf(" ") + 1),
-  ...(credential._tag === "Basic" ? [Redacted.value(credential.password)] : [])
-]
-
-/**
- * What a server says without the secrets that its request held, should it repeat them: as they are, in JSON, in a form (T13). Those of less than 4
- * characters stay, since they stand everywhere.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const hide = (text: string, secrets: ReadonlyArray<string>): string =>
-  secrets
-    .filter((secret) => secret.length >= 4)
-    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encode([["", secret]]).slice(1)])
-    .reduce((shown, secret) => shown.replaceAll(secret, "REDACTED"), text)
-
-/**
- * `hide` for the body of an answer.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const hideIn = (body: Uint8Array, secrets: ReadonlyArray<string>): Uint8Array => {
-  const text = new TextDecoder().decode(body)
-  const hidden = hide(text, secrets)
-  return hidden === text ? body : new TextEncoder().encode(hidden)
-}
-
 const clientId = "effect-oci"
 const maxAnswer = 128 * 1024
 
@@ -246,7 +211,7 @@ const getRequest = (realm: string, { scopes, service }: TokenRequest, login: Cre
   const header = basicHeader(login)
   return {
     request: HttpClientRequest.setHeader(request, "authorization", header),
-    secrets: secretsOf(header, login)
+    secrets: Secrets.inHeader(header)
   }
 }
 
@@ -316,7 +281,7 @@ const refused = (
 ): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure> =>
   Effect.gen(function* () {
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
-    const exchange = { ...facts, errors: errorsOf(hideIn(body, secrets)) }
+    const exchange = { ...facts, errors: errorsOf(Secrets.hideIn(body, secrets)) }
     if (response.status === 429) {
       const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
       const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))

@@ -69,6 +69,12 @@ const worlds: Readonly<Record<string, readonly [(seen: Seen) => Response, (seen:
     issued
   ],
   "a registry that repeats the request": [asks(bearer(), (seen) => echo(seen, 403)), issued],
+  "a registry that repeats the request when it fails": [asks(bearer(), (seen) => echo(seen, 500)), issued],
+  "a registry that repeats the request when it has nothing": [asks("Basic", (seen) => echo(seen, 404)), issued],
+  "a registry that repeats the request in plain text": [
+    asks("Basic", ({ authorization }) => new Response(authorization, { status: 418 })),
+    issued
+  ],
   "a registry that repeats the request and asks again": [asks("Basic", (seen) => echo(seen, 401)), issued],
   "a registry that repeats the request in its challenge": [
     ({ authorization = "nothing" }) =>
