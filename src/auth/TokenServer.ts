@@ -148,7 +148,13 @@ export const basicHeader = (credential: Extract<Credential, { readonly _tag: "Ba
  */
 export const HeaderSafe = Schema.String.pipe(Schema.pattern(/^[!-~]+$/))
 
-const isHeaderSafe = Schema.is(HeaderSafe)
+/**
+ * Whether a text is a token that can be sent in a header.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isHeaderSafe = Schema.is(HeaderSafe)
 
 /**
  * The value of an `Authorization` header for a token, none if it cannot be one.
