@@ -95,7 +95,7 @@ export declare namespace TokenCache {
   }
 }
 
-/** Of tokens, of refresh tokens, of origins, and of challenged demands each; the oldest are forgotten first. */
+/** Of tokens, of refresh tokens, of rejected tokens, of origins, and of challenged demands each; the oldest are forgotten first. */
 const capacity = 1000
 
 /** In milliseconds: a token that ends sooner may end on its way. */
@@ -119,8 +119,8 @@ export const layerMemory: Layer.Layer<TokenCache> = Layer.scoped(
  * The store holds one entry for each origin (its challenges) and one for each realm, service and credential used with an origin (tokens with their
  * ends, and the refresh token), under keys that start with `effect-oci-` and end in a hash. **The tokens are written as they are, and the hash is
  * made from the password among others: keep the store where only its user can read it.** `KeyValueStore.layerFileSystem` creates files with the
- * permissions of the process, so give it a directory of mode 0700. Entries that cannot be read count as missing, and so does a store that fails,
- * which is logged at debug level without the entry.
+ * permissions of the process, so give it a directory of mode 0700; for a store that others can read, wrap the `KeyValueStore` into one that encrypts
+ * what it is given. Entries that cannot be read count as missing, and so does a store that fails, which is logged at debug level without the entry.
  *
  * @since 0.1.0
  * @category layers
@@ -145,6 +145,8 @@ export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => (
 const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
   const tokens = new Map<string, Token & { readonly key: TokenKey; readonly issue: string }>()
   const refreshTokens = new Map<string, Redacted.Redacted>()
+  /** Their values, since a store that cannot be written keeps them. */
+  const rejectedTokens = new Map<string, true>()
   const flights = new Map<string, Deferred.Deferred<Obtained, unknown>>()
 
   const find = (id: string, key: TokenKey, now: number): Token | undefined => {
@@ -173,7 +175,10 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
       const stored = yield* store.load(issueOf(key))
       const now = yield* Clock.currentTimeMillis
       const found = stored.tokens.find(
-        (token) => isUsable(token, now) && AccessScope.contains(token.scopes, key.scopes)
+        (token) =>
+          isUsable(token, now) &&
+          !rejectedTokens.has(Redacted.value(token.value)) &&
+          AccessScope.contains(token.scopes, key.scopes)
       )
       if (found !== undefined) {
         keep({ ...key, scopes: found.scopes }, { ...found, refreshToken: stored.refreshToken }, now)
@@ -236,6 +241,7 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
           Redacted.value(value) === Redacted.value(refused)
         const rejected = [...tokens].filter(([, token]) => token.key.origin === origin && isRefused(token))
         for (const [id] of rejected) tokens.delete(id)
+        if (rejected.length > 0) put(rejectedTokens, Redacted.value(refused), true)
         return Effect.forEach(
           rejected,
           ([, { key }]) =>

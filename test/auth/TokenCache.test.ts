@@ -415,6 +415,7 @@ describe("layerKeyValueStore", () => {
   const shared = () => {
     const entries = new Map<string, string>()
     let isBroken = false
+    let isFrozen = false
     let accesses = 0
     const access = <A>(run: () => A) =>
       Effect.suspend(() =>
@@ -432,7 +433,7 @@ describe("layerKeyValueStore", () => {
       )
     const store = KeyValueStore.makeStringOnly({
       get: (key) => access(() => Option.fromNullable(entries.get(key))),
-      set: (key, value) => access(() => void entries.set(key, value)),
+      set: (key, value) => access(() => (isFrozen ? undefined : void entries.set(key, value))),
       remove: (key) => access(() => void entries.delete(key)),
       clear: access(() => entries.clear()),
       size: access(() => entries.size)
@@ -442,6 +443,9 @@ describe("layerKeyValueStore", () => {
       accesses: () => accesses,
       breakDown: () => {
         isBroken = true
+      },
+      freeze: () => {
+        isFrozen = true
       },
       /** As another process would. */
       process: <A, E>(effect: Effect.Effect<A, E, TokenCache.TokenCache>) =>
@@ -525,6 +529,22 @@ describe("layerKeyValueStore", () => {
       )
       expect(yield* process(ask(keyOf(), acquire))).toBe("t3")
       expect(yield* process(ask(other, acquire))).toBe("t1")
+    })
+  )
+
+  it.effect("a rejected token is not taken again from a store that cannot be written", () =>
+    Effect.gen(function* () {
+      const { freeze, process } = shared()
+      const { acquire } = issuer()
+      yield* process(ask(keyOf(), acquire))
+      freeze()
+      yield* process(
+        Effect.gen(function* () {
+          expect(yield* ask(keyOf(), acquire)).toBe("t1")
+          yield* (yield* TokenCache.TokenCache).reject(demandOf(), Redacted.make("t1"))
+          expect(yield* ask(keyOf(), acquire)).toBe("t2")
+        })
+      )
     })
   )
 
