@@ -120,15 +120,16 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
   override get message(): string {
     if (this.reason === "TokenServer")
       return sentence(
-        `The token server of ${this.origin} gave no token: check the user name and password, or log in again`,
+        `The token server of ${this.origin} gave no token: log in, or check the user name and password`,
         this
       )
-    return sentence(
-      this.challenge === undefined || this.challenge.sent === "nothing"
-        ? `${this.origin} asks for credentials and none are configured for it: log in, or supply a Credentials layer`
-        : `${this.origin} does not accept the credentials configured for it: log in again`,
-      this
-    )
+    const text = {
+      nothing:
+        "asks for credentials, and none are configured for it that would do: log in, or supply a Credentials layer",
+      basic: "does not accept the user name and password configured for it: log in again",
+      bearer: "does not accept the token that it was sent: log in, as somebody who may do this"
+    }[this.challenge?.sent ?? "nothing"]
+    return sentence(`${this.origin} ${text}`, this)
   }
 }
 

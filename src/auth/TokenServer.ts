@@ -288,12 +288,10 @@ const refused = (
   Effect.gen(function* () {
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
     const exchange = { ...facts, errors: errorsOf(Secrets.hideIn(body, secrets)) }
-    if (response.status === 429) {
-      const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
-      const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
-      return yield* new TooManyRequests({ ...exchange, retryAfter })
-    }
-    const failure = new RegistryFailure(exchange)
+    const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
+    const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
+    if (response.status === 429) return yield* new TooManyRequests({ ...exchange, retryAfter })
+    const failure = new RegistryFailure({ ...exchange, retryAfter })
     return yield* isTransient(failure) ? failure : new Unauthorized({ ...exchange, reason: "TokenServer", origin })
   })
 

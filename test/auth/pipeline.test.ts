@@ -267,6 +267,28 @@ describe("attempt and execute", () => {
   })
 })
 
+describe("Unauthorized says what to do", () => {
+  const bearer = `Bearer realm="${realm}"`
+  it.effect.each([
+    ["nobody is known", "Basic", Credentials.anonymous, "none are configured for it that would do"],
+    ["a token does not do", "Basic", Credentials.registryToken(Redacted.make("rt")), "none are configured"],
+    ["a password is refused", "Basic", alice, "does not accept the user name and password configured for it"],
+    ["a token is refused, whoever it is for", bearer, Credentials.anonymous, "log in, as somebody who may do this"],
+    ["the token server refuses", `Bearer realm="${realm}/none"`, alice, "log in, or check the user name and password"]
+  ] as const)("%s", ([, challenge, credential, text]) => {
+    const { client } = internet({
+      [registry]: () => unauthorized(challenge),
+      "https://auth.example.com": ({ url }) => (url.pathname === "/token" ? json({ token: "t" }) : json({}, 403))
+    })
+    return Effect.gen(function* () {
+      const error = yield* Effect.flip(tags())
+      expect(error._tag).toBe("Unauthorized")
+      expect(error.message).toContain(registry)
+      expect(error.message).toContain(text)
+    }).pipe(provided(client, TokenCache.layerMemory, credential))
+  })
+})
+
 it.live("processes share tokens and challenges through a folder", () => {
   const { client, log } = world()
   return Effect.gen(function* () {
