@@ -296,13 +296,13 @@ const challenged = <E, R>(
   proof: Proof | undefined,
   response: HttpClientResponse.HttpClientResponse,
   body: Uint8Array
-): Effect.Effect<never, AuthChallenge | CredentialsFailure, Credentials | TokenCache> =>
+): Effect.Effect<never, AuthChallenge | CredentialsFailure, R | Credentials | TokenCache> =>
   Effect.gen(function* () {
     const { demand } = sending
     const { method, url } = response.request
     const cache = yield* TokenCache
     const credentials = yield* Credentials
-    const challenges = Challenge.parse(
+    const told = Challenge.parse(
       Secrets.hide(response.headers["www-authenticate"] ?? "", Secrets.inHeader(proof?.header))
     )
     // A redirect may have dropped the header, and then it was not refused.
@@ -312,6 +312,7 @@ const challenged = <E, R>(
 
     if (Option.isSome(token)) yield* cache.reject(demand, token.value.value)
     const known = yield* cache.challenges(demand)
+    const challenges = told.length === 0 && known.length === 0 ? yield* toPing(sending) : told
     const usable = usableOf(challenges, known, demand, Option.isSome(token)).map((challenge) =>
       absolute(challenge, url)
     )
@@ -355,10 +356,33 @@ const challenged = <E, R>(
     })
   })
 
+/** What the registry says to a ping, which most clients begin with: GCR once named its challenges there alone. Not the scopes: rule 2. */
+const toPing = <E, R>({
+  client,
+  demand,
+  request
+}: Sending<E, R>): Effect.Effect<ReadonlyArray<Challenge.Challenge>, never, R> => {
+  const path = request.url.indexOf("/v2/", demand.origin.length)
+  const ping = `${path === -1 ? demand.origin : request.url.slice(0, path)}/v2/`
+  if (ping === request.url) return Effect.succeed([])
+  const userAgent = request.headers["user-agent"]
+  return client.get(ping, { headers: userAgent === undefined ? {} : { "user-agent": userAgent } }).pipe(
+    Effect.tap(excerpt),
+    Effect.map(({ headers, request }) =>
+      isAt(demand.origin, request.url)
+        ? Challenge.parse(headers["www-authenticate"] ?? "").map((challenge) => ({
+            ...absolute(challenge, request.url),
+            scopes: []
+          }))
+        : []
+    ),
+    Effect.orElseSucceed(() => [])
+  )
+}
+
 /**
- * Those that can be answered at all. A 401 without any challenge means what is known of the origin (GCR once named its challenges to pings only), and
- * else counts as one for a password, if nobody can listen. A token that lacks the right to delete leads to one for every action: GitLab once
- * ignored `delete`.
+ * Those that can be answered at all. A 401 without any challenge means what is known of the origin, and else counts as one for a password, if nobody can
+ * listen. A token that lacks the right to delete leads to one for every action: GitLab once ignored `delete`.
  */
 const usableOf = (
   challenges: ReadonlyArray<Challenge.Challenge>,

@@ -1,5 +1,6 @@
 import { inspect } from "node:util"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -169,7 +170,13 @@ describe("Basic", () => {
         [registry]: ({ authorization }) => (authorization === aliceBasic ? ok() : unauthorized())
       })
       expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${registry}/v2/ -`,
+        `GET ${manifest} ${aliceBasic}`,
+        `GET ${manifest} ${aliceBasic}`
+      ])
     }).pipe(provided(alice))
   )
 
@@ -698,6 +705,59 @@ describe("registries that change their minds", () => {
     }).pipe(provided(alice))
   )
 
+  it.effect.each([
+    ["", "/v2/a/manifests/1"],
+    ["/prefix", "/prefix/v2/a/v2/manifests/1"],
+    ["", "/an/upload"]
+  ] as const)("and who has not pinged does: with the prefix %j, for %s", ([prefix, path]) =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization, url }) =>
+          url.pathname === `${prefix}/token`
+            ? json({ token: "t" })
+            : authorization !== undefined
+              ? ok()
+              : url.pathname === `${prefix}/v2/`
+                ? unauthorized('Bearer realm="../token",service="gcr.io",scope="repository:user/image:pull"')
+                : unauthorized()
+      })
+      expect(yield* request(client, registry + path)).toBe(200)
+      expect(log).toEqual([
+        `GET ${registry}${path} -`,
+        `GET ${registry}${prefix}/v2/ -`,
+        `GET ${registry}${prefix}/token?service=gcr.io&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${registry}${path} Bearer t`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a ping that leads elsewhere teaches nothing", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ url }) =>
+          url.pathname === "/v2/"
+            ? new Response(null, { status: 307, headers: { location: "https://evil.example/" } })
+            : unauthorized(),
+        "https://evil.example": () => unauthorized('Bearer realm="https://evil.example/token"')
+      })
+      const following = followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
+      expect(yield* Effect.flip(request(following))).toMatchObject({ _tag: "AuthChallenge", challenges: [] })
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${registry}/v2/ -`, "GET https://evil.example/ -"])
+    }).pipe(provided())
+  )
+
+  it.effect("nor does one that breaks off", () =>
+    Effect.gen(function* () {
+      const { client } = internet({ [registry]: () => unauthorized() })
+      const breaking = HttpClient.transform(client, (sending, request) =>
+        request.url === `${registry}/v2/`
+          ? Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport" }))
+          : sending
+      )
+      expect(yield* Effect.flip(request(breaking))).toMatchObject({ _tag: "AuthChallenge", challenges: [] })
+    }).pipe(provided())
+  )
+
   it.effect("a refused token without a challenge is renewed where the ping said, not replaced by the password", () =>
     Effect.gen(function* () {
       let revoked = ""
@@ -1076,7 +1136,12 @@ describe("what passes untouched", () => {
 describe("the body of a 401", () => {
   const answering = (body: () => ReadableStream) =>
     HttpClient.make((request) =>
-      Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body(), { status: 401 })))
+      Effect.sync(() =>
+        HttpClientResponse.fromWeb(
+          request,
+          new Response(body(), { status: 401, headers: { "www-authenticate": "Basic" } })
+        )
+      )
     )
 
   it.effect("is read to the end, so that the connection can be used again", () =>
