@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { authorized } from "../auth/Authorization.js"
 import type { Credentials } from "../auth/Credentials.js"
+import * as Secrets from "../auth/Secrets.js"
 import type { TokenCache } from "../auth/TokenCache.js"
 import { type Operation, requiredScopes, toRequest } from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
@@ -216,7 +217,7 @@ const attemptWithin = (
     )
     return Effect.tap(
       send.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
-      (response) => heed(to, response.headers)
+      (response) => heed(to, response)
     )
   })
 
@@ -453,12 +454,13 @@ export const pipeline = (
 }
 
 /** Rate limits are for the application, and warnings for people: each text is logged once per endpoint, and nothing acts on it (C106). */
-const heed = (to: Endpoint, headers: Headers.Headers): Effect.Effect<void> => {
+const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Effect<void> => {
   const rate = fromHeaders(headers)
   const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
   const warnings = headers["warning"]
   if (warnings === undefined) return told
-  const texts = Warning.parse(warnings).map((warning) => warning.text)
+  const shown = Secrets.hide(warnings, Secrets.inHeader(request.headers["authorization"]))
+  const texts = Warning.parse(shown).map((warning) => warning.text)
   const fresh = texts.filter((text) => !to.warned.has(text) && to.warned.size < 1000)
   for (const text of fresh) to.warned.add(text)
   return Effect.zipRight(

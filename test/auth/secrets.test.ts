@@ -76,6 +76,13 @@ const worlds: Readonly<Record<string, readonly [(seen: Seen) => Response, (seen:
     issued
   ],
   "a registry that repeats the request and asks again": [asks("Basic", (seen) => echo(seen, 401)), issued],
+  "a registry that repeats the request in a warning": [
+    asks(
+      bearer(),
+      ({ authorization }) => new Response('{"tags":[]}', { headers: { warning: `299 - "you sent ${authorization}"` } })
+    ),
+    issued
+  ],
   "a registry that repeats the request in its challenge": [
     ({ authorization = "nothing" }) =>
       unauthorized(`${bearer()},error="${authorization}", Basic realm="${encodeURIComponent(authorization)}"`),
