@@ -56,10 +56,12 @@ export interface Options {
  * Fails with
  *
  * - `AuthChallenge` for a 401, and for a 400 or 403 that calls the token invalid (ECR). It is remembered: if it is `answerable`, trying again answers
- *   it;
+ *   it. Where a 401 carries no challenge and none is known, the registry is asked for one by a ping;
  * - `CredentialsFailure` if the source of credentials is broken, or has a token that no header can carry;
  * - `UntrustedLocation` if the token server is not to be trusted, before anything is sent to it;
- * - `Unauthorized`, `TooManyRequests`, `RegistryFailure`, `LimitExceeded`, `TransportFailure` if it gives no token: see `TokenServer.exchange`.
+ * - `Unauthorized` (`TokenServer`) if it refuses, or answers without a token that fits into a header. It holds the challenge that stays open;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or another status of passing trouble, so that trying again may help;
+ * - `LimitExceeded`, `TransportFailure` if its answer is over 128 KiB, stalls or breaks off.
  *
  * @since 0.1.0
  * @category combinators
