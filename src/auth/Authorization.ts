@@ -46,8 +46,8 @@ export interface Options {
 
 /**
  * The client with its requests to the demand's origin authorized, and the challenges from there reported. Requests to other origins, and answers that
- * come from other origins after a redirect, pass untouched. The client must not carry `Authorization` across origins when it follows redirects; token
- * requests go through it too.
+ * come from other origins after a redirect, pass untouched. The client must carry neither `Authorization` nor the body of a token request across
+ * origins when it follows redirects.
  *
  * A token is asked for with the scopes of the challenge first (trap 66), then those of the demand. Where the token server refuses them (400, 401), it
  * is asked once more: for the challenge's scopes alone, since some refuse a union instead of granting less; for a deletion with `*`, which Quay and
@@ -383,8 +383,8 @@ const toPing = <E, R>({
 }
 
 /**
- * Those that can be answered at all. A 401 without any challenge means what is known of the origin, and else counts as one for a password, if nobody can
- * listen. A token that lacks the right to delete leads to one for every action: GitLab once ignored `delete`.
+ * Those that can be answered at all. A 401 without any challenge leaves what is known of the origin, and else counts as one for a password, if nobody
+ * can listen. A token that lacks the right to delete leads to one for every action: GitLab once ignored `delete`.
  */
 const usableOf = (
   challenges: ReadonlyArray<Challenge.Challenge>,
@@ -392,9 +392,8 @@ const usableOf = (
   demand: Demand,
   sentToken: boolean
 ): ReadonlyArray<Challenge.Challenge> => {
-  if (challenges.length === 0) {
-    return known.length === 0 && demand.origin.startsWith("https:") ? [{ scheme: "basic", scopes: [] }] : known
-  }
+  if (challenges.length === 0)
+    return known.length === 0 && demand.origin.startsWith("https:") ? [{ scheme: "basic", scopes: [] }] : []
   const isForDeletion = sentToken && deletes(demand.scopes)
   return challenges
     .filter((challenge) => isBearer(challenge) || challenge.scheme === "basic")

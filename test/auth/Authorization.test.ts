@@ -667,6 +667,16 @@ describe("ECR, whose answer to a password that has expired is no 401", () => {
     }).pipe(provided(alice))
   )
 
+  it.effect("who sent nothing is not told that it is invalid", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: () => new Response(message("Your Authorization Token is invalid."), { status: 403 })
+      })
+      expect(yield* request(client)).toBe(403)
+      expect(log).toEqual([`GET ${manifest} -`])
+    }).pipe(provided(alice))
+  )
+
   it.effect("any other 403 stays as it was, body and headers too", () =>
     Effect.gen(function* () {
       const body = message("User is not authorized to perform ecr:PutImage")
@@ -821,6 +831,45 @@ describe("registries that change their minds", () => {
         `GET ${manifest} Bearer t`
       ])
     }).pipe(provided(alice))
+  )
+
+  it.effect("a token server in passing trouble is asked again without asking the registry first", () =>
+    Effect.gen(function* () {
+      let failures = 2
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok(),
+        "https://auth.example.com": () => (failures-- > 0 ? json({}, 503) : json({ token: "t" }))
+      })
+      const tokenLine = `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "RegistryFailure", status: 503 })
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "RegistryFailure", status: 503 })
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, tokenLine, tokenLine, tokenLine, `GET ${manifest} Bearer t`])
+    }).pipe(provided())
+  )
+
+  it.effect("a challenge that cannot be answered replaces none that can", () =>
+    Effect.gen(function* () {
+      let negotiates = true
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined
+            ? unauthorized(`Bearer realm="${realm}"`)
+            : negotiates
+              ? unauthorized("Negotiate")
+              : ok(),
+        "https://auth.example.com": () => json({ token: "t" })
+      })
+      expect(yield* Effect.flip(request(client))).toMatchObject({ challenges: [{ scheme: "negotiate" }] })
+      negotiates = false
+      log.length = 0
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
+        `GET ${manifest} Bearer t`
+      ])
+    }).pipe(provided())
   )
 
   it.effect("a token server that has moved is found again after one failure", () =>
