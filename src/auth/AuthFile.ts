@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import { CredentialsFailure } from "../RegistryError.js"
 import { apiHost } from "../spec/Reference.js"
 import { type Credential, type Demand, fromLogin, identityToken, registryToken } from "./Credentials.js"
-import { isHeaderSafe } from "./TokenServer.js"
+import { isHeaderSafe } from "./Secrets.js"
 
 /**
  * A file as it was read. `source` names it in failures. The keys of `auths` are hosts, URLs (Docker's older form) or, podman's form, a host and the

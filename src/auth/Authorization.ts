@@ -156,7 +156,7 @@ const prove = <E, R>(
     if (challenge.scheme === "basic") {
       return credential._tag === "Basic"
         ? Option.some({
-            header: TokenServer.basicHeader(credential),
+            header: Secrets.basicHeader(credential),
             scheme: "basic",
             credential,
             token: Option.none()
@@ -164,7 +164,7 @@ const prove = <E, R>(
         : Option.none()
     }
     if (credential._tag === "RegistryToken") {
-      const header = yield* Effect.mapError(TokenServer.bearerHeader(credential.token), () => unusableToken)
+      const header = yield* Effect.mapError(Secrets.bearerHeader(credential.token), () => unusableToken)
       return Option.some({ header, scheme: "bearer", credential, token: Option.none() })
     }
     return yield* Effect.catchAll(tokenProof(sending, challenge, credential), (error) =>

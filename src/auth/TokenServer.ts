@@ -11,7 +11,6 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -131,40 +130,6 @@ export const exchange = <E, R>(
 
 const withoutRefreshToken = ({ expiresAt, value }: Token): Token => ({ expiresAt, value })
 
-/**
- * The value of an `Authorization` header for a user name and password (RFC 7617, in UTF-8).
- *
- * @since 0.1.0
- * @category combinators
- */
-export const basicHeader = (credential: Extract<Credential, { readonly _tag: "Basic" }>): string =>
-  `Basic ${Encoding.encodeBase64(`${credential.username}:${Redacted.value(credential.password)}`)}`
-
-/**
- * A token that can be sent in a header: visible ASCII only, and not empty (T12).
- *
- * @since 0.1.0
- * @category schemas
- */
-export const HeaderSafe = Schema.String.pipe(Schema.pattern(/^[!-~]+$/))
-
-/**
- * Whether a text is a token that can be sent in a header.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isHeaderSafe = Schema.is(HeaderSafe)
-
-/**
- * The value of an `Authorization` header for a token, none if it cannot be one.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const bearerHeader = (token: Redacted.Redacted): Option.Option<string> =>
-  Option.map(Option.liftPredicate(isHeaderSafe)(Redacted.value(token)), (value) => `Bearer ${value}`)
-
 const clientId = "effect-oci"
 const maxAnswer = 128 * 1024
 
@@ -214,7 +179,7 @@ const getRequest = (realm: string, { scopes, service }: TokenRequest, login: Cre
     )
   )
   if (login._tag !== "Basic") return { request, secrets: [] }
-  const header = basicHeader(login)
+  const header = Secrets.basicHeader(login)
   return {
     request: HttpClientRequest.setHeader(request, "authorization", header),
     secrets: Secrets.inHeader(header)
@@ -332,7 +297,7 @@ const parseAnswer = (body: Uint8Array, now: number): Token | undefined => {
   const value = [answer?.token, answer?.access_token].find(
     (token): token is string => typeof token === "string" && token !== ""
   )
-  if (answer === undefined || value === undefined || !isHeaderSafe(value)) return undefined
+  if (answer === undefined || value === undefined || !Secrets.isHeaderSafe(value)) return undefined
   const lifetime = lifetimeOf(answer.expires_in) * 1000
   const refreshToken = answer.refresh_token
   return {
