@@ -341,6 +341,15 @@ describe.each([
     })
   )
 
+  it.effect("keep their scopes apart: a password has none", () =>
+    Effect.gen(function* () {
+      const cache = yield* TokenCache.TokenCache
+      const odd = bearer({ scopes: ["artifact-repository:a:*"] })
+      yield* cache.remember(demandOf(), [basic, odd])
+      expect(yield* cache.challenges(demandOf())).toEqual([basic, odd])
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("are forgotten by remembering none", () =>
     Effect.gen(function* () {
       const cache = yield* TokenCache.TokenCache
@@ -501,6 +510,17 @@ describe("layerKeyValueStore", () => {
       yield* TestClock.adjust("1 minutes")
       yield* process(ask(keyOf(), issuer().acquire))
       expect([...entries.values()].map((entry) => JSON.parse(entry).tokens.length)).toEqual([1])
+    })
+  )
+
+  it.effect("forgets what a token for more has made needless", () =>
+    Effect.gen(function* () {
+      const { entries, process } = shared()
+      const { acquire } = issuer()
+      yield* process(ask(keyOf(), acquire))
+      yield* process(ask(keyOf({ scopes: [pushA] }), acquire))
+      expect([...entries.values()].map((entry) => JSON.parse(entry).tokens.length)).toEqual([1])
+      expect(yield* process(ask(keyOf(), acquire))).toBe("t2")
     })
   )
 
