@@ -49,11 +49,14 @@ const session = Layer.scoped(
   Session,
   Effect.gen(function* () {
     const known = new Map<string, Credentials.Credential>()
-    const input = yield* Effect.acquireRelease(
-      Effect.sync(() => createInterface({ input: process.stdin })),
-      (input) => Effect.sync(() => input.close())
+    const { lines } = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const input = createInterface({ input: process.stdin })
+        // At once: lines that come before are lost, and so is their end.
+        return { input, lines: input[Symbol.asyncIterator]() }
+      }),
+      ({ input }) => Effect.sync(() => input.close())
     )
-    const lines = input[Symbol.asyncIterator]()
     return {
       credentials: { get: ({ origin }) => Effect.sync(() => known.get(origin) ?? Credentials.anonymous) },
       login: (origin) =>
