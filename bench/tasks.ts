@@ -10,6 +10,7 @@ import { pipeline } from "node:stream/promises"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -17,7 +18,7 @@ import * as Stream from "effect/Stream"
 import * as BlobSource from "effect-oci/BlobSource"
 import * as Credentials from "effect-oci/Credentials"
 import * as Digest from "effect-oci/Digest"
-import { BlobFile, NodeHttp, NodeRegistry } from "effect-oci/node"
+import { BlobFile, NodeRegistry } from "effect-oci/node"
 import * as Reference from "effect-oci/Reference"
 import { Registry } from "effect-oci/Registry"
 import * as Undici from "undici"
@@ -56,8 +57,16 @@ const bare =
             given
           )
         )
-      ).pipe(Effect.provide(NodeHttp.layerHttpClient))
+      ).pipe(Effect.provide(bareClient))
     )
+
+/** What Effect has for undici, told to keep its connections after a HEAD. */
+const bareClient = NodeHttpClient.layerUndiciWithoutDispatcher.pipe(
+  Layer.provide(
+    Layer.sync(NodeHttpClient.Dispatcher, () => new Undici.Agent({ connections: concurrency, pipelining: 1 }))
+  ),
+  Layer.provideMerge(Layer.succeed(NodeHttpClient.UndiciRequestOptions, { path: "/", method: "HEAD", reset: false }))
+)
 
 const undici = async (
   _given: Given,
@@ -115,7 +124,7 @@ const requests = (method: "HEAD" | "GET") =>
       () =>
         Effect.flatMap(
           client.execute(HttpClientRequest.make(method)(`${url}/v2/bench/manifests/latest`)),
-          (response) => (method === "GET" ? Stream.runDrain(response.stream) : Effect.void)
+          (response) => (method === "GET" ? response.arrayBuffer : Effect.void)
         ),
       { concurrency, discard: true }
     )
@@ -212,10 +221,9 @@ export const tasks: Readonly<Record<string, Task>> = {
           const post = HttpClientRequest.post(`${url}/v2/bench/blobs/uploads/?digest=${digest}`, {
             body: HttpBody.uint8Array(bytes)
           })
-          yield* Stream.runDrain((yield* client.execute(post)).stream)
+          yield* (yield* client.execute(post)).arrayBuffer
           const response = yield* client.get(`${url}/v2/bench/blobs/${digestOf.small}`)
-          const hash = createHash("sha256")
-          yield* Stream.runForEach(response.stream, (bytes) => Effect.sync(() => hash.update(bytes)))
+          createHash("sha256").update(new Uint8Array(yield* response.arrayBuffer)).digest()
         }),
       { concurrency, discard: true }
     )

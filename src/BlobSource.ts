@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "./ByteStream.js"
@@ -11,17 +12,53 @@ import * as Digest from "./spec/Digest.js"
 
 /**
  * Re-creatable bytes. `open(n)` starts at byte `n`; `size` is in bytes. With `replay: "once"` `open` works one time only, from 0, and a step that
- * needs the bytes again fails with `BodyNotReplayable`. Whatever `size` and `digest` declare is checked while the bytes are sent.
+ * needs the bytes again fails with `BodyNotReplayable`. Whatever `size` and `digest` declare is checked while the bytes are sent. `bytes`: all of them,
+ * where they are in memory anyway.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BlobSource<out E = never, out R = never> {
-  readonly open: (offset: number) => Stream.Stream<Uint8Array, E, R>
+  readonly open: Open<E, R>
   readonly size: Option.Option<number>
   readonly digest: Option.Option<Digest.Digest>
   readonly replay: "any" | "once"
+  readonly bytes?: Uint8Array | undefined
 }
+
+/**
+ * How a source is opened: `BlobSource.open`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Open<out E = never, out R = never> = (offset: number) => Stream.Stream<Uint8Array, E, R>
+
+const Reused: unique symbol = Symbol.for("effect-oci/BlobSource/Reused")
+
+/**
+ * An `open` for `make`, with another one beside it whose streams may overwrite an array when the second one after it is asked for. An upload uses that
+ * one where its HTTP client has by then sent the array (`ByteStream.BuffersReused`): a gigabyte of new arrays keeps the garbage collector busier than
+ * everything else. A function that wraps `open` has no such other one, so that it may keep what it sees.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const reusing = <E, R>(open: Open<E, R>, reused: Open<E, R>): Open<E, R> =>
+  Object.assign((offset: number) => open(offset), { [Reused]: reused })
+
+/**
+ * The stream of a source for a consumer that keeps no array. See `reusing`.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const openReusing =
+  <E, R>(open: Open<E, R> & { readonly [Reused]?: Open<E, R> }): Open<E, R> =>
+  (offset) =>
+    ByteStream.unwrap(
+      Effect.map(ByteStream.BuffersReused, (reused) => ((reused ? open[Reused] : undefined) ?? open)(offset))
+    )
 
 /**
  * What is known of the bytes of a stream beforehand. `size` is in bytes. Knowing either saves a round trip or a hash.
@@ -44,7 +81,8 @@ export const fromBytes = (bytes: Uint8Array): BlobSource => ({
   open: (offset) => (offset === bytes.length ? Stream.empty : Stream.make(bytes.subarray(offset))),
   size: Option.some(bytes.length),
   digest: Option.some(Digest.fromBytes(bytes)),
-  replay: "any"
+  replay: "any",
+  bytes
 })
 
 /**
@@ -53,10 +91,7 @@ export const fromBytes = (bytes: Uint8Array): BlobSource => ({
  * @since 0.1.0
  * @category constructors
  */
-export const make = <E, R>(
-  open: (offset: number) => Stream.Stream<Uint8Array, E, R>,
-  known: Known = {}
-): BlobSource<E, R> => ({
+export const make = <E, R>(open: Open<E, R>, known: Known = {}): BlobSource<E, R> => ({
   open,
   size: Option.fromNullable(known.size),
   digest: Option.fromNullable(known.digest),

@@ -5,6 +5,7 @@
  */
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,6 +25,27 @@ export interface Expected {
   readonly digest?: Digest.Digest | undefined
   readonly size?: number | undefined
 }
+
+/**
+ * Whether whoever reads a stream of bytes has done with an array when it asks for the second one after it, so that the same memory may be filled
+ * again. False unless a consumer provides it; nothing between the two may keep an array then. See `BlobSource.reusing`.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class BuffersReused extends Context.Reference<BuffersReused>()("effect-oci/ByteStream/BuffersReused", {
+  defaultValue: () => false
+}) {}
+
+/**
+ * The stream that an effect makes. `Stream.unwrap` is the same for streams of streams, whose machinery costs more than a small blob.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unwrap = <A, E, R, E2, R2>(
+  stream: Effect.Effect<Stream.Stream<A, E, R>, E2, R2>
+): Stream.Stream<A, E | E2, R | R2> => Stream.fromChannel(Channel.unwrap(Effect.map(stream, Stream.toChannel)))
 
 /**
  * Calls `f` on every chunk that passes, as a plain side effect: it must not throw.
@@ -49,6 +71,7 @@ export const tap: {
  * - `seen`: how many bytes of the content it has counted and hashed, from its first byte on.
  * - `update`: the next bytes after those, when no stream carries them.
  * - `pass`: passes on a stream that holds the content from byte `from` on (at most `seen`), as `verify` does; bytes seen before are not hashed again.
+ * - `judge`: the last bytes: takes them, and says what is wrong with the whole, if anything is.
  * - `approved`: whether a stream passed to its end, and was what is expected.
  * - `digest`: the digest of what was seen. None when nothing is hashed.
  *
@@ -62,6 +85,7 @@ export interface Verifier {
     self: Stream.Stream<Uint8Array, E, R>,
     from?: number
   ) => Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch, R>
+  readonly judge: (bytes: Uint8Array) => DigestMismatch | SizeMismatch | undefined
   readonly approved: () => boolean
   readonly digest: () => Option.Option<Digest.Digest>
 }
@@ -89,6 +113,12 @@ export const verifier = (
         hasher?.update(end - seen >= bytes.length ? bytes : bytes.subarray(bytes.length - (end - seen)))
         seen = end
       }
+      const judge = (count: number) => {
+        if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
+        const actual = hasher?.digest()
+        approved = digest === undefined || actual === undefined || actual === digest
+        return approved ? undefined : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
+      }
       return {
         seen: () => seen,
         update: (bytes) => take(bytes, seen + bytes.length),
@@ -102,14 +132,13 @@ export const verifier = (
                 take(bytes, count)
                 return undefined
               },
-              onEnd: () => {
-                if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
-                const actual = hasher?.digest()
-                approved = digest === undefined || actual === undefined || actual === digest
-                return approved ? undefined : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
-              }
+              onEnd: () => judge(count)
             })
           }),
+        judge: (bytes) => {
+          take(bytes, seen + bytes.length)
+          return judge(seen)
+        },
         approved: () => approved,
         digest: () => Option.map(Option.fromNullable(hasher), ({ digest }) => digest())
       }
@@ -221,27 +250,29 @@ export const watched = <E, R, E2>(
   )
 
 /**
+ * How many bytes may be gathered, of what, and by which option that can be changed: the words of `LimitExceeded`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limit {
+  readonly what: string
+  readonly limit: number
+  readonly option?: string
+}
+
+/**
  * The bytes gathered into one array, or `LimitExceeded` as soon as there are more than `limit` (in bytes). Nothing is allocated beforehand (T6).
  *
  * @since 0.1.0
  * @category destructors
  */
 export const collect: {
-  (limit: {
-    readonly what: string
-    readonly limit: number
-    readonly option?: string
-  }): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Effect.Effect<Uint8Array, E | LimitExceeded, R>
-  <E, R>(
-    self: Stream.Stream<Uint8Array, E, R>,
-    limit: { readonly what: string; readonly limit: number; readonly option?: string }
-  ): Effect.Effect<Uint8Array, E | LimitExceeded, R>
+  (limit: Limit): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Effect.Effect<Uint8Array, E | LimitExceeded, R>
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, limit: Limit): Effect.Effect<Uint8Array, E | LimitExceeded, R>
 } = dual(
   2,
-  <E, R>(
-    self: Stream.Stream<Uint8Array, E, R>,
-    limit: { readonly what: string; readonly limit: number; readonly option?: string }
-  ): Effect.Effect<Uint8Array, E | LimitExceeded, R> =>
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>, limit: Limit): Effect.Effect<Uint8Array, E | LimitExceeded, R> =>
     Effect.suspend(() => {
       const parts: Array<Uint8Array> = []
       let count = 0

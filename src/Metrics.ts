@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
@@ -96,7 +97,22 @@ export const update = <Type extends MetricKeyType.MetricKeyType<number, unknown>
   labels: ReadonlyArray<MetricLabel.MetricLabel>
 ): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
-    const given = fiber.getFiberRef(FiberRef.currentMetricLabels)
-    metric.unsafeUpdate(amount, given.length === 0 ? labels : [...labels, ...given])
+    unsafeUpdate(fiber, metric, amount, labels)
     return Effect.void
   })
+
+/**
+ * `update` at once, on behalf of a fiber.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const unsafeUpdate = <Type extends MetricKeyType.MetricKeyType<number, unknown>>(
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  metric: Metric.Metric<Type, number, unknown>,
+  amount: number,
+  labels: ReadonlyArray<MetricLabel.MetricLabel>
+): void => {
+  const given = fiber.getFiberRef(FiberRef.currentMetricLabels)
+  metric.unsafeUpdate(amount, given.length === 0 ? labels : [...labels, ...given])
+}

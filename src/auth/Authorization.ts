@@ -78,24 +78,53 @@ export const authorized =
       R | Credentials | TokenCache
     >(
       Effect.flatMap((request) =>
-        isAt(demand.origin, request.url)
-          ? send({
-              client,
-              demand: options.scopes === undefined ? demand : { ...demand, scopes: options.scopes },
-              fixedScopes: options.scopes !== undefined,
-              trust: options.trust ?? Trust.strict,
-              request
-            })
-          : client.execute(request)
+        Effect.flatMap(Effect.all([Credentials, TokenCache]), ([credentials, cache]) =>
+          authorizedBy(credentials, cache, demand, options)(client).execute(request)
+        )
       ),
       Effect.succeed
     )
 
-const isAt = (origin: string, url: string): boolean => Option.contains(Trust.origin(url), origin)
+/**
+ * Whatever sends requests, such as an `HttpClient`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Sender<E, R = never> = TokenServer.Sender<E, R>
+
+/**
+ * `authorized` with its services at hand.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const authorizedBy =
+  (credentials: Credentials.Service, cache: TokenCache.Service, demand: Demand, options: Options = {}) =>
+  <E, R>(client: Sender<E, R>): Sender<E | AuthorizationError, R> => ({
+    execute: (request) =>
+      isAt(demand.origin, request.url)
+        ? send({
+            client,
+            credentials,
+            cache,
+            demand: options.scopes === undefined ? demand : { ...demand, scopes: options.scopes },
+            fixedScopes: options.scopes !== undefined,
+            trust: options.trust ?? Trust.strict,
+            request
+          })
+        : client.execute(request)
+  })
+
+/** Most URLs begin with the origin as it is, and parsing one costs as much as all else here. */
+const isAt = (origin: string, url: string): boolean =>
+  url.startsWith(`${origin}/`) || Option.contains(Trust.origin(url), origin)
 
 /** One request to the demand's origin. */
 interface Sending<E, R> {
-  readonly client: HttpClient.HttpClient.With<E, R>
+  readonly client: Sender<E, R>
+  readonly credentials: Credentials.Service
+  readonly cache: TokenCache.Service
   readonly demand: Demand
   readonly fixedScopes: boolean
   readonly trust: Trust.Policy
@@ -117,23 +146,22 @@ interface Proof {
 
 const send = <E, R>(
   sending: Sending<E, R>
-): Effect.Effect<HttpClientResponse.HttpClientResponse, E | AuthorizationError, R | Credentials | TokenCache> =>
-  Effect.gen(function* () {
+): Effect.Effect<HttpClientResponse.HttpClientResponse, E | AuthorizationError, R> =>
+  Effect.flatMap(prove(sending), (found) => {
     const { client, demand, request } = sending
-    const proof = Option.getOrUndefined(yield* prove(sending))
-    const response = yield* client.execute(
-      proof === undefined ? request : HttpClientRequest.setHeader(request, "authorization", proof.header)
+    const proof = Option.getOrUndefined(found)
+    return Effect.flatMap(
+      client.execute(
+        proof === undefined ? request : HttpClientRequest.setHeader(request, "authorization", proof.header)
+      ),
+      (response) => {
+        const { status } = response
+        return (status === 401 || (proof !== undefined && (status === 400 || status === 403))) &&
+          isAt(demand.origin, response.request.url)
+          ? refused(sending, proof, response)
+          : Effect.succeed(response)
+      }
     )
-    if (!isAt(demand.origin, response.request.url)) return response
-    const concerns = response.status === 401 || (proof !== undefined && [400, 403].includes(response.status))
-    if (!concerns) return response
-    const body = Secrets.hideIn(yield* excerpt(response), Secrets.inHeader(proof?.header))
-    return response.status === 401 || saysTokenIsInvalid(body)
-      ? yield* challenged(sending, proof, response, body)
-      : HttpClientResponse.fromWeb(
-          response.request,
-          new Response(Uint8Array.from(body), { status: response.status, headers: response.headers })
-        )
   })
 
 // -----------------------------------------------------------------------------
@@ -141,15 +169,17 @@ const send = <E, R>(
 // -----------------------------------------------------------------------------
 
 /** The proof for what the origin asked for, or none: before the first contact, and when the credential does not fit. */
-const prove = <E, R>(
-  sending: Sending<E, R>
-): Effect.Effect<Option.Option<Proof>, E | AuthorizationError, R | Credentials | TokenCache> =>
+const prove = <E, R>(sending: Sending<E, R>): Effect.Effect<Option.Option<Proof>, E | AuthorizationError, R> =>
+  Effect.flatMap(sending.cache.challenges(sending.demand), (challenges) =>
+    challenges.length === 0 ? Effect.succeedNone : proveTo(sending, challenges)
+  )
+
+const proveTo = <E, R>(
+  sending: Sending<E, R>,
+  challenges: ReadonlyArray<Challenge.Challenge>
+): Effect.Effect<Option.Option<Proof>, E | AuthorizationError, R> =>
   Effect.gen(function* () {
-    const { demand } = sending
-    const cache = yield* TokenCache
-    const challenges = yield* cache.challenges(demand)
-    if (challenges.length === 0) return Option.none()
-    const credentials = yield* Credentials
+    const { cache, credentials, demand } = sending
     const credential = yield* credentials.get(demand, Option.none())
     const challenge = Option.getOrUndefined(choose(sending, challenges, credential))
     if (challenge === undefined) return Option.none()
@@ -228,44 +258,42 @@ const tokenProof = <E, R>(
   sending: Sending<E, R>,
   challenge: Challenge.Challenge,
   credential: Credential
-): Effect.Effect<Proof, E | TokenServer.TokenError, R | TokenCache> => {
-  const { client, demand, request, trust } = sending
+): Effect.Effect<Proof, E | TokenServer.TokenError, R> => {
+  const { cache, client, demand, request, trust } = sending
   const realm = challenge.realm ?? ""
   const service = challenge.service ?? ""
   const scopes = scopesFor(sending, challenge)
   const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
   const isAlternative =
     !sending.fixedScopes && instead.length > 0 && !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
-  return Effect.flatMap(TokenCache, (cache) =>
-    Effect.map(
-      cache.getOrAcquire(
-        { origin: demand.origin, realm, service, identity: credential.identity, scopes },
-        (refreshToken) => {
-          const exchange = (scopes: ReadonlyArray<string>) =>
-            TokenServer.exchange(client, {
-              origin: demand.origin,
-              realm,
-              service,
-              scopes,
-              credential,
-              refreshToken,
-              from: request.url,
-              trust,
-              userAgent: request.headers["user-agent"]
-            })
-          // Kept for all the scopes: whether it has them is for the registry to say (A8).
-          return isAlternative
-            ? Effect.catchIf(exchange(scopes), isScopeRefused, () => exchange(instead))
-            : exchange(scopes)
-        }
-      ),
-      ({ isNew, value }): Proof => ({
-        header: `Bearer ${Redacted.value(value)}`,
-        scheme: "bearer",
-        credential,
-        token: Option.some({ value, issuer: challenge, scopes, fresh: isNew })
-      })
-    )
+  return Effect.map(
+    cache.getOrAcquire(
+      { origin: demand.origin, realm, service, identity: credential.identity, scopes },
+      (refreshToken) => {
+        const exchange = (scopes: ReadonlyArray<string>) =>
+          TokenServer.exchange(client, {
+            origin: demand.origin,
+            realm,
+            service,
+            scopes,
+            credential,
+            refreshToken,
+            from: request.url,
+            trust,
+            userAgent: request.headers["user-agent"]
+          })
+        // Kept for all the scopes: whether it has them is for the registry to say (A8).
+        return isAlternative
+          ? Effect.catchIf(exchange(scopes), isScopeRefused, () => exchange(instead))
+          : exchange(scopes)
+      }
+    ),
+    ({ isNew, value }): Proof => ({
+      header: `Bearer ${Redacted.value(value)}`,
+      scheme: "bearer",
+      credential,
+      token: Option.some({ value, issuer: challenge, scopes, fresh: isNew })
+    })
   )
 }
 
@@ -292,18 +320,34 @@ const isSame = (first: ReadonlyArray<string>, second: ReadonlyArray<string>): bo
 // Being refused
 // -----------------------------------------------------------------------------
 
+/** A challenge is reported as such; any other refusal is handed on with as much of its body as tells one from the other. */
+const refused = <E, R>(
+  sending: Sending<E, R>,
+  proof: Proof | undefined,
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<HttpClientResponse.HttpClientResponse, AuthChallenge | CredentialsFailure, R> =>
+  Effect.flatMap(excerpt(response), (received) => {
+    const body = Secrets.hideIn(received, Secrets.inHeader(proof?.header))
+    return response.status === 401 || saysTokenIsInvalid(body)
+      ? challenged(sending, proof, response, body)
+      : Effect.succeed(
+          HttpClientResponse.fromWeb(
+            response.request,
+            new Response(Uint8Array.from(body), { status: response.status, headers: response.headers })
+          )
+        )
+  })
+
 /** Remembers what the registry asks for, and reports all of it, and whether there is an answer that was not refused yet. */
 const challenged = <E, R>(
   sending: Sending<E, R>,
   proof: Proof | undefined,
   response: HttpClientResponse.HttpClientResponse,
   body: Uint8Array
-): Effect.Effect<never, AuthChallenge | CredentialsFailure, R | Credentials | TokenCache> =>
+): Effect.Effect<never, AuthChallenge | CredentialsFailure, R> =>
   Effect.gen(function* () {
-    const { demand } = sending
+    const { cache, credentials, demand } = sending
     const { method, url } = response.request
-    const cache = yield* TokenCache
-    const credentials = yield* Credentials
     const told = Challenge.parse(
       Secrets.hide(response.headers["www-authenticate"] ?? "", Secrets.inHeader(proof?.header))
     )
@@ -368,7 +412,8 @@ const toPing = <E, R>({
   const ping = `${path === -1 ? demand.origin : request.url.slice(0, path)}/v2/`
   if (ping === request.url) return Effect.succeed([])
   const userAgent = request.headers["user-agent"]
-  return client.get(ping, { headers: userAgent === undefined ? {} : { "user-agent": userAgent } }).pipe(
+  const headers = userAgent === undefined ? {} : { "user-agent": userAgent }
+  return client.execute(HttpClientRequest.get(ping, { headers })).pipe(
     Effect.tap(excerpt),
     Effect.map(({ headers, request }) =>
       isAt(demand.origin, request.url)

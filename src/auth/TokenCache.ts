@@ -272,16 +272,16 @@ const challengeMemory = (store: TokenStore.TokenStore): Pick<TokenCache.Service,
       const known = byOrigin.get(origin)
       return known !== undefined
         ? Effect.succeed(known)
-        : Effect.tap(store.loadChallenges(origin), (stored) =>
-            Effect.sync(() => {
-              if (stored.length > 0 && !byOrigin.has(origin)) put(byOrigin, origin, stored)
-            })
-          )
+        : Effect.map(store.loadChallenges(origin), (stored) => {
+            if (stored.length > 0 && !byOrigin.has(origin)) put(byOrigin, origin, stored)
+            return stored
+          })
     })
 
   return {
     challenges: (demand) =>
       Effect.map(ofOrigin(demand.origin), (known) => {
+        if (known.length === 0) return known
         const asked = byDemand.get(demandId(demand))
         if (asked !== undefined && asked.passwordOnly.length > 0) return asked.passwordOnly
         return known.map((challenge) => ({
@@ -308,7 +308,7 @@ const challengeMemory = (store: TokenStore.TokenStore): Pick<TokenCache.Service,
 
 const isBearer = ({ scheme }: Challenge): boolean => scheme === "bearer"
 
-const demandId = ({ origin, scopes }: Demand): string => JSON.stringify([origin, ...AccessScope.canonical(scopes)])
+const demandId = ({ origin, scopes }: Demand): string => JSON.stringify([origin, ...scopes])
 
 /** All of a key but its scopes. */
 const issueOf = ({ identity, origin, realm, service }: TokenKey): string =>

@@ -71,6 +71,14 @@ export type TokenError =
   | TransportFailure
 
 /**
+ * Whatever sends requests, such as an `HttpClient`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
+
+/**
  * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405); an
  * identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked for
  * by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no trace
@@ -86,10 +94,7 @@ export type TokenError =
  * @since 0.1.0
  * @category operations
  */
-export const exchange = <E, R>(
-  client: HttpClient.HttpClient.With<E, R>,
-  wanted: TokenRequest
-): Effect.Effect<Token, E | TokenError, R> => {
+export const exchange = <E, R>(client: Sender<E, R>, wanted: TokenRequest): Effect.Effect<Token, E | TokenError, R> => {
   const { credential } = wanted
   const verdict = Trust.decide(wanted.trust, {
     kind: "Realm",
@@ -210,17 +215,21 @@ const append = (url: string, query: string): string =>
   `${url}${url.includes("?") ? (/[?&]$/.test(url) ? "" : "&") : "?"}${query}`
 
 const ask = <E, R>(
-  client: HttpClient.HttpClient.With<E, R>,
+  client: Sender<E, R>,
   wanted: TokenRequest,
   { request, secrets }: Asking
 ): Effect.Effect<Token, E | TokenError, R> =>
   Effect.gen(function* () {
     yield* Metric.increment(Metrics.tokenRequests)
-    const response = yield* HttpClient.withTracerDisabledWhen(client, () => true).execute(
-      HttpClientRequest.setHeaders(request, {
-        accept: "application/json",
-        ...(wanted.userAgent === undefined ? {} : { "user-agent": wanted.userAgent })
-      })
+    const response = yield* Effect.locally(
+      client.execute(
+        HttpClientRequest.setHeaders(request, {
+          accept: "application/json",
+          ...(wanted.userAgent === undefined ? {} : { "user-agent": wanted.userAgent })
+        })
+      ),
+      HttpClient.currentTracerDisabledWhen,
+      () => true
     )
     const facts: Exchange = { method: request.method, url: redact(request.url), status: response.status }
     if (response.status !== 200) return yield* refused(response, facts, wanted.origin, secrets)

@@ -4,36 +4,33 @@
  * @since 0.1.0
  */
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import type { Range, Registry } from "../Registry.js"
 import {
+  type DigestMismatch,
   type Exchange,
   isTransient,
   ProtocolViolation,
   RangeMismatch,
+  type SizeMismatch,
   TransportFailure,
   Unsupported
 } from "../RegistryError.js"
-import type { Digest } from "../spec/Digest.js"
+import type * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
+import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import type { Endpoint, Send } from "./Pipeline.js"
 import * as Resume from "./Resume.js"
-import * as Watchdog from "./Watchdog.js"
 
 /** How many bytes are read ahead of the consumer. */
 const ahead = 1024 * 1024
-
-/** Bytes that are not worth watching one by one. */
-const small = 64 * 1024
 
 type RequestError = Effect.Effect.Error<ReturnType<typeof requested>>
 
@@ -44,7 +41,7 @@ interface Answered {
   readonly length: number | undefined
 }
 
-const requested = (send: Send, repository: RepositoryName, digest: Digest, range: Range | undefined) =>
+const requested = (send: Send, repository: RepositoryName, digest: Digest.Digest, range: Range | undefined) =>
   send(
     Operation.GetBlob({
       repository,
@@ -54,7 +51,7 @@ const requested = (send: Send, repository: RepositoryName, digest: Digest, range
   )
 
 /**
- * The operations that bring blobs from one registry.
+ * The operations that bring blobs from one registry. A download holds its place at the endpoint from its first request to its end.
  *
  * @since 0.1.0
  * @category constructors
@@ -62,18 +59,19 @@ const requested = (send: Send, repository: RepositoryName, digest: Digest, range
 export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob" | "getBlobRange"> => {
   /**
    * Bytes from `first` on as they arrive, over as many answers as it takes: after a fault from the byte that comes next. What an answer repeats of the
-   * bytes delivered is dropped, so that none is delivered twice (C28, trap 77).
+   * bytes delivered is dropped, so that none is delivered twice (C28, trap 77). `begun` is what the first request brought, where it was made already.
    */
   const received = <E>(
     first: number,
     subject: Transfer.Subject,
-    ask: (at: number) => Effect.Effect<Option.Option<Answered>, E>
+    ask: (at: number) => Effect.Effect<Option.Option<Answered>, E>,
+    begun?: Answered
   ): Stream.Stream<Uint8Array, E | TransportFailure> =>
     Stream.suspend(() => {
       const again = Resume.patience(to, subject)
       let at = first
       const attempt = (): Stream.Stream<Uint8Array, E | TransportFailure> =>
-        Stream.unwrap(
+        ByteStream.unwrap(
           Effect.map(
             Effect.suspend(() => ask(at)),
             Option.match({ onNone: () => Stream.empty, onSome: body })
@@ -88,109 +86,123 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
           Stream.catchAll((fault) => (isTransient(fault) ? resume(fault) : Stream.fail(fault)))
         )
       const resume = (fault: TransportFailure) =>
-        Stream.unwrap(
+        ByteStream.unwrap(
           again(fault, at - first).pipe(
             Effect.zipRight(Transfer.emit({ _tag: "Resumed", subject, offset: at })),
             Effect.map(attempt)
           )
         )
-      return attempt()
+      return begun === undefined ? attempt() : body(begun)
     })
 
-  /** The body as it arrives, watched. A small blob is waited for as a whole, which costs less. */
-  const arriving = ({ length, response, start }: Answered): Stream.Stream<Uint8Array, TransportFailure> => {
-    const onFault = (reason: "Stall" | "Reset") => new TransportFailure({ ...facts(response), reason })
-    if (length === undefined || length > small || start > 0)
-      return ByteStream.watched(Limits.body(response), { ahead, length, stall: to.timeouts.response, onFault })
-    return Stream.fromEffect(
-      Watchdog.watch(
-        to.watchdog,
-        (deadline) => {
-          deadline.at = deadline.clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.response)
-          return ByteStream.collect(Limits.body(response), { what: "A small blob", limit: Number.MAX_SAFE_INTEGER })
-        },
-        () => onFault("Stall")
-      ).pipe(
-        Effect.catchTag("LimitExceeded", Effect.die),
-        Effect.filterOrFail(
-          (bytes) => bytes.length >= length,
-          () => onFault("Reset")
-        )
+  /** The body as it arrives, watched. */
+  const arriving = ({ length, response }: Answered): Stream.Stream<Uint8Array, TransportFailure> =>
+    ByteStream.watched(Limits.body(response), {
+      ahead,
+      length,
+      stall: to.timeouts.response,
+      onFault: (reason) => new TransportFailure({ ...Limits.factsOf(response), reason })
+    })
+
+  const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
+    to.concurrency.download((place) =>
+      ByteStream.unwrap(
+        Effect.gen(function* () {
+          const known: { readonly digest: Digest.Digest; readonly size?: number } =
+            typeof blob === "string" ? { digest: blob } : blob
+          const { digest } = known
+          const subject: Transfer.Subject = { direction: "download", repository, digest, size: known.size }
+          const verifier = yield* ByteStream.verifier(known)
+          const isObserved = Option.isSome(yield* Transfer.Observer)
+          let size = known.size
+          let ranges = true
+          let coding = ""
+
+          const whole = Effect.flatMap(requested(send, repository, digest, undefined), (response) => {
+            const length = Limits.lengthOf(response)
+            size ??= length
+            coding = response.headers["content-encoding"] ?? ""
+            return response.status === 200
+              ? Effect.succeed<Answered>({ response, start: 0, length })
+              : Effect.fail(
+                  violation(
+                    Limits.factsOf(response),
+                    "The registry answered a request for a whole blob with a part of it"
+                  )
+                )
+          }).pipe(
+            // No blob has a range when none was asked for.
+            Effect.catchTag("RangeMismatch", (error) =>
+              Effect.fail(violation(error, "The registry refuses a range that was not asked for"))
+            )
+          )
+
+          const ask = (
+            at: number
+          ): Effect.Effect<Option.Option<Answered>, ProtocolViolation | Exclude<RequestError, RangeMismatch>> => {
+            if (at === 0 || !ranges) return Effect.asSome(whole)
+            if (at === size) return Effect.succeedNone
+            const fromStart = Effect.suspend(() => {
+              ranges = false
+              return Effect.asSome(whole)
+            })
+            return requested(send, repository, digest, { start: at }).pipe(
+              Effect.flatMap((response) => {
+                if (response.status === 200)
+                  return Effect.succeedSome({ response, start: 0, length: Limits.lengthOf(response) })
+                const sent = rangeOf(response)
+                if (
+                  sent === undefined ||
+                  sent.start > at ||
+                  (size !== undefined && sent.total !== undefined && sent.total !== size)
+                )
+                  return Effect.zipRight(Limits.excerpt(response), fromStart)
+                // An answer that ends before the blob does is a fault, too.
+                return Effect.succeedSome({
+                  response,
+                  start: sent.start,
+                  length: (size ?? sent.total ?? sent.end + 1) - sent.start
+                })
+              }),
+              Effect.catchTag("RangeMismatch", () => fromStart)
+            )
+          }
+
+          const explained = <E extends { readonly _tag: string }>(error: E | DigestMismatch | SizeMismatch) =>
+            (error._tag === "DigestMismatch" || error._tag === "SizeMismatch") && ContentCoding.parse(coding).length > 0
+              ? new ProtocolViolation({
+                  problem: `The blob came with Content-Encoding: ${coding.slice(0, 64)}, which was not asked for, and is not what it should be: something on the way to the registry may compress answers`
+                })
+              : error
+
+          yield* Transfer.emit({ _tag: "Started", subject })
+          const answered = yield* whole
+          const bytes = Limits.gatheredOf(answered.response)
+          if (bytes !== undefined && !isObserved) {
+            place.leave()
+            const problem = verifier.judge(bytes)
+            return problem === undefined ? Stream.succeed(bytes) : Stream.fail(explained(problem))
+          }
+          const content = Stream.mapError(
+            verifier.pass(Transfer.track(received(0, subject, ask, answered), subject)),
+            explained
+          )
+          return place.shared(
+            isObserved
+              ? Stream.concat(
+                  content,
+                  Stream.execute(
+                    Effect.zipRight(
+                      Transfer.emit({ _tag: "Verified", subject, digest }),
+                      Transfer.emit({ _tag: "Completed", subject, skipped: false })
+                    )
+                  )
+                )
+              : content
+          )
+        })
       )
     )
-  }
-
-  const getBlob: Registry.Service["getBlob"] = (repository, blob) => {
-    const known: { readonly digest: Digest; readonly size?: number } =
-      typeof blob === "string" ? { digest: blob } : blob
-    const { digest } = known
-    const subject: Transfer.Subject = { direction: "download", repository, digest, size: known.size }
-    return Stream.unwrap(
-      Effect.gen(function* () {
-        let size = known.size
-        let ranges = true
-
-        const whole = Effect.flatMap(requested(send, repository, digest, undefined), (response) => {
-          const length = lengthOf(response)
-          size ??= length
-          return response.status === 200
-            ? Effect.succeedSome<Answered>({ response, start: 0, length })
-            : Effect.fail(
-                violation(facts(response), "The registry answered a request for a whole blob with a part of it")
-              )
-        }).pipe(
-          // No blob has a range when none was asked for.
-          Effect.catchTag("RangeMismatch", (error) =>
-            Effect.fail(violation(error, "The registry refuses a range that was not asked for"))
-          )
-        )
-
-        const ask = (
-          at: number
-        ): Effect.Effect<Option.Option<Answered>, ProtocolViolation | Exclude<RequestError, RangeMismatch>> => {
-          if (at === 0 || !ranges) return whole
-          if (at === size) return Effect.succeedNone
-          const fromStart = Effect.suspend(() => {
-            ranges = false
-            return whole
-          })
-          return requested(send, repository, digest, { start: at }).pipe(
-            Effect.flatMap((response) => {
-              if (response.status === 200) return Effect.succeedSome({ response, start: 0, length: lengthOf(response) })
-              const sent = rangeOf(response)
-              if (
-                sent === undefined ||
-                sent.start > at ||
-                (size !== undefined && sent.total !== undefined && sent.total !== size)
-              )
-                return Effect.zipRight(Limits.excerpt(response), fromStart)
-              // An answer that ends before the blob does is a fault, too.
-              return Effect.succeedSome({
-                response,
-                start: sent.start,
-                length: (size ?? sent.total ?? sent.end + 1) - sent.start
-              })
-            }),
-            Effect.catchTag("RangeMismatch", () => fromStart)
-          )
-        }
-
-        yield* Transfer.emit({ _tag: "Started", subject })
-        const content = ByteStream.verify(Transfer.track(received(0, subject, ask), subject), known)
-        return Option.isNone(yield* Transfer.Observer)
-          ? content
-          : Stream.concat(
-              content,
-              Stream.execute(
-                Effect.zipRight(
-                  Transfer.emit({ _tag: "Verified", subject, digest }),
-                  Transfer.emit({ _tag: "Completed", subject, skipped: false })
-                )
-              )
-            )
-      })
-    )
-  }
 
   const getBlobRange: Registry.Service["getBlobRange"] = (repository, digest, { end, start }) => {
     const subject: Transfer.Subject = { direction: "download", repository, digest }
@@ -211,17 +223,17 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
               Effect.fail(
                 response.status === 206
                   ? new RangeMismatch({
-                      ...facts(response),
+                      ...Limits.factsOf(response),
                       expected: ByteRange.formatRequest(expected),
                       actual: response.headers["content-range"] ?? ""
                     })
-                  : new Unsupported({ ...facts(response), operation: "ranges of blobs" })
+                  : new Unsupported({ ...Limits.factsOf(response), operation: "ranges of blobs" })
               )
             )
       }
       return Effect.flatMap(requested(send, repository, digest, expected), read)
     }
-    return received(start, subject, ask)
+    return to.concurrency.download((place) => place.shared(received(start, subject, ask)))
   }
 
   return { getBlob, getBlobRange }
@@ -237,17 +249,5 @@ const rangeOf = (response: HttpClientResponse) =>
         }))
       )
 
-/** Bytes of the body as they will arrive; that of encoded content says nothing of it (trap 26). */
-const lengthOf = (response: HttpClientResponse): number | undefined =>
-  response.headers["content-encoding"] === undefined
-    ? Option.getOrUndefined(ByteRange.parseLength(response.headers["content-length"] ?? ""))
-    : undefined
-
 const violation = ({ method, status, url }: Exchange, problem: string) =>
   new ProtocolViolation({ method, status, url, problem })
-
-const facts = (response: HttpClientResponse) => ({
-  method: "GET",
-  url: redact(response.request.url),
-  status: response.status
-})

@@ -9,9 +9,8 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { BlobSource } from "../BlobSource.js"
+import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
 import * as Operation from "../protocol/Operation.js"
 import type { PutBlobOptions, Registry, UploadStrategy } from "../Registry.js"
@@ -21,9 +20,12 @@ import {
   type DigestMismatch,
   isTransient,
   type NameUnknown,
+  type SizeMismatch,
   Unsupported
 } from "../RegistryError.js"
+import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
 import * as Limits from "./Limits.js"
@@ -33,10 +35,13 @@ import * as Session from "./Session.js"
 import * as SessionUpload from "./SessionUpload.js"
 import { type Form, isRefusal, type Job, Refused } from "./SessionUpload.js"
 
-const octetStream = "application/octet-stream"
-
 /** Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything was authorized. */
 const small = 64 * 1024
+
+/** Up to here, in bytes, what is in memory is sent from there; beyond it, progress matters more. */
+const inMemory = 8 * 1024 * 1024
+
+type VerifiedError = BodyNotReplayable | DigestMismatch | SizeMismatch
 
 type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
 
@@ -68,26 +73,38 @@ export const make = (
   // ---------------------------------------------------------------------------
 
   /** None: mounted. Else the session that the registry opened in place of it (C59). */
-  const mount = (repository: RepositoryName, digest: Digest.Digest, from: Option.Option<RepositoryName>) =>
-    sessions.adopt(send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })), repository)
+  const mount = (
+    repository: RepositoryName,
+    digest: Digest.Digest,
+    from: Option.Option<RepositoryName>,
+    adopted: Session.Adopted
+  ) =>
+    sessions.adopt(
+      send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })),
+      repository,
+      adopted
+    )
 
   const mountBlob: Registry.Service["mountBlob"] = (repository, digest, from) =>
-    mount(repository, digest, from).pipe(
-      Effect.map(Option.isNone),
-      Effect.scoped, // which cancels the session (C62)
-      Effect.catchTags({ Denied: () => Effect.succeed(false), Unsupported: () => Effect.succeed(false) })
+    // Whatever was opened instead is cancelled (C62).
+    sessions.adopting((adopted) =>
+      mount(repository, digest, from, adopted).pipe(
+        Effect.map(Option.isNone),
+        Effect.catchTags({ Denied: () => Effect.succeed(false), Unsupported: () => Effect.succeed(false) })
+      )
     )
 
   /** The blob if the registry has it or mounts it, or the session that it opened instead, or nothing. */
   const existing = Effect.fnUntraced(function* (
     repository: RepositoryName,
     digest: Digest.Digest,
-    from: RepositoryName | undefined
+    from: RepositoryName | undefined,
+    adopted: Session.Adopted
   ) {
     if (from !== undefined) {
       const nothing = () => Effect.succeedSome(undefined)
       // Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12).
-      const session = yield* Effect.catchTags(mount(repository, digest, Option.some(from)), {
+      const session = yield* Effect.catchTags(mount(repository, digest, Option.some(from), adopted), {
         Denied: nothing,
         NameUnknown: nothing,
         Unauthorized: nothing,
@@ -96,8 +113,9 @@ export const make = (
       if (Option.isSome(session) && session.value !== undefined) return session.value
     }
     // Some answer 403 for what is missing (trap 23): not known is not there.
-    const found = yield* Effect.catchTag(headBlob(repository, digest), "Denied", () => Effect.succeedNone)
-    return Option.getOrUndefined(found)
+    return Option.getOrUndefined(
+      yield* Effect.catchTag(headBlob(repository, digest), "Denied", () => Effect.succeedNone)
+    )
   })
 
   // ---------------------------------------------------------------------------
@@ -135,15 +153,16 @@ export const make = (
   const upload = Effect.fnUntraced(function* <E, R>(
     wanted: Job<E, R>,
     strategy: UploadStrategy,
-    adopted: Session.Session | undefined
+    found: Session.Session | undefined,
+    adopted: Session.Adopted
   ) {
     const tried = new Set<Form>()
     let job = wanted
-    let session = adopted
+    let session = found
     let form = choose(job, strategy, session !== undefined, tried)
     while (form !== undefined) {
       if (form !== "patch" && form !== "chunked") job = yield* measured(job)
-      const sent = yield* Effect.either(run(form, job, session))
+      const sent = yield* Effect.either(run(form, job, session, adopted))
       if (Either.isRight(sent)) return sent.right
       const problem = sent.left
       session = undefined
@@ -171,13 +190,17 @@ export const make = (
       return { ...job, size: verifier.seen(), digest: job.digest ?? Option.getOrThrow(verifier.digest()) }
     })
 
-  const run = <E, R>(form: Form, job: Job<E, R>, adopted: Session.Session | undefined) =>
-    Effect.gen(function* () {
-      if (form === "single") return yield* single(job)
-      if (form === "direct") return yield* direct(job)
-      const session = adopted === undefined ? opened(job) : Effect.succeed(adopted)
-      return yield* Effect.scoped(Effect.flatMap(session, (session) => transfer(form, job, session)))
-    })
+  const run = Effect.fnUntraced(function* <E, R>(
+    form: Form,
+    job: Job<E, R>,
+    found: Session.Session | undefined,
+    adopted: Session.Adopted
+  ) {
+    if (form === "single") return yield* single(job, adopted)
+    if (form === "direct") return yield* direct(job)
+    const session = found === undefined ? opened(job) : Effect.succeed(found)
+    return yield* Effect.scoped(Effect.flatMap(session, (session) => transfer(form, job, session)))
+  })
 
   const opened = (job: Job<unknown, unknown>): ReturnType<typeof sessions.start> => {
     const algorithm = job.digest === undefined ? "sha256" : Digest.algorithm(job.digest)
@@ -192,32 +215,44 @@ export const make = (
       digest: Digest.Digest,
       size: number,
       body: HttpBody.HttpBody
-    ) => Effect.Effect<unknown, WholeError | Refused<WholeError>, Scope.Scope>
-  ) =>
-    Effect.gen(function* () {
-      const { again, digest, repository, size, subject } = job
-      if (digest === undefined || size === undefined) return yield* Effect.dieMessage("The content was not measured")
-      for (;;) {
-        const verifier = yield* ByteStream.verifier({ digest, size })
-        const sent = yield* Effect.either(
-          job.bytes !== undefined
-            ? Effect.asVoid(request(digest, size, HttpBody.uint8Array(job.bytes, octetStream)))
-            : Effect.asVoid(
-                Session.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
-                  request(digest, size, HttpBody.stream(body, octetStream, size))
-                )
-              )
+    ) => Effect.Effect<unknown, WholeError | Refused<WholeError>>
+  ) => {
+    const { again, bytes, digest, repository, size, subject } = job
+    if (digest === undefined || size === undefined) return Effect.dieMessage("The content was not measured")
+    const sent: Descriptor = { mediaType: MediaType.octetStream, digest, size }
+    const content = (verifier: ByteStream.Verifier) => {
+      if (bytes === undefined)
+        return Effect.asVoid(
+          Session.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
+            request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
+          )
         )
-        if (Either.isRight(sent)) return { mediaType: octetStream, digest, size }
-        const fault = sent.left
-        if (fault._tag === "SourceFailure" || fault._tag === "Refused") return yield* Effect.fail(fault)
-        if (isRefusal(fault)) return yield* Effect.fail(new Refused<WholeError>(fault))
-        if (!isTransient(fault)) return yield* Effect.fail(fault)
-        yield* again(fault, 0)
-        if (yield* sessions.present(repository, digest)) return { mediaType: octetStream, digest, size }
-        yield* Transfer.emit({ _tag: "Resumed", subject, offset: 0 })
-      }
-    })
+      const problem = verifier.judge(bytes)
+      return problem === undefined
+        ? request(digest, size, HttpBody.uint8Array(bytes, MediaType.octetStream))
+        : Effect.fail(new Session.SourceFailure(Cause.fail(problem)))
+    }
+    const attempt: Effect.Effect<
+      Descriptor,
+      WholeError | Refused<WholeError> | Session.SourceFailure<E | VerifiedError> | Digest.InvalidDigest,
+      R
+    > = Effect.flatMap(ByteStream.verifier({ digest, size }), (verifier) =>
+      Effect.matchEffect(content(verifier), {
+        onSuccess: () => Effect.succeed(sent),
+        onFailure: (fault) => {
+          if (fault._tag === "SourceFailure" || fault._tag === "Refused") return Effect.fail(fault)
+          if (isRefusal(fault)) return Effect.fail(new Refused<WholeError>(fault))
+          if (!isTransient(fault)) return Effect.fail(fault)
+          return Effect.flatMap(Effect.zipRight(again(fault, 0), sessions.present(repository, digest)), (present) =>
+            present
+              ? Effect.succeed(sent)
+              : Effect.zipRight(Transfer.emit({ _tag: "Resumed", subject, offset: 0 }), attempt)
+          )
+        }
+      })
+    )
+    return attempt
+  }
 
   const direct = <E, R>(job: Job<E, R>) =>
     whole(job, (digest, size, body) =>
@@ -225,52 +260,60 @@ export const make = (
     )
 
   /** A registry that knows no single POST may open a session instead (C42), with the body thrown away (trap 17), or refuse it in a way of its own. */
-  const single = <E, R>(job: Job<E, R>) =>
-    whole(job, (digest, size, body) =>
-      sessions
-        .adopt(send(Operation.UploadBlob({ repository: job.repository, digest, size }), body), job.repository)
-        .pipe(
-          Effect.catchTag("RegistryFailure", (error) =>
-            Effect.fail(isTransient(error) ? error : new Refused<WholeError>(error))
-          ),
-          Effect.flatMap(
-            Option.match({
-              onNone: () => Effect.void,
-              onSome: (session) =>
-                Effect.fail(
-                  new Refused<WholeError>(new Unsupported({ operation: "uploading in a single POST" }), session)
+  const single = <E, R>(job: Job<E, R>, adopted: Session.Adopted) =>
+    whole(job, (digest, size, body) => {
+      const { repository } = job
+      return Effect.matchEffect(
+        sessions.adopt(send(Operation.UploadBlob({ repository, digest, size }), body), repository, adopted),
+        {
+          onFailure: (error) =>
+            Effect.fail(
+              error._tag === "RegistryFailure" && !isTransient(error) ? new Refused<WholeError>(error) : error
+            ),
+          onSuccess: (session) =>
+            Option.isNone(session)
+              ? Effect.void
+              : Effect.fail(
+                  new Refused<WholeError>(new Unsupported({ operation: "uploading in a single POST" }), session.value)
                 )
-            })
-          )
-        )
-    )
+        }
+      )
+    })
 
-  const putBlob: Registry.Service["putBlob"] = Effect.fnUntraced(
-    function* <E, R>(repository: RepositoryName, source: BlobSource<E, R>, options: PutBlobOptions = {}) {
-      const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
-      const subject: Transfer.Subject = { direction: "upload", repository, ...known }
-      if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
-      yield* Transfer.emit({ _tag: "Started", subject })
-      const found =
-        known.digest === undefined ? undefined : yield* existing(repository, known.digest, options.mountFrom)
-      if (found !== undefined && "digest" in found) {
-        yield* Transfer.emit({ _tag: "Completed", subject, skipped: true })
-        return found
-      }
-      const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
-      const again = Resume.patience(to, subject)
-      const job = { repository, subject, again, chunkSize, ...known, ...openings(source) }
-      const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found)
-      yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
-      yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
-      return descriptor
-    },
-    Effect.scoped,
-    Session.sourceFailures
-  )
+  const put = Effect.fnUntraced(function* <E, R>(
+    repository: RepositoryName,
+    source: BlobSource.BlobSource<E, R>,
+    open: BlobSource.Open<E, R>,
+    options: PutBlobOptions,
+    adopted: Session.Adopted
+  ) {
+    const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
+    const subject: Transfer.Subject = { direction: "upload", repository, ...known }
+    if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
+    yield* Transfer.emit({ _tag: "Started", subject })
+    const found =
+      known.digest === undefined ? undefined : yield* existing(repository, known.digest, options.mountFrom, adopted)
+    if (found !== undefined && "digest" in found) {
+      yield* Transfer.emit({ _tag: "Completed", subject, skipped: true })
+      return found
+    }
+    const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
+    const again = Resume.patience(to, subject)
+    const job = { repository, subject, again, chunkSize, ...known, ...openings(source, open) }
+    const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found, adopted)
+    yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
+    yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
+    return descriptor
+  }, Session.sourceFailures)
 
   return {
-    putBlob,
+    putBlob: (repository, source, options = {}) =>
+      to.concurrency.upload((reading) => {
+        const open = BlobSource.openReusing(source.open)
+        return sessions.adopting((adopted) =>
+          put(repository, source, (offset) => reading(open(offset)), options, adopted)
+        )
+      }),
     mountBlob,
     startUpload: (repository) => Effect.map(sessions.start(repository), sessions.expose),
     resumeUpload: (state) => Effect.map(sessions.resume(state), sessions.expose)
@@ -278,29 +321,41 @@ export const make = (
 }
 
 /** The source as it can be opened: one that can be read once fails the second time, and when asked for anything but its start. */
-const openings = <E, R>(source: BlobSource<E, R>): Pick<Job<E, R>, "open" | "bytes"> => {
-  if (source.replay === "any") return { open: source.open, bytes: undefined }
+const openings = <E, R>(
+  { bytes, replay }: BlobSource.BlobSource<E, R>,
+  open: BlobSource.Open<E, R>
+): Pick<Job<E, R>, "open" | "bytes" | "isReplayable"> => {
+  if (replay === "any")
+    return {
+      open,
+      bytes: bytes !== undefined && bytes.length <= inMemory ? bytes : undefined,
+      isReplayable: true
+    }
   let spent = false
   return {
     bytes: undefined,
+    isReplayable: false,
     open: (offset) =>
       Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
         if (spent || offset > 0) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
         spent = true
-        return source.open(0)
+        return open(0)
       })
   }
 }
 
 /** The content in memory, where it is small: then it can be read as often as need be, and its digest is known. */
-const gathered = <E, R>(job: Job<E, R>) =>
-  Effect.gen(function* () {
-    const { digest, size } = job
-    if (size === undefined || size === 0 || size > small) return job
+const gathered = <E, R>(job: Job<E, R>) => {
+  const { digest, size } = job
+  if (size === undefined || size === 0 || size > small) return Effect.succeed(job)
+  if (job.bytes !== undefined) return Effect.succeed({ ...job, digest: digest ?? Digest.fromBytes(job.bytes) })
+  return Effect.gen(function* () {
     const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
-    const bytes = yield* ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }).pipe(
-      Effect.mapError((error) => new Session.SourceFailure(Cause.fail(error)))
+    const bytes = yield* Effect.mapError(
+      ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
+      (error) => new Session.SourceFailure(Cause.fail(error))
     )
     const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
-    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes }
+    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, isReplayable: true }
   })
+}

@@ -12,7 +12,6 @@ import * as Option from "effect/Option"
 import * as Secrets from "../auth/Secrets.js"
 import * as ErrorBody from "../protocol/ErrorBody.js"
 import type { Operation } from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import * as RetryAfter from "../protocol/RetryAfter.js"
 import * as Trust from "../protocol/Trust.js"
 import {
@@ -39,11 +38,11 @@ import * as Limits from "./Limits.js"
 export interface OwnErrors {
   readonly Ping: Unsupported
   readonly GetManifest: ManifestUnknown | NameUnknown
-  readonly HeadManifest: ManifestUnknown | NameUnknown
+  readonly HeadManifest: never
   readonly PutManifest: NameUnknown | BlobUnknown
   readonly DeleteManifest: ManifestUnknown | NameUnknown | Unsupported
   readonly GetBlob: BlobUnknown | NameUnknown | RangeMismatch
-  readonly HeadBlob: BlobUnknown | NameUnknown
+  readonly HeadBlob: never
   readonly DeleteBlob: BlobUnknown | NameUnknown | Unsupported
   readonly StartUpload: NameUnknown | Unsupported
   readonly UploadBlob: NameUnknown | Unsupported
@@ -107,12 +106,7 @@ export const classify = <O extends Operation>(
         const { errors, snippet } = ErrorBody.parse(
           Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
         )
-        const exchange: Exchange = {
-          method: response.request.method,
-          url: redact(response.request.url),
-          status: response.status,
-          errors
-        }
+        const exchange: Exchange = { ...Limits.factsOf(response), errors }
         const answer: Answer = {
           status: response.status,
           codes: errors.map((error) => error.code),
@@ -207,7 +201,8 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
         : undefined
   },
   GetManifest: { success: [200], own: manifestUnknown },
-  HeadManifest: { success: [200], own: manifestUnknown },
+  // That there is nothing is an answer, too (C30).
+  HeadManifest: { success: [200, 404], own: () => undefined },
   PutManifest: {
     success: [201, 202, 204],
     own: (answer, operation) =>
@@ -229,7 +224,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
       blobUnknown(answer, operation) ??
       rangeMismatch(answer, operation.range === undefined ? "all" : JSON.stringify(operation.range))
   },
-  HeadBlob: { success: [200], own: blobUnknown },
+  HeadBlob: { success: [200, 404], own: () => undefined },
   DeleteBlob: {
     success: [200, 202, 204],
     own: (answer, operation) => deleteRefused(answer, "deleting blobs") ?? blobUnknown(answer, operation)

@@ -11,15 +11,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
-import type { BlobSource } from "../BlobSource.js"
+import * as ByteStream from "../ByteStream.js"
 import { onTurn } from "./Turns.js"
 
 /**
  * The places at one endpoint.
  *
  * - `exchange`: for a request whose bodies are in memory or bounded, with its answer.
- * - `download`: for a stream, from its first pull to its end or abandonment.
- * - `upload`: for an effect that reads a source.
+ * - `download`: for a stream, from its first pull to its end or abandonment, or until it leaves its place.
+ * - `upload`: for an effect that reads a source, whose streams it marks as such.
  *
  * Whoever waits for a place may be what the holder of one waits for: a consumer may open a second download before it asks the first for more. So a
  * transfer that has waited for its consumer or source for a second lends its place to the next in line, and goes on without one. What the registry is
@@ -30,11 +30,21 @@ import { onTurn } from "./Turns.js"
  */
 export interface Concurrency {
   readonly exchange: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  readonly download: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
-  readonly upload: <A, E, R, ES, RS>(
-    source: BlobSource<ES, RS>,
-    use: (source: BlobSource<ES, RS>) => Effect.Effect<A, E, R>
+  readonly download: <A, E, R>(use: (place: DownloadPlace) => Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
+  readonly upload: <A, E, R>(
+    use: (source: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
+}
+
+/**
+ * What a download does with its place: `shared` is a stream whose consumer may keep it waiting, `leave` gives the place up before the end.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DownloadPlace {
+  readonly shared: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
+  readonly leave: () => void
 }
 
 /**
@@ -49,32 +59,40 @@ export const make = (limit: number): Concurrency => {
   const uploads = makeLine(limit)
   return {
     exchange: (effect) => held(exchanges, Deferred.await, () => effect),
-    download: (stream) =>
-      Stream.unwrapScoped(
-        Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(
+    download: (use) =>
+      Stream.suspend(() => {
+        let held: Place | undefined
+        const free = () => {
+          if (held !== undefined) leave(downloads, held)
+        }
+        const entered = Effect.uninterruptibleMask((restore) =>
+          Effect.map(
             enter(downloads, (admitted) => restore(orBorrow(downloads, admitted))),
-            (place) =>
-              Effect.zipRight(
-                Effect.addFinalizer(() => Effect.sync(() => leave(downloads, place))),
-                Effect.clockWith((clock) =>
-                  Effect.succeed(onTurn(stream, { asked: () => working(place), given: () => idle(place, clock) }))
-                )
-              )
+            (place) => {
+              held = place
+              return place
+            }
           )
         )
-      ),
-    upload: (source, use) =>
+        return Stream.ensuring(
+          ByteStream.unwrap(
+            Effect.zipWith(entered, Effect.clock, (place, clock) =>
+              use({
+                shared: (stream) => onTurn(stream, { asked: () => working(place), given: () => idle(place, clock) }),
+                leave: free
+              })
+            )
+          ),
+          Effect.sync(free)
+        )
+      }),
+    upload: (use) =>
       held(
         uploads,
         (admitted) => orBorrow(uploads, admitted),
         (place) =>
           Effect.clockWith((clock) =>
-            use({
-              ...source,
-              open: (offset) =>
-                onTurn(source.open(offset), { asked: () => idle(place, clock), given: () => working(place) })
-            })
+            use((stream) => onTurn(stream, { asked: () => idle(place, clock), given: () => working(place) }))
           )
       )
   }
@@ -108,10 +126,10 @@ const held = <A, E, R>(
     Effect.flatMap(
       enter(line, (admitted) => restore(wait(admitted))),
       (place) =>
-        Effect.ensuring(
-          restore(use(place)),
-          Effect.sync(() => leave(line, place))
-        )
+        Effect.flatMap(Effect.exit(restore(use(place))), (exit) => {
+          leave(line, place)
+          return exit
+        })
     )
   )
 

@@ -47,7 +47,7 @@ export const plain = (
   bytes: Uint8Array,
   header: string | undefined,
   digest: Digest.Digest | undefined,
-  limit: { readonly what: string; readonly limit: number; readonly option?: string }
+  limit: ByteStream.Limit
 ): Effect.Effect<Uint8Array, LimitExceeded> => {
   const codings = parse(header)
   if (codings.length === 0 || (digest !== undefined && isOf(digest, bytes))) return Effect.succeed(bytes)
@@ -119,7 +119,7 @@ interface NotEncoded {
 const decode = (
   bytes: Uint8Array,
   coding: string,
-  limit: { readonly what: string; readonly limit: number; readonly option?: string }
+  limit: ByteStream.Limit
 ): Effect.Effect<Uint8Array, LimitExceeded | NotEncoded> =>
   Option.match(formatOf(coding, bytes), {
     onNone: () => Effect.fail<NotEncoded>({ _tag: "NotEncoded" }),

@@ -12,8 +12,11 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { Sender } from "../auth/Authorization.js"
 import * as ByteStream from "../ByteStream.js"
+import * as ByteRange from "../protocol/ByteRange.js"
 import { redact } from "../protocol/RedactedUrl.js"
 import { LimitExceeded, TransportFailure } from "../RegistryError.js"
 import { onTurn } from "./Turns.js"
@@ -103,50 +106,85 @@ export interface Bounds {
  * The client with its failures typed and its answers bounded in time and in the size of their headers. No span and no trace header of its own: the
  * default ones would carry signed URLs and reach strangers (T13).
  *
+ * An answer of up to 64 KiB that somebody is going to read arrives with its body, in the same time: to read a body by itself costs more than to ask
+ * for it. That the body of a refusal breaks off does not matter.
+ *
  * @since 0.1.0
  * @category combinators
  */
 export const limited =
   (bounds: Bounds) =>
-  (client: HttpClient.HttpClient): HttpClient.HttpClient.With<TransportFailure | LimitExceeded> => {
-    const silent = HttpClient.withTracerDisabledWhen(client, always)
-    return HttpClient.makeWith<TransportFailure | LimitExceeded, never, TransportFailure | LimitExceeded, never>(
-      Effect.flatMap((request) => exchange(silent, request, bounds)),
-      Effect.succeed
-    )
-  }
+  (client: HttpClient.HttpClient): Sender<TransportFailure | LimitExceeded> => ({
+    execute: (request) => {
+      let begun: HttpClientResponse | undefined
+      return Watchdog.watch(
+        bounds.watchdog,
+        (deadline) => {
+          const { body } = request
+          const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+          const awaited = () => {
+            deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
+          }
+          awaited()
+          const answered = Effect.locally(
+            client.execute(observed(request, deadline, awaited)),
+            HttpClient.currentTracerDisabledWhen,
+            always
+          )
+          return Effect.matchEffect(answered, {
+            onFailure: (error) => Effect.fail(failure(request, error, bounds.limits)),
+            onSuccess: (response): Effect.Effect<HttpClientResponse, TransportFailure | LimitExceeded> => {
+              begun = response
+              awaited()
+              const { headers } = response
+              let size = 0
+              for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
+              return size <= bounds.limits.headers
+                ? gathered(response)
+                : Effect.zipRight(excerpt(response), Effect.fail(tooManyHeaders(request, bounds.limits)))
+            }
+          })
+        },
+        () =>
+          begun === undefined
+            ? new TransportFailure({ ...facts(request), reason: "Timeout" })
+            : new TransportFailure({ ...factsOf(begun), reason: "Stall" })
+      )
+    }
+  })
 
 const always = () => true
 
-const exchange = (
-  client: HttpClient.HttpClient,
-  request: HttpClientRequest.HttpClientRequest,
-  bounds: Bounds
-): Effect.Effect<HttpClientResponse, TransportFailure | LimitExceeded> =>
-  Effect.flatMap(
-    Watchdog.watch(
-      bounds.watchdog,
-      (deadline) => {
-        const { body } = request
-        const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
-        const awaited = () => {
-          deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
-        }
-        awaited()
-        return Effect.mapError(client.execute(observed(request, deadline, awaited)), (error) =>
-          failure(request, error, bounds.limits)
-        )
-      },
-      () => new TransportFailure({ ...facts(request), reason: "Timeout" })
-    ),
-    (response) => {
-      let size = 0
-      for (const [name, value] of Object.entries(response.headers)) size += name.length + value.length
-      return size <= bounds.limits.headers
-        ? Effect.succeed(response)
-        : Effect.zipRight(excerpt(response), Effect.fail(tooManyHeaders(request, bounds.limits)))
-    }
-  )
+const Gathered: unique symbol = Symbol.for("effect-oci/Limits/Gathered")
+
+/**
+ * The body of an answer that arrived with it, if it did.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const gatheredOf = (
+  response: HttpClientResponse & { readonly [Gathered]?: Uint8Array }
+): Uint8Array | undefined => response[Gathered]
+
+const gathered = (response: HttpClientResponse): Effect.Effect<HttpClientResponse, TransportFailure> => {
+  const { request, status } = response
+  const length = lengthOf(response)
+  if (request.method === "HEAD" || (request.method !== "GET" && status < 300)) return Effect.succeed(response)
+  if (length === undefined || length > discardable) return Effect.succeed(response)
+  return Effect.matchEffect(response.arrayBuffer, {
+    onFailure: (error) =>
+      status < 300 ? Effect.fail(brokenOff(response)(error)) : Effect.succeed(withBody(response, new Uint8Array())),
+    onSuccess: (buffer) => Effect.succeed(withBody(response, new Uint8Array(buffer)))
+  })
+}
+
+const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse =>
+  Object.create(response, {
+    [Gathered]: { value: bytes },
+    arrayBuffer: { get: () => Effect.sync(() => bytes.slice().buffer) },
+    stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) }
+  })
 
 /** A body is not late while its source is being waited for. */
 const observed = (
@@ -170,18 +208,21 @@ const observed = (
  * @category destructors
  */
 export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, TransportFailure> =>
-  response.stream.pipe(
-    Stream.mapChunks(Chunk.map((bytes) => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))),
-    Stream.mapError(
-      ({ cause }) =>
-        new TransportFailure({
-          ...facts(response.request),
-          status: response.status,
-          reason: codeOf(cause) === "UND_ERR_BODY_TIMEOUT" ? "Stall" : "Reset",
-          cause
-        })
-    )
-  )
+  response.stream.pipe(Stream.mapChunks(Chunk.map(plain)), Stream.mapError(brokenOff(response)))
+
+const plain = (bytes: Uint8Array): Uint8Array =>
+  bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+/**
+ * The length of the body in bytes, as far as the header section tells it truly: that of encoded content says nothing of it (trap 26).
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const lengthOf = ({ headers }: HttpClientResponse): number | undefined =>
+  headers["content-encoding"] === undefined && headers["content-length"] !== undefined
+    ? Option.getOrUndefined(ByteRange.parseLength(headers["content-length"]))
+    : undefined
 
 /**
  * The whole body of an answer that is a document, within `limit` bytes and the time of its exchange.
@@ -191,23 +232,31 @@ export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, Tr
  */
 export const document = (
   response: HttpClientResponse,
-  limit: { readonly what: string; readonly limit: number; readonly option: string },
+  limit: ByteStream.Limit,
   bounds: Bounds
-): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> =>
-  Watchdog.watch(
+): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> => {
+  const tooLong = () => new LimitExceeded({ ...limit, ...factsOf(response) })
+  const within = (bytes: Uint8Array) => (bytes.length <= limit.limit ? Effect.succeed(bytes) : Effect.fail(tooLong()))
+  const known = gatheredOf(response)
+  if (known !== undefined) return within(known)
+  const received = Effect.suspend(() =>
+    // HTTP clients see to it that a body is no longer than its `Content-Length`.
+    (lengthOf(response) ?? Number.POSITIVE_INFINITY) <= limit.limit
+      ? Effect.matchEffect(response.arrayBuffer, {
+          onFailure: (error) => Effect.fail(brokenOff(response)(error)),
+          onSuccess: (buffer) => within(new Uint8Array(buffer))
+        })
+      : Effect.catchTag(ByteStream.collect(body(response), limit), "LimitExceeded", () => Effect.fail(tooLong()))
+  )
+  return Watchdog.watch(
     bounds.watchdog,
     (deadline) => {
       deadline.at = bounds.until
-      return ByteStream.collect(body(response), limit)
+      return received
     },
-    () => new TransportFailure({ ...facts(response.request), status: response.status, reason: "Stall" })
-  ).pipe(
-    Effect.mapError((error) =>
-      error._tag === "LimitExceeded"
-        ? new LimitExceeded({ ...error, ...facts(response.request), status: response.status })
-        : error
-    )
+    () => new TransportFailure({ ...factsOf(response), reason: "Stall" })
   )
+}
 
 /**
  * The first 64 KiB of a body whose rest is of no interest, such as that of an error: what could be read of it, without failing. The connection can
@@ -216,24 +265,49 @@ export const document = (
  * @since 0.1.0
  * @category destructors
  */
-export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
-  response.headers["content-length"] === "0" || response.status === 204 || response.request.method === "HEAD"
-    ? Effect.succeed(new Uint8Array())
-    : Effect.suspend(() => {
-        const parts: Array<Uint8Array> = []
-        let count = 0
-        return Stream.runForEachWhile(body(response), (bytes) => {
-          parts.push(bytes.subarray(0, discardable - count))
-          count += bytes.length
-          return Effect.succeed(count < discardable)
-        }).pipe(
-          Effect.timeout(Duration.seconds(5)),
-          Effect.ignore,
-          Effect.map(() => ByteStream.concat(parts))
-        )
-      })
+export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array> => {
+  const known = gatheredOf(response)
+  if (known !== undefined) return Effect.succeed(known)
+  if (response.headers["content-length"] === "0" || response.status === 204 || response.request.method === "HEAD")
+    return Effect.succeed(new Uint8Array())
+  return Effect.suspend(() => {
+    const parts: Array<Uint8Array> = []
+    let count = 0
+    return Stream.runForEachWhile(body(response), (bytes) => {
+      parts.push(bytes.subarray(0, discardable - count))
+      count += bytes.length
+      return Effect.succeed(count < discardable)
+    }).pipe(
+      Effect.timeout(Duration.seconds(5)),
+      Effect.ignore,
+      Effect.map(() => ByteStream.concat(parts))
+    )
+  })
+}
 
-/** The facts of an exchange that an error may show. */
+const brokenOff =
+  (response: HttpClientResponse) =>
+  ({ cause }: { readonly cause?: unknown }): TransportFailure =>
+    new TransportFailure({
+      ...factsOf(response),
+      reason: codeOf(cause) === "UND_ERR_BODY_TIMEOUT" ? "Stall" : "Reset",
+      cause
+    })
+
+/**
+ * The facts of an exchange that an error may show.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const factsOf = ({
+  request,
+  status
+}: HttpClientResponse): { readonly method: string; readonly url: string; readonly status: number } => ({
+  ...facts(request),
+  status
+})
+
 const facts = (request: HttpClientRequest.HttpClientRequest) => ({ method: request.method, url: redact(request.url) })
 
 /** The platform's error holds the request with its credentials, so only the cause beneath it is kept (T13). */

@@ -9,9 +9,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import type { Registry } from "../Registry.js"
 import {
   type BlobUnknown,
@@ -57,7 +55,7 @@ export const make = (
     // Portals and some registries apologise with 200 (quirks §2).
     return MediaType.essence(response.headers["content-type"] ?? "") === "text/html"
       ? yield* new ProtocolViolation({
-          ...facts(response),
+          ...Limits.factsOf(response),
           problem: "The registry answered with a page instead of a manifest"
         })
       : ([bytes, response] as const)
@@ -72,7 +70,7 @@ export const make = (
       const actual = hasher.digest()
       return actual === digest
         ? Effect.void
-        : Effect.fail(new DigestMismatch({ ...facts(response), expected: digest, actual }))
+        : Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual }))
     })
 
   const getManifest: Registry.Service["getManifest"] = Effect.fnUntraced(function* (repository, reference) {
@@ -86,28 +84,22 @@ export const make = (
 
   const headManifest: Registry.Service["headManifest"] = (repository, reference) => {
     const digest = Digest.isDigest(reference) ? reference : undefined
-    return send(Operation.HeadManifest({ repository, reference })).pipe(
-      Effect.flatMap((response) => {
+    const got = Effect.suspend(() => Effect.map(headByGet(repository, reference), Option.some<Descriptor>))
+    return Effect.catchAll(
+      Effect.flatMap(send(Operation.HeadManifest({ repository, reference })), (response) => {
+        if (response.status === 404) return Effect.succeedNone
         const announced = announcedDigest(response)
         if (digest !== undefined && announced !== undefined && Digest.disagree(digest, announced))
-          return Effect.fail(new DigestMismatch({ ...facts(response), expected: digest, actual: announced }))
+          return Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
         const found = digest ?? announced
         const mediaType = MediaType.essence(response.headers["content-type"] ?? "")
-        const size = Option.getOrUndefined(ByteRange.parseLength(response.headers["content-length"] ?? ""))
+        const size = Limits.lengthOf(response)
         return found === undefined || size === undefined || !MediaType.isMediaType(mediaType)
-          ? headByGet(repository, reference)
-          : Effect.succeed({ mediaType, digest: found, size })
+          ? absent(got)
+          : Effect.succeedSome<Descriptor>({ mediaType, digest: found, size })
       }),
-      Effect.map(Option.some<Descriptor>),
-      Effect.catchTags({
-        ManifestUnknown: () => Effect.succeedNone,
-        NameUnknown: () => Effect.succeedNone,
-        // The answer to a HEAD has no body to tell "unknown" from "unsupported" by.
-        RegistryFailure: (failure) =>
-          failure.status === 405
-            ? absent(Effect.map(headByGet(repository, reference), Option.some))
-            : Effect.fail(failure)
-      })
+      // The answer to a HEAD has no body to tell "unknown" from "unsupported" by.
+      (failure) => (failure._tag === "RegistryFailure" && failure.status === 405 ? absent(got) : Effect.fail(failure))
     )
   }
 
@@ -134,7 +126,7 @@ export const make = (
     yield* Limits.excerpt(response)
     const announced = announcedDigest(response)
     if (announced !== undefined && Digest.disagree(digest, announced))
-      return yield* new DigestMismatch({ ...facts(response), expected: digest, actual: announced })
+      return yield* new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })
     return response
   })
 
@@ -161,11 +153,10 @@ export const make = (
   const drop = (repository: RepositoryName, reference: Tag | Digest.Digest) =>
     remove(
       Operation.DeleteManifest({ repository, reference }),
-      send(Operation.HeadManifest({ repository, reference })).pipe(
-        Effect.as(false),
-        Effect.catchTags({ ManifestUnknown: () => Effect.succeed(true), NameUnknown: () => Effect.succeed(true) }),
-        Effect.orElseSucceed(() => false)
-      )
+      Effect.match(send(Operation.HeadManifest({ repository, reference })), {
+        onFailure: () => false,
+        onSuccess: ({ status }) => status === 404
+      })
     )
 
   /** A referrer leaves the list that clients keep, which takes knowing its subject before it is gone (C97, trap 51). */
@@ -256,12 +247,6 @@ const absent = <A, E extends { readonly _tag: string }, R>(self: Effect.Effect<O
 
 const invalid = (error: MediaTypeMismatch) =>
   Effect.fail(new InvalidManifest({ reason: "MediaType", message: error.message }))
-
-const facts = (response: HttpClientResponse) => ({
-  method: response.request.method,
-  url: redact(response.request.url),
-  status: response.status
-})
 
 /** The digest a registry says content has; anything else in that header is left unread (T8). */
 const announcedDigest = (response: HttpClientResponse): Digest.Digest | undefined => {

@@ -5,12 +5,11 @@
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"
-import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
@@ -22,10 +21,12 @@ import * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import type { Sender } from "../auth/Authorization.js"
 import * as ByteStream from "../ByteStream.js"
 import * as Metrics from "../Metrics.js"
 import type { Operation } from "../protocol/Operation.js"
 import { redact } from "../protocol/RedactedUrl.js"
+import * as Limits from "./Limits.js"
 
 /**
  * Of one endpoint, what spans and metrics say of it, computed once.
@@ -101,24 +102,19 @@ const templates: Record<Operation["_tag"], string | undefined> = {
  */
 export const observed =
   (of: Observation, operation: Operation, url: string) =>
-  <E extends { readonly _tag: string }, R>(
-    client: HttpClient.HttpClient.With<E, R>
-  ): HttpClient.HttpClient.With<E, R> =>
-    HttpClient.makeWith<E, R, E, R>(
-      Effect.flatMap((request) =>
-        exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
-      ),
-      Effect.succeed
-    )
+  <E extends { readonly _tag: string }>(client: Sender<E>): Sender<E> => ({
+    execute: (request) => exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
+  })
 
-const exchange = <E extends { readonly _tag: string }, R>(
-  client: HttpClient.HttpClient.With<E, R>,
+const exchange = <E extends { readonly _tag: string }>(
+  client: Sender<E>,
   of: Observation,
   request: HttpClientRequest.HttpClientRequest,
   template: string | undefined
-): Effect.Effect<HttpClientResponse, E, R> =>
-  Effect.clockWith((clock) =>
+): Effect.Effect<HttpClientResponse, E> =>
+  Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
+      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
       const traced = template !== undefined && isRecorded(fiber)
       const logged = LogLevel.lessThanEqual(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Debug)
       const began = clock.unsafeCurrentTimeMillis()
@@ -126,27 +122,37 @@ const exchange = <E extends { readonly _tag: string }, R>(
       const sent = traced
         ? inSpan(client, of, body.request, template, fiber.currentSpan, clock)
         : client.execute(body.request)
-      return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Effect.exit(restore(sent)), (exit) => {
-          const outcome = outcomeOf(exit)
-          const count = Metrics.update(
-            Metrics.requests,
-            1,
-            of.labels(["method", request.method], ["status", Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"])
-          )
-          const moved = body.count() === 0 ? count : Effect.zipRight(count, move(of, "upload", body.count()))
-          const line = () =>
-            `${request.method} ${redact(request.url)} ${outcome} (${clock.unsafeCurrentTimeMillis() - began} ms)`
-          return Effect.zipRight(
-            logged ? Effect.zipRight(moved, Effect.logDebug(line())) : moved,
-            Exit.map(exit, (response) => countedResponse(of, response))
-          )
-        })
-      )
+      return Effect.flatMap(Effect.exit(restore(sent)), (exit) => {
+        const outcome = outcomeOf(exit)
+        const status = Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"
+        const labels = of.labels(["method", request.method], ["status", status])
+        Metrics.unsafeUpdate(fiber, Metrics.requests, 1, labels)
+        if (body.count() > 0)
+          Metrics.unsafeUpdate(fiber, Metrics.bytes, body.count(), of.labels(["direction", "upload"]))
+        if (Exit.isSuccess(exit)) {
+          const { length } = Limits.gatheredOf(exit.value) ?? []
+          if (length > 0) Metrics.unsafeUpdate(fiber, Metrics.bytes, length, of.labels(["direction", "download"]))
+        }
+        const answered = Exit.isSuccess(exit) ? Effect.succeed(countedResponse(of, exit.value)) : exit
+        if (!logged) return answered
+        const took = clock.unsafeCurrentTimeMillis() - began
+        return Effect.zipRight(
+          Effect.logDebug(`${request.method} ${redact(request.url)} ${outcome} (${took} ms)`),
+          answered
+        )
+      })
     })
   )
 
-/** Whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a span costs as much as all else here. */
+/**
+ * Tells whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a span costs as much as all else of an operation.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const whenRecorded = <A, E, R>(use: (recorded: boolean) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => use(isRecorded(fiber)))
+
 const isRecorded = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   fiber.currentTracer !== byDefault && fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
@@ -166,14 +172,14 @@ const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }
 // -----------------------------------------------------------------------------
 
 /** OpenTelemetry's conventions for HTTP clients; the span ends when the answer begins, and an answer of 400 or more is its error. */
-const inSpan = <E extends { readonly _tag: string }, R>(
-  client: HttpClient.HttpClient.With<E, R>,
+const inSpan = <E extends { readonly _tag: string }>(
+  client: Sender<E>,
   of: Observation,
   request: HttpClientRequest.HttpClientRequest,
   template: string,
   parent: Tracer.AnySpan | undefined,
   clock: Clock.Clock
-): Effect.Effect<HttpClientResponse, E, R> => {
+): Effect.Effect<HttpClientResponse, E> => {
   const resends = resendsOf(parent, `${request.method} ${request.url}`)
   const attributes = {
     "http.request.method": request.method,
@@ -226,8 +232,8 @@ const resendsOf = (parent: Tracer.AnySpan | undefined, key: string) => {
 // Bytes and durations
 // -----------------------------------------------------------------------------
 
-const move = (of: Observation, direction: "upload" | "download", count: number): Effect.Effect<void> =>
-  Metrics.update(Metrics.bytes, count, of.labels(["direction", direction]))
+const received = (of: Observation, count: number): Effect.Effect<void> =>
+  count === 0 ? Effect.void : Metrics.update(Metrics.bytes, count, of.labels(["direction", "download"]))
 
 const counted = (request: HttpClientRequest.HttpClientRequest) => {
   const { body } = request
@@ -243,9 +249,13 @@ const counted = (request: HttpClientRequest.HttpClientRequest) => {
 }
 
 const countedResponse = (of: Observation, response: HttpClientResponse): HttpClientResponse =>
-  response.request.method === "HEAD"
+  response.request.method === "HEAD" || Limits.gatheredOf(response) !== undefined
     ? response
     : Object.create(response, {
+        arrayBuffer: {
+          get: () =>
+            Effect.flatMap(response.arrayBuffer, (buffer) => Effect.as(received(of, buffer.byteLength), buffer))
+        },
         stream: {
           get: () =>
             Stream.suspend(() => {
@@ -254,7 +264,7 @@ const countedResponse = (of: Observation, response: HttpClientResponse): HttpCli
                 ByteStream.tap(response.stream, (bytes) => {
                   count += bytes.length
                 }),
-                Effect.suspend(() => (count === 0 ? Effect.void : move(of, "download", count)))
+                Effect.suspend(() => received(of, count))
               )
             })
         }

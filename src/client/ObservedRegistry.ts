@@ -3,25 +3,27 @@
  *
  * @since 0.1.0
  */
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as ByteStream from "../ByteStream.js"
 import * as Metrics from "../Metrics.js"
 import type { Registry } from "../Registry.js"
-import type { Observation } from "./Observability.js"
+import { type Observation, whenRecorded } from "./Observability.js"
 
 /**
  * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the spans of its requests. Attributes: `server.address`
  * and `server.port` of the registry, `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and `error.type`, the tag of
- * the error that the operation failed with. The span of a stream lasts from its first pull to its end.
+ * the error that the operation failed with. The span of a stream lasts from its first pull to its end. Where nobody records spans, none are made.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const observed = (of: Observation, registry: Registry.Service): Registry.Service => {
-  const optionsOf = (attributes: Readonly<Record<string, string | undefined>>) => {
+  const optionsOf = (attributes: Attributes) => {
     const all: Record<string, unknown> = { "server.address": of.address, "server.port": of.port }
     for (const [name, value] of Object.entries(attributes)) if (value !== undefined) all[`oci.${name}`] = value
     // The capture of a stack trace would cost more than the span.
@@ -29,16 +31,32 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
   }
   const spanned = <A, E, R>(
     operation: keyof Registry.Service,
-    attributes: Readonly<Record<string, string | undefined>>,
+    attributes: Attributes,
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> =>
-    Effect.withSpan(Effect.tapError(effect, annotate), `effect-oci/Registry.${operation}`, optionsOf(attributes))
+    whenRecorded((recorded) =>
+      recorded
+        ? Effect.withSpan(Effect.tapError(effect, annotate), `effect-oci/Registry.${operation}`, optionsOf(attributes))
+        : effect
+    )
   const streamed = <A, E, R>(
     operation: keyof Registry.Service,
-    attributes: Readonly<Record<string, string | undefined>>,
+    attributes: Attributes,
     stream: Stream.Stream<A, E, R>
   ): Stream.Stream<A, E, R> =>
-    Stream.withSpan(Stream.tapError(stream, annotate), `effect-oci/Registry.${operation}`, optionsOf(attributes))
+    ByteStream.unwrap(
+      whenRecorded((recorded) =>
+        Effect.succeed(
+          recorded
+            ? Stream.withSpan(
+                Stream.tapError(stream, annotate),
+                `effect-oci/Registry.${operation}`,
+                optionsOf(attributes)
+              )
+            : stream
+        )
+      )
+    )
 
   return {
     ping: spanned("ping", {}, registry.ping),
@@ -89,6 +107,8 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
   }
 }
 
+type Attributes = Readonly<Record<string, string | undefined>>
+
 /** A source can fail with anything. */
 const annotate = (error: unknown): Effect.Effect<void> =>
   typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
@@ -105,15 +125,17 @@ const timed = <A, E, R>(of: Observation, upload: Effect.Effect<A, E, R>): Effect
   )
 
 const timedStream = <A, E, R>(of: Observation, download: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
-  Stream.unwrap(
+  ByteStream.unwrap(
     Effect.map(Clock.currentTimeMillis, (began) => {
       let completed = false
-      const end = Effect.sync(() => {
-        completed = true
-      })
-      return Stream.concat(download, Stream.execute(end)).pipe(
-        // A consumer that wants no more ends a stream with success, too.
-        Stream.ensuringWith((exit) => took(of, "download", began, outcomeOf(exit, completed)))
+      const content = Channel.flatMap(Stream.toChannel(download), () =>
+        Channel.sync(() => {
+          completed = true
+        })
+      )
+      // A consumer that wants no more ends a stream with success, too.
+      return Stream.ensuringWith(Stream.fromChannel(content), (exit) =>
+        took(of, "download", began, outcomeOf(exit, completed))
       )
     })
   )

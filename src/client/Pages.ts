@@ -10,9 +10,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Link from "../protocol/Link.js"
 import type { Operation } from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
 import { LimitExceeded, ProtocolViolation, UntrustedLocation } from "../RegistryError.js"
+import * as Limits from "./Limits.js"
 import type { Endpoint } from "./Pipeline.js"
 
 /**
@@ -92,7 +92,7 @@ export const paginate = <O extends Listing, A, E extends { readonly _tag: string
           seen.add(key)
         }
         pages++
-        const facts = { method: "GET", url: redact(page.answer.request.url), status: page.answer.status }
+        const facts = Limits.factsOf(page.answer)
         if (seen.size > to.limits.items) return yield* tooMany("items", to.limits.items, facts)
         const link = yield* nextLink(to, page)
         if (link !== undefined && links.has(link))
@@ -121,10 +121,7 @@ const nextLink = <A>(to: Endpoint, { answer, next }: Page<A>): Effect.Effect<str
   if (target === undefined) return Effect.succeed(undefined)
   const from = answer.request.url
   const verdict = Trust.decide(to.trust, { kind: "Link", registry: to.base, from, target: samePath(from, target) })
-  if (verdict._tag === "Refused")
-    return Effect.fail(
-      UntrustedLocation.from("Link", verdict, { method: "GET", url: redact(from), status: answer.status })
-    )
+  if (verdict._tag === "Refused") return Effect.fail(UntrustedLocation.from("Link", verdict, Limits.factsOf(answer)))
   return Effect.succeed(new URL(verdict.url).searchParams.get("last") === "" ? undefined : verdict.url)
 }
 
@@ -162,9 +159,7 @@ export const names = <A extends string>(
   if (typeof body !== "object" || body === null || Array.isArray(body) || !Array.isArray(list))
     return Effect.fail(
       new ProtocolViolation({
-        method: "GET",
-        url: redact(answer.request.url),
-        status: answer.status,
+        ...Limits.factsOf(answer),
         problem: `The registry answered with something else than a list of ${field}`
       })
     )

@@ -9,14 +9,16 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { authorized } from "../auth/Authorization.js"
-import type { Credentials } from "../auth/Credentials.js"
+import { authorizedBy } from "../auth/Authorization.js"
+import { Credentials } from "../auth/Credentials.js"
 import * as Secrets from "../auth/Secrets.js"
-import type { TokenCache } from "../auth/TokenCache.js"
+import { TokenCache } from "../auth/TokenCache.js"
+import type * as ByteStream from "../ByteStream.js"
 import { type Operation, requiredScopes, toRequest } from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
 import * as Warning from "../protocol/Warning.js"
@@ -194,32 +196,56 @@ export const attempt = (
   operation: Operation,
   body: HttpBody.HttpBody = HttpBody.empty
 ): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, HttpClient.HttpClient | Credentials | TokenCache> =>
-  Effect.flatMap(boundsOf(to, operation), (bounds) => attemptWithin(bounds, to, operation, body))
+  Effect.flatMap(services, (given) => attemptWithin(given, boundsOf(to, operation, given.clock), to, operation, body))
+
+/**
+ * What an exchange is made with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Given {
+  readonly client: HttpClient.HttpClient
+  readonly credentials: Credentials.Service
+  readonly cache: TokenCache.Service
+}
+
+const services = Effect.all({
+  client: HttpClient.HttpClient,
+  credentials: Credentials,
+  cache: TokenCache,
+  clock: Effect.clock
+})
 
 const attemptWithin = (
+  { cache, client, credentials }: Given,
   bounds: Limits.Bounds,
   to: Endpoint,
   operation: Operation,
   body: HttpBody.HttpBody
-): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, HttpClient.HttpClient | Credentials | TokenCache> =>
-  Effect.flatMap(HttpClient.HttpClient, (client) => {
-    const demand = {
-      origin: to.origin,
-      repository: "repository" in operation ? Option.some(operation.repository) : Option.none(),
-      scopes: requiredScopes(operation)
+): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError> => {
+  const demand = {
+    origin: to.origin,
+    repository: "repository" in operation ? Option.some(operation.repository) : Option.none(),
+    scopes: requiredScopes(operation)
+  }
+  const request = requestOf(to, operation)
+  const scopes = to.authScope?.split(" ").filter((scope) => scope !== "")
+  const authorized = authorizedBy(credentials, cache, demand, { trust: to.trust, scopes })(
+    Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
+      Observability.observed(to.observation, operation, request.url)(Limits.limited(bounds)(client))
+    )
+  )
+  return Effect.flatMap(
+    authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
+    (response) => {
+      const { headers } = response
+      return headers["warning"] === undefined && headers["ratelimit-limit"] === undefined
+        ? Effect.succeed(response)
+        : Effect.as(heed(to, response), response)
     }
-    const request = requestOf(to, operation)
-    const send = client.pipe(
-      Limits.limited(bounds),
-      Observability.observed(to.observation, operation, request.url),
-      Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits }),
-      authorized(demand, { trust: to.trust, scopes: to.authScope?.split(" ").filter((scope) => scope !== "") })
-    )
-    return Effect.tap(
-      send.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
-      (response) => heed(to, response)
-    )
-  })
+  )
+}
 
 const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
   const request = toRequest(to.base, operation)
@@ -245,17 +271,14 @@ const transfers: ReadonlySet<Operation["_tag"]> = new Set([
   "CompleteUpload"
 ])
 
-const boundsOf = (to: Endpoint, operation: Operation): Effect.Effect<Limits.Bounds> =>
-  Effect.clockWith((clock) =>
-    Effect.succeed({
-      limits: to.limits,
-      response: Duration.toMillis(to.timeouts.response),
-      until: transfers.has(operation._tag)
-        ? Number.POSITIVE_INFINITY
-        : clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
-      watchdog: to.watchdog
-    })
-  )
+const boundsOf = (to: Endpoint, operation: Operation, clock: Clock.Clock): Limits.Bounds => ({
+  limits: to.limits,
+  response: Duration.toMillis(to.timeouts.response),
+  until: transfers.has(operation._tag)
+    ? Number.POSITIVE_INFINITY
+    : clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
+  watchdog: to.watchdog
+})
 
 /**
  * The schedule that `execute` follows by default: again as long as the challenge is answerable, at most three times. Once is the rule; a token that
@@ -285,48 +308,73 @@ export const execute = <R = never>(
     readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
   } = {}
 ): Effect.Effect<HttpClientResponse, ExchangeError, HttpClient.HttpClient | Credentials | TokenCache | R> =>
-  Effect.flatMap(boundsOf(to, operation), (bounds) => executeWithin(bounds, to, operation, options))
+  Effect.flatMap(services, (given) =>
+    exchanging(to, given, options.schedule)(
+      boundsOf(to, operation, given.clock),
+      operation,
+      options.body ?? HttpBody.empty
+    )
+  )
 
 /**
- * `execute` within bounds that its caller goes on to apply to the answer.
+ * `execute` with its services at hand, within bounds that its caller goes on to apply to the answer.
  *
  * @since 0.1.0
  * @category operations
  */
-export const executeWithin = <R = never>(
-  bounds: Limits.Bounds,
-  to: Endpoint,
-  operation: Operation,
-  options: {
-    readonly body?: HttpBody.HttpBody | undefined
-    readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
+export const exchanging =
+  <R = never>(
+    to: Endpoint,
+    given: Given,
+    schedule: Schedule.Schedule<unknown, AuthChallenge, R> = defaultSchedule
+  ): Exchanging<R> =>
+  (bounds, operation, body) => {
+    const exchange = attemptWithin(given, bounds, to, operation, body)
+    return Effect.catchAll(exchange, (error) => {
+      const refused = refusal(error)
+      return isOpen(refused) ? answered(refused, exchange, schedule) : Effect.fail(refused)
+    })
   }
-): Effect.Effect<HttpClientResponse, ExchangeError, HttpClient.HttpClient | Credentials | TokenCache | R> => {
-  const exchange = Effect.mapError(
-    attemptWithin(bounds, to, operation, options.body ?? HttpBody.empty),
-    (error): ExchangeError => (error._tag === "AuthChallenge" ? refusal(error) : error)
-  )
-  return Effect.catchIf(exchange, isOpen, (error) =>
-    Retry.from(
-      error,
-      // The schedule sees challenges only, whatever type an application gives it.
-      Effect.matchEffect(exchange, {
-        onSuccess: (response) => Effect.succeed(Effect.succeed(response)),
-        onFailure: (error) => (isOpen(error) ? Effect.fail(error) : Effect.succeed(Effect.fail(error)))
-      }),
-      Schedule.mapInput(options.schedule ?? defaultSchedule, ({ challenge }: Open) => challenge)
-    ).pipe(Effect.flatten)
-  )
-}
+
+/**
+ * One exchange with its challenges answered.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Exchanging<R = never> = (
+  bounds: Limits.Bounds,
+  operation: Operation,
+  body: HttpBody.HttpBody
+) => Effect.Effect<HttpClientResponse, ExchangeError, R>
+
+const answered = <R>(
+  error: Open,
+  exchange: Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError>,
+  schedule: Schedule.Schedule<unknown, AuthChallenge, R>
+): Effect.Effect<HttpClientResponse, ExchangeError, R> =>
+  Retry.from(
+    error,
+    // The schedule sees challenges only, whatever type an application gives it.
+    Effect.matchEffect(exchange, {
+      onSuccess: (response) => Effect.succeed(Effect.succeed(response)),
+      onFailure: (error) => {
+        const refused = refusal(error)
+        return isOpen(refused) ? Effect.fail(refused) : Effect.succeed(Effect.fail(refused))
+      }
+    }),
+    Schedule.mapInput(schedule, ({ challenge }: Open) => challenge)
+  ).pipe(Effect.flatten)
 
 /** What a schedule may decide about: the registry's challenge, or the one that its token server gave no token for. */
 type Open = Unauthorized & { readonly challenge: AuthChallenge }
 
 const isOpen = (error: ExchangeError): error is Open => error._tag === "Unauthorized" && error.challenge !== undefined
 
-const refusal = (challenge: AuthChallenge): Unauthorized => {
-  const { errors, method, origin, status, url } = challenge
-  return new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge })
+const refusal = (error: AuthChallenge | ExchangeError): ExchangeError => {
+  if (error._tag !== "AuthChallenge") return error
+  const { errors, method, origin, status, url } = error
+  return new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge: error })
 }
 
 /**
@@ -351,7 +399,7 @@ export type Send = <O extends Operation>(
  */
 export type Read = <O extends Operation>(
   operation: O,
-  limit: { readonly what: string; readonly limit: number; readonly option: string },
+  limit: ByteStream.Limit,
   expected?: Digest
 ) => Effect.Effect<
   readonly [bytes: Uint8Array, response: HttpClientResponse],
@@ -391,19 +439,12 @@ export interface Pipeline {
  * @since 0.1.0
  * @category constructors
  */
-export const pipeline = (
-  to: Endpoint,
-  exchange: (
-    bounds: Limits.Bounds,
-    operation: Operation,
-    body: HttpBody.HttpBody | undefined
-  ) => Effect.Effect<HttpClientResponse, ExchangeError>
-): Pipeline => {
-  const answer = <O extends Operation>(bounds: Limits.Bounds, operation: O, body?: HttpBody.HttpBody) =>
+export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
+  const answer = <O extends Operation>(bounds: Limits.Bounds, operation: O, body: HttpBody.HttpBody = HttpBody.empty) =>
     Effect.flatMap(exchange(bounds, operation, body), (response) => Classify.classify(operation, response, to.origin))
 
   const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
-    const answered = Effect.flatMap(boundsOf(to, operation), (bounds) => answer(bounds, operation, body))
+    const answered = Effect.flatMap(Effect.clock, (clock) => answer(boundsOf(to, operation, clock), operation, body))
     return body?._tag === "Stream" || operation._tag === "GetBlob" ? answered : to.concurrency.exchange(answered)
   }
 
@@ -414,21 +455,24 @@ export const pipeline = (
       : sent
   }
 
-  const read: Read = <O extends Operation>(operation: O, limit: Parameters<Read>[1], expected?: Digest) =>
+  const read: Read = <O extends Operation>(operation: O, limit: ByteStream.Limit, expected?: Digest) =>
     Retry.retried(
       to.concurrency.exchange(
-        Effect.flatMap(boundsOf(to, operation), (bounds) =>
-          Effect.flatMap(answer(bounds, operation), (response) =>
-            Limits.document(response, limit, bounds).pipe(
-              Effect.flatMap((bytes) => {
-                const announced = response.headers["docker-content-digest"]
-                const digest = expected ?? (isDigest(announced) ? announced : undefined)
-                return ContentCoding.plain(bytes, response.headers["content-encoding"], digest, limit)
-              }),
-              Effect.map((bytes) => [bytes, response] as const)
-            )
+        Effect.flatMap(Effect.clock, (clock) => {
+          const bounds = boundsOf(to, operation, clock)
+          return Effect.flatMap(answer(bounds, operation), (response) =>
+            Effect.flatMap(Limits.document(response, limit, bounds), (bytes) => {
+              const coding = response.headers["content-encoding"]
+              if (coding === undefined) return Effect.succeed([bytes, response] as const)
+              const announced = response.headers["docker-content-digest"]
+              const digest = expected ?? (isDigest(announced) ? announced : undefined)
+              return Effect.map(
+                ContentCoding.plain(bytes, coding, digest, limit),
+                (bytes) => [bytes, response] as const
+              )
+            })
           )
-        )
+        })
       ),
       operation,
       to.retry

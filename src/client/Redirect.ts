@@ -5,12 +5,11 @@
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"
-import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { redact } from "../protocol/RedactedUrl.js"
+import type { Sender } from "../auth/Authorization.js"
 import * as Trust from "../protocol/Trust.js"
 import { LimitExceeded, UntrustedLocation } from "../RegistryError.js"
 import * as Limits from "./Limits.js"
@@ -32,14 +31,12 @@ const portable = new Set(["accept", "accept-encoding", "range", "user-agent"])
  */
 export const followed =
   (options: { readonly registry: string; readonly trust: Trust.Policy; readonly limits: Limits.Limits }) =>
-  <E, R>(
-    client: HttpClient.HttpClient.With<E, R>
-  ): HttpClient.HttpClient.With<E | UntrustedLocation | LimitExceeded, R> => {
+  <E>(client: Sender<E>): Sender<E | UntrustedLocation | LimitExceeded> => {
     const follow = (
       request: HttpClientRequest.HttpClientRequest,
       first: HttpClientRequest.HttpClientRequest,
       hops: number
-    ): Effect.Effect<HttpClientResponse, E | UntrustedLocation | LimitExceeded, R> =>
+    ): Effect.Effect<HttpClientResponse, E | UntrustedLocation | LimitExceeded> =>
       Effect.flatMap(client.execute(request), (response) => {
         const location = response.headers["location"]
         return redirects.has(response.status) && location !== undefined
@@ -53,7 +50,7 @@ export const followed =
       hops: number
     ) => {
       const { request, status } = response
-      const facts = { method: request.method, url: redact(request.url), status }
+      const facts = Limits.factsOf(response)
       if (hops === options.limits.redirects)
         return Effect.fail(
           new LimitExceeded({ ...facts, what: "The number of redirects", limit: hops, option: "limits.redirects" })
@@ -73,10 +70,7 @@ export const followed =
           )
         : follow(redirectedRequest(request, verdict, method), first, hops + 1)
     }
-    return HttpClient.makeWith<E | UntrustedLocation | LimitExceeded, R, E | UntrustedLocation | LimitExceeded, R>(
-      Effect.flatMap((request) => follow(request, request, 0)),
-      Effect.succeed
-    )
+    return { execute: (request) => follow(request, request, 0) }
   }
 
 /** The only forms are those of token requests, with a password or a refresh token inside: no storage may have them, whatever is listed (A7). */

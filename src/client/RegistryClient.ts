@@ -4,34 +4,25 @@
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import { Registries } from "../Registries.js"
 import { Registry } from "../Registry.js"
-import {
-  type AuthChallenge,
-  DigestMismatch,
-  type InvalidUrl,
-  ProtocolViolation,
-  type SizeMismatch
-} from "../RegistryError.js"
+import { type AuthChallenge, DigestMismatch, type InvalidUrl, ProtocolViolation } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
 import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
-import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import * as Manifests from "./Manifests.js"
 import * as Mirrors from "./Mirrors.js"
@@ -40,11 +31,11 @@ import * as Pages from "./Pages.js"
 import {
   type Endpoint,
   type EndpointOptions,
+  type Exchanging,
   endpoint,
-  executeWithin,
+  exchanging,
   type Pipeline,
-  pipeline,
-  type Send
+  pipeline
 } from "./Pipeline.js"
 
 export {
@@ -152,21 +143,20 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
   Effect.gen(function* () {
     const to = yield* endpoint(options)
     const context = yield* Effect.context<Services | R>()
-    // Only the services we need are fixed here. All else is the caller's at the time of each call, such as its tracer,
-    // its observer of transfers and its scope; what a schedule needs is taken from here where the caller lacks it.
-    const ours = services(context)
-    const environment = (caller: Context.Context<never>) =>
-      options.schedule === undefined ? Context.merge(caller, ours) : Context.merge(Context.merge(context, caller), ours)
-    const registry = over(
-      to,
-      pipeline(to, (bounds, operation, body) =>
-        Effect.mapInputContext(
-          executeWithin(bounds, to, operation, { body, schedule: options.schedule }),
-          // Without a schedule there is no `R`.
-          (caller: Context.Context<never>) => environment(caller) as Context.Context<Services | R>
-        )
+    // Only the services we need are fixed here. All else is the caller's at the time of each call, such as its tracer, its observer of transfers and its
+    // scope; what a schedule needs is taken from here where the caller lacks it.
+    const given = {
+      client: Context.get(context, HttpClient.HttpClient),
+      credentials: Context.get(context, Credentials),
+      cache: Context.get(context, TokenCache)
+    }
+    const { schedule } = options
+    const scheduled: Exchanging = (bounds, operation, body) =>
+      Effect.mapInputContext(
+        exchanging(to, given, schedule)(bounds, operation, body),
+        (caller: Context.Context<never>) => Context.merge(context, caller)
       )
-    )
+    const registry = over(to, pipeline(to, schedule === undefined ? exchanging(to, given) : scheduled))
     return ObservedRegistry.observed(to.observation, registry)
   })
 
@@ -266,43 +256,25 @@ const services: (context: Context.Context<Services>) => Context.Context<Services
 const over = (to: Endpoint, through: Pipeline): Registry.Service => {
   const { read, remove, send } = through
   const headBlob: Registry.Service["headBlob"] = (repository, digest) =>
-    send(Operation.HeadBlob({ repository, digest })).pipe(
-      Effect.flatMap((response): Effect.Effect<Descriptor, DigestMismatch | ProtocolViolation> => {
+    Effect.flatMap(
+      send(Operation.HeadBlob({ repository, digest })),
+      (response): Effect.Effect<Option.Option<Descriptor>, DigestMismatch | ProtocolViolation> => {
+        if (response.status === 404) return Effect.succeedNone
         const announced = response.headers["docker-content-digest"]
         if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
-          return Effect.fail(new DigestMismatch({ ...factsOf(response), expected: digest, actual: announced }))
+          return Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
         const size = Option.getOrUndefined(ByteRange.parseLength(response.headers["content-length"] ?? ""))
         return size === undefined
           ? Effect.fail(
-              new ProtocolViolation({ ...factsOf(response), problem: "The registry does not say how long the blob is" })
+              new ProtocolViolation({
+                ...Limits.factsOf(response),
+                problem: "The registry does not say how long the blob is"
+              })
             )
-          : Effect.succeed({ mediaType: "application/octet-stream", digest, size })
-      }),
-      Effect.map(Option.some),
-      Effect.catchTags({ BlobUnknown: () => Effect.succeedNone, NameUnknown: () => Effect.succeedNone })
+          : Effect.succeedSome({ mediaType: MediaType.octetStream, digest, size })
+      }
     )
   const manifests = Manifests.make(to, through)
-  const uploads = BlobUpload.make(to, send, headBlob)
-  const { getBlobRange } = BlobDownload.make(to, send)
-
-  const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
-    Stream.suspend(() => {
-      let coding = ""
-      const noting: Send = (operation, body) =>
-        Effect.tap(send(operation, body), ({ headers }) => {
-          coding = headers["content-encoding"] ?? ""
-        })
-      const explained = (mismatch: DigestMismatch | SizeMismatch) =>
-        Stream.fail<DigestMismatch | SizeMismatch | ProtocolViolation>(
-          ContentCoding.parse(coding).length === 0
-            ? mismatch
-            : new ProtocolViolation({
-                problem: `The blob came with Content-Encoding: ${coding.slice(0, 64)}, which was not asked for, and is not what it should be: something on the way to the registry may compress answers`
-              })
-        )
-      const { getBlob } = BlobDownload.make(to, noting)
-      return Stream.catchTags(getBlob(repository, blob), { DigestMismatch: explained, SizeMismatch: explained })
-    })
 
   return {
     ping: Effect.asVoid(Effect.flatMap(send(Operation.Ping()), Limits.excerpt)),
@@ -324,11 +296,8 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
         after: ({ n }, last) => Operation.ListRepositories({ n, last })
       }),
     headBlob,
-    getBlob: (repository, blob) => to.concurrency.download(getBlob(repository, blob)),
-    getBlobRange: (repository, digest, range) => to.concurrency.download(getBlobRange(repository, digest, range)),
-    ...uploads,
-    putBlob: (repository, source, options) =>
-      to.concurrency.upload(source, (source) => uploads.putBlob(repository, source, options)),
+    ...BlobDownload.make(to, send),
+    ...BlobUpload.make(to, send, headBlob),
     deleteBlob: (repository, digest) =>
       remove(
         Operation.DeleteBlob({ repository, digest }),
@@ -336,9 +305,3 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
       )
   }
 }
-
-const factsOf = (response: HttpClientResponse) => ({
-  method: response.request.method,
-  url: redact(response.request.url),
-  status: response.status
-})

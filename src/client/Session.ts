@@ -18,7 +18,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
-import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
 import type { Registry, UploadSession } from "../Registry.js"
 import {
@@ -30,6 +29,7 @@ import {
 } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import type { UploadState } from "../Transfer.js"
 import * as Limits from "./Limits.js"
@@ -52,7 +52,13 @@ export interface Session {
   settled: boolean
 }
 
-const octetStream = "application/octet-stream"
+/**
+ * Sessions that were opened in place of something else.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Adopted = Array<Session>
 
 /**
  * The steps of a session.
@@ -67,21 +73,32 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       Effect.flatMap(send(Operation.StartUpload({ repository, algorithm })), (response) => opened(repository, response))
     )
 
-  /** The session of an answer that may have opened one, held from the moment the answer arrives. */
-  const adopt = <E, R>(
-    request: Effect.Effect<HttpClientResponse, E, R>,
-    repository: RepositoryName
-  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation, R | Scope.Scope> =>
-    Effect.acquireRelease(
-      unabandoned(
-        Effect.flatMap(request, (response) =>
-          response.status === 202
-            ? Effect.map(opened(repository, response), Option.some)
-            : Effect.as(Limits.excerpt(response), Option.none())
-        )
-      ),
-      Option.match({ onNone: () => Effect.void, onSome: cancel })
+  /** The session of an answer that may have opened one: `adopted` from the moment that the answer arrives. */
+  const adopt = <E>(
+    request: Effect.Effect<HttpClientResponse, E>,
+    repository: RepositoryName,
+    adopted: Adopted
+  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation> =>
+    unabandoned(
+      Effect.flatMap(request, (response) =>
+        response.status === 202
+          ? Effect.map(opened(repository, response), (session) => {
+              adopted.push(session)
+              return Option.some(session)
+            })
+          : Effect.as(Limits.excerpt(response), Option.none())
+      )
     )
+
+  /** Cancels what was adopted, unless it was committed: the Scope of sessions that hardly ever are. */
+  const adopting = <A, E, R>(use: (adopted: Adopted) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const adopted: Adopted = []
+      return Effect.ensuring(
+        use(adopted),
+        Effect.suspend(() => Effect.forEach(adopted, cancel, { discard: true }))
+      )
+    })
 
   const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
     Effect.acquireRelease(unabandoned(session), cancel)
@@ -147,31 +164,37 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
         ? Effect.void
         : unabandoned(
             Effect.flatMap(
-              send(Operation.UploadChunk({ repository, location, range }), HttpBody.uint8Array(bytes, octetStream)),
+              send(
+                Operation.UploadChunk({ repository, location, range }),
+                HttpBody.uint8Array(bytes, MediaType.octetStream)
+              ),
               (response) => advance(session, response, bytes.length)
             )
           )
     })
 
   /**
-   * Appends a stream in one PATCH: with its range where `size`, that of the whole blob, is known, else without (C56). A registry that answers before it
-   * has taken everything has not stored everything.
+   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it, `end`, is known, else without (C56). A registry that
+   * answers before it has taken everything has not stored everything.
    */
-  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, size?: number) =>
+  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
     Effect.suspend(() => {
       const { location, offset, repository } = session
-      const range = size === undefined ? undefined : { start: offset, end: size - 1 }
-      const length = size === undefined ? undefined : size - offset
+      const range = end === undefined ? undefined : { start: offset, end: end - 1 }
+      const length = end === undefined ? undefined : end - offset
       return Effect.flatMap(
         streaming(stream, (body) =>
-          send(Operation.UploadChunk({ repository, location, range }), HttpBody.stream(body, octetStream, length))
+          send(
+            Operation.UploadChunk({ repository, location, range }),
+            HttpBody.stream(body, MediaType.octetStream, length)
+          )
         ),
         ({ result: response, taken }) =>
           Effect.zipRight(
             advance(session, response, taken ?? 0),
             taken !== undefined
               ? Effect.void
-              : Effect.fail(new TransportFailure({ ...factsOf(response), reason: "Reset" }))
+              : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
           )
       )
     })
@@ -210,7 +233,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
           return Effect.zipRight(
             Limits.excerpt(response),
             Digest.isDigest(announced) && Digest.disagree(announced, digest)
-              ? Effect.fail(new DigestMismatch({ ...factsOf(response), expected: digest, actual: announced }))
+              ? Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
               : Effect.void
           )
         }
@@ -256,13 +279,16 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     const target = response.headers["location"]
     if (target === undefined)
       return Effect.fail(
-        new ProtocolViolation({ ...factsOf(response), problem: "The registry opened an upload without a Location" })
+        new ProtocolViolation({
+          ...Limits.factsOf(response),
+          problem: "The registry opened an upload without a Location"
+        })
       )
     const from = response.request.url
     const verdict = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
     return verdict._tag === "Allowed"
       ? Effect.succeed(verdict.url)
-      : Effect.fail(UntrustedLocation.from("Upload", verdict, factsOf(response)))
+      : Effect.fail(UntrustedLocation.from("Upload", verdict, Limits.factsOf(response)))
   }
 
   /** The session as `Registry` shows it: one step at a time. */
@@ -284,7 +310,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       commit: (digest) =>
         inTurn(
           Effect.as(close(session, digest), {
-            mediaType: octetStream,
+            mediaType: MediaType.octetStream,
             digest,
             size: session.offset
           } satisfies Descriptor)
@@ -298,14 +324,8 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     }
   }
 
-  return { start, adopt, resume, status, write, pour, complete, close, present, expose }
+  return { start, adopt, adopting, resume, status, write, pour, complete, close, present, expose }
 }
-
-const factsOf = (response: HttpClientResponse) => ({
-  method: response.request.method,
-  url: redact(response.request.url),
-  status: response.status
-})
 
 /**
  * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try again.

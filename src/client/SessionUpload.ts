@@ -5,24 +5,27 @@
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import type { UploadStrategy } from "../Registry.js"
-import { type BodyNotReplayable, isTransient } from "../RegistryError.js"
+import { type BodyNotReplayable, isTransient, LimitExceeded } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import type * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
 import type { Again } from "./Resume.js"
 import * as Session from "./Session.js"
 
-const octetStream = "application/octet-stream"
-
 /** Bytes of a chunk where nobody says otherwise. */
 const defaultChunkSize = 8 * 1024 * 1024
+
+/** Bytes of a chunk that are kept in memory on the registry's demand (T6). */
+const maxHeld = 64 * 1024 * 1024
 
 /**
  * A form of upload by name.
@@ -34,7 +37,7 @@ export type Form = Exclude<UploadStrategy, "auto">
 
 /**
  * One blob on its way to a repository: what is known of it, in bytes and by digest, how to `open` its source from a byte on, and its `bytes` where they
- * are in memory.
+ * are in memory. What `isReplayable` can be opened at any byte, as often as need be.
  *
  * @since 0.1.0
  * @category models
@@ -45,6 +48,7 @@ export interface Job<out E, out R> {
   readonly size: number | undefined
   readonly open: (offset: number) => Stream.Stream<Uint8Array, E | BodyNotReplayable, R>
   readonly bytes: Uint8Array | undefined
+  readonly isReplayable: boolean
   readonly subject: Transfer.Subject
   readonly chunkSize: number | undefined
   readonly again: Again
@@ -142,10 +146,31 @@ export const make =
           }
         })
 
-      const inChunks = Effect.suspend(() => {
-        const size = Math.min(Math.max(job.chunkSize ?? defaultChunkSize, session.chunkMinimum), session.chunkMaximum)
-        return Stream.runForEach(Stream.mapError(ByteStream.rechunk(read(session.offset), size), source), chunk)
-      })
+      const chunkSize = Math.min(
+        Math.max(job.chunkSize ?? defaultChunkSize, session.chunkMinimum),
+        session.chunkMaximum
+      )
+
+      /** Each chunk as the stream that it is in the source, where that can be opened again where a chunk was cut off. */
+      const streamedChunks = (size: number) =>
+        Effect.gen(function* () {
+          const take = portions(yield* Stream.toPull(read(session.offset)))
+          while (session.offset < size) {
+            const end = Math.min(session.offset + chunkSize, size)
+            yield* sessions.pour(session, take(end - session.offset), end)
+          }
+        }).pipe(Effect.scoped)
+
+      /** Each chunk in memory, to be sent again from there. */
+      const gatheredChunks = Effect.suspend(() =>
+        chunkSize > Math.max(job.chunkSize ?? 0, maxHeld)
+          ? Effect.fail(new LimitExceeded({ what: "The smallest chunk that the registry takes", limit: maxHeld }))
+          : Stream.runForEach(Stream.mapError(ByteStream.rechunk(read(session.offset), chunkSize), source), chunk)
+      )
+
+      const inChunks = Effect.suspend(() =>
+        job.isReplayable && size !== undefined && session.offset < size ? streamedChunks(size) : gatheredChunks
+      )
 
       /** What is missing, by the form: of a stream that was cut off, as much as can go under its range, else in chunks. */
       const rest = Effect.gen(function* () {
@@ -155,15 +180,17 @@ export const make =
         if (size === offset || form === "chunked" || bounded || (size === undefined && again)) {
           yield* inChunks
         } else if (form === "put" && offset === 0 && digest !== undefined && size !== undefined) {
-          yield* Session.streaming(read(0), (body) =>
-            sessions.complete(
-              session,
-              digest,
-              HttpBody.stream(body, octetStream, size),
-              // A session that seems empty may hold a byte (trap 3): then this is refused instead of added to it.
-              again ? { start: 0, end: size - 1 } : undefined
+          // A session that seems empty may hold a byte (trap 3): then this is refused instead of added to it.
+          const range = again ? { start: 0, end: size - 1 } : undefined
+          if (job.bytes === undefined) {
+            yield* Session.streaming(read(0), (body) =>
+              sessions.complete(session, digest, HttpBody.stream(body, MediaType.octetStream, size), range)
             )
-          )
+          } else {
+            const problem = verifier.approved() ? undefined : verifier.judge(job.bytes)
+            if (problem !== undefined) return yield* Effect.fail(source(problem))
+            yield* sessions.complete(session, digest, HttpBody.uint8Array(job.bytes, MediaType.octetStream), range)
+          }
         } else yield* sessions.pour(session, read(offset), size)
       })
 
@@ -187,8 +214,36 @@ export const make =
       if (!session.settled) {
         yield* Effect.catchTag(sessions.close(session, computed), "UploadUnknown", lost)
       }
-      return { mediaType: octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
+      return { mediaType: MediaType.octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
     })
+
+/** The next bytes of a stream that is being pulled, as a stream of so many of them. One has to end before the next begins. */
+const portions = <E, R>(
+  pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>, R>
+): ((count: number) => Stream.Stream<Uint8Array, E, R>) => {
+  let rest: Chunk.Chunk<Uint8Array> = Chunk.empty()
+  return (count) =>
+    Stream.suspend(() => {
+      let left = count
+      const portion = (chunk: Chunk.Chunk<Uint8Array>): Chunk.Chunk<Uint8Array> => {
+        const out: Array<Uint8Array> = []
+        const over: Array<Uint8Array> = []
+        for (const bytes of chunk) {
+          if (left > 0) out.push(bytes.subarray(0, left))
+          if (bytes.length > left) over.push(bytes.subarray(left))
+          left -= Math.min(left, bytes.length)
+        }
+        rest = Chunk.unsafeFromArray(over)
+        return Chunk.unsafeFromArray(out)
+      }
+      return Stream.repeatEffectChunkOption(
+        Effect.suspend(() => {
+          if (left === 0) return Effect.fail(Option.none())
+          return Chunk.isEmpty(rest) ? Effect.map(pull, portion) : Effect.succeed(portion(rest))
+        })
+      )
+    })
+}
 
 /** What may pass, or means that the registry is elsewhere than we thought. */
 const isFault = <E extends Failure>(error: E): error is E & Fault =>

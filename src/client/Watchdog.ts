@@ -4,7 +4,8 @@
  *
  * @since 0.1.0
  */
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -63,34 +64,30 @@ export const watch = <A, E, R, E2>(
   onExpiry: () => E2
 ): Effect.Effect<A, E | E2, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.clockWith((clock) => {
+    Effect.withFiberRuntime((parent) => {
       let expired = false
+      const clock = Context.get(parent.currentDefaultServices, Clock.Clock)
       const watched: Watched = { clock, at: Number.POSITIVE_INFINITY, expire: () => undefined }
       return Effect.flatMap(Effect.forkDaemon(restore(effect(watched))), (fiber) => {
         watched.expire = () => {
           expired = true
           fiber.unsafeInterruptAsFork(FiberId.none)
         }
-        return Effect.flatMap(
-          Effect.zipRight(begin(watchdog, watched), Effect.exit(restore(Fiber.await(fiber)))),
-          (awaited): Effect.Effect<A, E | E2> => {
-            end(watchdog, watched)
-            if (Exit.isFailure(awaited)) return Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(awaited.cause))
-            return expired && Exit.isInterrupted(awaited.value) ? Effect.fail(onExpiry()) : awaited.value
-          }
-        )
+        watchdog.watched.add(watched)
+        const ended = Effect.flatMap(Effect.exit(restore(Fiber.await(fiber))), (awaited): Effect.Effect<A, E | E2> => {
+          end(watchdog, watched)
+          if (Exit.isFailure(awaited)) return Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(awaited.cause))
+          return expired && Exit.isInterrupted(awaited.value) ? Effect.fail(onExpiry()) : awaited.value
+        })
+        return watchdog.patrol === undefined ? Effect.zipRight(begin(watchdog), ended) : ended
       })
     })
   )
 
-const begin = (watchdog: Watchdog, watched: Watched): Effect.Effect<void> => {
-  watchdog.watched.add(watched)
-  return watchdog.patrol !== undefined
-    ? Effect.void
-    : Effect.map(Effect.forkDaemon(Effect.interruptible(patrol(watchdog))), (fiber) => {
-        watchdog.patrol = fiber
-      })
-}
+const begin = (watchdog: Watchdog): Effect.Effect<void> =>
+  Effect.map(Effect.forkDaemon(Effect.interruptible(patrol(watchdog))), (fiber) => {
+    watchdog.patrol = fiber
+  })
 
 /** A sleeping fiber would keep the process alive, so nothing is left to sleep when nobody is watched. */
 const end = (watchdog: Watchdog, watched: Watched): void => {

@@ -121,7 +121,7 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
     Effect.map(registry.putBlob(repository, source, { chunkSize: options.chunkSize }), ({ digest, size }) => {
       const all = title === undefined ? annotations : { ...annotations, [Annotations.TITLE]: title }
       return {
-        mediaType: mediaType ?? "application/octet-stream",
+        mediaType: mediaType ?? MediaType.octetStream,
         digest,
         size,
         ...(all !== undefined && { annotations: all })

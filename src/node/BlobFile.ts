@@ -10,7 +10,7 @@ import * as Fs from "node:fs/promises"
 import { hostname } from "node:os"
 import * as Path from "node:path"
 import * as Channel from "effect/Channel"
-import * as Chunk from "effect/Chunk"
+import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -32,7 +32,7 @@ import * as Transfer from "../Transfer.js"
  */
 export type DownloadError = Stream.Stream.Error<ReturnType<Registry.Service["getBlob"]>> | StorageFailure
 
-/** Bytes per read and per write: at 64 KiB an Effect for each costs a quarter of the throughput. */
+/** Bytes per read, and the least per write: at 64 KiB an Effect for each costs a quarter of the throughput. */
 const blockSize = 1_048_576
 
 /**
@@ -56,7 +56,15 @@ const blockSize = 1_048_576
  * @category constructors
  */
 export const source = (path: string): Effect.Effect<BlobSource.BlobSource<StorageFailure>, StorageFailure> =>
-  Effect.map(regularFile(path), (stats) => BlobSource.make((offset) => read(path, offset), { size: stats.size }))
+  Effect.map(regularFile(path), (stats) =>
+    BlobSource.make(
+      BlobSource.reusing(
+        (offset) => read(path, offset, () => newBlock),
+        (offset) => read(path, offset, inTurn)
+      ),
+      { size: stats.size }
+    )
+  )
 
 /**
  * Writes a stream to a file. The bytes go to a new partial file in the same directory, which takes the name `path` only after the stream has
@@ -132,7 +140,7 @@ export const download = (
       yield* replaceable(path)
       const verifier = yield* ByteStream.verifier(expected)
       const { discard, file, publish } = yield* acquireKept(path, expected.digest, keep)
-      yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0), verifier.update))
+      yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
       const offset = verifier.seen()
       const content = offset === 0 ? registry.getBlob(repository, blob) : remaining(verifier, offset)
       yield* Effect.catchAll(
@@ -156,32 +164,56 @@ export const download = (
 // Reading
 // -----------------------------------------------------------------------------
 
-const read = (path: string, offset: number): Stream.Stream<Uint8Array, StorageFailure> =>
+/** Where the next block goes. */
+type Memory = () => Buffer
+
+const newBlock: Memory = () => Buffer.allocUnsafeSlow(blockSize)
+
+/** The same memory over and over: one block is being read, one held until the next is verified, one ready, one being sent, and two are to spare. */
+const inTurn = (): Memory => {
+  const blocks = Array.from({ length: 6 }, newBlock)
+  let turn = 0
+  return () => blocks[turn++ % blocks.length] ?? newBlock()
+}
+
+const read = (path: string, offset: number, memory: () => Memory): Stream.Stream<Uint8Array, StorageFailure> =>
   Effect.acquireRelease(
     attempt(path, () => Fs.open(path, "r")),
     (file) => Effect.ignore(attempt(path, () => file.close()))
   ).pipe(
-    Effect.map((file) => readFrom(path, file, offset)),
+    Effect.map((file) => readFrom(path, file, offset, memory())),
     Stream.unwrapScoped
   )
 
-/** While a block is on its way, the next one is being read. */
-const readFrom = (path: string, file: Fs.FileHandle, offset: number): Stream.Stream<Uint8Array, StorageFailure> =>
+/**
+ * While a block is on its way, the next one is being read. What is being read is no part of the stream's state: from one block's promise to the next a
+ * chain would lead, by which the garbage collector keeps all of them until it goes through the whole heap.
+ */
+const readFrom = (
+  path: string,
+  file: Fs.FileHandle,
+  offset: number,
+  memory: Memory
+): Stream.Stream<Uint8Array, StorageFailure> =>
   Stream.suspend(() => {
-    const block = (position: number) => {
-      const reading = file.read(Buffer.allocUnsafe(blockSize), 0, blockSize, position)
-      // Whoever waits for it sees the failure; when nobody reads on, nobody does.
-      reading.catch(() => undefined)
-      return reading
+    let position = offset
+    let reading: Promise<Uint8Array> | undefined
+    const read = async (): Promise<Uint8Array> => {
+      const { buffer, bytesRead } = await file.read(memory(), 0, blockSize, position)
+      position += bytesRead
+      return buffer.subarray(0, bytesRead)
     }
-    return Stream.unfoldEffect({ position: offset, reading: block(offset) }, ({ position, reading }) =>
-      attempt(path, async () => {
-        const { buffer, bytesRead } = await reading
-        const next = position + bytesRead
-        return bytesRead === 0
-          ? Option.none()
-          : Option.some([buffer.subarray(0, bytesRead), { position: next, reading: block(next) }] as const)
-      })
+    const next = attempt(path, async () => {
+      const block = await (reading ?? read())
+      reading = block.length === 0 ? undefined : read()
+      // Whoever waits for it sees the failure; when nobody reads on, nobody does.
+      reading?.catch(() => undefined)
+      return block
+    })
+    return Stream.repeatEffectOption(
+      Effect.flatMap(Effect.mapError(next, Option.some), (block) =>
+        block.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(block)
+      )
     )
   })
 
@@ -222,10 +254,7 @@ const acquirePartial = (path: string): Effect.Effect<PartialFile, StorageFailure
   )
 }
 
-/**
- * Gathers the chunks in blocks of 1 MiB, one being filled while the other is being written, with no Effect for a chunk. Copying costs less than
- * keeping the chunks alive until they are written: those grow old, and the garbage collector then takes half of the time.
- */
+/** Writes the chunks as they are, a mebibyte or more at a time, while the next ones gather; with no Effect for a chunk, and no copy. */
 const drain = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
   path: string,
@@ -234,36 +263,27 @@ const drain = <E, R>(
 ): Effect.Effect<void, E | StorageFailure, R> =>
   Effect.suspend(() => {
     type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, E | StorageFailure, E, void, unknown>
-    let block = Buffer.allocUnsafe(blockSize)
-    let spare = Buffer.allocUnsafe(blockSize)
-    let held = 0
+    let held: Array<Uint8Array> = []
+    let size = 0
     let position = offset
     let writing = Promise.resolve()
     const written = Channel.fromEffect(attempt(path, () => writing))
     const flush = Channel.map(written, () => {
-      writing = writeAll(file, block.subarray(0, held), position)
-      position += held
+      writing = writeAll(file, held, size, position)
+      position += size
       // The failure is for whoever waits next; after an interruption nobody does.
       writing.catch(() => undefined)
-      ;[block, spare] = [spare, block]
-      held = 0
+      held = []
+      size = 0
     })
-    const take = (chunk: Chunk.Chunk<Uint8Array>): Loop => {
-      let index = 0
-      for (const bytes of chunk) {
-        const taken = bytes.subarray(0, blockSize - held)
-        block.set(taken, held)
-        held += taken.length
-        index++
-        if (held === blockSize) {
-          const rest = Chunk.prepend(Chunk.drop(chunk, index), bytes.subarray(taken.length))
-          return Channel.flatMap(flush, () => take(rest))
-        }
-      }
-      return loop
-    }
     const loop: Loop = Channel.readWithCause({
-      onInput: take,
+      onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+        for (const bytes of chunk) {
+          held.push(bytes)
+          size += bytes.length
+        }
+        return size < blockSize ? loop : Channel.flatMap(flush, () => loop)
+      },
       // What is held may be worth keeping.
       onFailure: (cause) =>
         Channel.flatMap(
@@ -276,9 +296,18 @@ const drain = <E, R>(
   })
 
 /** All of the bytes, however few of them the file system takes at a time. */
-const writeAll = async (file: Fs.FileHandle, bytes: Uint8Array, position: number): Promise<void> => {
-  for (let at = 0; at < bytes.length; ) {
-    at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten
+const writeAll = async (
+  file: Fs.FileHandle,
+  parts: ReadonlyArray<Uint8Array>,
+  size: number,
+  position: number
+): Promise<void> => {
+  if (size === 0) return
+  const { bytesWritten } = await file.writev(parts, position)
+  if (bytesWritten === size) return
+  const bytes = ByteStream.concat(parts)
+  for (let at = bytesWritten; at < size; ) {
+    at += (await file.write(bytes, at, size - at, position + at)).bytesWritten
   }
 }
 

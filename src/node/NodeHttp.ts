@@ -15,6 +15,7 @@ import * as Redacted from "effect/Redacted"
 import { type CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as ProxySettings from "./ProxySettings.js"
 import * as TlsSettings from "./TlsSettings.js"
+import * as UndiciClient from "./UndiciClient.js"
 
 /**
  * How connections are made.
@@ -97,31 +98,13 @@ const checked = (proxy: Redacted.Redacted | undefined): Effect.Effect<void, Inva
 }
 
 /**
- * An `HttpClient` over a dispatcher of the caller's, whose own affair TLS and proxies then are. It follows no redirects and decodes no content
- * codings. A connection is used again after a HEAD, which undici by itself closes.
+ * An `HttpClient` over a dispatcher of the caller's, whose own affair TLS and proxies then are: see `UndiciClient`.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerHttpClientWithoutDispatcher: Layer.Layer<HttpClient.HttpClient, never, NodeHttpClient.Dispatcher> =
-  Layer.effect(
-    HttpClient.HttpClient,
-    Effect.map(NodeHttpClient.Dispatcher, (dispatcher) =>
-      NodeHttpClient.makeUndici(dispatcher).pipe(
-        HttpClient.mapRequestEffect((request) => Effect.as(nextTurn, request)),
-        HttpClient.transformResponse(Effect.provideService(NodeHttpClient.UndiciRequestOptions, requestOptions))
-      )
-    )
-  )
-
-/** The type asks for a path and a method, which every request replaces. */
-const requestOptions = { path: "/", method: "HEAD", reset: false } as const
-
-/** undici takes a connection back one turn of the event loop after the answer; a request made before that would open another. */
-const nextTurn = Effect.async<void>((resume) => {
-  const immediate = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(immediate))
-})
+  Layer.effect(HttpClient.HttpClient, Effect.map(NodeHttpClient.Dispatcher, UndiciClient.make))
 
 /**
  * An `HttpClient` over `layerDispatcher`, ready for `RegistryClient.layer`. Fails like that layer.

@@ -320,7 +320,7 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
         PUT: Effect.zipWith(target, Effect.forEach(parameters.getAll("tag"), tag), (target, tags) =>
           PutManifest({
             ...target,
-            mediaType: MediaType.essence(request.headers["content-type"] ?? "application/octet-stream"),
+            mediaType: MediaType.essence(request.headers["content-type"] ?? MediaType.octetStream),
             ...(tags.length > 0 && { tags })
           })
         ),
@@ -416,7 +416,7 @@ export const requiredScopes = (operation: Operation): ReadonlyArray<string> => {
 
 const identity = { "accept-encoding": "identity" }
 
-const octetStream = { "content-type": "application/octet-stream" }
+const octetStream = { "content-type": MediaType.octetStream }
 
 const contentRange = (range: ByteRange.ByteRange | undefined) =>
   range !== undefined && { "content-range": ByteRange.formatChunk(range) }

@@ -26,6 +26,7 @@ import type {
   UploadUnknown
 } from "../RegistryError.js"
 import type { Digest } from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 
 /**
  * A request that is answered with an error: its `status`, one error of the registry's list, and headers that belong to the answer.
@@ -118,7 +119,7 @@ export const stream = <E>(
 ): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.stream(body, {
     status,
-    contentType: "application/octet-stream",
+    contentType: MediaType.octetStream,
     headers: { ...headers, "content-length": String(size) }
   })
 

@@ -17,6 +17,7 @@ import * as Route from "../protocol/Route.js"
 import type { Registry, UploadSession } from "../Registry.js"
 import { BlobUnknown } from "../RegistryError.js"
 import type * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import type { UploadState } from "../Transfer.js"
 import * as Answer from "./Answer.js"
@@ -32,7 +33,9 @@ type Case<Tag extends Operation["_tag"]> = Extract<Operation, { readonly _tag: T
  * @category endpoints
  */
 export const headBlob = (registry: Registry.Service, operation: Case<"HeadBlob">) =>
-  Effect.map(describe(registry, operation), ({ digest, size }) => Answer.head(size, octetStream, blobHeaders(digest)))
+  Effect.map(describe(registry, operation), ({ digest, size }) =>
+    Answer.head(size, MediaType.octetStream, blobHeaders(digest))
+  )
 
 /**
  * The bytes of a blob, or the range of them that was asked for (R9). A registry behind that ignores ranges makes this one ignore them too, as RFC
@@ -241,7 +244,5 @@ const describe = (
     registry.headBlob(repository, digest),
     Effect.mapError(() => new BlobUnknown({ repository, digest }))
   )
-
-const octetStream = "application/octet-stream"
 
 const blobHeaders = (digest: Digest.Digest) => ({ ...Answer.contentDigest(digest), "accept-ranges": "bytes" })

@@ -265,13 +265,7 @@ const parseObject = (bytes: Uint8Array): Option.Option<Document> =>
   )
 
 /** Types that say nothing: what a server that knows no manifests gives to one (trap 29), or to its error page. */
-const generic = new Set([
-  "application/octet-stream",
-  "binary/octet-stream",
-  "application/json",
-  "text/plain",
-  "text/html"
-])
+const generic = new Set([MediaType.octetStream, "binary/octet-stream", "application/json", "text/plain", "text/html"])
 
 const isDecoded = (mediaType: string): boolean => MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
 

@@ -46,6 +46,14 @@ export const imageManifest = "application/vnd.oci.image.manifest.v1+json"
 export const imageConfig = "application/vnd.oci.image.config.v1+json"
 
 /**
+ * Bytes of any kind (RFC 2046 §4.5.1): what uploads are sent as, and what a blob is to a registry (C37).
+ *
+ * @since 0.1.0
+ * @category OCI
+ */
+export const octetStream = "application/octet-stream"
+
+/**
  * The content `{}`, which stands where a descriptor is required and there is nothing to describe.
  *
  * @since 0.1.0

@@ -363,7 +363,7 @@ const list = <A extends string>(items: Iterable<A>, { last, n }: ListOptions<A> 
   n === 0 ? Stream.empty : Stream.fromIterable([...items].filter((item) => last === undefined || item > last).sort())
 
 const blobDescriptor = (digest: Digest.Digest, bytes: Uint8Array): Descriptor => ({
-  mediaType: "application/octet-stream",
+  mediaType: MediaType.octetStream,
   digest,
   size: bytes.length
 })

@@ -55,6 +55,13 @@ const request = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, deman
       Effect.retry({ times: 3, while: (error: E | AuthorizationError) => isAnswerable(error) })
     )
 
+/** The client as the pipeline has it. */
+const following = <E>(client: HttpClient.HttpClient.With<E>) => {
+  const { execute } = followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
+  type Failure = Effect.Effect.Error<ReturnType<typeof execute>>
+  return HttpClient.makeWith<Failure, never, Failure, never>(Effect.flatMap(execute), Effect.succeed)
+}
+
 const isAnswerable = (error: unknown): boolean => error instanceof AuthChallenge && error.answerable
 
 const ok = () => new Response("ok")
@@ -507,9 +514,6 @@ describe("token servers on other hosts (T2)", () => {
 
 describe("redirects (T1)", () => {
   const redirect = (location: string, status = 307) => new Response(null, { status, headers: { location } })
-  const following = <E>(client: HttpClient.HttpClient.With<E>) =>
-    followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
-
   it.effect("a 401 from another origin is not answered, and its challenge is not remembered", () =>
     Effect.gen(function* () {
       const { client, log } = internet({
@@ -773,8 +777,7 @@ describe("registries that change their minds", () => {
             : unauthorized(),
         "https://evil.example": () => unauthorized('Bearer realm="https://evil.example/token"')
       })
-      const following = followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
-      expect(yield* Effect.flip(request(following))).toMatchObject({ _tag: "AuthChallenge", challenges: [] })
+      expect(yield* Effect.flip(request(following(client)))).toMatchObject({ _tag: "AuthChallenge", challenges: [] })
       expect(log).toEqual([`GET ${manifest} -`, `GET ${registry}/v2/ -`, "GET https://evil.example/ -"])
     }).pipe(provided())
   )

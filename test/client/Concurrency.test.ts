@@ -6,7 +6,6 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import * as BlobSource from "../../src/BlobSource.js"
 import * as Concurrency from "../../src/client/Concurrency.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { items, utf8 } from "../support/fixtures.js"
@@ -118,27 +117,48 @@ describe("exchanges", () => {
   )
 })
 
+const download = <A, E, R>(places: Concurrency.Concurrency, stream: Stream.Stream<A, E, R>) =>
+  places.download(({ shared }) => shared(stream))
+
 describe("downloads", () => {
+  it.effect("may leave their place before their end, and leave no other then", () =>
+    Effect.gen(function* () {
+      const places = Concurrency.make(1)
+      const early = places.download((place) => {
+        place.leave()
+        return Stream.never
+      })
+      const first = yield* Effect.fork(Stream.runDrain(early))
+      yield* settle
+      yield* Effect.fork(Stream.runDrain(download(places, Stream.never)))
+      yield* settle
+      yield* Fiber.interrupt(first)
+      const third = yield* Effect.fork(items(download(places, Stream.make(3))))
+      yield* TestClock.adjust(Duration.minutes(1))
+      expect(yield* Fiber.poll(third)).toMatchObject({ _tag: "None" })
+    })
+  )
+
   it.effect("hold a place from the first pull to the end, failure or abandonment", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      const download = places.download(Stream.make(1, 2, 3))
-      expect(yield* items(download)).toEqual([1, 2, 3])
-      expect(yield* items(Stream.take(download, 1))).toEqual([1])
-      expect(yield* Effect.flip(Stream.runDrain(places.download(Stream.fail("f"))))).toBe("f")
-      const never = yield* Effect.fork(Stream.runDrain(places.download(Stream.never)))
+      const numbers = download(places, Stream.make(1, 2, 3))
+      expect(yield* items(numbers)).toEqual([1, 2, 3])
+      expect(yield* items(Stream.take(numbers, 1))).toEqual([1])
+      expect(yield* Effect.flip(Stream.runDrain(download(places, Stream.fail("f"))))).toBe("f")
+      const never = yield* Effect.fork(Stream.runDrain(download(places, Stream.never)))
       yield* settle
       yield* Fiber.interrupt(never)
-      expect(yield* items(download)).toEqual([1, 2, 3])
+      expect(yield* items(numbers)).toEqual([1, 2, 3])
     })
   )
 
   it.effect("that wait for the registry keep their place, however long", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      yield* Effect.fork(Stream.runDrain(places.download(Stream.concat(Stream.make(1), Stream.never))))
+      yield* Effect.fork(Stream.runDrain(download(places, Stream.concat(Stream.make(1), Stream.never))))
       yield* settle
-      const second = yield* Effect.fork(items(places.download(Stream.make(2))))
+      const second = yield* Effect.fork(items(download(places, Stream.make(2))))
       yield* TestClock.adjust(Duration.minutes(1))
       expect(yield* Fiber.poll(second)).toMatchObject({ _tag: "None" })
     })
@@ -150,7 +170,9 @@ describe("downloads", () => {
       const nested = (depth: number): Stream.Stream<number> =>
         depth === 0
           ? Stream.make(0)
-          : Stream.flatMap(places.download(Stream.make(depth)), (n) => Stream.concat(nested(depth - 1), Stream.make(n)))
+          : Stream.flatMap(download(places, Stream.make(depth)), (n) =>
+              Stream.concat(nested(depth - 1), Stream.make(n))
+            )
       const fibers = yield* Effect.forEach(numbers(3), () => Effect.fork(items(nested(4))))
       yield* TestClock.adjust(Duration.millis(900))
       for (const fiber of fibers) expect(yield* Fiber.poll(fiber)).toMatchObject({ _tag: "None" })
@@ -163,11 +185,11 @@ describe("downloads", () => {
     Effect.gen(function* () {
       const places = Concurrency.make(1)
       const work = yield* makeWork
-      const idle = yield* Effect.fork(Stream.runForEach(places.download(Stream.make(0)), work.run))
+      const idle = yield* Effect.fork(Stream.runForEach(download(places, Stream.make(0)), work.run))
       yield* settle
-      const borrower = yield* Effect.fork(Stream.runDrain(places.download(Stream.never)))
+      const borrower = yield* Effect.fork(Stream.runDrain(download(places, Stream.never)))
       yield* TestClock.adjust(Duration.seconds(1))
-      const third = yield* Effect.fork(items(places.download(Stream.make(3))))
+      const third = yield* Effect.fork(items(download(places, Stream.make(3))))
       yield* work.end(0)
       yield* Fiber.join(idle)
       yield* TestClock.adjust(Duration.minutes(1))
@@ -180,9 +202,9 @@ describe("downloads", () => {
   it.effect("do not wait for exchanges or uploads, nor those for them", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      const source = BlobSource.fromStream(places.download(Stream.make(utf8("a"), utf8("b"))))
-      const copied = places.upload(source, ({ open }) =>
-        Effect.zipRight(places.exchange(Effect.void), Stream.runCount(open(0)))
+      const content = download(places, Stream.make("a", "b"))
+      const copied = places.upload((reading) =>
+        Effect.zipRight(places.exchange(Effect.void), Stream.runCount(reading(content)))
       )
       expect(yield* copied).toBe(2)
     })
@@ -193,10 +215,9 @@ describe("uploads", () => {
   it.effect("run so many at a time, and one that waits for its source lends its place", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      const stuck = BlobSource.fromStream(Stream.never)
-      yield* Effect.fork(places.upload(stuck, ({ open }) => Stream.runDrain(open(0))))
+      yield* Effect.fork(places.upload((reading) => Stream.runDrain(reading(Stream.never))))
       yield* settle
-      const second = yield* Effect.fork(places.upload(stuck, () => Effect.succeed("second")))
+      const second = yield* Effect.fork(places.upload(() => Effect.succeed("second")))
       yield* settle
       expect(yield* Fiber.poll(second)).toMatchObject({ _tag: "None" })
       yield* TestClock.adjust(Duration.seconds(2))
@@ -207,10 +228,9 @@ describe("uploads", () => {
   it.effect("that wait for the registry keep their place", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      const source = BlobSource.fromBytes(utf8("a"))
-      yield* Effect.fork(places.upload(source, ({ open }) => Stream.runForEach(open(0), () => Effect.never)))
+      yield* Effect.fork(places.upload((reading) => Stream.runForEach(reading(Stream.make("a")), () => Effect.never)))
       yield* settle
-      const second = yield* Effect.fork(places.upload(source, () => Effect.succeed("second")))
+      const second = yield* Effect.fork(places.upload(() => Effect.succeed("second")))
       yield* TestClock.adjust(Duration.minutes(1))
       expect(yield* Fiber.poll(second)).toMatchObject({ _tag: "None" })
     })

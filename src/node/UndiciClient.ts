@@ -1,0 +1,102 @@
+/**
+ * An `HttpClient` straight on undici's dispatcher, without a Node stream in between: a body arrives in as many chunks at a time as have come in, is
+ * gathered without a stream where it is wanted whole, and goes out as fast as the socket takes it. `NodeHttpClient.makeUndici` is the same for other
+ * purposes than these.
+ *
+ * @since 0.1.0
+ */
+import * as Headers from "@effect/platform/Headers"
+import * as HttpClient from "@effect/platform/HttpClient"
+import { type HttpClientError, RequestError } from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as UrlParams from "@effect/platform/UrlParams"
+import type { Dispatcher } from "@effect/platform-node/Undici"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import { Outgoing } from "./UndiciRequestBody.js"
+import { Incoming, make as makeResponse } from "./UndiciResponse.js"
+
+/**
+ * The client over a dispatcher, whose own affair connections, TLS and proxies are. It follows no redirects, decodes no content codings, has no timeouts
+ * and makes no spans. A connection is used again after a HEAD, which undici by itself closes.
+ *
+ * A body that is a stream is started when its connection stands, and its finalizers have run when a request that did not succeed ends. The body of an
+ * answer has to be read, or its stream abandoned; of an answer that nobody holds any more the connection is closed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
+  HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
+    Effect.flatMap((request) => {
+      const { body } = request
+      if (body._tag !== "Stream") return send(dispatcher, request, plainBody(body))
+      const outgoing = new Outgoing()
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Effect.forkDaemon(Effect.interruptible(outgoing.pump(body.stream))), (pump) => {
+          outgoing.onClose = () => pump.unsafeInterruptAsFork(FiberId.none)
+          return Effect.onError(restore(send(dispatcher, request, outgoing)), () => Fiber.interrupt(pump))
+        })
+      )
+    }),
+    Effect.succeed
+  )
+
+type Body = NonNullable<Dispatcher.DispatchOptions["body"]>
+
+const plainBody = (body: Exclude<HttpClientRequest.HttpClientRequest["body"], { readonly _tag: "Stream" }>) => {
+  switch (body._tag) {
+    case "Empty":
+      return null
+    case "FormData":
+      return body.formData as Body
+    default:
+      return body.body as Body
+  }
+}
+
+const send = (
+  dispatcher: Dispatcher,
+  request: HttpClientRequest.HttpClientRequest,
+  body: Body | Outgoing | null
+): Effect.Effect<HttpClientResponse, HttpClientError> => {
+  const parsed = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+  if (Either.isLeft(parsed)) return Effect.fail(new RequestError({ request, reason: "InvalidUrl", cause: parsed.left }))
+  const url = parsed.right
+  const options: Dispatcher.DispatchOptions = {
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: request.method,
+    headers: request.headers,
+    // undici takes any iterable, which its types do not say.
+    body: body as Body | null,
+    reset: false,
+    headersTimeout: 0,
+    bodyTimeout: 0
+  }
+  return Effect.async<HttpClientResponse, HttpClientError>((resume) => {
+    const incoming = new Incoming({
+      onResponse: (status, headers) =>
+        resume(Effect.sync(() => makeResponse(request, status, Headers.fromInput(headers), incoming))),
+      onFailure: (cause) => resume(Effect.fail(new RequestError({ request, reason: "Transport", cause }))),
+      onEnd: () => {
+        if (body instanceof Outgoing) body.close()
+      }
+    })
+    // undici takes a connection back one turn of the event loop after the answer; a request made before that would open another.
+    const next = setImmediate(() => {
+      try {
+        dispatcher.dispatch(options, incoming)
+      } catch (cause) {
+        incoming.fail(cause)
+      }
+    })
+    return Effect.sync(() => {
+      clearImmediate(next)
+      incoming.abort()
+    })
+  })
+}
