@@ -454,8 +454,9 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>("ef
 }
 
 /**
- * No answer, or half of one. `Connect`: no connection; `Tls`: no secure one (never retried); `Reset`: the connection broke; `Timeout`: no response
- * in time; `Stall`: a body stopped arriving.
+ * No answer of the server, or half of one. `Connect`: no connection; `Tls`: no secure one; `Proxy`: a proxy on the way refuses to let the request
+ * through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped arriving. `Tls` and `Proxy` are never
+ * retried.
  *
  * @since 0.1.0
  * @category errors
@@ -464,7 +465,7 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
   "TransportFailure",
   {
     ...exchange,
-    reason: Schema.Literal("Connect", "Tls", "Reset", "Timeout", "Stall"),
+    reason: Schema.Literal("Connect", "Tls", "Proxy", "Reset", "Timeout", "Stall"),
     cause: Schema.optional(Schema.Defect)
   }
 ) {
@@ -472,6 +473,8 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
     const text = {
       Connect: "No connection to the registry",
       Tls: "No secure connection to the registry: check its certificate",
+      Proxy:
+        "A proxy on the way to the registry refuses: check which proxy is used, and the user name and password for it",
       Reset: "The connection to the registry broke",
       Timeout: "The registry did not answer in time",
       Stall: "The registry stopped sending"
@@ -564,8 +567,16 @@ export type InputError = InvalidReference | InvalidUrl
 const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 
 /**
- * Whether trying again later may help: a broken connection or timeout (never TLS), a rate limit, or a status that registries use for passing
- * trouble (408, 429, 499, 500, 502, 503, 504, 522).
+ * Whether a status is one that registries, and the proxies before them, use for passing trouble: 408, 429, 499, 500, 502, 503, 504, 522.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isTransientStatus = (status: number): boolean => transient.has(status)
+
+/**
+ * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that refuses), a rate limit, or a status of passing
+ * trouble (`isTransientStatus`).
  *
  * @since 0.1.0
  * @category guards
@@ -574,6 +585,6 @@ export const isTransient = (error: {
   readonly _tag: string
 }): error is TransportFailure | TooManyRequests | RegistryFailure =>
   error instanceof TransportFailure
-    ? error.reason !== "Tls"
+    ? error.reason !== "Tls" && error.reason !== "Proxy"
     : error instanceof TooManyRequests ||
-      (error instanceof RegistryFailure && error.status !== undefined && transient.has(error.status))
+      (error instanceof RegistryFailure && error.status !== undefined && isTransientStatus(error.status))

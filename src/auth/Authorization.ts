@@ -376,6 +376,7 @@ const challenged = <E, R>(
             challenge.scheme !== proof.scheme ||
             Option.match(proof.token, {
               onNone: () => credential.identity !== proof.credential.identity,
+              // Artifactory has a token server for each repository, and names the right one now (quirks §1).
               onSome: ({ fresh, issuer, scopes }) =>
                 !fresh ||
                 challenge.realm !== issuer.realm ||

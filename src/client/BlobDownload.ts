@@ -119,7 +119,7 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
           let coding = ""
 
           const whole = Effect.flatMap(requested(send, repository, digest, undefined), (response) => {
-            const length = Limits.lengthOf(response)
+            const length = ContentCoding.length(response)
             size ??= length
             coding = response.headers["content-encoding"] ?? ""
             return response.status === 200
@@ -149,7 +149,7 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
             return requested(send, repository, digest, { start: at }).pipe(
               Effect.flatMap((response) => {
                 if (response.status === 200)
-                  return Effect.succeedSome({ response, start: 0, length: Limits.lengthOf(response) })
+                  return Effect.succeedSome({ response, start: 0, length: ContentCoding.length(response) })
                 const sent = rangeOf(response)
                 if (
                   sent === undefined ||

@@ -20,6 +20,7 @@ import {
   type DigestMismatch,
   isTransient,
   type NameUnknown,
+  type RegistryFailure,
   type SizeMismatch,
   Unsupported
 } from "../RegistryError.js"
@@ -88,34 +89,33 @@ export const make = (
   const mountBlob: Registry.Service["mountBlob"] = (repository, digest, from) =>
     // Whatever was opened instead is cancelled (C62).
     sessions.adopting((adopted) =>
-      mount(repository, digest, from, adopted).pipe(
-        Effect.map(Option.isNone),
-        Effect.catchTags({ Denied: () => Effect.succeed(false), Unsupported: () => Effect.succeed(false) })
-      )
+      mount(repository, digest, from, adopted).pipe(Effect.map(Option.isNone), Effect.catchTags(refusedMount(false)))
     )
 
-  /** The blob if the registry has it or mounts it, or the session that it opened instead, or nothing. */
+  /** The blob of `size`, if that is known, if the registry has it or mounts it, or the session that it opened instead, or nothing. */
   const existing = Effect.fnUntraced(function* (
     repository: RepositoryName,
     digest: Digest.Digest,
+    size: number | undefined,
     from: RepositoryName | undefined,
     adopted: Session.Adopted
   ) {
     if (from !== undefined) {
-      const nothing = () => Effect.succeedSome(undefined)
-      // Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12).
-      const session = yield* Effect.catchTags(mount(repository, digest, Option.some(from), adopted), {
-        Denied: nothing,
-        NameUnknown: nothing,
-        Unauthorized: nothing,
-        Unsupported: nothing
-      })
+      const session = yield* Effect.catchTags(
+        mount(repository, digest, Option.some(from), adopted),
+        refusedMount(Option.some(undefined))
+      )
       if (Option.isSome(session) && session.value !== undefined) return session.value
     }
-    // Some answer 403 for what is missing (trap 23): not known is not there.
-    return Option.getOrUndefined(
-      yield* Effect.catchTag(headBlob(repository, digest), "Denied", () => Effect.succeedNone)
+    // Some answer 403 or 405 for what is missing (trap 23, quirks §2), or have a page for everything: not known is not there.
+    const found = yield* Effect.catchAll(headBlob(repository, digest), (error) =>
+      error._tag === "Denied" ||
+      error._tag === "ProtocolViolation" ||
+      (error._tag === "RegistryFailure" && !isTransient(error))
+        ? Effect.succeedNone
+        : Effect.fail(error)
     )
+    return Option.getOrUndefined(Option.filter(found, (blob) => size === undefined || blob.size === size))
   })
 
   // ---------------------------------------------------------------------------
@@ -136,11 +136,14 @@ export const make = (
 
   /**
    * The forms that a refusal rules out. Who takes no PATCH takes none of either kind; who finds one too large (416, GHCR) is better sent the whole by
-   * PUT (quirks §3). What is too large is refused from that size on.
+   * PUT, as is who fails to close after one (quirks §3). What is too large is refused from that size on; a failure may have been passing trouble.
    */
-  const remember = (form: Form, { _tag }: { readonly _tag: string }, size = 0): ReadonlyArray<Form> => {
-    const both = _tag !== "RegistryFailure" && (form === "patch" || form === "chunked")
+  const remember = (form: Form, error: { readonly _tag: string }, size = 0): ReadonlyArray<Form> => {
+    const { _tag } = error
+    const failed = isTransient(error)
+    const both = (failed || _tag !== "RegistryFailure") && (form === "patch" || form === "chunked")
     const forms: ReadonlyArray<Form> = both ? ["patch", "chunked"] : [form]
+    if (failed) return forms
     const from = _tag === "Unsupported" || form === "single" ? 0 : size
     for (const refused of forms) refusedFrom[refused] = Math.min(refusedFrom[refused], from)
     return forms
@@ -292,7 +295,9 @@ export const make = (
     if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
     yield* Transfer.emit({ _tag: "Started", subject })
     const found =
-      known.digest === undefined ? undefined : yield* existing(repository, known.digest, options.mountFrom, adopted)
+      known.digest === undefined
+        ? undefined
+        : yield* existing(repository, known.digest, known.size, options.mountFrom, adopted)
     if (found !== undefined && "digest" in found) {
       yield* Transfer.emit({ _tag: "Completed", subject, skipped: true })
       return found
@@ -320,21 +325,36 @@ export const make = (
   }
 }
 
+/**
+ * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it is
+ * not mounted, and an upload will tell why.
+ */
+const refusedMount = <A>(instead: A) => {
+  const refused = () => Effect.succeed(instead)
+  return {
+    Denied: refused,
+    NameUnknown: refused,
+    Unauthorized: refused,
+    Unsupported: refused,
+    RegistryFailure: (error: RegistryFailure) => (error.status === 400 ? refused() : Effect.fail(error))
+  }
+}
+
 /** The source as it can be opened: one that can be read once fails the second time, and when asked for anything but its start. */
 const openings = <E, R>(
   { bytes, replay }: BlobSource.BlobSource<E, R>,
   open: BlobSource.Open<E, R>
-): Pick<Job<E, R>, "open" | "bytes" | "isReplayable"> => {
+): Pick<Job<E, R>, "open" | "bytes" | "replayable"> => {
   if (replay === "any")
     return {
       open,
       bytes: bytes !== undefined && bytes.length <= inMemory ? bytes : undefined,
-      isReplayable: true
+      replayable: true
     }
   let spent = false
   return {
     bytes: undefined,
-    isReplayable: false,
+    replayable: false,
     open: (offset) =>
       Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
         if (spent || offset > 0) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
@@ -356,6 +376,6 @@ const gathered = <E, R>(job: Job<E, R>) => {
       (error) => new Session.SourceFailure(Cause.fail(error))
     )
     const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
-    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, isReplayable: true }
+    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, replayable: true }
   })
 }

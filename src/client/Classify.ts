@@ -81,6 +81,8 @@ interface Answer {
   /** True for the answer of another origin, after a redirect. */
   readonly foreign: boolean
   readonly range: string | undefined
+  /** Whether it says where something goes on. */
+  readonly linked: boolean
   readonly exchange: Exchange
 }
 
@@ -113,6 +115,7 @@ export const classify = <O extends Operation>(
           fromRegistry: errors.length > 0 || body.length === 0,
           foreign: !Option.contains(Trust.origin(response.request.url), origin),
           range: response.headers["range"],
+          linked: response.headers["link"] !== undefined,
           exchange
         }
         return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, snippet, now))
@@ -185,10 +188,13 @@ const unsupported = (answer: Answer, operation: string) =>
     ? new Unsupported({ ...answer.exchange, operation })
     : undefined
 
-/** Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's registry a tag is an invalid digest. */
+/**
+ * Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's registry a tag is an invalid digest. One that links to the
+ * rest has deleted a part (Cloudflare, quirks §4).
+ */
 const deleteRefused = (answer: Answer, operation: "deleting manifests" | "deleting tags" | "deleting blobs") =>
   unsupported(answer, operation) ??
-  (answer.status === 400 && (operation === "deleting tags" || answer.codes.length === 0)
+  (answer.status === 400 && !answer.linked && (operation === "deleting tags" || answer.codes.length === 0)
     ? new Unsupported({ ...answer.exchange, operation })
     : undefined)
 

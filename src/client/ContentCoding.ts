@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
+import * as ByteRange from "../protocol/ByteRange.js"
 import { LimitExceeded } from "../RegistryError.js"
 import * as Digest from "../spec/Digest.js"
 
@@ -34,6 +35,17 @@ export const parse = (header: string | undefined): ReadonlyArray<string> =>
     .split(",")
     .map((coding) => coding.trim().replace(/^x-gzip$/, "gzip"))
     .filter((coding) => coding !== "" && coding !== "identity")
+
+/**
+ * How many bytes of content an answer announces, if it does: what it says of encoded content is not of the content (trap 26).
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const length = ({ headers }: HttpClientResponse): number | undefined =>
+  parse(headers["content-encoding"]).length > 0
+    ? undefined
+    : Option.getOrUndefined(ByteRange.parseLength(headers["content-length"] ?? ""))
 
 /**
  * The bytes of a document that were meant: as they came if they have the digest, else decoded if that is possible. Without a digest, whatever can be

@@ -12,13 +12,12 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Sender } from "../auth/Authorization.js"
 import * as ByteStream from "../ByteStream.js"
-import * as ByteRange from "../protocol/ByteRange.js"
 import { redact } from "../protocol/RedactedUrl.js"
-import { LimitExceeded, TransportFailure } from "../RegistryError.js"
+import { isTransientStatus, LimitExceeded, TransportFailure } from "../RegistryError.js"
+import * as ContentCoding from "./ContentCoding.js"
 import { onTurn } from "./Turns.js"
 import * as Watchdog from "./Watchdog.js"
 
@@ -136,7 +135,10 @@ export const limited =
             onSuccess: (response): Effect.Effect<HttpClientResponse, TransportFailure | LimitExceeded> => {
               begun = response
               awaited()
-              const { headers } = response
+              const { headers, status } = response
+              // Plain http goes through proxies as it is; servers have no such status.
+              if (status === 407)
+                return Effect.zipRight(excerpt(response), Effect.fail(refusedByProxy(request, status)))
               let size = 0
               for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
               return size <= bounds.limits.headers
@@ -169,7 +171,7 @@ export const gatheredOf = (
 
 const gathered = (response: HttpClientResponse): Effect.Effect<HttpClientResponse, TransportFailure> => {
   const { request, status } = response
-  const length = lengthOf(response)
+  const length = ContentCoding.length(response)
   if (request.method === "HEAD" || (request.method !== "GET" && status < 300)) return Effect.succeed(response)
   if (length === undefined || length > discardable) return Effect.succeed(response)
   return Effect.matchEffect(response.arrayBuffer, {
@@ -214,17 +216,6 @@ const plain = (bytes: Uint8Array): Uint8Array =>
   bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /**
- * The length of the body in bytes, as far as the header section tells it truly: that of encoded content says nothing of it (trap 26).
- *
- * @since 0.1.0
- * @category getters
- */
-export const lengthOf = ({ headers }: HttpClientResponse): number | undefined =>
-  headers["content-encoding"] === undefined && headers["content-length"] !== undefined
-    ? Option.getOrUndefined(ByteRange.parseLength(headers["content-length"]))
-    : undefined
-
-/**
  * The whole body of an answer that is a document, within `limit` bytes and the time of its exchange.
  *
  * @since 0.1.0
@@ -241,7 +232,7 @@ export const document = (
   if (known !== undefined) return within(known)
   const received = Effect.suspend(() =>
     // HTTP clients see to it that a body is no longer than its `Content-Length`.
-    (lengthOf(response) ?? Number.POSITIVE_INFINITY) <= limit.limit
+    (ContentCoding.length(response) ?? Number.POSITIVE_INFINITY) <= limit.limit
       ? Effect.matchEffect(response.arrayBuffer, {
           onFailure: (error) => Effect.fail(brokenOff(response)(error)),
           onSuccess: (buffer) => within(new Uint8Array(buffer))
@@ -317,9 +308,34 @@ const failure = (
   limits: Limits
 ): TransportFailure | LimitExceeded => {
   const code = codeOf(error.cause)
-  return code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW"
-    ? tooManyHeaders(request, limits)
-    : new TransportFailure({ ...facts(request), reason: reasonOf(code), cause: error.cause })
+  if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW") return tooManyHeaders(request, limits)
+  const refused = tunnelRefusal(error.cause)
+  return refused === undefined
+    ? new TransportFailure({ ...facts(request), reason: reasonOf(code), cause: error.cause })
+    : refusedByProxy(request, refused, error.cause)
+}
+
+/** A proxy that cannot reach the server says so with a status of passing trouble. */
+const refusedByProxy = (
+  request: HttpClientRequest.HttpClientRequest,
+  status: number,
+  cause?: unknown
+): TransportFailure =>
+  new TransportFailure({
+    ...facts(request),
+    status,
+    reason: isTransientStatus(status) ? "Connect" : "Proxy",
+    ...(cause !== undefined && { cause })
+  })
+
+/** The status that a proxy answered to CONNECT with, of which undici tells in words only. */
+const tunnelRefusal = (cause: unknown): number | undefined => {
+  if (typeof cause !== "object" || cause === null) return undefined
+  const found =
+    "message" in cause && typeof cause.message === "string"
+      ? /^Proxy response \((\d{3})\) !== 200 when HTTP Tunneling$/.exec(cause.message)
+      : null
+  return found !== null ? Number(found[1]) : "cause" in cause ? tunnelRefusal(cause.cause) : undefined
 }
 
 const tooManyHeaders = (request: HttpClientRequest.HttpClientRequest, { headers }: Limits): LimitExceeded =>
@@ -348,6 +364,6 @@ const connecting = new Set([
 
 const reasonOf = (code: string): TransportFailure["reason"] => {
   if (connecting.has(code)) return "Connect"
-  if (/CERT|_TLS_|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
+  if (/CERT|_TLS(_|$)|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
   return code === "UND_ERR_HEADERS_TIMEOUT" ? "Timeout" : "Reset"
 }

@@ -25,6 +25,7 @@ import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../spec/Reference.js"
 import type { Refusal } from "./Classify.js"
+import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import * as Pages from "./Pages.js"
 import type { Endpoint, ExchangeError, Pipeline } from "./Pipeline.js"
@@ -52,8 +53,7 @@ export const make = (
       { what: "The manifest", limit: to.limits.manifest, option: "limits.manifest" },
       Digest.isDigest(reference) ? reference : undefined
     )
-    // Portals and some registries apologise with 200 (quirks §2).
-    return MediaType.essence(response.headers["content-type"] ?? "") === "text/html"
+    return isPage(MediaType.essence(response.headers["content-type"] ?? ""))
       ? yield* new ProtocolViolation({
           ...Limits.factsOf(response),
           problem: "The registry answered with a page instead of a manifest"
@@ -93,8 +93,8 @@ export const make = (
           return Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
         const found = digest ?? announced
         const mediaType = MediaType.essence(response.headers["content-type"] ?? "")
-        const size = Limits.lengthOf(response)
-        return found === undefined || size === undefined || !MediaType.isMediaType(mediaType)
+        const size = ContentCoding.length(response)
+        return found === undefined || size === undefined || !MediaType.isMediaType(mediaType) || isPage(mediaType)
           ? absent(got)
           : Effect.succeedSome<Descriptor>({ mediaType, digest: found, size })
       }),
@@ -103,7 +103,7 @@ export const make = (
     )
   }
 
-  /** For registries whose HEAD lacks a header (C31, trap 28). */
+  /** For registries whose HEAD lacks a header, or has those of something else (C31, trap 28). */
   const headByGet = Effect.fnUntraced(function* (repository: RepositoryName, reference: Tag | Digest.Digest) {
     const [bytes, response] = yield* pull(repository, reference)
     if (Digest.isDigest(reference)) yield* verified(bytes, reference, response)
@@ -144,8 +144,12 @@ export const make = (
       yield* Effect.forEach(missing, (tag) => put(repository, manifest, tag), { discard: true })
     }
     const subject = Option.getOrUndefined(Manifest.subject(manifest))
-    if (subject !== undefined && response.headers["oci-subject"] === undefined) {
-      yield* changeReferrers(repository, subject.digest, ReferrersTag.withReferrer(ReferrersTag.referrerOf(manifest)))
+    if (subject !== undefined) {
+      const kept =
+        response.headers["oci-subject"] !== undefined &&
+        (yield* Effect.orElseSucceed(keepsReferrers(repository, subject.digest), () => true))
+      if (!kept)
+        yield* changeReferrers(repository, subject.digest, ReferrersTag.withReferrer(ReferrersTag.referrerOf(manifest)))
     }
     return manifest.descriptor
   })
@@ -166,13 +170,30 @@ export const make = (
     const subject = Option.flatMap(manifest, Manifest.subject)
     if (Option.isNone(subject)) return
     const { digest: of } = subject.value
-    yield* send(Operation.ListReferrers({ repository, digest: of })).pipe(
-      Effect.flatMap(Limits.excerpt),
-      Effect.catchTag("Unsupported", () => changeReferrers(repository, of, ReferrersTag.withoutReferrer(digest))),
+    yield* keepsReferrers(repository, of).pipe(
+      Effect.flatMap((kept) =>
+        kept ? Effect.void : changeReferrers(repository, of, ReferrersTag.withoutReferrer(digest))
+      ),
       // The manifest is deleted, which is what was asked for.
       Effect.catchAll((error) => Effect.logWarning(`Referrers of ${of} in ${repository} still list ${digest}`, error))
     )
   })
+
+  let seenToKeepReferrers = false
+
+  /** `OCI-Subject` alone proves nothing: ECR once sent it without keeping referrers (rule 16). That a registry has a list does, once and for all. */
+  const keepsReferrers = (repository: RepositoryName, subject: Digest.Digest) =>
+    seenToKeepReferrers
+      ? Effect.succeed(true)
+      : send(Operation.ListReferrers({ repository, digest: subject })).pipe(
+          Effect.flatMap((response) => Effect.as(Limits.excerpt(response), isIndex(response))),
+          Effect.catchTag("Unsupported", () => Effect.succeed(false)),
+          Effect.tap((kept) =>
+            Effect.sync(() => {
+              seenToKeepReferrers = kept
+            })
+          )
+        )
 
   const byReferrersTag = (repository: RepositoryName, subject: Digest.Digest) =>
     pull(repository, ReferrersTag.referrersTag(subject)).pipe(
@@ -207,8 +228,7 @@ export const make = (
     const page = Effect.fnUntraced(function* (operation: ListReferrers) {
       const [bytes, answer] = yield* read(operation, Pages.pageLimit(to))
       // Some answer a path they do not know with 200 and a document of another kind (trap 45).
-      if (MediaType.essence(answer.headers["content-type"] ?? "") !== MediaType.imageIndex)
-        return yield* new NotAnIndex()
+      if (!isIndex(answer)) return yield* new NotAnIndex()
       const index = yield* Effect.catchTag(decode(bytes, answer), "MediaTypeMismatch", invalid)
       const listed = ReferrersTag.listed(Option.some(index))
       return { items: listed.filter(wanted), count: listed.length, answer }
@@ -244,6 +264,12 @@ const absent = <A, E extends { readonly _tag: string }, R>(self: Effect.Effect<O
       error._tag === "ManifestUnknown" || error._tag === "NameUnknown",
     () => Effect.succeedNone
   )
+
+const isIndex = (response: HttpClientResponse): boolean =>
+  MediaType.essence(response.headers["content-type"] ?? "") === MediaType.imageIndex
+
+/** Portals and some registries apologise with 200 (quirks §2). */
+const isPage = (mediaType: string): boolean => mediaType === "text/html"
 
 const invalid = (error: MediaTypeMismatch) =>
   Effect.fail(new InvalidManifest({ reason: "MediaType", message: error.message }))

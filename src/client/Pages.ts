@@ -99,7 +99,7 @@ export const paginate = <O extends Listing, A, E extends { readonly _tag: string
           return yield* new ProtocolViolation({ ...facts, problem: "The pages of a list lead in a circle" })
         if (link !== undefined) links.add(link)
         const last = page.items.at(-1)
-        linked ||= page.answer.headers["link"] !== undefined
+        linked ||= page.answer.headers["link"] !== undefined || page.next !== undefined
         const full = !linked && page.count === start.n && fresh.length > 0
         const next =
           link !== undefined
@@ -118,12 +118,16 @@ const tooMany = (what: "pages" | "items", limit: number, facts: { readonly url: 
 
 const nextLink = <A>(to: Endpoint, { answer, next }: Page<A>): Effect.Effect<string | undefined, UntrustedLocation> => {
   const target = Option.getOrElse(Link.next(answer.headers["link"] ?? ""), () => next)
-  if (target === undefined) return Effect.succeed(undefined)
   const from = answer.request.url
+  if (target === undefined || leadsToStart(target, from)) return Effect.succeed(undefined)
   const verdict = Trust.decide(to.trust, { kind: "Link", registry: to.base, from, target: samePath(from, target) })
   if (verdict._tag === "Refused") return Effect.fail(UntrustedLocation.from("Link", verdict, Limits.factsOf(answer)))
-  return Effect.succeed(new URL(verdict.url).searchParams.get("last") === "" ? undefined : verdict.url)
+  return Effect.succeed(verdict.url)
 }
+
+/** Cloudflare's catalog links from its end to its start, and without its port (quirks §5). */
+const leadsToStart = (target: string, from: string): boolean =>
+  URL.canParse(target, from) && new URL(target, from).searchParams.get("last") === ""
 
 /**
  * A list goes on where it is. Artifactory leaves the first components of the repository out of its links, and Nexus puts others before them (quirks §5):

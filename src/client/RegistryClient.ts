@@ -12,7 +12,6 @@ import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
-import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
 import { Registries } from "../Registries.js"
 import { Registry } from "../Registry.js"
@@ -23,6 +22,7 @@ import * as MediaType from "../spec/MediaType.js"
 import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
 import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
+import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 import * as Manifests from "./Manifests.js"
 import * as Mirrors from "./Mirrors.js"
@@ -263,14 +263,14 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
         const announced = response.headers["docker-content-digest"]
         if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
           return Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
-        const size = Option.getOrUndefined(ByteRange.parseLength(response.headers["content-length"] ?? ""))
+        const violation = (problem: string) =>
+          Effect.fail(new ProtocolViolation({ ...Limits.factsOf(response), problem }))
+        // Portals and some registries apologise with 200 (quirks §2).
+        if (announced === undefined && MediaType.essence(response.headers["content-type"] ?? "") === "text/html")
+          return violation("The registry answered with a page instead of a blob")
+        const size = ContentCoding.length(response)
         return size === undefined
-          ? Effect.fail(
-              new ProtocolViolation({
-                ...Limits.factsOf(response),
-                problem: "The registry does not say how long the blob is"
-              })
-            )
+          ? violation("The registry does not say how long the blob is")
           : Effect.succeedSome({ mediaType: MediaType.octetStream, digest, size })
       }
     )

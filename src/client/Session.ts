@@ -38,7 +38,8 @@ import * as Retry from "./Retry.js"
 
 /**
  * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled; `chunkMinimum`: the smallest chunk the registry takes
- * but for the last, in bytes (C46); `chunkMaximum`: the largest one, which Cloudflare's registry announces (quirks §3).
+ * but for the last, in bytes (C46), 0 where it would be too large to be kept in memory; `chunkMaximum`: the largest one, which Cloudflare's registry
+ * announces (quirks §3).
  *
  * @since 0.1.0
  * @category models
@@ -59,6 +60,12 @@ export interface Session {
  * @category models
  */
 export type Adopted = Array<Session>
+
+/**
+ * In bytes: a chunk is kept in memory until it is acknowledged, so that no registry can ask for more (T6). Without a minimum the content goes as the
+ * last chunk, which may have any length.
+ */
+const maxChunkMinimum = 128 * 1024 * 1024
 
 /**
  * The steps of a session.
@@ -109,12 +116,13 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       Effect.map(locationOf(response), (location): Session => {
         const bound = (header: string, otherwise: number) =>
           Option.getOrElse(ByteRange.parseLength(response.headers[header] ?? ""), () => otherwise)
+        const chunkMinimum = bound("oci-chunk-min-length", 0)
         return {
           repository,
           location,
           offset: 0,
           settled: false,
-          chunkMinimum: bound("oci-chunk-min-length", 0),
+          chunkMinimum: chunkMinimum > maxChunkMinimum ? 0 : chunkMinimum,
           chunkMaximum: Math.max(1, bound("oci-chunk-max-length", Number.MAX_SAFE_INTEGER))
         }
       })

@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import type { UploadStrategy } from "../Registry.js"
-import { type BodyNotReplayable, isTransient, LimitExceeded } from "../RegistryError.js"
+import { type BodyNotReplayable, isTransient } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import type * as Digest from "../spec/Digest.js"
 import * as MediaType from "../spec/MediaType.js"
@@ -24,9 +24,6 @@ import * as Session from "./Session.js"
 /** Bytes of a chunk where nobody says otherwise. */
 const defaultChunkSize = 8 * 1024 * 1024
 
-/** Bytes of a chunk that are kept in memory on the registry's demand (T6). */
-const maxHeld = 64 * 1024 * 1024
-
 /**
  * A form of upload by name.
  *
@@ -37,7 +34,7 @@ export type Form = Exclude<UploadStrategy, "auto">
 
 /**
  * One blob on its way to a repository: what is known of it, in bytes and by digest, how to `open` its source from a byte on, and its `bytes` where they
- * are in memory. What `isReplayable` can be opened at any byte, as often as need be.
+ * are in memory. One that is `replayable` can be opened at any byte, as often as need be.
  *
  * @since 0.1.0
  * @category models
@@ -48,7 +45,7 @@ export interface Job<out E, out R> {
   readonly size: number | undefined
   readonly open: (offset: number) => Stream.Stream<Uint8Array, E | BodyNotReplayable, R>
   readonly bytes: Uint8Array | undefined
-  readonly isReplayable: boolean
+  readonly replayable: boolean
   readonly subject: Transfer.Subject
   readonly chunkSize: number | undefined
   readonly again: Again
@@ -106,6 +103,8 @@ export const make =
       const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
       const read = (offset: number) => Transfer.track(verifier.pass(job.open(offset), offset), subject, offset)
       let faulted = false
+      /** Up to where chunks were taken: a registry that names an earlier byte cannot be asked (ECR, quirks §3). */
+      let acknowledged = 0
 
       /**
        * After a fault: where the registry is, between `from` and `to`, or `Lost`. Where it refuses the very byte that it named, it counts bytes where
@@ -158,18 +157,17 @@ export const make =
           while (session.offset < size) {
             const end = Math.min(session.offset + chunkSize, size)
             yield* sessions.pour(session, take(end - session.offset), end)
+            acknowledged = session.offset
           }
         }).pipe(Effect.scoped)
 
       /** Each chunk in memory, to be sent again from there. */
       const gatheredChunks = Effect.suspend(() =>
-        chunkSize > Math.max(job.chunkSize ?? 0, maxHeld)
-          ? Effect.fail(new LimitExceeded({ what: "The smallest chunk that the registry takes", limit: maxHeld }))
-          : Stream.runForEach(Stream.mapError(ByteStream.rechunk(read(session.offset), chunkSize), source), chunk)
+        Stream.runForEach(Stream.mapError(ByteStream.rechunk(read(session.offset), chunkSize), source), chunk)
       )
 
       const inChunks = Effect.suspend(() =>
-        job.isReplayable && size !== undefined && session.offset < size ? streamedChunks(size) : gatheredChunks
+        job.replayable && size !== undefined && session.offset < size ? streamedChunks(size) : gatheredChunks
       )
 
       /** What is missing, by the form: of a stream that was cut off, as much as can go under its range, else in chunks. */
@@ -208,11 +206,18 @@ export const make =
           break
         }
         if (fault._tag === "UploadUnknown") return yield* lost(fault)
-        yield* locate(fault, 0, verifier.seen)
+        yield* locate(fault, acknowledged, verifier.seen)
       }
       const computed = digest ?? Option.getOrThrow(verifier.digest())
       if (!session.settled) {
-        yield* Effect.catchTag(sessions.close(session, computed), "UploadUnknown", lost)
+        yield* sessions.close(session, computed).pipe(
+          Effect.catchTags({
+            UploadUnknown: (error) => lost(error),
+            // Some cannot close without content (ECR, quirks §3).
+            RegistryFailure: (error) =>
+              Effect.fail(form !== "put" && job.replayable && error.status === 500 ? new Refused(error) : error)
+          })
+        )
       }
       return { mediaType: MediaType.octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
     })

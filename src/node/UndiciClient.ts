@@ -11,7 +11,7 @@ import { type HttpClientError, RequestError } from "@effect/platform/HttpClientE
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
-import type { Dispatcher } from "@effect/platform-node/Undici"
+import { type Dispatcher, errors as Errors } from "@effect/platform-node/Undici"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -78,10 +78,16 @@ const send = (
     bodyTimeout: 0
   }
   return Effect.async<HttpClientResponse, HttpClientError>((resume) => {
+    let sent = false
     const incoming = new Incoming({
       onResponse: (status, headers) =>
         resume(Effect.sync(() => makeResponse(request, status, Headers.fromInput(headers), incoming))),
-      onFailure: (cause) => resume(Effect.fail(new RequestError({ request, reason: "Transport", cause }))),
+      onFailure: (cause) =>
+        resume(
+          !sent && isClosed(cause)
+            ? Effect.dieMessage("This HttpClient was closed with the Scope of its layer: provide the layer further out")
+            : Effect.fail(new RequestError({ request, reason: "Transport", cause }))
+        ),
       onEnd: () => {
         if (body instanceof Outgoing) body.close()
       }
@@ -90,6 +96,7 @@ const send = (
     const next = setImmediate(() => {
       try {
         dispatcher.dispatch(options, incoming)
+        sent = true
       } catch (cause) {
         incoming.fail(cause)
       }
@@ -100,3 +107,6 @@ const send = (
     })
   })
 }
+
+const isClosed = (cause: unknown): boolean =>
+  cause instanceof Errors.ClientDestroyedError || cause instanceof Errors.ClientClosedError

@@ -1,7 +1,9 @@
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
+import { gather } from "../support/fixtures.js"
 
 /** A request as it went over the wire. */
 export interface Seen {
@@ -9,26 +11,37 @@ export interface Seen {
   readonly url: URL
   readonly authorization: string | undefined
   readonly headers: Readonly<Record<string, string | undefined>>
+  readonly bytes: Uint8Array
+  /** `bytes` as text. */
   readonly body: string
 }
 
-type Handler = (seen: Seen) => Response | Effect.Effect<Response>
+/** What a request is answered with; `cut` breaks the connection instead. */
+export type Answer = Response | "cut"
+
+export type Handler = (seen: Seen) => Answer | Effect.Effect<Answer>
 
 /** All origins of a small internet without sockets. The log holds each request in order: method, URL, `Authorization` or `-`. */
 export const internet = (origins: Readonly<Record<string, Handler>>) => {
   const log: Array<string> = []
   const seen: Array<Seen> = []
   const client = HttpClient.make((request, url) =>
-    Effect.suspend(() => {
-      const authorization = request.headers["authorization"]
-      const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
-      const arrived: Seen = { method: request.method, url, authorization, headers: request.headers, body }
-      log.push(`${request.method} ${request.url} ${authorization ?? "-"}`)
+    Effect.gen(function* () {
+      const broken = (cause: unknown) => new HttpClientError.RequestError({ request, reason: "Transport", cause })
+      const { body, headers, method } = request
+      const bytes =
+        body._tag === "Stream"
+          ? yield* Effect.mapError(gather(body.stream), broken)
+          : body._tag === "Uint8Array"
+            ? body.body
+            : new Uint8Array()
+      const authorization = headers["authorization"]
+      const arrived: Seen = { method, url, authorization, headers, bytes, body: new TextDecoder().decode(bytes) }
+      log.push(`${method} ${request.url} ${authorization ?? "-"}`)
       seen.push(arrived)
-      const answer = origins[url.origin]?.(arrived) ?? new Response(null, { status: 599 })
-      return Effect.map(Effect.isEffect(answer) ? answer : Effect.succeed(answer), (response) =>
-        HttpClientResponse.fromWeb(request, response)
-      )
+      const answering = origins[url.origin]?.(arrived) ?? new Response(null, { status: 599 })
+      const answer = Effect.isEffect(answering) ? yield* answering : answering
+      return answer === "cut" ? yield* broken("cut") : HttpClientResponse.fromWeb(request, answer)
     })
   )
   return { client, log, seen }

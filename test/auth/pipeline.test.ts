@@ -118,16 +118,6 @@ describe("RegistryClient", () => {
       expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t1`, `GET ${attacker}/x -`])
     }).pipe(provided(client))
   })
-
-  it.effect("a 200 with a challenge is an answer (zot)", () => {
-    const { client, log } = internet({
-      [registry]: () => new Response("{}", { headers: { "www-authenticate": `bearer realm=${realm}` } })
-    })
-    return Effect.gen(function* () {
-      yield* (yield* RegistryClient.make({ url: registry })).ping
-      expect(log).toEqual([`GET ${registry}/v2/ -`])
-    }).pipe(provided(client))
-  })
 })
 
 describe("a token server that redirects (T1, T2)", () => {

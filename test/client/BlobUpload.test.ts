@@ -64,16 +64,6 @@ describe("the forms of an upload", () => {
       [`POST /v2/a/blobs/uploads/?digest=${encodedHello}`]
     ],
     [
-      "a single POST answered 202 goes on in the session opened, with all of the bytes (C42, trap 17)",
-      BlobSource.fromBytes(hello),
-      [missing, opened("/u/1?s=a%2Fb"), created],
-      [
-        `HEAD /v2/a/blobs/${helloDigest}`,
-        `POST /v2/a/blobs/uploads/?digest=${encodedHello}`,
-        `PUT /u/1?s=a%2Fb&digest=${encodedHello}`
-      ]
-    ],
-    [
       "a single POST refused falls back to a session",
       BlobSource.fromBytes(hello),
       [missing, refused(400, "BLOB_UPLOAD_INVALID"), opened("/u/1"), created],
@@ -101,30 +91,6 @@ describe("the forms of an upload", () => {
       unknown,
       [opened("/u/1"), opened("/u/2"), created],
       ["POST /v2/a/blobs/uploads/", "PATCH /u/1", `PUT /u/2?digest=${encodedBig}`]
-    ],
-    [
-      "201 and 204 for a PATCH are as good as 202 (trap 22, rule 10), and its Range may stand still (trap 4)",
-      unknown,
-      [opened("/u/1"), { status: 201, headers: { location: "/u/2", range: "0-10" } }, created],
-      ["POST /v2/a/blobs/uploads/", "PATCH /u/1", `PUT /u/2?digest=${encodedBig}`]
-    ],
-    [
-      "a session that bounds its chunks from below gets chunks, where the size is unknown (C46)",
-      unknown,
-      [opened("/u/1", { "oci-chunk-min-length": "60000" }), opened("/u/2"), created],
-      ["POST /v2/a/blobs/uploads/", "PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`]
-    ],
-    [
-      "one that bounds them from above gets as many as it takes",
-      known,
-      [missing, opened("/u/1", { "oci-chunk-max-length": "60000" }), opened("/u/2"), opened("/u/3"), created],
-      [
-        `HEAD /v2/a/blobs/${bigDigest}`,
-        "POST /v2/a/blobs/uploads/",
-        "PATCH /u/1 0-59999",
-        "PATCH /u/2 60000-99999",
-        `PUT /u/3?digest=${encodedBig}`
-      ]
     ],
     [
       "no bytes are a session and a closing PUT (trap 15)",
@@ -197,48 +163,10 @@ describe("what a registry refuses", () => {
             ? created
             : { status: 204 }
 
-  it.live.each([
-    ["PATCH (Google's registries)", refused(405, "UNSUPPORTED")],
-    ["a PATCH that is too large, with a 416 that has nothing to do with offsets (GHCR)", refused(416, "UNKNOWN")]
-  ] as const)("%s is hashed first and sent by PUT, from then on without trying", ([, reply]) =>
-    Effect.gen(function* () {
-      const { registry, wire } = yield* scripted(withoutPatch(reply))
-      for (let n = 0; n < 2; n++)
-        expect(yield* registry.putBlob(repository, sized)).toMatchObject({ digest: bigDigest })
-      expect(wire.filter((line) => line.startsWith("PATCH"))).toHaveLength(1)
-      expect(wire.slice(-2)).toEqual(["POST /v2/a/blobs/uploads/", `PUT /u/1?digest=${encodedBig}`])
-      // The refused session is not left behind (C57).
-      expect(wire.filter((line) => line.startsWith("DELETE"))).toEqual(["DELETE /u/1"])
-    })
-  )
-
   it.live("a source that can be read once cannot be sent another way: the error says so", () =>
     Effect.gen(function* () {
       const { result } = yield* put(once, withoutPatch(refused(405, "UNSUPPORTED")))
       expect(result).toMatchObject({ left: { _tag: "BodyNotReplayable" } })
-    })
-  )
-
-  it.live("a registry that needs PATCH gets it (Artifactory)", () =>
-    Effect.gen(function* () {
-      const { registry, wire } = yield* scripted(({ body, line }) =>
-        line.startsWith("HEAD")
-          ? missing
-          : line.startsWith("POST")
-            ? opened("/u/1")
-            : line.startsWith("PATCH")
-              ? opened("/u/2")
-              : body.length > 0
-                ? refused(405, "UNSUPPORTED")
-                : created
-      )
-      for (let n = 0; n < 2; n++) yield* registry.putBlob(repository, known)
-      expect(wire.filter((line) => line.startsWith("PUT /u/1"))).toHaveLength(1)
-      expect(wire.slice(-3)).toEqual([
-        "POST /v2/a/blobs/uploads/",
-        "PATCH /u/1 0-99999",
-        `PUT /u/2?digest=${encodedBig}`
-      ])
     })
   )
 
@@ -271,82 +199,10 @@ describe("after a fault", () => {
       ["PATCH /u/1", "GET /u/1", "PATCH /u/1 50000-99999", `PUT /u/3?digest=${encodedBig}`]
     ],
     [
-      "a registry that has it all is sent no more (jib#4526)",
-      sized,
-      [opened("/u/1"), "cut", status("0-99999"), created],
-      ["PATCH /u/1 0-99999", "GET /u/1", `PUT /u/1?digest=${encodedBig}`]
-    ],
-    [
-      "one that counts the bytes instead of naming the last has it all, too (Quay, trap 2)",
-      sized,
-      [opened("/u/1"), "cut", status("bytes=0-100000"), created],
-      ["PATCH /u/1 0-99999", "GET /u/1", `PUT /u/1?digest=${encodedBig}`]
-    ],
-    [
-      "one that counts them and refuses the byte it named is taken at its own count (Quay)",
-      sized,
-      [
-        opened("/u/1"),
-        "cut",
-        status("0-50000"),
-        refused(416, "RANGE_INVALID"),
-        status("0-50000"),
-        opened("/u/2"),
-        created
-      ],
-      [
-        "PATCH /u/1 0-99999",
-        "GET /u/1",
-        "PATCH /u/1 50001-99999",
-        "GET /u/1",
-        "PATCH /u/1 50000-99999",
-        `PUT /u/2?digest=${encodedBig}`
-      ]
-    ],
-    [
-      "a session of one byte that seems empty is found out (trap 3)",
-      known,
-      [
-        missing,
-        opened("/u/1"),
-        "cut",
-        missing,
-        status("0-0"),
-        refused(416, "RANGE_INVALID"),
-        missing,
-        status("0-0"),
-        opened("/u/2"),
-        created
-      ],
-      [
-        `PUT /u/1?digest=${encodedBig}`,
-        `HEAD /v2/a/blobs/${bigDigest}`,
-        "GET /u/1",
-        `PUT /u/1?digest=${encodedBig} 0-99999`,
-        `HEAD /v2/a/blobs/${bigDigest}`,
-        "GET /u/1",
-        "PATCH /u/1 1-99999",
-        `PUT /u/2?digest=${encodedBig}`
-      ]
-    ],
-    [
       "a session without a Range starts where it was (trap 4)",
       sized,
       [opened("/u/1"), "cut", status(undefined), opened("/u/2"), created],
       ["PATCH /u/1 0-99999", "GET /u/1", "PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`]
-    ],
-    [
-      "a session that is gone is begun anew (C55, ACR)",
-      sized,
-      [opened("/u/1"), "cut", missing, { status: 204 }, opened("/u/9"), opened("/u/10"), created],
-      [
-        "PATCH /u/1 0-99999",
-        "GET /u/1",
-        "DELETE /u/1",
-        "POST /v2/a/blobs/uploads/",
-        "PATCH /u/9 0-99999",
-        `PUT /u/10?digest=${encodedBig}`
-      ]
     ],
     [
       "a closing PUT that failed in truth succeeded (500, lost answer): the blob is there",

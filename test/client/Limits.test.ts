@@ -19,6 +19,7 @@ import * as TestClock from "effect/TestClock"
 import * as Limits from "../../src/client/Limits.js"
 import * as Watchdog from "../../src/client/Watchdog.js"
 import { layerHttpClient, layerHttpClientWithoutDispatcher } from "../../src/node/NodeHttp.js"
+import { isTransient } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { gather, utf8 } from "../support/fixtures.js"
 import { clientOver, m1, m1Type, registryUrl, repository, status, tag, world } from "./world.js"
@@ -289,6 +290,7 @@ describe("failures of the HTTP client", () => {
     ["ERR_TLS_CERT_ALTNAME_INVALID", "Tls"],
     ["ERR_SSL_WRONG_VERSION_NUMBER", "Tls"],
     ["EPROTO", "Tls"],
+    ["UND_ERR_PRX_TLS", "Tls"],
     ["ECONNRESET", "Reset"],
     ["UND_ERR_SOCKET", "Reset"],
     ["EPIPE", "Reset"],
@@ -303,6 +305,42 @@ describe("failures of the HTTP client", () => {
       )
       const error = yield* Effect.flip(Limits.limited(bounds())(client).execute(get))
       expect(error).toMatchObject({ _tag: "TransportFailure", reason })
+    })
+  )
+
+  it.effect.each([407, 403, 400, 405, 502, 503, 504] as const)(
+    "a proxy that answers %i to CONNECT refuses, unless the trouble may pass",
+    (status) =>
+      Effect.gen(function* () {
+        const cause = new TypeError("fetch failed", {
+          cause: Object.assign(new Error(`Proxy response (${status}) !== 200 when HTTP Tunneling`), {
+            code: "UND_ERR_ABORTED"
+          })
+        })
+        const client = HttpClient.make((request) =>
+          Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause }))
+        )
+        const error = yield* Effect.flip(Limits.limited(bounds())(client).execute(get))
+        expect(error).toMatchObject({
+          _tag: "TransportFailure",
+          reason: status >= 500 ? "Connect" : "Proxy",
+          status,
+          message: expect.stringContaining(`answered ${status}`)
+        })
+        expect(isTransient(error)).toBe(status >= 500)
+      })
+  )
+
+  it.effect("a proxy that wants a password for plain http refuses, whatever its page says", () =>
+    Effect.gen(function* () {
+      const { log, registry } = yield* world({ [registryUrl]: () => status(407, "<html>") })
+      expect(yield* Effect.flip(registry.ping)).toMatchObject({
+        _tag: "TransportFailure",
+        reason: "Proxy",
+        status: 407,
+        message: expect.stringContaining("check which proxy is used")
+      })
+      expect(log.length).toBe(1)
     })
   )
 

@@ -8,7 +8,7 @@ import { followed } from "../../src/client/Redirect.js"
 import * as Trust from "../../src/protocol/Trust.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { internet } from "../auth/origins.js"
-import { gather, utf8 } from "../support/fixtures.js"
+import { gather, generated, utf8 } from "../support/fixtures.js"
 import {
   basic,
   cdn,
@@ -154,6 +154,30 @@ describe("a redirect within the registry", () => {
         ["PUT", manifest.descriptor.mediaType, m1],
         ["PUT", manifest.descriptor.mediaType, m1]
       ])
+    })
+  )
+
+  it.effect("repeats a stream from its start", () =>
+    Effect.gen(function* () {
+      const { registry, seen } = yield* world({
+        [registryUrl]: ({ method, url }) =>
+          method === "HEAD"
+            ? status(404)
+            : method === "POST"
+              ? status(202, null, { location: "/u/1" })
+              : url.pathname === "/u/1"
+                ? redirect(307, `/u/2${url.search}`)
+                : status(201)
+      })
+      const bytes = yield* gather(generated(200_000))
+      const known = { digest: Digest.fromBytes(bytes), size: bytes.length }
+      yield* registry.putBlob(repository, BlobSource.fromStream(generated(200_000), known))
+      expect(seen.slice(-2).map(({ bytes, method }) => [method, Digest.fromBytes(bytes)])).toEqual([
+        ["PUT", known.digest],
+        ["PUT", known.digest]
+      ])
+      const once = BlobSource.fromStreamOnce(generated(200_000), known)
+      expect(yield* Effect.flip(registry.putBlob(repository, once))).toMatchObject({ _tag: "BodyNotReplayable" })
     })
   )
 

@@ -104,7 +104,8 @@ describe("what is tried again", () => {
     ...(["Connect", "Reset", "Timeout", "Stall"] as const).map(
       (reason) => [true, new TransportFailure({ reason })] as const
     ),
-    [false, new TransportFailure({ reason: "Tls" })]
+    [false, new TransportFailure({ reason: "Tls" })],
+    [false, new TransportFailure({ reason: "Proxy", status: 407 })]
   ]
   it.effect.each(failures)("%s: %o", ([again, error]) =>
     Effect.gen(function* () {
@@ -204,21 +205,6 @@ describe("through the client", () => {
       })
       expect(yield* patiently(items(registry.tags(repository)))).toEqual(["a", "b"])
       expect(log.length).toBe(2)
-    })
-  )
-
-  it.effect("Retry-After is read as a date and from GHCR's message (quirks §6)", () =>
-    Effect.gen(function* () {
-      yield* TestClock.setTime(Date.UTC(2026, 0, 1))
-      const bodies = [
-        status(429, null, { "retry-after": "Thu, 01 Jan 2026 00:00:30 GMT" }),
-        status(429, '{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: 2m, allowed: 44000/minute"}]}')
-      ]
-      for (const answer of bodies) {
-        const { registry } = yield* world({ [registryUrl]: () => answer }, { retry: { attempts: 0 } })
-        const error = yield* Effect.flip(registry.getManifest(repository, tag))
-        expect(error).toMatchObject({ _tag: "TooManyRequests", retryAfter: answer === bodies[0] ? 30_000 : 120_000 })
-      }
     })
   )
 

@@ -7,6 +7,7 @@ import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
+import type { Seen } from "../auth/origins.js"
 import { gather, items, utf8 } from "../support/fixtures.js"
 import {
   basic,
@@ -77,6 +78,42 @@ describe("T2, a hostile realm", () => {
   )
 })
 
+describe("T2, a token server that redirects", () => {
+  const redirecting = (location: string) => ({
+    [registryUrl]: ({ authorization, url }: Seen) =>
+      url.pathname === "/token"
+        ? redirect(307, location)
+        : authorization === "Bearer t"
+          ? manifestAnswer()
+          : status(401, null, { "www-authenticate": `Bearer realm="${registryUrl}/token"` }),
+    [evil]: () => status(200, '{"token":"t"}')
+  })
+
+  it.effect("takes no password along", () =>
+    Effect.gen(function* () {
+      const { log, registry, seen } = yield* world(redirecting(`${evil}/token`))
+      yield* registry.getManifest(repository, tag)
+      expect(log[1]).toBe(`GET ${seen[1]?.url.href} ${basic}`)
+      expect(log[2]).toBe(`GET ${evil}/token -`)
+      expect(strangers(seen)).not.toMatch(secrets)
+    })
+  )
+
+  it.effect.each(["https://169.254.169.254/token", "https://[::ffff:127.0.0.1]/token", "http://r.example/token"])(
+    "does not lead to %s",
+    (location) =>
+      Effect.gen(function* () {
+        const { log, registry } = yield* world(redirecting(location))
+        expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
+          _tag: "UntrustedLocation",
+          kind: "Redirect",
+          host: new URL(location).host
+        })
+        expect(log.filter((line) => !line.includes(` ${registryUrl}/`))).toEqual([])
+      })
+  )
+})
+
 describe("T3, an upload location elsewhere", () => {
   it.effect.each([
     ["another host", `${evil}/u`, "trust.allowUploads"],
@@ -91,6 +128,8 @@ describe("T3, an upload location elsewhere", () => {
       const error = yield* Effect.flip(registry.putBlob(repository, BlobSource.fromBytes(b1)))
       expect(error).toMatchObject({ _tag: "UntrustedLocation", kind: "Upload", host: new URL(location).host })
       expect("option" in error ? error.option : undefined).toBe(option)
+      expect(error.message).toContain(`an upload location on ${new URL(location).host}, which is not followed`)
+      expect(error.message.includes("(option trust.allowUploads would allow it)")).toBe(option !== undefined)
       expect(log.filter((line) => !line.includes(` ${registryUrl}/v2/`))).toEqual([])
     })
   )
@@ -167,6 +206,26 @@ describe("T6, sizes", () => {
       expect(yield* Effect.flip(gather(registry.getBlob(repository, blob)))).toMatchObject({
         _tag: "SizeMismatch",
         actual: 2
+      })
+    })
+  )
+
+  it.effect("nor does the length that an answer announces", () =>
+    Effect.gen(function* () {
+      const absurd = { "content-length": String(Number.MAX_SAFE_INTEGER) }
+      const { registry } = yield* world({
+        [registryUrl]: ({ url }) =>
+          url.pathname.includes("/manifests/")
+            ? status(200, m1, { "content-type": m1Type, ...absurd })
+            : status(url.pathname.endsWith("list") ? 200 : 418, '{"tags":["a"]}', absurd)
+      })
+      expect((yield* registry.getManifest(repository, tag)).bytes).toEqual(utf8(m1))
+      expect(yield* items(registry.tags(repository))).toEqual(["a"])
+      expect(yield* Effect.flip(registry.ping)).toMatchObject({ _tag: "RegistryFailure", status: 418 })
+      const blob = yield* world({ [registryUrl]: () => status(200, b1, absurd) }, { retry: { attempts: 0 } })
+      expect(yield* Effect.flip(gather(blob.registry.getBlob(repository, b1Digest)))).toMatchObject({
+        _tag: "TransportFailure",
+        reason: "Reset"
       })
     })
   )

@@ -26,6 +26,7 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import * as Transfer from "../../src/Transfer.js"
+import { serve } from "../support/serve.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const MiB = 1_048_576
@@ -83,6 +84,51 @@ describe("source", () => {
       const chunks = Chunk.toReadonlyArray(yield* Stream.runCollect((yield* BlobFile.source(path)).open(0)))
       expect(chunks.map((chunk) => chunk.length)).toEqual([MiB, MiB, 17])
       expect(Buffer.concat(chunks).equals(bytes)).toBe(true)
+    })
+  )
+
+  it.scoped("an upload reads it into the same memory again, and every byte arrives, however slow the registry", () =>
+    Effect.gen(function* () {
+      const path = Path.join(yield* folder, "blob")
+      const bytes = randomBytes(24 * MiB + 17)
+      yield* Effect.promise(() => Fs.writeFile(path, bytes))
+      const received: Array<Buffer> = []
+      const { url } = yield* serve((request, response) => {
+        // A reader that leaves bytes in both sockets.
+        request.on("data", (part: Buffer) => {
+          received.push(Buffer.from(part))
+          request.pause()
+          setTimeout(() => request.resume(), 1)
+        })
+        request.on("end", () => {
+          const total = received.reduce((size, part) => size + part.length, 0)
+          const status = { HEAD: 404, POST: 202, PATCH: 202, PUT: 201 }[request.method ?? ""] ?? 500
+          response.writeHead(status, { location: "/v2/a/blobs/uploads/1", range: `0-${Math.max(0, total - 1)}` }).end()
+        })
+      })
+      const layer = Layer.provide(NodeRegistry.layer({ url }), Credentials.layerAnonymous)
+      const { putBlob } = Context.get(yield* Layer.build(layer), Registry)
+      const repository = yield* Reference.parseRepositoryName("a")
+      const source = yield* BlobFile.source(path)
+      const digest = Digest.fromBytes(bytes)
+      for (const [known, options] of [
+        [{ digest: Option.some(digest) }, {}],
+        [{}, {}],
+        [{}, { chunkSize: 3_333_333 }]
+      ] as const) {
+        received.length = 0
+        const reads = vi.spyOn(Buffer, "allocUnsafeSlow")
+        expect(yield* putBlob(repository, { ...source, ...known }, options)).toMatchObject({ digest })
+        expect(Digest.fromBytes(Buffer.concat(received))).toBe(digest)
+        expect(reads.mock.calls.filter(([size]) => size === MiB).length).toBeLessThan(8)
+        reads.mockRestore()
+      }
+
+      // What somebody else sees on the way is theirs.
+      const kept: Array<Uint8Array> = []
+      const keeping = BlobSource.make((offset) => ByteStream.tap(source.open(offset), (part) => kept.push(part)))
+      yield* putBlob(repository, keeping)
+      expect(Digest.fromBytes(Buffer.concat(kept))).toBe(digest)
     })
   )
 

@@ -183,10 +183,35 @@ describeTinyproxy("through tinyproxy", () => {
         })
         const failure = yield* Effect.flip(Effect.provide(work, Layer.provide(layer, Credentials.layerAnonymous)))
         // Of a plain request, tinyproxy refuses a wrong password as a registry would.
-        expect(failure._tag).toBe(scheme === "http" ? "Unauthorized" : "TransportFailure")
+        expect(failure).toMatchObject(
+          scheme === "http" ? { _tag: "Unauthorized" } : { _tag: "TransportFailure", reason: "Proxy", status: 401 }
+        )
         expect(`${failure.message}${inspect(failure, { depth: 9 })}${JSON.stringify(failure)}`).not.toContain("hunter2")
       }
       expect(seen).toEqual([])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describeTinyproxy("a tunnel through tinyproxy", () => {
+  const closed = 1
+  it.live.each([
+    ["to a port that is not allowed", 4443, { reason: "Proxy", status: 403 }, 1],
+    ["to where nobody listens", closed, { reason: "Connect", status: 500 }, 3]
+  ] as const)("%s is a failure that is retried only where it may pass", ([_, port, facts, attempts]) =>
+    Effect.gen(function* () {
+      const proxy = yield* tinyproxy([closed])
+      const layer = NodeRegistry.layer({
+        url: `https://localhost:${port}`,
+        http: { proxy: { https: Redacted.make(`http://${proxyUser.username}:${proxyUser.password}@${proxy.host}`) } },
+        retry: { attempts: 2, base: 1 }
+      })
+      const ping = Effect.flatMap(Registry, (registry) => registry.ping)
+      const failure = yield* Effect.flip(Effect.provide(ping, Layer.provide(layer, Credentials.layerAnonymous)))
+      expect(failure).toMatchObject({ _tag: "TransportFailure", ...facts })
+      expect(yield* proxy.requests).toEqual(
+        Array.from({ length: attempts }, () => `CONNECT localhost:${port} HTTP/1.1`)
+      )
     }).pipe(Effect.scoped)
   )
 })

@@ -1,0 +1,103 @@
+/** The floor: the same work by undici, node:http and node:crypto alone. */
+import { createHash } from "node:crypto"
+import * as Fs from "node:fs"
+import { request as httpRequest } from "node:http"
+import { Readable } from "node:stream"
+import { pipeline } from "node:stream/promises"
+import * as Undici from "undici"
+import { downloadFile, size, small as smallBlob, uploadFile } from "./content.js"
+import { blobUrl, concurrency, many, small, smallBytes, type Task, type Tasks } from "./task.js"
+
+const verified = (digest: string, expected: string): void => {
+  if (`sha256:${digest}` !== expected) throw new Error("mismatch")
+}
+
+const concurrently =
+  (count: number, one: (dispatcher: Undici.Agent, url: string, n: number) => Promise<void>): Task =>
+  async ({ url }) => {
+    const agent = new Undici.Agent({ connections: concurrency, pipelining: 1 })
+    let next = 0
+    const worker = async () => {
+      while (next < count) await one(agent, url, next++)
+    }
+    await Promise.all(Array.from({ length: concurrency }, worker))
+    await agent.close()
+  }
+
+const manifests = (method: "HEAD" | "GET"): Task =>
+  concurrently(many, async (dispatcher, url) => {
+    const { body } = await Undici.request(`${url}/v2/bench/manifests/latest`, { method, dispatcher, reset: false })
+    await body.arrayBuffer()
+  })
+
+export const tasks: Tasks = {
+  "pull stream": async (given) => {
+    const hash = createHash("sha256")
+    const { body } = await Undici.request(blobUrl(given))
+    for await (const bytes of body) hash.update(bytes)
+    verified(hash.digest("hex"), given.digest)
+  },
+  "pull stream, node:http": (given) =>
+    new Promise((resolve, reject) => {
+      const hash = createHash("sha256")
+      httpRequest(blobUrl(given), (response) => {
+        response.on("data", (bytes) => hash.update(bytes))
+        response.on("end", () => {
+          verified(hash.digest("hex"), given.digest)
+          resolve()
+        })
+        response.on("error", reject)
+      }).end()
+    }),
+  "pull file": async (given) => {
+    const hash = createHash("sha256")
+    const { body } = await Undici.request(blobUrl(given))
+    await pipeline(
+      body,
+      async function* (source) {
+        for await (const bytes of source) {
+          hash.update(bytes)
+          yield bytes
+        }
+      },
+      Fs.createWriteStream(downloadFile)
+    ).finally(() => Fs.rmSync(downloadFile, { force: true }))
+    verified(hash.digest("hex"), given.digest)
+  },
+  "push file": async ({ digest, url }) => {
+    const hash = createHash("sha256")
+    const hashed = async function* () {
+      for await (const bytes of Fs.createReadStream(uploadFile, { highWaterMark: 1024 * 1024 })) {
+        hash.update(bytes)
+        yield bytes
+      }
+    }
+    const session = await Undici.request(`${url}/v2/bench/blobs/uploads/`, { method: "POST" })
+    await session.body.dump()
+    const response = await Undici.request(`${url}${session.headers["location"]}&digest=${digest}`, {
+      method: "PUT",
+      headers: { "content-length": String(size), "content-type": "application/octet-stream" },
+      body: Readable.from(hashed(), { highWaterMark: 1 })
+    })
+    await response.body.dump()
+    verified(hash.digest("hex"), digest)
+    if (response.statusCode !== 201) throw new Error("refused")
+  },
+  "small blobs": concurrently(small, async (dispatcher, url, n) => {
+    const bytes = smallBytes(smallBlob.bytes, n)
+    const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`
+    const head = { method: "HEAD", dispatcher, reset: false } as const
+    await (await Undici.request(`${url}/v2/bench/blobs/${digest}`, head)).body.dump()
+    const post = { method: "POST", body: bytes, dispatcher } as const
+    await (await Undici.request(`${url}/v2/bench/blobs/uploads/?digest=${digest}`, post)).body.dump()
+    const { body } = await Undici.request(`${url}/v2/bench/blobs/${smallBlob.digest}`, { dispatcher })
+    verified(
+      createHash("sha256")
+        .update(Buffer.from(await body.arrayBuffer()))
+        .digest("hex"),
+      smallBlob.digest
+    )
+  }),
+  "manifest HEADs": manifests("HEAD"),
+  "manifest GETs": manifests("GET")
+}

@@ -1,0 +1,25 @@
+/** One measurement or reference: a function that is run alone in a process of its own. */
+
+/** Where the server is, and what it serves. */
+export interface Given {
+  readonly url: string
+  readonly digest: string
+}
+
+export type Task = (given: Given) => Promise<void>
+
+export type Tasks = Readonly<Record<string, Task>>
+
+/** How many small blobs, how many manifests, and how many at a time. */
+export const small = 2000
+export const many = 5000
+export const concurrency = 16
+
+export const blobUrl = ({ digest, url }: Given): string => `${url}/v2/bench/blobs/${digest}`
+
+/** So many small blobs, each another one. */
+export const smallBytes = (block: Uint8Array, n: number): Uint8Array => {
+  const bytes = Buffer.from(block)
+  bytes.writeUInt32LE(n)
+  return bytes
+}
