@@ -1,7 +1,7 @@
 /**
- * An application that replaces the retry schedule with one of its own: when the registry asks for credentials and there are none, or it refuses those
- * that there are, the user is asked to log in. `tsx --conditions=@effect-oci/source examples/login-schedule.ts http://localhost:5000 owner/name` lists the tags of a repository;
- * each line of the standard input is a user name, a space and a password.
+ * An application that replaces the retry schedule with one of its own: when the registry or its token server wants other credentials than there are,
+ * the user is asked to log in. `tsx --conditions=@effect-oci/source examples/login-schedule.ts http://localhost:5000 owner/name` lists the tags of a
+ * repository; each line of the standard input is a user name, a space and a password.
  */
 import { createInterface } from "node:readline"
 import { pathToFileURL } from "node:url"
@@ -10,7 +10,6 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -24,26 +23,19 @@ import type { AuthChallenge } from "effect-oci/RegistryError"
 class Session extends Context.Tag("example/Session")<
   Session,
   {
-    readonly credential: (origin: string) => Option.Option<Credentials.Credential>
+    readonly credentials: Credentials.Credentials.Service
     /** False when the user gives up. */
     readonly login: (origin: string) => Effect.Effect<boolean>
   }
 >() {}
 
-/** Lets the session be the source of credentials. */
-const credentials = Layer.effect(
-  Credentials.Credentials,
-  Effect.map(Session, (session) => ({
-    get: ({ origin }) => Effect.sync(() => Option.getOrElse(session.credential(origin), () => Credentials.anonymous))
-  }))
-)
-
-/** Tries again while there is something new to send, if need be after a login. It needs `Session`, and so does the layer that it is given to. */
+/**
+ * Tries again while there is something new to send, else after a login; ten times at most, should a registry want something else each time. It needs
+ * `Session`, and so does the layer that it is given to.
+ */
 const schedule = Schedule.recurWhileEffect(({ answerable, origin }: AuthChallenge) =>
-  Effect.flatMap(Session, (session) =>
-    answerable && Option.isSome(session.credential(origin)) ? Effect.succeed(true) : session.login(origin)
-  )
-)
+  answerable ? Effect.succeed(true) : Effect.flatMap(Session, (session) => session.login(origin))
+).pipe(Schedule.intersect(Schedule.recurs(10)))
 
 /** What the application is for. It knows nothing of logins. */
 const tags = (name: string) =>
@@ -57,24 +49,32 @@ const session = Layer.scoped(
   Session,
   Effect.gen(function* () {
     const known = new Map<string, Credentials.Credential>()
-    const input = yield* Effect.acquireRelease(
-      Effect.sync(() => createInterface({ input: process.stdin })),
-      (input) => Effect.sync(() => input.close())
+    const { lines } = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const input = createInterface({ input: process.stdin })
+        // At once: lines that come before are lost, and so is their end.
+        return { input, lines: input[Symbol.asyncIterator]() }
+      }),
+      ({ input }) => Effect.sync(() => input.close())
     )
-    const lines = input[Symbol.asyncIterator]()
     return {
-      credential: (origin) => Option.fromNullable(known.get(origin)),
+      credentials: { get: ({ origin }) => Effect.sync(() => known.get(origin) ?? Credentials.anonymous) },
       login: (origin) =>
         Effect.gen(function* () {
           yield* Console.log(`${origin} wants to know who you are: user name, space, password`)
-          const line = Option.liftPredicate(yield* Effect.promise(() => lines.next()), ({ done }) => done !== true)
-          if (Option.isNone(line)) return false
-          const [user = "", password = ""] = line.value.value.split(" ", 2)
+          const line = yield* Effect.promise(() => lines.next())
+          if (line.done === true) return false
+          const [user = "", password = ""] = line.value.split(" ", 2)
           known.set(origin, Credentials.basic(user, Redacted.make(password)))
           return true
         })
     }
   })
+)
+
+const credentials = Layer.effect(
+  Credentials.Credentials,
+  Effect.map(Session, (session) => session.credentials)
 )
 
 const [, script = "", url = "http://localhost:5000", name = "owner/name"] = process.argv

@@ -81,7 +81,8 @@ const sentence = (text: string, facts: Exchange): string => {
 /**
  * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2). Seen by callers of `RegistryClient.attempt`;
  * everything above it answers the challenge or reports `Unauthorized`. `answerable` tells whether another attempt would send something that was not
- * refused yet: a credential, a new token, one for more scopes.
+ * refused yet: a credential, a new token, one for more scopes. One that a token server gave no token for has the facts of that server's answer, and is
+ * not answerable.
  *
  * @since 0.1.0
  * @category errors
@@ -104,7 +105,7 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
 }
 
 /**
- * A challenge could not be answered. `Challenge`: the registry keeps answering 401 to what the credentials source offers (which may be nothing);
+ * A `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to what the credentials source offers (which may be nothing);
  * `TokenServer`: the token server refused or gave no usable token. Log in again, or supply other `Credentials`.
  *
  * @since 0.1.0
@@ -119,15 +120,16 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
   override get message(): string {
     if (this.reason === "TokenServer")
       return sentence(
-        `The token server of ${this.origin} gave no token: check the user name and password, or log in again`,
+        `The token server of ${this.origin} gave no token: log in, or check the user name and password`,
         this
       )
-    return sentence(
-      this.challenge === undefined || this.challenge.sent === "nothing"
-        ? `${this.origin} asks for credentials and none are configured for it: log in, or supply a Credentials layer`
-        : `${this.origin} does not accept the credentials configured for it: log in again`,
-      this
-    )
+    const text = {
+      nothing:
+        "asks for credentials, and none are configured for it that would do: log in, or supply a Credentials layer",
+      basic: "does not accept the user name and password configured for it: log in again",
+      bearer: "does not accept the token that it was sent: log in, as somebody who may do this"
+    }[this.challenge?.sent ?? "nothing"]
+    return sentence(`${this.origin} ${text}`, this)
   }
 }
 

@@ -20,6 +20,7 @@ const internals: ReadonlySet<string> = new Set([
   "src/auth/AuthFiles.ts",
   "src/auth/TokenStore.ts", // TokenCache
   "src/auth/TokenServer.ts", // Authorization
+  "src/auth/Secrets.ts", // Authorization and RegistryClient
   "src/client/BlobDownload.ts", // RegistryClient, as all of client/
   "src/client/BlobUpload.ts",
   "src/client/Classify.ts",

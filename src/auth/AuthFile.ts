@@ -12,16 +12,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { CredentialsFailure } from "../RegistryError.js"
 import { apiHost } from "../spec/Reference.js"
-import * as CredentialHelper from "./CredentialHelper.js"
-import {
-  anonymous,
-  type Credential,
-  type Credentials,
-  type Demand,
-  fromLogin,
-  identityToken,
-  registryToken
-} from "./Credentials.js"
+import { type Credential, type Demand, fromLogin, identityToken, registryToken } from "./Credentials.js"
+import { isHeaderSafe } from "./Secrets.js"
 
 /**
  * A file as it was read. `source` names it in failures. The keys of `auths` are hosts, URLs (Docker's older form) or, podman's form, a host and the
@@ -66,7 +58,7 @@ export const parse = (
   Effect.suspend(() => {
     const { source } = options
     const json = Option.getOrUndefined(parseJson(text))
-    if (json === undefined) return broken(source, "it is not JSON", "Correct it, or log in again to have it rewritten")
+    if (json === undefined) return broken(source, "it is not JSON", "Correct it, or log in again if a login wrote it")
     const decoded = Option.getOrUndefined(decodeFile(options.legacy === true ? { auths: json } : json))
     if (decoded === undefined) {
       return broken(
@@ -85,79 +77,41 @@ export const parse = (
   })
 
 /**
- * The credential for a demand: from the helper named for the host, else from the default helper, else from the entries. `auths` is searched for the
- * repository, then for what its name begins with, then for the host; hosts must be equal after normalisation (T15), and all names of Docker Hub are
- * one. A default helper that is not installed is passed over.
+ * What a file says of a place: the helper to ask, under `name`, if there is one, and the entry that counts where no helper knows anybody.
  *
- * Fails with `CredentialsFailure` when the entry found is broken, or a helper fails.
+ * @since 0.1.0
+ * @category models
+ */
+export interface Found {
+  readonly file: AuthFile
+  readonly name: string
+  readonly helper: Option.Option<{ readonly suffix: string; readonly isDefault: boolean }>
+  readonly entry: Effect.Effect<Option.Option<Credential>, CredentialsFailure>
+}
+
+/**
+ * Looks for the place of a demand, none if its origin is no host. The helper named for the host comes before the default helper. `auths` is searched
+ * for the repository, then for what its name begins with, then for the host; hosts must be equal after normalisation (T15), and all names of Docker
+ * Hub are one. `entry` fails with `CredentialsFailure` when the entry is broken.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const find = (
-  file: AuthFile,
-  helpers: CredentialHelper.Helpers,
-  demand: Demand,
-  rejected: Option.Option<Credential>
-): Effect.Effect<Option.Option<Credential>, CredentialsFailure> =>
-  Effect.suspend(() => {
-    const place = placeOf(demand)
-    if (place === undefined) return Effect.succeedNone
-    const fromEntries = Effect.suspend(() => {
-      const key = keysOf(file.auths.keys(), demand, place)
-      const entry = key === undefined ? undefined : file.auths.get(key)
-      return key === undefined || entry === undefined ? Effect.succeedNone : credentialOf(file.source, key, entry)
-    })
+export const find = (file: AuthFile, demand: Demand): Option.Option<Found> =>
+  Option.map(placeOf(demand), (place) => {
     const own = [...file.credHelpers].find(([key]) => hostOf(key, demand.origin) === place.host)
-    const orEntries = Effect.flatMap((found: Option.Option<Credential>) =>
-      Option.isSome(found) ? Effect.succeed(found) : fromEntries
-    )
-    if (own !== undefined) {
-      return helpers.get(own[1], place.name, rejected).pipe(
-        Effect.catchTag("HelperMissing", ({ program }) => Effect.fail(CredentialHelper.missing(program))),
-        orEntries
-      )
+    const key = keyOf(file.auths.keys(), demand, place)
+    const entry = key === undefined ? undefined : file.auths.get(key)
+    return {
+      file,
+      name: place.name,
+      helper:
+        own === undefined
+          ? Option.map(file.credsStore, (suffix) => ({ suffix, isDefault: true }))
+          : Option.some({ suffix: own[1], isDefault: false }),
+      entry: key === undefined || entry === undefined ? Effect.succeedNone : credentialOf(file.source, key, entry)
     }
-    return Option.match(file.credsStore, {
-      onNone: () => fromEntries,
-      onSome: (suffix) =>
-        helpers.get(suffix, place.name, rejected).pipe(
-          Effect.catchTag("HelperMissing", ({ program }) =>
-            Effect.as(
-              Effect.logWarning(`${program}, the default helper of ${file.source}, is not installed`),
-              Option.none<Credential>()
-            )
-          ),
-          orEntries
-        )
-    })
   })
-
-/**
- * The source that looks into the files that `load` yields, in order: the first that has a credential. They are loaded when first asked for, and again
- * after a rejection or a failure.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const source = (
-  load: Effect.Effect<ReadonlyArray<AuthFile>, CredentialsFailure>,
-  helpers: CredentialHelper.Helpers
-): Credentials.Service => {
-  let loaded: ReadonlyArray<AuthFile> | undefined
-  return {
-    get: (demand, rejected) =>
-      Effect.gen(function* () {
-        const files = loaded !== undefined && Option.isNone(rejected) ? loaded : yield* load
-        loaded = files
-        for (const file of files) {
-          const found = yield* find(file, helpers, demand, rejected)
-          if (Option.isSome(found)) return found.value
-        }
-        return anonymous
-      })
-  }
-}
 
 // -----------------------------------------------------------------------------
 // The format
@@ -174,7 +128,7 @@ const EntryJson = Schema.Struct({
 })
 
 const FileJson = Schema.Struct({
-  auths: Schema.optional(Schema.NullOr(Schema.Record({ key: Schema.String, value: EntryJson }))),
+  auths: Schema.optional(Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.NullOr(EntryJson) }))),
   credHelpers: Schema.optional(Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.String }))),
   credsStore: text
 })
@@ -185,14 +139,14 @@ const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(tex
 const nonEmpty = (text: string | null | undefined): Option.Option<string> =>
   text === null || text === undefined || text === "" ? Option.none() : Option.some(text)
 
-const entryOf = (entry: Schema.Schema.Type<typeof EntryJson>): Entry => {
+const entryOf = (entry: Schema.Schema.Type<typeof EntryJson> | null): Entry => {
   const secret = (text: string | null | undefined) => Option.map(nonEmpty(text), Redacted.make)
   return {
-    auth: secret(entry.auth),
-    username: nonEmpty(entry.username),
-    password: secret(entry.password),
-    identityToken: secret(entry.identitytoken),
-    registryToken: secret(entry.registrytoken)
+    auth: secret(entry?.auth),
+    username: nonEmpty(entry?.username),
+    password: secret(entry?.password),
+    identityToken: secret(entry?.identitytoken),
+    registryToken: secret(entry?.registrytoken)
   }
 }
 
@@ -204,15 +158,20 @@ const credentialOf = (
   key: string,
   entry: Entry
 ): Effect.Effect<Option.Option<Credential>, CredentialsFailure> => {
-  if (Option.isSome(entry.registryToken)) return Effect.succeedSome(registryToken(entry.registryToken.value))
+  const of = (member: string) => `"${member}" of ${JSON.stringify(key.slice(0, 255))}`
+  if (Option.isSome(entry.registryToken)) {
+    return isHeaderSafe(Redacted.value(entry.registryToken.value))
+      ? Effect.succeedSome(registryToken(entry.registryToken.value))
+      : broken(source, `${of("registrytoken")} is not what a header can carry`, "Look for white space or a line break")
+  }
   if (Option.isSome(entry.identityToken)) return Effect.succeedSome(identityToken(entry.identityToken.value))
   if (Option.isSome(entry.auth)) {
     const login = decodeAuth(Redacted.value(entry.auth.value))
     return login === undefined
       ? broken(
           source,
-          `"auth" of ${JSON.stringify(key.slice(0, 255))} is not the base64 form of "user:password"`,
-          "Log in again to have it rewritten"
+          `${of("auth")} is not the base64 form of "user:password"`,
+          "Correct it, or log in again if a login wrote it"
         )
       : Effect.succeedSome(fromLogin(login.username, login.password))
   }
@@ -221,9 +180,9 @@ const credentialOf = (
   )
 }
 
-/** Standard base64, with or without its padding; NULs at the end are the padding of an old client. */
+/** Standard base64, on one line or several, with or without its padding; NULs at the end are the padding of an old client. */
 const decodeAuth = (auth: string): { readonly username: string; readonly password: Redacted.Redacted } | undefined => {
-  const bare = auth.trim().replace(/={1,2}$/, "")
+  const bare = auth.replace(/\s+/g, "").replace(/={1,2}$/, "")
   const padded = bare + "=".repeat((4 - (bare.length % 4)) % 4)
   const decoded = Option.getOrUndefined(Either.getRight(Encoding.decodeBase64String(padded)))
   const at = decoded?.indexOf(":") ?? -1
@@ -244,19 +203,18 @@ interface Place {
   readonly paths: ReadonlyArray<string>
 }
 
-const placeOf = ({ origin, repository }: Demand): Place | undefined => {
-  const host = hostOf(origin, origin)
-  if (host === undefined) return undefined
-  const parts = Option.match(repository, { onNone: () => [], onSome: (name) => name.split("/") })
-  return {
-    host,
-    name: new URL(origin).host,
-    paths: parts.map((_, index) => `${host}/${parts.slice(0, parts.length - index).join("/")}`)
-  }
-}
+const placeOf = ({ origin, repository }: Demand): Option.Option<Place> =>
+  Option.map(Option.fromNullable(hostOf(origin, origin)), (host) => {
+    const parts = Option.match(repository, { onNone: () => [], onSome: (name) => name.split("/") })
+    return {
+      host,
+      name: new URL(origin).host,
+      paths: parts.map((_, index) => `${host}/${parts.slice(0, parts.length - index).join("/")}`)
+    }
+  })
 
 /** The key for a place: podman's longest first, then the host, exactly as it is spelled before any other spelling. */
-const keysOf = (keys: Iterable<string>, { origin }: Demand, { host, name, paths }: Place): string | undefined => {
+const keyOf = (keys: Iterable<string>, { origin }: Demand, { host, name, paths }: Place): string | undefined => {
   const all = [...keys]
   const scoped = new Map(all.map((key) => [scopeOf(key, origin), key]))
   for (const path of paths) {

@@ -20,6 +20,7 @@ import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
 import { AuthChallenge, CredentialsFailure, RegistryFailure, TooManyRequests, Unauthorized } from "../RegistryError.js"
 import { type Credential, Credentials, type Demand } from "./Credentials.js"
+import * as Secrets from "./Secrets.js"
 import { TokenCache } from "./TokenCache.js"
 import * as TokenServer from "./TokenServer.js"
 
@@ -45,8 +46,8 @@ export interface Options {
 
 /**
  * The client with its requests to the demand's origin authorized, and the challenges from there reported. Requests to other origins, and answers that
- * come from other origins after a redirect, pass untouched. The client must not carry `Authorization` across origins when it follows redirects; token
- * requests go through it too.
+ * come from other origins after a redirect, pass untouched. The client must carry neither `Authorization` nor the body of a token request across
+ * origins when it follows redirects.
  *
  * A token is asked for with the scopes of the challenge first (trap 66), then those of the demand. Where the token server refuses them (400, 401), it
  * is asked once more: for the challenge's scopes alone, since some refuse a union instead of granting less; for a deletion with `*`, which Quay and
@@ -55,10 +56,12 @@ export interface Options {
  * Fails with
  *
  * - `AuthChallenge` for a 401, and for a 400 or 403 that calls the token invalid (ECR). It is remembered: if it is `answerable`, trying again answers
- *   it;
+ *   it. Where a 401 carries no challenge and none is known, the registry is asked for one by a ping;
  * - `CredentialsFailure` if the source of credentials is broken, or has a token that no header can carry;
  * - `UntrustedLocation` if the token server is not to be trusted, before anything is sent to it;
- * - `Unauthorized`, `TooManyRequests`, `RegistryFailure`, `LimitExceeded`, `TransportFailure` if it gives no token: see `TokenServer.exchange`.
+ * - `Unauthorized` (`TokenServer`) if it refuses, or answers without a token that fits into a header. It holds the challenge that stays open;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or another status of passing trouble, so that trying again may help;
+ * - `LimitExceeded`, `TransportFailure` if its answer is over 128 KiB, stalls or breaks off.
  *
  * @since 0.1.0
  * @category combinators
@@ -128,14 +131,14 @@ interface Sending<E, R> {
   readonly request: HttpClientRequest.HttpClientRequest
 }
 
-/** What a request shows: a credential itself, or a token that `realm` issued for it and for `scopes`, in this very attempt if it is `fresh`. */
+/** What a request shows: a credential itself, or a token that the `issuer` gave for it, for `scopes`, in this very attempt if it is `fresh`. */
 interface Proof {
   readonly header: string
   readonly scheme: string
   readonly credential: Credential
   readonly token: Option.Option<{
     readonly value: Redacted.Redacted
-    readonly realm: string | undefined
+    readonly issuer: Challenge.Challenge
     readonly scopes: ReadonlyArray<string>
     readonly fresh: boolean
   }>
@@ -183,7 +186,7 @@ const proveTo = <E, R>(
     if (challenge.scheme === "basic") {
       return credential._tag === "Basic"
         ? Option.some({
-            header: TokenServer.basicHeader(credential),
+            header: Secrets.basicHeader(credential),
             scheme: "basic",
             credential,
             token: Option.none()
@@ -191,7 +194,7 @@ const proveTo = <E, R>(
         : Option.none()
     }
     if (credential._tag === "RegistryToken") {
-      const header = yield* Effect.mapError(TokenServer.bearerHeader(credential.token), () => unusableToken)
+      const header = yield* Effect.mapError(Secrets.bearerHeader(credential.token), () => unusableToken)
       return Option.some({ header, scheme: "bearer", credential, token: Option.none() })
     }
     return yield* Effect.catchAll(tokenProof(sending, challenge, credential), (error) =>
@@ -203,9 +206,21 @@ const proveTo = <E, R>(
     ).pipe(
       Effect.asSome,
       // Not for ever: the token server may have moved, and only the registry knows where to.
-      Effect.tapError((error) => (isPassing(error) ? Effect.void : cache.remember(demand, [])))
+      Effect.tapError((error) => (isPassing(error) ? Effect.void : cache.remember(demand, []))),
+      Effect.mapError((error) => (error instanceof Unauthorized ? unanswered(demand, challenges, error) : error))
     )
   })
+
+/** The refusal of a token server with the challenge that is left open by it, for whoever knows another credential. */
+const unanswered = (
+  { origin, scopes }: Demand,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  { errors, method, reason, status, url }: Unauthorized
+): Unauthorized => {
+  const facts = { method, url, status, errors, origin }
+  const challenge = new AuthChallenge({ ...facts, challenges, scopes, sent: "nothing", answerable: false })
+  return new Unauthorized({ ...facts, reason, challenge })
+}
 
 const unusableToken = new CredentialsFailure({
   source: "a registry token",
@@ -245,34 +260,41 @@ const tokenProof = <E, R>(
   credential: Credential
 ): Effect.Effect<Proof, E | TokenServer.TokenError, R> => {
   const { cache, client, demand, request, trust } = sending
-  const forScopes = (scopes: ReadonlyArray<string>): Effect.Effect<Proof, E | TokenServer.TokenError, R> => {
-    let fresh = false
-    const issue = { origin: demand.origin, realm: challenge.realm ?? "", service: challenge.service ?? "", scopes }
-    return Effect.map(
-      cache.getOrAcquire({ ...issue, identity: credential.identity }, (refreshToken) => {
-        fresh = true
-        return TokenServer.exchange(client, {
-          ...issue,
-          credential,
-          refreshToken,
-          from: request.url,
-          trust,
-          userAgent: request.headers["user-agent"]
-        })
-      }),
-      (value): Proof => ({
-        header: `Bearer ${Redacted.value(value)}`,
-        scheme: "bearer",
-        credential,
-        token: Option.some({ value, realm: challenge.realm, scopes, fresh })
-      })
-    )
-  }
+  const realm = challenge.realm ?? ""
+  const service = challenge.service ?? ""
   const scopes = scopesFor(sending, challenge)
   const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
   const isAlternative =
     !sending.fixedScopes && instead.length > 0 && !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
-  return isAlternative ? Effect.catchIf(forScopes(scopes), isScopeRefused, () => forScopes(instead)) : forScopes(scopes)
+  return Effect.map(
+    cache.getOrAcquire(
+      { origin: demand.origin, realm, service, identity: credential.identity, scopes },
+      (refreshToken) => {
+        const exchange = (scopes: ReadonlyArray<string>) =>
+          TokenServer.exchange(client, {
+            origin: demand.origin,
+            realm,
+            service,
+            scopes,
+            credential,
+            refreshToken,
+            from: request.url,
+            trust,
+            userAgent: request.headers["user-agent"]
+          })
+        // Kept for all the scopes: whether it has them is for the registry to say (A8).
+        return isAlternative
+          ? Effect.catchIf(exchange(scopes), isScopeRefused, () => exchange(instead))
+          : exchange(scopes)
+      }
+    ),
+    ({ isNew, value }): Proof => ({
+      header: `Bearer ${Redacted.value(value)}`,
+      scheme: "bearer",
+      credential,
+      token: Option.some({ value, issuer: challenge, scopes, fresh: isNew })
+    })
+  )
 }
 
 const scopesFor = <E, R>(
@@ -303,10 +325,9 @@ const refused = <E, R>(
   sending: Sending<E, R>,
   proof: Proof | undefined,
   response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<HttpClientResponse.HttpClientResponse, AuthChallenge | CredentialsFailure> =>
+): Effect.Effect<HttpClientResponse.HttpClientResponse, AuthChallenge | CredentialsFailure, R> =>
   Effect.flatMap(excerpt(response), (received) => {
-    const secrets = proof === undefined ? [] : TokenServer.secretsOf(proof.header, proof.credential)
-    const body = TokenServer.hide(received, secrets)
+    const body = Secrets.hideIn(received, Secrets.inHeader(proof?.header))
     return response.status === 401 || saysTokenIsInvalid(body)
       ? challenged(sending, proof, response, body)
       : Effect.succeed(
@@ -323,11 +344,13 @@ const challenged = <E, R>(
   proof: Proof | undefined,
   response: HttpClientResponse.HttpClientResponse,
   body: Uint8Array
-): Effect.Effect<never, AuthChallenge | CredentialsFailure> =>
+): Effect.Effect<never, AuthChallenge | CredentialsFailure, R> =>
   Effect.gen(function* () {
     const { cache, credentials, demand } = sending
     const { method, url } = response.request
-    const challenges = Challenge.parse(response.headers["www-authenticate"] ?? "")
+    const told = Challenge.parse(
+      Secrets.hide(response.headers["www-authenticate"] ?? "", Secrets.inHeader(proof?.header))
+    )
     // A redirect may have dropped the header, and then it was not refused.
     const sent = response.request.headers["authorization"]
     const refused = proof !== undefined && sent === proof.header ? Option.some(proof) : Option.none()
@@ -335,6 +358,7 @@ const challenged = <E, R>(
 
     if (Option.isSome(token)) yield* cache.reject(demand, token.value.value)
     const known = yield* cache.challenges(demand)
+    const challenges = told.length === 0 && known.length === 0 ? yield* toPing(sending) : told
     const usable = usableOf(challenges, known, demand, Option.isSome(token)).map((challenge) =>
       absolute(challenge, url)
     )
@@ -353,20 +377,18 @@ const challenged = <E, R>(
             Option.match(proof.token, {
               onNone: () => credential.identity !== proof.credential.identity,
               // Artifactory has a token server for each repository, and names the right one now (quirks §1).
-              onSome: ({ fresh, realm, scopes }) =>
-                !fresh || challenge.realm !== realm || !AccessScope.contains(scopes, scopesFor(sending, challenge))
+              onSome: ({ fresh, issuer, scopes }) =>
+                !fresh ||
+                challenge.realm !== issuer.realm ||
+                challenge.service !== issuer.service ||
+                !AccessScope.contains(scopes, scopesFor(sending, challenge))
             })
         })
       )
-    const answerable = Option.isSome(refused)
-      ? answers(
-          yield* credentials.get(demand, Option.isNone(token) ? Option.some(refused.value.credential) : Option.none())
-        )
-      : // A broken source is for the next attempt to report: this one did not need it.
-        yield* Effect.match(credentials.get(demand, Option.none()), {
-          onFailure: () => true,
-          onSuccess: answers
-        })
+    const rejected = Option.filterMap(refused, ({ credential, token }) =>
+      Option.isNone(token) ? Option.some(credential) : Option.none()
+    )
+    const answerable = answers(yield* credentials.get(demand, rejected))
 
     return yield* new AuthChallenge({
       method,
@@ -381,10 +403,34 @@ const challenged = <E, R>(
     })
   })
 
+/** What the registry says to a ping, which most clients begin with: GCR once named its challenges there alone. Not the scopes: rule 2. */
+const toPing = <E, R>({
+  client,
+  demand,
+  request
+}: Sending<E, R>): Effect.Effect<ReadonlyArray<Challenge.Challenge>, never, R> => {
+  const path = request.url.indexOf("/v2/", demand.origin.length)
+  const ping = `${path === -1 ? demand.origin : request.url.slice(0, path)}/v2/`
+  if (ping === request.url) return Effect.succeed([])
+  const userAgent = request.headers["user-agent"]
+  const headers = userAgent === undefined ? {} : { "user-agent": userAgent }
+  return client.execute(HttpClientRequest.get(ping, { headers })).pipe(
+    Effect.tap(excerpt),
+    Effect.map(({ headers, request }) =>
+      isAt(demand.origin, request.url)
+        ? Challenge.parse(headers["www-authenticate"] ?? "").map((challenge) => ({
+            ...absolute(challenge, request.url),
+            scopes: []
+          }))
+        : []
+    ),
+    Effect.orElseSucceed(() => [])
+  )
+}
+
 /**
- * Those that can be answered at all. A 401 without any challenge means what is known of the origin (GCR once named its challenges to pings only), and
- * else counts as one for a password, if nobody can listen. A token that lacks the right to delete leads to one for every action: GitLab once
- * ignored `delete`.
+ * Those that can be answered at all. A 401 without any challenge leaves what is known of the origin, and else counts as one for a password, if nobody
+ * can listen. A token that lacks the right to delete leads to one for every action: GitLab once ignored `delete`.
  */
 const usableOf = (
   challenges: ReadonlyArray<Challenge.Challenge>,
@@ -392,9 +438,8 @@ const usableOf = (
   demand: Demand,
   sentToken: boolean
 ): ReadonlyArray<Challenge.Challenge> => {
-  if (challenges.length === 0) {
-    return known.length === 0 && demand.origin.startsWith("https:") ? [{ scheme: "basic", scopes: [] }] : known
-  }
+  if (challenges.length === 0)
+    return known.length === 0 && demand.origin.startsWith("https:") ? [{ scheme: "basic", scopes: [] }] : []
   const isForDeletion = sentToken && deletes(demand.scopes)
   return challenges
     .filter((challenge) => isBearer(challenge) || challenge.scheme === "basic")

@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { CredentialsFailure } from "../RegistryError.js"
-import * as AuthFile from "./AuthFile.js"
 import * as AuthFiles from "./AuthFiles.js"
 import * as CredentialHelper from "./CredentialHelper.js"
 import { Credentials } from "./Credentials.js"
@@ -19,10 +18,9 @@ import type * as DockerConfig from "./DockerConfig.js"
  * `path` if it is given, else the one file that `REGISTRY_AUTH_FILE` names; else, of these, the first that has a credential:
  * `$XDG_RUNTIME_DIR/containers/auth.json` (without the variable `/run/containers/<uid>/auth.json`, if `uid` is given) and
  * `$XDG_CONFIG_HOME/containers/auth.json` (by default in `~/.config`). An entry may be for a host, for a namespace or for one repository: the longest
- * that fits counts. Otherwise all is as in `DockerConfig.layer`.
+ * that fits counts. Otherwise all is as in `DockerConfig.layer`, its failures too.
  *
- * Where the files are missing there are no credentials, but a named one must exist. Asking for credentials fails with `CredentialsFailure` when a file
- * cannot be read or is broken, or a helper fails.
+ * Where the files are missing there are no credentials, but a named one must exist.
  *
  * @since 0.1.0
  * @category layers
@@ -42,7 +40,7 @@ export const layer = (
       const helpers = yield* CredentialHelper.make(options.helpers)
       const named = Option.fromNullable(options.path)
       const explicit = Option.isSome(named) ? named : yield* AuthFiles.variable("REGISTRY_AUTH_FILE")
-      if (Option.isSome(explicit)) return AuthFile.source(AuthFiles.required(files, explicit.value), helpers)
+      if (Option.isSome(explicit)) return AuthFiles.source(AuthFiles.required(files, explicit.value), helpers)
       const home = yield* AuthFiles.home
       const runtime = Option.orElse(
         Option.map(yield* AuthFiles.variable("XDG_RUNTIME_DIR"), (folder) => path.join(folder, "containers")),
@@ -61,6 +59,6 @@ export const layer = (
         ),
         (found) => found.flat()
       )
-      return AuthFile.source(load, helpers)
+      return AuthFiles.source(load, helpers)
     })
   )

@@ -7,6 +7,7 @@
 import * as Command from "@effect/platform/Command"
 import * as CommandExecutor from "@effect/platform/CommandExecutor"
 import type { PlatformError } from "@effect/platform/Error"
+import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -41,7 +42,8 @@ export interface Options {
 export class HelperMissing extends Data.TaggedError("HelperMissing")<{ readonly program: string }> {}
 
 /**
- * Helpers, asked once for each host: their answers are kept until a server rejects them, since ECR's expire after 12 hours.
+ * Helpers, asked once for each host: their answers are kept for an hour, or until a server rejects them. ECR's expire after 12 hours, of which a
+ * registry's answer to a HEAD says nothing.
  *
  * @since 0.1.0
  * @category models
@@ -65,12 +67,17 @@ export interface Helpers {
 /** Of hosts: a default helper is asked for every one. */
 const capacity = 1000
 
-/** What is known of one helper and host. `runs` counts the programs that came to an end, `exit` is how the last one did. */
+/** In milliseconds. */
+const maxAge = 3_600_000
+
+/** What is known of one helper and host: how many programs came to an end, and how and when the last one did. */
 interface Known {
   readonly turn: Effect.Semaphore
   runs: number
-  exit: Exit.Exit<Option.Option<Credential>, CredentialsFailure | HelperMissing> | undefined
+  last: { readonly exit: Answered; readonly at: number } | undefined
 }
+
+type Answered = Exit.Exit<Option.Option<Credential>, CredentialsFailure | HelperMissing>
 
 /**
  * Helpers without any answers yet. Each program may take 30 seconds, or as long as `timeout` says.
@@ -82,7 +89,7 @@ export const make = (options: Options = {}): Effect.Effect<Helpers, never, Comma
   Effect.map(CommandExecutor.CommandExecutor, (executor) => {
     const known = new Map<string, Known>()
     const knownOf = (id: string): Known => {
-      const found = known.get(id) ?? { turn: Effect.unsafeMakeSemaphore(1), runs: 0, exit: undefined }
+      const found = known.get(id) ?? { turn: Effect.unsafeMakeSemaphore(1), runs: 0, last: undefined }
       known.delete(id)
       for (const oldest of known.keys()) {
         if (known.size < capacity) break
@@ -99,11 +106,13 @@ export const make = (options: Options = {}): Effect.Effect<Helpers, never, Comma
           return entry.turn.withPermits(1)(
             Effect.gen(function* () {
               // One program at a time; whoever waited for it takes its answer, or its failure.
-              if (entry.exit !== undefined && (entry.runs > runs || isGood(entry.exit, rejected)))
-                return yield* entry.exit
+              const { last } = entry
+              const now = yield* Clock.currentTimeMillis
+              if (last !== undefined && (entry.runs > runs || (now < last.at + maxAge && isGood(last.exit, rejected))))
+                return yield* last.exit
               const exit = yield* Effect.exit(ask(executor, suffix, host, options.timeout ?? "30 seconds"))
               entry.runs++
-              entry.exit = exit
+              entry.last = { exit, at: now }
               return yield* exit
             })
           )
@@ -111,7 +120,7 @@ export const make = (options: Options = {}): Effect.Effect<Helpers, never, Comma
     }
   })
 
-const isGood = (exit: Exit.Exit<Option.Option<Credential>, unknown>, rejected: Option.Option<Credential>): boolean =>
+const isGood = (exit: Answered, rejected: Option.Option<Credential>): boolean =>
   Exit.isSuccess(exit) &&
   Option.getOrElse(exit.value, () => anonymous).identity !== Option.getOrUndefined(rejected)?.identity
 

@@ -25,11 +25,16 @@ export type Services = FileSystem.FileSystem | Path.Path | CommandExecutor.Comma
 
 /**
  * Docker's configuration: `path` if it is given, else `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, and where there is none `~/.dockercfg`.
- * The entries (`auths`), the helpers of hosts (`credHelpers`) and the default helper (`credsStore`) are used as `AuthFile.find` says. The environment
- * is read through `Config` when the layer is built, the file when credentials are first asked for, and again after a rejection.
+ * The environment is read through `Config` when the layer is built, the file when credentials are first asked for, and again after a minute or a
+ * rejection.
  *
- * Where the files are missing there are no credentials, but a `path` must exist. Asking for credentials fails with `CredentialsFailure` when a file
- * cannot be read or is broken, or a helper fails.
+ * For a registry, the helper that `credHelpers` names for it is asked, or else the default helper, `credsStore`. Where there is none, or it knows nobody,
+ * the entry in `auths` counts: its `registrytoken`, `identitytoken`, `auth`, or `username` and `password`, in this order. Keys are compared with the
+ * registry's host as a whole (T15); a scheme, a path that is no repository's and the port that the scheme implies make no difference, and all names of
+ * Docker Hub are one. A default helper that is not installed is passed over, with a warning.
+ *
+ * Where the files are missing there are no credentials, but a `path` must exist. Asking for credentials fails with `CredentialsFailure`, which names the
+ * file, when it cannot be read, it or the entry is broken, a helper fails, or the one of `credHelpers` is not installed.
  *
  * @since 0.1.0
  * @category layers
@@ -43,7 +48,7 @@ export const layer = (
       const files = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const helpers = yield* CredentialHelper.make(options.helpers)
-      if (options.path !== undefined) return AuthFile.source(AuthFiles.required(files, options.path), helpers)
+      if (options.path !== undefined) return AuthFiles.source(AuthFiles.required(files, options.path), helpers)
       const home = yield* AuthFiles.home
       const folder = Option.orElse(yield* AuthFiles.variable("DOCKER_CONFIG"), () =>
         Option.map(home, (home) => path.join(home, ".docker"))
@@ -56,7 +61,7 @@ export const layer = (
           ? current
           : yield* AuthFiles.optional(files, path.join(home.value, ".dockercfg"), { legacy: true })
       })
-      return AuthFile.source(load, helpers)
+      return AuthFiles.source(load, helpers)
     })
   )
 
@@ -78,6 +83,6 @@ export const layerEnvironment: Layer.Layer<Credentials, CredentialsFailure, Comm
       const load = Option.isNone(text)
         ? Effect.succeed([])
         : Effect.map(AuthFile.parse(text.value, { source: `the environment variable ${name}` }), (file) => [file])
-      return AuthFile.source(load, helpers)
+      return AuthFiles.source(load, helpers)
     })
   )

@@ -49,6 +49,17 @@ export interface Token {
 }
 
 /**
+ * A token to send. It `isNew` if it was issued while its caller waited, for that caller or for another one: then there is no newer one to be had.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Obtained {
+  readonly value: Redacted.Redacted
+  readonly isNew: boolean
+}
+
+/**
  * The memory of authorization. One serves all hosts and all users.
  *
  * @since 0.1.0
@@ -79,12 +90,12 @@ export declare namespace TokenCache {
     readonly getOrAcquire: <E, R>(
       key: TokenKey,
       acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
-    ) => Effect.Effect<Redacted.Redacted, E, R>
+    ) => Effect.Effect<Obtained, E, R>
     readonly reject: (demand: Demand, token: Redacted.Redacted) => Effect.Effect<void>
   }
 }
 
-/** Of tokens, of refresh tokens, of origins, and of challenged demands each; the oldest are forgotten first. */
+/** Of tokens, of refresh tokens, of rejected tokens, of origins, and of challenged demands each; the oldest are forgotten first. */
 const capacity = 1000
 
 /** In milliseconds: a token that ends sooner may end on its way. */
@@ -108,8 +119,8 @@ export const layerMemory: Layer.Layer<TokenCache> = Layer.scoped(
  * The store holds one entry for each origin (its challenges) and one for each realm, service and credential used with an origin (tokens with their
  * ends, and the refresh token), under keys that start with `effect-oci-` and end in a hash. **The tokens are written as they are, and the hash is
  * made from the password among others: keep the store where only its user can read it.** `KeyValueStore.layerFileSystem` creates files with the
- * permissions of the process, so give it a directory of mode 0700. Entries that cannot be read count as missing, and so does a store that fails,
- * which is logged at debug level without the entry.
+ * permissions of the process, so give it a directory of mode 0700; for a store that others can read, wrap the `KeyValueStore` into one that encrypts
+ * what it is given. Entries that cannot be read count as missing, and so does a store that fails, which is logged at debug level without the entry.
  *
  * @since 0.1.0
  * @category layers
@@ -127,32 +138,30 @@ export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.Ke
  */
 export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => ({
   ...challengeMemory(TokenStore.none),
-  getOrAcquire: (_, acquire) => Effect.map(acquire(Option.none()), ({ value }) => value),
+  getOrAcquire: (_, acquire) => Effect.map(acquire(Option.none()), ({ value }) => ({ value, isNew: true })),
   reject: () => Effect.void
 }))
 
 const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
-  const tokens = new Map<string, Token & { readonly key: TokenKey }>()
+  const tokens = new Map<string, Token & { readonly key: TokenKey; readonly issue: string }>()
   const refreshTokens = new Map<string, Redacted.Redacted>()
-  const flights = new Map<string, Deferred.Deferred<Token, unknown>>()
+  /** Their values, since a store that cannot be written keeps them. */
+  const rejectedTokens = new Map<string, true>()
+  const flights = new Map<string, Deferred.Deferred<Obtained, unknown>>()
 
   const find = (id: string, key: TokenKey, now: number): Token | undefined => {
     const exact = tokens.get(id)
     if (exact !== undefined && isUsable(exact, now)) return exact
-    for (const token of tokens.values()) {
-      if (
-        isUsable(token, now) &&
-        issueOf(token.key) === issueOf(key) &&
-        AccessScope.contains(token.key.scopes, key.scopes)
-      )
+    const issue = issueOf(key)
+    for (const token of tokens.values())
+      if (token.issue === issue && isUsable(token, now) && AccessScope.contains(token.key.scopes, key.scopes))
         return token
-    }
     return undefined
   }
 
   const keep = (key: TokenKey, token: Token, now: number): void => {
     for (const [other, { expiresAt }] of tokens) if (expiresAt <= now) tokens.delete(other)
-    put(tokens, idOf(key), { ...token, key })
+    put(tokens, idOf(key), { ...token, key, issue: issueOf(key) })
     if (token.refreshToken === undefined) refreshTokens.delete(issueOf(key))
     else put(refreshTokens, issueOf(key), token.refreshToken)
   }
@@ -161,17 +170,19 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
   const obtain = <E, R>(
     key: TokenKey,
     acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
-  ): Effect.Effect<Token, E, R> =>
+  ): Effect.Effect<Obtained, E, R> =>
     Effect.gen(function* () {
       const stored = yield* store.load(issueOf(key))
       const now = yield* Clock.currentTimeMillis
       const found = stored.tokens.find(
-        (token) => isUsable(token, now) && AccessScope.contains(token.scopes, key.scopes)
+        (token) =>
+          isUsable(token, now) &&
+          !rejectedTokens.has(Redacted.value(token.value)) &&
+          AccessScope.contains(token.scopes, key.scopes)
       )
       if (found !== undefined) {
-        const token = { ...found, refreshToken: stored.refreshToken }
-        keep({ ...key, scopes: found.scopes }, token, now)
-        return token
+        keep({ ...key, scopes: found.scopes }, { ...found, refreshToken: stored.refreshToken }, now)
+        return { value: found.value, isNew: false }
       }
       const refreshToken = stored.refreshToken ?? refreshTokens.get(issueOf(key))
       const token = yield* acquire(Option.fromNullable(refreshToken))
@@ -184,12 +195,12 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
         ],
         refreshToken: token.refreshToken
       }))
-      return token
+      return { value: token.value, isNew: true }
     })
 
   /** Runs in the layer's scope, so that it is nobody's own, and uninterruptibly around `acquire`, so that it always ends its Deferred. */
-  const fly = <E, R>(id: string, token: Effect.Effect<Token, E, R>) => {
-    const flight = Deferred.unsafeMake<Token, unknown>(FiberId.none)
+  const fly = <E, R>(id: string, token: Effect.Effect<Obtained, E, R>) => {
+    const flight = Deferred.unsafeMake<Obtained, unknown>(FiberId.none)
     flights.set(id, flight)
     return Effect.interruptible(token).pipe(
       Effect.exit,
@@ -210,25 +221,27 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
     ) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         // Found, joined or begun in one synchronous step, or two fibers could begin at once.
-        Effect.uninterruptibleMask((restore): Effect.Effect<Token, E, R> => {
+        Effect.uninterruptibleMask((restore): Effect.Effect<Obtained, E, R> => {
           const id = idOf(key)
           const held = find(id, key, now)
-          if (held !== undefined) return Effect.as(Metric.increment(Metrics.tokenCacheHits), held)
+          if (held !== undefined)
+            return Effect.as(Metric.increment(Metrics.tokenCacheHits), { value: held.value, isNew: false })
           const joined = flights.get(id)
           return Effect.flatMap(
             joined === undefined ? fly(id, obtain(key, acquire)) : Effect.succeed(joined),
             (flight) =>
               // Equal keys come from the same pipeline, so that what can fail here is what `acquire` can fail with.
-              restore(Deferred.await(flight) as Effect.Effect<Token, E>)
+              restore(Deferred.await(flight) as Effect.Effect<Obtained, E>)
           )
         })
-      ).pipe(Effect.map(({ value }) => value)),
+      ),
     reject: ({ origin }, refused) =>
       Effect.suspend(() => {
         const isRefused = ({ value }: { readonly value: Redacted.Redacted }) =>
           Redacted.value(value) === Redacted.value(refused)
         const rejected = [...tokens].filter(([, token]) => token.key.origin === origin && isRefused(token))
         for (const [id] of rejected) tokens.delete(id)
+        if (rejected.length > 0) put(rejectedTokens, Redacted.value(refused), true)
         return Effect.forEach(
           rejected,
           ([, { key }]) =>

@@ -11,7 +11,6 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -35,6 +34,7 @@ import {
   UntrustedLocation
 } from "../RegistryError.js"
 import { anonymous, type Credential } from "./Credentials.js"
+import * as Secrets from "./Secrets.js"
 import type { Token } from "./TokenCache.js"
 
 /**
@@ -135,61 +135,6 @@ export const exchange = <E, R>(client: Sender<E, R>, wanted: TokenRequest): Effe
 
 const withoutRefreshToken = ({ expiresAt, value }: Token): Token => ({ expiresAt, value })
 
-/**
- * The value of an `Authorization` header for a user name and password (RFC 7617, in UTF-8).
- *
- * @since 0.1.0
- * @category combinators
- */
-export const basicHeader = (credential: Extract<Credential, { readonly _tag: "Basic" }>): string =>
-  `Basic ${Encoding.encodeBase64(`${credential.username}:${Redacted.value(credential.password)}`)}`
-
-/**
- * A token that can be sent in a header: visible ASCII only, and not empty (T12).
- *
- * @since 0.1.0
- * @category schemas
- */
-export const HeaderSafe = Schema.String.pipe(Schema.pattern(/^[!-~]+$/))
-
-const isHeaderSafe = Schema.is(HeaderSafe)
-
-/**
- * The value of an `Authorization` header for a token, none if it cannot be one.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const bearerHeader = (token: Redacted.Redacted): Option.Option<string> =>
-  Option.map(Option.liftPredicate(isHeaderSafe)(Redacted.value(token)), (value) => `Bearer ${value}`)
-
-/**
- * The secrets that an `Authorization` header shows, as they stand in it, and the password by itself.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const secretsOf = (header: string, credential: Credential): ReadonlyArray<string> => [
-  header.slice(header.indexOf(" ") + 1),
-  ...(credential._tag === "Basic" ? [Redacted.value(credential.password)] : [])
-]
-
-/**
- * The body of a failed answer without the secrets that its request held, should the server repeat them: as they are, in JSON, in a form (T13). Those
- * of less than 4 characters stay, since they stand everywhere.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const hide = (body: Uint8Array, secrets: ReadonlyArray<string>): Uint8Array => {
-  const text = new TextDecoder().decode(body)
-  const hidden = secrets
-    .filter((secret) => secret.length >= 4)
-    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encode([["", secret]]).slice(1)])
-    .reduce((shown, secret) => shown.replaceAll(secret, "REDACTED"), text)
-  return hidden === text ? body : new TextEncoder().encode(hidden)
-}
-
 const clientId = "effect-oci"
 const maxAnswer = 128 * 1024
 
@@ -239,10 +184,10 @@ const getRequest = (realm: string, { scopes, service }: TokenRequest, login: Cre
     )
   )
   if (login._tag !== "Basic") return { request, secrets: [] }
-  const header = basicHeader(login)
+  const header = Secrets.basicHeader(login)
   return {
     request: HttpClientRequest.setHeader(request, "authorization", header),
-    secrets: secretsOf(header, login)
+    secrets: Secrets.inHeader(header)
   }
 }
 
@@ -316,13 +261,11 @@ const refused = (
 ): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure> =>
   Effect.gen(function* () {
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
-    const exchange = { ...facts, errors: errorsOf(hide(body, secrets)) }
-    if (response.status === 429) {
-      const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
-      const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
-      return yield* new TooManyRequests({ ...exchange, retryAfter })
-    }
-    const failure = new RegistryFailure(exchange)
+    const exchange = { ...facts, errors: errorsOf(Secrets.hideIn(body, secrets)) }
+    const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
+    const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
+    if (response.status === 429) return yield* new TooManyRequests({ ...exchange, retryAfter })
+    const failure = new RegistryFailure({ ...exchange, retryAfter })
     return yield* isTransient(failure) ? failure : new Unauthorized({ ...exchange, reason: "TokenServer", origin })
   })
 
@@ -363,7 +306,7 @@ const parseAnswer = (body: Uint8Array, now: number): Token | undefined => {
   const value = [answer?.token, answer?.access_token].find(
     (token): token is string => typeof token === "string" && token !== ""
   )
-  if (answer === undefined || value === undefined || !isHeaderSafe(value)) return undefined
+  if (answer === undefined || value === undefined || !Secrets.isHeaderSafe(value)) return undefined
   const lifetime = lifetimeOf(answer.expires_in) * 1000
   const refreshToken = answer.refresh_token
   return {

@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Secrets from "../auth/Secrets.js"
 import * as ErrorBody from "../protocol/ErrorBody.js"
 import type { Operation } from "../protocol/Operation.js"
 import * as RetryAfter from "../protocol/RetryAfter.js"
@@ -104,7 +105,9 @@ export const classify = <O extends Operation>(
   return rule.success.includes(response.status) && !turned
     ? Effect.succeed(response)
     : Effect.flatMap(Effect.zip(Limits.excerpt(response), Clock.currentTimeMillis), ([body, now]) => {
-        const { errors, snippet } = ErrorBody.parse(body)
+        const { errors, snippet } = ErrorBody.parse(
+          Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
+        )
         const exchange: Exchange = { ...Limits.factsOf(response), errors }
         const answer: Answer = {
           status: response.status,

@@ -16,9 +16,10 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { authorizedBy } from "../auth/Authorization.js"
 import { Credentials } from "../auth/Credentials.js"
+import * as Secrets from "../auth/Secrets.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import type * as ByteStream from "../ByteStream.js"
-import { type Operation, Ping, requiredScopes, toRequest } from "../protocol/Operation.js"
+import { type Operation, requiredScopes, toRequest } from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
 import * as Warning from "../protocol/Warning.js"
 import {
@@ -246,7 +247,7 @@ const attemptWithin = (
       const { headers } = response
       return headers["warning"] === undefined && headers["ratelimit-limit"] === undefined
         ? Effect.succeed(response)
-        : Effect.as(heed(to, headers), response)
+        : Effect.as(heed(to, response), response)
     }
   )
 }
@@ -298,8 +299,8 @@ export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedu
 
 /**
  * An exchange with its challenges answered: whatever the registry finally answers. `schedule` decides whether to try again after a challenge, by
- * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. After a 401 without a challenge, a ping is sent to learn one.
- * As with `attempt`, the answer is the caller's.
+ * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. It sees the challenge again, as not answerable, when the
+ * token server gave no token for it: another credential, from a login say, may help then. As with `attempt`, the answer is the caller's.
  *
  * @since 0.1.0
  * @category operations
@@ -335,14 +336,8 @@ export const exchanging =
   (bounds, operation, body) => {
     const exchange = attemptWithin(given, bounds, to, operation, body)
     return Effect.catchAll(exchange, (error) => {
-      if (error._tag !== "AuthChallenge") return Effect.fail(error)
-      // A 401 that asks for nothing: GCR once named its challenges in answers to pings only (quirks §1).
-      return error.challenges.length > 0 || error.sent !== "nothing" || operation._tag === "Ping"
-        ? answered(error, exchange, schedule)
-        : Effect.zipRight(
-            Effect.ignore(Effect.flatMap(attemptWithin(given, bounds, to, Ping(), HttpBody.empty), Limits.excerpt)),
-            Effect.catchTag(exchange, "AuthChallenge", (challenge) => answered(challenge, exchange, schedule))
-          )
+      const refused = refusal(error)
+      return isOpen(refused) ? answered(refused, exchange, schedule) : Effect.fail(refused)
     })
   }
 
@@ -359,25 +354,33 @@ export type Exchanging<R = never> = (
 ) => Effect.Effect<HttpClientResponse, ExchangeError, R>
 
 const answered = <R>(
-  challenge: AuthChallenge,
+  error: Open,
   exchange: Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError>,
   schedule: Schedule.Schedule<unknown, AuthChallenge, R>
 ): Effect.Effect<HttpClientResponse, ExchangeError, R> =>
   Retry.from(
-    challenge,
+    error,
     // The schedule sees challenges only, whatever type an application gives it.
     Effect.matchEffect(exchange, {
       onSuccess: (response) => Effect.succeed(Effect.succeed(response)),
-      onFailure: (error) => (error._tag === "AuthChallenge" ? Effect.fail(error) : Effect.succeed(Effect.fail(error)))
+      onFailure: (error) => {
+        const refused = refusal(error)
+        return isOpen(refused) ? Effect.fail(refused) : Effect.succeed(Effect.fail(refused))
+      }
     }),
-    schedule
-  ).pipe(
-    Effect.flatten,
-    Effect.catchTag("AuthChallenge", (challenge) => {
-      const { errors, method, origin, status, url } = challenge
-      return Effect.fail(new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge }))
-    })
-  )
+    Schedule.mapInput(schedule, ({ challenge }: Open) => challenge)
+  ).pipe(Effect.flatten)
+
+/** What a schedule may decide about: the registry's challenge, or the one that its token server gave no token for. */
+type Open = Unauthorized & { readonly challenge: AuthChallenge }
+
+const isOpen = (error: ExchangeError): error is Open => error._tag === "Unauthorized" && error.challenge !== undefined
+
+const refusal = (error: AuthChallenge | ExchangeError): ExchangeError => {
+  if (error._tag !== "AuthChallenge") return error
+  const { errors, method, origin, status, url } = error
+  return new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge: error })
+}
 
 /**
  * Sends an operation through the whole pipeline: challenges answered, passing failures retried, and any answer that is no success of this operation
@@ -500,12 +503,13 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
 }
 
 /** Rate limits are for the application, and warnings for people: each text is logged once per endpoint, and nothing acts on it (C106). */
-const heed = (to: Endpoint, headers: Headers.Headers): Effect.Effect<void> => {
+const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Effect<void> => {
   const rate = fromHeaders(headers)
   const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
   const warnings = headers["warning"]
   if (warnings === undefined) return told
-  const texts = Warning.parse(warnings).map((warning) => warning.text)
+  const shown = Secrets.hide(warnings, Secrets.inHeader(request.headers["authorization"]))
+  const texts = Warning.parse(shown).map((warning) => warning.text)
   const fresh = texts.filter((text) => !to.warned.has(text) && to.warned.size < 1000)
   for (const text of fresh) to.warned.add(text)
   return Effect.zipRight(

@@ -8,6 +8,7 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Sender } from "../auth/Authorization.js"
 import * as Trust from "../protocol/Trust.js"
 import { LimitExceeded, UntrustedLocation } from "../RegistryError.js"
@@ -20,9 +21,10 @@ const portable = new Set(["accept", "accept-encoding", "range", "user-agent"])
 
 /**
  * The client with redirects followed: any request may be redirected (C4), GET and HEAD to any origin that `Trust` allows, others only within the
- * registry's origin (or to allowed storage). A change of origin drops every header but `Accept`, `Accept-Encoding`, `Range` and `User-Agent` for the
- * rest of the chain. The method stays as it is, with its body, but for 303, which asks for a GET and has none (RFC 9110 §15.4). A redirect without a
- * `Location` is an answer like any other.
+ * registry's origin (or to allowed storage). A request that begins elsewhere, at a token server or where an upload was sent, has that origin for its
+ * own instead, and the body of a token request never leaves it. A change of origin drops every header but `Accept`, `Accept-Encoding`, `Range` and
+ * `User-Agent` for the rest of the chain. The method stays as it is, with its body, but for 303, which asks for a GET and has none (RFC 9110 §15.4). A
+ * redirect without a `Location` is an answer like any other.
  *
  * @since 0.1.0
  * @category combinators
@@ -32,15 +34,21 @@ export const followed =
   <E>(client: Sender<E>): Sender<E | UntrustedLocation | LimitExceeded> => {
     const follow = (
       request: HttpClientRequest.HttpClientRequest,
+      first: HttpClientRequest.HttpClientRequest,
       hops: number
     ): Effect.Effect<HttpClientResponse, E | UntrustedLocation | LimitExceeded> =>
       Effect.flatMap(client.execute(request), (response) => {
         const location = response.headers["location"]
         return redirects.has(response.status) && location !== undefined
-          ? Effect.zipRight(Limits.excerpt(response), redirected(response, location, hops))
+          ? Effect.zipRight(Limits.excerpt(response), redirected(response, location, first, hops))
           : Effect.succeed(response)
       })
-    const redirected = (response: HttpClientResponse, location: string, hops: number) => {
+    const redirected = (
+      response: HttpClientResponse,
+      location: string,
+      first: HttpClientRequest.HttpClientRequest,
+      hops: number
+    ) => {
       const { request, status } = response
       const facts = Limits.factsOf(response)
       if (hops === options.limits.redirects)
@@ -48,19 +56,29 @@ export const followed =
           new LimitExceeded({ ...facts, what: "The number of redirects", limit: hops, option: "limits.redirects" })
         )
       const method = status === 303 && request.method !== "HEAD" ? "GET" : request.method
-      const verdict = Trust.decide(options.trust, {
+      const isSecret = holdsSecret(first)
+      const verdict = Trust.decide(isSecret ? Trust.strict : options.trust, {
         kind: "Redirect",
-        registry: options.registry,
+        registry: isSameOrigin(first.url, options.registry) ? options.registry : first.url,
         from: request.url,
         target: location,
         method
       })
       return verdict._tag === "Refused"
-        ? Effect.fail(UntrustedLocation.from("Redirect", verdict, facts))
-        : follow(redirectedRequest(request, verdict, method), hops + 1)
+        ? Effect.fail(
+            UntrustedLocation.from("Redirect", isSecret ? { ...verdict, option: Option.none() } : verdict, facts)
+          )
+        : follow(redirectedRequest(request, verdict, method), first, hops + 1)
     }
-    return { execute: (request) => follow(request, 0) }
+    return { execute: (request) => follow(request, request, 0) }
   }
+
+/** The only forms are those of token requests, with a password or a refresh token inside: no storage may have them, whatever is listed (A7). */
+const holdsSecret = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
+  body._tag === "Uint8Array" && body.contentType === "application/x-www-form-urlencoded"
+
+const isSameOrigin = (first: string, second: string): boolean =>
+  Option.getOrUndefined(Trust.origin(first)) === Option.getOrUndefined(Trust.origin(second))
 
 const redirectedRequest = (
   request: HttpClientRequest.HttpClientRequest,

@@ -115,8 +115,8 @@ export type {
 } from "./Retry.js"
 
 /**
- * How to reach a registry, and when to try again after a challenge: by default as `defaultSchedule` says. A schedule with needs of its own, such as
- * an interactive login, adds them to those of the layer.
+ * How to reach a registry, and when to try again after a challenge: by default as `defaultSchedule` says, else as with `execute`. A schedule with needs
+ * of its own, such as an interactive login, adds them to those of the layer.
  *
  * @since 0.1.0
  * @category models

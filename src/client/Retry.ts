@@ -113,12 +113,18 @@ const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set([
 /** Those of them that append nothing can be repeated where they were certainly not carried out. */
 const opening: ReadonlySet<Operation["_tag"]> = new Set(["StartUpload", "MountBlob", "UploadBlob"])
 
-const isRefused = (error: unknown): boolean =>
-  error instanceof TooManyRequests || (error instanceof TransportFailure && error.reason === "Connect")
+const isRefused = (error: { readonly _tag: string }): boolean =>
+  error instanceof TooManyRequests ||
+  (error instanceof TransportFailure && error.reason === "Connect") ||
+  (isTransient(error) && error.url !== undefined && !sessions.test(error.url))
+
+/** Where sessions are opened. What failed elsewhere is the request for a token, and the operation itself was not sent. */
+const sessions = /\/blobs\/uploads\/?(\?|$)/
 
 /**
  * Tries a request again where its method allows (RFC 9110 §9.2.2): everything but the POST and PATCH of uploads and the PUT that closes them, and
- * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well.
+ * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well, and
+ * so is one that waited for a token server in passing trouble.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,9 +1,12 @@
 import { inspect } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
 import * as AuthFile from "../../src/auth/AuthFile.js"
+import * as AuthFiles from "../../src/auth/AuthFiles.js"
 import { HelperMissing, type Helpers } from "../../src/auth/CredentialHelper.js"
 import * as Credentials from "../../src/auth/Credentials.js"
 import { credentialFor } from "./machine.js"
@@ -24,7 +27,7 @@ const foundIn = (file: unknown, place: string) =>
   Effect.gen(function* () {
     const text = typeof file === "string" ? file : JSON.stringify(file)
     const load = Effect.map(AuthFile.parse(text, { source: "/home/alice/config.json" }), (parsed) => [parsed])
-    return yield* Effect.provideService(credentialFor(place), Credentials.Credentials, AuthFile.source(load, helpers))
+    return yield* Effect.provideService(credentialFor(place), Credentials.Credentials, AuthFiles.source(load, helpers))
   })
 
 /** The user name, or what there is instead. */
@@ -32,6 +35,28 @@ const userIn = (file: unknown, place: string) =>
   Effect.map(foundIn(file, place), (credential) =>
     credential._tag === "Basic" ? credential.username : credential._tag
   )
+
+/** A source over one file that counts what it does: users found, helpers asked, warnings logged. */
+const observed = (file: unknown) =>
+  Effect.gen(function* () {
+    const asked: Array<string> = []
+    const warnings: Array<string> = []
+    const parsed = yield* AuthFile.parse(JSON.stringify(file), { source: "/home/alice/config.json" })
+    const service = AuthFiles.source(Effect.succeed([parsed]), {
+      get: (suffix, host, rejected) => {
+        asked.push(suffix)
+        return helpers.get(suffix, host, rejected)
+      }
+    })
+    const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+    const get = (place: string) =>
+      credentialFor(place).pipe(
+        Effect.map((credential) => (credential._tag === "Basic" ? credential.username : credential._tag)),
+        Effect.provideService(Credentials.Credentials, service),
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+    return { asked, get, warnings }
+  })
 
 const entry = (user: string) => ({ auth: base64(`${user}:s`) })
 
@@ -48,6 +73,11 @@ describe("entries (auth-protocol §8)", () => {
     ],
     ["auth with NULs at its end", { auth: base64("alice:p:w\0\0") }, is(Credentials.basic("alice", secret))],
     ["auth without a password", { auth: base64("alice:") }, is(Credentials.basic("alice", Redacted.make("")))],
+    [
+      "auth on several lines",
+      { auth: base64("alice:p:w").replace(/.{5}/g, "$&\r\n") },
+      is(Credentials.basic("alice", secret))
+    ],
     ["auth in UTF-8", { auth: base64("zoë:π") }, is(Credentials.basic("zoë", Redacted.make("π")))],
     [
       "auth before the pair",
@@ -72,6 +102,7 @@ describe("entries (auth-protocol §8)", () => {
       is(Credentials.identityToken(secret))
     ],
     ["a note that a helper knows", {}, "anonymous"],
+    ["null", null, "anonymous"],
     ["empty values", { auth: "", identitytoken: "", registrytoken: null }, "anonymous"],
     ["a name without a password", { username: "alice" }, "anonymous"]
   ] as const)("%s", ([, value, identity]) =>
@@ -183,7 +214,30 @@ describe("helpers", () => {
   it.effect("a host's helper that is not installed is a failure", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(userIn({ credHelpers: { "ghcr.io": "absent" } }, "ghcr.io"))
-      expect(error).toMatchObject({ _tag: "CredentialsFailure", source: "docker-credential-absent" })
+      expect(error).toMatchObject({
+        _tag: "CredentialsFailure",
+        source: "docker-credential-absent (named in /home/alice/config.json)"
+      })
+      expect(error.fix).toContain("Install it")
+    })
+  )
+
+  it.effect("a default that is not installed is looked for once in a while, and warned of once", () =>
+    Effect.gen(function* () {
+      const { asked, get, warnings } = yield* observed({
+        credsStore: "absent",
+        credHelpers: { "quay.io": "absent" },
+        auths: { "ghcr.io": entry("file") }
+      })
+      for (let n = 0; n < 3; n++) expect(yield* get("ghcr.io")).toBe("file")
+      expect(asked).toEqual(["absent"])
+      expect(yield* Effect.flip(get("quay.io"))).toMatchObject({ _tag: "CredentialsFailure" })
+      yield* TestClock.adjust("1 minutes")
+      expect(yield* get("ghcr.io")).toBe("file")
+      expect(asked).toEqual(["absent", "absent", "absent"])
+      expect(warnings).toEqual([
+        "docker-credential-absent, the default helper in /home/alice/config.json, is not installed or not executable, and done without"
+      ])
     })
   )
 
@@ -203,7 +257,8 @@ describe("a broken file", () => {
     ["a helper that is no text", '{"credHelpers":{"ghcr.io":1}}', "form"],
     ["auth that is no base64", '{"auths":{"ghcr.io":{"auth":"hunter2!"}}}', "base64"],
     ["auth without a colon", '{"auths":{"ghcr.io":{"auth":"aHVudGVyMg=="}}}', "base64"],
-    ["auth without a user", '{"auths":{"ghcr.io":{"auth":"Omh1bnRlcjI="}}}', "base64"]
+    ["auth without a user", '{"auths":{"ghcr.io":{"auth":"Omh1bnRlcjI="}}}', "base64"],
+    ["a registry token on two lines", '{"auths":{"ghcr.io":{"registrytoken":"hunter2\\nhunter2"}}}', "header"]
   ] as const)("%s is a failure that names the file and the fix, and repeats no secret (T13)", ([, text, problem]) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(foundIn(text, "ghcr.io"))
@@ -239,7 +294,7 @@ it.effect("a rejection is shown to the helper", () =>
   Effect.gen(function* () {
     const rejections: Array<Option.Option<Credentials.Credential>> = []
     const file = AuthFile.parse('{"credsStore":"desk"}', { source: "x" })
-    const service = AuthFile.source(
+    const service = AuthFiles.source(
       Effect.map(file, (parsed) => [parsed]),
       {
         get: (_, __, rejected) => {
@@ -254,26 +309,46 @@ it.effect("a rejection is shown to the helper", () =>
   })
 )
 
-it.effect("a file is loaded once, and again after a rejection or a failure", () =>
+it.effect("a file is loaded once a minute, and again after a rejection or a failure", () =>
   Effect.gen(function* () {
     let loads = 0
-    let isBroken = true
+    let text = ""
     const load = Effect.suspend(() => {
       loads++
-      return Effect.map(
-        AuthFile.parse(isBroken ? "" : '{"auths":{"ghcr.io":{"auth":"YWxpY2U6cHc="}}}', { source: "x" }),
-        (file) => [file]
-      )
+      return Effect.map(AuthFile.parse(text, { source: "x" }), (file) => [file])
     })
-    const service = AuthFile.source(load, helpers)
+    const service = AuthFiles.source(load, helpers)
     const get = (rejected = Option.none<Credentials.Credential>()) =>
       Effect.provideService(credentialFor("ghcr.io", rejected), Credentials.Credentials, service)
     yield* Effect.flip(get())
-    isBroken = false
+    text = JSON.stringify({ auths: { "ghcr.io": entry("alice") } })
     const alice = yield* get()
-    yield* get()
+    text = JSON.stringify({ auths: { "ghcr.io": entry("bob") } })
+    yield* TestClock.adjust("59 seconds")
+    expect(yield* get()).toBe(alice)
     expect(loads).toBe(2)
-    yield* get(Option.some(alice))
+    yield* TestClock.adjust("1 seconds")
+    expect(yield* get()).toMatchObject({ username: "bob" })
     expect(loads).toBe(3)
+    text = JSON.stringify({ auths: { "ghcr.io": entry("carol") } })
+    expect(yield* get(Option.some(alice))).toMatchObject({ username: "carol" })
+    expect(yield* get()).toMatchObject({ username: "carol" })
+    expect(loads).toBe(4)
+  })
+)
+
+it.effect("places are told apart by scheme, host and repository, however many there are", () =>
+  Effect.gen(function* () {
+    const { get } = yield* observed({ auths: { "ghcr.io": entry("host"), "ghcr.io/r7": entry("seven") } })
+    for (let n = 0; n < 1500; n++) yield* get(`ghcr.io/r${n}`)
+    const places = [
+      "ghcr.io/r7",
+      "ghcr.io/r8",
+      "ghcr.io",
+      "http://ghcr.io/r7",
+      "https://ghcr.io:80",
+      "http://ghcr.io:443"
+    ]
+    expect(yield* Effect.forEach(places, get)).toEqual(["seven", "host", "host", "seven", "Anonymous", "Anonymous"])
   })
 )

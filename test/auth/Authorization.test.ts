@@ -1,5 +1,6 @@
 import { inspect } from "node:util"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -50,6 +51,13 @@ const request = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, deman
       Effect.map(({ status }) => status),
       Effect.retry({ times: 3, while: (error: E | AuthorizationError) => isAnswerable(error) })
     )
+
+/** The client as the pipeline has it. */
+const following = <E>(client: HttpClient.HttpClient.With<E>) => {
+  const { execute } = followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
+  type Failure = Effect.Effect.Error<ReturnType<typeof execute>>
+  return HttpClient.makeWith<Failure, never, Failure, never>(Effect.flatMap(execute), Effect.succeed)
+}
 
 const isAnswerable = (error: unknown): boolean => error instanceof AuthChallenge && error.answerable
 
@@ -166,7 +174,13 @@ describe("Basic", () => {
         [registry]: ({ authorization }) => (authorization === aliceBasic ? ok() : unauthorized())
       })
       expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${registry}/v2/ -`,
+        `GET ${manifest} ${aliceBasic}`,
+        `GET ${manifest} ${aliceBasic}`
+      ])
     }).pipe(provided(alice))
   )
 
@@ -231,9 +245,11 @@ describe("Bearer", () => {
         challenge: `Bearer realm="${realm}",scope="artifact-repository:x:* repository:a:push"`
       })
       yield* request(client)
-      expect(log[1]).toBe(
-        `GET ${realm}?client_id=effect-oci&scope=artifact-repository%3Ax%3A*&scope=repository%3Aa%3Apull%2Cpush -`
-      )
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${realm}?client_id=effect-oci&scope=artifact-repository%3Ax%3A*&scope=repository%3Aa%3Apull%2Cpush -`,
+        `GET ${manifest} Bearer t1`
+      ])
     }).pipe(provided())
   )
 
@@ -273,16 +289,41 @@ describe("Bearer", () => {
     }).pipe(provided())
   )
 
+  it.effect("100 concurrent requests whose new token is refused make one token request and one replay each", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: () => unauthorized(`Bearer realm="${realm}"`),
+        "https://auth.example.com": () => Effect.as(Effect.yieldNow(), json({ token: "t" }))
+      })
+      const errors = yield* Effect.all(
+        Array.from({ length: 100 }, () => Effect.flip(request(client))),
+        { concurrency: "unbounded" }
+      )
+      for (const error of errors) expect(error).toMatchObject({ _tag: "AuthChallenge", sent: "bearer" })
+      expect(log.toSorted()).toEqual(
+        [
+          ...Array.from({ length: 100 }, () => `GET ${manifest} -`),
+          `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
+          ...Array.from({ length: 100 }, () => `GET ${manifest} Bearer t`)
+        ].toSorted()
+      )
+    }).pipe(provided())
+  )
+
   it.effect("two users of one cache never share a token (T14)", () =>
     Effect.gen(function* () {
       const { client, log } = tokenWorld()
       const as = (credential: Credentials.Credential) =>
         Effect.provide(request(client), Layer.orDie(Credentials.layer({ "registry.example.com": credential })))
       yield* Effect.forEach([alice, bob, Credentials.anonymous, alice, bob], as)
-      expect(log.filter((line) => line.startsWith(`GET ${manifest}`))).toEqual([
+      const tokenFor = (user: string) => tokenRequest.replace("&scope", `&account=${user}&scope`)
+      expect(log).toEqual([
         `GET ${manifest} -`,
+        `${tokenFor("alice")} ${aliceBasic}`,
         `GET ${manifest} Bearer t1`,
+        `${tokenFor("bob")} ${bobBasic}`,
         `GET ${manifest} Bearer t2`,
+        `${tokenRequest} -`,
         `GET ${manifest} Bearer t3`,
         `GET ${manifest} Bearer t1`,
         `GET ${manifest} Bearer t2`
@@ -294,9 +335,18 @@ describe("Bearer", () => {
     Effect.gen(function* () {
       const { client, log } = tokenWorld()
       yield* request(client)
-      yield* TestClock.adjust("296 seconds")
+      yield* TestClock.adjust("294999 millis")
       yield* request(client)
-      expect(log.slice(3)).toEqual([`${tokenRequest} -`, `GET ${manifest} Bearer t2`])
+      yield* TestClock.adjust("1 millis")
+      yield* request(client)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `${tokenRequest} -`,
+        `GET ${manifest} Bearer t1`,
+        `GET ${manifest} Bearer t1`,
+        `${tokenRequest} -`,
+        `GET ${manifest} Bearer t2`
+      ])
     }).pipe(provided())
   )
 
@@ -327,7 +377,19 @@ describe("Bearer", () => {
         "https://auth.example.com": () => json({ details: "incorrect username or password" }, 401)
       })
       const error = yield* Effect.flip(request(client))
-      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", origin: registry, status: 401 })
+      const answer = {
+        origin: registry,
+        method: "GET",
+        url: `${realm}?client_id=REDACTED&account=REDACTED&scope=repository%3Aa%3Apull`,
+        status: 401,
+        errors: [{ message: "incorrect username or password" }]
+      }
+      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", ...answer })
+      expect(error).toHaveProperty("challenge._tag", "AuthChallenge")
+      expect(error).toHaveProperty("challenge", expect.objectContaining({ answerable: false, sent: "nothing" }))
+      expect(error).toMatchObject({
+        challenge: { ...answer, challenges: [{ scheme: "bearer", realm }], scopes: ["repository:a:pull"] }
+      })
       expect(log).toEqual([
         `GET ${manifest} -`,
         `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
@@ -390,21 +452,17 @@ describe("token servers on other hosts (T2)", () => {
         client
       ).get(manifest)
       expect((yield* Effect.retry(trusting, { times: 1 })).status).toBe(200)
-      expect(log[1]).toBe(
-        `GET https://evil.example/token?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
-      )
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET https://evil.example/token?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${manifest} Bearer t`
+      ])
     }).pipe(provided(alice))
   )
 })
 
 describe("redirects (T1)", () => {
   const redirect = (location: string, status = 307) => new Response(null, { status, headers: { location } })
-  const following = <E>(client: HttpClient.HttpClient.With<E>) => {
-    const { execute } = followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
-    type Failure = Effect.Effect.Error<ReturnType<typeof execute>>
-    return HttpClient.makeWith<Failure, never, Failure, never>(Effect.flatMap(execute), Effect.succeed)
-  }
-
   it.effect("a 401 from another origin is not answered, and its challenge is not remembered", () =>
     Effect.gen(function* () {
       const { client, log } = internet({
@@ -448,7 +506,12 @@ describe("redirects (T1)", () => {
         "https://evil.example": () => json({ token: "t" })
       })
       yield* Effect.exit(request(following(client)))
-      expect(log.filter((line) => line.includes("evil.example"))).toEqual(["GET https://evil.example/token -"])
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        "GET https://evil.example/token -",
+        `GET ${manifest} Bearer t`
+      ])
     }).pipe(provided(alice))
   )
 
@@ -545,19 +608,82 @@ describe("ECR, whose answer to a password that has expired is no 401", () => {
             : new Response(body, { status, headers: { "x-seen": "1" } })
     })
 
+  it.effect("who sent nothing is not told that it is invalid", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: () => new Response(message("Your Authorization Token is invalid."), { status: 403 })
+      })
+      expect(yield* request(client)).toBe(403)
+      expect(log).toEqual([`GET ${manifest} -`])
+    }).pipe(provided(alice))
+  )
+
   it.effect("any other 403 stays as it was, body and headers too", () =>
     Effect.gen(function* () {
       const body = message("User is not authorized to perform ecr:PutImage")
-      const { client } = world(403, body)
+      const { client, log } = world(403, body)
       const response = yield* Effect.retry(authorized(demandOf())(client).get(manifest), { times: 1 })
       expect(response.status).toBe(403)
       expect(response.headers["x-seen"]).toBe("1")
       expect(yield* response.text).toBe(body)
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
     }).pipe(provided(alice))
   )
 })
 
 describe("registries that change their minds", () => {
+  it.effect.each([
+    ["", "/v2/a/manifests/1"],
+    ["/prefix", "/prefix/v2/a/v2/manifests/1"],
+    ["", "/an/upload"]
+  ] as const)("who is asked for nothing pings: with the prefix %j, for %s", ([prefix, path]) =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ authorization, url }) =>
+          url.pathname === `${prefix}/token`
+            ? json({ token: "t" })
+            : authorization !== undefined
+              ? ok()
+              : url.pathname === `${prefix}/v2/`
+                ? unauthorized('Bearer realm="../token",service="gcr.io",scope="repository:user/image:pull"')
+                : unauthorized()
+      })
+      expect(yield* request(client, registry + path)).toBe(200)
+      expect(log).toEqual([
+        `GET ${registry}${path} -`,
+        `GET ${registry}${prefix}/v2/ -`,
+        `GET ${registry}${prefix}/token?service=gcr.io&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${registry}${path} Bearer t`
+      ])
+    }).pipe(provided(alice))
+  )
+
+  it.effect("a ping that leads elsewhere teaches nothing", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({
+        [registry]: ({ url }) =>
+          url.pathname === "/v2/"
+            ? new Response(null, { status: 307, headers: { location: "https://evil.example/" } })
+            : unauthorized(),
+        "https://evil.example": () => unauthorized('Bearer realm="https://evil.example/token"')
+      })
+      expect(yield* Effect.flip(request(following(client)))).toMatchObject({ _tag: "AuthChallenge", challenges: [] })
+      expect(log).toEqual([`GET ${manifest} -`, `GET ${registry}/v2/ -`, "GET https://evil.example/ -"])
+    }).pipe(provided())
+  )
+
+  it.effect("nor does one that breaks off", () =>
+    Effect.gen(function* () {
+      const { client } = internet({ [registry]: () => unauthorized() })
+      const breaking = HttpClient.transform(client, (sending, request) =>
+        request.url === `${registry}/v2/`
+          ? Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport" }))
+          : sending
+      )
+      expect(yield* Effect.flip(request(breaking))).toMatchObject({ _tag: "AuthChallenge", challenges: [] })
+    }).pipe(provided())
+  )
+
   it.effect("a refused token without a challenge is renewed where the ping said, not replaced by the password", () =>
     Effect.gen(function* () {
       let revoked = ""
@@ -576,8 +702,9 @@ describe("registries that change their minds", () => {
       revoked = "Bearer t1"
       log.length = 0
       expect(yield* request(client)).toBe(200)
-      expect(log.filter((line) => line.startsWith(`GET ${registry}`))).toEqual([
+      expect(log).toEqual([
         `GET ${manifest} Bearer t1`,
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
         `GET ${manifest} Bearer t2`
       ])
     }).pipe(provided(alice))
@@ -592,8 +719,50 @@ describe("registries that change their minds", () => {
       yield* Effect.flip(attempt(client, `${registry}/v2/`, demandOf({ scopes: [] })))
       log.length = 0
       expect(yield* Effect.flip(request(client))).toMatchObject({ sent: "bearer", answerable: false })
-      expect(log.filter((line) => line.startsWith(`GET ${registry}`))).toEqual([`GET ${manifest} Bearer t`])
+      expect(log).toEqual([
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${manifest} Bearer t`
+      ])
     }).pipe(provided(alice))
+  )
+
+  it.effect("a token server in passing trouble is asked again without asking the registry first", () =>
+    Effect.gen(function* () {
+      let failures = 2
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok(),
+        "https://auth.example.com": () => (failures-- > 0 ? json({}, 503) : json({ token: "t" }))
+      })
+      const tokenLine = `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "RegistryFailure", status: 503 })
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "RegistryFailure", status: 503 })
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, tokenLine, tokenLine, tokenLine, `GET ${manifest} Bearer t`])
+    }).pipe(provided())
+  )
+
+  it.effect("a challenge that cannot be answered replaces none that can", () =>
+    Effect.gen(function* () {
+      let negotiates = true
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined
+            ? unauthorized(`Bearer realm="${realm}"`)
+            : negotiates
+              ? unauthorized("Negotiate")
+              : ok(),
+        "https://auth.example.com": () => json({ token: "t" })
+      })
+      expect(yield* Effect.flip(request(client))).toMatchObject({ challenges: [{ scheme: "negotiate" }] })
+      negotiates = false
+      log.length = 0
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
+        `GET ${manifest} Bearer t`
+      ])
+    }).pipe(provided())
   )
 
   it.effect("a token server that has moved is found again after one failure", () =>
@@ -678,10 +847,12 @@ describe("scopes", () => {
         token: (scopes) => (scopes.length > 1 ? json({}, status) : json({ token: "t" }))
       })
       expect(yield* request(client)).toBe(200)
+      expect(yield* request(client)).toBe(200)
       expect(log).toEqual([
         `GET ${manifest} -`,
         tokenLine(["odd:a:read", "repository:a:pull"]),
         tokenLine(["odd:a:read"]),
+        `GET ${manifest} Bearer t`,
         `GET ${manifest} Bearer t`
       ])
     }).pipe(provided())
@@ -800,18 +971,20 @@ describe("a refresh token", () => {
   )
 })
 
-it.effect("a source that is broken is reported by the attempt that needs it, not by the one before", () =>
+it.effect("a source that is broken is reported at once, and asked no second time: it may be a helper that hangs", () =>
   Effect.gen(function* () {
+    let asked = 0
     const { client, log } = internet({ [registry]: () => unauthorized("Basic") })
-    expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "AuthChallenge", answerable: true })
-    expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "CredentialsFailure" })
+    const error = yield* Effect.provideService(Effect.flip(request(client)), Credentials.Credentials, {
+      get: () => {
+        asked++
+        return new CredentialsFailure({ source: "a file", problem: "it is broken", fix: "Mend it" })
+      }
+    })
+    expect(error).toMatchObject({ _tag: "CredentialsFailure" })
+    expect(asked).toBe(1)
     expect(log).toEqual([`GET ${manifest} -`])
-  }).pipe(
-    Effect.provideService(Credentials.Credentials, {
-      get: () => new CredentialsFailure({ source: "a file", problem: "it is broken", fix: "Mend it" })
-    }),
-    Effect.provide(TokenCache.layerMemory)
-  )
+  }).pipe(Effect.provide(TokenCache.layerMemory))
 )
 
 describe("what passes untouched", () => {
@@ -840,7 +1013,12 @@ describe("what passes untouched", () => {
 describe("the body of a 401", () => {
   const answering = (body: () => ReadableStream) =>
     HttpClient.make((request) =>
-      Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body(), { status: 401 })))
+      Effect.sync(() =>
+        HttpClientResponse.fromWeb(
+          request,
+          new Response(body(), { status: 401, headers: { "www-authenticate": "Basic" } })
+        )
+      )
     )
 
   it.effect("is read to the end, so that the connection can be used again", () =>

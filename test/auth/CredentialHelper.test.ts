@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
 import * as CredentialHelper from "../../src/auth/CredentialHelper.js"
 import * as Credentials from "../../src/auth/Credentials.js"
 import { credentialFor, machine } from "./machine.js"
@@ -54,6 +55,12 @@ describe("the protocol (auth-protocol §9)", () => {
   it.live.each([
     ["fails", "echo hunter2; echo hunter2 >&2; exit 1", "exit code 1"],
     ["fails with another of the protocol's messages", "echo 'no credentials server URL'; exit 1", "exit code 1"],
+    ["fails with the third of them", "echo 'no credentials username'; exit 1", "exit code 1"],
+    [
+      "only begins to say that it knows nobody",
+      "echo 'credentials not found in native keychain: hunter2'; exit 1",
+      "exit code 1"
+    ],
     ["prints garbage", "echo 'hunter2 not json'", "something other than a credential"],
     ["prints nothing", "true", "something other than a credential"],
     ["prints other JSON", 'echo \'{"Username":1,"Secret":"hunter2"}\'', "something other than a credential"],
@@ -130,6 +137,20 @@ describe("answers are kept", () => {
         expect(user(yield* credentialFor("quay.io"))).toBe("user3")
       }).pipe(provide(CredentialHelper.layer("test")))
       expect(yield* asked("test")).toEqual(["get ghcr.io", "get ghcr.io", "get quay.io"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("for an hour", () =>
+    Effect.gen(function* () {
+      const { helper, provide } = yield* machine
+      yield* helper("test", counting)
+      yield* Effect.gen(function* () {
+        expect(user(yield* credentialFor("ghcr.io"))).toBe("user1")
+        yield* TestClock.adjust("3599 seconds")
+        expect(user(yield* credentialFor("ghcr.io"))).toBe("user1")
+        yield* TestClock.adjust("1 seconds")
+        expect(user(yield* credentialFor("ghcr.io"))).toBe("user2")
+      }).pipe(provide(CredentialHelper.layer("test")))
     }).pipe(Effect.scoped)
   )
 

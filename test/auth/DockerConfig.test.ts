@@ -1,8 +1,10 @@
 /** Where Docker's and podman's files are found, on a machine of its own for each test. */
 import { chmodSync } from "node:fs"
+import { SystemError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as ContainersAuth from "../../src/auth/ContainersAuth.js"
 import * as Credentials from "../../src/auth/Credentials.js"
@@ -78,7 +80,9 @@ describe("Docker's configuration", () => {
       yield* write(standard, { credHelpers: { "ghcr.io": "slow" } })
       const limited = DockerConfig.layer({ helpers: { timeout: "200 millis" } })
       const error = yield* Effect.flip(credentialFor("ghcr.io").pipe(provide(limited)))
-      expect(error).toMatchObject({ source: "docker-credential-slow" })
+      expect(error.source).toContain("docker-credential-slow (named in /")
+      expect(error.source).toContain(`/${standard})`)
+      expect(error.problem).toContain("did not answer in time")
     }).pipe(Effect.scoped)
   )
 
@@ -172,6 +176,27 @@ describe("podman's files", () => {
     ["nowhere", {}, {}, "Anonymous"]
   ] as const)("are %s", ([, files, variables, expected]) =>
     Effect.map(user(ContainersAuth.layer(), files, variables), (found) => expect(found).toBe(expected))
+  )
+
+  it.live.each([
+    [{}, "alice"],
+    [{ XDG_RUNTIME_DIR: "~/run" }, "Anonymous"]
+  ] as const)("are below /run/containers for the user's number, without XDG_RUNTIME_DIR: %j", ([variables, expected]) =>
+    Effect.gen(function* () {
+      // No test may write there.
+      const asked: Array<string> = []
+      const files = FileSystem.layerNoop({
+        readFileString: (path) =>
+          Effect.suspend(() => {
+            asked.push(path)
+            return path === "/run/containers/1000/auth.json"
+              ? Effect.succeed(JSON.stringify(config("alice")))
+              : Effect.fail(new SystemError({ reason: "NotFound", module: "FileSystem", method: "readFileString" }))
+          })
+      })
+      expect(yield* user(Layer.provide(ContainersAuth.layer({ uid: 1000 }), files), {}, variables)).toBe(expected)
+      expect(asked.includes("/run/containers/1000/auth.json")).toBe(expected === "alice")
+    })
   )
 
   it.live("one that REGISTRY_AUTH_FILE names must be there", () =>

@@ -50,7 +50,7 @@ const ask = <E>(key: TokenCache.TokenKey, acquire: Effect.Effect<TokenCache.Toke
   Effect.flatMap(TokenCache.TokenCache, (cache) =>
     Effect.map(
       cache.getOrAcquire(key, () => acquire),
-      Redacted.value
+      ({ value }) => Redacted.value(value)
     )
   )
 
@@ -91,6 +91,21 @@ describe("tokens are found by who issued them, for whom and for what (T14)", () 
     }).pipe(memory)
   )
 })
+
+it.effect("a token is new to all who waited for it, and to nobody after them", () =>
+  Effect.gen(function* () {
+    const { acquire } = issuer()
+    const cache = yield* TokenCache.TokenCache
+    const isNew = (key: TokenCache.TokenKey) =>
+      Effect.map(
+        cache.getOrAcquire(key, () => Effect.zipRight(Effect.yieldNow(), acquire)),
+        (token) => token.isNew
+      )
+    expect(yield* Effect.all([isNew(keyOf()), isNew(keyOf())], { concurrency: "unbounded" })).toEqual([true, true])
+    expect(yield* isNew(keyOf())).toBe(false)
+    expect(yield* isNew(keyOf({ scopes: [] }))).toBe(false)
+  }).pipe(memory)
+)
 
 describe("expiry", () => {
   it.effect("a token is renewed 5 seconds before its end", () =>
@@ -326,6 +341,15 @@ describe.each([
     })
   )
 
+  it.effect("keep their scopes apart: a password has none", () =>
+    Effect.gen(function* () {
+      const cache = yield* TokenCache.TokenCache
+      const odd = bearer({ scopes: ["artifact-repository:a:*"] })
+      yield* cache.remember(demandOf(), [basic, odd])
+      expect(yield* cache.challenges(demandOf())).toEqual([basic, odd])
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("are forgotten by remembering none", () =>
     Effect.gen(function* () {
       const cache = yield* TokenCache.TokenCache
@@ -382,7 +406,7 @@ describe("refresh tokens", () => {
     Effect.gen(function* () {
       const cache = yield* TokenCache.TokenCache
       const ask = (part: Partial<TokenCache.TokenKey>, next?: string) =>
-        Effect.map(cache.getOrAcquire(keyOf(part), refreshed(next)), Redacted.value)
+        Effect.map(cache.getOrAcquire(keyOf(part), refreshed(next)), ({ value }) => Redacted.value(value))
       expect(yield* ask({}, "r1")).toBe("with nothing")
       expect(yield* ask({ scopes: ["repository:b:pull"] }, "r2")).toBe("with r1")
       expect(yield* ask({ realm: "https://auth.example/other" })).toBe("with nothing")
@@ -400,6 +424,7 @@ describe("layerKeyValueStore", () => {
   const shared = () => {
     const entries = new Map<string, string>()
     let isBroken = false
+    let isFrozen = false
     let accesses = 0
     const access = <A>(run: () => A) =>
       Effect.suspend(() =>
@@ -417,7 +442,7 @@ describe("layerKeyValueStore", () => {
       )
     const store = KeyValueStore.makeStringOnly({
       get: (key) => access(() => Option.fromNullable(entries.get(key))),
-      set: (key, value) => access(() => void entries.set(key, value)),
+      set: (key, value) => access(() => (isFrozen ? undefined : void entries.set(key, value))),
       remove: (key) => access(() => void entries.delete(key)),
       clear: access(() => entries.clear()),
       size: access(() => entries.size)
@@ -427,6 +452,9 @@ describe("layerKeyValueStore", () => {
       accesses: () => accesses,
       breakDown: () => {
         isBroken = true
+      },
+      freeze: () => {
+        isFrozen = true
       },
       /** As another process would. */
       process: <A, E>(effect: Effect.Effect<A, E, TokenCache.TokenCache>) =>
@@ -450,6 +478,19 @@ describe("layerKeyValueStore", () => {
     })
   )
 
+  it.effect("a token of another process is not new", () =>
+    Effect.gen(function* () {
+      const { process } = shared()
+      const isNew = Effect.flatMap(TokenCache.TokenCache, (cache) =>
+        Effect.map(
+          cache.getOrAcquire(keyOf(), () => issuer().acquire),
+          (token) => token.isNew
+        )
+      )
+      expect([yield* process(isNew), yield* process(isNew)]).toEqual([true, false])
+    })
+  )
+
   it.effect("does not take a token that ends within 5 seconds", () =>
     Effect.gen(function* () {
       const { process } = shared()
@@ -469,6 +510,17 @@ describe("layerKeyValueStore", () => {
       yield* TestClock.adjust("1 minutes")
       yield* process(ask(keyOf(), issuer().acquire))
       expect([...entries.values()].map((entry) => JSON.parse(entry).tokens.length)).toEqual([1])
+    })
+  )
+
+  it.effect("forgets what a token for more has made needless", () =>
+    Effect.gen(function* () {
+      const { entries, process } = shared()
+      const { acquire } = issuer()
+      yield* process(ask(keyOf(), acquire))
+      yield* process(ask(keyOf({ scopes: [pushA] }), acquire))
+      expect([...entries.values()].map((entry) => JSON.parse(entry).tokens.length)).toEqual([1])
+      expect(yield* process(ask(keyOf(), acquire))).toBe("t2")
     })
   )
 
@@ -497,6 +549,22 @@ describe("layerKeyValueStore", () => {
       )
       expect(yield* process(ask(keyOf(), acquire))).toBe("t3")
       expect(yield* process(ask(other, acquire))).toBe("t1")
+    })
+  )
+
+  it.effect("a rejected token is not taken again from a store that cannot be written", () =>
+    Effect.gen(function* () {
+      const { freeze, process } = shared()
+      const { acquire } = issuer()
+      yield* process(ask(keyOf(), acquire))
+      freeze()
+      yield* process(
+        Effect.gen(function* () {
+          expect(yield* ask(keyOf(), acquire)).toBe("t1")
+          yield* (yield* TokenCache.TokenCache).reject(demandOf(), Redacted.make("t1"))
+          expect(yield* ask(keyOf(), acquire)).toBe("t2")
+        })
+      )
     })
   )
 

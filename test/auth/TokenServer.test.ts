@@ -525,12 +525,13 @@ describe("a refusal", () => {
     })
   )
 
-  it.effect("with 429 says when to come back, in milliseconds", () =>
+  it.effect.each([
+    [429, "TooManyRequests"],
+    [503, "RegistryFailure"]
+  ] as const)("with %d says when to come back, in milliseconds", ([status, tag]) =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(
-        answered(() => new Response("", { status: 429, headers: { "retry-after": "7" } }))
-      )
-      expect(error).toMatchObject({ _tag: "TooManyRequests", status: 429, retryAfter: 7000 })
+      const error = yield* Effect.flip(answered(() => new Response("", { status, headers: { "retry-after": "7" } })))
+      expect(error).toMatchObject({ _tag: tag, status, retryAfter: 7000 })
     })
   )
 })

@@ -1,10 +1,12 @@
 /** Authorization in front of Debian's docker-registry: passwords of an htpasswd file, and tokens that it verifies itself. */
+import { execFileSync } from "node:child_process"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import * as ContainersAuth from "../../src/auth/ContainersAuth.js"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as DockerConfig from "../../src/auth/DockerConfig.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
@@ -16,6 +18,7 @@ import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
 import { registrySuite } from "../suites/registry.js"
 import { DebianRegistry, debianUser, describeDebian, layerDebianRegistryBasic } from "../support/debian.js"
+import { describeInstalled } from "../support/installed.js"
 import { JwtServer, layerDebianRegistryToken } from "./jwtServer.js"
 import { machine } from "./machine.js"
 
@@ -136,4 +139,32 @@ describeDebian("docker-registry with htpasswd", () => {
       yield* ping
     }).pipe(Effect.scoped, Effect.provide(layerDebianRegistryBasic))
   )
+})
+
+describeDebian("docker-registry with htpasswd, and what skopeo leaves behind", () => {
+  describeInstalled("skopeo", "skopeo login", () => {
+    it.live.each([
+      ["", ["NameUnknown", "NameUnknown"]],
+      ["/team", ["NameUnknown", "Unauthorized"]]
+    ] as const)("to the registry%s lets in there, and nowhere else", ([namespace, expected]) =>
+      Effect.gen(function* () {
+        const { url } = yield* DebianRegistry
+        const { home, provide } = yield* machine
+        const path = `${home}/auth.json`
+        const { password, username } = debianUser
+        const login = ["login", "--tls-verify=false", "--authfile", path, "-u", username, "--password-stdin"]
+        execFileSync("skopeo", [...login, hostOf(url) + namespace], { input: password, stdio: "pipe" })
+        const tags = (name: string) =>
+          Effect.gen(function* () {
+            const registry = yield* RegistryClient.make({ url })
+            return yield* Effect.flip(Stream.runDrain(registry.tags(yield* parseRepositoryName(name))))
+          }).pipe(
+            Effect.map(({ _tag }) => _tag),
+            Effect.provide([layerHttpClient, TokenCache.layerMemory]),
+            provide(ContainersAuth.layer({ path }))
+          )
+        expect(yield* Effect.forEach(["team/app", "other/app"], tags)).toEqual(expected)
+      }).pipe(Effect.scoped, Effect.provide(layerDebianRegistryBasic))
+    )
+  })
 })

@@ -15,6 +15,7 @@ const password = "open-sesame"
 
 const users = { alice: Redacted.make(password) }
 const token = ServerAuthorization.token({ users })
+const open = ServerAuthorization.token({ users, anonymous: "pull" })
 const basic = Effect.succeed(ServerAuthorization.basic({ users }))
 
 /** The lines that an example prints about the repository `a`, which has the tag `v1`. */
@@ -45,10 +46,20 @@ describe("login-schedule.ts: a schedule with services of the application's own",
     )
   )
 
-  it.live("asks before a token is asked for", () =>
+  it.live("asks when the token server has nothing for nobody", () =>
     Effect.map(lines(token, "login-schedule", `alice ${password}\n`), (shown) =>
       expect(shown).toEqual([question, "v1"])
     )
+  )
+
+  it.live("asks again when the token server refuses a login", () =>
+    Effect.map(lines(token, "login-schedule", `alice wrong\nalice wronger\nalice ${password}\n`), (shown) =>
+      expect(shown).toEqual([question, question, question, "v1"])
+    )
+  )
+
+  it.live("asks nobody where everybody may", () =>
+    Effect.map(lines(open, "login-schedule", ""), (shown) => expect(shown).toEqual(["v1"]))
   )
 
   it.live("stops when the user does", () =>

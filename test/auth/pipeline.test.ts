@@ -15,6 +15,7 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Operation from "../../src/protocol/Operation.js"
+import type { AuthChallenge } from "../../src/RegistryError.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
 import { internet, json, type Seen, unauthorized } from "./origins.js"
 
@@ -38,14 +39,18 @@ const world = (registryDoes?: (seen: Seen) => Response) => {
   })
 }
 
-const provided = (client: HttpClient.HttpClient, cache = TokenCache.layerMemory) =>
+const alice = Credentials.basic("alice", Redacted.make("hunter2"))
+
+const provided = (
+  client: HttpClient.HttpClient,
+  cache = TokenCache.layerMemory,
+  credential: Credentials.Credential = alice
+) =>
   Effect.provide(
     Layer.mergeAll(
       Layer.succeed(HttpClient.HttpClient, client),
       cache,
-      Layer.orDie(
-        Credentials.layerBasic({ host: "registry.example.com", username: "alice", password: Redacted.make("hunter2") })
-      )
+      Layer.orDie(Credentials.layer({ "registry.example.com": credential }))
     )
   )
 
@@ -76,6 +81,7 @@ describe("RegistryClient", () => {
       )
       expect(log.filter((line) => line.includes("auth.example.com"))).toEqual([tokenFor(pull)])
       expect(log.filter((line) => line === `${list} Bearer t1`).length).toBe(100)
+      expect(log.filter((line) => line === `${list} -`).length).toBe(log.length - 101)
     }).pipe(provided(client))
   })
 
@@ -109,9 +115,75 @@ describe("RegistryClient", () => {
     const { client, log } = world(() => new Response(null, { status: 307, headers: { location: `${attacker}/x` } }))
     return Effect.gen(function* () {
       yield* Effect.flip(tags())
-      expect(log.filter((line) => line.includes("evil"))).toEqual([`GET ${attacker}/x -`])
+      expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t1`, `GET ${attacker}/x -`])
     }).pipe(provided(client))
   })
+})
+
+describe("a token server that redirects (T1, T2)", () => {
+  const identity = Credentials.identityToken(Redacted.make("refresh-me"))
+  const storage = "https://storage.example.net"
+  /** The whole log after the first 401, and the bodies that the token request had on its way. */
+  const redirected = (
+    location: string,
+    credential: Credentials.Credential,
+    options: Partial<RegistryClient.Options> = {}
+  ) => {
+    const elsewhere = () => json({ token: "t", expires_in: 300 })
+    const { client, log, seen } = internet({
+      [registry]: ({ authorization, url }) =>
+        url.pathname.endsWith("/tags/list") && authorization === undefined
+          ? unauthorized(`Bearer realm="${realm}",service="s"`)
+          : json({ name: "a", tags: [], token: "t" }),
+      "https://auth.example.com": ({ url }) =>
+        url.pathname === "/token"
+          ? new Response(null, { status: 307, headers: { location: location + url.search } })
+          : elsewhere(),
+      [attacker]: elsewhere,
+      [storage]: elsewhere
+    })
+    return Effect.gen(function* () {
+      const result = yield* Effect.either(tags(options))
+      const error = result._tag === "Left" ? result.left : undefined
+      return { error, log: log.slice(1), bodies: seen.map(({ body }) => body).filter((body) => body !== "") }
+    }).pipe(provided(client, TokenCache.layerMemory, credential))
+  }
+  const query = `?service=s&client_id=effect-oci&account=alice&${pull}`
+  const form = `grant_type=refresh_token&refresh_token=refresh-me&service=s&client_id=effect-oci&${pull}`
+
+  it.effect("keeps the password on its own origin", () =>
+    Effect.gen(function* () {
+      const { log } = yield* redirected("/token/", alice)
+      expect(log).toEqual([tokenFor(pull), `GET ${realm}/${query} ${aliceBasic}`, `${list} Bearer t`])
+    })
+  )
+
+  it.effect.each([attacker, registry, storage])("takes no password to %s", (origin) =>
+    Effect.gen(function* () {
+      const { log } = yield* redirected(`${origin}/t`, alice, { trust: { allowStorage: ["storage.example.net"] } })
+      expect(log).toEqual([tokenFor(pull), `GET ${origin}/t${query} -`, `${list} Bearer t`])
+    })
+  )
+
+  it.effect("keeps the identity token on its own origin", () =>
+    Effect.gen(function* () {
+      const { bodies, log } = yield* redirected("/token/", identity)
+      expect(log).toEqual([`POST ${realm} -`, `POST ${realm}/ -`, `${list} Bearer t`])
+      expect(bodies).toEqual([form, form])
+    })
+  )
+
+  it.effect.each([attacker, registry, storage])("takes no identity token to %s (A7)", (origin) =>
+    Effect.gen(function* () {
+      const { bodies, error, log } = yield* redirected(`${origin}/t`, identity, {
+        trust: { allowStorage: ["storage.example.net"] }
+      })
+      expect(error).toMatchObject({ _tag: "UntrustedLocation", kind: "Redirect", host: new URL(origin).host })
+      expect(error).toHaveProperty("option", undefined)
+      expect(log).toEqual([`POST ${realm} -`])
+      expect(bodies).toEqual([form])
+    })
+  )
 })
 
 describe("attempt and execute", () => {
@@ -134,6 +206,77 @@ describe("attempt and execute", () => {
       expect(error._tag === "Unauthorized" && error.challenge?.answerable).toBe(true)
       expect(log).toEqual([`${list} -`])
     }).pipe(provided(client))
+  })
+
+  it.effect("a schedule is told that the token server gave no token, and may go on with another credential", () => {
+    let held = Credentials.basic("alice", Redacted.make("wrong"))
+    const told: Array<string> = []
+    const { client, log } = internet({
+      [registry]: ({ authorization }) =>
+        authorization === undefined ? unauthorized(`Bearer realm="${realm}",service="s"`) : json({ tags: [] }),
+      "https://auth.example.com": ({ authorization }) =>
+        authorization === aliceBasic ? json({ token: "t" }) : json({ details: "incorrect password" }, 401)
+    })
+    const schedule = Schedule.recurWhile((challenge: AuthChallenge) => {
+      told.push(`${challenge.answerable} ${challenge.sent} ${challenge.errors?.[0]?.message}`)
+      if (!challenge.answerable) held = alice
+      return told.length < 9
+    })
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: registry })
+      expect((yield* RegistryClient.execute(to, yield* listTags, { schedule })).status).toBe(200)
+      expect(told).toEqual([
+        "true nothing authentication required",
+        "false nothing incorrect password",
+        "true nothing authentication required"
+      ])
+      expect(log).toEqual([
+        `${list} -`,
+        `GET ${realm}?service=s&client_id=effect-oci&account=alice&${pull} Basic YWxpY2U6d3Jvbmc=`,
+        `${list} -`,
+        tokenFor(pull),
+        `${list} Bearer t`
+      ])
+    }).pipe(
+      Effect.provideService(Credentials.Credentials, { get: () => Effect.sync(() => held) }),
+      Effect.provide([Layer.succeed(HttpClient.HttpClient, client), TokenCache.layerMemory])
+    )
+  })
+
+  it.effect("the default schedule leaves it at that, and the error says what the token server says", () => {
+    const { client, log } = internet({
+      [registry]: () => unauthorized(`Bearer realm="${realm}",service="s"`),
+      "https://auth.example.com": () => json({ details: "incorrect password" }, 401)
+    })
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: registry })
+      const error = yield* Effect.flip(RegistryClient.execute(to, yield* listTags))
+      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", status: 401 })
+      expect(error.message).toContain("incorrect password")
+      expect(log).toEqual([`${list} -`, tokenFor(pull)])
+    }).pipe(provided(client))
+  })
+})
+
+describe("Unauthorized says what to do", () => {
+  const bearer = `Bearer realm="${realm}"`
+  it.effect.each([
+    ["nobody is known", "Basic", Credentials.anonymous, "none are configured for it that would do"],
+    ["a token does not do", "Basic", Credentials.registryToken(Redacted.make("rt")), "none are configured"],
+    ["a password is refused", "Basic", alice, "does not accept the user name and password configured for it"],
+    ["a token is refused, whoever it is for", bearer, Credentials.anonymous, "log in, as somebody who may do this"],
+    ["the token server refuses", `Bearer realm="${realm}/none"`, alice, "log in, or check the user name and password"]
+  ] as const)("%s", ([, challenge, credential, text]) => {
+    const { client } = internet({
+      [registry]: () => unauthorized(challenge),
+      "https://auth.example.com": ({ url }) => (url.pathname === "/token" ? json({ token: "t" }) : json({}, 403))
+    })
+    return Effect.gen(function* () {
+      const error = yield* Effect.flip(tags())
+      expect(error._tag).toBe("Unauthorized")
+      expect(error.message).toContain(registry)
+      expect(error.message).toContain(text)
+    }).pipe(provided(client, TokenCache.layerMemory, credential))
   })
 })
 

@@ -12,6 +12,7 @@ import * as Operation from "../../src/protocol/Operation.js"
 import { RegistryFailure, TooManyRequests, TransportFailure } from "../../src/RegistryError.js"
 import { items } from "../support/fixtures.js"
 import {
+  basic,
   clientOver,
   knownManifest,
   m1Digest,
@@ -176,6 +177,16 @@ const passing = Effect.repeatN(
 )
 
 describe("through the client", () => {
+  const broken = () =>
+    new Response(
+      new ReadableStream({
+        start: (controller) => {
+          controller.enqueue(new TextEncoder().encode('{"tags":["a"'))
+          controller.error(new Error("cut"))
+        }
+      })
+    )
+
   it.effect("a manifest is asked for again after 503, in the same words", () =>
     Effect.gen(function* () {
       let answers = 0
@@ -190,20 +201,36 @@ describe("through the client", () => {
   it.effect("a document that breaks off is asked for again", () =>
     Effect.gen(function* () {
       let answers = 0
-      const broken = () =>
-        new Response(
-          new ReadableStream({
-            start: (controller) => {
-              controller.enqueue(new TextEncoder().encode('{"tags":["a"'))
-              controller.error(new Error("cut"))
-            }
-          })
-        )
       const { log, registry } = yield* world({
         [registryUrl]: () => (++answers === 1 ? broken() : status(200, '{"tags":["a","b"]}'))
       })
       expect(yield* patiently(items(registry.tags(repository)))).toEqual(["a", "b"])
       expect(log.length).toBe(2)
+    })
+  )
+
+  it.effect.each([
+    ["in passing trouble", () => status(503), []],
+    // It may have moved, and so the registry is asked where it is.
+    ["that breaks off", broken, [`POST ${registryUrl}/v2/team/app/blobs/uploads/ -`]]
+  ] as const)("a token server %s does not keep a session from being opened", ([, trouble, again]) =>
+    Effect.gen(function* () {
+      let asked = 0
+      const realm = "https://auth.example/token"
+      const { log, registry } = yield* world(
+        {
+          [registryUrl]: ({ authorization }) =>
+            authorization === undefined
+              ? status(401, null, { "www-authenticate": `Bearer realm="${realm}"` })
+              : status(202, null, { location: "/u" }),
+          "https://auth.example": () => (++asked === 1 ? trouble() : status(200, '{"token":"t"}'))
+        },
+        { trust: { allowTokens: ["auth.example"] } }
+      )
+      yield* patiently(Effect.scoped(Effect.flatMap(registry.startUpload(repository), (session) => session.detach)))
+      const post = `POST ${registryUrl}/v2/team/app/blobs/uploads/`
+      const token = `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Ateam%2Fapp%3Apull%2Cpush ${basic}`
+      expect(log).toEqual([`${post} -`, token, ...again, token, `${post} Bearer t`])
     })
   )
 

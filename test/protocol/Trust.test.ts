@@ -192,6 +192,63 @@ const rows: ReadonlyArray<Row> = [
     "with",
     { policy: { allowTokens: ["10.0.0.1"] } }
   ],
+  [
+    "T2: a registry on a private address is its own token server",
+    "Realm",
+    "/token",
+    "with",
+    { registry: "http://10.0.0.1" }
+  ],
+  ["T2: one on a link-local address, too", "Realm", "/token", "with", { registry: "http://169.254.1.1" }],
+  [
+    "T2: a private registry may send to its network, anonymously",
+    "Realm",
+    "http://192.168.1.9/token",
+    "without",
+    { registry: "http://10.0.0.1", credentials: false }
+  ],
+  [
+    "T2: with credentials it may not",
+    "Realm",
+    "http://192.168.1.9/token",
+    "OtherOrigin",
+    { registry: "http://10.0.0.1" }
+  ],
+  [
+    "T2: a local registry may send to this machine, anonymously",
+    "Realm",
+    "http://127.0.0.1:5001/token",
+    "without",
+    { registry: "http://localhost:5000", credentials: false }
+  ],
+  [
+    "T2: a private registry may not send to this machine",
+    "Realm",
+    "http://127.0.0.1/token",
+    "PrivateAddress",
+    { registry: "http://10.0.0.1", credentials: false }
+  ],
+  [
+    "T2: nor to cloud metadata",
+    "Realm",
+    "http://169.254.169.254/token",
+    "PrivateAddress",
+    { registry: "http://10.0.0.1", credentials: false }
+  ],
+  [
+    "T2: a public registry may not send into a network with credentials either",
+    "Realm",
+    "https://10.0.0.1/token",
+    "PrivateAddress"
+  ],
+  [
+    "T19: an http registry may send to http within its domain",
+    "Realm",
+    "http://auth.example.com/token",
+    "with",
+    { registry: "http://registry.example.com" }
+  ],
+  ["T19: and to https", "Realm", "https://auth.example.com/token", "with", { registry: "http://registry.example.com" }],
   // T3: uploads
   ["T3: an upload location at the registry", "Upload", "/v2/a/blobs/uploads/1?_state=x", "with"],
   [

@@ -317,7 +317,7 @@ const google: ReadonlyArray<Row> = [
       gives: [pulled, pulled],
       wire: [
         manifest,
-        `GET /v2/${as}`,
+        "GET /v2/",
         `GET /v2/token?client_id=effect-oci${account}&${scope("pull")}${as}`,
         `${manifest} with t1`,
         `${manifest} with t1`
