@@ -153,12 +153,15 @@ export const make =
       /** Each chunk as the stream that it is in the source, where that can be opened again where a chunk was cut off. */
       const streamedChunks = (size: number) =>
         Effect.gen(function* () {
-          const take = portions(yield* Stream.toPull(read(session.offset)))
+          const pull = yield* Stream.toPull(read(session.offset))
+          const take = portions(pull)
           while (session.offset < size) {
             const end = Math.min(session.offset + chunkSize, size)
             yield* sessions.pour(session, take(end - session.offset), end)
             acknowledged = session.offset
           }
+          // Its end was seen before its last bytes went; who watches is told now.
+          yield* Effect.ignore(pull)
         }).pipe(Effect.scoped)
 
       /** Each chunk in memory, to be sent again from there. */

@@ -132,13 +132,12 @@ const schemas = [
 
 /** What a file of logins has for some registries, with helpers that know nothing. */
 const credentialsIn = (text: string, legacy: boolean): unknown => {
-  const helpers = { get: () => Effect.succeedNone }
   const demands = ["https://registry-1.docker.io", "https://ghcr.io", "http://registry.example.com:5000"].map(
     (origin) => ({ origin, repository: Option.some(repository), scopes: [] })
   )
   return outcome(
-    Effect.flatMap(AuthFile.parse(text, { source: "config.json", legacy }), (file) =>
-      Effect.forEach(demands, (demand) => Effect.either(AuthFile.find(file, helpers, demand, Option.none())))
+    Effect.map(AuthFile.parse(text, { source: "config.json", legacy }), (file) =>
+      demands.map((demand) => AuthFile.find(file, demand))
     )
   )
 }
