@@ -30,6 +30,7 @@ const internals: ReadonlySet<string> = new Set([
   "src/client/RateLimit.ts",
   "src/client/Turns.ts",
   "src/client/Watchdog.ts",
+  "src/client/Endpoint.ts",
   "src/client/FetchClient.ts",
   "src/client/Limits.ts",
   "src/client/Manifests.ts",
@@ -45,7 +46,11 @@ const internals: ReadonlySet<string> = new Set([
   "src/client/Resume.ts",
   "src/client/Session.ts",
   "src/client/SessionUpload.ts",
+  "src/client/SourceFailure.ts",
+  "src/client/Unabandoned.ts",
   "src/store/MemoryUploads.ts", // MemoryRegistry
+  "src/node/FileBlocks.ts", // BlobFile, as the next
+  "src/node/PartialFile.ts",
   "src/node/TlsLookup.ts", // NodeHttp, as all that follow
   "src/node/UndiciClient.ts",
   "src/node/UndiciRequestBody.ts",

@@ -25,8 +25,9 @@ import type * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
 import * as ContentCoding from "./ContentCoding.js"
+import type { Endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
-import type { Endpoint, Send } from "./Pipeline.js"
+import type { Send } from "./Pipeline.js"
 import * as Resume from "./Resume.js"
 
 /** How many bytes are read ahead of the consumer. */

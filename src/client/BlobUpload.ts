@@ -29,12 +29,14 @@ import * as Digest from "../spec/Digest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
+import type { Endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
-import type { Endpoint, Send } from "./Pipeline.js"
+import type { Send } from "./Pipeline.js"
 import * as Resume from "./Resume.js"
 import * as Session from "./Session.js"
 import * as SessionUpload from "./SessionUpload.js"
 import { type Form, isRefusal, type Job, Refused } from "./SessionUpload.js"
+import * as SourceFailure from "./SourceFailure.js"
 
 /** Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything was authorized. */
 const small = 64 * 1024
@@ -188,7 +190,7 @@ export const make = (
       const verifier = yield* ByteStream.verifier({ digest: job.digest, size: job.size, algorithm: "sha256" })
       yield* Effect.mapError(
         Stream.runDrain(verifier.pass(job.open(0))),
-        (error) => new Session.SourceFailure(Cause.fail(error))
+        (error) => new SourceFailure.SourceFailure(Cause.fail(error))
       )
       return { ...job, size: verifier.seen(), digest: job.digest ?? Option.getOrThrow(verifier.digest()) }
     })
@@ -226,18 +228,18 @@ export const make = (
     const content = (verifier: ByteStream.Verifier) => {
       if (bytes === undefined)
         return Effect.asVoid(
-          Session.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
+          SourceFailure.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
             request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
           )
         )
       const problem = verifier.judge(bytes)
       return problem === undefined
         ? request(digest, size, HttpBody.uint8Array(bytes, MediaType.octetStream))
-        : Effect.fail(new Session.SourceFailure(Cause.fail(problem)))
+        : Effect.fail(new SourceFailure.SourceFailure(Cause.fail(problem)))
     }
     const attempt: Effect.Effect<
       Descriptor,
-      WholeError | Refused<WholeError> | Session.SourceFailure<E | VerifiedError> | Digest.InvalidDigest,
+      WholeError | Refused<WholeError> | SourceFailure.SourceFailure<E | VerifiedError> | Digest.InvalidDigest,
       R
     > = Effect.flatMap(ByteStream.verifier({ digest, size }), (verifier) =>
       Effect.matchEffect(content(verifier), {
@@ -309,7 +311,7 @@ export const make = (
     yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
     yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
     return descriptor
-  }, Session.sourceFailures)
+  }, SourceFailure.exposed)
 
   return {
     putBlob: (repository, source, options = {}) =>
@@ -373,7 +375,7 @@ const gathered = <E, R>(job: Job<E, R>) => {
     const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
     const bytes = yield* Effect.mapError(
       ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
-      (error) => new Session.SourceFailure(Cause.fail(error))
+      (error) => new SourceFailure.SourceFailure(Cause.fail(error))
     )
     const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
     return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, replayable: true }

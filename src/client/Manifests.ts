@@ -26,9 +26,10 @@ import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../spec/Reference.js"
 import type { Refusal } from "./Classify.js"
 import * as ContentCoding from "./ContentCoding.js"
+import type { Endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
 import * as Pages from "./Pages.js"
-import type { Endpoint, ExchangeError, Pipeline } from "./Pipeline.js"
+import type { ExchangeError, Pipeline } from "./Pipeline.js"
 import * as ReferrersTag from "./ReferrersTag.js"
 
 /**

@@ -12,8 +12,8 @@ import * as Link from "../protocol/Link.js"
 import type { Operation } from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
 import { LimitExceeded, ProtocolViolation, UntrustedLocation } from "../RegistryError.js"
+import type { Endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
-import type { Endpoint } from "./Pipeline.js"
 
 /**
  * One page. `count` is how many entries it had, useless ones included; `next` is where its body says that the list goes on, which counts if there is

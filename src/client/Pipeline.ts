@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -25,7 +24,6 @@ import * as Warning from "../protocol/Warning.js"
 import {
   type AuthChallenge,
   type CredentialsFailure,
-  InvalidUrl,
   type LimitExceeded,
   type RegistryFailure,
   type TooManyRequests,
@@ -35,139 +33,14 @@ import {
 } from "../RegistryError.js"
 import { type Digest, isDigest } from "../spec/Digest.js"
 import * as Classify from "./Classify.js"
-import * as Concurrency from "./Concurrency.js"
 import * as ContentCoding from "./ContentCoding.js"
+import type { Endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
 import { OnBehalfOf } from "./OnBehalfOf.js"
-import { fromHeaders, type RateLimit } from "./RateLimit.js"
+import { fromHeaders } from "./RateLimit.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
-import * as Watchdog from "./Watchdog.js"
-
-/**
- * How to reach a registry. `url` is its base, without `/v2`: `https://ghcr.io`, `http://localhost:5000`, `https://example.com/prefix`; without a
- * scheme it is https, or http for a loopback host (T19). The rest has safe defaults: no exceptions of trust, the limits, timeouts and retries
- * documented with their types, and a `User-Agent` of our own.
- *
- * `concurrency` is how many requests, and apart from them how many downloads and how many uploads of blobs, the operations of a `Registry` have under
- * way at a time; the others wait in line. 6 by default. `onRateLimit` is run with every answer that tells how much of a rate limit is left, so that a
- * bulk job can slow down in time. `authScope` is what every token is asked for, instead of the scopes of operations and challenges (RG5): scopes
- * separated by spaces, for registries whose token servers go by rules of their own.
- *
- * `headers` go with every request to the registry's own origin, and to no other (T1); what a request needs for itself wins over them. `namespace` is
- * the host that this one is a mirror of, as references have it: it goes along as `ns` when content is pulled (C107).
- *
- * `onWarning` is run with each warning that the registry sends (C106): once with the same text, which is logged besides. `tracePropagation` sends the
- * trace along (`traceparent` and `b3`), off by default, and only ever to the registry's own origin.
- *
- * @since 0.1.0
- * @category models
- */
-export interface EndpointOptions {
-  readonly url: string
-  readonly trust?: Partial<Trust.Policy> | undefined
-  readonly authScope?: string | undefined
-  readonly limits?: Partial<Limits.Limits> | undefined
-  readonly timeouts?: Partial<Limits.Timeouts> | undefined
-  readonly retry?: Partial<Retry.RetryOptions> | undefined
-  readonly concurrency?: number | undefined
-  readonly onRateLimit?: ((rate: RateLimit) => Effect.Effect<void>) | undefined
-  readonly userAgent?: string | undefined
-  readonly headers?: Readonly<Record<string, string>> | undefined
-  readonly namespace?: string | undefined
-  readonly onWarning?: ((text: string) => Effect.Effect<void>) | undefined
-  readonly tracePropagation?: boolean | undefined
-}
-
-/**
- * One registry as a client knows it: how to reach it, and what it has shown of itself so far.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Endpoint {
-  readonly base: string
-  readonly origin: string
-  readonly trust: Trust.Policy
-  readonly authScope: string | undefined
-  readonly limits: Limits.Limits
-  readonly timeouts: Limits.Timeouts
-  readonly retry: Retry.RetryOptions
-  readonly userAgent: string
-  readonly headers: Headers.Headers
-  readonly namespace: string | undefined
-  readonly concurrency: Concurrency.Concurrency
-  readonly onRateLimit: (rate: RateLimit) => Effect.Effect<void>
-  readonly watchdog: Watchdog.Watchdog
-  readonly observation: Observability.Observation
-  readonly onWarning: (text: string) => Effect.Effect<void>
-  /** Warnings that were logged already, to log each once (C106). */
-  readonly warned: Set<string>
-}
-
-/**
- * The `User-Agent` sent by default.
- *
- * @since 0.1.0
- * @category constants
- */
-export const defaultUserAgent = "effect-oci/0.1.0"
-
-/**
- * Checks how a registry is to be reached. Nothing is sent. Fails with `InvalidUrl` when `url` is not http or https, or holds a user name, a query
- * or a fragment.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidUrl> =>
-  Effect.suspend(() => {
-    const written = options.url.trim()
-    const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(written)
-      ? written
-      : `${Trust.isLoopback(host(written)) ? "http" : "https"}://${written}`
-    const problem = problemOf(text)
-    const origin = Trust.origin(text)
-    if (problem !== undefined || Option.isNone(origin))
-      return Effect.fail(
-        new InvalidUrl({
-          url: text.slice(0, 128).replace(/\/\/[^/]*@/, "//"),
-          problem: problem ?? "it is not a valid URL"
-        })
-      )
-    const timeouts = { ...Limits.defaultTimeouts, ...options.timeouts }
-    const base = origin.value + new URL(text).pathname.replace(/\/+$/, "")
-    return Effect.succeed({
-      base,
-      origin: origin.value,
-      trust: { ...Trust.strict, ...options.trust },
-      authScope: options.authScope,
-      limits: { ...Limits.defaultLimits, ...options.limits },
-      timeouts,
-      retry: { ...Retry.defaultRetry, ...options.retry },
-      userAgent: options.userAgent ?? defaultUserAgent,
-      headers: Headers.fromInput(options.headers),
-      namespace: options.namespace,
-      concurrency: Concurrency.make(options.concurrency ?? 6),
-      onRateLimit: options.onRateLimit ?? (() => Effect.void),
-      watchdog: Watchdog.make(Duration.min(timeouts.response, timeouts.overall)),
-      observation: Observability.make(base, options.tracePropagation ?? false),
-      onWarning: options.onWarning ?? (() => Effect.void),
-      warned: new Set<string>()
-    })
-  })
-
-const host = (url: string): string => url.split("/", 1).join("")
-
-const problemOf = (text: string): string | undefined => {
-  if (!URL.canParse(text)) return "it is not a valid URL: write a host such as ghcr.io, or https://host:port"
-  const url = new URL(text)
-  if (url.protocol !== "https:" && url.protocol !== "http:") return "its scheme is neither https nor http"
-  if (url.username !== "" || url.password !== "") return "it holds a user name: supply Credentials instead"
-  if (url.search !== "" || url.hash !== "") return "it has a query or a fragment"
-  return /(^|\/)v2\/?$/.test(url.pathname) ? "leave out /v2, which every request adds" : undefined
-}
 
 /**
  * What a request can fail with before its answer is classified; `TooManyRequests` and `RegistryFailure` are then a token server's.

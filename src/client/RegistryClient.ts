@@ -23,21 +23,36 @@ import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference
 import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
 import * as ContentCoding from "./ContentCoding.js"
+import { type Endpoint, type EndpointOptions, endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
 import * as Manifests from "./Manifests.js"
 import * as Mirrors from "./Mirrors.js"
 import * as ObservedRegistry from "./ObservedRegistry.js"
 import * as Pages from "./Pages.js"
-import {
-  type Endpoint,
-  type EndpointOptions,
-  type Exchanging,
-  endpoint,
-  exchanging,
-  type Pipeline,
-  pipeline
-} from "./Pipeline.js"
+import { type Exchanging, exchanging, type Pipeline, pipeline } from "./Pipeline.js"
 
+export {
+  /**
+   * @since 0.1.0
+   * @category constants
+   */
+  defaultUserAgent,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type Endpoint,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type EndpointOptions,
+  /**
+   * @since 0.1.0
+   * @category constructors
+   */
+  endpoint
+} from "./Endpoint.js"
 export {
   /**
    * @since 0.1.0
@@ -70,29 +85,9 @@ export {
   defaultSchedule,
   /**
    * @since 0.1.0
-   * @category constants
-   */
-  defaultUserAgent,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type Endpoint,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type EndpointOptions,
-  /**
-   * @since 0.1.0
    * @category models
    */
   type ExchangeError,
-  /**
-   * @since 0.1.0
-   * @category constructors
-   */
-  endpoint,
   /**
    * @since 0.1.0
    * @category operations

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { isTransient, TransportFailure } from "../RegistryError.js"
 import * as Transfer from "../Transfer.js"
-import type { Endpoint } from "./Pipeline.js"
+import type { Endpoint } from "./Endpoint.js"
 import * as Retry from "./Retry.js"
 
 /**

@@ -6,16 +6,12 @@
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
-import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
-import type * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import { constVoid, identity } from "effect/Function"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
@@ -33,9 +29,12 @@ import * as Digest from "../spec/Digest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import type { UploadState } from "../Transfer.js"
+import type { Endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
-import type { Endpoint, Send } from "./Pipeline.js"
+import type { Send } from "./Pipeline.js"
 import * as Retry from "./Retry.js"
+import * as SourceFailure from "./SourceFailure.js"
+import { unabandoned } from "./Unabandoned.js"
 
 /**
  * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled; `chunkMinimum`: the smallest chunk the registry takes
@@ -67,6 +66,9 @@ export type Adopted = Array<Session>
  * last chunk, which may have any length.
  */
 const maxChunkMinimum = 128 * 1024 * 1024
+
+/** Bytes that an interrupted step can still send in the time that it is given. */
+const short = 64 * 1024 * 1024
 
 /**
  * The steps of a session.
@@ -194,7 +196,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       const length = end === undefined ? undefined : end - offset
       let isWanted = true
       const step = Effect.flatMap(
-        streaming(end === undefined ? ByteStream.takeWhile(stream, () => isWanted) : stream, (body) =>
+        SourceFailure.streaming(end === undefined ? ByteStream.takeWhile(stream, () => isWanted) : stream, (body) =>
           send(
             Operation.UploadChunk({ repository, location, range }),
             HttpBody.stream(body, MediaType.octetStream, length)
@@ -317,7 +319,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       write: (bytes) =>
         inTurn(
           Effect.zipRight(
-            bytes instanceof Uint8Array ? write(session, bytes) : sourceFailures(pour(session, bytes)),
+            bytes instanceof Uint8Array ? write(session, bytes) : SourceFailure.exposed(pour(session, bytes)),
             state
           )
         ),
@@ -341,113 +343,3 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
 
   return { start, adopt, adopting, resume, status, write, pour, complete, close, present, expose }
 }
-
-/**
- * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try again.
- *
- * @since 0.1.0
- * @category models
- */
-export class SourceFailure<out E> {
-  readonly _tag = "SourceFailure"
-  constructor(readonly cause: Cause.Cause<E>) {}
-}
-
-/**
- * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the failure of the request that it breaks. `taken`: its
- * length in bytes, if it was read to its end.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const streaming = <E, R, A, E2, R2>(
-  stream: Stream.Stream<Uint8Array, E, R>,
-  use: (body: Stream.Stream<Uint8Array, unknown>) => Effect.Effect<A, E2, R2>
-): Effect.Effect<{ readonly result: A; readonly taken: number | undefined }, SourceFailure<E> | E2, R | R2> =>
-  Effect.flatMap(Effect.context<R>(), (context) => {
-    let failure: Cause.Cause<E> | undefined
-    let taken: number | undefined
-    const body = Stream.suspend(() => {
-      let count = 0
-      failure = undefined
-      taken = undefined
-      const loop: Channel.Channel<
-        Chunk.Chunk<Uint8Array>,
-        Chunk.Chunk<Uint8Array>,
-        E,
-        E,
-        unknown,
-        unknown
-      > = Channel.readWithCause({
-        onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-          for (const bytes of chunk) count += bytes.length
-          return Channel.flatMap(Channel.write(chunk), () => loop)
-        },
-        onFailure: (cause) => {
-          failure = cause
-          return Channel.failCause(cause)
-        },
-        onDone: () => {
-          taken = count
-          return Channel.void
-        }
-      })
-      return Stream.pipeThroughChannel(stream, loop)
-    })
-    return use(Stream.provideContext(body, context)).pipe(
-      Effect.map((result) => ({ result, taken })),
-      Effect.catchAllCause(
-        (cause): Effect.Effect<never, SourceFailure<E> | E2> =>
-          failure === undefined || Cause.isInterruptedOnly(failure)
-            ? Effect.failCause(cause)
-            : Effect.fail(new SourceFailure(failure))
-      )
-    )
-  })
-
-/**
- * Lets the failures of sources out as what they are.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const sourceFailures = <A, E, R>(
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never), R> =>
-  Effect.catchAll(
-    effect,
-    (
-      error
-    ): Effect.Effect<never, Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never)> =>
-      error instanceof SourceFailure
-        ? Effect.failCause(error.cause)
-        : Effect.fail(error as Exclude<E, SourceFailure<unknown>>)
-  )
-
-/** How long an interrupted step may take to end by itself. */
-const grace = Duration.seconds(10)
-
-/** Bytes that are sent to their end in that time. */
-const short = 64 * 1024 * 1024
-
-/**
- * Runs a step of a session in a fiber of its own, and lets it end when interrupted, of which `onInterrupt` is told: a step cut off leaves a session of which nobody knows the newest
- * location, so that nobody can cancel it (Docker's registry refuses all others). After 10 seconds it is cut off all the same; where interruption is
- * held off altogether, as it is while a session is opened or cancelled, its own timeouts bound the wait.
- */
-const unabandoned = <A, E, R>(step: Effect.Effect<A, E, R>, onInterrupt = constVoid): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.forkDaemon(Effect.interruptible(step)), (fiber) =>
-      Effect.onInterrupt(restore(Fiber.join(fiber)), () => {
-        onInterrupt()
-        // In a fiber of its own as well, since an interrupted fiber cannot wait for a time.
-        return Fiber.await(fiber).pipe(
-          Effect.timeout(grace),
-          Effect.ensuring(Fiber.interrupt(fiber)),
-          Effect.interruptible,
-          Effect.forkDaemon,
-          Effect.flatMap(Fiber.await)
-        )
-      })
-    )
-  )

@@ -19,7 +19,8 @@ import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
 import type { Again } from "./Resume.js"
-import * as Session from "./Session.js"
+import type * as Session from "./Session.js"
+import * as SourceFailure from "./SourceFailure.js"
 
 /** Bytes of a chunk where nobody says otherwise. */
 const defaultChunkSize = 8 * 1024 * 1024
@@ -184,7 +185,7 @@ export const make =
           // A session that seems empty may hold a byte (trap 3): then this is refused instead of added to it.
           const range = again ? { start: 0, end: size - 1 } : undefined
           if (job.bytes === undefined) {
-            yield* Session.streaming(read(0), (body) =>
+            yield* SourceFailure.streaming(read(0), (body) =>
               sessions.complete(session, digest, HttpBody.stream(body, MediaType.octetStream, size), range)
             )
           } else {
@@ -270,4 +271,4 @@ interface Fault extends Failure {
   readonly message: string
 }
 
-const source = <E>(error: E) => new Session.SourceFailure<E>(Cause.fail(error))
+const source = <E>(error: E) => new SourceFailure.SourceFailure<E>(Cause.fail(error))

@@ -1,0 +1,92 @@
+/**
+ * The failures of a caller's stream, kept apart from those of the request that sends it.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import type * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+
+/**
+ * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try again.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class SourceFailure<out E> {
+  readonly _tag = "SourceFailure"
+  constructor(readonly cause: Cause.Cause<E>) {}
+}
+
+/**
+ * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the failure of the request that it breaks. `taken`: its
+ * length in bytes, if it was read to its end.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const streaming = <E, R, A, E2, R2>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  use: (body: Stream.Stream<Uint8Array, unknown>) => Effect.Effect<A, E2, R2>
+): Effect.Effect<{ readonly result: A; readonly taken: number | undefined }, SourceFailure<E> | E2, R | R2> =>
+  Effect.flatMap(Effect.context<R>(), (context) => {
+    let failure: Cause.Cause<E> | undefined
+    let taken: number | undefined
+    const body = Stream.suspend(() => {
+      let count = 0
+      failure = undefined
+      taken = undefined
+      const loop: Channel.Channel<
+        Chunk.Chunk<Uint8Array>,
+        Chunk.Chunk<Uint8Array>,
+        E,
+        E,
+        unknown,
+        unknown
+      > = Channel.readWithCause({
+        onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+          for (const bytes of chunk) count += bytes.length
+          return Channel.flatMap(Channel.write(chunk), () => loop)
+        },
+        onFailure: (cause) => {
+          failure = cause
+          return Channel.failCause(cause)
+        },
+        onDone: () => {
+          taken = count
+          return Channel.void
+        }
+      })
+      return Stream.pipeThroughChannel(stream, loop)
+    })
+    return use(Stream.provideContext(body, context)).pipe(
+      Effect.map((result) => ({ result, taken })),
+      Effect.catchAllCause(
+        (cause): Effect.Effect<never, SourceFailure<E> | E2> =>
+          failure === undefined || Cause.isInterruptedOnly(failure)
+            ? Effect.failCause(cause)
+            : Effect.fail(new SourceFailure(failure))
+      )
+    )
+  })
+
+/**
+ * Lets the failures of sources out as what they are.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const exposed = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never), R> =>
+  Effect.catchAll(
+    effect,
+    (
+      error
+    ): Effect.Effect<never, Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never)> =>
+      error instanceof SourceFailure
+        ? Effect.failCause(error.cause)
+        : Effect.fail(error as Exclude<E, SourceFailure<unknown>>)
+  )
