@@ -65,8 +65,10 @@ export interface Endpoint {
   readonly limits: Limits.Limits
   readonly timeouts: Limits.Timeouts
   readonly retry: Retry.RetryOptions
-  readonly userAgent: string
+  /** An application's own, `hasHeaders` if any, and those that every request has. */
   readonly headers: Headers.Headers
+  readonly hasHeaders: boolean
+  readonly standardHeaders: Headers.Headers
   readonly namespace: string | undefined
   readonly concurrency: Concurrency.Concurrency
   readonly onRateLimit: (rate: RateLimit) => Effect.Effect<void>
@@ -117,8 +119,12 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
       limits: { ...Limits.defaultLimits, ...options.limits },
       timeouts,
       retry: { ...Retry.defaultRetry, ...options.retry },
-      userAgent: options.userAgent ?? defaultUserAgent,
       headers: Headers.fromInput(options.headers),
+      hasHeaders: Object.keys(options.headers ?? {}).length > 0,
+      standardHeaders: Headers.fromInput({
+        "user-agent": options.userAgent ?? defaultUserAgent,
+        "accept-encoding": "identity"
+      }),
       namespace: options.namespace,
       concurrency: Concurrency.make(options.concurrency ?? 6),
       onRateLimit: options.onRateLimit ?? (() => Effect.void),
