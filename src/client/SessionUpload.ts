@@ -161,8 +161,6 @@ export const make =
             yield* sessions.pour(session, take(end - session.offset), end)
             acknowledged = session.offset
           }
-          // Its end was seen before its last bytes went; who watches is told now.
-          yield* Effect.ignore(pull)
         }).pipe(Effect.scoped)
 
       /** Each chunk in memory, to be sent again from there. */
