@@ -272,9 +272,6 @@ const tokenProof = <E, R>(
   const realm = challenge.realm ?? ""
   const service = challenge.service ?? ""
   const scopes = scopesFor(sending, challenge)
-  const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
-  const isAlternative =
-    !sending.fixedScopes && instead.length > 0 && !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
   return Effect.map(
     cache.getOrAcquire(
       { origin: demand.origin, realm, service, identity: credential.identity, scopes },
@@ -291,6 +288,11 @@ const tokenProof = <E, R>(
             trust,
             userAgent: request.headers["user-agent"]
           })
+        const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
+        const isAlternative =
+          !sending.fixedScopes &&
+          instead.length > 0 &&
+          !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
         // Kept for all the scopes: whether it has them is for the registry to say (A8).
         return isAlternative
           ? Effect.catchIf(exchange(scopes), isScopeRefused, () => exchange(instead))

@@ -349,7 +349,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
   }
 
   const send: Send = (operation, body) => {
-    const sent = Retry.retried(once(operation, body), operation, to.retry, body?._tag !== "Stream")
+    const sent = Retry.retried(once(operation, body), operation, to, body?._tag !== "Stream")
     return operation._tag === "GetBlob" && operation.range === undefined
       ? Effect.map(sent, (response) => ContentCoding.plainBlob(response, operation.digest))
       : sent
@@ -375,7 +375,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
         })
       ),
       operation,
-      to.retry
+      to
     )
 
   const remove: Remove = (operation, absent) =>
@@ -385,7 +385,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
         attempts++
         return Effect.flatMap(once(operation), Limits.excerpt)
       })
-      return Retry.retried(attempt, operation, to.retry).pipe(
+      return Retry.retried(attempt, operation, to).pipe(
         Effect.asVoid,
         Effect.catchIf(
           (error) => attempts > 1 && "status" in error && error.status === 404,
