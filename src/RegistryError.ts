@@ -533,7 +533,8 @@ export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>("ef
 }
 
 /**
- * The configured URL or host of a registry does not parse, or would send credentials in the clear.
+ * A registry cannot be reached as it is configured: its URL or host does not parse or would send credentials in the clear, or another option for it
+ * cannot be sent. `problem` says which, and shows no value.
  *
  * @since 0.1.0
  * @category errors

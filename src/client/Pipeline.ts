@@ -202,12 +202,34 @@ export const exchanging =
     schedule: Schedule.Schedule<unknown, AuthChallenge, R> = defaultSchedule
   ): Exchanging<R> =>
   (bounds, operation, body) => {
-    const exchange = attemptWithin(given, bounds, to, operation, body)
+    const source = askedAgainOnce(given.credentials)
+    const exchange = attemptWithin({ ...given, credentials: source }, bounds, to, operation, body)
     return Effect.catchAll(exchange, (error) => {
       const refused = refusal(error)
       return isOpen(refused) ? answered(refused, exchange, schedule) : Effect.fail(refused)
     })
   }
+
+/**
+ * A source may have another credential each time it is asked again (ECR's helper makes them): what it had the second time is not asked about, but refused
+ * for good. A schedule that goes on all the same has it asked anew.
+ */
+const askedAgainOnce = (source: Credentials.Service): Credentials.Service => {
+  let renewed = false
+  return {
+    get: (demand, rejected) => {
+      if (Option.isNone(rejected)) return source.get(demand, rejected)
+      if (renewed) {
+        renewed = false
+        return Effect.succeed(rejected.value)
+      }
+      return Effect.map(source.get(demand, rejected), (credential) => {
+        renewed = credential.identity !== rejected.value.identity
+        return credential
+      })
+    }
+  }
+}
 
 /**
  * One exchange with its challenges answered.
@@ -322,7 +344,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
   }
 
   const send: Send = (operation, body) => {
-    const sent = Retry.retried(once(operation, body), operation, to.retry, body?._tag !== "Stream")
+    const sent = Retry.retried(once(operation, body), operation, to, body?._tag !== "Stream")
     return operation._tag === "GetBlob" && operation.range === undefined
       ? Effect.map(sent, (response) => ContentCoding.plainBlob(response, operation.digest))
       : sent
@@ -348,7 +370,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
         })
       ),
       operation,
-      to.retry
+      to
     )
 
   const remove: Remove = (operation, absent) =>
@@ -358,7 +380,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
         attempts++
         return Effect.flatMap(once(operation), Limits.excerpt)
       })
-      return Retry.retried(attempt, operation, to.retry).pipe(
+      return Retry.retried(attempt, operation, to).pipe(
         Effect.asVoid,
         Effect.catchIf(
           (error) => attempts > 1 && "status" in error && error.status === 404,

@@ -273,7 +273,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
             return Effect.filterOrFail(present(session.repository, digest), identity, () => error)
           }
         ),
-        Effect.retry(Retry.schedule(to.retry)),
+        Effect.retry(Retry.schedule(to)),
         Effect.zipRight(
           Effect.sync(() => {
             session.settled = true
