@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Secrets from "../auth/Secrets.js"
+import * as ByteRange from "../protocol/ByteRange.js"
 import * as ErrorBody from "../protocol/ErrorBody.js"
 import type { Operation } from "../protocol/Operation.js"
 import * as RetryAfter from "../protocol/RetryAfter.js"
@@ -228,7 +229,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
     success: [200, 206],
     own: (answer, operation) =>
       blobUnknown(answer, operation) ??
-      rangeMismatch(answer, operation.range === undefined ? "all" : JSON.stringify(operation.range))
+      rangeMismatch(answer, operation.range === undefined ? "all" : ByteRange.formatRequest(operation.range))
   },
   HeadBlob: { success: [200, 404], own: () => undefined },
   DeleteBlob: {
