@@ -456,7 +456,8 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>("ef
 /**
  * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy says so; `Tls`: no secure one; `Proxy`: a proxy on the way
  * refuses to let the request through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped arriving.
- * `Tls` and `Proxy` are never retried. The message has the code of the system or of TLS, such as `ENOTFOUND`, if the cause has one.
+ * `Tls` and `Proxy` are never retried. The message has the code of the system or of TLS, such as `ENOTFOUND`, if the cause has one, and what could not
+ * be reached, which may be a proxy.
  *
  * @since 0.1.0
  * @category errors
@@ -480,7 +481,9 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
       Stall: "The registry stopped sending"
     }[this.reason]
     const code = codeOf(this.cause)
-    return sentence(code === "" ? text : `${text}: ${code}`, this)
+    const detail = [code, placeOf(this.cause)].filter((part) => part !== "").join(" ")
+    const advice = code === "ERR_SSL_WRONG_VERSION_NUMBER" ? "; if it speaks plain http, give its url as http://…" : ""
+    return sentence(`${text}${advice}${detail === "" ? "" : `: ${detail}`}`, this)
   }
 }
 
@@ -496,8 +499,19 @@ export const codeOf = (cause: unknown): string => {
   return "cause" in cause ? codeOf(cause.cause) : ""
 }
 
+/** What could not be reached, as the system names it: the URL of a request does not show that it took a proxy. */
+const placeOf = (cause: unknown): string => {
+  if (typeof cause !== "object" || cause === null) return ""
+  if ("hostname" in cause && isHost(cause.hostname)) return cause.hostname
+  if ("address" in cause && isHost(cause.address) && "port" in cause && typeof cause.port === "number")
+    return cause.address.includes(":") ? `[${cause.address}]:${cause.port}` : `${cause.address}:${cause.port}`
+  return "cause" in cause ? placeOf(cause.cause) : ""
+}
+
+const isHost = (text: unknown): text is string => typeof text === "string" && /^[A-Za-z0-9.:_-]{1,255}$/.test(text)
+
 /**
- * A store behind the interface failed: a file that cannot be read or written.
+ * A store behind the interface failed: a file that cannot be read or written. The message says why, if the cause is an error.
  *
  * @since 0.1.0
  * @category errors
@@ -507,7 +521,7 @@ export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-o
   cause: Schema.optional(Schema.Defect)
 }) {
   override get message(): string {
-    return `Storage failed at ${this.path}`
+    return `Storage failed at ${this.path}${this.cause instanceof Error ? `: ${this.cause.message}` : ""}`
   }
 }
 
@@ -533,7 +547,7 @@ export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>("ef
 }
 
 /**
- * The configured URL or host of a registry does not parse, or would send credentials in the clear.
+ * The configured URL or host of a registry or proxy does not parse, or is not one that can be used; `problem` says why.
  *
  * @since 0.1.0
  * @category errors
@@ -543,7 +557,7 @@ export class InvalidUrl extends Schema.TaggedError<InvalidUrl>("effect-oci/Inval
   problem: Schema.String
 }) {
   override get message(): string {
-    return `Registry URL ${this.url}: ${this.problem}`
+    return `Invalid URL ${this.url}: ${this.problem}`
   }
 }
 
@@ -580,7 +594,7 @@ export type InputError = InvalidReference | InvalidUrl
 const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 
 /**
- * Whether a status is one that registries, and the proxies before them, use for passing trouble: 408, 429, 499, 500, 502, 503, 504, 522.
+ * Whether a status is one that registries, and the proxies before them, use for temporary failures: 408, 429, 499, 500, 502, 503, 504, 522.
  *
  * @since 0.1.0
  * @category guards
@@ -588,8 +602,8 @@ const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 export const isTransientStatus = (status: number): boolean => transient.has(status)
 
 /**
- * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that refuses), a rate limit, or a status of passing
- * trouble (`isTransientStatus`).
+ * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that refuses), a rate limit, or the status of a
+ * temporary failure (`isTransientStatus`).
  *
  * @since 0.1.0
  * @category guards

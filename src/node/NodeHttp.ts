@@ -66,7 +66,8 @@ export const layerDispatcher = (
         ca: options.ca ?? []
       })
       const proxies = options.proxy ?? ProxySettings.fromEnvironment(process.env)
-      yield* Effect.forEach([proxies.http, proxies.https], checked, { discard: true })
+      yield* checked("http", proxies.http)
+      yield* checked("https", proxies.https)
       const timeout = Duration.toMillis(options.connectTimeout ?? Duration.seconds(10))
       const secured = (url: URL, registry?: string) =>
         Either.map(url.protocol === "https:" ? tlsFor(url.host, registry) : Either.right({}), (tls) => ({
@@ -129,7 +130,7 @@ class ByRegistry extends Dispatcher {
 const connections = { connections: 128, pipelining: 1, maxHeaderSize: 65_536 }
 
 /** A proxy's URL can hold a password, so of a broken one nothing is shown (T13). */
-const checked = (proxy: Redacted.Redacted | undefined): Effect.Effect<void, InvalidUrl> => {
+const checked = (scheme: "http" | "https", proxy: Redacted.Redacted | undefined): Effect.Effect<void, InvalidUrl> => {
   const uri = proxy === undefined ? "http://none" : Redacted.value(proxy)
   const problem =
     !URL.canParse(uri) || !/^https?:$/.test(new URL(uri).protocol)
@@ -137,7 +138,7 @@ const checked = (proxy: Redacted.Redacted | undefined): Effect.Effect<void, Inva
       : Either.isLeft(Either.try(() => tokenOf(uri)))
         ? "a % in its user name or password must be written as %25"
         : undefined
-  return problem === undefined ? Effect.void : Effect.fail(new InvalidUrl({ url: "of a proxy", problem }))
+  return problem === undefined ? Effect.void : Effect.fail(new InvalidUrl({ url: `of the ${scheme} proxy`, problem }))
 }
 
 /** undici by itself would leave out a user name without a password, as which some proxies take tokens. */
