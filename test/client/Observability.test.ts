@@ -307,7 +307,7 @@ describe("spans", () => {
 
   it.effect("the trace is not propagated unless asked, and then to the registry alone", () => {
     const { layer } = exported()
-    const run = (tracePropagation: boolean) => {
+    const run = (asked: { readonly tracePropagation?: true }) => {
       const { client, seen } = internet({
         "https://registry.test": ({ authorization }) =>
           authorization === undefined
@@ -320,16 +320,16 @@ describe("spans", () => {
         const registry = yield* Registry
         yield* Stream.runDrain(registry.getBlob(yield* name, Digest.fromBytes(utf8("content"))))
         return seen.map(({ headers, url }) => `${url.host} ${headers["traceparent"] !== undefined} ${"b3" in headers}`)
-      }).pipe(Effect.provide(over(client, { url: "https://registry.test", tracePropagation })))
+      }).pipe(Effect.provide(over(client, { url: "https://registry.test", ...asked })))
     }
     return Effect.gen(function* () {
-      expect(yield* run(false)).toEqual([
+      expect(yield* run({})).toEqual([
         "registry.test false false",
         "auth.registry.test false false",
         "registry.test false false",
         "storage.test false false"
       ])
-      expect(yield* run(true)).toEqual([
+      expect(yield* run({ tracePropagation: true })).toEqual([
         "registry.test true true",
         "auth.registry.test false false",
         "registry.test true true",
