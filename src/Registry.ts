@@ -36,6 +36,7 @@ import type { UploadState } from "./Transfer.js"
  * Absence is a `None` where the question is whether something exists (`headManifest`, `headBlob`), and an error elsewhere.
  *
  * @example
+ * ```ts
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
  * import * as Effect from "effect/Effect"
@@ -45,6 +46,7 @@ import type { UploadState } from "./Transfer.js"
  *   const registry = yield* Registry
  *   return yield* Stream.runCollect(registry.tags(yield* Reference.parseRepositoryName("library/alpine")))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category services

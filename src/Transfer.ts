@@ -103,14 +103,20 @@ export class Observer extends Context.Reference<Observer>()("effect-oci/Transfer
  * Runs a program and streams the events of its transfers, then its result. The program is interrupted when the stream is.
  *
  * @example
+ * ```ts
  * import * as Artifact from "effect-oci/Artifact"
  * import * as Transfer from "effect-oci/Transfer"
  * import * as Console from "effect/Console"
+ * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
  *
- * const pulled = Transfer.events(Artifact.pull("ghcr.io/owner/name:tag")).pipe(
+ * const pull = Effect.flatMap(Artifact.pull("ghcr.io/owner/name:tag"), ({ files }) =>
+ *   Effect.forEach(files, ({ content }) => Stream.runDrain(content))
+ * )
+ * const pulled = Transfer.events(pull).pipe(
  *   Stream.runForEach((event) => (event._tag === "Bytes" ? Console.log(event.offset) : Console.log(event._tag)))
  * )
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -201,6 +207,7 @@ type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
  * is interrupted, or whose stream fails, cancels the upload. Fails like `Registry.putBlob`.
  *
  * @example
+ * ```ts
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
  * import * as Transfer from "effect-oci/Transfer"
@@ -212,6 +219,7 @@ type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
  *   const repository = yield* Reference.parseRepositoryName("owner/backup")
  *   return yield* Stream.run(Stream.make(new TextEncoder().encode("hello")), Transfer.sink(registry, repository))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category sinks

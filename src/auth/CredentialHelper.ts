@@ -128,11 +128,13 @@ const isGood = (exit: Answered, rejected: Option.Option<Credential>): boolean =>
  * The credentials that one helper has, for any host. A missing program is a `CredentialsFailure`.
  *
  * @example
+ * ```ts
  * import * as CredentialHelper from "effect-oci/CredentialHelper"
  * import * as NodeContext from "@effect/platform-node/NodeContext"
  * import * as Layer from "effect/Layer"
  *
  * const Aws = Layer.provide(CredentialHelper.layer("ecr-login"), NodeContext.layer)
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -88,7 +88,7 @@ export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execu
  *
  * - `UntrustedLocation` if the realm may not be followed, or not with credentials; nothing was sent;
  * - `Unauthorized` (`TokenServer`) if the server refuses, or its answer holds no token that fits into a header;
- * - `TooManyRequests`, `RegistryFailure` if it answers 429 or another status of passing trouble, so that trying again may help;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary failure, so that trying again may help;
  * - `LimitExceeded`, `TransportFailure` if the answer is too long or breaks off.
  *
  * @since 0.1.0
@@ -252,7 +252,7 @@ const document = (
     })
   )
 
-/** A token server in passing trouble has not judged the credentials: those errors can be retried. */
+/** A token server that fails for the moment has not judged the credentials: those errors can be retried. */
 const refused = (
   response: HttpClientResponse,
   facts: Exchange,

@@ -159,6 +159,7 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
  * The client of one registry, as the `Registry` of a program.
  *
  * @example
+ * ```ts
  * import * as Credentials from "effect-oci/Credentials"
  * import * as RegistryClient from "effect-oci/RegistryClient"
  * import * as TokenCache from "effect-oci/TokenCache"
@@ -167,6 +168,7 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
  * const GitHub = RegistryClient.layer({ url: "https://ghcr.io" }).pipe(
  *   Layer.provide([RegistryClient.layerFetch, Credentials.layerAnonymous, TokenCache.layerMemory])
  * )
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -206,6 +208,7 @@ export interface MirrorOptions extends EndpointOptions {
  * over http and all others over https, unless `hosts` has other options for them. `get` fails with `InvalidUrl` where these name no registry.
  *
  * @example
+ * ```ts
  * import * as RegistryClient from "effect-oci/RegistryClient"
  *
  * const layer = RegistryClient.layerRegistries({
@@ -214,6 +217,7 @@ export interface MirrorOptions extends EndpointOptions {
  *     "registry.lan:5000": { url: "http://registry.lan:5000", headers: { "x-tenant": "blue" } }
  *   }
  * })
+ * ```
  *
  * @since 0.1.0
  * @category layers

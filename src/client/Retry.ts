@@ -1,5 +1,5 @@
 /**
- * The outermost step of the pipeline: trying again. Only requests that may be repeated, only failures that may pass, and never longer than a
+ * The outermost step of the pipeline: trying again. Only requests that may be repeated, only temporary failures, and never longer than a
  * deadline.
  *
  * @since 0.1.0
@@ -45,7 +45,7 @@ export const defaultRetry: RetryOptions = {
 
 /**
  * The schedule of `RetryOptions`, for work that began at `since` (milliseconds of the clock), or with its first failure: it reads each error, continues
- * while it is `passing` (by default `RegistryError.isTransient`), and waits as the error asks.
+ * while it is `temporary` (by default `RegistryError.isTransient`), and waits as the error asks.
  *
  * @since 0.1.0
  * @category constructors
@@ -53,7 +53,7 @@ export const defaultRetry: RetryOptions = {
 export const schedule = <E extends { readonly _tag: string }>(
   options: RetryOptions = defaultRetry,
   since?: number,
-  passing: (error: E) => boolean = isTransient
+  temporary: (error: E) => boolean = isTransient
 ): Schedule.Schedule<E, E> => {
   const base = Duration.toMillis(options.base)
   const maxDelay = Duration.toMillis(options.maxDelay)
@@ -62,7 +62,7 @@ export const schedule = <E extends { readonly _tag: string }>(
     Effect.flatMap(Random.nextRange(0.8, 1.2), (jitter) => {
       const backoff = base * 2 ** attempt * jitter
       const delay = Math.min(Math.max(backoff, askedBy(error)), maxDelay)
-      const again = attempt < options.attempts && passing(error) && now + delay - since <= deadline
+      const again = attempt < options.attempts && temporary(error) && now + delay - since <= deadline
       const decision = again
         ? ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))
         : ScheduleDecision.done
@@ -124,7 +124,7 @@ const sessions = /\/blobs\/uploads\/?(\?|$)/
 /**
  * Tries a request again where its method allows (RFC 9110 §9.2.2): everything but the POST and PATCH of uploads and the PUT that closes them, and
  * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well, and
- * so is one that waited for a token server in passing trouble.
+ * so is one that waited for a token server that failed for the moment.
  *
  * @since 0.1.0
  * @category combinators
@@ -139,9 +139,9 @@ export const retried = <A, E extends { readonly _tag: string }, R>(
   if (!replayable || !(repeatable || opening.has(operation._tag))) return request
   return Effect.clockWith((clock) => {
     const since = clock.unsafeCurrentTimeMillis()
-    const passing: (error: E) => boolean = repeatable ? isTransient : isRefused
+    const temporary: (error: E) => boolean = repeatable ? isTransient : isRefused
     return Effect.catchAll(request, (error) =>
-      passing(error) ? from(error, request, schedule(options, since, passing)) : Effect.fail(error)
+      temporary(error) ? from(error, request, schedule(options, since, temporary)) : Effect.fail(error)
     )
   })
 }

@@ -84,6 +84,7 @@ export type PushError = PutBlobError | PutManifestError
  * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, or with `PushError`.
  *
  * @example
+ * ```ts
  * import * as Artifact from "effect-oci/Artifact"
  * import * as BlobSource from "effect-oci/BlobSource"
  *
@@ -91,6 +92,7 @@ export type PushError = PutBlobError | PutManifestError
  *   artifactType: "application/vnd.example.report.v1",
  *   files: [{ title: "report.txt", mediaType: "text/plain", source: BlobSource.fromBytes(new TextEncoder().encode("all is well")) }]
  * })
+ * ```
  *
  * @since 0.1.0
  * @category operations
@@ -192,6 +194,7 @@ export type PullError = Effect.Effect.Error<ReturnType<Registry.Service["getMani
  * `InvalidReference` or `InvalidUrl` before anything is sent, or with `PullError`.
  *
  * @example
+ * ```ts
  * import * as Artifact from "effect-oci/Artifact"
  * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
@@ -200,6 +203,7 @@ export type PullError = Effect.Effect.Error<ReturnType<Registry.Service["getMani
  *   const artifact = yield* Artifact.pull("ghcr.io/owner/report:1.0.0")
  *   return yield* Effect.forEach(artifact.files, (file) => Stream.runFold(file.content, 0, (size, bytes) => size + bytes.length))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category operations

@@ -33,6 +33,7 @@ export type DownloadError = Stream.Stream.Error<ReturnType<Registry.Service["get
  * no regular file at `path`; reading it fails with the same.
  *
  * @example
+ * ```ts
  * import { BlobFile } from "effect-oci/node"
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
@@ -43,6 +44,7 @@ export type DownloadError = Stream.Stream.Error<ReturnType<Registry.Service["get
  *   const repository = yield* Reference.parseRepositoryName("owner/model")
  *   return yield* registry.putBlob(repository, yield* BlobFile.source("weights.safetensors"))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -90,6 +92,7 @@ export const write = <E, R>(
  * Fails like `Registry.getBlob`, or with `StorageFailure` naming `path`.
  *
  * @example
+ * ```ts
  * import { BlobFile } from "effect-oci/node"
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
@@ -102,6 +105,7 @@ export const write = <E, R>(
  *   const digest = yield* Digest.parse(`sha256:${"0".repeat(64)}`)
  *   yield* BlobFile.download(registry, repository, digest, "weights.safetensors")
  * })
+ * ```
  *
  * @since 0.1.0
  * @category destructors

@@ -48,9 +48,11 @@ export interface Found {
  * Fails with `CredentialsFailure` when one half of a pair is missing, or a file cannot be read.
  *
  * @example
+ * ```ts
  * import { CertificateFolders } from "effect-oci/node"
  *
  * const found = CertificateFolders.find(CertificateFolders.defaultFolders(), "registry.example.com:5000")
+ * ```
  *
  * @since 0.1.0
  * @category constructors

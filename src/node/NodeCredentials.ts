@@ -20,10 +20,12 @@ import type { CredentialsFailure } from "../RegistryError.js"
  * needed for it is broken.
  *
  * @example
+ * ```ts
  * import { NodeCredentials, NodeRegistry } from "effect-oci/node"
  * import * as Layer from "effect/Layer"
  *
  * const GitHub = NodeRegistry.layer({ url: "https://ghcr.io" }).pipe(Layer.provide(NodeCredentials.layer))
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -161,12 +161,14 @@ export const layerHttpClientWithoutDispatcher: Layer.Layer<HttpClient.HttpClient
  * An `HttpClient` over `layerDispatcher`, ready for `RegistryClient.layer`. Fails like that layer.
  *
  * @example
+ * ```ts
  * import { readFileSync } from "node:fs"
  * import { NodeHttp } from "effect-oci/node"
  *
  * const live = NodeHttp.layer({
  *   tls: { "registry.example.com": { ca: [readFileSync("company.pem", "utf8")] } }
  * })
+ * ```
  *
  * @since 0.1.0
  * @category layers

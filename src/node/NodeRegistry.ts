@@ -73,11 +73,13 @@ export interface RegistriesOptions extends Connections {
  * The client of one registry. Fails with `InvalidUrl` when `url` does not name a registry, and as `NodeHttp.layer` does.
  *
  * @example
+ * ```ts
  * import * as Credentials from "effect-oci/Credentials"
  * import { NodeRegistry } from "effect-oci/node"
  * import * as Layer from "effect/Layer"
  *
  * const Local = NodeRegistry.layer({ url: "localhost:5000" }).pipe(Layer.provide(Credentials.layerAnonymous))
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -91,6 +93,7 @@ export const layer = <R = never>(
  * The clients of all registries, by host. Fails as `NodeHttp.layer` does.
  *
  * @example
+ * ```ts
  * import { readFileSync } from "node:fs"
  * import { NodeRegistry } from "effect-oci/node"
  *
@@ -100,6 +103,7 @@ export const layer = <R = never>(
  *     "registry.lan:5000": { url: "http://registry.lan:5000" }
  *   }
  * })
+ * ```
  *
  * @since 0.1.0
  * @category layers

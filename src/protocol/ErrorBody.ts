@@ -42,7 +42,7 @@ export interface ErrorBody {
  * The known codes (C101): those of the distribution specification, then those that Docker's registry and the extensions add.
  *
  * @since 0.1.0
- * @category models
+ * @category constants
  */
 export const Code = {
   BLOB_UNKNOWN: "BLOB_UNKNOWN",

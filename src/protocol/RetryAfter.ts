@@ -26,9 +26,11 @@ export const parse = (header: string, now: number): Option.Option<Duration.Durat
  * None if the message holds nothing of the kind.
  *
  * @example
+ * ```ts
  * import * as RetryAfter from "effect-oci/RetryAfter"
  *
  * RetryAfter.fromMessage("retry-after: 1m30s, allowed: 44000/minute") // Option.some(Duration.seconds(90))
+ * ```
  *
  * @since 0.1.0
  * @category constructors

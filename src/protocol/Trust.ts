@@ -115,6 +115,7 @@ export const Verdict = Data.taggedEnum<Verdict>()
  * - Layer URLs never receive credentials.
  *
  * @example
+ * ```ts
  * import * as Trust from "effect-oci/Trust"
  *
  * Trust.decide(Trust.strict, {
@@ -124,6 +125,7 @@ export const Verdict = Data.taggedEnum<Verdict>()
  *   target: "https://auth.docker.io/token",
  *   credentials: true
  * }) // Allowed, with credentials
+ * ```
  *
  * @since 0.1.0
  * @category combinators

@@ -63,6 +63,7 @@ export const make = (
  * Serves the `Registry` in the environment on the `HttpServer` in the environment.
  *
  * @example
+ * ```ts
  * import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
  * import * as MemoryRegistry from "effect-oci/MemoryRegistry"
  * import * as RegistryServer from "effect-oci/RegistryServer"
@@ -75,6 +76,7 @@ export const make = (
  *   Layer.launch,
  *   NodeRuntime.runMain
  * )
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -54,6 +54,7 @@ export interface Options {
  * An empty registry. A repository comes into being with the first content put into it, and stays when that is deleted.
  *
  * @example
+ * ```ts
  * import * as BlobSource from "effect-oci/BlobSource"
  * import * as MemoryRegistry from "effect-oci/MemoryRegistry"
  * import * as Reference from "effect-oci/Reference"
@@ -64,6 +65,7 @@ export interface Options {
  *   const repository = yield* Reference.parseRepositoryName("team/app")
  *   return yield* registry.putBlob(repository, BlobSource.fromBytes(new TextEncoder().encode("hello")))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category constructors
