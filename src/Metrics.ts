@@ -1,6 +1,6 @@
 /**
- * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application exports its metrics to. Labels are few and bounded:
- * `host` is a registry's that the application named, never one that a server did, and repositories are no label at all.
+ * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application exports its metrics to. Labels are few and
+ * bounded: `host` is that of a registry which the application named, never one that a server sent; repositories are no label at all.
  *
  * @since 0.1.0
  */
@@ -37,8 +37,8 @@ export const retries: Metric.Metric.Counter<number> = Metric.counter("effect_oci
 })
 
 /**
- * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or breaks off (an array only once it was answered). Labels: `host` of the registry on whose
- * behalf, and `direction`: `upload` or `download`.
+ * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or breaks off (an array only once it was answered).
+ * Labels: `host` of the registry on whose behalf, and `direction`: `upload` or `download`.
  *
  * @since 0.1.0
  * @category metrics

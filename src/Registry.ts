@@ -73,8 +73,8 @@ export interface ListOptions<A> {
  * - `patch`: a session with the blob in one PATCH, hashed on the way, then a PUT without a body (C56).
  * - `chunked`: a session with a PATCH for each chunk, each acknowledged before the next (C47).
  * - `direct`: `PUT /v2/<name>/blobs/<digest>`, beyond the specification, for registries known to have it.
- * - `auto`: `single` up to 64 KiB, else `put` when digest and size are known and `patch` when not; `chunked` where the registry bounds chunks; another
- *   one of them where it refuses one, which is remembered for the uploads that follow.
+ * - `auto`: `single` up to 64 KiB, else `put` when digest and size are known and `patch` when not; `chunked` where the registry bounds chunks;
+ *   another one of them where it refuses one, which is remembered for the uploads that follow.
  *
  * `single`, `put` and `direct` need digest and size: where the source does not declare them, it is read twice.
  *
@@ -84,8 +84,8 @@ export interface ListOptions<A> {
 export type UploadStrategy = "auto" | "single" | "put" | "patch" | "chunked" | "direct"
 
 /**
- * How a blob is put. `mountFrom` names a repository of the same registry that may have the blob already (C59). `strategy` is the form of upload, `auto`
- * by default; a form asked for by name is the only one tried. `chunkSize`, in bytes, is that of `chunked` (8 MiB by default, within what the
+ * How a blob is put. `mountFrom` names a repository of the same registry that may have the blob already (C59). `strategy` is the form of upload,
+ * `auto` by default; a form asked for by name is the only one tried. `chunkSize`, in bytes, is that of `chunked` (8 MiB by default, within what the
  * registry demands, C46), and asks for that form where no other is named.
  *
  * @since 0.1.0
@@ -180,7 +180,10 @@ export declare namespace Registry {
       NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | InvalidDigest | CommonError
     >
 
-    /** Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot: deleting by digest instead would remove all tags (trap 60). */
+    /**
+     * Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot: deleting by digest instead would remove all tags
+     * (trap 60).
+     */
     readonly deleteTag: (
       repository: RepositoryName,
       tag: Tag

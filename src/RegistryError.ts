@@ -81,8 +81,8 @@ const sentence = (text: string, facts: Exchange): string => {
 /**
  * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2). Seen by callers of `RegistryClient.attempt`;
  * everything above it answers the challenge or reports `Unauthorized`. `answerable` tells whether another attempt would send something that was not
- * refused yet: a credential, a new token, one for more scopes. One that a token server gave no token for has the facts of that server's answer, and is
- * not answerable.
+ * refused yet: a credential, a new token, one for more scopes. One that a token server gave no token for has the facts of that server's answer, and
+ * is not answerable.
  *
  * @since 0.1.0
  * @category errors
@@ -454,10 +454,10 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>("ef
 }
 
 /**
- * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy says so; `Tls`: no secure one; `Proxy`: a proxy on the way
- * refuses to let the request through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped arriving.
- * `Tls` and `Proxy` are never retried. The message has the code of the system or of TLS, such as `ENOTFOUND`, if the cause has one, and what could not
- * be reached, which may be a proxy.
+ * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy reported it; `Tls`: no secure one; `Proxy`: a proxy on
+ * the way refuses to let the request through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped
+ * arriving. `Tls` and `Proxy` are never retried. The message has the code of the system or of TLS, such as `ENOTFOUND`, if the cause has one, and
+ * what could not be reached, which may be a proxy.
  *
  * @since 0.1.0
  * @category errors

@@ -73,10 +73,10 @@ export interface Subject {
 }
 
 /**
- * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most) and how fast
- * it goes (`rate`, in bytes per second, a mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and `Resumed`
- * from which byte it does, which may lie before `offset`; 0 is all over again. `Verified` when the content proved to have `digest`; `Completed` when all
- * is done, with `skipped` when the registry had the content already.
+ * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most) and how
+ * fast it goes (`rate`, in bytes per second, a mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and
+ * `Resumed` from which byte it does, which may lie before `offset`; 0 is all over again. `Verified` when the content proved to have `digest`;
+ * `Completed` when all is done, with `skipped` when the registry had the content already.
  *
  * @since 0.1.0
  * @category models

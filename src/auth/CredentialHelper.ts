@@ -1,6 +1,6 @@
 /**
- * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a system or obtain them from a cloud. They are asked
- * over their standard input and output, never through a shell.
+ * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a system or obtain them from a cloud. They are
+ * asked over their standard input and output, never through a shell.
  *
  * @since 0.1.0
  */

@@ -108,8 +108,8 @@ export const identityToken = (token: Redacted.Redacted): Credential => ({
 })
 
 /**
- * What a login has left behind: `basic`, or `identityToken` where the user name says that the secret is one: `<token>` in Docker's protocol, the empty
- * GUID in Azure's.
+ * What a login has left behind: `basic`, or `identityToken` where the user name says that the secret is one: `<token>` in Docker's protocol, the
+ * empty GUID in Azure's.
  *
  * @since 0.1.0
  * @category constructors

@@ -79,10 +79,10 @@ export type TokenError =
 export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
 
 /**
- * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405); an
- * identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked for
- * by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no trace
- * header accompanies the requests (T13). An answer is read up to 128 KiB, within 30 seconds.
+ * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405);
+ * an identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked
+ * for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no
+ * trace header accompanies the requests (T13). An answer is read up to 128 KiB, within 30 seconds.
  *
  * Fails with
  *

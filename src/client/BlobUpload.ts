@@ -328,8 +328,8 @@ export const make = (
 }
 
 /**
- * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it is
- * not mounted, and an upload will tell why.
+ * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it
+ * is not mounted, and an upload will tell why.
  */
 const refusedMount = <A>(instead: A) => {
   const refused = () => Effect.succeed(instead)

@@ -190,8 +190,8 @@ const unsupported = (answer: Answer, operation: string) =>
     : undefined
 
 /**
- * Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's registry a tag is an invalid digest. One that links to the
- * rest has deleted a part (Cloudflare, quirks §4).
+ * Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's registry a tag is an invalid digest. One that links to
+ * the rest has deleted a part (Cloudflare, quirks §4).
  */
 const deleteRefused = (answer: Answer, operation: "deleting manifests" | "deleting tags" | "deleting blobs") =>
   unsupported(answer, operation) ??

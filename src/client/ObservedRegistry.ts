@@ -15,9 +15,10 @@ import type { Registry } from "../Registry.js"
 import { type Observation, whenRecorded } from "./Observability.js"
 
 /**
- * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the spans of its requests. Attributes: `server.address`
- * and `server.port` of the registry, `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and `error.type`, the tag of
- * the error that the operation failed with. The span of a stream lasts from its first pull to its end. Where nobody records spans, none are made.
+ * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the spans of its requests. Attributes:
+ * `server.address` and `server.port` of the registry, `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and
+ * `error.type`, the tag of the error that the operation failed with. The span of a stream lasts from its first pull to its end. Where nobody records
+ * spans, none are made.
  *
  * @since 0.1.0
  * @category combinators

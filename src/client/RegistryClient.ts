@@ -110,8 +110,8 @@ export type {
 } from "./Retry.js"
 
 /**
- * How to reach a registry, and when to try again after a challenge: by default as `defaultSchedule` says, else as with `execute`. A schedule with needs
- * of its own, such as an interactive login, adds them to those of the layer.
+ * How to reach a registry, and when to try again after a challenge: by default as `defaultSchedule` says, else as with `execute`. A schedule with
+ * needs of its own, such as an interactive login, adds them to those of the layer.
  *
  * @since 0.1.0
  * @category models
@@ -177,8 +177,8 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<Registry, Inv
   Layer.effect(Registry, make(options))
 
 /**
- * How to reach one host of many: all that `EndpointOptions` has, the `url` only where it does not follow from the host. Plain http takes an `url` that
- * says so, except at loopback hosts.
+ * How to reach one host of many: all that `EndpointOptions` has, the `url` only where it does not follow from the host. Plain http takes an `url`
+ * that says so, except at loopback hosts.
  *
  * `mirrors` have copies of what the host has. Each is asked for manifests and blobs before the host itself, in order, and passed over when it fails
  * with whatever error before the first byte of content; without `retry` options of its own it is not asked twice. Whether something is there (HEAD),

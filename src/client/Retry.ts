@@ -17,8 +17,8 @@ import { isTransient, RegistryFailure, TooManyRequests, TransportFailure } from 
 
 /**
  * How to try again: at most `attempts` times more, first after `base` and each time after twice as long (jittered by a fifth), but not sooner than
- * the registry's `Retry-After`, which counts up to `maxDelay`; and no attempt begins later than `deadline` after the first one. By default 4 times, from
- * 250 milliseconds, up to 60 seconds, within 3 minutes.
+ * the registry's `Retry-After`, which counts up to `maxDelay`; and no attempt begins later than `deadline` after the first one. By default 4 times,
+ * from 250 milliseconds, up to 60 seconds, within 3 minutes.
  *
  * @since 0.1.0
  * @category models
@@ -44,8 +44,8 @@ export const defaultRetry: RetryOptions = {
 }
 
 /**
- * The schedule of `RetryOptions`, for work that began at `since` (milliseconds of the clock), or with its first failure: it reads each error, continues
- * while it is `temporary` (by default `RegistryError.isTransient`), and waits as the error asks.
+ * The schedule of `RetryOptions`, for work that began at `since` (milliseconds of the clock), or with its first failure: it reads each error,
+ * continues while it is `temporary` (by default `RegistryError.isTransient`), and waits as the error asks.
  *
  * @since 0.1.0
  * @category constructors
@@ -99,8 +99,8 @@ export const from = <E, A, R, Out, R2>(
   })
 
 /**
- * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead (trap 4, jib's lost chunk). A lost answer to the closing
- * PUT is settled by a HEAD, in Session.
+ * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead (trap 4, jib's lost chunk). A lost answer to the
+ * closing PUT is settled by a HEAD, in Session.
  */
 const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set([
   "StartUpload",
@@ -123,8 +123,8 @@ const sessions = /\/blobs\/uploads\/?(\?|$)/
 
 /**
  * Tries a request again where its method allows (RFC 9110 §9.2.2): everything but the POST and PATCH of uploads and the PUT that closes them, and
- * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well, and
- * so is one that waited for a token server that failed for the moment.
+ * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well,
+ * and so is one that waited for a token server that failed for the moment.
  *
  * @since 0.1.0
  * @category combinators

@@ -86,8 +86,8 @@ export const write = <E, R>(
 /**
  * Downloads a blob to a file. What has arrived when the download fails, or its process ends, stays beside `path` in a partial file with a name of its
  * own, and the next download of that blob to that path continues it, in this or another process, once it has hashed what is there (C28, trap 77). The
- * name `path` is taken only by the whole blob, verified; until then whatever stands there stays. A partial file that turns out to hold something else is
- * thrown away, and all is downloaded. Downloads under way at the same time do not share a partial file.
+ * name `path` is taken only by the whole blob, verified; until then whatever stands there stays. A partial file that turns out to hold something else
+ * is thrown away, and all is downloaded. Downloads under way at the same time do not share a partial file.
  *
  * Fails like `Registry.getBlob`, or with `StorageFailure` naming `path`.
  *

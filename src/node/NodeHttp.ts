@@ -42,14 +42,14 @@ export interface Options {
 }
 
 /**
- * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin on behalf of one registry, each carrying one request at a
- * time, and answers with up to 64 KiB of headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to Effect.
+ * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin on behalf of one registry, each carrying one request at
+ * a time, and answers with up to 64 KiB of headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to Effect.
  *
  * No connection serves two origins or two registries, and each is made with the settings of its own host. A proxy's user name and password go to the
  * proxy alone.
  *
- * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with `CredentialsFailure` when TLS settings are broken. What is
- * in certificate folders is read when a host is connected to: that fails with `CredentialsFailure` then.
+ * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with `CredentialsFailure` when TLS settings are broken. What
+ * is in certificate folders is read when a host is connected to: that fails with `CredentialsFailure` then.
  *
  * @since 0.1.0
  * @category layers

@@ -24,9 +24,9 @@ export interface ProxySettings {
 }
 
 /**
- * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the same in upper case. Lower case wins, an empty value
- * means none. This machine itself (`localhost`, loopback addresses) is never reached through a proxy of the environment. Within a CGI program, which
- * has `REQUEST_METHOD`, `HTTP_PROXY` is what its client sent as a header `Proxy`, and is not heeded (CVE-2016-5385 and others).
+ * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the same in upper case. Lower case wins, an empty
+ * value means none. This machine itself (`localhost`, loopback addresses) is never reached through a proxy of the environment. Within a CGI program,
+ * which has `REQUEST_METHOD`, `HTTP_PROXY` is what its client sent as a header `Proxy`, and is not heeded (CVE-2016-5385 and others).
  *
  * @since 0.1.0
  * @category constructors

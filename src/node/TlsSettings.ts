@@ -1,6 +1,6 @@
 /**
- * What Node's TLS does not know by itself: private authorities, client certificates, and hosts whose certificate is not to be checked. Settings belong
- * to one host each, so that no other host ever sees a client certificate, wherever a registry redirects to (GHSA-h3wm-jjqf-8jm2).
+ * What Node's TLS does not know by itself: private authorities, client certificates, and hosts whose certificate is not to be checked. Settings
+ * belong to one host each, so that no other host ever sees a client certificate, wherever a registry redirects to (GHSA-h3wm-jjqf-8jm2).
  *
  * @since 0.1.0
  */
@@ -10,8 +10,9 @@ import { apiHost } from "../spec/Reference.js"
 /**
  * How to meet one host.
  *
- * - `ca`: certificates of authorities (PEM), trusted besides those that Node brings and those of `NODE_EXTRA_CA_CERTS`. Those of a registry are trusted
- *   for its token server and its storage as well, while the registry is spoken to, as docker and podman do: they can be of the same private authority.
+ * - `ca`: certificates of authorities (PEM), trusted besides those that Node brings and those of `NODE_EXTRA_CA_CERTS`. Those of a registry are
+ *   trusted for its token server and its storage as well, while the registry is spoken to, as docker and podman do: they can be of the same private
+ *   authority.
  * - `certificates`: what the host, and no other, may choose from to know the client by.
  * - `rejectUnauthorized`: whether the host is refused when it cannot prove its name, true by default, whatever `NODE_TLS_REJECT_UNAUTHORIZED` says.
  *   With `false` anyone on the way can read and change everything, credentials included; every use of it is logged as a warning.

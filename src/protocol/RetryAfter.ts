@@ -22,8 +22,8 @@ export const parse = (header: string, now: number): Option.Option<Duration.Durat
 }
 
 /**
- * Reads the wait that GHCR puts into the message of its error instead: `retry-after: 880.092µs, allowed: 44000/minute`, a Go duration such as `1m30s`.
- * None if the message holds nothing of the kind.
+ * Reads the wait that GHCR puts into the message of its error instead: `retry-after: 880.092µs, allowed: 44000/minute`, a Go duration such as
+ * `1m30s`. None if the message holds nothing of the kind.
  *
  * @example
  * ```ts
