@@ -216,7 +216,7 @@ const unsafeMake = (options: Options): MemoryRegistry => {
       )
       return Stream.fromIterable(
         found
-          .map(referrer)
+          .map(Manifest.referrer)
           .filter((descriptor) => artifactType === undefined || descriptor.artifactType === artifactType)
       )
     })
@@ -348,17 +348,6 @@ const missing = (repository: Repository | undefined, manifest: Manifest.Manifest
       repository?.blobs.has(digest) !== true &&
       repository?.manifests.has(digest) !== true
   )
-
-/** A manifest as its subject's list of referrers has it (R35, C77). */
-const referrer = (manifest: Manifest.Manifest): Descriptor => {
-  const artifactType = Option.getOrUndefined(Manifest.artifactType(manifest))
-  const annotations = manifest.content._tag === "UnknownManifest" ? undefined : manifest.content.annotations
-  return {
-    ...manifest.descriptor,
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(annotations === undefined ? {} : { annotations })
-  }
-}
 
 /** In ASCII order, the whole rest after `last`. A page of none is the end of the list (C83). */
 const list = <A extends string>(items: Iterable<A>, { last, n }: ListOptions<A> = {}): Stream.Stream<A> =>
