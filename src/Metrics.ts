@@ -10,7 +10,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
 import type * as MetricKeyType from "effect/MetricKeyType"
-import type * as MetricLabel from "effect/MetricLabel"
+import * as MetricLabel from "effect/MetricLabel"
 
 /**
  * `effect_oci.requests`: HTTP requests that were answered or failed, each resend, redirect and token request counted by itself. Labels: `host` of the
@@ -25,8 +25,8 @@ export const requests: Metric.Metric.Counter<number> = Metric.counter("effect_oc
 })
 
 /**
- * `effect_oci.retries`: decisions to try again after a failure that may pass. Label: `error`, the tag of that failure, such as `TooManyRequests`. An
- * answered challenge is no retry.
+ * `effect_oci.retries`: decisions to try again after a failure that may pass. Labels: `host`, and `error`, the tag of that failure, such as
+ * `TooManyRequests`. An answered challenge is no retry.
  *
  * @since 0.1.0
  * @category metrics
@@ -63,7 +63,7 @@ export const transferDuration: Metric.Metric.Histogram<number> = Metric.histogra
 )
 
 /**
- * `effect_oci.token.requests`: requests to token servers.
+ * `effect_oci.token.requests`: requests to token servers. Label: `host` of the registry that the token is for.
  *
  * @since 0.1.0
  * @category metrics
@@ -74,7 +74,7 @@ export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter("effe
 })
 
 /**
- * `effect_oci.token.cache_hits`: requests whose token was in the `TokenCache`.
+ * `effect_oci.token.cache_hits`: requests whose token was in the `TokenCache`. Label: `host`.
  *
  * @since 0.1.0
  * @category metrics
@@ -83,6 +83,16 @@ export const tokenCacheHits: Metric.Metric.Counter<number> = Metric.counter("eff
   description: "Tokens found in the cache",
   incremental: true
 })
+
+/**
+ * The label of a registry by its origin.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const hostLabels = (origin: string): ReadonlyArray<MetricLabel.MetricLabel> => [
+  MetricLabel.make("host", origin.replace(/^https?:\/\//, ""))
+]
 
 /**
  * Updates a metric with labels, besides those that the application gave the fiber (`Effect.tagMetrics`). Cheap where `labels` is the same array every

@@ -547,7 +547,8 @@ export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>("ef
 }
 
 /**
- * The configured URL or host of a registry or proxy does not parse, or is not one that can be used; `problem` says why.
+ * A registry or proxy cannot be reached as it is configured: its URL or host does not parse or would send credentials in the clear, or another option
+ * for it cannot be sent. `problem` says which, and shows no value.
  *
  * @since 0.1.0
  * @category errors
@@ -557,7 +558,7 @@ export class InvalidUrl extends Schema.TaggedError<InvalidUrl>("effect-oci/Inval
   problem: Schema.String
 }) {
   override get message(): string {
-    return `Invalid URL ${this.url}: ${this.problem}`
+    return `Cannot use ${this.url}: ${this.problem}`
   }
 }
 

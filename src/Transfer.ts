@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-
+import * as Channel from "effect/Channel"
 import type * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -17,7 +17,6 @@ import * as Schema from "effect/Schema"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { fromStreamOnce, type Known } from "./BlobSource.js"
-import * as ByteStream from "./ByteStream.js"
 import type { PutBlobOptions, Registry } from "./Registry.js"
 import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
@@ -186,12 +185,24 @@ export const track = <E, R>(
             })
       })
       yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
-      return Stream.concat(
-        ByteStream.tap(stream, (bytes) => {
-          count += bytes.length
-        }),
-        Stream.execute(tell)
-      )
+      const loop: Channel.Channel<
+        Chunk.Chunk<Uint8Array>,
+        Chunk.Chunk<Uint8Array>,
+        E,
+        E,
+        unknown,
+        unknown
+      > = Channel.readWithCause({
+        onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+          for (const bytes of chunk) count += bytes.length
+          const given = Channel.flatMap(Channel.write(chunk), () => loop)
+          // Who sends a blob of a known size may never ask for more than its last byte.
+          return count === subject.size ? Channel.zipRight(Channel.fromEffect(tell), given) : given
+        },
+        onFailure: Channel.failCause,
+        onDone: () => Channel.fromEffect(tell)
+      })
+      return Stream.pipeThroughChannel(stream, loop)
     })
   )
 

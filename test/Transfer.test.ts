@@ -160,6 +160,18 @@ describe("track", () => {
     })
   )
 
+  it.effect("tells the total of a known size with its last byte: who sends it may not ask for more", () =>
+    Effect.gen(function* () {
+      const about = { ...(yield* subject), size: 12 }
+      const { observe, seen } = recorder()
+      const content = Stream.concat(Stream.fromIterable(pieces), Stream.never)
+      yield* observe(
+        Stream.runForEachWhile(Transfer.track(content, about), (bytes) => Effect.succeed(bytes !== pieces[2]))
+      )
+      expect(seen).toEqual([{ _tag: "Bytes", subject: about, offset: 12, rate: 0 }])
+    })
+  )
+
   it.effect("tells how far it is every 200 ms, and only if it got further", () =>
     Effect.gen(function* () {
       const about = yield* subject

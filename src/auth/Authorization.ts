@@ -177,39 +177,48 @@ const prove = <E, R>(sending: Sending<E, R>): Effect.Effect<Option.Option<Proof>
 const proveTo = <E, R>(
   sending: Sending<E, R>,
   challenges: ReadonlyArray<Challenge.Challenge>
-): Effect.Effect<Option.Option<Proof>, E | AuthorizationError, R> =>
-  Effect.gen(function* () {
-    const { cache, credentials, demand } = sending
-    const credential = yield* credentials.get(demand, Option.none())
-    const challenge = Option.getOrUndefined(choose(sending, challenges, credential))
-    if (challenge === undefined) return Option.none()
-    if (challenge.scheme === "basic") {
-      return credential._tag === "Basic"
-        ? Option.some({
-            header: Secrets.basicHeader(credential),
-            scheme: "basic",
-            credential,
-            token: Option.none()
-          })
-        : Option.none()
-    }
-    if (credential._tag === "RegistryToken") {
-      const header = yield* Effect.mapError(Secrets.bearerHeader(credential.token), () => unusableToken)
-      return Option.some({ header, scheme: "bearer", credential, token: Option.none() })
-    }
-    return yield* Effect.catchAll(tokenProof(sending, challenge, credential), (error) =>
-      error instanceof Unauthorized
+): Effect.Effect<Option.Option<Proof>, E | AuthorizationError, R> => {
+  const { cache, credentials, demand } = sending
+  return Effect.flatMap(credentials.get(demand, Option.none()), (credential) =>
+    Effect.catchAll(proofOf(sending, challenges, credential), (error) =>
+      (error instanceof Unauthorized
         ? Effect.flatMap(credentials.get(demand, Option.some(credential)), (renewed) =>
-            renewed.identity === credential.identity ? Effect.fail(error) : tokenProof(sending, challenge, renewed)
+            renewed.identity === credential.identity ? Effect.fail(error) : proofOf(sending, challenges, renewed)
           )
         : Effect.fail(error)
-    ).pipe(
-      Effect.asSome,
-      // Not for ever: the token server may have moved, and only the registry knows where to.
-      Effect.tapError((error) => (isTemporary(error) ? Effect.void : cache.remember(demand, []))),
-      Effect.mapError((error) => (error instanceof Unauthorized ? unanswered(demand, challenges, error) : error))
+      ).pipe(
+        // Not for ever: the token server may have moved, and only the registry knows where to.
+        Effect.tapError((error) => (isTemporary(error) ? Effect.void : cache.remember(demand, []))),
+        Effect.mapError((error) => (error instanceof Unauthorized ? unanswered(demand, challenges, error) : error))
+      )
     )
+  )
+}
+
+/** What a credential has to show for one of the challenges. */
+const proofOf = <E, R>(
+  sending: Sending<E, R>,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  credential: Credential
+): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
+  const challenge = Option.getOrUndefined(choose(sending, challenges, credential))
+  if (challenge === undefined) return Effect.succeedNone
+  if (challenge.scheme === "basic") {
+    return credential._tag === "Basic"
+      ? Effect.succeedSome({
+          header: Secrets.basicHeader(credential),
+          scheme: "basic",
+          credential,
+          token: Option.none()
+        })
+      : Effect.succeedNone
+  }
+  if (credential._tag !== "RegistryToken") return Effect.asSome(tokenProof(sending, challenge, credential))
+  return Option.match(Secrets.bearerHeader(credential.token), {
+    onNone: () => Effect.fail(unusableToken),
+    onSome: (header) => Effect.succeedSome({ header, scheme: "bearer", credential, token: Option.none() })
   })
+}
 
 /** The refusal of a token server with the challenge that is left open by it, for whoever knows another credential. */
 const unanswered = (
@@ -263,9 +272,6 @@ const tokenProof = <E, R>(
   const realm = challenge.realm ?? ""
   const service = challenge.service ?? ""
   const scopes = scopesFor(sending, challenge)
-  const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
-  const isAlternative =
-    !sending.fixedScopes && instead.length > 0 && !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
   return Effect.map(
     cache.getOrAcquire(
       { origin: demand.origin, realm, service, identity: credential.identity, scopes },
@@ -282,6 +288,11 @@ const tokenProof = <E, R>(
             trust,
             userAgent: request.headers["user-agent"]
           })
+        const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
+        const isAlternative =
+          !sending.fixedScopes &&
+          instead.length > 0 &&
+          !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
         // Kept for all the scopes: whether it has them is for the registry to say (A8).
         return isAlternative
           ? Effect.catchIf(exchange(scopes), isScopeRefused, () => exchange(instead))

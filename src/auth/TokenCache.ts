@@ -11,7 +11,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
+import type * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -143,25 +143,31 @@ export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => (
 }))
 
 const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
-  const tokens = new Map<string, Token & { readonly key: TokenKey; readonly issue: string }>()
+  const tokens = new Map<string, Kept>()
   const refreshTokens = new Map<string, Redacted.Redacted>()
   /** Their values, since a store that cannot be written keeps them. */
   const rejectedTokens = new Map<string, true>()
   const flights = new Map<string, Deferred.Deferred<Obtained, unknown>>()
 
-  const find = (id: string, key: TokenKey, now: number): Token | undefined => {
+  const find = (id: string, key: TokenKey, now: number): Kept | undefined => {
     const exact = tokens.get(id)
     if (exact !== undefined && isUsable(exact, now)) return exact
     const issue = issueOf(key)
+    const required = AccessScope.merge(key.scopes)
     for (const token of tokens.values())
-      if (token.issue === issue && isUsable(token, now) && AccessScope.contains(token.key.scopes, key.scopes))
-        return token
+      if (token.issue === issue && isUsable(token, now) && AccessScope.covers(token.granted, required)) return token
     return undefined
   }
 
   const keep = (key: TokenKey, token: Token, now: number): void => {
     for (const [other, { expiresAt }] of tokens) if (expiresAt <= now) tokens.delete(other)
-    put(tokens, idOf(key), { ...token, key, issue: issueOf(key) })
+    put(tokens, idOf(key), {
+      ...token,
+      key,
+      issue: issueOf(key),
+      granted: AccessScope.merge(key.scopes),
+      labels: Metrics.hostLabels(key.origin)
+    })
     if (token.refreshToken === undefined) refreshTokens.delete(issueOf(key))
     else put(refreshTokens, issueOf(key), token.refreshToken)
   }
@@ -225,7 +231,10 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
           const id = idOf(key)
           const held = find(id, key, now)
           if (held !== undefined)
-            return Effect.as(Metric.increment(Metrics.tokenCacheHits), { value: held.value, isNew: false })
+            return Effect.as(Metrics.update(Metrics.tokenCacheHits, 1, held.labels), {
+              value: held.value,
+              isNew: false
+            })
           const joined = flights.get(id)
           return Effect.flatMap(
             joined === undefined ? fly(id, obtain(key, acquire)) : Effect.succeed(joined),
@@ -253,6 +262,14 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
         )
       })
   }
+}
+
+/** A token with what is asked of it for every request, made once. */
+interface Kept extends Token {
+  readonly key: TokenKey
+  readonly issue: string
+  readonly granted: AccessScope.Merged
+  readonly labels: ReadonlyArray<MetricLabel.MetricLabel>
 }
 
 const isUsable = ({ expiresAt }: { readonly expiresAt: number }, now: number): boolean => expiresAt - margin > now

@@ -11,7 +11,6 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -220,7 +219,7 @@ const ask = <E, R>(
   { request, secrets }: Asking
 ): Effect.Effect<Token, E | TokenError, R> =>
   Effect.gen(function* () {
-    yield* Metric.increment(Metrics.tokenRequests)
+    yield* Metrics.update(Metrics.tokenRequests, 1, Metrics.hostLabels(wanted.origin))
     const response = yield* Effect.locally(
       client.execute(
         HttpClientRequest.setHeaders(request, {

@@ -246,12 +246,9 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
   UploadChunk: {
     success: [201, 202, 204], // C49, trap 22
     own: (answer, operation) =>
+      unsupported(answer, "uploading by PATCH") ??
       uploadUnknown(answer, operation) ??
-      rangeMismatch(
-        answer,
-        operation.range === undefined ? "all" : `${operation.range.start}-${operation.range.end}`
-      ) ??
-      unsupported(answer, "uploading by PATCH")
+      rangeMismatch(answer, operation.range === undefined ? "all" : `${operation.range.start}-${operation.range.end}`)
   },
   CompleteUpload: {
     success: [201, 202, 204],

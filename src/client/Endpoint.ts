@@ -65,8 +65,10 @@ export interface Endpoint {
   readonly limits: Limits.Limits
   readonly timeouts: Limits.Timeouts
   readonly retry: Retry.RetryOptions
-  readonly userAgent: string
+  /** An application's own, `hasHeaders` if any, and those that every request has. */
   readonly headers: Headers.Headers
+  readonly hasHeaders: boolean
+  readonly standardHeaders: Headers.Headers
   readonly namespace: string | undefined
   readonly concurrency: Concurrency.Concurrency
   readonly onRateLimit: (rate: RateLimit) => Effect.Effect<void>
@@ -87,7 +89,7 @@ export const defaultUserAgent = "effect-oci/0.1.0"
 
 /**
  * Checks how a registry is to be reached. Nothing is sent. Fails with `InvalidUrl` when `url` is not http or https, or holds a user name, a query
- * or a fragment.
+ * or a fragment, and when no request could carry `headers`, `userAgent` or `namespace`.
  *
  * @since 0.1.0
  * @category constructors
@@ -98,7 +100,7 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
     const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(written)
       ? written
       : `${Trust.isLoopback(host(written)) ? "http" : "https"}://${written}`
-    const problem = problemOf(text)
+    const problem = problemOf(text) ?? unsendable(options)
     const origin = Trust.origin(text)
     if (problem !== undefined || Option.isNone(origin))
       return Effect.fail(
@@ -117,8 +119,12 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
       limits: { ...Limits.defaultLimits, ...options.limits },
       timeouts,
       retry: { ...Retry.defaultRetry, ...options.retry },
-      userAgent: options.userAgent ?? defaultUserAgent,
       headers: Headers.fromInput(options.headers),
+      hasHeaders: Object.keys(options.headers ?? {}).length > 0,
+      standardHeaders: Headers.fromInput({
+        "user-agent": options.userAgent ?? defaultUserAgent,
+        "accept-encoding": "identity"
+      }),
       namespace: options.namespace,
       concurrency: Concurrency.make(options.concurrency ?? 6),
       onRateLimit: options.onRateLimit ?? (() => Effect.void),
@@ -139,3 +145,22 @@ const problemOf = (text: string): string | undefined => {
   if (url.search !== "" || url.hash !== "") return "it has a query or a fragment"
   return /(^|\/)v2\/?$/.test(url.pathname) ? "leave out /v2, which every request adds" : undefined
 }
+
+/** Names that are the HTTP client's to send. */
+const connection = new Set(["connection", "content-length", "expect", "keep-alive", "transfer-encoding", "upgrade"])
+
+/** The option that no request could carry (T12): the HTTP client would say so of each, as of a broken connection. Headers can be secrets (T13). */
+const unsendable = ({ headers = {}, namespace, userAgent = "" }: EndpointOptions): string | undefined => {
+  for (const [name, value] of Object.entries(headers)) {
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return "one of its headers has a name that is none"
+    if (connection.has(name.toLowerCase())) return `its header ${name} is for the HTTP client to set`
+    if (!isFieldValue(value))
+      return `its header ${name} holds characters that no header can carry, such as a line break`
+  }
+  if (!isFieldValue(userAgent)) return "its userAgent holds characters that no header can carry, such as a line break"
+  return namespace === undefined || /^[^\s\p{Cc}\p{Cs}]+$/u.test(namespace)
+    ? undefined
+    : 'its namespace is not a host, such as "docker.io"'
+}
+
+const isFieldValue = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)

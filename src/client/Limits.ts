@@ -9,14 +9,17 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Stream from "effect/Stream"
 import type { Sender } from "../auth/Authorization.js"
 import * as ByteStream from "../ByteStream.js"
 import { LimitExceeded, TransportFailure } from "../RegistryError.js"
 import * as ClientFailure from "./ClientFailure.js"
 import * as ContentCoding from "./ContentCoding.js"
+import { OnBehalfOf } from "./OnBehalfOf.js"
 import { onTurn } from "./Turns.js"
 import * as Watchdog from "./Watchdog.js"
 
@@ -88,7 +91,7 @@ const discardable = 64 * 1024
 
 /**
  * What bounds one exchange: the limits, the milliseconds until an answer must begin, the time (in milliseconds of the clock) when all must be over, and
- * who watches both.
+ * who watches both. `registry`: the origin that it is `OnBehalfOf`.
  *
  * @since 0.1.0
  * @category models
@@ -98,6 +101,7 @@ export interface Bounds {
   readonly response: number
   readonly until: number
   readonly watchdog: Watchdog.Watchdog
+  readonly registry: string
 }
 
 /**
@@ -124,11 +128,7 @@ export const limited =
             deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
           }
           awaited()
-          const answered = Effect.locally(
-            client.execute(observed(request, deadline, awaited)),
-            HttpClient.currentTracerDisabledWhen,
-            always
-          )
+          const answered = Effect.zipRight(setUp(bounds.registry), client.execute(observed(request, deadline, awaited)))
           return Effect.matchEffect(answered, {
             onFailure: (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds.limits)),
             onSuccess: (response): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
@@ -153,6 +153,13 @@ export const limited =
       )
     }
   })
+
+/** For the fiber of one exchange, which the watchdog began: nothing has to be put back. */
+const setUp = (registry: string): Effect.Effect<void> =>
+  Effect.zipRight(
+    FiberRef.set(HttpClient.currentTracerDisabledWhen, always),
+    FiberRef.update(FiberRef.currentContext, Context.add(OnBehalfOf, registry))
+  )
 
 const always = () => true
 

@@ -37,7 +37,6 @@ import * as ContentCoding from "./ContentCoding.js"
 import type { Endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
-import { OnBehalfOf } from "./OnBehalfOf.js"
 import { fromHeaders } from "./RateLimit.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
@@ -111,11 +110,7 @@ const attemptWithin = (
     )
   )
   return Effect.flatMap(
-    Effect.provideService(
-      authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
-      OnBehalfOf,
-      to.origin
-    ),
+    authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
     (response) => {
       const { headers } = response
       return headers["warning"] === undefined && headers["ratelimit-limit"] === undefined
@@ -127,14 +122,13 @@ const attemptWithin = (
 
 const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
   const request = toRequest(to.base, operation)
-  const headers = { "user-agent": to.userAgent, "accept-encoding": "identity" }
   // The location of an upload may be elsewhere.
   const own = request.url.startsWith(`${to.base}/v2/`) || Option.contains(Trust.origin(request.url), to.origin)
   return HttpClientRequest.setHeaders(
     to.namespace !== undefined && pulls.has(operation._tag)
       ? HttpClientRequest.setUrl(request, `${request.url}?ns=${encodeURIComponent(to.namespace)}`)
       : request,
-    own ? { ...to.headers, ...(Object.keys(to.headers).length > 0 && request.headers), ...headers } : headers
+    own && to.hasHeaders ? { ...to.headers, ...request.headers, ...to.standardHeaders } : to.standardHeaders
   )
 }
 
@@ -155,7 +149,8 @@ const boundsOf = (to: Endpoint, operation: Operation, clock: Clock.Clock): Limit
   until: transfers.has(operation._tag)
     ? Number.POSITIVE_INFINITY
     : clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
-  watchdog: to.watchdog
+  watchdog: to.watchdog,
+  registry: to.origin
 })
 
 /**
@@ -207,12 +202,34 @@ export const exchanging =
     schedule: Schedule.Schedule<unknown, AuthChallenge, R> = defaultSchedule
   ): Exchanging<R> =>
   (bounds, operation, body) => {
-    const exchange = attemptWithin(given, bounds, to, operation, body)
+    const source = askedAgainOnce(given.credentials)
+    const exchange = attemptWithin({ ...given, credentials: source }, bounds, to, operation, body)
     return Effect.catchAll(exchange, (error) => {
       const refused = refusal(error)
       return isOpen(refused) ? answered(refused, exchange, schedule) : Effect.fail(refused)
     })
   }
+
+/**
+ * A source may have another credential each time it is asked again (ECR's helper makes them): what it had the second time is not asked about, but refused
+ * for good. A schedule that goes on all the same has it asked anew.
+ */
+const askedAgainOnce = (source: Credentials.Service): Credentials.Service => {
+  let renewed = false
+  return {
+    get: (demand, rejected) => {
+      if (Option.isNone(rejected)) return source.get(demand, rejected)
+      if (renewed) {
+        renewed = false
+        return Effect.succeed(rejected.value)
+      }
+      return Effect.map(source.get(demand, rejected), (credential) => {
+        renewed = credential.identity !== rejected.value.identity
+        return credential
+      })
+    }
+  }
+}
 
 /**
  * One exchange with its challenges answered.
@@ -327,7 +344,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
   }
 
   const send: Send = (operation, body) => {
-    const sent = Retry.retried(once(operation, body), operation, to.retry, body?._tag !== "Stream")
+    const sent = Retry.retried(once(operation, body), operation, to, body?._tag !== "Stream")
     return operation._tag === "GetBlob" && operation.range === undefined
       ? Effect.map(sent, (response) => ContentCoding.plainBlob(response, operation.digest))
       : sent
@@ -353,7 +370,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
         })
       ),
       operation,
-      to.retry
+      to
     )
 
   const remove: Remove = (operation, absent) =>
@@ -363,7 +380,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
         attempts++
         return Effect.flatMap(once(operation), Limits.excerpt)
       })
-      return Retry.retried(attempt, operation, to.retry).pipe(
+      return Retry.retried(attempt, operation, to).pipe(
         Effect.asVoid,
         Effect.catchIf(
           (error) => attempts > 1 && "status" in error && error.status === 404,

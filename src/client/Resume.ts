@@ -35,7 +35,7 @@ export const patience = (to: Endpoint, subject: Transfer.Subject): Again => {
     Effect.gen(function* () {
       yield* Transfer.emit({ _tag: "Retried", subject, offset, problem: fault.message })
       if (driver === undefined || offset > reached)
-        driver = yield* Schedule.driver(Retry.schedule<{ readonly _tag: string }>(to.retry))
+        driver = yield* Schedule.driver(Retry.schedule<{ readonly _tag: string }>(to))
       reached = Math.max(reached, offset)
       // A session that is lost or elsewhere is no temporary fault, but trying again helps.
       const temporary = isTransient(fault) ? fault : new TransportFailure({ reason: "Reset" })

@@ -44,29 +44,41 @@ export const defaultRetry: RetryOptions = {
 }
 
 /**
- * The schedule of `RetryOptions`, for work that began at `since` (milliseconds of the clock), or with its first failure: it reads each error,
- * continues while it is `temporary` (by default `RegistryError.isTransient`), and waits as the error asks.
+ * What of an endpoint counts here.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Retrying {
+  readonly origin: string
+  readonly retry: RetryOptions
+}
+
+/**
+ * The schedule of an endpoint's `RetryOptions`, for work that began at `since` (milliseconds of the clock), or with its first failure: it reads each
+ * error, continues while it is `temporary` (by default `RegistryError.isTransient`), and waits as the error asks.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const schedule = <E extends { readonly _tag: string }>(
-  options: RetryOptions = defaultRetry,
+  { origin, retry }: Retrying,
   since?: number,
   temporary: (error: E) => boolean = isTransient
 ): Schedule.Schedule<E, E> => {
-  const base = Duration.toMillis(options.base)
-  const maxDelay = Duration.toMillis(options.maxDelay)
-  const deadline = Duration.toMillis(options.deadline)
+  const base = Duration.toMillis(retry.base)
+  const maxDelay = Duration.toMillis(retry.maxDelay)
+  const deadline = Duration.toMillis(retry.deadline)
   return Schedule.makeWithState({ attempt: 0, since }, (now, error: E, { attempt, since = now }) =>
     Effect.flatMap(Random.nextRange(0.8, 1.2), (jitter) => {
       const backoff = base * 2 ** attempt * jitter
       const delay = Math.min(Math.max(backoff, askedBy(error)), maxDelay)
-      const again = attempt < options.attempts && temporary(error) && now + delay - since <= deadline
+      const again = attempt < retry.attempts && temporary(error) && now + delay - since <= deadline
       const decision = again
         ? ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))
         : ScheduleDecision.done
-      const counted = again ? Metrics.update(Metrics.retries, 1, [MetricLabel.make("error", error._tag)]) : Effect.void
+      const labels = () => [...Metrics.hostLabels(origin), MetricLabel.make("error", error._tag)]
+      const counted = again ? Metrics.update(Metrics.retries, 1, labels()) : Effect.void
       return Effect.as(counted, [{ attempt: attempt + 1, since }, error, decision] as const)
     })
   )
@@ -132,7 +144,7 @@ const sessions = /\/blobs\/uploads\/?(\?|$)/
 export const retried = <A, E extends { readonly _tag: string }, R>(
   request: Effect.Effect<A, E, R>,
   operation: Operation,
-  options: RetryOptions,
+  to: Retrying,
   replayable = true
 ): Effect.Effect<A, E, R> => {
   const repeatable = !unrepeatable.has(operation._tag)
@@ -141,7 +153,7 @@ export const retried = <A, E extends { readonly _tag: string }, R>(
     const since = clock.unsafeCurrentTimeMillis()
     const temporary: (error: E) => boolean = repeatable ? isTransient : isRefused
     return Effect.catchAll(request, (error) =>
-      temporary(error) ? from(error, request, schedule(options, since, temporary)) : Effect.fail(error)
+      temporary(error) ? from(error, request, schedule(to, since, temporary)) : Effect.fail(error)
     )
   })
 }

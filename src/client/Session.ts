@@ -202,13 +202,14 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
             HttpBody.stream(body, MediaType.octetStream, length)
           )
         ),
-        ({ result: response, taken }) =>
-          Effect.zipRight(
-            advance(session, response, taken ?? 0),
-            taken !== undefined
-              ? Effect.void
-              : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
+        ({ ended, result: response, taken }) => {
+          // With the last byte of a known length all is said, whether or not the end of the stream was asked for.
+          const isWhole = length === undefined ? ended : taken === length
+          return Effect.zipRight(
+            advance(session, response, isWhole ? taken : 0),
+            isWhole ? Effect.void : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
           )
+        }
       )
       if (length !== undefined && length > short) return step
       return unabandoned(step, () => {
@@ -272,7 +273,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
             return Effect.filterOrFail(present(session.repository, digest), identity, () => error)
           }
         ),
-        Effect.retry(Retry.schedule(to.retry)),
+        Effect.retry(Retry.schedule(to)),
         Effect.zipRight(
           Effect.sync(() => {
             session.settled = true

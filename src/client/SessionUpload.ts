@@ -131,6 +131,15 @@ export const make =
       const lost = <F extends Fault>(fault: F) =>
         Effect.zipRight(again(fault, session.offset), Effect.fail(new Lost(fault)))
 
+      /** A page instead of an answer is what some have for a method that they do not know, and others for a session that is gone. */
+      const refused = <F extends Fault>(fault: F) =>
+        fault.status === 404
+          ? Effect.matchEffect(sessions.status(session), {
+              onFailure: () => lost(fault),
+              onSuccess: () => Effect.fail(new Refused(fault))
+            })
+          : Effect.fail(new Refused(fault))
+
       const chunk = (bytes: Uint8Array) =>
         Effect.gen(function* () {
           const start = session.offset
@@ -139,7 +148,7 @@ export const make =
             const sent = yield* Effect.either(sessions.write(session, bytes.subarray(session.offset - start)))
             if (Either.isRight(sent)) continue
             const fault = sent.left
-            if (isRefusal(fault)) return yield* Effect.fail(new Refused(fault))
+            if (isRefusal(fault)) return yield* refused(fault)
             if (!isFault(fault)) return yield* Effect.fail(fault)
             if (fault._tag === "UploadUnknown") return yield* lost(fault)
             yield* locate(fault, start, () => end)
@@ -161,8 +170,6 @@ export const make =
             yield* sessions.pour(session, take(end - session.offset), end)
             acknowledged = session.offset
           }
-          // Its end was seen before its last bytes went; who watches is told now.
-          yield* Effect.ignore(pull)
         }).pipe(Effect.scoped)
 
       /** Each chunk in memory, to be sent again from there. */
@@ -202,7 +209,7 @@ export const make =
         const fault = sent.left
         if (fault._tag === "Refused" || fault._tag === "Lost" || fault._tag === "SourceFailure")
           return yield* Effect.fail(fault)
-        if (isRefusal(fault)) return yield* Effect.fail(new Refused(fault))
+        if (isRefusal(fault)) return yield* refused(fault)
         if (!isFault(fault)) return yield* Effect.fail(fault)
         // The answer may be all that is missing.
         if (digest !== undefined && verifier.approved() && (yield* sessions.present(session.repository, digest))) {

@@ -23,7 +23,8 @@ import * as UndiciClient from "./UndiciClient.js"
 /**
  * How connections are made.
  *
- * - `connectTimeout`: for one connection, its TLS handshake included, and for one through a proxy to each of proxy and host. 10 seconds by default.
+ * - `connectTimeout`: for one connection, its TLS handshake included. Through a proxy it counts for each step: to the proxy, the tunnel, and to the
+ *   host in it. 10 seconds by default.
  * - `ca`: certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that Node brings: a company's own, say.
  * - `tls`: settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers and storage, and proxies, each by itself.
  * - `certificateFolders`: where those of hosts that `tls` does not name are looked for: by default where docker and podman have them, as
@@ -81,8 +82,18 @@ export const layerDispatcher = (
           if (Option.isNone(proxy)) return new Pool(url.origin, { ...connections, connect: requestTls })
           const uri = Redacted.value(proxy.value)
           const proxyTls = yield* secured(new URL(uri))
-          // Many proxies allow tunnels to port 443 only, so plain http is not tunnelled.
-          return new ProxyAgent({ ...connections, uri, ...tokenOf(uri), proxyTunnel: false, proxyTls, requestTls })
+          return new ProxyAgent({
+            ...connections,
+            uri,
+            ...tokenOf(uri),
+            // Many proxies allow tunnels to port 443 only, so plain http is not tunnelled.
+            proxyTunnel: false,
+            proxyTls,
+            requestTls,
+            // By themselves, tunnels would be waited for five minutes, and plain http would be bounded otherwise.
+            clientFactory: (proxy, options) => new Pool(proxy, { ...options, headersTimeout: timeout }),
+            factory: (origin, options) => new Pool(origin, { ...connections, ...options })
+          })
         })
       const agent = (registry: string) =>
         new Agent({
@@ -134,11 +145,11 @@ const checked = (scheme: "http" | "https", proxy: Redacted.Redacted | undefined)
   const uri = proxy === undefined ? "http://none" : Redacted.value(proxy)
   const problem =
     !URL.canParse(uri) || !/^https?:$/.test(new URL(uri).protocol)
-      ? "it is not an http or https URL such as http://proxy.example.com:3128; SOCKS is not supported"
+      ? "its URL is not an http or https one such as http://proxy.example.com:3128; SOCKS is not supported"
       : Either.isLeft(Either.try(() => tokenOf(uri)))
         ? "a % in its user name or password must be written as %25"
         : undefined
-  return problem === undefined ? Effect.void : Effect.fail(new InvalidUrl({ url: `of the ${scheme} proxy`, problem }))
+  return problem === undefined ? Effect.void : Effect.fail(new InvalidUrl({ url: `the ${scheme} proxy`, problem }))
 }
 
 /** undici by itself would leave out a user name without a password, as which some proxies take tokens. */

@@ -101,7 +101,7 @@ const send = (
         resume(
           !sent && isClosed(cause)
             ? Effect.dieMessage("This HttpClient was closed with the Scope of its layer: provide the layer further out")
-            : Effect.fail(new RequestError({ request, reason: "Transport", cause }))
+            : Effect.fail(new RequestError({ request, reason: "Transport", cause: ofTunnel(cause) }))
         ),
       onEnd: () => {
         if (body instanceof Outgoing) body.close()
@@ -122,6 +122,12 @@ const send = (
     })
   })
 }
+
+/** No request of ours has this timeout, but one for a tunnel may. */
+const ofTunnel = (cause: unknown): unknown =>
+  cause instanceof Errors.HeadersTimeoutError
+    ? new Errors.ConnectTimeoutError("The proxy did not make a tunnel in time")
+    : cause
 
 const isClosed = (cause: unknown): boolean =>
   cause instanceof Errors.ClientDestroyedError || cause instanceof Errors.ClientClosedError

@@ -70,12 +70,30 @@ export const canonical = (scopes: Iterable<string>): ReadonlyArray<string> => [.
  * @since 0.1.0
  * @category combinators
  */
-export const contains = (granted: Iterable<string>, required: Iterable<string>): boolean => {
-  const held = merge(granted)
-  return Array.from(merge(required)).every(([key, scope]) => {
-    const match = held.get(key)
-    return match !== undefined && actionsOf(scope).every((action) => includesAction(actionsOf(match), action))
-  })
+export const contains = (granted: Iterable<string>, required: Iterable<string>): boolean =>
+  covers(merge(granted), merge(required))
+
+/**
+ * Scopes taken apart: each resource once, with its actions united, by a key of its own.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Merged = ReadonlyMap<string, Scope>
+
+/**
+ * `contains` of scopes that were merged before, for comparisons with many.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const covers = (granted: Merged, required: Merged): boolean => {
+  for (const [key, scope] of required) {
+    const match = granted.get(key)
+    if (match === undefined || !actionsOf(scope).every((action) => includesAction(actionsOf(match), action)))
+      return false
+  }
+  return true
 }
 
 const normalised = (actions: Iterable<string>): ReadonlyArray<string> => {
@@ -84,7 +102,13 @@ const normalised = (actions: Iterable<string>): ReadonlyArray<string> => {
   return distinct.has("*") ? ["*"] : [...distinct].sort()
 }
 
-const merge = (scopes: Iterable<string>): ReadonlyMap<string, Scope> => {
+/**
+ * Takes scopes apart.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const merge = (scopes: Iterable<string>): Merged => {
   const merged = new Map<string, Scope>()
   for (const text of scopes) {
     if (text === "") continue

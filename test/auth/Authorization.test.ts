@@ -82,16 +82,17 @@ const tokenWorld = (
 
 const tokenRequest = `GET ${realm}?service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull`
 
-/** Holds `alice` until it is told that she was rejected, then `bob`. */
-const source = () => {
-  let held: Credentials.Credential = alice
+/** Holds `first` until it is told that this was rejected, then the next, and so on to the last. */
+const source = (first: Credentials.Credential = alice, ...others: ReadonlyArray<Credentials.Credential>) => {
+  let held = first
+  const next = others.length === 0 ? [bob] : [...others]
   const rejections: Array<string> = []
   const layer = Layer.succeed(Credentials.Credentials, {
     get: (_, rejected) =>
       Effect.sync(() => {
         if (Option.isSome(rejected)) {
           rejections.push(rejected.value.identity)
-          held = bob
+          held = next.shift() ?? held
         }
         return held
       })
@@ -592,6 +593,53 @@ describe("a source that caches", () => {
         `GET ${manifest} Bearer t`
       ])
       expect(rejections).toEqual([alice.identity])
+    }).pipe(Effect.provide(layer))
+  })
+
+  const refusingPasswords = (challenge: string, issuer = "https://auth.example.com") =>
+    internet({
+      [registry]: ({ authorization }) =>
+        authorization === "Bearer rt" || authorization === bobBasic ? ok() : unauthorized(challenge),
+      [issuer]: () => json({}, 401)
+    })
+
+  it.effect("and may then have a registry token, for which there is nothing to ask the token server", () => {
+    const { layer, rejections } = source(alice, Credentials.registryToken(Redacted.make("rt")))
+    return Effect.gen(function* () {
+      const { client, log } = refusingPasswords(`Bearer realm="${realm}"`)
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+        `GET ${manifest} Bearer rt`
+      ])
+      expect(rejections).toEqual([alice.identity])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("or a password, where the token server may not have it but the registry takes it", () => {
+    const { layer, rejections } = source(Credentials.anonymous, bob)
+    return Effect.gen(function* () {
+      const { client, log } = refusingPasswords(
+        'Bearer realm="https://elsewhere.example/token", Basic',
+        "https://elsewhere.example"
+      )
+      expect(yield* request(client)).toBe(200)
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        "GET https://elsewhere.example/token?client_id=effect-oci&scope=repository%3Aa%3Apull -",
+        `GET ${manifest} ${bobBasic}`
+      ])
+      expect(rejections).toEqual([Credentials.anonymous.identity])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("or a registry token that no header can carry, which is a broken configuration (T12)", () => {
+    const { layer } = source(alice, Credentials.registryToken(Redacted.make("hunter2\n")))
+    return Effect.gen(function* () {
+      const { client, log } = refusingPasswords(`Bearer realm="${realm}"`)
+      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "CredentialsFailure" })
+      expect(log.length).toBe(2)
     }).pipe(Effect.provide(layer))
   })
 })

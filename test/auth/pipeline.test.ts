@@ -8,6 +8,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -255,6 +256,68 @@ describe("attempt and execute", () => {
       expect(error.message).toContain("incorrect password")
       expect(log).toEqual([`${list} -`, tokenFor(pull)])
     }).pipe(provided(client))
+  })
+})
+
+describe("a source with another credential whenever it is asked again, as ECR's helper has", () => {
+  /** `make(1)`, and when that is rejected `make(2)`, and so on. Also the identities that were rejected. */
+  const restless = (make: (count: number) => Credentials.Credential) => {
+    const asked: Array<string> = []
+    const get: Credentials.Credentials.Service["get"] = (_, rejected) =>
+      Effect.sync(() => {
+        if (Option.isSome(rejected)) asked.push(rejected.value.identity)
+        return make(asked.length + 1)
+      })
+    return { asked, layer: Layer.succeed(Credentials.Credentials, { get }) }
+  }
+  const password = (count: number) => Credentials.basic("AWS", Redacted.make(`p${count}`))
+  const registryToken = (count: number) => Credentials.registryToken(Redacted.make(`rt${count}`))
+  const shown = (authorization: string | undefined) =>
+    authorization?.startsWith("Basic ") === true ? atob(authorization.slice(6)) : authorization
+
+  it.effect.each([
+    ["passwords", "Basic", password, [undefined, "AWS:p1", "AWS:p2"]],
+    ["tokens", `Bearer realm="${realm}"`, registryToken, [undefined, "Bearer rt1", "Bearer rt2"]],
+    [
+      "a token, after the token server has refused its password",
+      `Bearer realm="${realm}"`,
+      (count: number) => (count === 1 ? password(1) : registryToken(count)),
+      [undefined, "AWS:p1", "Bearer rt2"]
+    ]
+  ] as const)("is asked again once for one request: %s", ([, challenge, make, sent]) => {
+    const { asked, layer } = restless(make)
+    const { client, seen } = internet({
+      [registry]: () => unauthorized(challenge),
+      "https://auth.example.com": () => json({}, 401)
+    })
+    return Effect.gen(function* () {
+      expect(yield* Effect.flip(tags())).toMatchObject({ _tag: "Unauthorized", reason: "Challenge" })
+      expect(seen.map(({ authorization }) => shown(authorization))).toEqual(sent)
+      expect(asked).toEqual([make(1).identity])
+    }).pipe(Effect.provide([layer, TokenCache.layerMemory, Layer.succeed(HttpClient.HttpClient, client)]))
+  })
+
+  it.effect("a schedule that goes on all the same has it asked anew", () => {
+    const { asked, layer } = restless(password)
+    const told: Array<boolean> = []
+    const schedule = Schedule.recurWhile(({ answerable }: AuthChallenge) => told.push(answerable) < 9)
+    const { client, seen } = internet({
+      [registry]: ({ authorization }) =>
+        shown(authorization) === "AWS:p3" ? json({ tags: [] }) : unauthorized("Basic")
+    })
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: registry })
+      expect((yield* RegistryClient.execute(to, yield* listTags, { schedule })).status).toBe(200)
+      expect(told).toEqual([true, true, false, true])
+      expect(seen.map(({ authorization }) => shown(authorization))).toEqual([
+        undefined,
+        "AWS:p1",
+        "AWS:p2",
+        "AWS:p2",
+        "AWS:p3"
+      ])
+      expect(asked).toEqual([password(1).identity, password(2).identity])
+    }).pipe(Effect.provide([layer, TokenCache.layerMemory, Layer.succeed(HttpClient.HttpClient, client)]))
   })
 })
 

@@ -40,7 +40,9 @@ const timed = <E extends { readonly _tag: string }>(
       return Effect.zipRight(Effect.sleep(lasting), Effect.fail(fail(times.length)))
     })
     const fiber = yield* Effect.fork(
-      Effect.exit(Retry.retried(attempt, operation, { ...Retry.defaultRetry, ...options }))
+      Effect.exit(
+        Retry.retried(attempt, operation, { origin: registryUrl, retry: { ...Retry.defaultRetry, ...options } })
+      )
     )
     yield* TestClock.adjust(Duration.hours(2))
     return { exit: yield* Fiber.join(fiber), times }
@@ -121,7 +123,7 @@ describe("what is tried again", () => {
         attempts++
         return Effect.fail(new TransportFailure({ reason: "Reset" }))
       })
-      yield* Effect.flip(Retry.retried(attempt, get, Retry.defaultRetry, false))
+      yield* Effect.flip(Retry.retried(attempt, get, { origin: registryUrl, retry: Retry.defaultRetry }, false))
       expect(attempts).toBe(1)
     })
   )

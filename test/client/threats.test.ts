@@ -1,4 +1,5 @@
 /** The threats that a registry, or whoever speaks in its place, may pose to its client: at least one test for each, by its number. */
+import { inspect } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -290,6 +291,41 @@ describe("T12, injection", () => {
       const { registry, seen } = yield* world({ [registryUrl]: () => status(404) })
       yield* Effect.exit(items(registry.referrers(repository, m1Digest, { artifactType: "a/b&x=y\r\nEvil: 1#+" })))
       expect(seen[0]?.url.search).toBe("?artifactType=a%2Fb%26x%3Dy%0D%0AEvil%3A+1%23%2B")
+    })
+  )
+
+  it.effect.each([
+    [{ headers: { "x-key": "hunter2\r\nEvil: 1" } }, "its header x-key holds characters"],
+    [{ headers: { "x-key": "hunter2\n" } }, "its header x-key holds characters"],
+    [{ headers: { "x-key": "hunter2 \u{1f511}" } }, "its header x-key holds characters"],
+    [{ headers: { "x-key: hunter2\r\nEvil": "1" } }, "one of its headers has a name that is none"],
+    [{ headers: { "": "hunter2" } }, "one of its headers has a name that is none"],
+    [{ headers: { "Content-Length": "7" } }, "its header Content-Length is for the HTTP client to set"],
+    [{ userAgent: "hunter2\0" }, "its userAgent holds characters"],
+    [{ namespace: "docker.io\r\nhunter2" }, "its namespace is not a host"],
+    [{ namespace: "hunter2\ud800" }, "its namespace is not a host"],
+    [{ namespace: "" }, "its namespace is not a host"]
+  ] as ReadonlyArray<readonly [Partial<RegistryClient.EndpointOptions>, string]>)(
+    "an option that no request could carry is refused at once, and not shown: %j (T13)",
+    ([options, problem]) =>
+      Effect.gen(function* () {
+        const failure = yield* Effect.flip(RegistryClient.endpoint({ url: registryUrl, ...options }))
+        expect(failure).toMatchObject({ _tag: "InvalidUrl", url: registryUrl })
+        expect(failure.message).toMatch(problem)
+        expect(`${failure.message}${inspect(failure)}`).not.toContain("hunter2")
+      })
+  )
+
+  it.effect("any other is sent as it is", () =>
+    Effect.gen(function* () {
+      const headers = { "X-Key!#$%&'*+.^_`|~1": "\u00fc\t ~" }
+      const { registry, seen } = yield* world(
+        { [registryUrl]: () => status(404) },
+        { headers, userAgent: "a/1 (b)", namespace: "b\u00fccher.example:5000" }
+      )
+      yield* Effect.exit(registry.getManifest(repository, tag))
+      expect(seen[0]?.headers).toMatchObject({ "x-key!#$%&'*+.^_`|~1": "\u00fc\t ~", "user-agent": "a/1 (b)" })
+      expect(seen[0]?.url.search).toBe("?ns=b%C3%BCcher.example%3A5000")
     })
   )
 

@@ -24,6 +24,7 @@ import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import * as Certificates from "../support/certificates.js"
 import { freshRepository, utf8 } from "../support/fixtures.js"
 import { environment } from "../support/machine.js"
+import { until } from "../support/serve.js"
 import { describeTinyproxy, proxyUser, tinyproxy } from "../support/tinyproxy.js"
 
 /** Which proxy a URL takes, under these environment variables. */
@@ -118,7 +119,7 @@ it.effect.each(["hunter2", "socks5://walter:hunter2@proxy:1080", "http://walter:
       const failure = yield* Effect.flip(Effect.scoped(building))
       expect(failure).toMatchObject({
         _tag: "InvalidUrl",
-        message: expect.stringMatching(/^Invalid URL of the https proxy: /)
+        message: expect.stringMatching(/^Cannot use the https proxy: /)
       })
       expect(`${failure.message}${inspect(failure)}${JSON.stringify(failure)}`).not.toContain("hunter2")
     })
@@ -308,6 +309,68 @@ it.live(
       const own = { [new URL(Redacted.value(url)).host]: { ca: [ca.cert] } }
       expect(yield* ping({ tls: { ...tls, ...own } })).toBe(200)
     }).pipe(Effect.scoped)
+)
+
+/** A proxy in so many words: what it does with each connection. Also the connections that are open. */
+const bareProxy = (use: (socket: Net.Socket) => void) =>
+  Effect.gen(function* () {
+    const open = new Set<Net.Socket>()
+    const server = yield* Effect.acquireRelease(
+      Effect.async<Net.Server>((resume) => {
+        const starting = Net.createServer((socket) => {
+          open.add(socket)
+          socket.on("error", () => socket.destroy()).on("close", () => open.delete(socket))
+          use(socket)
+        })
+        starting.listen(0, "127.0.0.1", () => resume(Effect.succeed(starting)))
+      }),
+      (running) =>
+        Effect.sync(() => {
+          for (const socket of open) socket.destroy()
+          running.close()
+        })
+    )
+    return { url: Redacted.make(`http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`), open }
+  })
+
+it.live("a proxy that never answers CONNECT is given up after the connect timeout, and its connection closed", () =>
+  Effect.gen(function* () {
+    const received: Array<string> = []
+    const proxy = yield* bareProxy((socket) => void socket.on("data", (bytes) => received.push(String(bytes))))
+    const layer = NodeRegistry.layer({
+      url: "https://registry.invalid",
+      http: { proxy: { https: proxy.url }, connectTimeout: "50 millis" },
+      retry: { attempts: 1, base: "1 millis" }
+    })
+    const failure = yield* Effect.flip(Effect.flatMap(Registry, (registry) => registry.ping)).pipe(
+      Effect.tap(until(() => proxy.open.size === 0)),
+      Effect.provide(Layer.provide(layer, Credentials.layerAnonymous))
+    )
+    expect(failure).toMatchObject({
+      _tag: "TransportFailure",
+      reason: "Connect",
+      cause: { code: "UND_ERR_CONNECT_TIMEOUT", message: "The proxy did not make a tunnel in time" }
+    })
+    // Retried, as any connection that fails.
+    expect(received.map((text) => text.split("\r\n", 1).join())).toEqual([
+      "CONNECT registry.invalid:443 HTTP/1.1",
+      "CONNECT registry.invalid:443 HTTP/1.1"
+    ])
+  }).pipe(Effect.scoped)
+)
+
+it.live("an answer to plain http may have as many headers through a proxy as without one", () =>
+  Effect.gen(function* () {
+    const proxy = yield* bareProxy((socket) => {
+      socket.once("data", () => {
+        socket.end(`HTTP/1.1 200 OK\r\nx-signed: ${"s".repeat(40_000)}\r\ncontent-length: 0\r\n\r\n`)
+      })
+    })
+    const response = yield* HttpClient.get("http://registry.invalid/v2/").pipe(
+      Effect.provide(NodeHttp.layer({ proxy: { http: proxy.url } }))
+    )
+    expect(response.headers["x-signed"]).toHaveLength(40_000)
+  }).pipe(Effect.scoped)
 )
 
 it.live("the proxies of the environment are taken by default, and not with an empty setting", () =>

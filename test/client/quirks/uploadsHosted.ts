@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { status } from "../world.js"
 import { big, huge, tiny } from "./content.js"
-import { answers, breaksOff, changes, is, losesAnswer, sets } from "./mock.js"
+import { type Answer, answers, breaksOff, changes, is, losesAnswer, type Quirk, sets } from "./mock.js"
 import type { Row } from "./row.js"
 import {
   arrives,
@@ -19,6 +19,19 @@ import {
   upload,
   wholeBig
 } from "./uploading.js"
+
+/** The first PATCH loses its upload, of which nothing is known from then on. */
+const forgets =
+  (now: () => Answer, later: () => Answer): Quirk =>
+  (healthy) => {
+    let lost = ""
+    return (seen) => {
+      if (seen.url.pathname === lost) return Effect.succeed(later())
+      if (lost !== "" || !is("PATCH Upload")(seen)) return healthy(seen)
+      lost = seen.url.pathname
+      return Effect.succeed(now())
+    }
+  }
 
 export const rows: ReadonlyArray<Row> = [
   {
@@ -213,6 +226,25 @@ export const rows: ReadonlyArray<Row> = [
     ]
   },
   {
+    at: ["§3 GAR", "rule 8"],
+    does: "has a proxy before it that knows no PATCH, and a page for it: the upload is still there, so the whole goes by PUT",
+    quirks: [answers("PATCH Upload", () => status(404, "<html>Not Found</html>"))],
+    run: (registry) => Effect.zip(put(big, "nothing")(registry), put(big, "size", { strategy: "chunked" })(registry)),
+    fails: { _tag: "Unsupported", status: 404 },
+    wire: [
+      opens,
+      `PATCH ${upload(1)} [100000]`,
+      `GET ${upload(1)}`,
+      `DELETE ${upload(1)}`,
+      opens,
+      `PUT ${upload(2)}?digest=big [100000]`,
+      opens,
+      `PATCH ${upload(3)} 0-99999 [100000]`,
+      `GET ${upload(3)}`,
+      `DELETE ${upload(3)}`
+    ]
+  },
+  {
     at: ["§3 GAR", "§3 Quay", "§3 Gitea", "rule 8"],
     does: "takes a small blob in a single POST",
     quirks: [],
@@ -222,17 +254,34 @@ export const rows: ReadonlyArray<Row> = [
   },
   {
     at: ["§3 ACR"],
+    does: "has a page for an upload that it forgot: it is begun anew in the same form",
+    quirks: [
+      forgets(
+        () => status(404, "<html>Not Found</html>"),
+        () => status(404, "<html>Not Found</html>")
+      )
+    ],
+    run: put(big, "nothing"),
+    gives: arrives(big),
+    wire: [
+      opens,
+      `PATCH ${upload(1)} [100000]`,
+      `GET ${upload(1)}`,
+      `DELETE ${upload(1)}`,
+      opens,
+      `PATCH ${upload(2)} [100000]`,
+      `PUT ${upload(2)}?digest=big`
+    ],
+    leaves: 1
+  },
+  {
+    at: ["§3 ACR"],
     does: "forgets an upload after a fault, with 404 and BLOB_UPLOAD_INVALID: it is begun anew",
     quirks: [
-      (healthy) => {
-        let lost = ""
-        return (seen) => {
-          if (seen.url.pathname === lost) return Effect.succeed(status(404, errors("BLOB_UPLOAD_INVALID")))
-          if (lost !== "" || !is("PATCH Upload")(seen)) return healthy(seen)
-          lost = seen.url.pathname
-          return Effect.succeed("cut")
-        }
-      }
+      forgets(
+        () => "cut",
+        () => status(404, errors("BLOB_UPLOAD_INVALID"))
+      )
     ],
     run: put(big, "nothing"),
     gives: arrives(big),
