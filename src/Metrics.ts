@@ -25,7 +25,7 @@ export const requests: Metric.Metric.Counter<number> = Metric.counter("effect_oc
 })
 
 /**
- * `effect_oci.retries`: decisions to try again after a failure that may pass. Labels: `host`, and `error`, the tag of that failure, such as
+ * `effect_oci.retries`: decisions to try again after a temporary failure. Labels: `host`, and `error`, the tag of that failure, such as
  * `TooManyRequests`. An answered challenge is no retry.
  *
  * @since 0.1.0

@@ -152,7 +152,7 @@ const connection = new Set(["connection", "content-length", "expect", "keep-aliv
 /** The option that no request could carry (T12): the HTTP client would say so of each, as of a broken connection. Headers can be secrets (T13). */
 const unsendable = ({ headers = {}, namespace, userAgent = "" }: EndpointOptions): string | undefined => {
   for (const [name, value] of Object.entries(headers)) {
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return "one of its headers has a name that is none"
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return "one of its headers has a name that no header can have"
     if (connection.has(name.toLowerCase())) return `its header ${name} is for the HTTP client to set`
     if (!isFieldValue(value))
       return `its header ${name} holds characters that no header can carry, such as a line break`

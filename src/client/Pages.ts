@@ -188,10 +188,5 @@ export const pageLimit = (to: Endpoint) => ({ what: "A page of a list", limit: t
 const member = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined
 
-const json = (bytes: Uint8Array): unknown => {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    return undefined
-  }
-}
+const json = (bytes: Uint8Array): unknown =>
+  Option.getOrUndefined(Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))())

@@ -24,6 +24,8 @@ export const Challenge = Schema.Struct({
 })
 
 /**
+ * What the schema decodes to.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -22,6 +22,8 @@ export const ErrorInfo = Schema.Struct({
 })
 
 /**
+ * What the schema decodes to.
+ *
  * @since 0.1.0
  * @category models
  */

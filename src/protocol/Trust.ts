@@ -98,6 +98,8 @@ export type Verdict = Data.TaggedEnum<{
 }>
 
 /**
+ * The constructors of verdicts, with `$is` and `$match`.
+ *
  * @since 0.1.0
  * @category constructors
  */
