@@ -70,7 +70,7 @@ const sentence = (text: string, facts: Exchange): string => {
   const reported =
     first === undefined
       ? ""
-      : `: the registry says ${first.code}${first.message === undefined ? "" : ` "${first.message}"`}`
+      : `: the server says ${first.code}${first.message === undefined ? "" : ` "${first.message}"`}`
   return `${text}${reported}${request}`
 }
 
