@@ -11,18 +11,21 @@ import * as ByteStream from "./ByteStream.js"
 import * as Digest from "./spec/Digest.js"
 
 /**
- * Re-creatable bytes. `open(n)` starts at byte `n`; `size` is in bytes. With `replay: "once"` `open` works one time only, from 0, and a step that
- * needs the bytes again fails with `BodyNotReplayable`. Whatever `size` and `digest` declare is checked while the bytes are sent. `bytes`: all of
- * them, where they are in memory anyway.
+ * Re-creatable bytes. Whatever `size` and `digest` declare is checked while the bytes are sent.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BlobSource<out E = never, out R = never> {
+  /** The bytes from an offset on. */
   readonly open: Open<E, R>
+  /** How many bytes there are, if that is known. */
   readonly size: Option.Option<number>
+  /** The digest of the bytes, if it is known. */
   readonly digest: Option.Option<Digest.Digest>
+  /** With `once`, `open` works one time only, from 0, and a step that needs the bytes again fails with `BodyNotReplayable`. */
   readonly replay: "any" | "once"
+  /** All of the bytes, where they are in memory anyway. */
   readonly bytes?: Uint8Array | undefined
 }
 

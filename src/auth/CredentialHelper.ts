@@ -24,12 +24,13 @@ import { isDockerHub } from "../spec/Reference.js"
 import { anonymous, type Credential, Credentials, fromLogin } from "./Credentials.js"
 
 /**
- * How long a helper may take, by default 30 seconds: a keychain may have to ask its user.
+ * How helpers are run.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /** How long a helper may take, 30 seconds by default: a keychain may have to ask its user. */
   readonly timeout?: Duration.DurationInput | undefined
 }
 

@@ -16,17 +16,22 @@ import type { Operation } from "../protocol/Operation.js"
 import { isTransient, RegistryFailure, TooManyRequests, TransportFailure } from "../RegistryError.js"
 
 /**
- * How to try again: at most `attempts` times more, first after `base` and each time after twice as long (jittered by a fifth), but not sooner than
- * the registry's `Retry-After`, which counts up to `maxDelay`; and no attempt begins later than `deadline` after the first one. By default 4 times,
- * from 250 milliseconds, up to 60 seconds, within 3 minutes.
+ * How to try again.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RetryOptions {
+  /** How many times more at most, 4 by default. */
   readonly attempts: number
+  /**
+   * The wait before the first of them, 250 milliseconds by default, and twice as long before each that follows, jittered by a fifth; never less than
+   * the registry's `Retry-After`.
+   */
   readonly base: Duration.DurationInput
+  /** The longest wait, whatever the registry asks for, 60 seconds by default. */
   readonly maxDelay: Duration.DurationInput
+  /** No attempt begins later than this after the first one, 3 minutes by default. */
   readonly deadline: Duration.DurationInput
 }
 

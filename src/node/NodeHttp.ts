@@ -23,22 +23,25 @@ import * as UndiciClient from "./UndiciClient.js"
 /**
  * How connections are made.
  *
- * - `connectTimeout`: for one connection, its TLS handshake included. Through a proxy it counts for each step: to the proxy, the tunnel, and to the
- *   host in it. 10 seconds by default.
- * - `ca`: certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that Node brings: a company's own, say.
- * - `tls`: settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers and storage, and proxies, each by itself.
- * - `certificateFolders`: where those of hosts that `tls` does not name are looked for: by default where docker and podman have them, as
- *   `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
- * - `proxy`: which requests take a proxy; those of the environment (`ProxySettings.fromEnvironment`) by default, and none at all with `{}`.
- *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /**
+   * The time for one connection, its TLS handshake included. Through a proxy it counts for each step: to the proxy, the tunnel, and to the host in
+   * it. 10 seconds by default.
+   */
   readonly connectTimeout?: Duration.DurationInput | undefined
+  /** Certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that Node brings: a company's own, say. */
   readonly ca?: ReadonlyArray<string> | undefined
+  /** Settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers and storage, and proxies, each by itself. */
   readonly tls?: Readonly<Record<string, TlsSettings>> | undefined
+  /**
+   * Where the settings of hosts that `tls` does not name are looked for: by default where docker and podman have them, as
+   * `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
+   */
   readonly certificateFolders?: ReadonlyArray<string> | undefined
+  /** Which requests take a proxy: by default those that the environment says (`ProxySettings.fromEnvironment`), and none at all with `{}`. */
   readonly proxy?: ProxySettings.ProxySettings | undefined
 }
 

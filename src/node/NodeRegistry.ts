@@ -14,22 +14,24 @@ import * as NodeHttp from "./NodeHttp.js"
 import { hostOf, type TlsSettings } from "./TlsSettings.js"
 
 /**
- * How connections are made, for all hosts. Hosts that no registry is reached at, such as storage, have TLS settings of their own here.
+ * How connections are made, for all hosts.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Connections {
+  /** The settings of the HTTP client. Hosts that no registry is reached at, such as storage, have TLS settings of their own here. */
   readonly http?: NodeHttp.Options | undefined
 }
 
 /**
- * The TLS settings of the host that the options are about.
+ * How connections to the host that the options are about are secured.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Secured {
+  /** The TLS settings of that host. */
   readonly tls?: TlsSettings | undefined
 }
 

@@ -40,13 +40,16 @@ export interface MemoryRegistry extends Registry.Service {
 }
 
 /**
- * `missingReferences` says what happens to a manifest whose config, layers or manifests the repository lacks. `"reject"`, the default, fails with
- * `BlobUnknown`; `"accept"` stores it. Both are allowed (R12). A subject and layers that are not to be distributed may always be missing (R11, C63).
+ * How strict a registry in memory is.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /**
+   * What happens to a manifest whose config, layers or manifests the repository lacks. `"reject"`, the default, fails with `BlobUnknown`; `"accept"`
+   * stores it. Both are allowed (R12). A subject and layers that are not to be distributed may always be missing (R11, C63).
+   */
   readonly missingReferences?: "reject" | "accept" | undefined
 }
 
