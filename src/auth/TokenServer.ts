@@ -20,6 +20,7 @@ import * as Metrics from "../Metrics.js"
 import * as ErrorBody from "../protocol/ErrorBody.js"
 import * as FieldValue from "../protocol/FieldValue.js"
 import { redact } from "../protocol/RedactedUrl.js"
+import { type SameDomain, sameDomain } from "../protocol/RegistrableDomain.js"
 import * as RetryAfter from "../protocol/RetryAfter.js"
 import * as Trust from "../protocol/Trust.js"
 import {
@@ -93,19 +94,40 @@ export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execu
  * @since 0.1.0
  * @category operations
  */
-export const exchange = <E, R>(client: Sender<E, R>, wanted: TokenRequest): Effect.Effect<Token, E | TokenError, R> => {
-  const { credential } = wanted
-  const verdict = Trust.decide(wanted.trust, {
-    kind: "Realm",
-    registry: wanted.origin,
-    from: wanted.from,
-    target: wanted.realm,
-    credentials: credential._tag !== "Anonymous"
-  })
-  if (verdict._tag === "Refused") return Effect.fail(UntrustedLocation.from("Realm", verdict, {}))
+export const exchange = <E, R>(client: Sender<E, R>, wanted: TokenRequest): Effect.Effect<Token, E | TokenError, R> =>
+  Effect.flatMap(judge(wanted), (verdict) =>
+    verdict._tag === "Refused"
+      ? Effect.fail(UntrustedLocation.from("Realm", verdict, {}))
+      : exchangeAt(verdict.url, client, wanted)
+  )
 
-  const get = (login: Credential) => ask(client, wanted, getRequest(verdict.url, wanted, login))
-  const post = (grant: Grant) => ask(client, wanted, postRequest(verdict.url, wanted, grant))
+/**
+ * Whether a realm may be asked with a credential.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const judge = ({
+  credential,
+  from,
+  origin,
+  realm,
+  trust
+}: Pick<TokenRequest, "trust" | "origin" | "from" | "realm" | "credential">): Effect.Effect<Trust.Verdict> => {
+  const credentials = credential._tag !== "Anonymous"
+  const decide = (sameDomain?: SameDomain) =>
+    Trust.decide(trust, { kind: "Realm", registry: origin, from, target: realm, credentials, sameDomain })
+  return credentials ? Effect.map(sameDomain, decide) : Effect.succeed(decide())
+}
+
+const exchangeAt = <E, R>(
+  url: string,
+  client: Sender<E, R>,
+  wanted: TokenRequest
+): Effect.Effect<Token, E | TokenError, R> => {
+  const { credential } = wanted
+  const get = (login: Credential) => ask(client, wanted, getRequest(url, wanted, login))
+  const post = (grant: Grant) => ask(client, wanted, postRequest(url, wanted, grant))
   const byCredential = (): Effect.Effect<Token, E | TokenError, R> => {
     switch (credential._tag) {
       case "Basic":
