@@ -27,8 +27,9 @@ export interface Expected {
 }
 
 /**
- * Whether whoever reads a stream of bytes has done with an array when it asks for the second one after it, so that the same memory may be filled
- * again. False unless a consumer provides it; nothing between the two may keep an array then. See `BlobSource.reusing`.
+ * Whether the consumer of a stream of bytes needs an array no longer when it asks for the second array after it, so that the source may fill the same
+ * memory again. False unless the consumer provides it; where it is true, nothing between source and consumer may keep an array. See
+ * `BlobSource.reusing`.
  *
  * @since 0.1.0
  * @category services

@@ -72,10 +72,10 @@ export interface Subject {
 }
 
 /**
- * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most) and how fast
- * it goes (`rate`, in bytes per second, a mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and `Resumed`
- * from which byte it does, which may lie before `offset`; 0 is all over again. `Verified` when the content proved to have `digest`; `Completed` when all
- * is done, with `skipped` when the registry had the content already.
+ * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most) and how
+ * fast it goes (`rate`, in bytes per second, a mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and
+ * `Resumed` from which byte it does, which may lie before `offset`; 0 is all over again. `Verified` when the content proved to have `digest`;
+ * `Completed` when all is done, with `skipped` when the registry had the content already.
  *
  * @since 0.1.0
  * @category models
@@ -102,14 +102,20 @@ export class Observer extends Context.Reference<Observer>()("effect-oci/Transfer
  * Runs a program and streams the events of its transfers, then its result. The program is interrupted when the stream is.
  *
  * @example
+ * ```ts
  * import * as Artifact from "effect-oci/Artifact"
  * import * as Transfer from "effect-oci/Transfer"
  * import * as Console from "effect/Console"
+ * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
  *
- * const pulled = Transfer.events(Artifact.pull("ghcr.io/owner/name:tag")).pipe(
+ * const pull = Effect.flatMap(Artifact.pull("ghcr.io/owner/name:tag"), ({ files }) =>
+ *   Effect.forEach(files, ({ content }) => Stream.runDrain(content))
+ * )
+ * const pulled = Transfer.events(pull).pipe(
  *   Stream.runForEach((event) => (event._tag === "Bytes" ? Console.log(event.offset) : Console.log(event._tag)))
  * )
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -212,6 +218,7 @@ type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
  * is interrupted, or whose stream fails, cancels the upload. Fails like `Registry.putBlob`.
  *
  * @example
+ * ```ts
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
  * import * as Transfer from "effect-oci/Transfer"
@@ -223,6 +230,7 @@ type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
  *   const repository = yield* Reference.parseRepositoryName("owner/backup")
  *   return yield* Stream.run(Stream.make(new TextEncoder().encode("hello")), Transfer.sink(registry, repository))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category sinks

@@ -60,7 +60,7 @@ export interface Options {
  * - `CredentialsFailure` if the source of credentials is broken, or has a token that no header can carry;
  * - `UntrustedLocation` if the token server is not to be trusted, before anything is sent to it;
  * - `Unauthorized` (`TokenServer`) if it refuses, or answers without a token that fits into a header. It holds the challenge that stays open;
- * - `TooManyRequests`, `RegistryFailure` if it answers 429 or another status of passing trouble, so that trying again may help;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary failure, so that trying again may help;
  * - `LimitExceeded`, `TransportFailure` if its answer is over 128 KiB, stalls or breaks off.
  *
  * @since 0.1.0
@@ -188,7 +188,7 @@ const proveTo = <E, R>(
         : Effect.fail(error)
       ).pipe(
         // Not for ever: the token server may have moved, and only the registry knows where to.
-        Effect.tapError((error) => (isPassing(error) ? Effect.void : cache.remember(demand, []))),
+        Effect.tapError((error) => (isTemporary(error) ? Effect.void : cache.remember(demand, []))),
         Effect.mapError((error) => (error instanceof Unauthorized ? unanswered(demand, challenges, error) : error))
       )
     )
@@ -240,7 +240,7 @@ const unusableToken = new CredentialsFailure({
   fix: "Look for white space or a line break around it"
 })
 
-const isPassing = (error: unknown): boolean =>
+const isTemporary = (error: unknown): boolean =>
   error instanceof TooManyRequests || error instanceof RegistryFailure || error instanceof CredentialsFailure
 
 /**

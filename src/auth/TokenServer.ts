@@ -79,16 +79,16 @@ export type TokenError =
 export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
 
 /**
- * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405); an
- * identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked for
- * by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no trace
- * header accompanies the requests (T13). An answer is read up to 128 KiB, within 30 seconds.
+ * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405);
+ * an identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked
+ * for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no
+ * trace header accompanies the requests (T13). An answer is read up to 128 KiB, within 30 seconds.
  *
  * Fails with
  *
  * - `UntrustedLocation` if the realm may not be followed, or not with credentials; nothing was sent;
  * - `Unauthorized` (`TokenServer`) if the server refuses, or its answer holds no token that fits into a header;
- * - `TooManyRequests`, `RegistryFailure` if it answers 429 or another status of passing trouble, so that trying again may help;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary failure, so that trying again may help;
  * - `LimitExceeded`, `TransportFailure` if the answer is too long or breaks off.
  *
  * @since 0.1.0
@@ -273,7 +273,7 @@ const document = (
     })
   )
 
-/** A token server in passing trouble has not judged the credentials: those errors can be retried. */
+/** A token server that fails for the moment has not judged the credentials: those errors can be retried. */
 const refused = (
   response: HttpClientResponse,
   facts: Exchange,

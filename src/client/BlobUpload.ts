@@ -138,7 +138,7 @@ export const make = (
 
   /**
    * The forms that a refusal rules out. Who takes no PATCH takes none of either kind; who finds one too large (416, GHCR) is better sent the whole by
-   * PUT, as is who fails to close after one (quirks §3). What is too large is refused from that size on; a failure may have been passing trouble.
+   * PUT, as is who fails to close after one (quirks §3). What is too large is refused from that size on; a failure may have been temporary.
    */
   const remember = (form: Form, error: { readonly _tag: string }, size = 0): ReadonlyArray<Form> => {
     const { _tag } = error
@@ -328,8 +328,8 @@ export const make = (
 }
 
 /**
- * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it is
- * not mounted, and an upload will tell why.
+ * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it
+ * is not mounted, and an upload will tell why.
  */
 const refusedMount = <A>(instead: A) => {
   const refused = () => Effect.succeed(instead)

@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
  * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try again.
  *
  * @since 0.1.0
- * @category models
+ * @category errors
  */
 export class SourceFailure<out E> {
   readonly _tag = "SourceFailure"

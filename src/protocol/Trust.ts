@@ -15,19 +15,18 @@ import type { SameDomain } from "./RegistrableDomain.js"
 
 /**
  * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or `host:port`, and must be equal to that of the URL
- * after normalisation: never a suffix, a substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme other
- * than http and https, a step from https to http, or user info.
- *
- * - `allowStorage`: hosts that redirects may carry a request body to, and that redirects and layer URLs may reach on private addresses.
- * - `allowTokens`: token servers that may receive credentials.
- * - `allowUploads`: hosts that upload locations may lead to. They receive the content and no credentials.
+ * after normalisation: never a suffix, a substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme other than
+ * http and https, a step from https to http, or user info.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Policy {
+  /** Hosts that redirects may carry a request body to, and that redirects and layer URLs may reach on private addresses. */
   readonly allowStorage: ReadonlyArray<string>
+  /** Token servers that may receive credentials. */
   readonly allowTokens: ReadonlyArray<string>
+  /** Hosts that upload locations may lead to. They receive the content and no credentials. */
   readonly allowUploads: ReadonlyArray<string>
 }
 
@@ -99,6 +98,8 @@ export type Verdict = Data.TaggedEnum<{
 }>
 
 /**
+ * The constructors of verdicts, with `$is` and `$match`.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -116,6 +117,7 @@ export const Verdict = Data.taggedEnum<Verdict>()
  * - Layer URLs never receive credentials.
  *
  * @example
+ * ```ts
  * import * as Trust from "effect-oci/Trust"
  *
  * Trust.decide(Trust.strict, {
@@ -125,6 +127,7 @@ export const Verdict = Data.taggedEnum<Verdict>()
  *   target: "https://storage.example.net/0123?signature=45",
  *   method: "GET"
  * }) // Allowed, without credentials
+ * ```
  *
  * @since 0.1.0
  * @category combinators
