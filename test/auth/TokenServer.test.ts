@@ -117,7 +117,12 @@ describe("the request by GET (A3, auth-protocol §4)", () => {
       )
       expect(spans).toEqual(["caller"])
       expect(seen.map(({ headers }) => ({ ...headers }))).toEqual([
-        { accept: "application/json", "user-agent": "test/1", authorization: "Basic YWxpY2U6aHVudGVyMg==" }
+        {
+          accept: "application/json",
+          "accept-encoding": "identity",
+          "user-agent": "test/1",
+          authorization: "Basic YWxpY2U6aHVudGVyMg=="
+        }
       ])
     })
   )

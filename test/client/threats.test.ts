@@ -271,9 +271,23 @@ describe("T8, names that a server supplies", () => {
 })
 
 describe("T10, decompression", () => {
-  it.effect("nothing is asked for encoded, in no request", () =>
+  it.effect("nothing is asked for encoded, in no request, be it for a token or a challenge", () =>
     Effect.gen(function* () {
-      const { registry, seen } = yield* world({ [registryUrl]: () => status(404) })
+      const { log, registry, seen } = yield* world({
+        [registryUrl]: ({ authorization, url }) =>
+          url.pathname === "/token"
+            ? status(200, '{"token":"t"}')
+            : authorization !== undefined
+              ? status(404)
+              : status(401, null, url.pathname === "/v2/" ? { "www-authenticate": `Bearer realm="/token"` } : {})
+      })
+      yield* Effect.exit(registry.headBlob(repository, b1Digest))
+      expect(log.map((line) => line.split("?", 1).join())).toEqual([
+        `HEAD ${registryUrl}/v2/team/app/blobs/${b1Digest} -`,
+        `GET ${registryUrl}/v2/ -`,
+        `GET ${registryUrl}/token`,
+        `HEAD ${registryUrl}/v2/team/app/blobs/${b1Digest} Bearer t`
+      ])
       yield* Effect.exit(registry.ping)
       yield* Effect.exit(registry.getManifest(repository, tag))
       yield* Effect.exit(items(registry.tags(repository)))
