@@ -258,16 +258,28 @@ describe("sizes (T6)", () => {
     })
   )
 
-  it.effect("so is the header section", () =>
+  it.effect("so is the header section, and the body after it is read or left, so that no connection is held", () =>
     Effect.gen(function* () {
+      let read = false
+      const body = () =>
+        new ReadableStream(
+          {
+            pull: (controller) => {
+              read = true
+              controller.close()
+            }
+          },
+          { highWaterMark: 0 }
+        )
       const { registry } = yield* world({
-        [registryUrl]: () => status(200, m1, { "content-type": m1Type, "x-long": long(65_536) })
+        [registryUrl]: () => new Response(body(), { headers: { "content-type": m1Type, "x-long": long(65_536) } })
       })
       expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
         _tag: "LimitExceeded",
         limit: 65_536,
         option: "limits.headers"
       })
+      expect(read).toBe(true)
       const { registry: modest } = yield* world({
         [registryUrl]: () => status(200, m1, { "content-type": m1Type, "x-long": long(65_000) })
       })
