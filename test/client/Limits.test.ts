@@ -258,7 +258,34 @@ describe("sizes (T6)", () => {
     })
   )
 
-  it.effect("so is the header section, and the body after it is read or left, so that no connection is held", () =>
+  it.effect("that the body of a refusal breaks off changes nothing", () =>
+    Effect.gen(function* () {
+      const broken = () => new ReadableStream({ pull: (controller) => controller.error(new Error("cut")) })
+      const { log, registry } = yield* world({
+        [registryUrl]: () => new Response(broken(), { status: 404, headers: { "content-length": "100" } })
+      })
+      expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({ _tag: "ManifestUnknown" })
+      expect(log.length).toBe(1)
+    })
+  )
+
+  it.effect("the body of a refusal that does not end is waited for 5 seconds", () =>
+    Effect.gen(function* () {
+      let left = false
+      const silent = () =>
+        new ReadableStream({
+          cancel: () => {
+            left = true
+          }
+        })
+      const { registry } = yield* world({ [registryUrl]: () => new Response(silent(), { status: 404 }) })
+      const end = yield* outcome(registry.getManifest(repository, tag))
+      expect(end).toMatchObject({ seconds: 5, result: { left: { _tag: "ManifestUnknown" } } })
+      expect(left).toBe(true)
+    })
+  )
+
+  it.effect("the header section is limited, and the body after it is read or left, so that no connection is held", () =>
     Effect.gen(function* () {
       let read = false
       const body = () =>
