@@ -330,6 +330,30 @@ describe("T12, injection", () => {
       })
   )
 
+  it.effect.each([
+    ["https://alice:hunter2@r.example", "https://r.example", "supply Credentials"],
+    ["https://alice:/hunter2@r.example", "https://r.example", "supply Credentials"],
+    ["https://alice:p/hunter2@r.example", "https://r.example", "not a valid URL"],
+    ["alice:hunter2@r.example", "https://r.example", "supply Credentials"],
+    ["https://r.example?key=hunter2", "https://r.example?key=REDACTED", "a query or a fragment"],
+    ["https://r.example#hunter2", "https://r.example", "a query or a fragment"],
+    ["https://r.example/v2/", "https://r.example/v2/", "leave out /v2"],
+    ["ftp://r.example", "ftp://r.example", "neither https nor http"],
+    ["https://r.exa\nmple", "https://r.exa mple", "not a valid URL"],
+    ["https://r.example\\@evil.example", "https://evil.example", "not a valid URL"],
+    ["https://", "https://", "not a valid URL"],
+    ["", "https://", "not a valid URL"]
+  ] as const)(
+    "a URL that names no registry is refused at once, and no password in it is shown: %j",
+    ([url, shown, problem]) =>
+      Effect.gen(function* () {
+        const failure = yield* Effect.flip(RegistryClient.endpoint({ url }))
+        expect(failure).toMatchObject({ _tag: "InvalidUrl", url: shown })
+        expect(failure.message).toMatch(problem)
+        expect(`${failure.message}${inspect(failure)}`).not.toContain("hunter2")
+      })
+  )
+
   it.effect("any other is sent as it is", () =>
     Effect.gen(function* () {
       const headers = { "X-Key!#$%&'*+.^_`|~1": "\u00fc\t ~" }
