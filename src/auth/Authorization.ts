@@ -426,7 +426,7 @@ const toPing = <E, R>({
   const ping = `${path === -1 ? demand.origin : request.url.slice(0, path)}/v2/`
   if (ping === request.url) return Effect.succeed([])
   const userAgent = request.headers["user-agent"]
-  const headers = userAgent === undefined ? {} : { "user-agent": userAgent }
+  const headers = { "accept-encoding": "identity", ...(userAgent !== undefined && { "user-agent": userAgent }) }
   return client.execute(HttpClientRequest.get(ping, { headers })).pipe(
     Effect.tap(excerpt),
     Effect.map(({ headers, request }) =>

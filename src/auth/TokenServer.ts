@@ -246,6 +246,7 @@ const ask = <E, R>(
       client.execute(
         HttpClientRequest.setHeaders(request, {
           accept: "application/json",
+          "accept-encoding": "identity",
           ...(wanted.userAgent === undefined ? {} : { "user-agent": wanted.userAgent })
         })
       ),

@@ -28,6 +28,7 @@ import {
   Unsupported,
   UploadUnknown
 } from "../RegistryError.js"
+import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 
 /**
@@ -105,7 +106,7 @@ export const classify = <O extends Operation>(
   const turned = response.request.method === "GET" && operation._tag.startsWith("Delete")
   return rule.success.includes(response.status) && !turned
     ? Effect.succeed(response)
-    : Effect.flatMap(Effect.zip(Limits.excerpt(response), Clock.currentTimeMillis), ([body, now]) => {
+    : Effect.flatMap(Effect.zip(legible(response), Clock.currentTimeMillis), ([body, now]) => {
         const { errors, snippet } = ErrorBody.parse(
           Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
         )
@@ -122,6 +123,15 @@ export const classify = <O extends Operation>(
         return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, snippet, now))
       })
 }
+
+/** A proxy that compresses whatever passes it does so with errors as well (rule 20). */
+const legible = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
+  Effect.flatMap(Limits.excerpt(response), (body) =>
+    ContentCoding.plain(body, response.headers["content-encoding"], undefined, {
+      what: "An error",
+      limit: 65_536
+    }).pipe(Effect.orElseSucceed(() => body))
+  )
 
 const refusal = (answer: Answer, response: HttpClientResponse, snippet: string, now: number): Refusal => {
   const { exchange, foreign, status } = answer

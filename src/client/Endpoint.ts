@@ -7,6 +7,8 @@ import * as Headers from "@effect/platform/Headers"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as FieldValue from "../protocol/FieldValue.js"
+import { redact } from "../protocol/RedactedUrl.js"
 import * as Trust from "../protocol/Trust.js"
 import { InvalidUrl } from "../RegistryError.js"
 import * as Concurrency from "./Concurrency.js"
@@ -114,7 +116,8 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
     if (problem !== undefined || Option.isNone(origin))
       return Effect.fail(
         new InvalidUrl({
-          url: text.slice(0, 128).replace(/\/\/[^/]*@/, "//"),
+          // A password in it may hold any character (T13).
+          url: FieldValue.plain(redact(text.replace(/\/\/.*@/s, "//")), 128),
           problem: problem ?? "it is not a valid URL"
         })
       )
@@ -147,10 +150,13 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
 const host = (url: string): string => url.split("/", 1).join("")
 
 const problemOf = (text: string): string | undefined => {
-  if (!URL.canParse(text)) return "it is not a valid URL: write a host such as ghcr.io, or https://host:port"
+  // Control characters and backslashes are no part of a URL either, but parsers drop and turn them (T8).
+  if (!URL.canParse(text) || FieldValue.hasControl(text) || text.includes("\\"))
+    return "it is not a valid URL: write a host such as ghcr.io, or https://host:port"
   const url = new URL(text)
   if (url.protocol !== "https:" && url.protocol !== "http:") return "its scheme is neither https nor http"
-  if (url.username !== "" || url.password !== "") return "it holds a user name: supply Credentials instead"
+  // Also where it does not look like one to the parser, for the slash in its password.
+  if (text.includes("@")) return "it holds a user name: supply Credentials instead"
   if (url.search !== "" || url.hash !== "") return "it has a query or a fragment"
   return /(^|\/)v2\/?$/.test(url.pathname) ? "leave out /v2, which every request adds" : undefined
 }

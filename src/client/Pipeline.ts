@@ -392,8 +392,12 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
   return { send, read, remove }
 }
 
-/** Rate limits are for the application, and warnings for people: each text is logged once per endpoint, and nothing acts on it (C106). */
+/**
+ * Rate limits are for the application, and warnings for people: each text is logged once per endpoint, and nothing acts on it (C106). Those of another
+ * host, after a redirect, are not the registry's.
+ */
 const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Effect<void> => {
+  if (!Option.contains(Trust.origin(request.url), to.origin)) return Effect.void
   const rate = fromHeaders(headers)
   const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
   const warnings = headers["warning"]

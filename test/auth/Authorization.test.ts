@@ -481,7 +481,7 @@ describe("redirects (T1)", () => {
     }).pipe(provided(alice))
   )
 
-  it.effect("a token is not sent along, nor forgotten when the other origin answers 401", () =>
+  it.effect("a token is not sent along, nor forgotten when the other origin answers 401 (A11)", () =>
     Effect.gen(function* () {
       const { client, log } = internet({
         [registry]: ({ authorization }) =>

@@ -259,16 +259,55 @@ describe("sizes (T6)", () => {
     })
   )
 
-  it.effect("so is the header section", () =>
+  it.effect("that the body of a refusal breaks off changes nothing", () =>
     Effect.gen(function* () {
+      const broken = () => new ReadableStream({ pull: (controller) => controller.error(new Error("cut")) })
+      const { log, registry } = yield* world({
+        [registryUrl]: () => new Response(broken(), { status: 404, headers: { "content-length": "100" } })
+      })
+      expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({ _tag: "ManifestUnknown" })
+      expect(log.length).toBe(1)
+    })
+  )
+
+  it.effect("the body of a refusal that does not end is waited for 5 seconds", () =>
+    Effect.gen(function* () {
+      let left = false
+      const silent = () =>
+        new ReadableStream({
+          cancel: () => {
+            left = true
+          }
+        })
+      const { registry } = yield* world({ [registryUrl]: () => new Response(silent(), { status: 404 }) })
+      const end = yield* outcome(registry.getManifest(repository, tag))
+      expect(end).toMatchObject({ seconds: 5, result: { left: { _tag: "ManifestUnknown" } } })
+      expect(left).toBe(true)
+    })
+  )
+
+  it.effect("the header section is limited, and the body after it is read or left, so that no connection is held", () =>
+    Effect.gen(function* () {
+      let read = false
+      const body = () =>
+        new ReadableStream(
+          {
+            pull: (controller) => {
+              read = true
+              controller.close()
+            }
+          },
+          { highWaterMark: 0 }
+        )
       const { registry } = yield* world({
-        [registryUrl]: () => status(200, m1, { "content-type": m1Type, "x-long": long(65_536) })
+        [registryUrl]: () => new Response(body(), { headers: { "content-type": m1Type, "x-long": long(65_536) } })
       })
       expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
         _tag: "LimitExceeded",
         limit: 65_536,
         option: "limits.headers"
       })
+      expect(read).toBe(true)
       const { registry: modest } = yield* world({
         [registryUrl]: () => status(200, m1, { "content-type": m1Type, "x-long": long(65_000) })
       })

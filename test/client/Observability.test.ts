@@ -560,4 +560,25 @@ describe("the log", () => {
       Effect.provide(lines(log))
     )
   })
+
+  it.effect("takes no words of another host for the registry's, where a redirect has led", () => {
+    const log: Array<string> = []
+    const told: Array<unknown> = []
+    const { client } = internet({
+      "https://r.test": () => new Response(null, { status: 307, headers: { location: "https://storage.test/x" } }),
+      "https://storage.test": () =>
+        new Response(null, {
+          headers: { warning: '299 - "Log in at evil.example"', "ratelimit-limit": "1", "ratelimit-remaining": "0" }
+        })
+    })
+    const tell = (what: unknown) => Effect.sync(() => told.push(what))
+    return Effect.gen(function* () {
+      yield* (yield* Registry).ping
+      expect(told).toEqual([])
+      expect(log.filter((line) => line.startsWith("WARN"))).toEqual([])
+    }).pipe(
+      Effect.provide(over(client, { url: "https://r.test", onWarning: tell, onRateLimit: tell })),
+      Effect.provide(lines(log))
+    )
+  })
 })

@@ -237,6 +237,38 @@ describe("a redirect within the registry", () => {
   )
 })
 
+it.effect(
+  "the body of a redirect is read, so that its connection can be used again, but not if it is endless (T6)",
+  () =>
+    Effect.gen(function* () {
+      for (const [pieces, end] of [
+        [3, "read"],
+        [Number.POSITIVE_INFINITY, "cancelled"]
+      ] as const) {
+        let left = pieces
+        let seen = "open"
+        const body = new ReadableStream({
+          pull: (controller) => {
+            if (left-- > 0) controller.enqueue(new Uint8Array(16 * 1024))
+            else {
+              seen = "read"
+              controller.close()
+            }
+          },
+          cancel: () => {
+            seen = "cancelled"
+          }
+        })
+        const { registry } = yield* world({
+          [registryUrl]: ({ url }) =>
+            url.pathname === "/m" ? manifestAnswer() : new Response(body, { status: 307, headers: { location: "/m" } })
+        })
+        yield* registry.getManifest(repository, tag)
+        expect(seen).toBe(end)
+      }
+    })
+)
+
 describe("no redirect", () => {
   it.effect.each([
     ["from https to http", "http://r.example/x"],

@@ -271,9 +271,23 @@ describe("T8, names that a server supplies", () => {
 })
 
 describe("T10, decompression", () => {
-  it.effect("nothing is asked for encoded, in no request", () =>
+  it.effect("nothing is asked for encoded, in no request, be it for a token or a challenge", () =>
     Effect.gen(function* () {
-      const { registry, seen } = yield* world({ [registryUrl]: () => status(404) })
+      const { log, registry, seen } = yield* world({
+        [registryUrl]: ({ authorization, url }) =>
+          url.pathname === "/token"
+            ? status(200, '{"token":"t"}')
+            : authorization !== undefined
+              ? status(404)
+              : status(401, null, url.pathname === "/v2/" ? { "www-authenticate": `Bearer realm="/token"` } : {})
+      })
+      yield* Effect.exit(registry.headBlob(repository, b1Digest))
+      expect(log.map((line) => line.split("?", 1).join())).toEqual([
+        `HEAD ${registryUrl}/v2/team/app/blobs/${b1Digest} -`,
+        `GET ${registryUrl}/v2/ -`,
+        `GET ${registryUrl}/token`,
+        `HEAD ${registryUrl}/v2/team/app/blobs/${b1Digest} Bearer t`
+      ])
       yield* Effect.exit(registry.ping)
       yield* Effect.exit(registry.getManifest(repository, tag))
       yield* Effect.exit(items(registry.tags(repository)))
@@ -311,6 +325,30 @@ describe("T12, injection", () => {
       Effect.gen(function* () {
         const failure = yield* Effect.flip(RegistryClient.endpoint({ url: registryUrl, ...options }))
         expect(failure).toMatchObject({ _tag: "InvalidUrl", url: registryUrl })
+        expect(failure.message).toMatch(problem)
+        expect(`${failure.message}${inspect(failure)}`).not.toContain("hunter2")
+      })
+  )
+
+  it.effect.each([
+    ["https://alice:hunter2@r.example", "https://r.example", "supply Credentials"],
+    ["https://alice:/hunter2@r.example", "https://r.example", "supply Credentials"],
+    ["https://alice:p/hunter2@r.example", "https://r.example", "not a valid URL"],
+    ["alice:hunter2@r.example", "https://r.example", "supply Credentials"],
+    ["https://r.example?key=hunter2", "https://r.example?key=REDACTED", "a query or a fragment"],
+    ["https://r.example#hunter2", "https://r.example", "a query or a fragment"],
+    ["https://r.example/v2/", "https://r.example/v2/", "leave out /v2"],
+    ["ftp://r.example", "ftp://r.example", "neither https nor http"],
+    ["https://r.exa\nmple", "https://r.exa mple", "not a valid URL"],
+    ["https://r.example\\@evil.example", "https://evil.example", "not a valid URL"],
+    ["https://", "https://", "not a valid URL"],
+    ["", "https://", "not a valid URL"]
+  ] as const)(
+    "a URL that names no registry is refused at once, and no password in it is shown: %j",
+    ([url, shown, problem]) =>
+      Effect.gen(function* () {
+        const failure = yield* Effect.flip(RegistryClient.endpoint({ url }))
+        expect(failure).toMatchObject({ _tag: "InvalidUrl", url: shown })
         expect(failure.message).toMatch(problem)
         expect(`${failure.message}${inspect(failure)}`).not.toContain("hunter2")
       })

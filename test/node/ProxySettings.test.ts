@@ -312,7 +312,7 @@ it.live(
 )
 
 /** A proxy in so many words: what it does with each connection. Also the connections that are open. */
-const bareProxy = (use: (socket: Net.Socket) => void) =>
+const bareProxy = (use: (socket: Net.Socket) => unknown) =>
   Effect.gen(function* () {
     const open = new Set<Net.Socket>()
     const server = yield* Effect.acquireRelease(
@@ -333,10 +333,22 @@ const bareProxy = (use: (socket: Net.Socket) => void) =>
     return { url: Redacted.make(`http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`), open }
   })
 
-it.live("a proxy that never answers CONNECT is given up after the connect timeout, and its connection closed", () =>
+it.live.each([
+  ["never answers CONNECT", () => undefined, "The proxy did not make a tunnel in time"],
+  [
+    "makes a tunnel to nowhere",
+    (socket: Net.Socket) => void socket.write("HTTP/1.1 200 OK\r\n\r\n"),
+    expect.stringContaining("registry.invalid:443")
+  ]
+] as const)("a proxy that %s is given up after the connect timeout, and its connection closed", ([, answer, message]) =>
   Effect.gen(function* () {
-    const received: Array<string> = []
-    const proxy = yield* bareProxy((socket) => void socket.on("data", (bytes) => received.push(String(bytes))))
+    const asked: Array<string> = []
+    const proxy = yield* bareProxy((socket) =>
+      socket.once("data", (bytes) => {
+        asked.push(String(bytes).split("\r\n", 1).join())
+        answer(socket)
+      })
+    )
     const layer = NodeRegistry.layer({
       url: "https://registry.invalid",
       http: { proxy: { https: proxy.url }, connectTimeout: "50 millis" },
@@ -349,13 +361,10 @@ it.live("a proxy that never answers CONNECT is given up after the connect timeou
     expect(failure).toMatchObject({
       _tag: "TransportFailure",
       reason: "Connect",
-      cause: { code: "UND_ERR_CONNECT_TIMEOUT", message: "The proxy did not make a tunnel in time" }
+      cause: { code: "UND_ERR_CONNECT_TIMEOUT", message }
     })
     // Retried, as any connection that fails.
-    expect(received.map((text) => text.split("\r\n", 1).join())).toEqual([
-      "CONNECT registry.invalid:443 HTTP/1.1",
-      "CONNECT registry.invalid:443 HTTP/1.1"
-    ])
+    expect(asked).toEqual(Array.from({ length: 2 }, () => "CONNECT registry.invalid:443 HTTP/1.1"))
   }).pipe(Effect.scoped)
 )
 

@@ -385,6 +385,11 @@ describe("Trust.decide", () => {
     assert.strictEqual(outcome(decide("Redirect", "http://r.example/x", setting)), "Downgrade")
   })
 
+  it("T19: and by the registry, wherever the chain has come to", () => {
+    const setting = { registry: "https://r.example", from: "http://cdn.example/x" }
+    assert.strictEqual(outcome(decide("Redirect", "http://cdn.example/y", setting)), "Downgrade")
+  })
+
   it("no list permits another scheme, user info or a downgrade", () => {
     const hosts = ["evil.example", "evil.example:80", "evil.example:443"]
     const policy = { allowStorage: hosts, allowTokens: hosts, allowUploads: hosts }

@@ -438,7 +438,7 @@ const quay: ReadonlyArray<Row> = [
   },
   {
     ...onQuay,
-    does: "takes one scope in each parameter",
+    does: "takes one scope in each parameter (A3, A10)",
     quirks: [quayIssues, quayAsks],
     run: mountB2,
     gives: true,

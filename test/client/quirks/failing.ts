@@ -1,4 +1,5 @@
 /** Section 6: how registries fail, limit and warn. */
+import { gzipSync } from "node:zlib"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -199,6 +200,27 @@ const failing: ReadonlyArray<Row> = [
     errors: [],
     snippet: ""
   }),
+  says(
+    ["rule 17", "rule 20"],
+    "has a proxy before it that compresses even its errors",
+    put,
+    () => status(400, gzipSync(errors("MANIFEST_INVALID", "no config")), { "content-encoding": "gzip" }),
+    { _tag: "RegistryFailure", errors: [{ code: "MANIFEST_INVALID", message: "no config" }] }
+  ),
+  says(
+    ["rule 17", "rule 20"],
+    "says that its errors are compressed, and they are not",
+    put,
+    () => status(400, errors("MANIFEST_INVALID", "no config"), { "content-encoding": "gzip" }),
+    { _tag: "RegistryFailure", errors: [{ code: "MANIFEST_INVALID", message: "no config" }] }
+  ),
+  says(
+    ["rule 17", "rule 20"],
+    "has an error that is a mebibyte when decompressed",
+    put,
+    () => status(400, gzipSync(new Uint8Array(1024 * 1024)), { "content-encoding": "gzip" }),
+    { _tag: "RegistryFailure", errors: [] }
+  ),
   says(["rule 17"], "has a message alone", put, () => status(400, '{"message":"Not today"}'), {
     _tag: "RegistryFailure",
     errors: [{ code: "UNKNOWN", message: "Not today" }]
