@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
+import * as ByteStream from "../../src/ByteStream.js"
 import { TransportFailure } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -175,6 +176,57 @@ describe("what a registry refuses", () => {
       const { result, wire } = yield* put(sized, withoutPatch(refused(405, "UNSUPPORTED")), { strategy: "patch" })
       expect(result).toMatchObject({ left: { _tag: "Unsupported" } })
       expect(wire).toEqual(["POST /v2/a/blobs/uploads/", "PATCH /u/1 0-99999", "DELETE /u/1"])
+    })
+  )
+})
+
+describe("chunks", () => {
+  it.live("that are sent again, elsewhere, have the same bytes, and so have those that follow", () =>
+    Effect.gen(function* () {
+      let stored = new Uint8Array()
+      let chunks = 0
+      const { result, wire } = yield* put(
+        sized,
+        ({ body, line }) => {
+          if (line.startsWith("PATCH") && ++chunks === 2) return { status: 307, headers: { location: "/elsewhere" } }
+          if (chunks > 9) return refused(400, "ENDLESS")
+          stored = Buffer.concat([stored, body])
+          return line.startsWith("PUT") ? created : opened("/u/1")
+        },
+        { chunkSize: 30_000 }
+      )
+      expect(wire).toEqual([
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/1 0-29999",
+        "PATCH /u/1 30000-59999",
+        "PATCH /elsewhere 30000-59999",
+        "PATCH /u/1 60000-89999",
+        "PATCH /u/1 90000-99999",
+        `PUT /u/1?digest=${encodedBig}`
+      ])
+      expect(result).toMatchObject({ right: { digest: bigDigest, size: big } })
+      expect(Digest.fromBytes(stored)).toBe(bigDigest)
+    })
+  )
+
+  it.live("have a byte at least, and no part of one", () =>
+    Effect.gen(function* () {
+      const source = BlobSource.fromStream(Stream.make(hello), { size: 12 })
+      for (const [chunkSize, count] of [
+        [0, 12],
+        [-1, 12],
+        [Number.NaN, 12],
+        [5.5, 3]
+      ] as const) {
+        let left = 20
+        const { result, wire } = yield* put(
+          source,
+          ({ line }) => (left-- === 0 ? refused(400, "ENDLESS") : line.startsWith("PUT") ? created : opened("/u/1")),
+          { chunkSize }
+        )
+        expect(result).toMatchObject({ right: { digest: helloDigest } })
+        expect(wire.filter((line) => line.startsWith("PATCH"))).toHaveLength(count)
+      }
     })
   )
 })
@@ -375,5 +427,64 @@ describe("what mountFrom brings", () => {
       ])
       expect(result).toMatchObject({ right: { digest: Option.getOrThrow(source.digest) } })
     })
+  )
+
+  it.live("a mount whose answer is lost, or that meets passing trouble, is tried again", () =>
+    Effect.gen(function* () {
+      const from = yield* Reference.parseRepositoryName("b")
+      const there: Reply = { status: 200, headers: { "content-length": String(big) } }
+      const { result, wire } = yield* put(known, ["cut", refused(503, "UNAVAILABLE"), created, there], {
+        mountFrom: from
+      })
+      const mount = `POST /v2/a/blobs/uploads/?mount=${encodedBig}&from=b`
+      expect(wire).toEqual([mount, mount, mount, `HEAD /v2/a/blobs/${bigDigest}`])
+      expect(result).toMatchObject({ right: { digest: bigDigest } })
+    })
+  )
+})
+
+describe("a source that is not what it was, or not what it says", () => {
+  const status: Reply = { status: 204, headers: { range: "0-49999" } }
+
+  /** Opened for the first time it has `big` bytes, and later only 60,000. */
+  const shrinking = (known: BlobSource.Known) => {
+    let opens = 0
+    return BlobSource.make((offset) => {
+      if (++opens > 9) return Stream.dieMessage("opened again and again")
+      return ByteStream.drop(generated(opens === 1 ? big : 60_000), offset)
+    }, known)
+  }
+
+  it.live("that is shorter when it is read again fails, whatever was known of it", () =>
+    Effect.gen(function* () {
+      for (const [known, replies] of [
+        [{}, [opened("/u/1"), "cut", status]],
+        [{ digest: bigDigest }, [missing, opened("/u/1"), "cut", missing, status]]
+      ] as const) {
+        const { result, wire } = yield* put(shrinking(known), [...replies, opened("/u/2"), created])
+        expect(result).toMatchObject({ left: { _tag: "SizeMismatch", expected: big, actual: 60_000 } })
+        expect(wire.at(-1)).toBe("DELETE /u/1")
+      }
+    })
+  )
+
+  it.live.each(["direct", "single"] as const)(
+    "that says a wrong size is no success where another upload brings the blob meanwhile: %s",
+    (strategy) =>
+      Effect.gen(function* () {
+        let looked = 0
+        const { registry } = yield* scripted(
+          ({ line }) =>
+            line.startsWith("HEAD")
+              ? looked++ === 0
+                ? missing
+                : { status: 200, headers: { "content-length": String(big) } }
+              : refused(503, "UNAVAILABLE"),
+          { unread: strategy === "direct" ? `PUT /v2/a/blobs/${bigDigest}` : "POST /v2/a/blobs/uploads/" }
+        )
+        const liar = BlobSource.fromStream(generated(big), { digest: bigDigest, size: big + 1 })
+        const error = yield* Effect.flip(registry.putBlob(repository, liar, { strategy }))
+        expect(error).toMatchObject({ _tag: "RegistryFailure", status: 503 })
+      })
   )
 })
