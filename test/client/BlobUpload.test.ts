@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as ByteStream from "../../src/ByteStream.js"
+import type { PutBlobOptions } from "../../src/Registry.js"
 import { TransportFailure } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -26,6 +27,7 @@ const big = 100_000
 const bigBytes = Effect.runSync(gather(generated(big)))
 const bigDigest = Digest.fromBytes(bigBytes)
 const encodedBig = bigDigest.replace(":", "%3A")
+const bigSha512 = Digest.fromBytes(bigBytes, "sha512")
 
 const opened = (location: string, headers: Record<string, string> = {}): Reply => ({
   status: 202,
@@ -92,6 +94,27 @@ describe("the forms of an upload", () => {
       unknown,
       [opened("/u/1"), opened("/u/2"), created],
       ["POST /v2/a/blobs/uploads/", "PATCH /u/1", `PUT /u/2?digest=${encodedBig}`]
+    ],
+    [
+      "of a digest of another algorithm the session is told (C45, trap 24)",
+      BlobSource.fromStream(generated(big), { digest: bigSha512, size: big }),
+      [missing, opened("/u/1"), created],
+      [
+        `HEAD /v2/a/blobs/${bigSha512}`,
+        "POST /v2/a/blobs/uploads/?digest-algorithm=sha512",
+        `PUT /u/1?digest=${bigSha512.replace(":", "%3A")}`
+      ]
+    ],
+    [
+      "also where it goes in a PATCH, its size unknown",
+      BlobSource.fromStream(generated(big), { digest: bigSha512 }),
+      [missing, opened("/u/1"), opened("/u/2"), created],
+      [
+        `HEAD /v2/a/blobs/${bigSha512}`,
+        "POST /v2/a/blobs/uploads/?digest-algorithm=sha512",
+        "PATCH /u/1",
+        `PUT /u/2?digest=${bigSha512.replace(":", "%3A")}`
+      ]
     ],
     [
       "no bytes are a session and a closing PUT (trap 15)",
@@ -171,6 +194,34 @@ describe("what a registry refuses", () => {
     })
   )
 
+  it.live("a registry that wants chunks, and takes none, gets the whole", () =>
+    Effect.gen(function* () {
+      const healthy = withoutPatch(refused(405, "UNSUPPORTED"))
+      const { result, wire } = yield* put(unknown, (received) =>
+        received.line.startsWith("POST") ? opened("/u/1", { "oci-chunk-min-length": "40000" }) : healthy(received)
+      )
+      expect(result).toMatchObject({ right: { digest: bigDigest } })
+      expect(wire).toEqual([
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/1 0-99999",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        `PUT /u/1?digest=${encodedBig}`
+      ])
+    })
+  )
+
+  it.live("a registry that fails to close, as any may in passing trouble, is asked the same way the next time", () =>
+    Effect.gen(function* () {
+      const { registry, wire } = yield* scripted(({ body, line }) => {
+        if (line.startsWith("PUT")) return body.length === 0 ? refused(500, "UNKNOWN") : created
+        return line.startsWith("HEAD") ? missing : opened("/u/1")
+      })
+      for (const _ of [1, 2]) expect(yield* registry.putBlob(repository, unknown)).toMatchObject({ digest: bigDigest })
+      expect(wire.filter((line) => line.startsWith("PATCH"))).toEqual(["PATCH /u/1", "PATCH /u/1"])
+    })
+  )
+
   it.live("a form asked for by name is the only one tried", () =>
     Effect.gen(function* () {
       const { result, wire } = yield* put(sized, withoutPatch(refused(405, "UNSUPPORTED")), { strategy: "patch" })
@@ -206,6 +257,14 @@ describe("chunks", () => {
       ])
       expect(result).toMatchObject({ right: { digest: bigDigest, size: big } })
       expect(Digest.fromBytes(stored)).toBe(bigDigest)
+    })
+  )
+
+  it.live("are watched to the last byte", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* scripted(({ line }) => (line.startsWith("PUT") ? created : opened("/u/1")))
+      const events = yield* items(Transfer.events(registry.putBlob(repository, sized, { chunkSize: 30_000 })))
+      expect(events.findLast(({ _tag }) => _tag === "Bytes")).toMatchObject({ offset: big })
     })
   )
 
@@ -312,6 +371,111 @@ describe("after a fault", () => {
         expect(wire.slice(wire.findIndex((line) => !/^(HEAD|POST)/.test(line)))).toEqual(requests)
         expect(result).toMatchObject({ _tag: "Right", right: { digest: bigDigest, size: big } })
       })
+  )
+
+  it.live.each([
+    [
+      "a registry that names a byte beyond what was sent is not believed: all is sent again",
+      sized,
+      {},
+      [opened("/u/1"), "cut", status("0-149999"), { status: 204 }, opened("/u/2"), opened("/u/3"), created],
+      [
+        "PATCH /u/1 0-99999",
+        "GET /u/1",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/2 0-99999",
+        `PUT /u/3?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "nor one that names a byte beyond the chunk in hand",
+      unknown,
+      { chunkSize: 60_000 },
+      [
+        opened("/u/1"),
+        "cut",
+        status("0-79999"),
+        { status: 204 },
+        opened("/u/2"),
+        opened("/u/3"),
+        opened("/u/4"),
+        created
+      ],
+      [
+        "PATCH /u/1 0-59999",
+        "GET /u/1",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/2 0-59999",
+        "PATCH /u/3 60000-99999",
+        `PUT /u/4?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "a session that is unknown when it is to be closed is begun anew (C55)",
+      sized,
+      {},
+      [opened("/u/1"), opened("/u/2"), missing, missing, opened("/u/3"), opened("/u/4"), created],
+      [
+        "PATCH /u/1 0-99999",
+        `PUT /u/2?digest=${encodedBig}`,
+        "DELETE /u/2",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/3 0-99999",
+        `PUT /u/4?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "a session that is unknown when a chunk comes is not asked for its status",
+      unknown,
+      { chunkSize: 60_000 },
+      [opened("/u/1"), missing, missing, opened("/u/2"), opened("/u/3"), opened("/u/4"), created],
+      [
+        "PATCH /u/1 0-59999",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/2 0-59999",
+        "PATCH /u/3 60000-99999",
+        `PUT /u/4?digest=${encodedBig}`
+      ]
+    ]
+  ] as ReadonlyArray<
+    readonly [string, BlobSource.BlobSource, PutBlobOptions, ReadonlyArray<Reply>, ReadonlyArray<string>]
+  >)("%s", ([, source, options, replies, requests]) =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(source, replies, options)
+      expect(wire).toEqual(["POST /v2/a/blobs/uploads/", ...requests])
+      expect(result).toMatchObject({ right: { digest: bigDigest, size: big } })
+    })
+  )
+
+  it.live("a registry that takes nothing is given up, whatever it says", () =>
+    Effect.gen(function* () {
+      let left = 99
+      const forgetful = yield* put(sized, ({ line }) => {
+        if (left-- === 0) return refused(400, "ENDLESS")
+        return line.startsWith("POST") ? opened("/u/1") : missing
+      })
+      expect(forgetful.result).toMatchObject({ left: { _tag: "UploadUnknown" } })
+      expect(forgetful.wire.filter((line) => line.startsWith("PATCH"))).toHaveLength(4)
+      let patches = 0
+      const stubborn = yield* put(sized, ({ line }) => {
+        if (line.startsWith("PATCH")) return ++patches === 1 ? "cut" : { status: patches > 99 ? 400 : 416 }
+        return line.startsWith("GET") ? status("0-49999") : opened("/u/1")
+      })
+      expect(stubborn.result).toMatchObject({ left: { _tag: "RangeMismatch" } })
+      expect(patches).toBeLessThan(10)
+    })
+  )
+
+  it.live("a registry that cannot close what was sent in a stream that is gone fails with that", () =>
+    Effect.gen(function* () {
+      const { result } = yield* put(once, ({ line }) =>
+        line.startsWith("PUT") ? refused(500, "UNKNOWN") : line.startsWith("HEAD") ? missing : opened("/u/1")
+      )
+      expect(result).toMatchObject({ left: { _tag: "RegistryFailure", status: 500 } })
+    })
   )
 
   it.live("a chunk in hand is sent again, of a source that can be read once as well (C51, C52)", () =>
@@ -468,7 +632,24 @@ describe("a source that is not what it was, or not what it says", () => {
     })
   )
 
-  it.live.each(["direct", "single"] as const)(
+  it.live("that is in memory is not sent at all where it is something else (T7)", () =>
+    Effect.gen(function* () {
+      for (const [bytes, requests] of [
+        [hello, [`HEAD /v2/a/blobs/${bigDigest}`]],
+        [
+          bigBytes.map((byte) => byte ^ 1),
+          [`HEAD /v2/a/blobs/${bigDigest}`, "POST /v2/a/blobs/uploads/", "DELETE /u/1"]
+        ]
+      ] as const) {
+        const source = { ...BlobSource.fromBytes(bytes), digest: Option.some(bigDigest) }
+        const { result, wire } = yield* put(source, [missing, opened("/u/1"), { status: 204 }])
+        expect(result).toMatchObject({ left: { _tag: "DigestMismatch", expected: bigDigest } })
+        expect(wire).toEqual(requests)
+      }
+    })
+  )
+
+  it.live.each(["direct", "single", "put"] as const)(
     "that says a wrong size is no success where another upload brings the blob meanwhile: %s",
     (strategy) =>
       Effect.gen(function* () {
@@ -479,8 +660,16 @@ describe("a source that is not what it was, or not what it says", () => {
               ? looked++ === 0
                 ? missing
                 : { status: 200, headers: { "content-length": String(big) } }
-              : refused(503, "UNAVAILABLE"),
-          { unread: strategy === "direct" ? `PUT /v2/a/blobs/${bigDigest}` : "POST /v2/a/blobs/uploads/" }
+              : line === "POST /v2/a/blobs/uploads/"
+                ? opened("/u/1")
+                : line.startsWith("GET")
+                  ? { status: 204 }
+                  : refused(503, "UNAVAILABLE"),
+          {
+            unread: { direct: `PUT /v2/a/blobs/${bigDigest}`, single: "POST /v2/a/blobs/uploads/", put: "PUT /u/1" }[
+              strategy
+            ]
+          }
         )
         const liar = BlobSource.fromStream(generated(big), { digest: bigDigest, size: big + 1 })
         const error = yield* Effect.flip(registry.putBlob(repository, liar, { strategy }))
