@@ -115,7 +115,9 @@ export const verifier = (
         seen = end
       }
       const judge = (count: number) => {
-        if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
+        // What ends before where another stream of it has been is not the same content.
+        const whole = size ?? seen
+        if (count !== whole) return new SizeMismatch({ expected: whole, actual: count })
         const actual = hasher?.digest()
         approved = digest === undefined || actual === undefined || actual === digest
         return approved ? undefined : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
@@ -401,10 +403,13 @@ const inspect = <E, R, E2>(
   ): Channel.Channel<Chunk.Chunk<Uint8Array>, Chunk.Chunk<Uint8Array>, E | E2, E, unknown, unknown> =>
     Channel.readWithCause({
       onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+        let size = 0
         for (const bytes of chunk) {
           const problem = on.onChunk(bytes)
           if (problem !== undefined) return Channel.fail(problem)
+          size += bytes.length
         }
+        if (size === 0) return loop(held)
         return Chunk.isEmpty(held) ? loop(chunk) : Channel.flatMap(Channel.write(held), () => loop(chunk))
       },
       onFailure: (cause) => Channel.failCause(cause),

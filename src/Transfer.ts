@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -249,6 +250,10 @@ export const sink = (
       )
       const content = Stream.flattenChunks(Stream.filterMapWhile(Stream.fromQueue(queue), identity))
       const upload = yield* registry.putBlob(repository, fromStreamOnce(content, known), known).pipe(Effect.forkScoped)
+      // An interrupted upload ends what it is sending, for which there must be an end: it comes after the interruption, so that nothing is committed.
+      yield* Effect.addFinalizer(() =>
+        Effect.zipRight(Fiber.interruptAsFork(upload, FiberId.none), Queue.shutdown(queue))
+      )
       // An upload that ends early, failed or skipped, takes nothing more.
       const offer = (item: Option.Option<Chunk.Chunk<Uint8Array>>) =>
         Effect.raceFirst(Queue.offer(queue, item), Effect.as(Fiber.await(upload), false))

@@ -16,6 +16,7 @@ import * as Digest from "../src/spec/Digest.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
 import * as Transfer from "../src/Transfer.js"
 import { freshRepository, gather, generated, items, utf8 } from "./support/fixtures.js"
+import { scripted } from "./support/scripted.js"
 
 class Boom extends Data.TaggedError("Boom") {}
 
@@ -283,6 +284,27 @@ describe("sink", () => {
       expect(yield* Effect.flip(Stream.run(failing, Transfer.sink(registry, repository)))).toBe("boom")
       const digest = Digest.fromBytes(yield* gather(generated(100)))
       expect(yield* registry.headBlob(repository, digest)).toEqual(Option.none())
+    })
+  )
+
+  it.live("that comes to no end ends what it is sending, cancels its upload, and commits nothing", () =>
+    Effect.gen(function* () {
+      for (const ending of ["fails", "is interrupted"] as const) {
+        const sent = yield* Deferred.make<void>()
+        const { registry, wire } = yield* scripted(({ line }) =>
+          line.startsWith("DELETE") ? { status: 204 } : { status: 202, headers: { location: "/u/1" } }
+        )
+        const last = Effect.zipRight(
+          Deferred.succeed(sent, undefined),
+          ending === "fails" ? Effect.fail("boom") : Effect.never
+        )
+        const endless = Stream.concat(generated(300_000), Stream.execute(last))
+        const fiber = yield* Effect.fork(Stream.run(endless, Transfer.sink(registry, yield* freshRepository)))
+        yield* Deferred.await(sent)
+        const exit = yield* ending === "fails" ? Fiber.await(fiber) : Fiber.interrupt(fiber)
+        expect(exit).toMatchObject({ _tag: "Failure" })
+        expect(wire.map((line) => line.split(" ", 1).join())).toEqual(["POST", "PATCH", "DELETE"])
+      }
     })
   )
 })
