@@ -8,6 +8,7 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as ClientResponse from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -187,12 +188,20 @@ const gathered = (response: HttpClientResponse): Effect.Effect<HttpClientRespons
   })
 }
 
-const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse =>
-  Object.create(response, {
+const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse => {
+  // The body that the client has is read already.
+  const read = () =>
+    ClientResponse.fromWeb(response.request, new Response(bytes.slice(), { headers: response.headers }))
+  return Object.create(response, {
     [Gathered]: { value: bytes },
     arrayBuffer: { get: () => Effect.sync(() => bytes.slice().buffer) },
-    stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) }
+    stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) },
+    text: { get: () => read().text },
+    json: { get: () => read().json },
+    urlParamsBody: { get: () => read().urlParamsBody },
+    formData: { get: () => read().formData }
   })
+}
 
 /** A body is not late while its source is being waited for. */
 const observed = (
