@@ -29,7 +29,7 @@ import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
 import type { Manifest } from "./spec/Manifest.js"
 import type { RepositoryName, Tag } from "./spec/Reference.js"
-import type { UploadState } from "./Transfer.js"
+import type { UploadState } from "./UploadState.js"
 
 /**
  * One registry. Every operation lists exactly what it can fail with: `CommonError`, for whatever stands behind the interface, plus its own.

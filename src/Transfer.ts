@@ -14,46 +14,21 @@ import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { fromStreamOnce, type Known } from "./BlobSource.js"
 import type { PutBlobOptions, Registry } from "./Registry.js"
 import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
-import { RepositoryName } from "./spec/Reference.js"
+import type { RepositoryName } from "./spec/Reference.js"
 
-// -----------------------------------------------------------------------------
-// Upload state
-// -----------------------------------------------------------------------------
-
-/**
- * All there is to know of an upload session: the repository, the newest location the registry gave, and how many bytes it has acknowledged.
- * It holds no hash: whoever continues re-reads what was sent. The location may carry a signature, so treat a stored state as a secret.
- *
- * @since 0.1.0
- * @category models
- */
-export interface UploadState {
-  readonly repository: RepositoryName
-  readonly location: string
-  readonly offset: number
-}
-
-/**
- * The schema of `UploadState`, for storing it between processes.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const UploadState: Schema.Schema<
-  UploadState,
-  { readonly repository: string; readonly location: string; readonly offset: number }
-> = Schema.Struct({
-  repository: RepositoryName,
-  location: Schema.String,
-  offset: Schema.NonNegativeInt
-})
+export {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  UploadState
+} from "./UploadState.js"
 
 // -----------------------------------------------------------------------------
 // Events

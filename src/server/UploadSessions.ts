@@ -14,7 +14,7 @@ import * as Route from "../protocol/Route.js"
 import type { Registry, UploadSession } from "../Registry.js"
 import { type CommonError, type NameUnknown, type Unsupported, UploadUnknown } from "../RegistryError.js"
 import type { RepositoryName } from "../spec/Reference.js"
-import type { UploadState } from "../Transfer.js"
+import type { UploadState } from "../UploadState.js"
 import { Refusal } from "./Answer.js"
 
 /**

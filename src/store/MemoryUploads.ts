@@ -14,7 +14,7 @@ import { DigestMismatch, RangeMismatch, UploadUnknown } from "../RegistryError.j
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
-import type { UploadState } from "../Transfer.js"
+import type { UploadState } from "../UploadState.js"
 
 /**
  * All sessions of one registry.
