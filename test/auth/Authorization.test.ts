@@ -930,6 +930,20 @@ describe("scopes", () => {
     }).pipe(provided())
   )
 
+  it.effect("nor where a challenge calls the scopes of nobody insufficient", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: (sent) =>
+          sent === undefined
+            ? `Bearer realm="${realm}",scope="repository:a:delete",error="insufficient_scope"`
+            : undefined,
+        token: () => json({ token: "t" })
+      })
+      expect(yield* request(client, manifest, deletion)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, tokenLine(["repository:a:delete,pull"]), `GET ${manifest} Bearer t`])
+    }).pipe(provided())
+  )
+
   it.effect("those of an application replace all others (RG5)", () =>
     Effect.gen(function* () {
       const { client, log } = world({
