@@ -11,18 +11,21 @@ import * as ByteStream from "./ByteStream.js"
 import * as Digest from "./spec/Digest.js"
 
 /**
- * Re-creatable bytes. `open(n)` starts at byte `n`; `size` is in bytes. With `replay: "once"` `open` works one time only, from 0, and a step that
- * needs the bytes again fails with `BodyNotReplayable`. Whatever `size` and `digest` declare is checked while the bytes are sent. `bytes`: all of them,
- * where they are in memory anyway.
+ * Re-creatable bytes. Whatever `size` and `digest` declare is checked while the bytes are sent.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BlobSource<out E = never, out R = never> {
+  /** The bytes from an offset on. */
   readonly open: Open<E, R>
+  /** How many bytes there are, if that is known. */
   readonly size: Option.Option<number>
+  /** The digest of the bytes, if it is known. */
   readonly digest: Option.Option<Digest.Digest>
+  /** With `once`, `open` works one time only, from 0, and a step that needs the bytes again fails with `BodyNotReplayable`. */
   readonly replay: "any" | "once"
+  /** All of the bytes, where they are in memory anyway. */
   readonly bytes?: Uint8Array | undefined
 }
 
@@ -37,9 +40,9 @@ export type Open<out E = never, out R = never> = (offset: number) => Stream.Stre
 const Reused: unique symbol = Symbol.for("effect-oci/BlobSource/Reused")
 
 /**
- * An `open` for `make`, with another one beside it whose streams may overwrite an array when the second one after it is asked for. An upload uses that
- * one where its HTTP client has by then sent the array (`ByteStream.BuffersReused`): a gigabyte of new arrays keeps the garbage collector busier than
- * everything else. A function that wraps `open` has no such other one, so that it may keep what it sees.
+ * An `open` for `make` with a second form, `reused`, whose streams may overwrite an array as soon as the second array after it is asked for. An
+ * upload uses the second form where its HTTP client has sent the array by then (`ByteStream.BuffersReused`): to allocate a gigabyte in new arrays
+ * costs more than everything else. A function that wraps `open` loses the second form, so it may keep the arrays that it sees.
  *
  * @since 0.1.0
  * @category combinators

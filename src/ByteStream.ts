@@ -27,8 +27,9 @@ export interface Expected {
 }
 
 /**
- * Whether whoever reads a stream of bytes has done with an array when it asks for the second one after it, so that the same memory may be filled
- * again. False unless a consumer provides it; nothing between the two may keep an array then. See `BlobSource.reusing`.
+ * Whether the consumer of a stream of bytes needs an array no longer when it asks for the second array after it, so that the source may fill the same
+ * memory again. False unless the consumer provides it; where it is true, nothing between source and consumer may keep an array. See
+ * `BlobSource.reusing`.
  *
  * @since 0.1.0
  * @category services
@@ -114,7 +115,9 @@ export const verifier = (
         seen = end
       }
       const judge = (count: number) => {
-        if (size !== undefined && count !== size) return new SizeMismatch({ expected: size, actual: count })
+        // What ends before where another stream of it has been is not the same content.
+        const whole = size ?? seen
+        if (count !== whole) return new SizeMismatch({ expected: whole, actual: count })
         const actual = hasher?.digest()
         approved = digest === undefined || actual === undefined || actual === digest
         return approved ? undefined : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
@@ -400,10 +403,13 @@ const inspect = <E, R, E2>(
   ): Channel.Channel<Chunk.Chunk<Uint8Array>, Chunk.Chunk<Uint8Array>, E | E2, E, unknown, unknown> =>
     Channel.readWithCause({
       onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+        let size = 0
         for (const bytes of chunk) {
           const problem = on.onChunk(bytes)
           if (problem !== undefined) return Channel.fail(problem)
+          size += bytes.length
         }
+        if (size === 0) return loop(held)
         return Chunk.isEmpty(held) ? loop(chunk) : Channel.flatMap(Channel.write(held), () => loop(chunk))
       },
       onFailure: (cause) => Channel.failCause(cause),

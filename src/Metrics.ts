@@ -1,6 +1,6 @@
 /**
- * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application exports its metrics to. Labels are few and bounded:
- * `host` is a registry's that the application named, never one that a server did, and repositories are no label at all.
+ * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application exports its metrics to. Labels are few and
+ * bounded: `host` is that of a registry which the application named, never one that a server sent; repositories are no label at all.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ export const requests: Metric.Metric.Counter<number> = Metric.counter("effect_oc
 })
 
 /**
- * `effect_oci.retries`: decisions to try again after a failure that may pass. Labels: `host`, and `error`, the tag of that failure, such as
+ * `effect_oci.retries`: decisions to try again after a temporary failure. Labels: `host`, and `error`, the tag of that failure, such as
  * `TooManyRequests`. An answered challenge is no retry.
  *
  * @since 0.1.0
@@ -37,8 +37,8 @@ export const retries: Metric.Metric.Counter<number> = Metric.counter("effect_oci
 })
 
 /**
- * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or breaks off (an array only once it was answered). Labels: `host` of the registry on whose
- * behalf, and `direction`: `upload` or `download`.
+ * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or breaks off (an array only once it was answered).
+ * Labels: `host` of the registry on whose behalf, and `direction`: `upload` or `download`.
  *
  * @since 0.1.0
  * @category metrics

@@ -36,6 +36,7 @@ import type { UploadState } from "./Transfer.js"
  * Absence is a `None` where the question is whether something exists (`headManifest`, `headBlob`), and an error elsewhere.
  *
  * @example
+ * ```ts
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
  * import * as Effect from "effect/Effect"
@@ -45,6 +46,7 @@ import type { UploadState } from "./Transfer.js"
  *   const registry = yield* Registry
  *   return yield* Stream.runCollect(registry.tags(yield* Reference.parseRepositoryName("library/alpine")))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category services
@@ -52,14 +54,15 @@ import type { UploadState } from "./Transfer.js"
 export class Registry extends Context.Tag("effect-oci/Registry")<Registry, Registry.Service>() {}
 
 /**
- * Where a list starts and how it is cut: `n` is the page size to ask for (registries may ignore or clamp it), `last` the item after which to
- * start (C83, C84). Whatever the page size, the stream yields the whole rest of the list.
+ * Where a list starts and how it is cut. Whatever the page size, the stream yields the whole rest of the list.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ListOptions<A> {
+  /** The page size to ask for, which registries may ignore or clamp (C83). */
   readonly n?: number | undefined
+  /** The item after which to start (C84). */
   readonly last?: A | undefined
 }
 
@@ -71,8 +74,8 @@ export interface ListOptions<A> {
  * - `patch`: a session with the blob in one PATCH, hashed on the way, then a PUT without a body (C56).
  * - `chunked`: a session with a PATCH for each chunk, each acknowledged before the next (C47).
  * - `direct`: `PUT /v2/<name>/blobs/<digest>`, beyond the specification, for registries known to have it.
- * - `auto`: `single` up to 64 KiB, else `put` when digest and size are known and `patch` when not; `chunked` where the registry bounds chunks; another
- *   one of them where it refuses one, which is remembered for the uploads that follow.
+ * - `auto`: `single` up to 64 KiB, else `put` when digest and size are known and `patch` when not; `chunked` where the registry bounds chunks;
+ *   another one of them where it refuses one, which is remembered for the uploads that follow.
  *
  * `single`, `put` and `direct` need digest and size: where the source does not declare them, it is read twice.
  *
@@ -82,53 +85,59 @@ export interface ListOptions<A> {
 export type UploadStrategy = "auto" | "single" | "put" | "patch" | "chunked" | "direct"
 
 /**
- * How a blob is put. `mountFrom` names a repository of the same registry that may have the blob already (C59). `strategy` is the form of upload, `auto`
- * by default; a form asked for by name is the only one tried. `chunkSize`, in bytes, is that of `chunked` (8 MiB by default, within what the
- * registry demands, C46), and asks for that form where no other is named.
+ * How a blob is put.
  *
  * @since 0.1.0
  * @category models
  */
 export interface PutBlobOptions {
+  /** A repository of the same registry that may have the blob already (C59). */
   readonly mountFrom?: RepositoryName | undefined
+  /** The form of upload, `auto` by default; a form asked for by name is the only one tried. */
   readonly strategy?: UploadStrategy | undefined
+  /**
+   * The size of the chunks of `chunked`, in bytes: 8 MiB by default, within what the registry demands (C46). Asks for that form where no other is
+   * named.
+   */
   readonly chunkSize?: number | undefined
 }
 
 /**
- * Bytes `start` to `end` of a blob, both inclusive; without `end`, to the end of the blob.
+ * A range of the bytes of a blob.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Range {
+  /** The first byte, counted from 0. */
   readonly start: number
+  /** The last byte, inclusive; without it, the range goes to the end of the blob. */
   readonly end?: number | undefined
 }
 
 /**
  * An open upload. Closing its Scope cancels it at the registry (C57), unless it was committed or detached.
  *
- * - `state`: as of the last acknowledged byte; what `resumeUpload` takes.
- * - `write`: appends bytes in order (C51). An array goes as one chunk with its range; a stream goes as one request in constant memory. Its own
- *   error passes through as it is.
- * - `status`: asks the registry how far it is (C52); the answer becomes the state.
- * - `commit`: closes the session as a blob with this digest (C54). `DigestMismatch` when the registry computed another; the
- *   session is of no use then.
- * - `detach`: leaves the session open past the Scope, for `resumeUpload` in this or another process.
- *
  * @since 0.1.0
  * @category models
  */
 export interface UploadSession {
+  /** How far the session is, as of the last acknowledged byte: what `resumeUpload` takes. */
   readonly state: Effect.Effect<UploadState>
+  /**
+   * Appends bytes in order (C51). An array goes as one chunk with its range; a stream goes as one request in constant memory. Its own error passes
+   * through as it is.
+   */
   readonly write: <E = never, R = never>(
     bytes: Uint8Array | Stream.Stream<Uint8Array, E, R>
   ) => Effect.Effect<UploadState, UploadUnknown | RangeMismatch | Unsupported | CommonError | E, R>
+  /** Asks the registry how far the session is (C52); the answer becomes the state. */
   readonly status: Effect.Effect<UploadState, UploadUnknown | CommonError>
+  /** Closes the session as a blob with this digest (C54). `DigestMismatch` when the registry computed another; the session is of no use then. */
   readonly commit: (
     digest: Digest
   ) => Effect.Effect<Descriptor, UploadUnknown | DigestMismatch | InvalidDigest | CommonError>
+  /** Leaves the session open past the Scope, for `resumeUpload` in this or another process. */
   readonly detach: Effect.Effect<UploadState>
 }
 
@@ -178,7 +187,10 @@ export declare namespace Registry {
       NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | InvalidDigest | CommonError
     >
 
-    /** Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot: deleting by digest instead would remove all tags (trap 60). */
+    /**
+     * Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot: deleting by digest instead would remove all tags
+     * (trap 60).
+     */
     readonly deleteTag: (
       repository: RepositoryName,
       tag: Tag

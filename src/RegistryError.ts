@@ -70,7 +70,7 @@ const sentence = (text: string, facts: Exchange): string => {
   const reported =
     first === undefined
       ? ""
-      : `: the registry says ${first.code}${first.message === undefined ? "" : ` "${first.message}"`}`
+      : `: the server says ${first.code}${first.message === undefined ? "" : ` "${first.message}"`}`
   return `${text}${reported}${request}`
 }
 
@@ -81,8 +81,8 @@ const sentence = (text: string, facts: Exchange): string => {
 /**
  * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2). Seen by callers of `RegistryClient.attempt`;
  * everything above it answers the challenge or reports `Unauthorized`. `answerable` tells whether another attempt would send something that was not
- * refused yet: a credential, a new token, one for more scopes. One that a token server gave no token for has the facts of that server's answer, and is
- * not answerable.
+ * refused yet: a credential, a new token, one for more scopes. One that a token server gave no token for has the facts of that server's answer, and
+ * is not answerable.
  *
  * @since 0.1.0
  * @category errors
@@ -454,9 +454,10 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>("ef
 }
 
 /**
- * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy says so; `Tls`: no secure one; `Proxy`: a proxy on the way
- * refuses to let the request through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped arriving.
- * `Tls` and `Proxy` are never retried. The message has the code of the system or of TLS, such as `ENOTFOUND`, if the cause has one.
+ * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy reported it; `Tls`: no secure one; `Proxy`: a proxy on
+ * the way refuses to let the request through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped
+ * arriving. `Tls` and `Proxy` are never retried. The message has the code of the system or of TLS, such as `ENOTFOUND`, if the cause has one, and
+ * what could not be reached, which may be a proxy.
  *
  * @since 0.1.0
  * @category errors
@@ -480,7 +481,9 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
       Stall: "The registry stopped sending"
     }[this.reason]
     const code = codeOf(this.cause)
-    return sentence(code === "" ? text : `${text}: ${code}`, this)
+    const detail = [code, placeOf(this.cause)].filter((part) => part !== "").join(" ")
+    const advice = code === "ERR_SSL_WRONG_VERSION_NUMBER" ? "; if it speaks plain http, give its url as http://…" : ""
+    return sentence(`${text}${advice}${detail === "" ? "" : `: ${detail}`}`, this)
   }
 }
 
@@ -496,8 +499,19 @@ export const codeOf = (cause: unknown): string => {
   return "cause" in cause ? codeOf(cause.cause) : ""
 }
 
+/** What could not be reached, as the system names it: the URL of a request does not show that it took a proxy. */
+const placeOf = (cause: unknown): string => {
+  if (typeof cause !== "object" || cause === null) return ""
+  if ("hostname" in cause && isHost(cause.hostname)) return cause.hostname
+  if ("address" in cause && isHost(cause.address) && "port" in cause && typeof cause.port === "number")
+    return cause.address.includes(":") ? `[${cause.address}]:${cause.port}` : `${cause.address}:${cause.port}`
+  return "cause" in cause ? placeOf(cause.cause) : ""
+}
+
+const isHost = (text: unknown): text is string => typeof text === "string" && /^[A-Za-z0-9.:_-]{1,255}$/.test(text)
+
 /**
- * A store behind the interface failed: a file that cannot be read or written.
+ * A store behind the interface failed: a file that cannot be read or written. The message says why, if the cause is an error.
  *
  * @since 0.1.0
  * @category errors
@@ -507,7 +521,7 @@ export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-o
   cause: Schema.optional(Schema.Defect)
 }) {
   override get message(): string {
-    return `Storage failed at ${this.path}`
+    return `Storage failed at ${this.path}${this.cause instanceof Error ? `: ${this.cause.message}` : ""}`
   }
 }
 
@@ -533,8 +547,8 @@ export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>("ef
 }
 
 /**
- * A registry cannot be reached as it is configured: its URL or host does not parse or would send credentials in the clear, or another option for it
- * cannot be sent. `problem` says which, and shows no value.
+ * A registry or proxy cannot be reached as it is configured: its URL or host does not parse or would send credentials in the clear, or another option
+ * for it cannot be sent. `problem` says which, and shows no value.
  *
  * @since 0.1.0
  * @category errors
@@ -544,7 +558,7 @@ export class InvalidUrl extends Schema.TaggedError<InvalidUrl>("effect-oci/Inval
   problem: Schema.String
 }) {
   override get message(): string {
-    return `Registry URL ${this.url}: ${this.problem}`
+    return `Cannot use ${this.url}: ${this.problem}`
   }
 }
 
@@ -581,7 +595,7 @@ export type InputError = InvalidReference | InvalidUrl
 const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 
 /**
- * Whether a status is one that registries, and the proxies before them, use for passing trouble: 408, 429, 499, 500, 502, 503, 504, 522.
+ * Whether a status is one that registries, and the proxies before them, use for temporary failures: 408, 429, 499, 500, 502, 503, 504, 522.
  *
  * @since 0.1.0
  * @category guards
@@ -589,8 +603,8 @@ const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 export const isTransientStatus = (status: number): boolean => transient.has(status)
 
 /**
- * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that refuses), a rate limit, or a status of passing
- * trouble (`isTransientStatus`).
+ * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that refuses), a rate limit, or the status of a
+ * temporary failure (`isTransientStatus`).
  *
  * @since 0.1.0
  * @category guards

@@ -3,12 +3,13 @@
  *
  * @since 0.1.0
  */
-
+import * as Channel from "effect/Channel"
 import type * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -17,7 +18,6 @@ import * as Schema from "effect/Schema"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { fromStreamOnce, type Known } from "./BlobSource.js"
-import * as ByteStream from "./ByteStream.js"
 import type { PutBlobOptions, Registry } from "./Registry.js"
 import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
@@ -73,10 +73,10 @@ export interface Subject {
 }
 
 /**
- * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most) and how fast
- * it goes (`rate`, in bytes per second, a mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and `Resumed`
- * from which byte it does, which may lie before `offset`; 0 is all over again. `Verified` when the content proved to have `digest`; `Completed` when all
- * is done, with `skipped` when the registry had the content already.
+ * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most) and how
+ * fast it goes (`rate`, in bytes per second, a mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and
+ * `Resumed` from which byte it does, which may lie before `offset`; 0 is all over again. `Verified` when the content proved to have `digest`;
+ * `Completed` when all is done, with `skipped` when the registry had the content already.
  *
  * @since 0.1.0
  * @category models
@@ -103,14 +103,20 @@ export class Observer extends Context.Reference<Observer>()("effect-oci/Transfer
  * Runs a program and streams the events of its transfers, then its result. The program is interrupted when the stream is.
  *
  * @example
+ * ```ts
  * import * as Artifact from "effect-oci/Artifact"
  * import * as Transfer from "effect-oci/Transfer"
  * import * as Console from "effect/Console"
+ * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
  *
- * const pulled = Transfer.events(Artifact.pull("ghcr.io/owner/name:tag")).pipe(
+ * const pull = Effect.flatMap(Artifact.pull("ghcr.io/owner/name:tag"), ({ files }) =>
+ *   Effect.forEach(files, ({ content }) => Stream.runDrain(content))
+ * )
+ * const pulled = Transfer.events(pull).pipe(
  *   Stream.runForEach((event) => (event._tag === "Bytes" ? Console.log(event.offset) : Console.log(event._tag)))
  * )
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -180,12 +186,24 @@ export const track = <E, R>(
             })
       })
       yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
-      return Stream.concat(
-        ByteStream.tap(stream, (bytes) => {
-          count += bytes.length
-        }),
-        Stream.execute(tell)
-      )
+      const loop: Channel.Channel<
+        Chunk.Chunk<Uint8Array>,
+        Chunk.Chunk<Uint8Array>,
+        E,
+        E,
+        unknown,
+        unknown
+      > = Channel.readWithCause({
+        onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+          for (const bytes of chunk) count += bytes.length
+          const given = Channel.flatMap(Channel.write(chunk), () => loop)
+          // Who sends a blob of a known size may never ask for more than its last byte.
+          return count === subject.size ? Channel.zipRight(Channel.fromEffect(tell), given) : given
+        },
+        onFailure: Channel.failCause,
+        onDone: () => Channel.fromEffect(tell)
+      })
+      return Stream.pipeThroughChannel(stream, loop)
     })
   )
 
@@ -201,6 +219,7 @@ type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
  * is interrupted, or whose stream fails, cancels the upload. Fails like `Registry.putBlob`.
  *
  * @example
+ * ```ts
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
  * import * as Transfer from "effect-oci/Transfer"
@@ -212,6 +231,7 @@ type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
  *   const repository = yield* Reference.parseRepositoryName("owner/backup")
  *   return yield* Stream.run(Stream.make(new TextEncoder().encode("hello")), Transfer.sink(registry, repository))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category sinks
@@ -230,6 +250,10 @@ export const sink = (
       )
       const content = Stream.flattenChunks(Stream.filterMapWhile(Stream.fromQueue(queue), identity))
       const upload = yield* registry.putBlob(repository, fromStreamOnce(content, known), known).pipe(Effect.forkScoped)
+      // An interrupted upload ends what it is sending, for which there must be an end: it comes after the interruption, so that nothing is committed.
+      yield* Effect.addFinalizer(() =>
+        Effect.zipRight(Fiber.interruptAsFork(upload, FiberId.none), Queue.shutdown(queue))
+      )
       // An upload that ends early, failed or skipped, takes nothing more.
       const offer = (item: Option.Option<Chunk.Chunk<Uint8Array>>) =>
         Effect.raceFirst(Queue.offer(queue, item), Effect.as(Fiber.await(upload), false))

@@ -125,6 +125,13 @@ export * as Operation from "./protocol/Operation.js"
  */
 export * as RedactedUrl from "./protocol/RedactedUrl.js"
 /**
+ * Which hosts belong together, by the list of public suffixes: `auth.docker.io` and `registry-1.docker.io` do, two
+ * customers of `github.io` do not.
+ *
+ * @since 0.1.0
+ */
+export * as RegistrableDomain from "./protocol/RegistrableDomain.js"
+/**
  * How long a registry asks to wait (C104).
  *
  * @since 0.1.0

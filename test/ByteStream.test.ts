@@ -67,6 +67,8 @@ describe("verify", () => {
       const { error, seen } = yield* consumed(ByteStream.verify(content, { digest: expected, size: 12 }))
       expect(error).toMatchObject({ _tag: "DigestMismatch", expected, actual: digest })
       expect(seen).toEqual(hello)
+      const trailing = Stream.concat(content, Stream.make(new Uint8Array()))
+      expect((yield* consumed(ByteStream.verify(trailing, { digest: expected }))).seen).toEqual(hello)
     })
   )
 

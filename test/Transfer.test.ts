@@ -16,6 +16,7 @@ import * as Digest from "../src/spec/Digest.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
 import * as Transfer from "../src/Transfer.js"
 import { freshRepository, gather, generated, items, utf8 } from "./support/fixtures.js"
+import { scripted } from "./support/scripted.js"
 
 class Boom extends Data.TaggedError("Boom") {}
 
@@ -160,6 +161,18 @@ describe("track", () => {
     })
   )
 
+  it.effect("tells the total of a known size with its last byte: who sends it may not ask for more", () =>
+    Effect.gen(function* () {
+      const about = { ...(yield* subject), size: 12 }
+      const { observe, seen } = recorder()
+      const content = Stream.concat(Stream.fromIterable(pieces), Stream.never)
+      yield* observe(
+        Stream.runForEachWhile(Transfer.track(content, about), (bytes) => Effect.succeed(bytes !== pieces[2]))
+      )
+      expect(seen).toEqual([{ _tag: "Bytes", subject: about, offset: 12, rate: 0 }])
+    })
+  )
+
   it.effect("tells how far it is every 200 ms, and only if it got further", () =>
     Effect.gen(function* () {
       const about = yield* subject
@@ -271,6 +284,27 @@ describe("sink", () => {
       expect(yield* Effect.flip(Stream.run(failing, Transfer.sink(registry, repository)))).toBe("boom")
       const digest = Digest.fromBytes(yield* gather(generated(100)))
       expect(yield* registry.headBlob(repository, digest)).toEqual(Option.none())
+    })
+  )
+
+  it.live("that comes to no end ends what it is sending, cancels its upload, and commits nothing", () =>
+    Effect.gen(function* () {
+      for (const ending of ["fails", "is interrupted"] as const) {
+        const sent = yield* Deferred.make<void>()
+        const { registry, wire } = yield* scripted(({ line }) =>
+          line.startsWith("DELETE") ? { status: 204 } : { status: 202, headers: { location: "/u/1" } }
+        )
+        const last = Effect.zipRight(
+          Deferred.succeed(sent, undefined),
+          ending === "fails" ? Effect.fail("boom") : Effect.never
+        )
+        const endless = Stream.concat(generated(300_000), Stream.execute(last))
+        const fiber = yield* Effect.fork(Stream.run(endless, Transfer.sink(registry, yield* freshRepository)))
+        yield* Deferred.await(sent)
+        const exit = yield* ending === "fails" ? Fiber.await(fiber) : Fiber.interrupt(fiber)
+        expect(exit).toMatchObject({ _tag: "Failure" })
+        expect(wire.map((line) => line.split(" ", 1).join())).toEqual(["POST", "PATCH", "DELETE"])
+      }
     })
   )
 })

@@ -28,8 +28,8 @@ interface Reading {
 }
 
 /**
- * The source that looks into the files that `load` yields, in order: the first that has a credential, from a helper or of its own. They are loaded when
- * first asked for, and again after a minute, a rejection or a failure. A default helper that is not installed is passed over, with a warning.
+ * The source that looks into the files that `load` yields, in order: the first that has a credential, from a helper or of its own. They are loaded
+ * when first asked for, and again after a minute, a rejection or a failure. A default helper that is not installed is passed over, with a warning.
  *
  * Fails with `CredentialsFailure` when the entry found is broken, or a helper fails.
  *

@@ -60,7 +60,7 @@ export interface Options {
  * - `CredentialsFailure` if the source of credentials is broken, or has a token that no header can carry;
  * - `UntrustedLocation` if the token server is not to be trusted, before anything is sent to it;
  * - `Unauthorized` (`TokenServer`) if it refuses, or answers without a token that fits into a header. It holds the challenge that stays open;
- * - `TooManyRequests`, `RegistryFailure` if it answers 429 or another status of passing trouble, so that trying again may help;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary failure, so that trying again may help;
  * - `LimitExceeded`, `TransportFailure` if its answer is over 128 KiB, stalls or breaks off.
  *
  * @since 0.1.0
@@ -188,7 +188,7 @@ const proveTo = <E, R>(
         : Effect.fail(error)
       ).pipe(
         // Not for ever: the token server may have moved, and only the registry knows where to.
-        Effect.tapError((error) => (isPassing(error) ? Effect.void : cache.remember(demand, []))),
+        Effect.tapError((error) => (isTemporary(error) ? Effect.void : cache.remember(demand, []))),
         Effect.mapError((error) => (error instanceof Unauthorized ? unanswered(demand, challenges, error) : error))
       )
     )
@@ -200,25 +200,28 @@ const proofOf = <E, R>(
   sending: Sending<E, R>,
   challenges: ReadonlyArray<Challenge.Challenge>,
   credential: Credential
-): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
-  const challenge = Option.getOrUndefined(choose(sending, challenges, credential))
-  if (challenge === undefined) return Effect.succeedNone
-  if (challenge.scheme === "basic") {
-    return credential._tag === "Basic"
-      ? Effect.succeedSome({
-          header: Secrets.basicHeader(credential),
-          scheme: "basic",
-          credential,
-          token: Option.none()
-        })
-      : Effect.succeedNone
-  }
-  if (credential._tag !== "RegistryToken") return Effect.asSome(tokenProof(sending, challenge, credential))
-  return Option.match(Secrets.bearerHeader(credential.token), {
-    onNone: () => Effect.fail(unusableToken),
-    onSome: (header) => Effect.succeedSome({ header, scheme: "bearer", credential, token: Option.none() })
-  })
-}
+): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> =>
+  Effect.flatMap(
+    choose(sending, challenges, credential),
+    (chosen): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
+      if (Option.isNone(chosen)) return Effect.succeedNone
+      if (chosen.value.scheme === "basic") {
+        return credential._tag === "Basic"
+          ? Effect.succeedSome({
+              header: Secrets.basicHeader(credential),
+              scheme: "basic",
+              credential,
+              token: Option.none()
+            })
+          : Effect.succeedNone
+      }
+      if (credential._tag !== "RegistryToken") return Effect.asSome(tokenProof(sending, chosen.value, credential))
+      return Option.match(Secrets.bearerHeader(credential.token), {
+        onNone: () => Effect.fail(unusableToken),
+        onSome: (header) => Effect.succeedSome({ header, scheme: "bearer", credential, token: Option.none() })
+      })
+    }
+  )
 
 /** The refusal of a token server with the challenge that is left open by it, for whoever knows another credential. */
 const unanswered = (
@@ -237,7 +240,7 @@ const unusableToken = new CredentialsFailure({
   fix: "Look for white space or a line break around it"
 })
 
-const isPassing = (error: unknown): boolean =>
+const isTemporary = (error: unknown): boolean =>
   error instanceof TooManyRequests || error instanceof RegistryFailure || error instanceof CredentialsFailure
 
 /**
@@ -248,18 +251,18 @@ const choose = <E, R>(
   { demand, request, trust }: Sending<E, R>,
   challenges: ReadonlyArray<Challenge.Challenge>,
   credential: Credential
-): Option.Option<Challenge.Challenge> => {
-  const isTrusted = ({ realm, scheme }: Challenge.Challenge) =>
-    scheme !== "bearer" ||
-    Trust.decide(trust, {
-      kind: "Realm",
-      registry: demand.origin,
-      from: request.url,
-      target: realm ?? "",
-      credentials: credential._tag !== "Anonymous"
-    })._tag === "Allowed"
-  return Option.orElse(Challenge.select(challenges.filter(isTrusted), { basic: credential._tag === "Basic" }), () =>
-    Challenge.select(challenges, { basic: false })
+): Effect.Effect<Option.Option<Challenge.Challenge>> => {
+  const isTrusted = ({ realm = "", scheme }: Challenge.Challenge) =>
+    scheme === "bearer"
+      ? Effect.map(
+          TokenServer.judge({ trust, origin: demand.origin, from: request.url, realm, credential }),
+          (verdict) => verdict._tag === "Allowed"
+        )
+      : Effect.succeed(true)
+  return Effect.map(Effect.filter(challenges, isTrusted), (trusted) =>
+    Option.orElse(Challenge.select(trusted, { basic: credential._tag === "Basic" }), () =>
+      Challenge.select(challenges, { basic: false })
+    )
   )
 }
 
@@ -379,27 +382,26 @@ const challenged = <E, R>(
       yield* cache.remember(demand, usable)
 
     const next = yield* cache.challenges(demand)
-    const answers = (credential: Credential): boolean =>
-      Option.exists(choose(sending, next, credential), (challenge) =>
-        Option.match(refused, {
-          onNone: () => proof === undefined,
-          onSome: (proof) =>
-            challenge.scheme !== proof.scheme ||
-            Option.match(proof.token, {
-              onNone: () => credential.identity !== proof.credential.identity,
-              // Artifactory has a token server for each repository, and names the right one now (quirks §1).
-              onSome: ({ fresh, issuer, scopes }) =>
-                !fresh ||
-                challenge.realm !== issuer.realm ||
-                challenge.service !== issuer.service ||
-                !AccessScope.contains(scopes, scopesFor(sending, challenge))
-            })
-        })
-      )
     const rejected = Option.filterMap(refused, ({ credential, token }) =>
       Option.isNone(token) ? Option.some(credential) : Option.none()
     )
-    const answerable = answers(yield* credentials.get(demand, rejected))
+    const credential = yield* credentials.get(demand, rejected)
+    const answerable = Option.exists(yield* choose(sending, next, credential), (challenge) =>
+      Option.match(refused, {
+        onNone: () => proof === undefined,
+        onSome: (proof) =>
+          challenge.scheme !== proof.scheme ||
+          Option.match(proof.token, {
+            onNone: () => credential.identity !== proof.credential.identity,
+            // Artifactory has a token server for each repository, and names the right one now (quirks §1).
+            onSome: ({ fresh, issuer, scopes }) =>
+              !fresh ||
+              challenge.realm !== issuer.realm ||
+              challenge.service !== issuer.service ||
+              !AccessScope.contains(scopes, scopesFor(sending, challenge))
+          })
+      })
+    )
 
     return yield* new AuthChallenge({
       method,

@@ -1,6 +1,6 @@
 /**
- * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a system or obtain them from a cloud. They are asked
- * over their standard input and output, never through a shell.
+ * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a system or obtain them from a cloud. They are
+ * asked over their standard input and output, never through a shell.
  *
  * @since 0.1.0
  */
@@ -24,12 +24,13 @@ import { isDockerHub } from "../spec/Reference.js"
 import { anonymous, type Credential, Credentials, fromLogin } from "./Credentials.js"
 
 /**
- * How long a helper may take, by default 30 seconds: a keychain may have to ask its user.
+ * How helpers are run.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /** How long a helper may take, 30 seconds by default: a keychain may have to ask its user. */
   readonly timeout?: Duration.DurationInput | undefined
 }
 
@@ -128,11 +129,13 @@ const isGood = (exit: Answered, rejected: Option.Option<Credential>): boolean =>
  * The credentials that one helper has, for any host. A missing program is a `CredentialsFailure`.
  *
  * @example
+ * ```ts
  * import * as CredentialHelper from "effect-oci/CredentialHelper"
  * import * as NodeContext from "@effect/platform-node/NodeContext"
  * import * as Layer from "effect/Layer"
  *
  * const Aws = Layer.provide(CredentialHelper.layer("ecr-login"), NodeContext.layer)
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -108,8 +108,8 @@ export const identityToken = (token: Redacted.Redacted): Credential => ({
 })
 
 /**
- * What a login has left behind: `basic`, or `identityToken` where the user name says that the secret is one: `<token>` in Docker's protocol, the empty
- * GUID in Azure's.
+ * What a login has left behind: `basic`, or `identityToken` where the user name says that the secret is one: `<token>` in Docker's protocol, the
+ * empty GUID in Azure's.
  *
  * @since 0.1.0
  * @category constructors
@@ -148,6 +148,7 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
  * Fails with `CredentialsFailure` when a key is not a host.
  *
  * @example
+ * ```ts
  * import * as Credentials from "effect-oci/Credentials"
  * import * as Redacted from "effect/Redacted"
  *
@@ -155,6 +156,7 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
  *   "ghcr.io": Credentials.basic("octocat", Redacted.make("ghp_…")),
  *   "docker.io": Credentials.anonymous
  * })
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -182,6 +184,7 @@ export const layerBasic = (options: {
  * Fails with `ConfigError` when a value is missing, and with `CredentialsFailure` when `host` is not a host.
  *
  * @example
+ * ```ts
  * import * as Credentials from "effect-oci/Credentials"
  * import * as Config from "effect/Config"
  *
@@ -190,6 +193,7 @@ export const layerBasic = (options: {
  *   username: Config.string("GITHUB_ACTOR"),
  *   password: Config.redacted("GITHUB_TOKEN")
  * })
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -257,6 +261,7 @@ export const chain = (sources: Iterable<Credentials.Service>): Credentials.Servi
  * `chain` of the services of some layers.
  *
  * @example
+ * ```ts
  * import * as Credentials from "effect-oci/Credentials"
  * import * as DockerConfig from "effect-oci/DockerConfig"
  * import * as Redacted from "effect/Redacted"
@@ -265,6 +270,7 @@ export const chain = (sources: Iterable<Credentials.Service>): Credentials.Servi
  *   Credentials.layerRegistryToken({ host: "registry.example.com", token: Redacted.make("…") }),
  *   DockerConfig.layer()
  * )
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -24,17 +24,17 @@ import { Credentials } from "./Credentials.js"
 export type Services = FileSystem.FileSystem | Path.Path | CommandExecutor.CommandExecutor
 
 /**
- * Docker's configuration: `path` if it is given, else `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, and where there is none `~/.dockercfg`.
- * The environment is read through `Config` when the layer is built, the file when credentials are first asked for, and again after a minute or a
- * rejection.
+ * Docker's configuration: `path` if it is given, else `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, and where there is none
+ * `~/.dockercfg`. The environment is read through `Config` when the layer is built, the file when credentials are first asked for, and again after a
+ * minute or a rejection.
  *
- * For a registry, the helper that `credHelpers` names for it is asked, or else the default helper, `credsStore`. Where there is none, or it knows nobody,
- * the entry in `auths` counts: its `registrytoken`, `identitytoken`, `auth`, or `username` and `password`, in this order. Keys are compared with the
- * registry's host as a whole (T15); a scheme, a path that is no repository's and the port that the scheme implies make no difference, and all names of
- * Docker Hub are one. A default helper that is not installed is passed over, with a warning.
+ * For a registry, the helper that `credHelpers` names for it is asked, or else the default helper, `credsStore`. Where there is none, or it knows
+ * nobody, the entry in `auths` counts: its `registrytoken`, `identitytoken`, `auth`, or `username` and `password`, in this order. Keys are compared
+ * with the registry's host as a whole (T15); a scheme, a path that is no repository's and the port that the scheme implies make no difference, and
+ * all names of Docker Hub are one. A default helper that is not installed is passed over, with a warning.
  *
- * Where the files are missing there are no credentials, but a `path` must exist. Asking for credentials fails with `CredentialsFailure`, which names the
- * file, when it cannot be read, it or the entry is broken, a helper fails, or the one of `credHelpers` is not installed.
+ * Where the files are missing there are no credentials, but a `path` must exist. Asking for credentials fails with `CredentialsFailure`, which names
+ * the file, when it cannot be read, it or the entry is broken, a helper fails, or the one of `credHelpers` is not installed.
  *
  * @since 0.1.0
  * @category layers

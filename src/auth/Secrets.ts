@@ -1,6 +1,6 @@
 /**
- * Secrets on their way: the `Authorization` headers that show them, and keeping them out of what is shown of the answers, since careless servers repeat
- * what they were sent (T13).
+ * Secrets on their way: the `Authorization` headers that show them, and keeping them out of what is shown of the answers, since careless servers
+ * repeat what they were sent (T13).
  *
  * @since 0.1.0
  */

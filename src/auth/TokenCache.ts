@@ -72,13 +72,13 @@ export class TokenCache extends Context.Tag("effect-oci/TokenCache")<TokenCache,
  */
 export declare namespace TokenCache {
   /**
-   * - `challenges`: how the demand's origin wants to be asked, empty if that is not known. Their `scopes` are those of the last challenge to this very
-   *   demand, and empty if there was none: one request's scopes are never another's, and least of all the placeholders in the ping's challenge.
-   * - `remember`: keeps the challenges to a demand, and with none forgets what the origin wants. A `bearer` challenge of the origin outlives one for a
-   *   password only, which is then kept for this demand alone: Harbor takes tokens everywhere but in `_catalog`.
+   * - `challenges`: how the demand's origin wants to be asked, empty if that is not known. Their `scopes` are those of the last challenge to this
+   *   very demand, and empty if there was none: one request's scopes are never another's, and least of all the placeholders in the ping's challenge.
+   * - `remember`: keeps the challenges to a demand, and with none forgets what the origin wants. A `bearer` challenge of the origin outlives one for
+   *   a password only, which is then kept for this demand alone: Harbor takes tokens everywhere but in `_catalog`.
    * - `getOrAcquire`: a token that covers the key's scopes and lasts 5 more seconds, else the one that `acquire` yields, given the refresh token that
-   *   the same realm issued for the same service and identity. Callers with equal keys share one run of `acquire` and its failure, so they should fail
-   *   alike; a caller's interruption does not end it. Failures are not kept.
+   *   the same realm issued for the same service and identity. Callers with equal keys share one run of `acquire` and its failure, so they should
+   *   fail alike; a caller's interruption does not end it. Failures are not kept.
    * - `reject`: forgets a token that the demand's origin has just refused.
    *
    * @since 0.1.0

@@ -20,6 +20,7 @@ import * as Metrics from "../Metrics.js"
 import * as ErrorBody from "../protocol/ErrorBody.js"
 import * as FieldValue from "../protocol/FieldValue.js"
 import { redact } from "../protocol/RedactedUrl.js"
+import { type SameDomain, sameDomain } from "../protocol/RegistrableDomain.js"
 import * as RetryAfter from "../protocol/RetryAfter.js"
 import * as Trust from "../protocol/Trust.js"
 import {
@@ -78,34 +79,55 @@ export type TokenError =
 export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
 
 /**
- * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405); an
- * identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked for
- * by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no trace
- * header accompanies the requests (T13). An answer is read up to 128 KiB, within 30 seconds.
+ * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405);
+ * an identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked
+ * for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no
+ * trace header accompanies the requests (T13). An answer is read up to 128 KiB, within 30 seconds.
  *
  * Fails with
  *
  * - `UntrustedLocation` if the realm may not be followed, or not with credentials; nothing was sent;
  * - `Unauthorized` (`TokenServer`) if the server refuses, or its answer holds no token that fits into a header;
- * - `TooManyRequests`, `RegistryFailure` if it answers 429 or another status of passing trouble, so that trying again may help;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary failure, so that trying again may help;
  * - `LimitExceeded`, `TransportFailure` if the answer is too long or breaks off.
  *
  * @since 0.1.0
  * @category operations
  */
-export const exchange = <E, R>(client: Sender<E, R>, wanted: TokenRequest): Effect.Effect<Token, E | TokenError, R> => {
-  const { credential } = wanted
-  const verdict = Trust.decide(wanted.trust, {
-    kind: "Realm",
-    registry: wanted.origin,
-    from: wanted.from,
-    target: wanted.realm,
-    credentials: credential._tag !== "Anonymous"
-  })
-  if (verdict._tag === "Refused") return Effect.fail(UntrustedLocation.from("Realm", verdict, {}))
+export const exchange = <E, R>(client: Sender<E, R>, wanted: TokenRequest): Effect.Effect<Token, E | TokenError, R> =>
+  Effect.flatMap(judge(wanted), (verdict) =>
+    verdict._tag === "Refused"
+      ? Effect.fail(UntrustedLocation.from("Realm", verdict, {}))
+      : exchangeAt(verdict.url, client, wanted)
+  )
 
-  const get = (login: Credential) => ask(client, wanted, getRequest(verdict.url, wanted, login))
-  const post = (grant: Grant) => ask(client, wanted, postRequest(verdict.url, wanted, grant))
+/**
+ * Whether a realm may be asked with a credential.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const judge = ({
+  credential,
+  from,
+  origin,
+  realm,
+  trust
+}: Pick<TokenRequest, "trust" | "origin" | "from" | "realm" | "credential">): Effect.Effect<Trust.Verdict> => {
+  const credentials = credential._tag !== "Anonymous"
+  const decide = (sameDomain?: SameDomain) =>
+    Trust.decide(trust, { kind: "Realm", registry: origin, from, target: realm, credentials, sameDomain })
+  return credentials ? Effect.map(sameDomain, decide) : Effect.succeed(decide())
+}
+
+const exchangeAt = <E, R>(
+  url: string,
+  client: Sender<E, R>,
+  wanted: TokenRequest
+): Effect.Effect<Token, E | TokenError, R> => {
+  const { credential } = wanted
+  const get = (login: Credential) => ask(client, wanted, getRequest(url, wanted, login))
+  const post = (grant: Grant) => ask(client, wanted, postRequest(url, wanted, grant))
   const byCredential = (): Effect.Effect<Token, E | TokenError, R> => {
     switch (credential._tag) {
       case "Basic":
@@ -252,7 +274,7 @@ const document = (
     })
   )
 
-/** A token server in passing trouble has not judged the credentials: those errors can be retried. */
+/** A token server that fails for the moment has not judged the credentials: those errors can be retried. */
 const refused = (
   response: HttpClientResponse,
   facts: Exchange,

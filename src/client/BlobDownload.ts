@@ -59,8 +59,9 @@ const requested = (send: Send, repository: RepositoryName, digest: Digest.Digest
  */
 export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob" | "getBlobRange"> => {
   /**
-   * Bytes from `first` on as they arrive, over as many answers as it takes: after a fault from the byte that comes next. What an answer repeats of the
-   * bytes delivered is dropped, so that none is delivered twice (C28, trap 77). `begun` is what the first request brought, where it was made already.
+   * Bytes from `first` on as they arrive, over as many answers as it takes: after a fault from the byte that comes next. What an answer repeats of
+   * the bytes delivered is dropped, so that none is delivered twice (C28, trap 77). `begun` is what the first request brought, where it was made
+   * already.
    */
   const received = <E>(
     first: number,

@@ -100,13 +100,16 @@ export const make = (
     digest: Digest.Digest,
     size: number | undefined,
     from: RepositoryName | undefined,
-    adopted: Session.Adopted
+    adopted: Session.Adopted,
+    again: Resume.Again
   ) {
     if (from !== undefined) {
-      const session = yield* Effect.catchTags(
+      const mounted: ReturnType<typeof mount> = Effect.catchIf(
         mount(repository, digest, Option.some(from), adopted),
-        refusedMount(Option.some(undefined))
+        isTransient,
+        (fault) => Effect.zipRight(again(fault, 0), mounted)
       )
+      const session = yield* Effect.catchTags(mounted, refusedMount(Option.some(undefined)))
       if (Option.isSome(session) && session.value !== undefined) return session.value
     }
     // Some answer 403 or 405 for what is missing (trap 23, quirks §2), or have a page for everything: not known is not there.
@@ -138,7 +141,7 @@ export const make = (
 
   /**
    * The forms that a refusal rules out. Who takes no PATCH takes none of either kind; who finds one too large (416, GHCR) is better sent the whole by
-   * PUT, as is who fails to close after one (quirks §3). What is too large is refused from that size on; a failure may have been passing trouble.
+   * PUT, as is who fails to close after one (quirks §3). What is too large is refused from that size on; a failure may have been temporary.
    */
   const remember = (form: Form, error: { readonly _tag: string }, size = 0): ReadonlyArray<Form> => {
     const { _tag } = error
@@ -248,7 +251,9 @@ export const make = (
           if (fault._tag === "SourceFailure" || fault._tag === "Refused") return Effect.fail(fault)
           if (isRefusal(fault)) return Effect.fail(new Refused<WholeError>(fault))
           if (!isTransient(fault)) return Effect.fail(fault)
-          return Effect.flatMap(Effect.zipRight(again(fault, 0), sessions.present(repository, digest)), (present) =>
+          // What was not sent to its end did not arrive, nor is it known to be what it declares.
+          const present = verifier.approved() ? sessions.present(repository, digest) : Effect.succeed(false)
+          return Effect.flatMap(Effect.zipRight(again(fault, 0), present), (present) =>
             present
               ? Effect.succeed(sent)
               : Effect.zipRight(Transfer.emit({ _tag: "Resumed", subject, offset: 0 }), attempt)
@@ -296,16 +301,16 @@ export const make = (
     const subject: Transfer.Subject = { direction: "upload", repository, ...known }
     if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
     yield* Transfer.emit({ _tag: "Started", subject })
+    const again = Resume.patience(to, subject)
     const found =
       known.digest === undefined
         ? undefined
-        : yield* existing(repository, known.digest, known.size, options.mountFrom, adopted)
+        : yield* existing(repository, known.digest, known.size, options.mountFrom, adopted, again)
     if (found !== undefined && "digest" in found) {
       yield* Transfer.emit({ _tag: "Completed", subject, skipped: true })
       return found
     }
     const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
-    const again = Resume.patience(to, subject)
     const job = { repository, subject, again, chunkSize, ...known, ...openings(source, open) }
     const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found, adopted)
     yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
@@ -328,8 +333,8 @@ export const make = (
 }
 
 /**
- * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it is
- * not mounted, and an upload will tell why.
+ * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it
+ * is not mounted, and an upload will tell why.
  */
 const refusedMount = <A>(instead: A) => {
   const refused = () => Effect.succeed(instead)

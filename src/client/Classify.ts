@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Secrets from "../auth/Secrets.js"
+import * as ByteRange from "../protocol/ByteRange.js"
 import * as ErrorBody from "../protocol/ErrorBody.js"
 import type { Operation } from "../protocol/Operation.js"
 import * as RetryAfter from "../protocol/RetryAfter.js"
@@ -199,8 +200,8 @@ const unsupported = (answer: Answer, operation: string) =>
     : undefined
 
 /**
- * Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's registry a tag is an invalid digest. One that links to the
- * rest has deleted a part (Cloudflare, quirks §4).
+ * Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's registry a tag is an invalid digest. One that links to
+ * the rest has deleted a part (Cloudflare, quirks §4).
  */
 const deleteRefused = (answer: Answer, operation: "deleting manifests" | "deleting tags" | "deleting blobs") =>
   unsupported(answer, operation) ??
@@ -238,7 +239,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
     success: [200, 206],
     own: (answer, operation) =>
       blobUnknown(answer, operation) ??
-      rangeMismatch(answer, operation.range === undefined ? "all" : JSON.stringify(operation.range))
+      rangeMismatch(answer, operation.range === undefined ? "all" : ByteRange.formatRequest(operation.range))
   },
   HeadBlob: { success: [200, 404], own: () => undefined },
   DeleteBlob: {

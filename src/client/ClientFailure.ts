@@ -48,7 +48,7 @@ export const ofRequest = (
 }
 
 /**
- * That a proxy on the way lets nothing through. One that cannot reach the server says so with a status of passing trouble.
+ * That a proxy on the way lets nothing through. One that cannot reach the server says so with the status of a temporary failure.
  *
  * @since 0.1.0
  * @category constructors

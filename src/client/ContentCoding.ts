@@ -1,6 +1,6 @@
 /**
- * Content that arrives encoded although it was asked for as it is (rule 20). Which bytes were meant is for the digest to say: a stored `.tar.gz` may be
- * mislabelled, a proxy may really have compressed the answer, and `fetch` decodes without a word and leaves the header (trap 26).
+ * Content that arrives encoded although it was asked for as it is (rule 20). Which bytes were meant is for the digest to say: a stored `.tar.gz` may
+ * be mislabelled, a proxy may really have compressed the answer, and `fetch` decodes without a word and leaves the header (trap 26).
  *
  * @since 0.1.0
  */
@@ -75,8 +75,8 @@ export const plain = (
 }
 
 /**
- * An answer whose body is the blob that was meant, as far as this can be told: up to a mebibyte as `plain` says, beyond that as it came. How long it is
- * the answer no longer says: `Content-Length` counts encoded bytes.
+ * An answer whose body is the blob that was meant, as far as this can be told: up to a mebibyte as `plain` says, beyond that as it came. How long it
+ * is the answer no longer says: `Content-Length` counts encoded bytes.
  *
  * @since 0.1.0
  * @category combinators

@@ -19,37 +19,46 @@ import * as Retry from "./Retry.js"
 import * as Watchdog from "./Watchdog.js"
 
 /**
- * How to reach a registry. `url` is its base, without `/v2`: `https://ghcr.io`, `http://localhost:5000`, `https://example.com/prefix`; without a
- * scheme it is https, or http for a loopback host (T19). The rest has safe defaults: no exceptions of trust, the limits, timeouts and retries
- * documented with their types, and a `User-Agent` of our own.
- *
- * `concurrency` is how many requests, and apart from them how many downloads and how many uploads of blobs, the operations of a `Registry` have under
- * way at a time; the others wait in line. 6 by default. `onRateLimit` is run with every answer that tells how much of a rate limit is left, so that a
- * bulk job can slow down in time. `authScope` is what every token is asked for, instead of the scopes of operations and challenges (RG5): scopes
- * separated by spaces, for registries whose token servers go by rules of their own.
- *
- * `headers` go with every request to the registry's own origin, and to no other (T1); what a request needs for itself wins over them. `namespace` is
- * the host that this one is a mirror of, as references have it: it goes along as `ns` when content is pulled (C107).
- *
- * `onWarning` is run with each warning that the registry sends (C106): once with the same text, which is logged besides. `tracePropagation` sends the
- * trace along (`traceparent` and `b3`), off by default, and only ever to the registry's own origin.
+ * How to reach a registry. All but `url` has safe defaults.
  *
  * @since 0.1.0
  * @category models
  */
 export interface EndpointOptions {
+  /**
+   * The base of the registry, without `/v2`: `https://ghcr.io`, `http://localhost:5000`, `https://example.com/prefix`; without a scheme it is https,
+   * or http for a loopback host (T19).
+   */
   readonly url: string
+  /** Exceptions to the rules on URLs from the registry; none by default. */
   readonly trust?: Partial<Trust.Policy> | undefined
+  /**
+   * What every token is asked for, instead of the scopes of operations and challenges (RG5): scopes separated by spaces, for registries whose token
+   * servers go by rules of their own.
+   */
   readonly authScope?: string | undefined
+  /** Upper bounds on what the registry may send. */
   readonly limits?: Partial<Limits.Limits> | undefined
+  /** How long to wait for the registry. */
   readonly timeouts?: Partial<Limits.Timeouts> | undefined
+  /** How to try again after temporary failures. */
   readonly retry?: Partial<Retry.RetryOptions> | undefined
+  /**
+   * How many requests, and apart from them how many downloads and how many uploads of blobs, the operations of a `Registry` have under way at a time;
+   * the others wait in line. 6 by default.
+   */
   readonly concurrency?: number | undefined
+  /** Run with every answer that tells how much of a rate limit is left, so that a bulk job can slow down in time. */
   readonly onRateLimit?: ((rate: RateLimit) => Effect.Effect<void>) | undefined
+  /** The `User-Agent` of every request, `defaultUserAgent` by default. */
   readonly userAgent?: string | undefined
+  /** These go with every request to the registry's own origin, and to no other (T1); what a request needs for itself wins over them. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** The host that this one is a mirror of, as references have it: it goes along as `ns` when content is pulled (C107). */
   readonly namespace?: string | undefined
+  /** Run with each warning that the registry sends (C106), once for each text. Warnings are logged besides. */
   readonly onWarning?: ((text: string) => Effect.Effect<void>) | undefined
+  /** Sends the trace along (`traceparent` and `b3`), off by default, and only ever to the registry's own origin. */
   readonly tracePropagation?: boolean | undefined
 }
 
@@ -67,8 +76,10 @@ export interface Endpoint {
   readonly limits: Limits.Limits
   readonly timeouts: Limits.Timeouts
   readonly retry: Retry.RetryOptions
-  readonly userAgent: string
+  /** An application's own, `hasHeaders` if any, and those that every request has. */
   readonly headers: Headers.Headers
+  readonly hasHeaders: boolean
+  readonly standardHeaders: Headers.Headers
   readonly namespace: string | undefined
   readonly concurrency: Concurrency.Concurrency
   readonly onRateLimit: (rate: RateLimit) => Effect.Effect<void>
@@ -120,8 +131,12 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
       limits: { ...Limits.defaultLimits, ...options.limits },
       timeouts,
       retry: { ...Retry.defaultRetry, ...options.retry },
-      userAgent: options.userAgent ?? defaultUserAgent,
       headers: Headers.fromInput(options.headers),
+      hasHeaders: Object.keys(options.headers ?? {}).length > 0,
+      standardHeaders: Headers.fromInput({
+        "user-agent": options.userAgent ?? defaultUserAgent,
+        "accept-encoding": "identity"
+      }),
       namespace: options.namespace,
       concurrency: Concurrency.make(options.concurrency ?? 6),
       onRateLimit: options.onRateLimit ?? (() => Effect.void),
@@ -152,7 +167,7 @@ const connection = new Set(["connection", "content-length", "expect", "keep-aliv
 /** The option that no request could carry (T12): the HTTP client would say so of each, as of a broken connection. Headers can be secrets (T13). */
 const unsendable = ({ headers = {}, namespace, userAgent = "" }: EndpointOptions): string | undefined => {
   for (const [name, value] of Object.entries(headers)) {
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return "one of its headers has a name that is none"
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return "one of its headers has a name that no header can have"
     if (connection.has(name.toLowerCase())) return `its header ${name} is for the HTTP client to set`
     if (!isFieldValue(value))
       return `its header ${name} holds characters that no header can carry, such as a line break`

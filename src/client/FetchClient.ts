@@ -19,9 +19,9 @@ import * as Stream from "effect/Stream"
  * An `HttpClient` over `fetch`, for Bun, Deno and workers; on Node, `effect-oci/node` does more. Redirects are left to the registry client, which
  * knows what may go along.
  *
- * A `FetchHttpClient.Fetch` in the environment of the layer is used instead of the global one, and a `FetchHttpClient.RequestInit` goes along with each
- * request, without headers (those of `EndpointOptions` go to the registry alone): there is the place for what a runtime has of its own for proxies and
- * certificates, such as Bun's `proxy` and `tls` and Deno's `client`.
+ * A `FetchHttpClient.Fetch` in the environment of the layer is used instead of the global one, and a `FetchHttpClient.RequestInit` goes along with
+ * each request, without headers (those of `EndpointOptions` go to the registry alone): there is the place for what a runtime has of its own for
+ * proxies and certificates, such as Bun's `proxy` and `tls` and Deno's `client`.
  *
  * What `fetch` cannot do:
  *

@@ -8,15 +8,19 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as ClientResponse from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Stream from "effect/Stream"
 import type { Sender } from "../auth/Authorization.js"
 import * as ByteStream from "../ByteStream.js"
 import { LimitExceeded, TransportFailure } from "../RegistryError.js"
 import * as ClientFailure from "./ClientFailure.js"
 import * as ContentCoding from "./ContentCoding.js"
+import { OnBehalfOf } from "./OnBehalfOf.js"
 import { onTurn } from "./Turns.js"
 import * as Watchdog from "./Watchdog.js"
 
@@ -88,7 +92,7 @@ const discardable = 64 * 1024
 
 /**
  * What bounds one exchange: the limits, the milliseconds until an answer must begin, the time (in milliseconds of the clock) when all must be over, and
- * who watches both.
+ * who watches both. `registry`: the origin that it is `OnBehalfOf`.
  *
  * @since 0.1.0
  * @category models
@@ -98,6 +102,7 @@ export interface Bounds {
   readonly response: number
   readonly until: number
   readonly watchdog: Watchdog.Watchdog
+  readonly registry: string
 }
 
 /**
@@ -124,11 +129,7 @@ export const limited =
             deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
           }
           awaited()
-          const answered = Effect.locally(
-            client.execute(observed(request, deadline, awaited)),
-            HttpClient.currentTracerDisabledWhen,
-            always
-          )
+          const answered = Effect.zipRight(setUp(bounds.registry), client.execute(observed(request, deadline, awaited)))
           return Effect.matchEffect(answered, {
             onFailure: (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds.limits)),
             onSuccess: (response): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
@@ -153,6 +154,13 @@ export const limited =
       )
     }
   })
+
+/** For the fiber of one exchange, which the watchdog began: nothing has to be put back. */
+const setUp = (registry: string): Effect.Effect<void> =>
+  Effect.zipRight(
+    FiberRef.set(HttpClient.currentTracerDisabledWhen, always),
+    FiberRef.update(FiberRef.currentContext, Context.add(OnBehalfOf, registry))
+  )
 
 const always = () => true
 
@@ -180,12 +188,20 @@ const gathered = (response: HttpClientResponse): Effect.Effect<HttpClientRespons
   })
 }
 
-const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse =>
-  Object.create(response, {
+const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse => {
+  // The body that the client has is read already.
+  const read = () =>
+    ClientResponse.fromWeb(response.request, new Response(bytes.slice(), { headers: response.headers }))
+  return Object.create(response, {
     [Gathered]: { value: bytes },
     arrayBuffer: { get: () => Effect.sync(() => bytes.slice().buffer) },
-    stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) }
+    stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) },
+    text: { get: () => read().text },
+    json: { get: () => read().json },
+    urlParamsBody: { get: () => read().urlParamsBody },
+    formData: { get: () => read().formData }
   })
+}
 
 /** A body is not late while its source is being waited for. */
 const observed = (

@@ -150,7 +150,7 @@ export const make = (
         response.headers["oci-subject"] !== undefined &&
         (yield* Effect.orElseSucceed(keepsReferrers(repository, subject.digest), () => true))
       if (!kept)
-        yield* changeReferrers(repository, subject.digest, ReferrersTag.withReferrer(ReferrersTag.referrerOf(manifest)))
+        yield* changeReferrers(repository, subject.digest, ReferrersTag.withReferrer(Manifest.referrer(manifest)))
     }
     return manifest.descriptor
   })

@@ -73,8 +73,8 @@ const first = <A, E extends Error, R>(
   copies.reduceRight((next, copy) => Effect.catchAll(copy, (error) => Effect.zipRight(passOver(error), next)), original)
 
 /**
- * The same, until the first byte. What has come since then cannot be continued from elsewhere: it was not verified yet, and the rest would be verified
- * without it.
+ * The same, until the first byte. What has come since then cannot be continued from elsewhere: it was not verified yet, and the rest would be
+ * verified without it.
  */
 const firstStream = <E extends Error, R>(
   original: Stream.Stream<Uint8Array, E, R>,

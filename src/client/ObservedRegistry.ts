@@ -11,13 +11,14 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import * as Metrics from "../Metrics.js"
-import type { Registry } from "../Registry.js"
+import type { Registry, UploadSession } from "../Registry.js"
 import { type Observation, whenRecorded } from "./Observability.js"
 
 /**
- * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the spans of its requests. Attributes: `server.address`
- * and `server.port` of the registry, `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and `error.type`, the tag of
- * the error that the operation failed with. The span of a stream lasts from its first pull to its end. Where nobody records spans, none are made.
+ * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the spans of its requests. Attributes:
+ * `server.address` and `server.port` of the registry, `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and
+ * `error.type`, the tag of the error that the operation failed with. The span of a stream lasts from its first pull to its end. The steps of an
+ * upload session that ask the registry have spans of their own, `effect-oci/UploadSession.<step>`. Where nobody records spans, none are made.
  *
  * @since 0.1.0
  * @category combinators
@@ -29,16 +30,29 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
     // The capture of a stack trace would cost more than the span.
     return { captureStackTrace: false, attributes: all }
   }
-  const spanned = <A, E, R>(
-    operation: keyof Registry.Service,
+  const inSpan = <A, E, R>(
+    name: string,
     attributes: Attributes,
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> =>
     whenRecorded((recorded) =>
       recorded
-        ? Effect.withSpan(Effect.tapError(effect, annotate), `effect-oci/Registry.${operation}`, optionsOf(attributes))
+        ? Effect.withSpan(Effect.tapError(effect, annotate), `effect-oci/${name}`, optionsOf(attributes))
         : effect
     )
+  const spanned = <A, E, R>(
+    operation: keyof Registry.Service,
+    attributes: Attributes,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> => inSpan(`Registry.${operation}`, attributes, effect)
+  const stepwise =
+    (repository: string) =>
+    (session: UploadSession): UploadSession => ({
+      ...session,
+      write: (bytes) => inSpan("UploadSession.write", { repository }, session.write(bytes)),
+      status: inSpan("UploadSession.status", { repository }, session.status),
+      commit: (digest) => inSpan("UploadSession.commit", { repository, digest }, session.commit(digest))
+    })
   const streamed = <A, E, R>(
     operation: keyof Registry.Service,
     attributes: Attributes,
@@ -96,8 +110,13 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
       ),
     deleteBlob: (repository, digest) =>
       spanned("deleteBlob", { repository, digest }, registry.deleteBlob(repository, digest)),
-    startUpload: (repository) => spanned("startUpload", { repository }, registry.startUpload(repository)),
-    resumeUpload: (state) => spanned("resumeUpload", { repository: state.repository }, registry.resumeUpload(state)),
+    startUpload: (repository) =>
+      Effect.map(spanned("startUpload", { repository }, registry.startUpload(repository)), stepwise(repository)),
+    resumeUpload: (state) =>
+      Effect.map(
+        spanned("resumeUpload", { repository: state.repository }, registry.resumeUpload(state)),
+        stepwise(state.repository)
+      ),
     mountBlob: (repository, digest, from) =>
       spanned(
         "mountBlob",

@@ -1,6 +1,6 @@
 /**
- * Which registry a request is for. Its token server and its storage are reached as it is: an HTTP client that has settings for single registries finds
- * them by this.
+ * Which registry a request is for. Its token server and its storage are reached as it is: an HTTP client that has settings for single registries
+ * finds them by this.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import * as Context from "effect/Context"
  * The origin of the registry whose operation the request belongs to; empty where there is none.
  *
  * @since 0.1.0
- * @category references
+ * @category services
  */
 export class OnBehalfOf extends Context.Reference<OnBehalfOf>()("effect-oci/OnBehalfOf", {
   defaultValue: () => ""

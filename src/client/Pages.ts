@@ -36,8 +36,8 @@ type Listing = Operation & { readonly link?: string | undefined; readonly n?: nu
  * missing `Link` is (C85, trap 56). Beyond that it copes with registries that
  *
  * - refuse a page size with 400 or 405 (ECR, catalogs): the first page is asked for again without one;
- * - answer as many items as were asked for, and never a `Link` (Nexus): the list goes on after the last of them, as `after` says, unless that brings nothing
- *   new, or is refused;
+ * - answer as many items as were asked for, and never a `Link` (Nexus): the list goes on after the last of them, as `after` says, unless that brings
+ *   nothing new, or is refused;
  * - answer 404 in the middle, because the item to go on after was deleted (zot): the list is read once more from its start;
  * - link to the start of the list at its end (Cloudflare), with an empty `last`.
  *
@@ -130,8 +130,8 @@ const leadsToStart = (target: string, from: string): boolean =>
   URL.canParse(target, from) && new URL(target, from).searchParams.get("last") === ""
 
 /**
- * A list goes on where it is. Artifactory leaves the first components of the repository out of its links, and Nexus puts others before them (quirks §5):
- * of a link to the same kind of list on the same origin only the query counts. No other repository's list is ever requested.
+ * A list goes on where it is. Artifactory leaves the first components of the repository out of its links, and Nexus puts others before them (quirks
+ * §5): of a link to the same kind of list on the same origin only the query counts. No other repository's list is ever requested.
  */
 const samePath = (from: string, target: string): string => {
   if (!URL.canParse(target, from)) return target
@@ -188,10 +188,5 @@ export const pageLimit = (to: Endpoint) => ({ what: "A page of a list", limit: t
 const member = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined
 
-const json = (bytes: Uint8Array): unknown => {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    return undefined
-  }
-}
+const json = (bytes: Uint8Array): unknown =>
+  Option.getOrUndefined(Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))())

@@ -37,7 +37,6 @@ import * as ContentCoding from "./ContentCoding.js"
 import type { Endpoint } from "./Endpoint.js"
 import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
-import { OnBehalfOf } from "./OnBehalfOf.js"
 import { fromHeaders } from "./RateLimit.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
@@ -111,11 +110,7 @@ const attemptWithin = (
     )
   )
   return Effect.flatMap(
-    Effect.provideService(
-      authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
-      OnBehalfOf,
-      to.origin
-    ),
+    authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
     (response) => {
       const { headers } = response
       return headers["warning"] === undefined && headers["ratelimit-limit"] === undefined
@@ -127,14 +122,13 @@ const attemptWithin = (
 
 const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
   const request = toRequest(to.base, operation)
-  const headers = { "user-agent": to.userAgent, "accept-encoding": "identity" }
   // The location of an upload may be elsewhere.
   const own = request.url.startsWith(`${to.base}/v2/`) || Option.contains(Trust.origin(request.url), to.origin)
   return HttpClientRequest.setHeaders(
     to.namespace !== undefined && pulls.has(operation._tag)
       ? HttpClientRequest.setUrl(request, `${request.url}?ns=${encodeURIComponent(to.namespace)}`)
       : request,
-    own ? { ...to.headers, ...(Object.keys(to.headers).length > 0 && request.headers), ...headers } : headers
+    own && to.hasHeaders ? { ...to.headers, ...request.headers, ...to.standardHeaders } : to.standardHeaders
   )
 }
 
@@ -155,7 +149,8 @@ const boundsOf = (to: Endpoint, operation: Operation, clock: Clock.Clock): Limit
   until: transfers.has(operation._tag)
     ? Number.POSITIVE_INFINITY
     : clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
-  watchdog: to.watchdog
+  watchdog: to.watchdog,
+  registry: to.origin
 })
 
 /**

@@ -26,25 +26,6 @@ export const referrersTag = (subject: Digest.Digest): Tag =>
   ) as Tag
 
 /**
- * The descriptor under which a manifest is listed as a referrer (C77): with its artifact type, or that of its config, and all its annotations.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const referrerOf = (manifest: Manifest.Manifest): Descriptor => {
-  const { content, descriptor } = manifest
-  const annotations = content._tag === "UnknownManifest" ? undefined : content.annotations
-  return {
-    ...descriptor,
-    ...Option.match(Manifest.artifactType(manifest), {
-      onNone: () => ({}),
-      onSome: (artifactType) => ({ artifactType })
-    }),
-    ...(annotations !== undefined && { annotations })
-  }
-}
-
-/**
  * What a referrers tag lists: nothing where the tag is missing or holds something else than an image index (C75, C89).
  *
  * @since 0.1.0

@@ -110,13 +110,16 @@ export type {
 } from "./Retry.js"
 
 /**
- * How to reach a registry, and when to try again after a challenge: by default as `defaultSchedule` says, else as with `execute`. A schedule with needs
- * of its own, such as an interactive login, adds them to those of the layer.
+ * How to reach a registry, and when to try again after a challenge.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<R = never> extends EndpointOptions {
+  /**
+   * By default as `defaultSchedule` says, else as with `execute`. A schedule with needs of its own, such as an interactive login, adds them to those
+   * of the layer.
+   */
   readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
 }
 
@@ -138,8 +141,8 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
   Effect.gen(function* () {
     const to = yield* endpoint(options)
     const context = yield* Effect.context<Services | R>()
-    // Only the services we need are fixed here. All else is the caller's at the time of each call, such as its tracer, its observer of transfers and its
-    // scope; what a schedule needs is taken from here where the caller lacks it.
+    // Only the services we need are fixed here. All else is the caller's at the time of each call, such as its tracer, its observer of transfers and
+    // its scope; what a schedule needs is taken from here where the caller lacks it.
     const given = {
       client: Context.get(context, HttpClient.HttpClient),
       credentials: Context.get(context, Credentials),
@@ -159,6 +162,7 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
  * The client of one registry, as the `Registry` of a program.
  *
  * @example
+ * ```ts
  * import * as Credentials from "effect-oci/Credentials"
  * import * as RegistryClient from "effect-oci/RegistryClient"
  * import * as TokenCache from "effect-oci/TokenCache"
@@ -167,6 +171,7 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
  * const GitHub = RegistryClient.layer({ url: "https://ghcr.io" }).pipe(
  *   Layer.provide([RegistryClient.layerFetch, Credentials.layerAnonymous, TokenCache.layerMemory])
  * )
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -175,29 +180,33 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<Registry, Inv
   Layer.effect(Registry, make(options))
 
 /**
- * How to reach one host of many: all that `EndpointOptions` has, the `url` only where it does not follow from the host. Plain http takes an `url` that
- * says so, except at loopback hosts.
- *
- * `mirrors` have copies of what the host has. Each is asked for manifests and blobs before the host itself, in order, and passed over when it fails
- * with whatever error before the first byte of content; without `retry` options of its own it is not asked twice. Whether something is there (HEAD),
- * the host itself decides, since programs ask that before they write; a mirror answers only while the host fails. Lists and everything that writes
- * are the host's alone. A mirror is a registry of its own origin, and gets the credentials for that origin and no others (T22).
+ * How to reach one host of many: all that `EndpointOptions` has, the `url` only where it does not follow from the host. Plain http takes an `url`
+ * that says so, except at loopback hosts.
  *
  * @since 0.1.0
  * @category models
  */
 export interface HostOptions extends Partial<EndpointOptions> {
+  /**
+   * Registries that have copies of what the host has. Each is asked for manifests and blobs before the host itself, in order, and passed over when it
+   * fails with whatever error before the first byte of content; without `retry` options of its own it is not asked twice. Whether something is there
+   * (HEAD), the host itself decides, since programs ask that before they write; a mirror answers only while the host fails. Lists and everything that
+   * writes are the host's alone. A mirror is a registry of its own origin, and gets the credentials for that origin and no others (T22).
+   */
   readonly mirrors?: ReadonlyArray<MirrorOptions> | undefined
 }
 
 /**
- * How to reach a mirror. With the `prefix` `docker-hub`, what its host has as `library/alpine` the mirror has as `docker-hub/library/alpine`: so do
- * the proxy caches of Harbor, Artifactory, ECR and others, which mirror several hosts.
+ * How to reach a mirror.
  *
  * @since 0.1.0
  * @category models
  */
 export interface MirrorOptions extends EndpointOptions {
+  /**
+   * With `docker-hub`, what its host has as `library/alpine` the mirror has as `docker-hub/library/alpine`: so do the proxy caches of Harbor,
+   * Artifactory, ECR and others, which mirror several hosts.
+   */
   readonly prefix?: string | undefined
 }
 
@@ -206,6 +215,7 @@ export interface MirrorOptions extends EndpointOptions {
  * over http and all others over https, unless `hosts` has other options for them. `get` fails with `InvalidUrl` where these name no registry.
  *
  * @example
+ * ```ts
  * import * as RegistryClient from "effect-oci/RegistryClient"
  *
  * const layer = RegistryClient.layerRegistries({
@@ -214,6 +224,7 @@ export interface MirrorOptions extends EndpointOptions {
  *     "registry.lan:5000": { url: "http://registry.lan:5000", headers: { "x-tenant": "blue" } }
  *   }
  * })
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -37,8 +37,8 @@ export const patience = (to: Endpoint, subject: Transfer.Subject): Again => {
       if (driver === undefined || offset > reached)
         driver = yield* Schedule.driver(Retry.schedule<{ readonly _tag: string }>(to))
       reached = Math.max(reached, offset)
-      // A session that is lost or elsewhere is no fault of the kind that passes, but trying again helps.
-      const passing = isTransient(fault) ? fault : new TransportFailure({ reason: "Reset" })
-      yield* Effect.mapError(driver.next(passing), () => fault)
+      // A session that is lost or elsewhere is no temporary fault, but trying again helps.
+      const temporary = isTransient(fault) ? fault : new TransportFailure({ reason: "Reset" })
+      yield* Effect.mapError(driver.next(temporary), () => fault)
     })
 }

@@ -1,5 +1,5 @@
 /**
- * The outermost step of the pipeline: trying again. Only requests that may be repeated, only failures that may pass, and never longer than a
+ * The outermost step of the pipeline: trying again. Only requests that may be repeated, only temporary failures, and never longer than a
  * deadline.
  *
  * @since 0.1.0
@@ -16,17 +16,22 @@ import type { Operation } from "../protocol/Operation.js"
 import { isTransient, RegistryFailure, TooManyRequests, TransportFailure } from "../RegistryError.js"
 
 /**
- * How to try again: at most `attempts` times more, first after `base` and each time after twice as long (jittered by a fifth), but not sooner than
- * the registry's `Retry-After`, which counts up to `maxDelay`; and no attempt begins later than `deadline` after the first one. By default 4 times, from
- * 250 milliseconds, up to 60 seconds, within 3 minutes.
+ * How to try again.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RetryOptions {
+  /** How many times more at most, 4 by default. */
   readonly attempts: number
+  /**
+   * The wait before the first of them, 250 milliseconds by default, and twice as long before each that follows, jittered by a fifth; never less than
+   * the registry's `Retry-After`.
+   */
   readonly base: Duration.DurationInput
+  /** The longest wait, whatever the registry asks for, 60 seconds by default. */
   readonly maxDelay: Duration.DurationInput
+  /** No attempt begins later than this after the first one, 3 minutes by default. */
   readonly deadline: Duration.DurationInput
 }
 
@@ -56,7 +61,7 @@ export interface Retrying {
 
 /**
  * The schedule of an endpoint's `RetryOptions`, for work that began at `since` (milliseconds of the clock), or with its first failure: it reads each
- * error, continues while it is `passing` (by default `RegistryError.isTransient`), and waits as the error asks.
+ * error, continues while it is `temporary` (by default `RegistryError.isTransient`), and waits as the error asks.
  *
  * @since 0.1.0
  * @category constructors
@@ -64,7 +69,7 @@ export interface Retrying {
 export const schedule = <E extends { readonly _tag: string }>(
   { origin, retry }: Retrying,
   since?: number,
-  passing: (error: E) => boolean = isTransient
+  temporary: (error: E) => boolean = isTransient
 ): Schedule.Schedule<E, E> => {
   const base = Duration.toMillis(retry.base)
   const maxDelay = Duration.toMillis(retry.maxDelay)
@@ -73,7 +78,7 @@ export const schedule = <E extends { readonly _tag: string }>(
     Effect.flatMap(Random.nextRange(0.8, 1.2), (jitter) => {
       const backoff = base * 2 ** attempt * jitter
       const delay = Math.min(Math.max(backoff, askedBy(error)), maxDelay)
-      const again = attempt < retry.attempts && passing(error) && now + delay - since <= deadline
+      const again = attempt < retry.attempts && temporary(error) && now + delay - since <= deadline
       const decision = again
         ? ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))
         : ScheduleDecision.done
@@ -111,8 +116,8 @@ export const from = <E, A, R, Out, R2>(
   })
 
 /**
- * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead (trap 4, jib's lost chunk). A lost answer to the closing
- * PUT is settled by a HEAD, in Session.
+ * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead (trap 4, jib's lost chunk). A lost answer to the
+ * closing PUT is settled by a HEAD, in Session.
  */
 const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set([
   "StartUpload",
@@ -135,8 +140,8 @@ const sessions = /\/blobs\/uploads\/?(\?|$)/
 
 /**
  * Tries a request again where its method allows (RFC 9110 §9.2.2): everything but the POST and PATCH of uploads and the PUT that closes them, and
- * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well, and
- * so is one that waited for a token server in passing trouble.
+ * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well,
+ * and so is one that waited for a token server that failed for the moment.
  *
  * @since 0.1.0
  * @category combinators
@@ -151,9 +156,9 @@ export const retried = <A, E extends { readonly _tag: string }, R>(
   if (!replayable || !(repeatable || opening.has(operation._tag))) return request
   return Effect.clockWith((clock) => {
     const since = clock.unsafeCurrentTimeMillis()
-    const passing: (error: E) => boolean = repeatable ? isTransient : isRefused
+    const temporary: (error: E) => boolean = repeatable ? isTransient : isRefused
     return Effect.catchAll(request, (error) =>
-      passing(error) ? from(error, request, schedule(to, since, passing)) : Effect.fail(error)
+      temporary(error) ? from(error, request, schedule(to, since, temporary)) : Effect.fail(error)
     )
   })
 }

@@ -185,9 +185,9 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     })
 
   /**
-   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it, `end`, is known, else without (C56). A registry that
-   * answers before it has taken everything has not stored everything. When interrupted, one without a length ends where it is, and a short one is sent
-   * to its end; a long one is cut off, and Docker's registry cannot cancel its upload any more, which times out.
+   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it, `end`, is known, else without (C56). A registry
+   * that answers before it has taken everything has not stored everything. When interrupted, one without a length ends where it is, and a short one
+   * is sent to its end; a long one is cut off, and Docker's registry cannot cancel its upload any more, which times out.
    */
   const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
     Effect.suspend(() => {
@@ -202,13 +202,14 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
             HttpBody.stream(body, MediaType.octetStream, length)
           )
         ),
-        ({ result: response, taken }) =>
-          Effect.zipRight(
-            advance(session, response, taken ?? 0),
-            taken !== undefined
-              ? Effect.void
-              : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
+        ({ ended, result: response, taken }) => {
+          // With the last byte of a known length all is said, whether or not the end of the stream was asked for.
+          const isWhole = length === undefined ? ended : taken === length
+          return Effect.zipRight(
+            advance(session, response, isWhole ? taken : 0),
+            isWhole ? Effect.void : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
           )
+        }
       )
       if (length !== undefined && length > short) return step
       return unabandoned(step, () => {

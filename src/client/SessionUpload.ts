@@ -9,6 +9,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as ScopedRef from "effect/ScopedRef"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import type { UploadStrategy } from "../Registry.js"
@@ -155,23 +156,21 @@ export const make =
           }
         })
 
+      const { chunkSize: wanted = defaultChunkSize } = job
       const chunkSize = Math.min(
-        Math.max(job.chunkSize ?? defaultChunkSize, session.chunkMinimum),
+        Math.max(wanted >= 1 ? Math.floor(wanted) : 1, session.chunkMinimum),
         session.chunkMaximum
       )
 
       /** Each chunk as the stream that it is in the source, where that can be opened again where a chunk was cut off. */
       const streamedChunks = (size: number) =>
         Effect.gen(function* () {
-          const pull = yield* Stream.toPull(read(session.offset))
-          const take = portions(pull)
+          const take = yield* portions(read, session.offset)
           while (session.offset < size) {
             const end = Math.min(session.offset + chunkSize, size)
-            yield* sessions.pour(session, take(end - session.offset), end)
+            yield* sessions.pour(session, take(session.offset, end - session.offset), end)
             acknowledged = session.offset
           }
-          // Its end was seen before its last bytes went; who watches is told now.
-          yield* Effect.ignore(pull)
         }).pipe(Effect.scoped)
 
       /** Each chunk in memory, to be sent again from there. */
@@ -235,33 +234,46 @@ export const make =
       return { mediaType: MediaType.octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
     })
 
-/** The next bytes of a stream that is being pulled, as a stream of so many of them. One has to end before the next begins. */
-const portions = <E, R>(
-  pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>, R>
-): ((count: number) => Stream.Stream<Uint8Array, E, R>) => {
-  let rest: Chunk.Chunk<Uint8Array> = Chunk.empty()
-  return (count) =>
-    Stream.suspend(() => {
-      let left = count
-      const portion = (chunk: Chunk.Chunk<Uint8Array>): Chunk.Chunk<Uint8Array> => {
-        const out: Array<Uint8Array> = []
-        const over: Array<Uint8Array> = []
-        for (const bytes of chunk) {
-          if (left > 0) out.push(bytes.subarray(0, left))
-          if (bytes.length > left) over.push(bytes.subarray(left))
-          left -= Math.min(left, bytes.length)
-        }
-        rest = Chunk.unsafeFromArray(over)
-        return Chunk.unsafeFromArray(out)
-      }
-      return Stream.repeatEffectChunkOption(
-        Effect.suspend(() => {
-          if (left === 0) return Effect.fail(Option.none())
-          return Chunk.isEmpty(rest) ? Effect.map(pull, portion) : Effect.succeed(portion(rest))
+/**
+ * Parts of a source that is read once, from byte `first` on, as streams. One has to end before the next begins. A part that is sent again,
+ * after a challenge or elsewhere, is not what comes next: the source is opened anew where it starts.
+ */
+const portions = <E, R>(open: (offset: number) => Stream.Stream<Uint8Array, E, R>, first: number) =>
+  Effect.gen(function* () {
+    const opened = (at: number) =>
+      Effect.map(Stream.toPull(open(at)), (pull) => ({ pull, at, rest: Chunk.empty<Uint8Array>() }))
+    const current = yield* ScopedRef.fromAcquire(opened(first))
+    const take = (start: number, count: number): Stream.Stream<Uint8Array, E, R> =>
+      ByteStream.unwrap(
+        Effect.gen(function* () {
+          if ((yield* ScopedRef.get(current)).at !== start) yield* ScopedRef.set(current, opened(start))
+          const source = yield* ScopedRef.get(current)
+          let left = count
+          const portion = (chunk: Chunk.Chunk<Uint8Array>): Chunk.Chunk<Uint8Array> => {
+            const out: Array<Uint8Array> = []
+            const over: Array<Uint8Array> = []
+            for (const bytes of chunk) {
+              if (left > 0) out.push(bytes.subarray(0, left))
+              if (bytes.length > left) over.push(bytes.subarray(left))
+              const taken = Math.min(left, bytes.length)
+              left -= taken
+              source.at += taken
+            }
+            source.rest = Chunk.unsafeFromArray(over)
+            return Chunk.unsafeFromArray(out)
+          }
+          return Stream.repeatEffectChunkOption(
+            Effect.suspend(() => {
+              if (left === 0) return Effect.fail(Option.none())
+              return Chunk.isEmpty(source.rest)
+                ? Effect.map(source.pull, portion)
+                : Effect.succeed(portion(source.rest))
+            })
+          )
         })
       )
-    })
-}
+    return take
+  })
 
 /** What may pass, or means that the registry is elsewhere than we thought. */
 const isFault = <E extends Failure>(error: E): error is E & Fault =>

@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
  * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try again.
  *
  * @since 0.1.0
- * @category models
+ * @category errors
  */
 export class SourceFailure<out E> {
   readonly _tag = "SourceFailure"
@@ -21,8 +21,8 @@ export class SourceFailure<out E> {
 }
 
 /**
- * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the failure of the request that it breaks. `taken`: its
- * length in bytes, if it was read to its end.
+ * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the failure of the request that it breaks. `taken`: how
+ * many of its bytes were read, `ended`: whether its end was seen.
  *
  * @since 0.1.0
  * @category combinators
@@ -30,14 +30,19 @@ export class SourceFailure<out E> {
 export const streaming = <E, R, A, E2, R2>(
   stream: Stream.Stream<Uint8Array, E, R>,
   use: (body: Stream.Stream<Uint8Array, unknown>) => Effect.Effect<A, E2, R2>
-): Effect.Effect<{ readonly result: A; readonly taken: number | undefined }, SourceFailure<E> | E2, R | R2> =>
+): Effect.Effect<
+  { readonly result: A; readonly taken: number; readonly ended: boolean },
+  SourceFailure<E> | E2,
+  R | R2
+> =>
   Effect.flatMap(Effect.context<R>(), (context) => {
     let failure: Cause.Cause<E> | undefined
-    let taken: number | undefined
+    let taken = 0
+    let ended = false
     const body = Stream.suspend(() => {
-      let count = 0
       failure = undefined
-      taken = undefined
+      taken = 0
+      ended = false
       const loop: Channel.Channel<
         Chunk.Chunk<Uint8Array>,
         Chunk.Chunk<Uint8Array>,
@@ -47,7 +52,7 @@ export const streaming = <E, R, A, E2, R2>(
         unknown
       > = Channel.readWithCause({
         onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-          for (const bytes of chunk) count += bytes.length
+          for (const bytes of chunk) taken += bytes.length
           return Channel.flatMap(Channel.write(chunk), () => loop)
         },
         onFailure: (cause) => {
@@ -55,14 +60,14 @@ export const streaming = <E, R, A, E2, R2>(
           return Channel.failCause(cause)
         },
         onDone: () => {
-          taken = count
+          ended = true
           return Channel.void
         }
       })
       return Stream.pipeThroughChannel(stream, loop)
     })
     return use(Stream.provideContext(body, context)).pipe(
-      Effect.map((result) => ({ result, taken })),
+      Effect.map((result) => ({ result, taken, ended })),
       Effect.catchAllCause(
         (cause): Effect.Effect<never, SourceFailure<E> | E2> =>
           failure === undefined || Cause.isInterruptedOnly(failure)

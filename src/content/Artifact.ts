@@ -21,14 +21,16 @@ import * as Reference from "../spec/Reference.js"
 // -----------------------------------------------------------------------------
 
 /**
- * One file to push. `title` is its name, under which others unpack it; `mediaType` is `application/octet-stream` by default.
+ * One file to push.
  *
  * @since 0.1.0
  * @category models
  */
 export interface File<out E = never, out R = never> {
   readonly source: BlobSource.BlobSource<E, R>
+  /** Its name, under which others unpack it. */
   readonly title?: string | undefined
+  /** `application/octet-stream` by default. */
   readonly mediaType?: string | undefined
   readonly annotations?: Annotations.Annotations | undefined
 }
@@ -36,23 +38,22 @@ export interface File<out E = never, out R = never> {
 /**
  * An artifact to push.
  *
- * - `artifactType`: the media type that says what it is, such as `application/vnd.example.report.v1`.
- * - `files`: its content, in order. An artifact may consist of annotations alone.
- * - `tags`: tags besides that of the reference.
- * - `subject`: the manifest it is about, among whose referrers it will be.
- * - `chunkSize`: uploads files in chunks of so many bytes; by default each goes in one request.
- * - `concurrency`: how many files are uploaded at a time, 3 by default.
- *
  * @since 0.1.0
  * @category models
  */
 export interface PushOptions<out E = never, out R = never> {
+  /** The media type that says what it is, such as `application/vnd.example.report.v1`. */
   readonly artifactType: string
+  /** Its content, in order. An artifact may consist of annotations alone. */
   readonly files: ReadonlyArray<File<E, R>>
   readonly annotations?: Annotations.Annotations | undefined
+  /** Tags besides that of the reference. */
   readonly tags?: ReadonlyArray<Reference.Tag> | undefined
+  /** The manifest it is about, among whose referrers it will be. */
   readonly subject?: Descriptor.Descriptor | undefined
+  /** Uploads files in chunks of so many bytes; by default each goes in one request. */
   readonly chunkSize?: number | undefined
+  /** How many files are uploaded at a time, 3 by default. */
   readonly concurrency?: number | undefined
 }
 
@@ -84,6 +85,7 @@ export type PushError = PutBlobError | PutManifestError
  * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, or with `PushError`.
  *
  * @example
+ * ```ts
  * import * as Artifact from "effect-oci/Artifact"
  * import * as BlobSource from "effect-oci/BlobSource"
  *
@@ -91,6 +93,7 @@ export type PushError = PutBlobError | PutManifestError
  *   artifactType: "application/vnd.example.report.v1",
  *   files: [{ title: "report.txt", mediaType: "text/plain", source: BlobSource.fromBytes(new TextEncoder().encode("all is well")) }]
  * })
+ * ```
  *
  * @since 0.1.0
  * @category operations
@@ -153,15 +156,16 @@ const emptyContent = new TextEncoder().encode("{}")
 // -----------------------------------------------------------------------------
 
 /**
- * One file of an artifact. `name` is where to unpack it: its title, if that is a relative path which stays below the folder it is joined to (T11).
- * `content` streams the bytes, verified against the descriptor; nothing is requested before it runs.
+ * One file of an artifact.
  *
  * @since 0.1.0
  * @category models
  */
 export interface PulledFile {
   readonly descriptor: Descriptor.Descriptor
+  /** Where to unpack it: its title, if that is a relative path which stays below the folder it is joined to (T11). */
   readonly name: Option.Option<string>
+  /** The bytes, verified against the descriptor; nothing is requested before the stream runs. */
   readonly content: ReturnType<Registry.Service["getBlob"]>
 }
 
@@ -192,6 +196,7 @@ export type PullError = Effect.Effect.Error<ReturnType<Registry.Service["getMani
  * `InvalidReference` or `InvalidUrl` before anything is sent, or with `PullError`.
  *
  * @example
+ * ```ts
  * import * as Artifact from "effect-oci/Artifact"
  * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
@@ -200,6 +205,7 @@ export type PullError = Effect.Effect.Error<ReturnType<Registry.Service["getMani
  *   const artifact = yield* Artifact.pull("ghcr.io/owner/report:1.0.0")
  *   return yield* Effect.forEach(artifact.files, (file) => Stream.runFold(file.content, 0, (size, bytes) => size + bytes.length))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category operations

@@ -33,6 +33,7 @@ export type DownloadError = Stream.Stream.Error<ReturnType<Registry.Service["get
  * no regular file at `path`; reading it fails with the same.
  *
  * @example
+ * ```ts
  * import { BlobFile } from "effect-oci/node"
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
@@ -43,6 +44,7 @@ export type DownloadError = Stream.Stream.Error<ReturnType<Registry.Service["get
  *   const repository = yield* Reference.parseRepositoryName("owner/model")
  *   return yield* registry.putBlob(repository, yield* BlobFile.source("weights.safetensors"))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -84,12 +86,13 @@ export const write = <E, R>(
 /**
  * Downloads a blob to a file. What has arrived when the download fails, or its process ends, stays beside `path` in a partial file with a name of its
  * own, and the next download of that blob to that path continues it, in this or another process, once it has hashed what is there (C28, trap 77). The
- * name `path` is taken only by the whole blob, verified; until then whatever stands there stays. A partial file that turns out to hold something else is
- * thrown away, and all is downloaded. Downloads under way at the same time do not share a partial file.
+ * name `path` is taken only by the whole blob, verified; until then whatever stands there stays. A partial file that turns out to hold something else
+ * is thrown away, and all is downloaded. Downloads under way at the same time do not share a partial file.
  *
  * Fails like `Registry.getBlob`, or with `StorageFailure` naming `path`.
  *
  * @example
+ * ```ts
  * import { BlobFile } from "effect-oci/node"
  * import * as Reference from "effect-oci/Reference"
  * import { Registry } from "effect-oci/Registry"
@@ -102,6 +105,7 @@ export const write = <E, R>(
  *   const digest = yield* Digest.parse(`sha256:${"0".repeat(64)}`)
  *   yield* BlobFile.download(registry, repository, digest, "weights.safetensors")
  * })
+ * ```
  *
  * @since 0.1.0
  * @category destructors

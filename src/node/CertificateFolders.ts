@@ -40,17 +40,19 @@ export interface Found {
 }
 
 /**
- * The settings of a host, which is as in `URL.host` over https, if one of the folders has any. In the folder `host` or `host:port`, each `*.crt` holds
- * authorities to trust, and each pair of `*.cert` and `*.key` a client certificate; other files are passed over. A host is taken whole from the first
- * of the folders that has it, and the folders of other hosts are not looked into. Folders that are missing, or that this user may not enter, are as
- * empty.
+ * The settings of a host, which is as in `URL.host` over https, if one of the folders has any. In the folder `host` or `host:port`, each `*.crt`
+ * holds authorities to trust, and each pair of `*.cert` and `*.key` a client certificate; other files are passed over. A host is taken whole from the
+ * first of the folders that has it, and the folders of other hosts are not looked into. Folders that are missing, or that this user may not enter,
+ * are as empty.
  *
  * Fails with `CredentialsFailure` when one half of a pair is missing, or a file cannot be read.
  *
  * @example
+ * ```ts
  * import { CertificateFolders } from "effect-oci/node"
  *
  * const found = CertificateFolders.find(CertificateFolders.defaultFolders(), "registry.example.com:5000")
+ * ```
  *
  * @since 0.1.0
  * @category constructors

@@ -13,17 +13,19 @@ import * as DockerConfig from "../auth/DockerConfig.js"
 import type { CredentialsFailure } from "../RegistryError.js"
 
 /**
- * The first of these that has a credential for a registry: the environment variable `DOCKER_AUTH_CONFIG`, Docker's configuration with its helpers, and
- * the files of podman, each found as `DockerConfig` and `ContainersAuth` say. Registries that none of them knows are asked anonymously.
+ * The first of these that has a credential for a registry: the environment variable `DOCKER_AUTH_CONFIG`, Docker's configuration with its helpers,
+ * and the files of podman, each found as `DockerConfig` and `ContainersAuth` say. Registries that none of them knows are asked anonymously.
  *
- * Building the layer fails with `CredentialsFailure` when the environment cannot be read; asking for a credential does when a file or a helper that is
- * needed for it is broken.
+ * Building the layer fails with `CredentialsFailure` when the environment cannot be read; asking for a credential does when a file or a helper that
+ * is needed for it is broken.
  *
  * @example
+ * ```ts
  * import { NodeCredentials, NodeRegistry } from "effect-oci/node"
  * import * as Layer from "effect/Layer"
  *
  * const GitHub = NodeRegistry.layer({ url: "https://ghcr.io" }).pipe(Layer.provide(NodeCredentials.layer))
+ * ```
  *
  * @since 0.1.0
  * @category layers

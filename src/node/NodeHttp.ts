@@ -23,34 +23,37 @@ import * as UndiciClient from "./UndiciClient.js"
 /**
  * How connections are made.
  *
- * - `connectTimeout`: for one connection, its TLS handshake included. Through a proxy it counts for each step: to the proxy, the tunnel, and to the host
- *   in it. 10 seconds by default.
- * - `ca`: certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that Node brings: a company's own, say.
- * - `tls`: settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers and storage, and proxies, each by itself.
- * - `certificateFolders`: where those of hosts that `tls` does not name are looked for: by default where docker and podman have them, as
- *   `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
- * - `proxy`: which requests take a proxy; those of the environment (`ProxySettings.fromEnvironment`) by default, and none at all with `{}`.
- *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /**
+   * The time for one connection, its TLS handshake included. Through a proxy it counts for each step: to the proxy, the tunnel, and to the host in
+   * it. 10 seconds by default.
+   */
   readonly connectTimeout?: Duration.DurationInput | undefined
+  /** Certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that Node brings: a company's own, say. */
   readonly ca?: ReadonlyArray<string> | undefined
+  /** Settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers and storage, and proxies, each by itself. */
   readonly tls?: Readonly<Record<string, TlsSettings>> | undefined
+  /**
+   * Where the settings of hosts that `tls` does not name are looked for: by default where docker and podman have them, as
+   * `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
+   */
   readonly certificateFolders?: ReadonlyArray<string> | undefined
+  /** Which requests take a proxy: by default those that the environment says (`ProxySettings.fromEnvironment`), and none at all with `{}`. */
   readonly proxy?: ProxySettings.ProxySettings | undefined
 }
 
 /**
- * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin on behalf of one registry, each carrying one request at a
- * time, and answers with up to 64 KiB of headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to Effect.
+ * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin on behalf of one registry, each carrying one request at
+ * a time, and answers with up to 64 KiB of headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to Effect.
  *
  * No connection serves two origins or two registries, and each is made with the settings of its own host. A proxy's user name and password go to the
  * proxy alone.
  *
- * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with `CredentialsFailure` when TLS settings are broken. What is
- * in certificate folders is read when a host is connected to: that fails with `CredentialsFailure` then.
+ * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with `CredentialsFailure` when TLS settings are broken. What
+ * is in certificate folders is read when a host is connected to: that fails with `CredentialsFailure` then.
  *
  * @since 0.1.0
  * @category layers
@@ -67,7 +70,8 @@ export const layerDispatcher = (
         ca: options.ca ?? []
       })
       const proxies = options.proxy ?? ProxySettings.fromEnvironment(process.env)
-      yield* Effect.forEach([proxies.http, proxies.https], checked, { discard: true })
+      yield* checked("http", proxies.http)
+      yield* checked("https", proxies.https)
       const timeout = Duration.toMillis(options.connectTimeout ?? Duration.seconds(10))
       const secured = (url: URL, registry?: string) =>
         Either.map(url.protocol === "https:" ? tlsFor(url.host, registry) : Either.right({}), (tls) => ({
@@ -140,15 +144,15 @@ class ByRegistry extends Dispatcher {
 const connections = { connections: 128, pipelining: 1, maxHeaderSize: 65_536 }
 
 /** A proxy's URL can hold a password, so of a broken one nothing is shown (T13). */
-const checked = (proxy: Redacted.Redacted | undefined): Effect.Effect<void, InvalidUrl> => {
+const checked = (scheme: "http" | "https", proxy: Redacted.Redacted | undefined): Effect.Effect<void, InvalidUrl> => {
   const uri = proxy === undefined ? "http://none" : Redacted.value(proxy)
   const problem =
     !URL.canParse(uri) || !/^https?:$/.test(new URL(uri).protocol)
-      ? "it is not an http or https URL such as http://proxy.example.com:3128; SOCKS is not supported"
+      ? "its URL is not an http or https one such as http://proxy.example.com:3128; SOCKS is not supported"
       : Either.isLeft(Either.try(() => tokenOf(uri)))
         ? "a % in its user name or password must be written as %25"
         : undefined
-  return problem === undefined ? Effect.void : Effect.fail(new InvalidUrl({ url: "of a proxy", problem }))
+  return problem === undefined ? Effect.void : Effect.fail(new InvalidUrl({ url: `the ${scheme} proxy`, problem }))
 }
 
 /** undici by itself would leave out a user name without a password, as which some proxies take tokens. */
@@ -171,12 +175,14 @@ export const layerHttpClientWithoutDispatcher: Layer.Layer<HttpClient.HttpClient
  * An `HttpClient` over `layerDispatcher`, ready for `RegistryClient.layer`. Fails like that layer.
  *
  * @example
+ * ```ts
  * import { readFileSync } from "node:fs"
  * import { NodeHttp } from "effect-oci/node"
  *
  * const live = NodeHttp.layer({
  *   tls: { "registry.example.com": { ca: [readFileSync("company.pem", "utf8")] } }
  * })
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -14,22 +14,24 @@ import * as NodeHttp from "./NodeHttp.js"
 import { hostOf, type TlsSettings } from "./TlsSettings.js"
 
 /**
- * How connections are made, for all hosts. Hosts that no registry is reached at, such as storage, have TLS settings of their own here.
+ * How connections are made, for all hosts.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Connections {
+  /** The settings of the HTTP client. Hosts that no registry is reached at, such as storage, have TLS settings of their own here. */
   readonly http?: NodeHttp.Options | undefined
 }
 
 /**
- * The TLS settings of the host that the options are about.
+ * How connections to the host that the options are about are secured.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Secured {
+  /** The TLS settings of that host. */
   readonly tls?: TlsSettings | undefined
 }
 
@@ -73,11 +75,13 @@ export interface RegistriesOptions extends Connections {
  * The client of one registry. Fails with `InvalidUrl` when `url` does not name a registry, and as `NodeHttp.layer` does.
  *
  * @example
+ * ```ts
  * import * as Credentials from "effect-oci/Credentials"
  * import { NodeRegistry } from "effect-oci/node"
  * import * as Layer from "effect/Layer"
  *
  * const Local = NodeRegistry.layer({ url: "localhost:5000" }).pipe(Layer.provide(Credentials.layerAnonymous))
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -91,6 +95,7 @@ export const layer = <R = never>(
  * The clients of all registries, by host. Fails as `NodeHttp.layer` does.
  *
  * @example
+ * ```ts
  * import { readFileSync } from "node:fs"
  * import { NodeRegistry } from "effect-oci/node"
  *
@@ -100,6 +105,7 @@ export const layer = <R = never>(
  *     "registry.lan:5000": { url: "http://registry.lan:5000" }
  *   }
  * })
+ * ```
  *
  * @since 0.1.0
  * @category layers

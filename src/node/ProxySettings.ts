@@ -8,25 +8,27 @@ import * as Redacted from "effect/Redacted"
 import ipaddr from "ipaddr.js"
 
 /**
- * The proxies for http and for https URLs, each as a URL, in which a user name and password may stand; without one, such requests go straight. https
- * is tunnelled (`CONNECT`): the proxy sees neither requests nor certificates.
- *
- * `except` names hosts that are reached without a proxy: a domain stands for itself and all below it, with or without a leading dot or `*.`; an
- * address and a CIDR range stand for themselves; a port restricts a name to it; `*` is every host. No name is resolved for this.
+ * Which requests take a proxy.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ProxySettings {
+  /** The proxy for http URLs, as a URL, in which a user name and password may stand; without one, such requests go straight. */
   readonly http?: Redacted.Redacted | undefined
+  /** The proxy for https URLs, likewise. https is tunnelled (`CONNECT`): the proxy sees neither requests nor certificates. */
   readonly https?: Redacted.Redacted | undefined
+  /**
+   * Hosts that are reached without a proxy: a domain stands for itself and all below it, with or without a leading dot or `*.`; an address and a CIDR
+   * range stand for themselves; a port restricts a name to it; `*` is every host. No name is resolved for this.
+   */
   readonly except?: ReadonlyArray<string> | undefined
 }
 
 /**
- * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the same in upper case. Lower case wins, an empty value
- * means none. This machine itself (`localhost`, loopback addresses) is never reached through a proxy of the environment. Within a CGI program, which
- * has `REQUEST_METHOD`, `HTTP_PROXY` is what its client sent as a header `Proxy`, and is not heeded (CVE-2016-5385 and others).
+ * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the same in upper case. Lower case wins, an empty
+ * value means none. This machine itself (`localhost`, loopback addresses) is never reached through a proxy of the environment. Within a CGI program,
+ * which has `REQUEST_METHOD`, `HTTP_PROXY` is what its client sent as a header `Proxy`, and is not heeded (CVE-2016-5385 and others).
  *
  * @since 0.1.0
  * @category constructors

@@ -51,7 +51,8 @@ export type TlsLookup = (host: string, registry?: string) => Either.Either<Conne
 /**
  * Checks the settings of `tls` and `ca`, and prepares the lookup. Logs a warning for each host that is not checked.
  *
- * Fails with `CredentialsFailure` when a key is not a host, or a certificate or private key does not parse; so does the lookup, for what is in folders.
+ * Fails with `CredentialsFailure` when a key is not a host, or a certificate or private key does not parse; so does the lookup, for what is in
+ * folders.
  *
  * @since 0.1.0
  * @category constructors

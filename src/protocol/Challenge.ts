@@ -24,6 +24,8 @@ export const Challenge = Schema.Struct({
 })
 
 /**
+ * What the schema decodes to.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -38,10 +40,12 @@ const maxParameters = 32
  * counts; a value with a control character counts as absent. At most 16 challenges and 32 parameters of each are read.
  *
  * @example
+ * ```ts
  * import * as Challenge from "effect-oci/Challenge"
  *
  * Challenge.parse('Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a:pull"')
  * // [{ scheme: "bearer", realm: "https://auth.example/token", service: "registry.example", scopes: ["repository:a:pull"] }]
+ * ```
  *
  * @since 0.1.0
  * @category constructors

@@ -22,6 +22,8 @@ export const ErrorInfo = Schema.Struct({
 })
 
 /**
+ * What the schema decodes to.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -42,7 +44,7 @@ export interface ErrorBody {
  * The known codes (C101): those of the distribution specification, then those that Docker's registry and the extensions add.
  *
  * @since 0.1.0
- * @category models
+ * @category constants
  */
 export const Code = {
   BLOB_UNKNOWN: "BLOB_UNKNOWN",

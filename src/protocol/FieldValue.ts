@@ -9,7 +9,7 @@
  * Field values longer than this, in characters, are not read at all (T6): a part of a list could mean something else than the whole.
  *
  * @since 0.1.0
- * @category models
+ * @category constants
  */
 export const maxLength = 16_384
 

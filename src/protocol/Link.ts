@@ -48,9 +48,11 @@ export const parse = (header: string): ReadonlyArray<Link> => {
  * `Trust.decide` allows (T4). None when this is the last page.
  *
  * @example
+ * ```ts
  * import * as Link from "effect-oci/Link"
  *
  * Link.next('</v2/a/tags/list?n=2&last=b>; rel="next"') // Option.some("/v2/a/tags/list?n=2&last=b")
+ * ```
  *
  * @since 0.1.0
  * @category combinators

@@ -201,7 +201,7 @@ export const toRequest = (base: string, operation: Operation): HttpClientRequest
     case "HeadManifest":
       return HttpClientRequest.make(operation._tag === "GetManifest" ? "GET" : "HEAD")(
         base + Route.manifestPath(operation.repository, operation.reference),
-        { headers: { ...identity, accept: MediaType.MANIFEST_ACCEPT.join(", ") } }
+        { headers: anyManifest }
       )
     case "PutManifest":
       return HttpClientRequest.put(
@@ -415,6 +415,8 @@ export const requiredScopes = (operation: Operation): ReadonlyArray<string> => {
 }
 
 const identity = { "accept-encoding": "identity" }
+
+const anyManifest = { ...identity, accept: MediaType.MANIFEST_ACCEPT.join(", ") }
 
 const octetStream = { "content-type": MediaType.octetStream }
 

@@ -24,9 +24,11 @@ const maxLength = 1024
  * `n`, `last`, `scope`, `service`, `tag`, `artifactType`, `digest-algorithm`), and cut at 1,024 characters (T13).
  *
  * @example
+ * ```ts
  * import * as RedactedUrl from "effect-oci/RedactedUrl"
  *
  * RedactedUrl.redact("https://s3.example/layer?X-Amz-Signature=abc") // "https://s3.example/layer?X-Amz-Signature=REDACTED"
+ * ```
  *
  * @since 0.1.0
  * @category combinators

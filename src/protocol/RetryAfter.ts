@@ -22,13 +22,15 @@ export const parse = (header: string, now: number): Option.Option<Duration.Durat
 }
 
 /**
- * Reads the wait that GHCR puts into the message of its error instead: `retry-after: 880.092µs, allowed: 44000/minute`, a Go duration such as `1m30s`.
- * None if the message holds nothing of the kind.
+ * Reads the wait that GHCR puts into the message of its error instead: `retry-after: 880.092µs, allowed: 44000/minute`, a Go duration such as
+ * `1m30s`. None if the message holds nothing of the kind.
  *
  * @example
+ * ```ts
  * import * as RetryAfter from "effect-oci/RetryAfter"
  *
  * RetryAfter.fromMessage("retry-after: 1m30s, allowed: 44000/minute") // Option.some(Duration.seconds(90))
+ * ```
  *
  * @since 0.1.0
  * @category constructors

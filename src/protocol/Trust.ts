@@ -10,24 +10,23 @@
 import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import ipaddr from "ipaddr.js"
-import { getDomain } from "tldts"
 import * as FieldValue from "./FieldValue.js"
+import type { SameDomain } from "./RegistrableDomain.js"
 
 /**
  * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or `host:port`, and must be equal to that of the URL
- * after normalisation: never a suffix, a substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme other
- * than http and https, a step from https to http, or user info.
- *
- * - `allowStorage`: hosts that redirects may carry a request body to, and that redirects and layer URLs may reach on private addresses.
- * - `allowTokens`: token servers that may receive credentials.
- * - `allowUploads`: hosts that upload locations may lead to. They receive the content and no credentials.
+ * after normalisation: never a suffix, a substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme other than
+ * http and https, a step from https to http, or user info.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Policy {
+  /** Hosts that redirects may carry a request body to, and that redirects and layer URLs may reach on private addresses. */
   readonly allowStorage: ReadonlyArray<string>
+  /** Token servers that may receive credentials. */
   readonly allowTokens: ReadonlyArray<string>
+  /** Hosts that upload locations may lead to. They receive the content and no credentials. */
   readonly allowUploads: ReadonlyArray<string>
 }
 
@@ -46,7 +45,8 @@ export const strict: Policy = { allowStorage: [], allowTokens: [], allowUploads:
  * - `Redirect`: a `Location` of a 3xx; `method` is that of the request that would be sent there.
  * - `Upload`: a `Location` of an upload session.
  * - `Link`: the next page of a list.
- * - `Realm`: a token server; `credentials` says whether the token request would carry any.
+ * - `Realm`: a token server; `credentials` says whether the token request would carry any, `sameDomain` (of `RegistrableDomain`) which hosts belong
+ *   together: without it, credentials go to the registry's own origin only.
  * - `Layer`: one of a descriptor's `urls`.
  *
  * @since 0.1.0
@@ -58,7 +58,7 @@ export type Request = {
   readonly target: string
 } & (
   | { readonly kind: "Redirect"; readonly method: string }
-  | { readonly kind: "Realm"; readonly credentials: boolean }
+  | { readonly kind: "Realm"; readonly credentials: boolean; readonly sameDomain?: SameDomain | undefined }
   | { readonly kind: "Upload" | "Link" | "Layer" }
 )
 
@@ -98,6 +98,8 @@ export type Verdict = Data.TaggedEnum<{
 }>
 
 /**
+ * The constructors of verdicts, with `$is` and `$match`.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -115,15 +117,17 @@ export const Verdict = Data.taggedEnum<Verdict>()
  * - Layer URLs never receive credentials.
  *
  * @example
+ * ```ts
  * import * as Trust from "effect-oci/Trust"
  *
  * Trust.decide(Trust.strict, {
- *   kind: "Realm",
- *   registry: "https://registry-1.docker.io",
- *   from: "https://registry-1.docker.io/v2/",
- *   target: "https://auth.docker.io/token",
- *   credentials: true
- * }) // Allowed, with credentials
+ *   kind: "Redirect",
+ *   registry: "https://registry.example.com",
+ *   from: "https://registry.example.com/v2/a/blobs/sha256:0123",
+ *   target: "https://storage.example.net/0123?signature=45",
+ *   method: "GET"
+ * }) // Allowed, without credentials
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -175,7 +179,10 @@ export const decide = (policy: Policy, request: Request): Verdict => {
     case "Realm":
       if (from.origin !== registry.origin)
         return refuse(target, "OtherOrigin", "it was named by another origin than the registry's")
-      return !request.credentials || atRegistry || listed || isSameDomain(registry, target)
+      return !request.credentials ||
+        atRegistry ||
+        listed ||
+        request.sameDomain?.(registry.hostname, target.hostname) === true
         ? allow(request.credentials)
         : refuse(target, "OtherOrigin", "it would send credentials to another domain", option)
     case "Layer":
@@ -271,12 +278,3 @@ const network = (url: URL): "Public" | "Loopback" | "Private" | "Special" => {
       return "Special"
   }
 }
-
-/** Private suffixes count as public ones, since the customers of github.io do not trust each other. */
-const isSameDomain = (registry: URL, target: URL): boolean => {
-  const domain = domainOf(target)
-  return domain !== null && domain === domainOf(registry)
-}
-
-const domainOf = (url: URL): string | null =>
-  getDomain(url.hostname, { allowPrivateDomains: true, extractHostname: false })

@@ -25,9 +25,11 @@ const maxLength = 4096
  * one byte per character). Empty texts are left out; dates, which the specification forbids, are passed over.
  *
  * @example
+ * ```ts
  * import * as Warning from "effect-oci/Warning"
  *
  * Warning.parse('299 - "This repository moves, soon"') // [{ code: 299, agent: "-", text: "This repository moves, soon" }]
+ * ```
  *
  * @since 0.1.0
  * @category constructors

@@ -22,14 +22,15 @@ import type { ServerAuthorization } from "./ServerAuthorization.js"
 import * as UploadSessions from "./UploadSessions.js"
 
 /**
- * How to serve. Without `authorization` everybody may do everything. `referrersPageSize` is the most referrers answered in one page (R36), by
- * default 1000; tags and repositories come in pages only to clients that ask for them.
+ * How to serve.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /** Who may do what. Without it everybody may do everything. */
   readonly authorization?: ServerAuthorization | undefined
+  /** The most referrers answered in one page (R36), 1000 by default; tags and repositories come in pages only to clients that ask for them. */
   readonly referrersPageSize?: number | undefined
 }
 
@@ -63,6 +64,7 @@ export const make = (
  * Serves the `Registry` in the environment on the `HttpServer` in the environment.
  *
  * @example
+ * ```ts
  * import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
  * import * as MemoryRegistry from "effect-oci/MemoryRegistry"
  * import * as RegistryServer from "effect-oci/RegistryServer"
@@ -75,6 +77,7 @@ export const make = (
  *   Layer.launch,
  *   NodeRuntime.runMain
  * )
+ * ```
  *
  * @since 0.1.0
  * @category layers

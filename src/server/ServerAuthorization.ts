@@ -61,10 +61,10 @@ export const basic = (options: { readonly users: Users }): ServerAuthorization =
 }
 
 /**
- * Lets in those who send a token, and serves the tokens at `/token`, both by `GET` (Docker's token protocol) and by `POST` (OAuth 2, grants `password`
- * and `refresh_token`). Every user may do everything; `anonymous` clients get tokens to `pull` from every repository, or by default no tokens.
- * A token is valid for `lifetime`, by default 5 minutes, in whole seconds. Tokens are random, and held in memory as hashes: 10,000 at a time, and
- * as many refresh tokens, beyond which the oldest are forgotten.
+ * Lets in those who send a token, and serves the tokens at `/token`, both by `GET` (Docker's token protocol) and by `POST` (OAuth 2, grants
+ * `password` and `refresh_token`). Every user may do everything; `anonymous` clients get tokens to `pull` from every repository, or by default no
+ * tokens. A token is valid for `lifetime`, by default 5 minutes, in whole seconds. Tokens are random, and held in memory as hashes: 10,000 at a time,
+ * and as many refresh tokens, beyond which the oldest are forgotten.
  *
  * The realm is built from the request's `Host` and `X-Forwarded-Proto`, since a server does not know under which names it is reached.
  *

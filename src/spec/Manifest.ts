@@ -222,6 +222,25 @@ export const artifactType = ({ content }: Manifest): Option.Option<string> => {
 }
 
 /**
+ * The descriptor that lists the manifest among the referrers of its subject: with its {@link artifactType} and all its annotations (C77, R35).
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const referrer = (manifest: Manifest): Descriptor.Descriptor => {
+  const { content, descriptor } = manifest
+  const annotations = content._tag === "UnknownManifest" ? undefined : content.annotations
+  return {
+    ...descriptor,
+    ...Option.match(artifactType(manifest), {
+      onNone: () => ({}),
+      onSome: (artifactType) => ({ artifactType })
+    }),
+    ...(annotations !== undefined && { annotations })
+  }
+}
+
+/**
  * What the manifest is made of: its config and layers, or the manifests of an index. The subject is not among them, as
  * it need not exist.
  *

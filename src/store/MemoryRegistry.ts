@@ -40,13 +40,16 @@ export interface MemoryRegistry extends Registry.Service {
 }
 
 /**
- * `missingReferences` says what happens to a manifest whose config, layers or manifests the repository lacks. `"reject"`, the default, fails with
- * `BlobUnknown`; `"accept"` stores it. Both are allowed (R12). A subject and layers that are not to be distributed may always be missing (R11, C63).
+ * How strict a registry in memory is.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /**
+   * What happens to a manifest whose config, layers or manifests the repository lacks. `"reject"`, the default, fails with `BlobUnknown`; `"accept"`
+   * stores it. Both are allowed (R12). A subject and layers that are not to be distributed may always be missing (R11, C63).
+   */
   readonly missingReferences?: "reject" | "accept" | undefined
 }
 
@@ -54,6 +57,7 @@ export interface Options {
  * An empty registry. A repository comes into being with the first content put into it, and stays when that is deleted.
  *
  * @example
+ * ```ts
  * import * as BlobSource from "effect-oci/BlobSource"
  * import * as MemoryRegistry from "effect-oci/MemoryRegistry"
  * import * as Reference from "effect-oci/Reference"
@@ -64,6 +68,7 @@ export interface Options {
  *   const repository = yield* Reference.parseRepositoryName("team/app")
  *   return yield* registry.putBlob(repository, BlobSource.fromBytes(new TextEncoder().encode("hello")))
  * })
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -214,7 +219,7 @@ const unsafeMake = (options: Options): MemoryRegistry => {
       )
       return Stream.fromIterable(
         found
-          .map(referrer)
+          .map(Manifest.referrer)
           .filter((descriptor) => artifactType === undefined || descriptor.artifactType === artifactType)
       )
     })
@@ -346,17 +351,6 @@ const missing = (repository: Repository | undefined, manifest: Manifest.Manifest
       repository?.blobs.has(digest) !== true &&
       repository?.manifests.has(digest) !== true
   )
-
-/** A manifest as its subject's list of referrers has it (R35, C77). */
-const referrer = (manifest: Manifest.Manifest): Descriptor => {
-  const artifactType = Option.getOrUndefined(Manifest.artifactType(manifest))
-  const annotations = manifest.content._tag === "UnknownManifest" ? undefined : manifest.content.annotations
-  return {
-    ...manifest.descriptor,
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(annotations === undefined ? {} : { annotations })
-  }
-}
 
 /** In ASCII order, the whole rest after `last`. A page of none is the end of the list (C83). */
 const list = <A extends string>(items: Iterable<A>, { last, n }: ListOptions<A> = {}): Stream.Stream<A> =>

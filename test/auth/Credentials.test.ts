@@ -81,7 +81,7 @@ describe("a credential is for one host, compared exactly (T15)", () => {
   )
 })
 
-describe("layerBasic and layerConfig", () => {
+describe("layers of one credential", () => {
   const found = { _tag: "Basic", username: "octocat", identity: octocat.identity }
 
   it.effect("give the credential to their host only", () =>
@@ -102,6 +102,16 @@ describe("layerBasic and layerConfig", () => {
       getFor("https://ghcr.io"),
       Layer.provide(configured, Layer.setConfigProvider(ConfigProvider.fromMap(new Map(variables))))
     )
+
+  it.effect.each([
+    [Credentials.layerIdentityToken, Credentials.identityToken(secret("hunter2"))],
+    [Credentials.layerRegistryToken, Credentials.registryToken(secret("hunter2"))]
+  ] as const)("give a token to its host only, as what it is", ([layer, credential]) =>
+    Effect.gen(function* () {
+      expect(yield* getFor("https://ghcr.io")).toEqual(credential)
+      expect(yield* getFor("https://quay.io")).toBe(Credentials.anonymous)
+    }).pipe(Effect.provide(layer({ host: "ghcr.io", token: secret("hunter2") })))
+  )
 
   it.effect("read the configuration", () =>
     Effect.gen(function* () {

@@ -245,4 +245,11 @@ describe("a range", () => {
       expect(delivered.length).toBe(0)
     })
   )
+
+  it.live("names the range of a refusal as it was sent", () =>
+    Effect.gen(function* () {
+      const { result } = yield* ranged([{ status: 416 }])
+      expect(result).toMatchObject({ left: { expected: "bytes=10000-59999" } })
+    })
+  )
 })

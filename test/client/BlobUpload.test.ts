@@ -5,6 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
+import * as ByteStream from "../../src/ByteStream.js"
+import type { PutBlobOptions } from "../../src/Registry.js"
 import { TransportFailure } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -25,6 +27,7 @@ const big = 100_000
 const bigBytes = Effect.runSync(gather(generated(big)))
 const bigDigest = Digest.fromBytes(bigBytes)
 const encodedBig = bigDigest.replace(":", "%3A")
+const bigSha512 = Digest.fromBytes(bigBytes, "sha512")
 
 const opened = (location: string, headers: Record<string, string> = {}): Reply => ({
   status: 202,
@@ -91,6 +94,27 @@ describe("the forms of an upload", () => {
       unknown,
       [opened("/u/1"), opened("/u/2"), created],
       ["POST /v2/a/blobs/uploads/", "PATCH /u/1", `PUT /u/2?digest=${encodedBig}`]
+    ],
+    [
+      "of a digest of another algorithm the session is told (C45, trap 24)",
+      BlobSource.fromStream(generated(big), { digest: bigSha512, size: big }),
+      [missing, opened("/u/1"), created],
+      [
+        `HEAD /v2/a/blobs/${bigSha512}`,
+        "POST /v2/a/blobs/uploads/?digest-algorithm=sha512",
+        `PUT /u/1?digest=${bigSha512.replace(":", "%3A")}`
+      ]
+    ],
+    [
+      "also where it goes in a PATCH, its size unknown",
+      BlobSource.fromStream(generated(big), { digest: bigSha512 }),
+      [missing, opened("/u/1"), opened("/u/2"), created],
+      [
+        `HEAD /v2/a/blobs/${bigSha512}`,
+        "POST /v2/a/blobs/uploads/?digest-algorithm=sha512",
+        "PATCH /u/1",
+        `PUT /u/2?digest=${bigSha512.replace(":", "%3A")}`
+      ]
     ],
     [
       "no bytes are a session and a closing PUT (trap 15)",
@@ -170,11 +194,98 @@ describe("what a registry refuses", () => {
     })
   )
 
+  it.live("a registry that wants chunks, and takes none, gets the whole", () =>
+    Effect.gen(function* () {
+      const healthy = withoutPatch(refused(405, "UNSUPPORTED"))
+      const { result, wire } = yield* put(unknown, (received) =>
+        received.line.startsWith("POST") ? opened("/u/1", { "oci-chunk-min-length": "40000" }) : healthy(received)
+      )
+      expect(result).toMatchObject({ right: { digest: bigDigest } })
+      expect(wire).toEqual([
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/1 0-99999",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        `PUT /u/1?digest=${encodedBig}`
+      ])
+    })
+  )
+
+  it.live("a registry that fails to close, as any may in passing trouble, is asked the same way the next time", () =>
+    Effect.gen(function* () {
+      const { registry, wire } = yield* scripted(({ body, line }) => {
+        if (line.startsWith("PUT")) return body.length === 0 ? refused(500, "UNKNOWN") : created
+        return line.startsWith("HEAD") ? missing : opened("/u/1")
+      })
+      for (const _ of [1, 2]) expect(yield* registry.putBlob(repository, unknown)).toMatchObject({ digest: bigDigest })
+      expect(wire.filter((line) => line.startsWith("PATCH"))).toEqual(["PATCH /u/1", "PATCH /u/1"])
+    })
+  )
+
   it.live("a form asked for by name is the only one tried", () =>
     Effect.gen(function* () {
       const { result, wire } = yield* put(sized, withoutPatch(refused(405, "UNSUPPORTED")), { strategy: "patch" })
       expect(result).toMatchObject({ left: { _tag: "Unsupported" } })
       expect(wire).toEqual(["POST /v2/a/blobs/uploads/", "PATCH /u/1 0-99999", "DELETE /u/1"])
+    })
+  )
+})
+
+describe("chunks", () => {
+  it.live("that are sent again, elsewhere, have the same bytes, and so have those that follow", () =>
+    Effect.gen(function* () {
+      let stored = new Uint8Array()
+      let chunks = 0
+      const { result, wire } = yield* put(
+        sized,
+        ({ body, line }) => {
+          if (line.startsWith("PATCH") && ++chunks === 2) return { status: 307, headers: { location: "/elsewhere" } }
+          if (chunks > 9) return refused(400, "ENDLESS")
+          stored = Buffer.concat([stored, body])
+          return line.startsWith("PUT") ? created : opened("/u/1")
+        },
+        { chunkSize: 30_000 }
+      )
+      expect(wire).toEqual([
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/1 0-29999",
+        "PATCH /u/1 30000-59999",
+        "PATCH /elsewhere 30000-59999",
+        "PATCH /u/1 60000-89999",
+        "PATCH /u/1 90000-99999",
+        `PUT /u/1?digest=${encodedBig}`
+      ])
+      expect(result).toMatchObject({ right: { digest: bigDigest, size: big } })
+      expect(Digest.fromBytes(stored)).toBe(bigDigest)
+    })
+  )
+
+  it.live("are watched to the last byte", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* scripted(({ line }) => (line.startsWith("PUT") ? created : opened("/u/1")))
+      const events = yield* items(Transfer.events(registry.putBlob(repository, sized, { chunkSize: 30_000 })))
+      expect(events.findLast(({ _tag }) => _tag === "Bytes")).toMatchObject({ offset: big })
+    })
+  )
+
+  it.live("have a byte at least, and no part of one", () =>
+    Effect.gen(function* () {
+      const source = BlobSource.fromStream(Stream.make(hello), { size: 12 })
+      for (const [chunkSize, count] of [
+        [0, 12],
+        [-1, 12],
+        [Number.NaN, 12],
+        [5.5, 3]
+      ] as const) {
+        let left = 20
+        const { result, wire } = yield* put(
+          source,
+          ({ line }) => (left-- === 0 ? refused(400, "ENDLESS") : line.startsWith("PUT") ? created : opened("/u/1")),
+          { chunkSize }
+        )
+        expect(result).toMatchObject({ right: { digest: helloDigest } })
+        expect(wire.filter((line) => line.startsWith("PATCH"))).toHaveLength(count)
+      }
     })
   )
 })
@@ -260,6 +371,111 @@ describe("after a fault", () => {
         expect(wire.slice(wire.findIndex((line) => !/^(HEAD|POST)/.test(line)))).toEqual(requests)
         expect(result).toMatchObject({ _tag: "Right", right: { digest: bigDigest, size: big } })
       })
+  )
+
+  it.live.each([
+    [
+      "a registry that names a byte beyond what was sent is not believed: all is sent again",
+      sized,
+      {},
+      [opened("/u/1"), "cut", status("0-149999"), { status: 204 }, opened("/u/2"), opened("/u/3"), created],
+      [
+        "PATCH /u/1 0-99999",
+        "GET /u/1",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/2 0-99999",
+        `PUT /u/3?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "nor one that names a byte beyond the chunk in hand",
+      unknown,
+      { chunkSize: 60_000 },
+      [
+        opened("/u/1"),
+        "cut",
+        status("0-79999"),
+        { status: 204 },
+        opened("/u/2"),
+        opened("/u/3"),
+        opened("/u/4"),
+        created
+      ],
+      [
+        "PATCH /u/1 0-59999",
+        "GET /u/1",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/2 0-59999",
+        "PATCH /u/3 60000-99999",
+        `PUT /u/4?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "a session that is unknown when it is to be closed is begun anew (C55)",
+      sized,
+      {},
+      [opened("/u/1"), opened("/u/2"), missing, missing, opened("/u/3"), opened("/u/4"), created],
+      [
+        "PATCH /u/1 0-99999",
+        `PUT /u/2?digest=${encodedBig}`,
+        "DELETE /u/2",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/3 0-99999",
+        `PUT /u/4?digest=${encodedBig}`
+      ]
+    ],
+    [
+      "a session that is unknown when a chunk comes is not asked for its status",
+      unknown,
+      { chunkSize: 60_000 },
+      [opened("/u/1"), missing, missing, opened("/u/2"), opened("/u/3"), opened("/u/4"), created],
+      [
+        "PATCH /u/1 0-59999",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/2 0-59999",
+        "PATCH /u/3 60000-99999",
+        `PUT /u/4?digest=${encodedBig}`
+      ]
+    ]
+  ] as ReadonlyArray<
+    readonly [string, BlobSource.BlobSource, PutBlobOptions, ReadonlyArray<Reply>, ReadonlyArray<string>]
+  >)("%s", ([, source, options, replies, requests]) =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(source, replies, options)
+      expect(wire).toEqual(["POST /v2/a/blobs/uploads/", ...requests])
+      expect(result).toMatchObject({ right: { digest: bigDigest, size: big } })
+    })
+  )
+
+  it.live("a registry that takes nothing is given up, whatever it says", () =>
+    Effect.gen(function* () {
+      let left = 99
+      const forgetful = yield* put(sized, ({ line }) => {
+        if (left-- === 0) return refused(400, "ENDLESS")
+        return line.startsWith("POST") ? opened("/u/1") : missing
+      })
+      expect(forgetful.result).toMatchObject({ left: { _tag: "UploadUnknown" } })
+      expect(forgetful.wire.filter((line) => line.startsWith("PATCH"))).toHaveLength(4)
+      let patches = 0
+      const stubborn = yield* put(sized, ({ line }) => {
+        if (line.startsWith("PATCH")) return ++patches === 1 ? "cut" : { status: patches > 99 ? 400 : 416 }
+        return line.startsWith("GET") ? status("0-49999") : opened("/u/1")
+      })
+      expect(stubborn.result).toMatchObject({ left: { _tag: "RangeMismatch" } })
+      expect(patches).toBeLessThan(10)
+    })
+  )
+
+  it.live("a registry that cannot close what was sent in a stream that is gone fails with that", () =>
+    Effect.gen(function* () {
+      const { result } = yield* put(once, ({ line }) =>
+        line.startsWith("PUT") ? refused(500, "UNKNOWN") : line.startsWith("HEAD") ? missing : opened("/u/1")
+      )
+      expect(result).toMatchObject({ left: { _tag: "RegistryFailure", status: 500 } })
+    })
   )
 
   it.live("a chunk in hand is sent again, of a source that can be read once as well (C51, C52)", () =>
@@ -375,5 +591,89 @@ describe("what mountFrom brings", () => {
       ])
       expect(result).toMatchObject({ right: { digest: Option.getOrThrow(source.digest) } })
     })
+  )
+
+  it.live("a mount whose answer is lost, or that meets passing trouble, is tried again", () =>
+    Effect.gen(function* () {
+      const from = yield* Reference.parseRepositoryName("b")
+      const there: Reply = { status: 200, headers: { "content-length": String(big) } }
+      const { result, wire } = yield* put(known, ["cut", refused(503, "UNAVAILABLE"), created, there], {
+        mountFrom: from
+      })
+      const mount = `POST /v2/a/blobs/uploads/?mount=${encodedBig}&from=b`
+      expect(wire).toEqual([mount, mount, mount, `HEAD /v2/a/blobs/${bigDigest}`])
+      expect(result).toMatchObject({ right: { digest: bigDigest } })
+    })
+  )
+})
+
+describe("a source that is not what it was, or not what it says", () => {
+  const status: Reply = { status: 204, headers: { range: "0-49999" } }
+
+  /** Opened for the first time it has `big` bytes, and later only 60,000. */
+  const shrinking = (known: BlobSource.Known) => {
+    let opens = 0
+    return BlobSource.make((offset) => {
+      if (++opens > 9) return Stream.dieMessage("opened again and again")
+      return ByteStream.drop(generated(opens === 1 ? big : 60_000), offset)
+    }, known)
+  }
+
+  it.live("that is shorter when it is read again fails, whatever was known of it", () =>
+    Effect.gen(function* () {
+      for (const [known, replies] of [
+        [{}, [opened("/u/1"), "cut", status]],
+        [{ digest: bigDigest }, [missing, opened("/u/1"), "cut", missing, status]]
+      ] as const) {
+        const { result, wire } = yield* put(shrinking(known), [...replies, opened("/u/2"), created])
+        expect(result).toMatchObject({ left: { _tag: "SizeMismatch", expected: big, actual: 60_000 } })
+        expect(wire.at(-1)).toBe("DELETE /u/1")
+      }
+    })
+  )
+
+  it.live("that is in memory is not sent at all where it is something else (T7)", () =>
+    Effect.gen(function* () {
+      for (const [bytes, requests] of [
+        [hello, [`HEAD /v2/a/blobs/${bigDigest}`]],
+        [
+          bigBytes.map((byte) => byte ^ 1),
+          [`HEAD /v2/a/blobs/${bigDigest}`, "POST /v2/a/blobs/uploads/", "DELETE /u/1"]
+        ]
+      ] as const) {
+        const source = { ...BlobSource.fromBytes(bytes), digest: Option.some(bigDigest) }
+        const { result, wire } = yield* put(source, [missing, opened("/u/1"), { status: 204 }])
+        expect(result).toMatchObject({ left: { _tag: "DigestMismatch", expected: bigDigest } })
+        expect(wire).toEqual(requests)
+      }
+    })
+  )
+
+  it.live.each(["direct", "single", "put"] as const)(
+    "that says a wrong size is no success where another upload brings the blob meanwhile: %s",
+    (strategy) =>
+      Effect.gen(function* () {
+        let looked = 0
+        const { registry } = yield* scripted(
+          ({ line }) =>
+            line.startsWith("HEAD")
+              ? looked++ === 0
+                ? missing
+                : { status: 200, headers: { "content-length": String(big) } }
+              : line === "POST /v2/a/blobs/uploads/"
+                ? opened("/u/1")
+                : line.startsWith("GET")
+                  ? { status: 204 }
+                  : refused(503, "UNAVAILABLE"),
+          {
+            unread: { direct: `PUT /v2/a/blobs/${bigDigest}`, single: "POST /v2/a/blobs/uploads/", put: "PUT /u/1" }[
+              strategy
+            ]
+          }
+        )
+        const liar = BlobSource.fromStream(generated(big), { digest: bigDigest, size: big + 1 })
+        const error = yield* Effect.flip(registry.putBlob(repository, liar, { strategy }))
+        expect(error).toMatchObject({ _tag: "RegistryFailure", status: 503 })
+      })
   )
 })

@@ -96,3 +96,18 @@ it.each([
   const broken = ClientFailure.ofBody(new HttpClientError.ResponseError({ request, response, reason: "Decode", cause }))
   expect(`${inspect(broken, { depth: 9 })}${JSON.stringify(broken)}`).not.toContain("hunter2")
 })
+
+it.each([
+  [
+    { code: "ECONNREFUSED", address: "127.0.0.1", port: 3128 },
+    "No connection to the registry: ECONNREFUSED 127.0.0.1:3128"
+  ],
+  [{ code: "ECONNREFUSED", address: "::1", port: 3128 }, "No connection to the registry: ECONNREFUSED [::1]:3128"],
+  [{ code: "ENOTFOUND", hostname: "proxy.test" }, "No connection to the registry: ENOTFOUND proxy.test"],
+  [{ code: "EAI_AGAIN", hostname: "a\nb" }, "No connection to the registry: EAI_AGAIN (GET"],
+  [{ code: "ERR_SSL_WRONG_VERSION_NUMBER" }, "if it speaks plain http"]
+])("what was not reached is said in words, be it a proxy: %o", (facts, words) => {
+  expect(failed(new TypeError("fetch failed", { cause: Object.assign(new Error("inner"), facts) }))).toMatchObject({
+    message: expect.stringContaining(words)
+  })
+})

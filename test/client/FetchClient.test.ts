@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
+import * as Operation from "../../src/protocol/Operation.js"
 import { Registry } from "../../src/Registry.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as Digest from "../../src/spec/Digest.js"
@@ -67,6 +68,24 @@ const pullFrom = (url: string, credentials: Layer.Layer<Credentials.Credentials>
   Effect.provide(pull, client(url, credentials))
 
 describe("layerFetch", () => {
+  it.live("brings answers to execute that can be read in every way", () =>
+    Effect.gen(function* () {
+      const url = yield* serve((_, response) => {
+        response.writeHead(200, { "content-type": "application/x-www-form-urlencoded", "content-length": 1 }).end("1")
+      })
+      const to = yield* RegistryClient.endpoint({ url })
+      const answer = RegistryClient.execute(to, Operation.Ping())
+      expect(yield* (yield* answer).text).toBe("1")
+      expect(yield* (yield* answer).json).toBe(1)
+      expect(yield* (yield* answer).urlParamsBody).toEqual([["1", ""]])
+      expect([...(yield* (yield* answer).formData).keys()]).toEqual(["1"])
+      expect(new Uint8Array(yield* (yield* answer).arrayBuffer)).toEqual(utf8("1"))
+    }).pipe(
+      Effect.provide([RegistryClient.layerFetch, Credentials.layerAnonymous, TokenCache.layerMemory]),
+      Effect.scoped
+    )
+  )
+
   it.live("leaves redirects to the client, which takes no credentials along (T1)", () =>
     Effect.gen(function* () {
       const log: Array<string> = []

@@ -28,6 +28,7 @@ const bounds = (options: Partial<Limits.Bounds> = {}): Limits.Bounds => ({
   limits: Limits.defaultLimits,
   response: 60_000,
   until: Number.POSITIVE_INFINITY,
+  registry: "https://registry.test",
   watchdog: Watchdog.make(Duration.minutes(1)),
   ...options
 })

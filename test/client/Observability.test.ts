@@ -130,6 +130,34 @@ const name = Reference.parseRepositoryName("owner/name")
 const missing = Digest.fromBytes(utf8("missing"))
 
 describe("spans", () => {
+  it.effect("the steps of an upload session have spans, since their requests have none", () => {
+    const { layer, spans } = exported()
+    return Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* name
+      const session = yield* registry.startUpload(repository)
+      yield* session.write(utf8("hello"))
+      yield* session.status
+      const other = yield* registry.resumeUpload(yield* session.detach)
+      yield* Effect.flip(other.commit(missing))
+      const steps = spans().filter(({ kind }) => kind === SpanKind.INTERNAL)
+      expect(steps.map(({ name }) => name.replace("effect-oci/", ""))).toEqual([
+        "Registry.startUpload",
+        "UploadSession.write",
+        "UploadSession.status",
+        "Registry.resumeUpload",
+        "UploadSession.commit"
+      ])
+      expect(steps.at(-1)?.attributes).toEqual({
+        [ATTR_SERVER_ADDRESS]: "steps.test",
+        [ATTR_SERVER_PORT]: 80,
+        "oci.repository": "owner/name",
+        "oci.digest": missing,
+        [ATTR_ERROR_TYPE]: "DigestMismatch"
+      })
+    }).pipe(Effect.scoped, Effect.provide(embedded("steps.test")), Effect.provide(layer))
+  })
+
   it.effect("an operation has a span, and each of its requests a child with OpenTelemetry's attributes", () => {
     const { layer, spans } = exported()
     return Effect.gen(function* () {
@@ -303,7 +331,7 @@ describe("spans", () => {
 
   it.effect("the trace is not propagated unless asked, and then to the registry alone", () => {
     const { layer } = exported()
-    const run = (tracePropagation: boolean) => {
+    const run = (asked: { readonly tracePropagation?: true }) => {
       const { client, seen } = internet({
         "https://registry.test": ({ authorization }) =>
           authorization === undefined
@@ -316,16 +344,16 @@ describe("spans", () => {
         const registry = yield* Registry
         yield* Stream.runDrain(registry.getBlob(yield* name, Digest.fromBytes(utf8("content"))))
         return seen.map(({ headers, url }) => `${url.host} ${headers["traceparent"] !== undefined} ${"b3" in headers}`)
-      }).pipe(Effect.provide(over(client, { url: "https://registry.test", tracePropagation })))
+      }).pipe(Effect.provide(over(client, { url: "https://registry.test", ...asked })))
     }
     return Effect.gen(function* () {
-      expect(yield* run(false)).toEqual([
+      expect(yield* run({})).toEqual([
         "registry.test false false",
         "auth.registry.test false false",
         "registry.test false false",
         "storage.test false false"
       ])
-      expect(yield* run(true)).toEqual([
+      expect(yield* run({ tracePropagation: true })).toEqual([
         "registry.test true true",
         "auth.registry.test false false",
         "registry.test true true",

@@ -16,6 +16,7 @@ import * as FieldValue from "../../src/protocol/FieldValue.js"
 import * as Link from "../../src/protocol/Link.js"
 import * as Operation from "../../src/protocol/Operation.js"
 import * as RedactedUrl from "../../src/protocol/RedactedUrl.js"
+import * as RegistrableDomain from "../../src/protocol/RegistrableDomain.js"
 import * as RetryAfter from "../../src/protocol/RetryAfter.js"
 import * as Route from "../../src/protocol/Route.js"
 import * as Trust from "../../src/protocol/Trust.js"
@@ -76,6 +77,8 @@ const received = (input: string): unknown => {
   )
 }
 
+const sameDomain = await Effect.runPromise(RegistrableDomain.sameDomain)
+
 const judged = (input: string): unknown => {
   const request = {
     registry: "https://registry.example.com/base",
@@ -86,7 +89,10 @@ const judged = (input: string): unknown => {
     Trust.decide(Trust.strict, { ...request, kind: "Redirect", method: "GET" }),
     Trust.decide({ ...Trust.strict, allowUploads: [input] }, { ...request, kind: "Upload" }),
     Trust.decide(Trust.strict, { ...request, kind: "Link" }),
-    Trust.decide({ ...Trust.strict, allowTokens: [input] }, { ...request, kind: "Realm", credentials: true }),
+    Trust.decide(
+      { ...Trust.strict, allowTokens: [input] },
+      { ...request, kind: "Realm", credentials: true, sameDomain }
+    ),
     Trust.decide(Trust.strict, { registry: input, from: input, target: "/v2/", kind: "Layer" }),
     Trust.origin(input),
     Trust.isLoopback(input)

@@ -146,10 +146,15 @@ describe("source", () => {
   it.scoped("what is absent or no regular file fails with its path", () =>
     Effect.gen(function* () {
       const root = yield* folder
-      for (const path of [Path.join(root, "absent"), root, "/dev/null"]) {
+      for (const [path, reason] of [
+        [Path.join(root, "absent"), "ENOENT"],
+        [root, "not a regular file"],
+        ["/dev/null", "not a regular file"]
+      ] as const) {
         const error = yield* Effect.flip(BlobFile.source(path))
         expect(error).toBeInstanceOf(StorageFailure)
         expect(error.path).toBe(path)
+        expect(error.message).toContain(reason)
       }
     })
   )

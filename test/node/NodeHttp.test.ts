@@ -1,4 +1,4 @@
-import { createServer, type RequestListener } from "node:http"
+import type { RequestListener } from "node:http"
 import { gzipSync } from "node:zlib"
 import * as HttpClient from "@effect/platform/HttpClient"
 import { expect, it } from "@effect/vitest"
@@ -6,31 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { OnBehalfOf } from "../../src/client/OnBehalfOf.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
-
-/** A server on a loopback port, its URL, and the number of connections ever made to it. */
-const serve = (listener: RequestListener) =>
-  Effect.gen(function* () {
-    const counted = { made: 0, open: 0 }
-    const server = yield* Effect.acquireRelease(
-      Effect.async<ReturnType<typeof createServer>>((resume) => {
-        // It leaves idle connections alone, and tells the client to do the same.
-        const starting = createServer({ keepAliveTimeout: 600_000 }, listener).on("connection", (socket) => {
-          counted.made++
-          counted.open++
-          socket.once("close", () => counted.open--)
-        })
-        starting.listen(0, "127.0.0.1", () => resume(Effect.succeed(starting)))
-      }),
-      (running) =>
-        Effect.async<void>((resume) => {
-          running.close(() => resume(Effect.void))
-          running.closeAllConnections()
-        })
-    )
-    const address = server.address()
-    if (address === null || typeof address === "string") return yield* Effect.dieMessage("the server has no port")
-    return { url: `http://127.0.0.1:${address.port}/`, counted }
-  })
+import { serve } from "../support/serve.js"
 
 const get = (url: string) =>
   HttpClient.get(url).pipe(

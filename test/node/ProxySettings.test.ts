@@ -117,7 +117,10 @@ it.effect.each(["hunter2", "socks5://walter:hunter2@proxy:1080", "http://walter:
     Effect.gen(function* () {
       const building = Layer.build(NodeHttp.layer({ proxy: { https: Redacted.make(url) } }))
       const failure = yield* Effect.flip(Effect.scoped(building))
-      expect(failure._tag).toBe("InvalidUrl")
+      expect(failure).toMatchObject({
+        _tag: "InvalidUrl",
+        message: expect.stringMatching(/^Cannot use the https proxy: /)
+      })
       expect(`${failure.message}${inspect(failure)}${JSON.stringify(failure)}`).not.toContain("hunter2")
     })
 )

@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
+import * as RegistrableDomain from "../../src/protocol/RegistrableDomain.js"
 import * as Trust from "../../src/protocol/Trust.js"
 
 const registry = "https://registry.example.com"
+const sameDomain = await Effect.runPromise(RegistrableDomain.sameDomain)
 const from = `${registry}/v2/a/blobs/x`
 
 type Kind = Trust.Request["kind"]
@@ -20,7 +23,8 @@ const decide = (kind: Kind, target: string, setting: Setting = {}): Trust.Verdic
   const place = { registry: base, from: setting.from ?? `${base}/v2/a/blobs/x`, target }
   const policy = { ...Trust.strict, ...setting.policy }
   if (kind === "Redirect") return Trust.decide(policy, { ...place, kind, method: setting.method ?? "GET" })
-  if (kind === "Realm") return Trust.decide(policy, { ...place, kind, credentials: setting.credentials ?? true })
+  if (kind === "Realm")
+    return Trust.decide(policy, { ...place, kind, credentials: setting.credentials ?? true, sameDomain })
   return Trust.decide(policy, { ...place, kind })
 }
 
@@ -369,6 +373,12 @@ describe("Trust.decide", () => {
         assert.strictEqual(outcome(decide(kind, target, { credentials: false })), expected))
     }
   }
+
+  it("T2: who does not know which hosts belong together sends credentials to the registry's own origin only", () => {
+    const at = (target: string) =>
+      outcome(Trust.decide(Trust.strict, { kind: "Realm", registry, from, target, credentials: true }))
+    assert.deepStrictEqual(["/token", "https://auth.example.com/token"].map(at), ["with", "OtherOrigin"])
+  })
 
   it("T19: a downgrade is judged by the last hop too", () => {
     const setting = { registry: "http://r.example", from: "https://cdn.example/x" }

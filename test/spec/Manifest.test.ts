@@ -460,6 +460,19 @@ describe("what a manifest says", () => {
     })
   )
 
+  it.effect("referrer: its descriptor with artifact type and annotations, as far as it has them (C77, R35)", () =>
+    Effect.gen(function* () {
+      const image = yield* read(imageJson)
+      expect(Manifest.referrer(image)).toEqual({
+        ...image.descriptor,
+        artifactType: "application/vnd.oci.image.config.v1+json",
+        annotations: JSON.parse('{ "com.example.key1": "value1", "__proto__": "kept" }')
+      })
+      for (const bare of [yield* read(indexJson), yield* read("any", "application/vnd.example.unknown")])
+        expect(Manifest.referrer(bare)).toStrictEqual(bare.descriptor)
+    })
+  )
+
   it("artifactType: its own, else an image's config type, and none for an index (C77, I10, trap 48)", () => {
     const config = { ...Descriptor.empty, mediaType: "application/vnd.example.config" }
     const image = (artifactType?: string) => Manifest.artifactType(Manifest.image({ config, layers: [], artifactType }))

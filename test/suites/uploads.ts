@@ -1,10 +1,13 @@
 import { expect } from "@effect/vitest"
 import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
+import type { UploadState } from "../../src/Transfer.js"
 import { freshBytes, freshDigest, freshRepository, gather, utf8 } from "../support/fixtures.js"
 import type { It, Supports } from "./registry.js"
 
@@ -77,6 +80,38 @@ export const uploadSuite = (it: It, supports: Supports): void => {
       )
       expect(yield* gather(registry.getBlob(repository, digest))).toEqual(utf8("hello, world"))
     })
+  )
+
+  it.effect("leaves a session open that a finalizer detaches when the program is interrupted (C52)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const sent = yield* Deferred.make<void>()
+      const saved = yield* Deferred.make<UploadState>()
+      const endless = Stream.concat(
+        Stream.make(utf8("a"), utf8("a")),
+        Stream.repeatEffect(Effect.zipRight(Deferred.succeed(sent, undefined), Effect.as(Effect.yieldNow(), utf8("a"))))
+      )
+      const fiber = yield* Effect.forkScoped(
+        Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* registry.startUpload(repository)
+            yield* Effect.addFinalizer(() => Effect.flatMap(session.detach, (state) => Deferred.succeed(saved, state)))
+            yield* session.write(endless)
+          })
+        )
+      )
+      yield* Deferred.await(sent)
+      yield* Fiber.interrupt(fiber)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* registry.resumeUpload(yield* Deferred.await(saved))
+          const { offset } = yield* session.state
+          expect(offset).toBeGreaterThanOrEqual(2)
+          yield* session.commit(Digest.fromBytes(utf8("a".repeat(offset))))
+        })
+      )
+    }).pipe(Effect.scoped)
   )
 
   it.effect("cancels a session when its Scope closes (C57)", () =>

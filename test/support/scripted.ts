@@ -43,7 +43,11 @@ export const scripted = (
       const { body } = request
       const content =
         body._tag === "Stream"
-          ? gather(`${request.method} ${url.pathname}` === options.unread ? Stream.take(body.stream, 1) : body.stream)
+          ? gather(
+              `${request.method} ${url.pathname}` === options.unread
+                ? Stream.take(body.stream, 1)
+                : upTo(body.stream, body.contentLength)
+            )
           : Effect.succeed(body._tag === "Uint8Array" ? body.body : new Uint8Array())
       return Effect.flatMap(Effect.mapError(content, broken), (bytes) => {
         const line = `${request.method} ${url.pathname}${url.search}`
@@ -68,6 +72,15 @@ export const scripted = (
     )
     return { registry, wire }
   })
+
+/** A registry answers when it has the bytes that it was told of, whether or not the client has more. */
+const upTo = <E>(stream: Stream.Stream<Uint8Array, E>, length = Number.POSITIVE_INFINITY) => {
+  let count = 0
+  return Stream.takeUntil(stream, (bytes) => {
+    count += bytes.length
+    return count >= length
+  })
+}
 
 /** A script whose replies come in order; running out of them is a broken connection. */
 export const inOrder = (replies: ReadonlyArray<Reply>): ((received: Received) => Reply) => {
