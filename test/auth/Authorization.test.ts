@@ -1073,14 +1073,9 @@ describe("what passes untouched", () => {
 })
 
 describe("the body of a 401", () => {
-  const answering = (body: () => ReadableStream) =>
+  const answering = (body: () => ReadableStream, headers: Record<string, string> = { "www-authenticate": "Basic" }) =>
     HttpClient.make((request) =>
-      Effect.sync(() =>
-        HttpClientResponse.fromWeb(
-          request,
-          new Response(body(), { status: 401, headers: { "www-authenticate": "Basic" } })
-        )
-      )
+      Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body(), { status: 401, headers })))
     )
 
   it.effect("is read to the end, so that the connection can be used again", () =>
@@ -1094,6 +1089,24 @@ describe("the body of a 401", () => {
       )
       expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "AuthChallenge" })
       expect(pulled).toBe(11)
+    }).pipe(provided())
+  )
+
+  it.effect("and so is that of the ping which asks for a challenge", () =>
+    Effect.gen(function* () {
+      let read = 0
+      const body = () => {
+        let left = 3
+        return new ReadableStream({
+          pull: (controller) => {
+            if (left-- > 0) return controller.enqueue(new Uint8Array(1024))
+            read++
+            controller.close()
+          }
+        })
+      }
+      expect(yield* Effect.flip(attempt(answering(body, {})))).toMatchObject({ _tag: "AuthChallenge" })
+      expect(read).toBe(2)
     }).pipe(provided())
   )
 
