@@ -13,7 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { authorizedBy } from "../auth/Authorization.js"
+import { authorizedBy, type Sender } from "../auth/Authorization.js"
 import { Credentials } from "../auth/Credentials.js"
 import * as Secrets from "../auth/Secrets.js"
 import { TokenCache } from "../auth/TokenCache.js"
@@ -104,10 +104,11 @@ const attemptWithin = (
   }
   const request = requestOf(to, operation)
   const scopes = to.authScope?.split(" ").filter((scope) => scope !== "")
+  const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
+    Observability.observed(to.observation, operation, request.url)(Limits.limited(bounds)(client))
+  )
   const authorized = authorizedBy(credentials, cache, demand, { trust: to.trust, scopes })(
-    Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
-      Observability.observed(to.observation, operation, request.url)(Limits.limited(bounds)(client))
-    )
+    to.hasHeaders ? withHeaders(to, followed) : followed
   )
   return Effect.flatMap(
     authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
@@ -122,15 +123,23 @@ const attemptWithin = (
 
 const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
   const request = toRequest(to.base, operation)
-  // The location of an upload may be elsewhere.
-  const own = request.url.startsWith(`${to.base}/v2/`) || Option.contains(Trust.origin(request.url), to.origin)
   return HttpClientRequest.setHeaders(
     to.namespace !== undefined && pulls.has(operation._tag)
       ? HttpClientRequest.setUrl(request, `${request.url}?ns=${encodeURIComponent(to.namespace)}`)
       : request,
-    own && to.hasHeaders ? { ...to.headers, ...request.headers, ...to.standardHeaders } : to.standardHeaders
+    to.standardHeaders
   )
 }
+
+/** The application's headers go to the registry, which may be its own token server, and not to where an upload has its location or a realm leads. */
+const withHeaders = <E>(to: Endpoint, client: Sender<E>): Sender<E> => ({
+  execute: (request) =>
+    client.execute(
+      Option.contains(Trust.origin(request.url), to.origin)
+        ? HttpClientRequest.setHeaders(request, { ...to.headers, ...request.headers })
+        : request
+    )
+})
 
 const pulls: ReadonlySet<Operation["_tag"]> = new Set(["GetManifest", "HeadManifest", "GetBlob", "HeadBlob"])
 

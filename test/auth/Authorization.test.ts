@@ -930,6 +930,20 @@ describe("scopes", () => {
     }).pipe(provided())
   )
 
+  it.effect("nor where a challenge calls the scopes of nobody insufficient", () =>
+    Effect.gen(function* () {
+      const { client, log } = world({
+        challenge: (sent) =>
+          sent === undefined
+            ? `Bearer realm="${realm}",scope="repository:a:delete",error="insufficient_scope"`
+            : undefined,
+        token: () => json({ token: "t" })
+      })
+      expect(yield* request(client, manifest, deletion)).toBe(200)
+      expect(log).toEqual([`GET ${manifest} -`, tokenLine(["repository:a:delete,pull"]), `GET ${manifest} Bearer t`])
+    }).pipe(provided())
+  )
+
   it.effect("those of an application replace all others (RG5)", () =>
     Effect.gen(function* () {
       const { client, log } = world({
@@ -1059,14 +1073,9 @@ describe("what passes untouched", () => {
 })
 
 describe("the body of a 401", () => {
-  const answering = (body: () => ReadableStream) =>
+  const answering = (body: () => ReadableStream, headers: Record<string, string> = { "www-authenticate": "Basic" }) =>
     HttpClient.make((request) =>
-      Effect.sync(() =>
-        HttpClientResponse.fromWeb(
-          request,
-          new Response(body(), { status: 401, headers: { "www-authenticate": "Basic" } })
-        )
-      )
+      Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body(), { status: 401, headers })))
     )
 
   it.effect("is read to the end, so that the connection can be used again", () =>
@@ -1080,6 +1089,24 @@ describe("the body of a 401", () => {
       )
       expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "AuthChallenge" })
       expect(pulled).toBe(11)
+    }).pipe(provided())
+  )
+
+  it.effect("and so is that of the ping which asks for a challenge", () =>
+    Effect.gen(function* () {
+      let read = 0
+      const body = () => {
+        let left = 3
+        return new ReadableStream({
+          pull: (controller) => {
+            if (left-- > 0) return controller.enqueue(new Uint8Array(1024))
+            read++
+            controller.close()
+          }
+        })
+      }
+      expect(yield* Effect.flip(attempt(answering(body, {})))).toMatchObject({ _tag: "AuthChallenge" })
+      expect(read).toBe(2)
     }).pipe(provided())
   )
 

@@ -561,6 +561,27 @@ describe("the log", () => {
     )
   })
 
+  it.effect("has a thousand warnings of a registry at most (T6)", () => {
+    const warnings: Array<string> = []
+    let count = 0
+    const { client } = internet({
+      "https://loud.test": () => {
+        const warning = Array.from({ length: 250 }, () => `299 - "${++count}"`).join(", ")
+        return new Response(null, { headers: { warning } })
+      }
+    })
+    return Effect.gen(function* () {
+      yield* Effect.repeatN((yield* Registry).ping, 4)
+      expect(count).toBe(1250)
+      expect(warnings.length).toBe(1000)
+    }).pipe(
+      Effect.provide(
+        over(client, { url: "https://loud.test", onWarning: (text) => Effect.sync(() => warnings.push(text)) })
+      ),
+      Effect.provide(lines([]))
+    )
+  })
+
   it.effect("takes no words of another host for the registry's, where a redirect has led", () => {
     const log: Array<string> = []
     const told: Array<unknown> = []

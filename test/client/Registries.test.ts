@@ -337,6 +337,31 @@ describe("hosts", () => {
     })
   )
 
+  it.effect("get them with requests for challenges and tokens, too, where these go to that origin", () =>
+    Effect.gen(function* () {
+      const on = internet({
+        // A gateway that knows whoever has the header, and a registry that names its token server to pings alone.
+        "https://one.test": ({ authorization, headers, url }) =>
+          headers["x-tenant"] !== "blue"
+            ? new Response(null, { status: 403 })
+            : url.pathname === "/token"
+              ? Response.json({ token: "t1" })
+              : authorization === "Bearer t1"
+                ? new Response("b1")
+                : unauthorized(url.pathname === "/v2/" ? 'Bearer realm="/token"' : undefined)
+      })
+      const repository = yield* a
+      const get = Effect.flatMap(opened("one.test"), (registry) => text(registry.getBlob(repository, blob)))
+      yield* get.pipe(registries(on, { "one.test": { headers: { "x-tenant": "blue" } } }))
+      expect(on.seen.map(({ headers, url }) => `${url.pathname} ${headers["x-tenant"]}`)).toEqual([
+        `/v2/a/blobs/${blob} blue`,
+        "/v2/ blue",
+        "/token blue",
+        `/v2/a/blobs/${blob} blue`
+      ])
+    })
+  )
+
   it.effect("whose uploads go to an allowed other host do not get their headers sent there (T3)", () =>
     Effect.gen(function* () {
       const on = internet({
