@@ -193,6 +193,36 @@ describe("track", () => {
     })
   )
 
+  it.effect("tells how fast it goes, as a mean to which what is older counts less", () =>
+    Effect.gen(function* () {
+      const about = yield* subject
+      const { observe, seen } = recorder()
+      const everyTenth = (size: number, count: number) =>
+        Stream.repeatValue(new Uint8Array(size)).pipe(
+          Stream.rechunk(1),
+          Stream.take(count),
+          Stream.mapEffect((bytes) => Effect.delay(Effect.succeed(bytes), "100 millis"))
+        )
+      // A thousand bytes a second, and then three thousand.
+      const bytes = Stream.concat(everyTenth(100, 60), everyTenth(300, 60))
+      const fiber = yield* Effect.fork(observe(Stream.runDrain(Transfer.track(bytes, about))))
+      const rate = () => {
+        const last = seen.at(-1)
+        return last?._tag === "Bytes" ? last.rate / 1000 : 0
+      }
+      const rates: Array<number> = []
+      for (const wait of ["3 seconds", "3 seconds", "1500 millis", "4500 millis"] as const) {
+        yield* TestClock.adjust(wait)
+        rates.push(rate())
+      }
+      yield* Fiber.join(fiber)
+      expect(rates.slice(0, 2)).toEqual([expect.closeTo(1, 1), expect.closeTo(1, 1)])
+      expect(rates[2]).toBeGreaterThan(1.7)
+      expect(rates[2]).toBeLessThan(2.3)
+      expect(rates[3]).toBeGreaterThan(2.7)
+    })
+  )
+
   it.effect("stops sampling with its stream", () =>
     Effect.gen(function* () {
       const { observe, seen } = recorder()

@@ -347,7 +347,7 @@ const refusedMount = <A>(instead: A) => {
   }
 }
 
-/** The source as it can be opened: one that can be read once fails the second time, and when asked for anything but its start. */
+/** The source as it can be opened: one that can be read once, which begins with its start, fails the second time. */
 const openings = <E, R>(
   { bytes, replay }: BlobSource.BlobSource<E, R>,
   open: BlobSource.Open<E, R>
@@ -362,9 +362,9 @@ const openings = <E, R>(
   return {
     bytes: undefined,
     replayable: false,
-    open: (offset) =>
+    open: () =>
       Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
-        if (spent || offset > 0) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
+        if (spent) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
         spent = true
         return open(0)
       })

@@ -226,11 +226,13 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
   const status = (session: Session) =>
     Effect.suspend(() => {
       const { location, repository } = session
-      return Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
-        Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
-          const range = Option.flatMap(Option.fromNullable(response.headers["range"]), ByteRange.parseUpload)
-          if (Option.isSome(range)) session.offset = ByteRange.nextOffset(range.value, session.offset)
-        })
+      return unabandoned(
+        Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
+          Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
+            const range = Option.flatMap(Option.fromNullable(response.headers["range"]), ByteRange.parseUpload)
+            if (Option.isSome(range)) session.offset = ByteRange.nextOffset(range.value, session.offset)
+          })
+        )
       )
     })
 

@@ -170,6 +170,18 @@ describe("a download that breaks off", () => {
     })
   )
 
+  it.live.each([
+    ["a part", part(0, 99_999)],
+    ["416", { status: 416 }]
+  ] as ReadonlyArray<readonly [string, Reply]>)("takes %s for no answer where no range was asked for", ([, reply]) =>
+    Effect.gen(function* () {
+      const { delivered, ranges, result } = yield* get([reply])
+      expect(result).toMatchObject({ left: { _tag: "ProtocolViolation" } })
+      expect(ranges).toEqual([undefined])
+      expect(delivered.length).toBe(0)
+    })
+  )
+
   it.live("fails at the first byte too many (C29)", () =>
     Effect.gen(function* () {
       const { result } = yield* get([{ status: 200, body: body(Buffer.concat([bytes, utf8("x")])) }])

@@ -11,7 +11,7 @@ import { TransportFailure } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as Transfer from "../../src/Transfer.js"
-import { gather, generated, items, utf8 } from "../support/fixtures.js"
+import { gather, generated, items, unverifiableDigest, utf8 } from "../support/fixtures.js"
 import { inOrder, type Received, type Reply, scripted } from "../support/scripted.js"
 
 class Boom extends Data.TaggedError("Boom") {}
@@ -160,6 +160,33 @@ describe("the forms of an upload", () => {
           "content-type": "application/octet-stream"
         })
       }
+    })
+  )
+
+  it.live("sends nothing of what has a digest that cannot be computed (C17)", () =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(
+        BlobSource.fromStream(generated(big), { digest: yield* unverifiableDigest }),
+        []
+      )
+      expect(result).toMatchObject({ left: { _tag: "InvalidDigest", reason: "Algorithm" } })
+      expect(wire).toEqual([])
+    })
+  )
+
+  it.live.each([403, 405, 400])("takes a HEAD that is answered with %s for no answer (trap 23)", (status) =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(known, [{ status }, opened("/u/1"), created])
+      expect(result).toMatchObject({ right: { digest: bigDigest } })
+      expect(wire).toHaveLength(3)
+    })
+  )
+
+  it.live("is no success where the registry says that it closed the session as something else (C61)", () =>
+    Effect.gen(function* () {
+      const other = { status: 201, headers: { "docker-content-digest": helloDigest } }
+      const { result } = yield* put(sized, [opened("/u/1"), opened("/u/2"), other])
+      expect(result).toMatchObject({ left: { _tag: "DigestMismatch", expected: bigDigest, actual: helloDigest } })
     })
   )
 
@@ -577,6 +604,27 @@ describe("after a fault", () => {
       ])
     })
   )
+
+  it.live("tells of it where all is done again", () =>
+    Effect.gen(function* () {
+      for (const [strategy, replies] of [
+        ["patch", [opened("/u/1"), missing, missing, opened("/u/2"), opened("/u/2"), created]],
+        ["direct", [missing, "cut", missing, created]]
+      ] as const) {
+        const { registry } = yield* scripted(inOrder(replies))
+        const source = strategy === "patch" ? sized : known
+        const events = yield* items(Transfer.events(registry.putBlob(repository, source, { strategy })))
+        expect(events.filter(({ _tag }) => _tag !== "Bytes")).toMatchObject([
+          { _tag: "Started" },
+          { _tag: "Retried", offset: 0 },
+          { _tag: "Resumed", offset: 0 },
+          { _tag: "Verified", digest: bigDigest },
+          { _tag: "Completed", skipped: false },
+          { _tag: "Result" }
+        ])
+      }
+    })
+  )
 })
 
 describe("what mountFrom brings", () => {
@@ -628,6 +676,17 @@ describe("a source that is not what it was, or not what it says", () => {
         const { result, wire } = yield* put(shrinking(known), [...replies, opened("/u/2"), created])
         expect(result).toMatchObject({ left: { _tag: "SizeMismatch", expected: big, actual: 60_000 } })
         expect(wire.at(-1)).toBe("DELETE /u/1")
+      }
+    })
+  )
+
+  it.live("that is read for its digest is not sent at all where its size is another one", () =>
+    Effect.gen(function* () {
+      for (const strategy of ["direct", "put"] as const) {
+        const source = BlobSource.fromStream(generated(big), { size: big + 1 })
+        const { result, wire } = yield* put(source, [], { strategy })
+        expect(result).toMatchObject({ left: { _tag: "SizeMismatch", expected: big + 1, actual: big } })
+        expect(wire).toEqual([])
       }
     })
   )
