@@ -492,6 +492,7 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
  *
  * @since 0.1.0
  * @category getters
+ * @internal
  */
 export const codeOf = (cause: unknown): string => {
   if (typeof cause !== "object" || cause === null) return ""
