@@ -67,9 +67,11 @@ export type ExchangeError =
 export const attempt = (
   to: Endpoint,
   operation: Operation,
-  body: HttpBody.HttpBody = HttpBody.empty
+  options: { readonly body?: HttpBody.HttpBody | undefined } = {}
 ): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, HttpClient.HttpClient | Credentials | TokenCache> =>
-  Effect.flatMap(services, (given) => attemptWithin(given, boundsOf(to, operation, given.clock), to, operation, body))
+  Effect.flatMap(services, (given) =>
+    attemptWithin(given, boundsOf(to, operation, given.clock), to, operation, options.body ?? HttpBody.empty)
+  )
 
 /**
  * What an exchange is made with.
