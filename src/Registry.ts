@@ -243,7 +243,8 @@ export declare namespace Registry {
 
     /**
      * Bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read that cannot be verified. `Unsupported` when the registry
-     * ignores ranges, `RangeMismatch` when it sends another one or the blob is shorter than `start`.
+     * ignores ranges, `RangeMismatch` when it sends another one, when the blob is not longer than `start`, and, with
+     * nothing sent, when `range` is none: negative or fractional numbers, an end before the start.
      */
     readonly getBlobRange: (
       repository: RepositoryName,
