@@ -196,7 +196,11 @@ export declare namespace Registry {
       tag: Tag
     ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
 
-    /** Removes a manifest and every tag on it (end-9, C96). */
+    /**
+     * Removes a manifest and every tag on it (end-9, C96). Over HTTP this is one request once the registry was seen to list referrers itself. Until
+     * then the manifest is read before, and if it has a subject, the registry is asked for referrers after; where it has no list of them, the one
+     * under the referrers tag is read and put (C97), and should that fail, a warning says so.
+     */
     readonly deleteManifest: (
       repository: RepositoryName,
       digest: Digest
