@@ -275,7 +275,7 @@ const refusal = (error: AuthChallenge | ExchangeError): ExchangeError => {
 }
 
 /**
- * Sends an operation through the whole pipeline: challenges answered, passing failures retried, and any answer that is no success of this operation
+ * Sends an operation through the whole pipeline: challenges answered, temporary failures retried, and any answer that is no success of this operation
  * a typed error. The body is an array, or a stream that is sent once. What the answer has for a body is the caller's to read: of a blob all, of
  * anything else no more than `Limits.excerpt`.
  *

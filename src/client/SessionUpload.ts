@@ -275,7 +275,7 @@ const portions = <E, R>(open: (offset: number) => Stream.Stream<Uint8Array, E, R
     return take
   })
 
-/** What may pass, or means that the registry is elsewhere than we thought. */
+/** What may be temporary, or means that the registry is elsewhere than we thought. */
 const isFault = <E extends Failure>(error: E): error is E & Fault =>
   isOutOfOrder(error) || error._tag === "UploadUnknown" || isTransient(error)
 
