@@ -55,6 +55,7 @@ export const reusing = <E, R>(open: Open<E, R>, reused: Open<E, R>): Open<E, R> 
  *
  * @since 0.1.0
  * @category destructors
+ * @internal
  */
 export const openReusing =
   <E, R>(open: Open<E, R> & { readonly [Reused]?: Open<E, R> }): Open<E, R> =>

@@ -43,6 +43,7 @@ export class BuffersReused extends Context.Reference<BuffersReused>()("effect-oc
  *
  * @since 0.1.0
  * @category constructors
+ * @internal
  */
 export const unwrap = <A, E, R, E2, R2>(
   stream: Effect.Effect<Stream.Stream<A, E, R>, E2, R2>
@@ -178,6 +179,7 @@ export const verify: {
  *
  * @since 0.1.0
  * @category combinators
+ * @internal
  */
 export const watched = <E, R, E2>(
   self: Stream.Stream<Uint8Array, E, R>,
@@ -340,6 +342,7 @@ export const rechunk: {
  *
  * @since 0.1.0
  * @category combinators
+ * @internal
  */
 export const takeWhile = <E, R>(
   self: Stream.Stream<Uint8Array, E, R>,

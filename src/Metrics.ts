@@ -89,6 +89,7 @@ export const tokenCacheHits: Metric.Metric.Counter<number> = Metric.counter("eff
  *
  * @since 0.1.0
  * @category constructors
+ * @internal
  */
 export const hostLabels = (origin: string): ReadonlyArray<MetricLabel.MetricLabel> => [
   MetricLabel.make("host", origin.replace(/^https?:\/\//, ""))
@@ -100,6 +101,7 @@ export const hostLabels = (origin: string): ReadonlyArray<MetricLabel.MetricLabe
  *
  * @since 0.1.0
  * @category combinators
+ * @internal
  */
 export const update = <Type extends MetricKeyType.MetricKeyType<number, unknown>>(
   metric: Metric.Metric<Type, number, unknown>,
@@ -116,6 +118,7 @@ export const update = <Type extends MetricKeyType.MetricKeyType<number, unknown>
  *
  * @since 0.1.0
  * @category combinators
+ * @internal
  */
 export const unsafeUpdate = <Type extends MetricKeyType.MetricKeyType<number, unknown>>(
   fiber: Fiber.RuntimeFiber<unknown, unknown>,

@@ -196,7 +196,11 @@ export declare namespace Registry {
       tag: Tag
     ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
 
-    /** Removes a manifest and every tag on it (end-9, C96). */
+    /**
+     * Removes a manifest and every tag on it (end-9, C96). Over HTTP this is one request once the registry was seen to list referrers itself. Until
+     * then the manifest is read before, and if it has a subject, the registry is asked for referrers after; where it has no list of them, the one
+     * under the referrers tag is read and put (C97), and should that fail, a warning says so.
+     */
     readonly deleteManifest: (
       repository: RepositoryName,
       digest: Digest
@@ -243,7 +247,8 @@ export declare namespace Registry {
 
     /**
      * Bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read that cannot be verified. `Unsupported` when the registry
-     * ignores ranges, `RangeMismatch` when it sends another one or the blob is shorter than `start`.
+     * ignores ranges, `RangeMismatch` when it sends another one, when the blob is not longer than `start`, and, with
+     * nothing sent, when `range` is none: negative or fractional numbers, an end before the start.
      */
     readonly getBlobRange: (
       repository: RepositoryName,

@@ -349,7 +349,8 @@ export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/S
 }
 
 /**
- * A range answer is not the range asked for: `expected` and `actual` are as on the wire.
+ * A range answer is not the range asked for: `expected` and `actual` are as on the wire. Or `expected` is no range, and nothing was asked: then there is
+ * no status, and `actual` is empty.
  *
  * @since 0.1.0
  * @category errors
@@ -360,7 +361,9 @@ export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci
   actual: Schema.String
 }) {
   override get message(): string {
-    return sentence(`The registry was asked for range ${this.expected} and speaks of ${this.actual}`, this)
+    return this.status === undefined && this.actual === ""
+      ? `${this.expected} is no range: it takes whole numbers, none negative, and an end that is not before the start`
+      : sentence(`The registry was asked for range ${this.expected} and speaks of ${this.actual || "none"}`, this)
   }
 }
 
@@ -492,6 +495,7 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
  *
  * @since 0.1.0
  * @category getters
+ * @internal
  */
 export const codeOf = (cause: unknown): string => {
   if (typeof cause !== "object" || cause === null) return ""

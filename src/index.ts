@@ -1,5 +1,6 @@
 /**
  * OCI registries as Effect programs. Each module is an import path of its own as well: `effect-oci/Reference`.
+ * What ids such as C51, T13 or trap 3 stand for, which comments cite, is listed in `docs/rules.md` of the repository.
  *
  * @since 0.1.0
  */

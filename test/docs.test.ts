@@ -1,4 +1,4 @@
-/** The examples in the documentation of the modules compile: what an editor shows can be copied. */
+/** The examples in the documentation of the modules compile, so that what an editor shows can be copied; what comments cite can be looked up. */
 import { readdirSync, readFileSync } from "node:fs"
 import { join, sep } from "node:path"
 import { expect, it } from "@effect/vitest"
@@ -41,3 +41,42 @@ it("examples in comments compile", () => {
   // None is left out for want of a fence.
   expect(examples.size).toBe(sources.flatMap(([, text]) => text.match(/@example/g) ?? []).length)
 }, 120_000)
+
+/** What code and tests cite, with `a to c` meaning everything between as well. Names of variables and types are no citations. */
+const citations = (path: string, text: string): ReadonlyArray<string> => {
+  const characters = Array.from({ length: text.length }, (_, at) => text[at])
+  const blank = (node: ts.Node): void => {
+    if (ts.isIdentifier(node)) characters.fill(" ", node.getStart(), node.end)
+    else ts.forEachChild(node, blank)
+  }
+  if (path.endsWith(".ts")) blank(ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true))
+  const prose = characters.join("")
+  return [
+    ...Array.from(
+      prose.matchAll(/(?<![\w%.-])(C|R|I|A|T|RG|HK)([1-9]\d{0,2})\b(?: to \1(\d+))?/g),
+      ([, kind, first, last = first]) => range(`${kind}`, Number(first), Number(last))
+    ).flat(),
+    ...Array.from(prose.matchAll(/\b(?:trap|rule|(?:RG|HK) defect) [1-9]\d?\b/g), ([id]) => id),
+    ...Array.from(prose.matchAll(/(?:\b[Qq]uirks |")§([1-9]) ?/g), ([, section]) => `quirks §${section}`)
+  ]
+}
+
+const range = (kind: string, first: number, last: number): ReadonlyArray<string> =>
+  Array.from({ length: last - first + 1 }, (_, n) => `${kind}${first + n}`)
+
+it("docs/rules.md has every rule that is cited, and no other", () => {
+  const cited = ["src", "test", "examples"]
+    .flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+        .filter((path) => path.endsWith(".ts"))
+        .map((path) => join(root, folder, path))
+    )
+    .concat(join(root, "README.md"))
+    .flatMap((path) => citations(path, readFileSync(path, "utf8")))
+  const rules = Array.from(
+    readFileSync(join(root, "docs/rules.md"), "utf8").matchAll(/^\| ([^|]*\d) \|/gm),
+    ([, id]) => id
+  )
+  expect([...new Set(cited)].filter((id) => !rules.includes(id))).toEqual([])
+  expect(rules.filter((id, n) => !cited.includes(`${id}`) || rules.indexOf(id) !== n)).toEqual([])
+}, 60_000)

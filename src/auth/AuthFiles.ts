@@ -35,6 +35,7 @@ interface Reading {
  *
  * @since 0.1.0
  * @category constructors
+ * @internal
  */
 export const source = (
   load: Effect.Effect<ReadonlyArray<AuthFile.AuthFile>, CredentialsFailure>,

@@ -98,6 +98,7 @@ export type Sender<E, R = never> = TokenServer.Sender<E, R>
  *
  * @since 0.1.0
  * @category combinators
+ * @internal
  */
 export const authorizedBy =
   (credentials: Credentials.Service, cache: TokenCache.Service, demand: Demand, options: Options = {}) =>

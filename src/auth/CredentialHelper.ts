@@ -39,6 +39,7 @@ export interface Options {
  *
  * @since 0.1.0
  * @category errors
+ * @internal
  */
 export class HelperMissing extends Data.TaggedError("HelperMissing")<{ readonly program: string }> {}
 
@@ -48,6 +49,7 @@ export class HelperMissing extends Data.TaggedError("HelperMissing")<{ readonly 
  *
  * @since 0.1.0
  * @category models
+ * @internal
  */
 export interface Helpers {
   /**
@@ -85,6 +87,7 @@ type Answered = Exit.Exit<Option.Option<Credential>, CredentialsFailure | Helper
  *
  * @since 0.1.0
  * @category constructors
+ * @internal
  */
 export const make = (options: Options = {}): Effect.Effect<Helpers, never, CommandExecutor.CommandExecutor> =>
   Effect.map(CommandExecutor.CommandExecutor, (executor) => {
@@ -160,6 +163,7 @@ export const layer = (
  *
  * @since 0.1.0
  * @category errors
+ * @internal
  */
 export const missing = (program: string): CredentialsFailure =>
   new CredentialsFailure({

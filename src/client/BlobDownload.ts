@@ -207,6 +207,9 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
     )
 
   const getBlobRange: Registry.Service["getBlobRange"] = (repository, digest, { end, start }) => {
+    const range = end === undefined ? { start } : { start, end }
+    if (!ByteRange.isRequest(range))
+      return Stream.fail(new RangeMismatch({ expected: ByteRange.formatRequest(range), actual: "" }))
     const subject: Transfer.Subject = { direction: "download", repository, digest }
     const ask = (at: number): Effect.Effect<Option.Option<Answered>, RangeMismatch | Unsupported | RequestError> => {
       if (end !== undefined && at > end) return Effect.succeedNone

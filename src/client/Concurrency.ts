@@ -108,7 +108,7 @@ interface Waiting {
   readonly admitted: Deferred.Deferred<void>
 }
 
-/** Nobody waits while a place is free: who leaves hands his over. */
+/** Nobody waits while a place is free: whoever leaves gives it to the first in line. */
 interface Line {
   readonly limit: number
   readonly occupied: Set<Place>

@@ -27,45 +27,45 @@ import * as Watchdog from "./Watchdog.js"
 /**
  * Upper bounds on what a registry may send (T4, T6). Going over one is `LimitExceeded`, never a truncated value.
  *
- * - `manifest`: bytes of a manifest, 8 MiB by default (C70).
- * - `page`: bytes of one page of a list, 8 MiB.
- * - `pages`: pages of one list, 10,000.
- * - `items`: entries of one list, 1,000,000.
- * - `headers`: bytes of the header section of an answer, names and values, 64 KiB. The HTTP client may have a lower limit.
- * - `redirects`: redirects of one request, 10.
- *
  * @since 0.1.0
  * @category models
  */
 export interface Limits {
+  /** Bytes of a manifest, 8 MiB by default (C70). */
   readonly manifest: number
+  /** Bytes of one page of a list, 8 MiB by default. */
   readonly page: number
+  /** Pages of one list, 10,000 by default. */
   readonly pages: number
+  /** Entries of one list, 1,000,000 by default. */
   readonly items: number
+  /** Bytes of the header section of an answer, names and values, 64 KiB by default. The HTTP client may have a lower limit. */
   readonly headers: number
+  /** Redirects of one request, 10 by default. */
   readonly redirects: number
 }
 
 /**
- * How long to wait.
- *
- * - `response`: until an answer begins, for each request, 60 seconds by default. Only the registry is waited for: while a stream is sent, the time
- *   since it took what there was. A body in memory has a second more for each 64 KiB.
- * - `overall`: for all of an exchange in which no blob travels, its redirects, token requests and the document at the end included, 2 minutes. Blobs
- *   take as long as they keep moving.
- *
- * Either may be overrun by a second. The time to connect is a setting of the HTTP client, and counts as waiting for an answer here.
+ * How long to wait. Either may be overrun by a second. The time to connect is a setting of the HTTP client, and counts as waiting for an answer here.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Timeouts {
+  /**
+   * Until an answer begins, for each request, 60 seconds by default. Only the registry is waited for: while a stream is sent, the time since it took
+   * what there was. A body in memory has a second more for each 64 KiB.
+   */
   readonly response: Duration.DurationInput
+  /**
+   * For all of an exchange in which no blob travels, its redirects, token requests and the document at the end included, 2 minutes by default. Blobs
+   * take as long as they keep moving.
+   */
   readonly overall: Duration.DurationInput
 }
 
 /**
- * The values documented with the type.
+ * The defaults that `Limits` documents.
  *
  * @since 0.1.0
  * @category constructors
@@ -80,7 +80,7 @@ export const defaultLimits: Limits = {
 }
 
 /**
- * The values documented with the type.
+ * The defaults that `Timeouts` documents.
  *
  * @since 0.1.0
  * @category constructors

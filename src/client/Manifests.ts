@@ -164,9 +164,9 @@ export const make = (
       })
     )
 
-  /** A referrer leaves the list that clients keep, which takes knowing its subject before it is gone (C97, trap 51). */
+  /** A referrer leaves the list that clients keep, if they do, which takes knowing its subject before it is gone (C97, trap 51). */
   const deleteManifest: Registry.Service["deleteManifest"] = Effect.fnUntraced(function* (repository, digest) {
-    const manifest = yield* Effect.option(getManifest(repository, digest))
+    const manifest = seenToKeepReferrers ? Option.none() : yield* Effect.option(getManifest(repository, digest))
     yield* drop(repository, digest)
     const subject = Option.flatMap(manifest, Manifest.subject)
     if (Option.isNone(subject)) return
@@ -230,6 +230,7 @@ export const make = (
       const [bytes, answer] = yield* read(operation, Pages.pageLimit(to))
       // Some answer a path they do not know with 200 and a document of another kind (trap 45).
       if (!isIndex(answer)) return yield* new NotAnIndex()
+      seenToKeepReferrers = true
       const index = yield* Effect.catchTag(decode(bytes, answer), "MediaTypeMismatch", invalid)
       const listed = ReferrersTag.listed(Option.some(index))
       return { items: listed.filter(wanted), count: listed.length, answer }

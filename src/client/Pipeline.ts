@@ -67,9 +67,11 @@ export type ExchangeError =
 export const attempt = (
   to: Endpoint,
   operation: Operation,
-  body: HttpBody.HttpBody = HttpBody.empty
+  options: { readonly body?: HttpBody.HttpBody | undefined } = {}
 ): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, HttpClient.HttpClient | Credentials | TokenCache> =>
-  Effect.flatMap(services, (given) => attemptWithin(given, boundsOf(to, operation, given.clock), to, operation, body))
+  Effect.flatMap(services, (given) =>
+    attemptWithin(given, boundsOf(to, operation, given.clock), to, operation, options.body ?? HttpBody.empty)
+  )
 
 /**
  * What an exchange is made with.
@@ -282,7 +284,7 @@ const refusal = (error: AuthChallenge | ExchangeError): ExchangeError => {
 }
 
 /**
- * Sends an operation through the whole pipeline: challenges answered, passing failures retried, and any answer that is no success of this operation
+ * Sends an operation through the whole pipeline: challenges answered, temporary failures retried, and any answer that is no success of this operation
  * a typed error. The body is an array, or a stream that is sent once. What the answer has for a body is the caller's to read: of a blob all, of
  * anything else no more than `Limits.excerpt`.
  *

@@ -110,7 +110,7 @@ export const make =
 
       /**
        * After a fault: where the registry is, between `from` and `to`, or `Lost`. Where it refuses the very byte that it named, it counts bytes where
-       * others name the last one, or has one byte where it seems to have none (traps 2, 3); if it named none before, it refuses the form.
+       * others name the last one, or has one byte where it seems to have none (trap 2, trap 3); if it named none before, it refuses the form.
        */
       const locate = <F extends Fault>(fault: F, from: number, to: () => number) =>
         Effect.gen(function* () {
@@ -275,7 +275,7 @@ const portions = <E, R>(open: (offset: number) => Stream.Stream<Uint8Array, E, R
     return take
   })
 
-/** What may pass, or means that the registry is elsewhere than we thought. */
+/** What may be temporary, or means that the registry is elsewhere than we thought. */
 const isFault = <E extends Failure>(error: E): error is E & Fault =>
   isOutOfOrder(error) || error._tag === "UploadUnknown" || isTransient(error)
 

@@ -78,6 +78,7 @@ export const contains = (granted: Iterable<string>, required: Iterable<string>):
  *
  * @since 0.1.0
  * @category models
+ * @internal
  */
 export type Merged = ReadonlyMap<string, Scope>
 
@@ -86,6 +87,7 @@ export type Merged = ReadonlyMap<string, Scope>
  *
  * @since 0.1.0
  * @category combinators
+ * @internal
  */
 export const covers = (granted: Merged, required: Merged): boolean => {
   for (const [key, scope] of required) {
@@ -107,6 +109,7 @@ const normalised = (actions: Iterable<string>): ReadonlyArray<string> => {
  *
  * @since 0.1.0
  * @category constructors
+ * @internal
  */
 export const merge = (scopes: Iterable<string>): Merged => {
   const merged = new Map<string, Scope>()

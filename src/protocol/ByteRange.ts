@@ -125,6 +125,15 @@ export const formatRequest = (range: RangeRequest): string =>
   "suffix" in range ? `bytes=-${range.suffix}` : `bytes=${range.start}-${range.end ?? ""}`
 
 /**
+ * Whether bytes can be asked for so: whole numbers, none negative, the last byte not before the first.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isRequest = ({ end, start }: { readonly start: number; readonly end?: number | undefined }): boolean =>
+  isOffset(start) && (end === undefined || (isOffset(end) && start <= end))
+
+/**
  * The bytes that a requested range selects from content of `size` bytes; `None` means unsatisfiable, `416`
  * (RFC 9110 §14.1.2).
  *
@@ -132,6 +141,7 @@ export const formatRequest = (range: RangeRequest): string =>
  * @category combinators
  */
 export const resolve = (range: RangeRequest, size: number): Option.Option<ByteRange> => {
+  if (!("suffix" in range) && !isRequest(range)) return Option.none()
   const start = "suffix" in range ? Math.max(0, size - range.suffix) : range.start
   const end = "suffix" in range ? size - 1 : Math.min(range.end ?? size - 1, size - 1)
   return start <= end ? Option.some({ start, end }) : Option.none()
@@ -162,6 +172,8 @@ export const parseContent = (header: string): Option.Option<ContentRange> => {
  * @category formatting
  */
 export const formatContent = (range: ByteRange, total: number): string => `bytes ${range.start}-${range.end}/${total}`
+
+const isOffset = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 const integer = (text: string): number | undefined => {
   const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN

@@ -53,7 +53,7 @@ export const isSpace = (character: string): boolean => character === " " || char
 export const isSeparator = (character: string): boolean => character === "," || isSpace(character)
 
 /**
- * Whether the text holds a control character (C0, DEL or C1), tab included. Values with one are not used (T12).
+ * Whether the text holds a control character (U+0000 to U+001F, U+007F to U+009F), tab included. Values with one are not used (T12).
  *
  * @since 0.1.0
  * @category guards

@@ -175,6 +175,7 @@ export const encoded = (digest: Digest): string => digest.slice(digest.indexOf("
  *
  * @since 0.1.0
  * @category combinators
+ * @internal
  */
 export const disagree = (self: Digest, that: Digest): boolean => self !== that && algorithm(self) === algorithm(that)
 

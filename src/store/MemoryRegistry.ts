@@ -256,17 +256,20 @@ const unsafeMake = (options: Options): MemoryRegistry => {
     )
   }
 
-  const getBlobRange: Registry.Service["getBlobRange"] = (name, digest, { start, end }) =>
-    Stream.unwrap(
-      Effect.flatMap(readBlob(name, digest), (bytes) => {
-        const range = end === undefined ? { start } : { start, end }
-        return Option.match(ByteRange.resolve(range, bytes.length), {
-          onNone: () =>
-            new RangeMismatch({ expected: ByteRange.formatRequest(range), actual: `bytes */${bytes.length}` }),
-          onSome: (found) => Effect.succeed(pieces(bytes.subarray(found.start, found.end + 1)))
-        })
-      })
-    )
+  const getBlobRange: Registry.Service["getBlobRange"] = (name, digest, { start, end }) => {
+    const range = end === undefined ? { start } : { start, end }
+    const expected = ByteRange.formatRequest(range)
+    return ByteRange.isRequest(range)
+      ? Stream.unwrap(
+          Effect.flatMap(readBlob(name, digest), (bytes) =>
+            Option.match(ByteRange.resolve(range, bytes.length), {
+              onNone: () => new RangeMismatch({ expected, actual: `bytes */${bytes.length}` }),
+              onSome: (found) => Effect.succeed(pieces(bytes.subarray(found.start, found.end + 1)))
+            })
+          )
+        )
+      : Stream.fail(new RangeMismatch({ expected, actual: "" }))
+  }
 
   const deleteBlob: Registry.Service["deleteBlob"] = (name, digest) =>
     Effect.flatMap(repositoryOf(name), (repository) =>

@@ -2,6 +2,7 @@
 import * as Fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as NodeKeyValueStore from "@effect/platform-node/NodeKeyValueStore"
 import { describe, expect, it } from "@effect/vitest"
@@ -17,7 +18,7 @@ import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Operation from "../../src/protocol/Operation.js"
 import type { AuthChallenge } from "../../src/RegistryError.js"
-import { parseRepositoryName } from "../../src/spec/Reference.js"
+import { parseRepositoryName, parseTag } from "../../src/spec/Reference.js"
 import { internet, json, type Seen, unauthorized } from "./origins.js"
 
 const registry = "https://registry.example.com"
@@ -196,6 +197,20 @@ describe("attempt and execute", () => {
       expect(challenge).toMatchObject({ _tag: "AuthChallenge", answerable: true, scopes: ["repository:a:pull"] })
       expect((yield* RegistryClient.attempt(to, yield* listTags)).status).toBe(200)
       expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t1`])
+    }).pipe(provided(client))
+  })
+
+  it.effect("both send the body that they are given, each time", () => {
+    const { client, seen } = world(() => new Response(null, { status: 201 }))
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: registry })
+      const reference = yield* parseTag("v1")
+      const push = Operation.PutManifest({ repository: yield* parseRepositoryName("a"), reference, mediaType: "a/b" })
+      const options = { body: HttpBody.text("{}") }
+      yield* Effect.flip(RegistryClient.attempt(to, push, options))
+      expect((yield* RegistryClient.attempt(to, push, options)).status).toBe(201)
+      expect((yield* RegistryClient.execute(to, push, options)).status).toBe(201)
+      expect(seen.filter(({ method }) => method === "PUT").map(({ body }) => body)).toEqual(["{}", "{}", "{}"])
     }).pipe(provided(client))
   })
 

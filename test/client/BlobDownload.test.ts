@@ -258,6 +258,14 @@ describe("a range", () => {
     })
   )
 
+  it.live.each([{ start: 4, end: 2 }, { start: -1 }, { start: 0.5 }])("that is none is not sent: %o", (none) =>
+    Effect.gen(function* () {
+      const { ranges, result } = yield* get([], (registry) => registry.getBlobRange(repository, digest, none))
+      expect(result).toMatchObject({ left: { _tag: "RangeMismatch", actual: "" } })
+      expect(ranges).toEqual([])
+    })
+  )
+
   it.live("names the range of a refusal as it was sent", () =>
     Effect.gen(function* () {
       const { result } = yield* ranged([{ status: 416 }])

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ContentCoding from "../../src/client/ContentCoding.js"
 import * as Digest from "../../src/spec/Digest.js"
+import type { Seen } from "../auth/origins.js"
 import { gather, items, utf8 } from "../support/fixtures.js"
 import {
   knownManifest,
@@ -230,6 +231,50 @@ describe("referrers", () => {
       const { log, registry } = yield* world({ [registryUrl]: () => status(200, index(), indexType) })
       expect(yield* items(registry.referrers(repository, m1Digest))).toEqual([])
       expect(log.length).toBe(1)
+    })
+  )
+})
+
+describe("deleteManifest", () => {
+  const imageType = "application/vnd.oci.image.manifest.v1+json"
+  const empty = { mediaType: "application/vnd.oci.empty.v1+json", digest: Digest.fromBytes(utf8("{}")), size: 2 }
+  const referrer = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: imageType,
+    artifactType: "application/vnd.example",
+    config: empty,
+    layers: [empty],
+    subject: { mediaType: m1Type, digest: m1Digest, size: m1.length }
+  })
+  const digest = Digest.fromBytes(utf8(referrer))
+  const manifest = `/v2/team/app/manifests/${digest}`
+  const list = `/v2/team/app/referrers/${m1Digest}`
+  const indexType = { "content-type": "application/vnd.oci.image.index.v1+json" }
+
+  const registryWithList = ({ method, url }: Seen) =>
+    method === "DELETE"
+      ? status(202)
+      : url.pathname === list
+        ? status(200, '{"schemaVersion":2,"manifests":[]}', indexType)
+        : status(200, referrer, { "content-type": imageType })
+  const requests = (seen: ReadonlyArray<Seen>) => seen.map(({ method, url }) => `${method} ${url.pathname}`)
+
+  it.effect("reads what it deletes, for its subject, until the registry is seen to list referrers (C97, trap 51)", () =>
+    Effect.gen(function* () {
+      const { registry, seen } = yield* world({ [registryUrl]: registryWithList })
+      yield* registry.deleteManifest(repository, digest)
+      expect(requests(seen)).toEqual([`GET ${manifest}`, `DELETE ${manifest}`, `GET ${list}`])
+      yield* registry.deleteManifest(repository, digest)
+      expect(requests(seen.slice(3))).toEqual([`DELETE ${manifest}`])
+    })
+  )
+
+  it.effect("reads nothing where referrers were listed before", () =>
+    Effect.gen(function* () {
+      const { registry, seen } = yield* world({ [registryUrl]: registryWithList })
+      yield* items(registry.referrers(repository, m1Digest))
+      yield* registry.deleteManifest(repository, digest)
+      expect(requests(seen)).toEqual([`GET ${list}`, `DELETE ${manifest}`])
     })
   )
 })

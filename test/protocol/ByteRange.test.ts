@@ -132,6 +132,10 @@ describe("requested ranges", () => {
   })
 
   it.each([
+    [{ start: 4, end: 2 }, 1000],
+    [{ start: -1 }, 1000],
+    [{ start: 0.5 }, 1000],
+    [{ start: 0, end: 1.5 }, 1000],
     [{ start: 1000 }, 1000],
     [{ start: 1000, end: 2000 }, 1000],
     [{ suffix: 0 }, 1000],

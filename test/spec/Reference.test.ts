@@ -29,7 +29,7 @@ describe("parse", () => {
     ["ghcr.io/owner/name:v1.2.3", "ghcr.io", "owner/name", "v1.2.3", undefined],
     ["localhost/name", "localhost", "name", undefined, undefined],
     ["hub.docker.io/name", "hub.docker.io", "name", undefined, undefined],
-    // host:port/name and @digest (EP16)
+    // host:port/name and @digest
     ["localhost:5000/name", "localhost:5000", "name", undefined, undefined],
     ["host:5000/a/b:tag", "host:5000", "a/b", "tag", undefined],
     [`host:5000/a/b@${sha}`, "host:5000", "a/b", undefined, sha],

@@ -361,6 +361,31 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       })
   )
 
+  it.effect.each([
+    { start: 4, end: 2 },
+    { start: -1 },
+    { start: -3, end: -1 },
+    { start: 0, end: -1 },
+    { start: 0.5 },
+    { start: 0, end: 1.5 },
+    { start: Number.NaN },
+    { start: 0, end: Number.POSITIVE_INFINITY }
+  ])("reports what is no range as RangeMismatch, of a blob that is not there as well: %o", (range) =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("0123456789")))
+      for (const asked of [digest, freshDigest()]) {
+        const error = yield* Effect.flip(gather(registry.getBlobRange(repository, asked, range)))
+        expect(error).toMatchObject({
+          _tag: "RangeMismatch",
+          actual: "",
+          message: expect.stringMatching("is no range")
+        })
+      }
+    })
+  )
+
   it.effect("stores nothing of an upload that is interrupted, and takes the blob afterwards", () =>
     Effect.gen(function* () {
       const registry = yield* Registry
