@@ -32,6 +32,7 @@ const internals: ReadonlySet<string> = new Set([
   "src/client/Turns.ts",
   "src/client/Watchdog.ts",
   "src/client/Endpoint.ts",
+  "src/client/Exchange.ts",
   "src/client/FetchClient.ts",
   "src/client/Limits.ts",
   "src/client/Manifests.ts",

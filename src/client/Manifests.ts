@@ -27,9 +27,10 @@ import type { RepositoryName, Tag } from "../spec/Reference.js"
 import type { Refusal } from "./Classify.js"
 import * as ContentCoding from "./ContentCoding.js"
 import type { Endpoint } from "./Endpoint.js"
+import type { ExchangeError } from "./Exchange.js"
 import * as Limits from "./Limits.js"
 import * as Pages from "./Pages.js"
-import type { ExchangeError, Pipeline } from "./Pipeline.js"
+import type { Pipeline } from "./Pipeline.js"
 import * as ReferrersTag from "./ReferrersTag.js"
 
 /**

@@ -24,12 +24,13 @@ import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
 import * as ContentCoding from "./ContentCoding.js"
 import { type Endpoint, type EndpointOptions, endpoint } from "./Endpoint.js"
+import { type Exchanging, exchanging } from "./Exchange.js"
 import * as Limits from "./Limits.js"
 import * as Manifests from "./Manifests.js"
 import * as Mirrors from "./Mirrors.js"
 import * as ObservedRegistry from "./ObservedRegistry.js"
 import * as Pages from "./Pages.js"
-import { type Exchanging, exchanging, type Pipeline, pipeline } from "./Pipeline.js"
+import { type Pipeline, pipeline } from "./Pipeline.js"
 
 export {
   /**
@@ -56,25 +57,6 @@ export {
 export {
   /**
    * @since 0.1.0
-   * @category layers
-   */
-  layerFetch
-} from "./FetchClient.js"
-export type {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Limits,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Timeouts
-} from "./Limits.js"
-export {
-  /**
-   * @since 0.1.0
    * @category operations
    */
   attempt,
@@ -93,7 +75,26 @@ export {
    * @category operations
    */
   execute
-} from "./Pipeline.js"
+} from "./Exchange.js"
+export {
+  /**
+   * @since 0.1.0
+   * @category layers
+   */
+  layerFetch
+} from "./FetchClient.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Limits,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Timeouts
+} from "./Limits.js"
 export type {
   /**
    * @since 0.1.0
