@@ -434,6 +434,16 @@ describe("a watchdog", () => {
     })
   )
 
+  it.effect("goes on for those who are still under way when one has ended", () =>
+    Effect.gen(function* () {
+      const watchdog = Watchdog.make(Duration.minutes(1))
+      const within = (duration: Duration.DurationInput) =>
+        Limits.limited(bounds({ watchdog }))(slow(duration)).execute(get)
+      const end = yield* outcome(Effect.all([within(Duration.seconds(5)), within(hour)], { concurrency: 2 }))
+      expect(end).toMatchObject({ seconds: 60, result: { left: { reason: "Timeout" } } })
+    })
+  )
+
   it.effect("is left by an interrupted request", () =>
     Effect.gen(function* () {
       const watchdog = Watchdog.make(Duration.minutes(1))
