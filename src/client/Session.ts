@@ -236,7 +236,10 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       )
     })
 
-  /** Closes the session as a blob: with no body, or with the whole blob where nothing was sent before (C37, C54). */
+  /**
+   * Closes the session as a blob: with no body, or with the whole blob where nothing was sent before (C37, C54). When interrupted it comes to its end,
+   * unless that is far: what Docker's registry was closing can neither be closed nor cancelled any more.
+   */
   const complete = (
     session: Session,
     digest: Digest.Digest,
@@ -245,7 +248,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
   ) =>
     Effect.suspend(() => {
       const { location, repository } = session
-      return Effect.flatMap(
+      const step = Effect.flatMap(
         send(Operation.CompleteUpload({ repository, location, digest, range }), body),
         (response) => {
           session.settled = true
@@ -258,6 +261,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
           )
         }
       )
+      return (body?.contentLength ?? 0) > short ? step : unabandoned(step)
     })
 
   /**

@@ -11,6 +11,7 @@ import type { Registry } from "../../src/Registry.js"
 import { app, b2, base, big, source, tiny } from "./quirks/content.js"
 import * as Mock from "./quirks/mock.js"
 import { ignoresDigest, newestOnly, put } from "./quirks/uploading.js"
+import { status } from "./world.js"
 
 /** A fiber that is to be interrupted, once it is known. */
 interface Victim {
@@ -122,5 +123,21 @@ describe("an upload that is interrupted leaves no session behind", () => {
       expect(wire.map((line) => line.replace(/ \/\S+/, ""))).toEqual(requests)
       expect(left).toEqual([])
     })
+  )
+
+  it.scoped.each([
+    ["without a body", put(big, "nothing"), 2],
+    ["with all of it", put(big), 2]
+  ] as ReadonlyArray<readonly [string, Run, number]>)(
+    "while it is being closed %s, to the registry that cannot cancel that: it is closed",
+    ([, run, request]) =>
+      Effect.gen(function* () {
+        const { left, wire } = yield* interrupted(run, (victim) => [
+          interrupting(victim, request, "after"),
+          Mock.answers("DELETE Upload", () => status(404))
+        ])
+        expect(wire.at(-1)).toContain("digest=big")
+        expect(left).toEqual([])
+      })
   )
 })
