@@ -20,7 +20,9 @@ const internals: ReadonlySet<string> = new Set([
   "src/auth/AuthFile.ts", // DockerConfig and ContainersAuth
   "src/auth/AuthFiles.ts",
   "src/auth/TokenStore.ts", // TokenCache
-  "src/auth/TokenServer.ts", // Authorization
+  "src/auth/Proof.ts", // Authorization
+  "src/auth/Refusal.ts",
+  "src/auth/TokenServer.ts",
   "src/auth/Secrets.ts", // Authorization and RegistryClient
   "src/client/BlobDownload.ts", // RegistryClient, as all of client/
   "src/client/BlobUpload.ts",

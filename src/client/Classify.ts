@@ -115,7 +115,7 @@ export const classify = <O extends Operation>(
           status: response.status,
           codes: errors.map((error) => error.code),
           fromRegistry: errors.length > 0 || body.length === 0,
-          foreign: !Option.contains(Trust.origin(response.request.url), origin),
+          foreign: !Trust.isAt(origin, response.request.url),
           range: response.headers["range"],
           linked: response.headers["link"] !== undefined,
           exchange

@@ -133,7 +133,7 @@ const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpCl
 const withHeaders = <E>(to: Endpoint, client: Sender<E>): Sender<E> => ({
   execute: (request) =>
     client.execute(
-      Option.contains(Trust.origin(request.url), to.origin)
+      Trust.isAt(to.origin, request.url)
         ? HttpClientRequest.setHeaders(request, { ...to.headers, ...request.headers })
         : request
     )
@@ -290,7 +290,7 @@ const refusal = (error: AuthChallenge | ExchangeError): ExchangeError => {
  * host, after a redirect, are not the registry's.
  */
 const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Effect<void> => {
-  if (!Option.contains(Trust.origin(request.url), to.origin)) return Effect.void
+  if (!Trust.isAt(to.origin, request.url)) return Effect.void
   const rate = fromHeaders(headers)
   const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
   const warnings = headers["warning"]

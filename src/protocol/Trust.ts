@@ -203,6 +203,16 @@ export const origin = (url: string): Option.Option<string> => {
 }
 
 /**
+ * Whether a URL is at an origin, which is as `origin` has it.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isAt = (place: string, url: string): boolean =>
+  // Most URLs begin with the origin as it is written, and parsing one costs as much as all else that is done with it.
+  url.startsWith(`${place}/`) || Option.contains(origin(url), place)
+
+/**
  * Whether `host` or `host:port` is this machine: `localhost`, a name below it, or a loopback address in any spelling. Plain http is safe there (T19).
  *
  * @since 0.1.0
