@@ -283,7 +283,7 @@ const refused = (
 ): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure> =>
   Effect.gen(function* () {
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
-    const exchange = { ...facts, errors: errorsOf(Secrets.hideIn(body, secrets)) }
+    const exchange = { ...facts, errors: parseRefusal(Secrets.hideIn(body, secrets)) }
     const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
     const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
     if (response.status === 429) return yield* new TooManyRequests({ ...exchange, retryAfter })
@@ -295,8 +295,13 @@ const OAuthError = Schema.parseJson(
   Schema.Struct({ error: Schema.NonEmptyString, error_description: Schema.optional(Schema.String) })
 )
 
-/** The registry's form, or else OAuth's (RFC 6749 §5.2). */
-const errorsOf = (body: Uint8Array): ReadonlyArray<ErrorBody.ErrorInfo> => {
+/**
+ * What a token server says with a refusal, in the registry's form, or else OAuth's (RFC 6749 §5.2).
+ *
+ * @since 0.1.0
+ * @category parsing
+ */
+export const parseRefusal = (body: Uint8Array): ReadonlyArray<ErrorBody.ErrorInfo> => {
   const oauth = Option.getOrUndefined(Schema.decodeUnknownOption(OAuthError)(new TextDecoder().decode(body)))
   return oauth === undefined
     ? ErrorBody.parse(body).errors
@@ -322,8 +327,13 @@ const Answer = Schema.parseJson(
   })
 )
 
-/** Harbor sends an empty `access_token` beside its `token`, ACR no `token` at all. */
-const parseAnswer = (body: Uint8Array, now: number): Token | undefined => {
+/**
+ * The token in an answer that arrived `now`, if there is one. Harbor sends an empty `access_token` beside its `token`, ACR no `token` at all.
+ *
+ * @since 0.1.0
+ * @category parsing
+ */
+export const parseAnswer = (body: Uint8Array, now: number): Token | undefined => {
   const answer = Option.getOrUndefined(Schema.decodeUnknownOption(Answer)(new TextDecoder().decode(body)))
   const value = [answer?.token, answer?.access_token].find(
     (token): token is string => typeof token === "string" && token !== ""

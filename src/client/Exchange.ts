@@ -297,8 +297,7 @@ const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Ef
   if (warnings === undefined) return told
   const shown = Secrets.hide(warnings, Secrets.inHeader(request.headers["authorization"]))
   const texts = Warning.parse(shown).map((warning) => warning.text)
-  const fresh = texts.filter((text) => !to.warned.has(text) && to.warned.size < 1000)
-  for (const text of fresh) to.warned.add(text)
+  const fresh = texts.filter((text) => !to.warned.has(text) && to.warned.size < 1000 && to.warned.add(text))
   return Effect.zipRight(
     told,
     Effect.forEach(

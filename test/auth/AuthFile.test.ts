@@ -60,7 +60,7 @@ const observed = (file: unknown) =>
 
 const entry = (user: string) => ({ auth: base64(`${user}:s`) })
 
-describe("entries (auth-protocol §8)", () => {
+describe("entries", () => {
   const is = (credential: Credentials.Credential) => credential.identity
   const secret = Redacted.make("p:w")
 

@@ -20,7 +20,7 @@ const answer = (script: string, options?: CredentialHelper.Options) =>
     return yield* credentialFor("ghcr.io").pipe(provide(CredentialHelper.layer("test", options)))
   }).pipe(Effect.scoped)
 
-describe("the protocol (auth-protocol §9)", () => {
+describe("the protocol", () => {
   it.live.each([
     ["ghcr.io", "get ghcr.io"],
     ["http://localhost:5000", "get localhost:5000"],

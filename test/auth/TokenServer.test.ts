@@ -55,7 +55,7 @@ const answered = (answer: () => Response, part: Partial<TokenServer.TokenRequest
     expiresAt
   }))
 
-describe("the request by GET (A3, auth-protocol §4)", () => {
+describe("the request by GET (A3)", () => {
   it.effect.each([
     [
       "anonymous: no Authorization, no account",
@@ -140,7 +140,7 @@ it.effect("an identity token goes out by POST, as a refresh token in the body on
   })
 )
 
-describe("fallbacks (auth-protocol §5)", () => {
+describe("fallbacks (A6)", () => {
   const identity = Credentials.identityToken(Redacted.make("id+1"))
   /** Answers by method and grant, as in `{ GET: 404, password: "t" }`; the log shows the same names. */
   const endpoint = (
@@ -401,7 +401,7 @@ describe("a realm that is not to be trusted gets nothing (T2)", () => {
   )
 })
 
-describe("the answer (A4, auth-protocol §6)", () => {
+describe("the answer (A4)", () => {
   it.effect.each([
     ["token", { token: "a" }, "a"],
     ["access_token alone (ACR)", { access_token: "b" }, "b"],

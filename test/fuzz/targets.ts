@@ -1,13 +1,19 @@
 /** Everything that reads what strangers send, as functions of text. */
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as Headers from "@effect/platform/Headers"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as AuthFile from "../../src/auth/AuthFile.js"
+import * as CredentialHelper from "../../src/auth/CredentialHelper.js"
+import * as TokenServer from "../../src/auth/TokenServer.js"
 import * as ContentCoding from "../../src/client/ContentCoding.js"
 import * as RateLimit from "../../src/client/RateLimit.js"
+import * as ProxySettings from "../../src/node/ProxySettings.js"
 import * as AccessScope from "../../src/protocol/AccessScope.js"
 import * as ByteRange from "../../src/protocol/ByteRange.js"
 import * as Challenge from "../../src/protocol/Challenge.js"
@@ -146,6 +152,38 @@ const credentialsIn = (text: string, legacy: boolean): unknown => {
       demands.map((demand) => AuthFile.find(file, demand))
     )
   )
+}
+
+/** What a helper's output is taken for. */
+const helped = (output: Uint8Array, exitCode: number): unknown => {
+  const process = {
+    stdout: Stream.make(output),
+    stderr: Stream.empty,
+    exitCode: Effect.succeed(exitCode),
+    isRunning: Effect.succeed(false),
+    kill: () => Effect.void
+  } as unknown as CommandExecutor.Process
+  return outcome(
+    CredentialHelper.make().pipe(
+      Effect.flatMap((helpers) => helpers.get("x", "ghcr.io", Option.none())),
+      Effect.provideService(
+        CommandExecutor.CommandExecutor,
+        CommandExecutor.makeExecutor(() => Effect.succeed(process))
+      )
+    )
+  )
+}
+
+const destinations = ["http://ghcr.io", "https://10.1.2.3:5000", "https://[fd00::1]"]
+
+/** Where requests go if this is in the environment, whose owner may make exceptions that take their time. */
+const proxied = (value: string): unknown => {
+  const settings = ProxySettings.fromEnvironment({
+    http_proxy: value,
+    HTTPS_PROXY: value,
+    NO_PROXY: value.slice(0, 256)
+  })
+  return destinations.map((url) => Option.map(ProxySettings.proxyFor(settings, new URL(url)), Redacted.value))
 }
 
 export const targets: ReadonlyArray<Target> = [
@@ -379,6 +417,45 @@ export const targets: ReadonlyArray<Target> = [
       '{"registry.example.com":{"auth":"YWxpY2U6aHVudGVyMg==","email":""}}'
     ],
     run: (s) => [credentialsIn(s, false), credentialsIn(s, true)]
+  },
+  {
+    name: "TokenServer",
+    tests: "auth/TokenServer",
+    seeds: [
+      '{"token":"a","access_token":"","expires_in":1800,"issued_at":"2026-01-02T03:04:05.678Z","refresh_token":"r"}',
+      '{"access_token":"a","expires_in":"300","issued_at":"2026-01-02T03:04:05+01:00"}',
+      '{"error":"invalid_grant","error_description":"no"}',
+      '{"details":"incorrect username or password"}'
+    ],
+    run: (s) => {
+      const body = new TextEncoder().encode(s)
+      const token = TokenServer.parseAnswer(body, 1_767_323_045_678)
+      return [
+        token && [Redacted.value(token.value), new Date(token.expiresAt).toISOString()],
+        token?.refreshToken && Redacted.value(token.refreshToken),
+        TokenServer.parseRefusal(body)
+      ]
+    }
+  },
+  {
+    name: "CredentialHelper",
+    tests: "auth/CredentialHelper",
+    seeds: [
+      '{"ServerURL":"ghcr.io","Username":"alice","Secret":"hunter2"}',
+      '{"Username":"<token>","Secret":"t"}',
+      "credentials not found in native keychain\n"
+    ],
+    run: (s) => helped(new TextEncoder().encode(s), s.startsWith("credentials") ? 1 : 0)
+  },
+  {
+    name: "ProxySettings",
+    tests: "node/ProxySettings",
+    seeds: [
+      "http://alice:hunter2@proxy.lan:3128",
+      "localhost,.lan, *.example.com 10.0.0.0/8 ghcr.io:443",
+      "[fd00::]/8,fd00::1,::ffff:10.1.2.3,*"
+    ],
+    run: proxied
   },
   {
     name: "FieldValue",
