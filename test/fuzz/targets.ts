@@ -101,6 +101,7 @@ const judged = (input: string): unknown => {
     ),
     Trust.decide(Trust.strict, { registry: input, from: input, target: "/v2/", kind: "Layer" }),
     Trust.origin(input),
+    Trust.isAt("https://registry.example.com", input),
     Trust.isLoopback(input)
   ]
 }
