@@ -338,33 +338,6 @@ export const rechunk: {
 )
 
 /**
- * The bytes until `wanted` says no, which is asked before each chunk, as a plain function that must not throw.
- *
- * @since 0.1.0
- * @category combinators
- * @internal
- */
-export const takeWhile = <E, R>(
-  self: Stream.Stream<Uint8Array, E, R>,
-  wanted: () => boolean
-): Stream.Stream<Uint8Array, E, R> => {
-  const loop: Channel.Channel<
-    Chunk.Chunk<Uint8Array>,
-    Chunk.Chunk<Uint8Array>,
-    E,
-    E,
-    unknown,
-    unknown
-  > = Channel.readWithCause({
-    onInput: (chunk: Chunk.Chunk<Uint8Array>) =>
-      wanted() ? Channel.flatMap(Channel.write(chunk), () => loop) : Channel.void,
-    onFailure: Channel.failCause,
-    onDone: () => Channel.void
-  })
-  return Stream.fromChannel(Channel.pipeTo(Stream.toChannel(self), loop))
-}
-
-/**
  * The bytes from offset `count` on.
  *
  * @since 0.1.0

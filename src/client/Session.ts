@@ -12,7 +12,6 @@ import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import * as ByteStream from "../ByteStream.js"
 import * as ByteRange from "../protocol/ByteRange.js"
 import * as Operation from "../protocol/Operation.js"
 import * as Trust from "../protocol/Trust.js"
@@ -34,6 +33,7 @@ import * as Limits from "./Limits.js"
 import type { Send } from "./Pipeline.js"
 import * as Retry from "./Retry.js"
 import * as SourceFailure from "./SourceFailure.js"
+import { onTurn } from "./Turns.js"
 import { unabandoned } from "./Unabandoned.js"
 
 /**
@@ -187,16 +187,27 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
   /**
    * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it, `end`, is known, else without (C56). A registry
    * that answers before it has taken everything has not stored everything. When interrupted, one without a length ends where it is, and a short one
-   * is sent to its end; a long one is cut off, and Docker's registry cannot cancel its upload any more, which times out.
+   * is sent to its end; a long one, and one whose source has nothing to send, is cut off, and Docker's registry cannot cancel its upload any more,
+   * which times out.
    */
   const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
     Effect.suspend(() => {
       const { location, offset, repository } = session
       const range = end === undefined ? undefined : { start: offset, end: end - 1 }
       const length = end === undefined ? undefined : end - offset
-      let isWanted = true
+      let isInterrupted = false
+      let isIdle = false
+      const content = onTurn(stream, {
+        asked: () => {
+          isIdle = true
+        },
+        given: () => {
+          isIdle = false
+        },
+        wanted: () => length !== undefined || !isInterrupted
+      })
       const step = Effect.flatMap(
-        SourceFailure.streaming(end === undefined ? ByteStream.takeWhile(stream, () => isWanted) : stream, (body) =>
+        SourceFailure.streaming(content, (body) =>
           send(
             Operation.UploadChunk({ repository, location, range }),
             HttpBody.stream(body, MediaType.octetStream, length)
@@ -212,8 +223,11 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
         }
       )
       if (length !== undefined && length > short) return step
-      return unabandoned(step, () => {
-        isWanted = false
+      return unabandoned(step, {
+        isIdle: () => isIdle,
+        onInterrupt: () => {
+          isInterrupted = true
+        }
       })
     })
 

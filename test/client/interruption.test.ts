@@ -1,5 +1,6 @@
 /** Uploads that are interrupted at every step: the registry is left without a session, though it knows none but by its newest location. */
 import { describe, expect, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -122,6 +123,27 @@ describe("an upload that is interrupted leaves no session behind", () => {
       expect(Exit.isInterrupted(exit)).toBe(true)
       expect(wire.map((line) => line.replace(/ \/\S+/, ""))).toEqual(requests)
       expect(left).toEqual([])
+    })
+  )
+
+  it.scoped("whose source has nothing to send is cut off after a second", () =>
+    Effect.gen(function* () {
+      const victim: Victim = {}
+      const world = yield* Mock.make({ host: "registry.example", quirks: [] })
+      const idle = Stream.concat(
+        Stream.make(big.bytes.subarray(0, 20_000), big.bytes.subarray(20_000, 40_000)).pipe(Stream.rechunk(1)),
+        Stream.unwrap(Effect.as(interrupt(victim), Stream.never))
+      )
+      victim.fiber = yield* Effect.fork(
+        world.registry.putBlob(
+          app,
+          BlobSource.make(() => idle)
+        )
+      )
+      expect(Exit.isInterrupted(yield* world.patiently(Fiber.await(victim.fiber)))).toBe(true)
+      expect(yield* Clock.currentTimeMillis).toBe(1000)
+      expect(world.wire()).toEqual(["POST /v2/team/app/blobs/uploads/", "DELETE /v2/team/app/blobs/uploads/1"])
+      expect(yield* world.stored.uploads).toEqual([])
     })
   )
 
