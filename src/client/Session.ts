@@ -33,7 +33,6 @@ import * as Limits from "./Limits.js"
 import type { Send } from "./Pipeline.js"
 import * as Retry from "./Retry.js"
 import * as SourceFailure from "./SourceFailure.js"
-import { onTurn } from "./Turns.js"
 import { unabandoned } from "./Unabandoned.js"
 
 /**
@@ -195,23 +194,16 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       const { location, offset, repository } = session
       const range = end === undefined ? undefined : { start: offset, end: end - 1 }
       const length = end === undefined ? undefined : end - offset
-      let isInterrupted = false
-      let isIdle = false
-      const content = onTurn(stream, {
-        asked: () => {
-          isIdle = true
-        },
-        given: () => {
-          isIdle = false
-        },
-        wanted: () => length !== undefined || !isInterrupted
-      })
+      const reading: SourceFailure.Reading = { isIdle: false, isWanted: true }
       const step = Effect.flatMap(
-        SourceFailure.streaming(content, (body) =>
-          send(
-            Operation.UploadChunk({ repository, location, range }),
-            HttpBody.stream(body, MediaType.octetStream, length)
-          )
+        SourceFailure.streaming(
+          stream,
+          (body) =>
+            send(
+              Operation.UploadChunk({ repository, location, range }),
+              HttpBody.stream(body, MediaType.octetStream, length)
+            ),
+          reading
         ),
         ({ ended, result: response, taken }) => {
           // With the last byte of a known length all is said, whether or not the end of the stream was asked for.
@@ -224,9 +216,9 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       )
       if (length !== undefined && length > short) return step
       return unabandoned(step, {
-        isIdle: () => isIdle,
+        isIdle: () => reading.isIdle,
         onInterrupt: () => {
-          isInterrupted = true
+          reading.isWanted = length !== undefined
         }
       })
     })

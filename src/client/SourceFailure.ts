@@ -21,6 +21,17 @@ export class SourceFailure<out E> {
 }
 
 /**
+ * A stream while it is sent: `isIdle` tells whether more of it is being waited for, and with the first chunk that finds `isWanted` to be false it ends.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Reading {
+  isIdle: boolean
+  isWanted: boolean
+}
+
+/**
  * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the failure of the request that it breaks. `taken`: how
  * many of its bytes were read, `ended`: whether its end was seen.
  *
@@ -29,7 +40,8 @@ export class SourceFailure<out E> {
  */
 export const streaming = <E, R, A, E2, R2>(
   stream: Stream.Stream<Uint8Array, E, R>,
-  use: (body: Stream.Stream<Uint8Array, unknown>) => Effect.Effect<A, E2, R2>
+  use: (body: Stream.Stream<Uint8Array, unknown>) => Effect.Effect<A, E2, R2>,
+  reading: Reading = { isIdle: false, isWanted: true }
 ): Effect.Effect<
   { readonly result: A; readonly taken: number; readonly ended: boolean },
   SourceFailure<E> | E2,
@@ -43,28 +55,30 @@ export const streaming = <E, R, A, E2, R2>(
       failure = undefined
       taken = 0
       ended = false
-      const loop: Channel.Channel<
-        Chunk.Chunk<Uint8Array>,
-        Chunk.Chunk<Uint8Array>,
-        E,
-        E,
-        unknown,
-        unknown
-      > = Channel.readWithCause({
+      const over = () => {
+        reading.isIdle = false
+        ended = true
+        return Channel.void
+      }
+      const ask = (): Channel.Channel<Chunk.Chunk<Uint8Array>, Chunk.Chunk<Uint8Array>, E, E, unknown, unknown> => {
+        reading.isIdle = true
+        return read
+      }
+      const read = Channel.readWithCause({
         onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+          if (!reading.isWanted) return over()
+          reading.isIdle = false
           for (const bytes of chunk) taken += bytes.length
-          return Channel.flatMap(Channel.write(chunk), () => loop)
+          return Channel.flatMap(Channel.write(chunk), ask)
         },
-        onFailure: (cause) => {
+        onFailure: (cause: Cause.Cause<E>) => {
+          reading.isIdle = false
           failure = cause
           return Channel.failCause(cause)
         },
-        onDone: () => {
-          ended = true
-          return Channel.void
-        }
+        onDone: over
       })
-      return Stream.pipeThroughChannel(stream, loop)
+      return Stream.pipeThroughChannel(stream, Channel.suspend(ask))
     })
     return use(Stream.provideContext(body, context)).pipe(
       Effect.map((result) => ({ result, taken, ended })),

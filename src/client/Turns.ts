@@ -8,15 +8,15 @@ import type * as Chunk from "effect/Chunk"
 import * as Stream from "effect/Stream"
 
 /**
- * Calls `asked` whenever the consumer asks for more, and `given` when it gets something, be it the end; with a chunk that is not `wanted` any more the
- * stream ends instead. Plain side effects, which must not throw: an Effect per chunk would cost a fifth of the throughput.
+ * Calls `asked` whenever the consumer asks for more, and `given` when it gets something, be it the end. Plain side effects, which must not throw: an
+ * Effect per chunk would cost a fifth of the throughput.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const onTurn = <A, E, R>(
   stream: Stream.Stream<A, E, R>,
-  on: { readonly asked: () => void; readonly given: () => void; readonly wanted?: () => boolean }
+  on: { readonly asked: () => void; readonly given: () => void }
 ): Stream.Stream<A, E, R> => {
   const ask = (): Channel.Channel<Chunk.Chunk<A>, Chunk.Chunk<A>, E, E, unknown, unknown> => {
     on.asked()
@@ -25,7 +25,7 @@ export const onTurn = <A, E, R>(
   const read = Channel.readWithCause({
     onInput: (chunk: Chunk.Chunk<A>) => {
       on.given()
-      return on.wanted?.() === false ? Channel.void : Channel.flatMap(Channel.write(chunk), ask)
+      return Channel.flatMap(Channel.write(chunk), ask)
     },
     onFailure: (cause) => {
       on.given()
