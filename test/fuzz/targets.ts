@@ -143,14 +143,18 @@ const schemas = [
   json(ErrorBody.ErrorInfo)
 ]
 
-/** What a file of logins has for some registries, with helpers that know nothing. */
+/** What a file of logins has for some registries. */
 const credentialsIn = (text: string, legacy: boolean): unknown => {
   const demands = ["https://registry-1.docker.io", "https://ghcr.io", "http://registry.example.com:5000"].map(
     (origin) => ({ origin, repository: Option.some(repository), scopes: [] })
   )
   return outcome(
-    Effect.map(AuthFile.parse(text, { source: "config.json", legacy }), (file) =>
-      demands.map((demand) => AuthFile.find(file, demand))
+    Effect.flatMap(AuthFile.parse(text, { source: "config.json", legacy }), (file) =>
+      Effect.forEach(demands, (demand) =>
+        Effect.transposeMapOption(AuthFile.find(file, demand), ({ entry, helper, name }) =>
+          Effect.map(Effect.either(entry), (credential) => ({ name, helper, credential }))
+        )
+      )
     )
   )
 }
