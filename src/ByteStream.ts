@@ -338,6 +338,32 @@ export const rechunk: {
 )
 
 /**
+ * The first bytes of a stream whose rest is of no interest: at least `enough`, if there are as many, and what came of them within 5 seconds, without
+ * failing.
+ *
+ * @since 0.1.0
+ * @category destructors
+ * @internal
+ */
+export const beginning = <E, R>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  enough: number
+): Effect.Effect<Uint8Array, never, R> =>
+  Effect.suspend(() => {
+    const parts: Array<Uint8Array> = []
+    let count = 0
+    return Stream.runForEachWhile(self, (bytes) => {
+      parts.push(bytes)
+      count += bytes.length
+      return Effect.succeed(count < enough)
+    }).pipe(
+      Effect.timeout("5 seconds"),
+      Effect.ignore,
+      Effect.map(() => concat(parts))
+    )
+  })
+
+/**
  * The bytes from offset `count` on.
  *
  * @since 0.1.0

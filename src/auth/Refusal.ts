@@ -7,7 +7,6 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import * as Challenge from "../protocol/Challenge.js"
@@ -169,18 +168,6 @@ const absolute = (challenge: Challenge.Challenge, url: string): Challenge.Challe
 const saysTokenIsInvalid = (body: Uint8Array): boolean =>
   ErrorBody.parse(body).errors.some(({ message = "" }) => /authorization token (is invalid|has expired)/i.test(message))
 
-/** The beginning of a body that matters for its errors only, read within 5 seconds. */
+/** The beginning of a body that matters for its errors only. */
 const excerpt = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
-  Effect.suspend(() => {
-    const parts: Array<Uint8Array> = []
-    let size = 0
-    return Stream.runForEachWhile(response.stream, (bytes) => {
-      parts.push(bytes)
-      size += bytes.length
-      return Effect.succeed(size < 64 * 1024)
-    }).pipe(
-      Effect.timeout("5 seconds"),
-      Effect.ignore,
-      Effect.map(() => ByteStream.concat(parts))
-    )
-  })
+  ByteStream.beginning(response.stream, 64 * 1024)

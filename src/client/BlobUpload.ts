@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -191,10 +190,7 @@ export const make = (
     Effect.gen(function* () {
       if (job.digest !== undefined && job.size !== undefined) return job
       const verifier = yield* ByteStream.verifier({ digest: job.digest, size: job.size, algorithm: "sha256" })
-      yield* Effect.mapError(
-        Stream.runDrain(verifier.pass(job.open(0))),
-        (error) => new SourceFailure.SourceFailure(Cause.fail(error))
-      )
+      yield* Effect.mapError(Stream.runDrain(verifier.pass(job.open(0))), SourceFailure.of)
       return { ...job, size: verifier.seen(), digest: job.digest ?? Option.getOrThrow(verifier.digest()) }
     })
 
@@ -238,7 +234,7 @@ export const make = (
       const problem = verifier.judge(bytes)
       return problem === undefined
         ? request(digest, size, HttpBody.uint8Array(bytes, MediaType.octetStream))
-        : Effect.fail(new SourceFailure.SourceFailure(Cause.fail(problem)))
+        : Effect.fail(SourceFailure.of(problem))
     }
     const attempt: Effect.Effect<
       Descriptor,
@@ -380,7 +376,7 @@ const gathered = <E, R>(job: Job<E, R>) => {
     const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
     const bytes = yield* Effect.mapError(
       ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
-      (error) => new SourceFailure.SourceFailure(Cause.fail(error))
+      SourceFailure.of
     )
     const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
     return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, replayable: true }

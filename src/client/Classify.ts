@@ -124,6 +124,14 @@ export const classify = <O extends Operation>(
       })
 }
 
+/**
+ * Whether what came is a page for people: portals and some registries apologise with 200 (quirks §2).
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isPage = (mediaType: string): boolean => mediaType === "text/html"
+
 /** A proxy that compresses whatever passes it does so with errors as well (rule 20). */
 const legible = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
   Effect.flatMap(Limits.excerpt(response), (body) =>

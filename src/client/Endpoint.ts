@@ -72,13 +72,12 @@ export interface Endpoint {
   readonly base: string
   readonly origin: string
   readonly trust: Trust.Policy
-  readonly authScope: string | undefined
+  readonly scopes: ReadonlyArray<string> | undefined
   readonly limits: Limits.Limits
   readonly timeouts: Limits.Timeouts
   readonly retry: Retry.RetryOptions
-  /** An application's own, `hasHeaders` if any, and those that every request has. */
-  readonly headers: Headers.Headers
-  readonly hasHeaders: boolean
+  /** An application's own, if it has any, and those that every request has. */
+  readonly headers: Headers.Headers | undefined
   readonly standardHeaders: Headers.Headers
   readonly namespace: string | undefined
   readonly concurrency: Concurrency.Concurrency
@@ -127,12 +126,11 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
       base,
       origin: origin.value,
       trust: { ...Trust.strict, ...options.trust },
-      authScope: options.authScope,
+      scopes: options.authScope?.split(" ").filter((scope) => scope !== ""),
       limits: { ...Limits.defaultLimits, ...options.limits },
       timeouts,
       retry: { ...Retry.defaultRetry, ...options.retry },
-      headers: Headers.fromInput(options.headers),
-      hasHeaders: Object.keys(options.headers ?? {}).length > 0,
+      headers: Object.keys(options.headers ?? {}).length === 0 ? undefined : Headers.fromInput(options.headers),
       standardHeaders: Headers.fromInput({
         "user-agent": options.userAgent ?? defaultUserAgent,
         "accept-encoding": "identity"

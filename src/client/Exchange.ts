@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -101,12 +102,11 @@ const attemptWithin = (
     scopes: requiredScopes(operation)
   }
   const request = requestOf(to, operation)
-  const scopes = to.authScope?.split(" ").filter((scope) => scope !== "")
   const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
     Observability.observed(to.observation, operation, request.url)(Limits.limited(bounds)(client))
   )
-  const authorized = authorizedBy(credentials, cache, demand, { trust: to.trust, scopes })(
-    to.hasHeaders ? withHeaders(to, followed) : followed
+  const authorized = authorizedBy(credentials, cache, demand, { trust: to.trust, scopes: to.scopes })(
+    to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed)
   )
   return Effect.flatMap(
     authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
@@ -130,11 +130,11 @@ const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpCl
 }
 
 /** The application's headers go to the registry, which may be its own token server, and not to where an upload has its location or a realm leads. */
-const withHeaders = <E>(to: Endpoint, client: Sender<E>): Sender<E> => ({
+const withHeaders = <E>(origin: string, headers: Headers.Headers, client: Sender<E>): Sender<E> => ({
   execute: (request) =>
     client.execute(
-      Trust.isAt(to.origin, request.url)
-        ? HttpClientRequest.setHeaders(request, { ...to.headers, ...request.headers })
+      Trust.isAt(origin, request.url)
+        ? HttpClientRequest.setHeaders(request, { ...headers, ...request.headers })
         : request
     )
 })

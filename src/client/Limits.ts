@@ -276,19 +276,7 @@ export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array>
   if (known !== undefined) return Effect.succeed(known)
   if (response.headers["content-length"] === "0" || response.status === 204 || response.request.method === "HEAD")
     return Effect.succeed(new Uint8Array())
-  return Effect.suspend(() => {
-    const parts: Array<Uint8Array> = []
-    let count = 0
-    return Stream.runForEachWhile(body(response), (bytes) => {
-      parts.push(bytes.subarray(0, discardable - count))
-      count += bytes.length
-      return Effect.succeed(count < discardable)
-    }).pipe(
-      Effect.timeout(Duration.seconds(5)),
-      Effect.ignore,
-      Effect.map(() => ByteStream.concat(parts))
-    )
-  })
+  return Effect.map(ByteStream.beginning(body(response), discardable), (bytes) => bytes.subarray(0, discardable))
 }
 
 /**

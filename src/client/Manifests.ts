@@ -24,7 +24,7 @@ import * as Digest from "../spec/Digest.js"
 import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../spec/Reference.js"
-import type { Refusal } from "./Classify.js"
+import { isPage, type Refusal } from "./Classify.js"
 import * as ContentCoding from "./ContentCoding.js"
 import type { Endpoint } from "./Endpoint.js"
 import type { ExchangeError } from "./Exchange.js"
@@ -270,9 +270,6 @@ const absent = <A, E extends { readonly _tag: string }, R>(self: Effect.Effect<O
 
 const isIndex = (response: HttpClientResponse): boolean =>
   MediaType.essence(response.headers["content-type"] ?? "") === MediaType.imageIndex
-
-/** Portals and some registries apologise with 200 (quirks §2). */
-const isPage = (mediaType: string): boolean => mediaType === "text/html"
 
 const invalid = (error: MediaTypeMismatch) =>
   Effect.fail(new InvalidManifest({ reason: "MediaType", message: error.message }))

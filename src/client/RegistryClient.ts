@@ -22,6 +22,7 @@ import * as MediaType from "../spec/MediaType.js"
 import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
 import * as BlobDownload from "./BlobDownload.js"
 import * as BlobUpload from "./BlobUpload.js"
+import { isPage } from "./Classify.js"
 import * as ContentCoding from "./ContentCoding.js"
 import { type Endpoint, type EndpointOptions, endpoint } from "./Endpoint.js"
 import { type Exchanging, exchanging } from "./Exchange.js"
@@ -294,8 +295,7 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
           return Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
         const violation = (problem: string) =>
           Effect.fail(new ProtocolViolation({ ...Limits.factsOf(response), problem }))
-        // Portals and some registries apologise with 200 (quirks §2).
-        if (announced === undefined && MediaType.essence(response.headers["content-type"] ?? "") === "text/html")
+        if (announced === undefined && isPage(MediaType.essence(response.headers["content-type"] ?? "")))
           return violation("The registry answered with a page instead of a blob")
         const size = ContentCoding.length(response)
         return size === undefined

@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"
-import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -175,7 +174,7 @@ export const make =
 
       /** Each chunk in memory, to be sent again from there. */
       const gatheredChunks = Effect.suspend(() =>
-        Stream.runForEach(Stream.mapError(ByteStream.rechunk(read(session.offset), chunkSize), source), chunk)
+        Stream.runForEach(Stream.mapError(ByteStream.rechunk(read(session.offset), chunkSize), SourceFailure.of), chunk)
       )
 
       const inChunks = Effect.suspend(() =>
@@ -198,7 +197,7 @@ export const make =
             )
           } else {
             const problem = verifier.approved() ? undefined : verifier.judge(job.bytes)
-            if (problem !== undefined) return yield* Effect.fail(source(problem))
+            if (problem !== undefined) return yield* Effect.fail(SourceFailure.of(problem))
             yield* sessions.complete(session, digest, HttpBody.uint8Array(job.bytes, MediaType.octetStream), range)
           }
         } else yield* sessions.pour(session, read(offset), size)
@@ -291,5 +290,3 @@ interface Failure {
 interface Fault extends Failure {
   readonly message: string
 }
-
-const source = <E>(error: E) => new SourceFailure.SourceFailure<E>(Cause.fail(error))

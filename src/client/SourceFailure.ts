@@ -21,6 +21,14 @@ export class SourceFailure<out E> {
 }
 
 /**
+ * An error of a source as a `SourceFailure`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const of = <E>(error: E): SourceFailure<E> => new SourceFailure(Cause.fail(error))
+
+/**
  * A stream while it is sent: `isIdle` tells whether more of it is being waited for, and with the first chunk that finds `isWanted` to be false it ends.
  *
  * @since 0.1.0
