@@ -1,11 +1,12 @@
 /** A token server whose tokens Debian's docker-registry accepts: JWTs with Docker's `access` claim, signed with a key that is made for the test. */
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
-import { createServer, type IncomingMessage } from "node:http"
+import type { IncomingMessage } from "node:http"
 import { text } from "node:stream/consumers"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type DebianRegistry, debianRegistryToken, debianUser } from "../support/debian.js"
+import { serve } from "../support/serve.js"
 
 const service = "test-registry"
 const issuer = "test-issuer"
@@ -110,21 +111,12 @@ const layerJwtServer: Layer.Layer<JwtServer> = Layer.scoped(
   Effect.gen(function* () {
     const log: Array<string> = []
     const tokens: Array<string> = []
-    const server = createServer((request, response) => {
+    const { url } = yield* serve((request, response) => {
       answer(privateKey, request, log, tokens).then(({ body, status }) => {
         response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body))
       })
     })
-    yield* Effect.acquireRelease(
-      Effect.async<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-      () =>
-        Effect.async<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          server.closeAllConnections()
-        })
-    )
-    const address = server.address()
-    return { host: `127.0.0.1:${typeof address === "object" ? address?.port : ""}`, log, tokens }
+    return { host: new URL(url).host, log, tokens }
   })
 )
 

@@ -1,6 +1,5 @@
 /** Authorization over real sockets, by both HTTP clients: a registry, its token server and an attacker, each on an origin of its own. */
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -12,28 +11,21 @@ import * as RegistryClient from "../../src/client/RegistryClient.js"
 import { layerHttpClient } from "../../src/node/NodeHttp.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
+import { serve } from "../support/serve.js"
 
 /** A server that writes down each request: method, path, `Authorization` or `-`, and the body of a form. */
 const origin = (answer: (request: IncomingMessage, response: ServerResponse) => void) =>
   Effect.gen(function* () {
     const log: Array<string> = []
     const headers: Array<IncomingHttpHeaders> = []
-    const server = createServer((request, response) => {
+    const { url } = yield* serve((request, response) => {
       text(request).then((body) => {
         log.push([request.method, request.url, request.headers.authorization ?? "-", body].join(" ").trimEnd())
         headers.push(request.headers)
         answer(request, response)
       })
     })
-    yield* Effect.acquireRelease(
-      Effect.async<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-      () =>
-        Effect.async<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          server.closeAllConnections()
-        })
-    )
-    return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, headers, log }
+    return { host: new URL(url).host, headers, log }
   })
 
 const blob = Digest.fromBytes(new Uint8Array([1]))

@@ -1,5 +1,5 @@
 /** The client over Node's own `fetch`, as far as that can stand for others. */
-import { createServer, type IncomingHttpHeaders, type RequestListener } from "node:http"
+import type { IncomingHttpHeaders, RequestListener } from "node:http"
 import { text } from "node:stream/consumers"
 import { gzipSync } from "node:zlib"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
@@ -20,6 +20,7 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { registrySuite } from "../suites/registry.js"
 import { freshRepository, utf8 } from "../support/fixtures.js"
+import { serve as serving } from "../support/serve.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const alice = (url: string) =>
@@ -43,19 +44,7 @@ registrySuite("client over the embedded server, with fetch, with token authentic
   )
 })
 
-const serve = (listener: RequestListener) =>
-  Effect.acquireRelease(
-    Effect.async<ReturnType<typeof createServer>>((resume) => {
-      const starting = createServer(listener)
-      starting.listen(0, "127.0.0.1", () => resume(Effect.succeed(starting)))
-    }),
-    (running) => Effect.sync(() => running.close().closeAllConnections())
-  ).pipe(
-    Effect.map((server) => {
-      const address = server.address()
-      return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
-    })
-  )
+const serve = (listener: RequestListener) => Effect.map(serving(listener), ({ url }) => new URL(url).origin)
 
 const blob = Digest.fromBytes(utf8("b1"))
 
