@@ -1,4 +1,7 @@
-/** The bare Effect `HttpClient` over undici, with the requests that effect-oci makes and nothing else: no spans, and connections kept after a HEAD. */
+/**
+ * The bare Effect `HttpClient` over undici, with the requests that effect-oci makes and nothing
+ * else: no spans, and connections kept after a HEAD.
+ */
 import { createHash, type Hash } from "node:crypto"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -15,13 +18,21 @@ import { concurrency, many, small, smallBytes, type Task, type Tasks } from "./t
 
 const client = NodeHttpClient.layerUndiciWithoutDispatcher.pipe(
   Layer.provide(
-    Layer.sync(NodeHttpClient.Dispatcher, () => new Undici.Agent({ connections: concurrency, pipelining: 1 }))
+    Layer.sync(
+      NodeHttpClient.Dispatcher,
+      () => new Undici.Agent({ connections: concurrency, pipelining: 1 })
+    )
   ),
-  Layer.provideMerge(Layer.succeed(NodeHttpClient.UndiciRequestOptions, { path: "/", method: "HEAD", reset: false }))
+  Layer.provideMerge(
+    Layer.succeed(NodeHttpClient.UndiciRequestOptions, { path: "/", method: "HEAD", reset: false })
+  )
 )
 
 const concurrently =
-  <E>(count: number, one: (client: HttpClient.HttpClient, url: string, n: number) => Effect.Effect<unknown, E>): Task =>
+  <E>(
+    count: number,
+    one: (client: HttpClient.HttpClient, url: string, n: number) => Effect.Effect<unknown, E>
+  ): Task =>
   ({ url }) =>
     Effect.flatMap(HttpClient.HttpClient, (client) => {
       const silent = HttpClient.withTracerDisabledWhen(client, () => true)
@@ -34,12 +45,15 @@ const concurrently =
 
 const manifests = (method: "HEAD" | "GET") =>
   concurrently(many, (client, url) =>
-    Effect.flatMap(client.execute(HttpClientRequest.make(method)(`${url}/v2/bench/manifests/latest`)), (response) =>
-      method === "GET" ? response.arrayBuffer : Effect.void
+    Effect.flatMap(
+      client.execute(HttpClientRequest.make(method)(`${url}/v2/bench/manifests/latest`)),
+      (response) => (method === "GET" ? response.arrayBuffer : Effect.void)
     )
   )
 
-const smallBlobs = (read: (response: HttpClientResponse, hash: Hash) => Effect.Effect<unknown, ResponseError>) =>
+const smallBlobs = (
+  read: (response: HttpClientResponse, hash: Hash) => Effect.Effect<unknown, ResponseError>
+) =>
   concurrently(
     small,
     Effect.fnUntraced(function* (client, url, n) {

@@ -1,4 +1,7 @@
-/** Starting: the Node entry point and one resolved digest, or the Effect modules that it imports by themselves. */
+/**
+ * Starting: the Node entry point and one resolved digest, or the Effect modules that it imports by
+ * themselves.
+ */
 import type { Tasks } from "./task.js"
 
 export const tasks: Tasks = {
@@ -7,6 +10,8 @@ export const tasks: Tasks = {
     await tasks["start"]?.(given)
   },
   "Effect modules": async () => {
-    await Promise.all((process.env["BENCH_MODULES"] ?? "").split(",").map((module) => import(module)))
+    await Promise.all(
+      (process.env["BENCH_MODULES"] ?? "").split(",").map((module) => import(module))
+    )
   }
 }

@@ -1,4 +1,7 @@
-/** What is moved in the measurements: the same mebibyte over and over, so many times as `BENCH_BYTES` says. */
+/**
+ * What is moved in the measurements: the same mebibyte over and over, so many times as
+ * `BENCH_BYTES` says.
+ */
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import { tmpdir } from "node:os"
@@ -13,11 +16,14 @@ export const size = Number(process.env["BENCH_BYTES"] ?? GiB)
 
 const repeated = (length: number): `sha256:${string}` => {
   const hash = createHash("sha256")
-  for (let left = length; left > 0; left -= block.length) hash.update(block.subarray(0, Math.min(left, block.length)))
+  for (let left = length; left > 0; left -= block.length)
+    hash.update(block.subarray(0, Math.min(left, block.length)))
   return `sha256:${hash.digest("hex")}`
 }
 
-/** The digest of the large blob, which the processes that measure are told, lest they hash first. */
+/**
+ * The digest of the large blob, which the processes that measure are told, lest they hash first.
+ */
 export const largeDigest = process.env["BENCH_DIGEST"] ?? repeated(size)
 
 export const small = { bytes: block.subarray(0, 4096), digest: repeated(4096) }
@@ -54,7 +60,9 @@ export const manifest = manifestOf([])
 /** An image whose one layer is the large blob, for clients that move images only. */
 export const image = {
   config,
-  manifest: manifestOf([{ mediaType: "application/vnd.oci.image.layer.v1.tar", digest: largeDigest, size }])
+  manifest: manifestOf([
+    { mediaType: "application/vnd.oci.image.layer.v1.tar", digest: largeDigest, size }
+  ])
 }
 
 /** The large blob as a file to push. */
@@ -70,12 +78,14 @@ export const downloadFile = Path.join(tmpdir(), `effect-oci-bench-download-${pro
 export const prepare = (): void => {
   if (!Fs.existsSync(uploadFile) || Fs.statSync(uploadFile).size !== size) {
     const file = Fs.openSync(uploadFile, "w")
-    for (let left = size; left > 0; left -= block.length) Fs.writeSync(file, block, 0, Math.min(left, block.length))
+    for (let left = size; left > 0; left -= block.length)
+      Fs.writeSync(file, block, 0, Math.min(left, block.length))
     Fs.closeSync(file)
   }
   Fs.rmSync(uploadFolder, { recursive: true, force: true })
   Fs.mkdirSync(uploadFolder)
-  const put = (name: string, bytes: string | Buffer) => Fs.writeFileSync(Path.join(uploadFolder, name), bytes)
+  const put = (name: string, bytes: string | Buffer) =>
+    Fs.writeFileSync(Path.join(uploadFolder, name), bytes)
   put("version", "Directory Transport Version: 1.1\n")
   put("manifest.json", image.manifest.bytes)
   put(config.digest.slice("sha256:".length), config.bytes)

@@ -1,4 +1,6 @@
-/** Runs one task in this process, and tells what it took: `measure <group>/<task> <url> <digest>`. */
+/**
+ * Runs one task in this process, and tells what it took: `measure <group>/<task> <url> <digest>`.
+ */
 import type { Tasks } from "./task.js"
 
 const [, , name = "", url = "", digest = ""] = process.argv

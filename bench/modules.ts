@@ -9,7 +9,9 @@ const seen = new Set<string>()
 const visit = (file: string): void => {
   if (seen.has(file)) return
   seen.add(file)
-  for (const [, module = ""] of Fs.readFileSync(file, "utf8").matchAll(/^(?:import|export)\b[^"]*"([^"]+)";?$/gm)) {
+  for (const [, module = ""] of Fs.readFileSync(file, "utf8").matchAll(
+    /^(?:import|export)\b[^"]*"([^"]+)";?$/gm
+  )) {
     if (module.startsWith(".")) visit(Path.resolve(Path.dirname(file), module))
     else if (/^(effect|@effect)\//.test(module)) found.add(module)
   }

@@ -5,13 +5,17 @@ import { downloadFile, uploadFile, uploadFolder } from "./content.js"
 import type { Given, Task, Tasks } from "./task.js"
 
 const run =
-  (words: (host: string, digest: string) => readonly [command: string, ...args: Array<string>]): Task =>
+  (
+    words: (host: string, digest: string) => readonly [command: string, ...args: Array<string>]
+  ): Task =>
   ({ digest, url }: Given) =>
     new Promise<void>((resolve, reject) => {
       const [command, ...args] = words(new URL(url).host, digest)
       const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"] })
       child.once("error", reject)
-      child.once("exit", (code) => (code === 0 ? resolve() : reject(new Error(`${command} ended with ${code}`))))
+      child.once("exit", (code) =>
+        code === 0 ? resolve() : reject(new Error(`${command} ended with ${code}`))
+      )
     }).finally(() => Fs.rmSync(downloadFile, { recursive: true, force: true }))
 
 const shell = (script: string) =>
@@ -47,8 +51,12 @@ const all: Readonly<Record<string, Tasks>> = {
 
 /** The names of those that can do it here. */
 export const able = (task: string): ReadonlyArray<string> =>
-  Object.keys(all).filter((name) => all[name]?.[task] !== undefined && spawnSync("which", [name]).status === 0)
+  Object.keys(all).filter(
+    (name) => all[name]?.[task] !== undefined && spawnSync("which", [name]).status === 0
+  )
 
 export const tasks: Tasks = Object.fromEntries(
-  Object.entries(all).flatMap(([name, its]) => Object.entries(its).map(([task, run]) => [`${task}, ${name}`, run]))
+  Object.entries(all).flatMap(([name, its]) =>
+    Object.entries(its).map(([task, run]) => [`${task}, ${name}`, run])
+  )
 )

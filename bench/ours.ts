@@ -29,7 +29,9 @@ const registry =
     }).pipe(
       Effect.flatMap(use),
       Effect.asVoid,
-      Effect.provide(NodeRegistry.layer({ url, concurrency }).pipe(Layer.provide(Credentials.layerAnonymous))),
+      Effect.provide(
+        NodeRegistry.layer({ url, concurrency }).pipe(Layer.provide(Credentials.layerAnonymous))
+      ),
       Effect.runPromise
     )
 
@@ -55,11 +57,18 @@ const manifests = (one: (place: Place, tag: Reference.Tag) => Effect.Effect<unkn
 
 export const tasks: Tasks = {
   "pull stream": registry(({ digest, registry, repository }) =>
-    Stream.runDrain(registry.getBlob(repository, { mediaType: "application/octet-stream", digest, size }))
+    Stream.runDrain(
+      registry.getBlob(repository, { mediaType: "application/octet-stream", digest, size })
+    )
   ),
   "pull file": (given) =>
     registry(({ digest, registry, repository }) =>
-      BlobFile.download(registry, repository, { mediaType: "application/octet-stream", digest, size }, downloadFile)
+      BlobFile.download(
+        registry,
+        repository,
+        { mediaType: "application/octet-stream", digest, size },
+        downloadFile
+      )
     )(given).finally(() => Fs.rmSync(downloadFile, { force: true })),
   "push file, digest unknown": pushFile({ isDigestKnown: false }),
   "push file, digest known": pushFile({ isDigestKnown: true }),
@@ -77,6 +86,10 @@ export const tasks: Tasks = {
       )
     )
   ),
-  "manifest HEADs": manifests(({ registry, repository }, tag) => registry.headManifest(repository, tag)),
-  "manifest GETs": manifests(({ registry, repository }, tag) => registry.getManifest(repository, tag))
+  "manifest HEADs": manifests(({ registry, repository }, tag) =>
+    registry.headManifest(repository, tag)
+  ),
+  "manifest GETs": manifests(({ registry, repository }, tag) =>
+    registry.getManifest(repository, tag)
+  )
 }

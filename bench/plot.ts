@@ -5,7 +5,8 @@ interface Group {
   readonly bars: ReadonlyArray<readonly [label: string, seconds: number]>
 }
 
-const escape = (text: string): string => text.replace(/[<>&"]/g, (found) => `&#${found.charCodeAt(0)};`)
+const escape = (text: string): string =>
+  text.replace(/[<>&"]/g, (found) => `&#${found.charCodeAt(0)};`)
 
 /** Seconds as horizontal bars, in groups that belong together. */
 export const plot = (groups: ReadonlyArray<Group>): string => {

@@ -26,7 +26,11 @@ const concurrently =
 
 const manifests = (method: "HEAD" | "GET"): Task =>
   concurrently(many, async (dispatcher, url) => {
-    const { body } = await Undici.request(`${url}/v2/bench/manifests/latest`, { method, dispatcher, reset: false })
+    const { body } = await Undici.request(`${url}/v2/bench/manifests/latest`, {
+      method,
+      dispatcher,
+      reset: false
+    })
     await body.arrayBuffer()
   })
 
@@ -89,8 +93,12 @@ export const tasks: Tasks = {
     const head = { method: "HEAD", dispatcher, reset: false } as const
     await (await Undici.request(`${url}/v2/bench/blobs/${digest}`, head)).body.dump()
     const post = { method: "POST", body: bytes, dispatcher } as const
-    await (await Undici.request(`${url}/v2/bench/blobs/uploads/?digest=${digest}`, post)).body.dump()
-    const { body } = await Undici.request(`${url}/v2/bench/blobs/${smallBlob.digest}`, { dispatcher })
+    await (
+      await Undici.request(`${url}/v2/bench/blobs/uploads/?digest=${digest}`, post)
+    ).body.dump()
+    const { body } = await Undici.request(`${url}/v2/bench/blobs/${smallBlob.digest}`, {
+      dispatcher
+    })
     verified(
       createHash("sha256")
         .update(Buffer.from(await body.arrayBuffer()))

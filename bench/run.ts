@@ -1,4 +1,7 @@
-/** Runs the measurements in turn with their references, and writes the table, JSON and a plot to `bench/results/`: `npm run bench [-- filter]`. */
+/**
+ * Runs the measurements in turn with their references, and writes the table, JSON and a plot to
+ * `bench/results/`: `npm run bench [-- filter]`.
+ */
 import { fork } from "node:child_process"
 import * as Fs from "node:fs"
 import { cpus } from "node:os"
@@ -17,8 +20,8 @@ interface Sample {
 }
 
 /**
- * `of` both samples `quantity` is compared: ours is to be `at most` or, of the speed, `at least` so many times the reference. Without a reference the
- * quantity itself is to be at most that.
+ * `of` both samples `quantity` is compared: ours is to be `at most` or, of the speed, `at least` so
+ * many times the reference. Without a reference the quantity itself is to be at most that.
  */
 interface Row {
   readonly what: string
@@ -28,7 +31,13 @@ interface Row {
   readonly bound?: number
 }
 
-const row = (what: string, quantity: Row["quantity"], ours: string, reference?: string, bound?: number): Row => ({
+const row = (
+  what: string,
+  quantity: Row["quantity"],
+  ours: string,
+  reference?: string,
+  bound?: number
+): Row => ({
   what,
   quantity,
   ours,
@@ -46,7 +55,13 @@ const rows: ReadonlyArray<Row> = [
   ),
   row("push a file, digest unknown", "seconds", "ours/push file, digest unknown", "raw/push file"),
   ...able("push file").map((name) =>
-    row("push a file, digest unknown", "seconds", "ours/push file, digest unknown", `others/push file, ${name}`, 0.7)
+    row(
+      "push a file, digest unknown",
+      "seconds",
+      "ours/push file, digest unknown",
+      `others/push file, ${name}`,
+      0.7
+    )
   ),
   row("push a file, digest known", "seconds", "ours/push file, digest known", "raw/push file", 1.1),
   row(
@@ -61,15 +76,33 @@ const rows: ReadonlyArray<Row> = [
   ...["pull stream", "pull file", "push file, digest unknown"].flatMap((task) => [
     row(`peak memory (MB), ${task}`, "memory", `ours/${task}`, undefined, 200),
     row(`peak memory (MB), ${task}, 8 GiB`, "memory", `${eight}ours/${task}`, undefined, 200),
-    row(`peak memory, ${task}, 8 GiB to 1 GiB`, "memory", `${eight}ours/${task}`, `ours/${task}`, 1.1)
+    row(
+      `peak memory, ${task}, 8 GiB to 1 GiB`,
+      "memory",
+      `${eight}ours/${task}`,
+      `ours/${task}`,
+      1.1
+    )
   ]),
   row("2,000 small blobs up and down", "speed", "ours/small blobs", "bare/small blobs", 0.75),
   row("2,000 small blobs up and down", "speed", "ours/small blobs", "bare/small blobs, gathered"),
   row("2,000 small blobs up and down", "speed", "ours/small blobs", "raw/small blobs"),
   ...["HEADs", "GETs"].flatMap((method) => [
-    row(`5,000 manifest ${method}`, "speed", `ours/manifest ${method}`, `bare/manifest ${method}`, 0.8),
+    row(
+      `5,000 manifest ${method}`,
+      "speed",
+      `ours/manifest ${method}`,
+      `bare/manifest ${method}`,
+      0.8
+    ),
     row(`5,000 manifest ${method}`, "speed", `ours/manifest ${method}`, `raw/manifest ${method}`),
-    row(`5,000 manifest ${method}, connections`, "connections", `ours/manifest ${method}`, undefined, 16)
+    row(
+      `5,000 manifest ${method}, connections`,
+      "connections",
+      `ours/manifest ${method}`,
+      undefined,
+      16
+    )
   ]),
   row("cold start", "seconds", "cold/start", "cold/Effect modules", 1.25)
 ]
@@ -82,14 +115,22 @@ const chosen = rows.filter(({ what }) => what.includes(filter))
 const child = <A>(file: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv) =>
   new Promise<{ readonly message: A; readonly kill: () => void }>((resolve, reject) => {
     const running = fork(Path.join(here, file), args, { env: { ...process.env, ...env } })
-    running.once("message", (message) => resolve({ message: message as A, kill: () => running.kill() }))
-    running.once("exit", (code) => reject(new Error(`${file} ${args.join(" ")} ended with ${code}`)))
+    running.once("message", (message) =>
+      resolve({ message: message as A, kill: () => running.kill() })
+    )
+    running.once("exit", (code) =>
+      reject(new Error(`${file} ${args.join(" ")} ended with ${code}`))
+    )
   })
 
 /** A server and what is pushed to it, for blobs of so many bytes. */
 const world = async (bytes: number) => {
   const env = { BENCH_BYTES: String(bytes) }
-  const server = await child<{ readonly port: number; readonly digest: string }>("server.js", [], env)
+  const server = await child<{ readonly port: number; readonly digest: string }>(
+    "server.js",
+    [],
+    env
+  )
   const { digest, port } = server.message
   const url = `http://127.0.0.1:${port}`
   const connections = async () => Number(await (await fetch(`${url}/connections`)).text())
@@ -110,7 +151,9 @@ const median = (values: ReadonlyArray<number>): number =>
 
 console.log(`${rounds} rounds of ${Content.size / Content.GiB} GiB`)
 const samples = new Map<string, Array<Sample>>()
-const tasks = new Set(chosen.flatMap(({ ours, reference }) => (reference === undefined ? [ours] : [ours, reference])))
+const tasks = new Set(
+  chosen.flatMap(({ ours, reference }) => (reference === undefined ? [ours] : [ours, reference]))
+)
 const of = (prefixed: boolean) => [...tasks].filter((task) => task.startsWith(eight) === prefixed)
 const run = async (bytes: number, names: ReadonlyArray<string>, times: number) => {
   if (names.length === 0) return
@@ -140,7 +183,8 @@ const results = chosen.map(({ bound, ours, quantity, reference, what }) => {
   const mine = figure(ours, quantity)
   const theirs = reference === undefined ? undefined : figure(reference, quantity)
   const ratio = theirs === undefined ? mine : quantity === "speed" ? theirs / mine : mine / theirs
-  const met = bound === undefined ? undefined : quantity === "speed" ? ratio >= bound : ratio <= bound
+  const met =
+    bound === undefined ? undefined : quantity === "speed" ? ratio >= bound : ratio <= bound
   return { what, ours, reference, quantity, mine, theirs, ratio, bound, met }
 })
 
@@ -172,15 +216,27 @@ console.log(table)
 if (filter === "") {
   const output = Path.join(here, "..", "results")
   Fs.mkdirSync(output, { recursive: true })
-  const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, bytes: Content.size, rounds }
+  const machine = {
+    node: process.version,
+    cpu: cpus()[0]?.model,
+    cores: cpus().length,
+    bytes: Content.size,
+    rounds
+  }
   const write = (name: string, text: string) => Fs.writeFileSync(Path.join(output, name), text)
-  write("results.json", `${JSON.stringify({ machine, results, samples: Object.fromEntries(samples) }, undefined, 1)}\n`)
+  write(
+    "results.json",
+    `${JSON.stringify({ machine, results, samples: Object.fromEntries(samples) }, undefined, 1)}\n`
+  )
   write("results.md", `${table}\n`)
   write(
     "results.svg",
     plot(
       results
-        .filter(({ quantity, theirs }) => theirs !== undefined && (quantity === "seconds" || quantity === "speed"))
+        .filter(
+          ({ quantity, theirs }) =>
+            theirs !== undefined && (quantity === "seconds" || quantity === "speed")
+        )
         .map(({ mine, reference, theirs, what }) => ({
           label: what,
           bars: [

@@ -1,6 +1,7 @@
 /**
- * The other side of the measurements, in a process of its own: it answers reads from memory and throws away what is uploaded, so that it is never the
- * slower one. It speaks enough of the distribution API for one client at a time, and counts its connections.
+ * The other side of the measurements, in a process of its own: it answers reads from memory and
+ * throws away what is uploaded, so that it is never the slower one. It speaks enough of the
+ * distribution API for one client at a time, and counts its connections.
  */
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -42,10 +43,21 @@ const server = createServer((request, response) => {
       if (request.method === "POST" && url.includes("digest="))
         response.writeHead(201, { location: path, "content-length": 0 }).end()
       else if (request.method === "POST")
-        response.writeHead(202, { location: `${path}session?at=0`, range: "0-0", "content-length": 0 }).end()
+        response
+          .writeHead(202, { location: `${path}session?at=0`, range: "0-0", "content-length": 0 })
+          .end()
       else if (request.method === "PATCH")
-        response.writeHead(202, { location: `${path}?at=${total}`, range: `0-${total - 1}`, "content-length": 0 }).end()
-      else response.writeHead(request.method === "PUT" ? 201 : 204, { location: path, "content-length": 0 }).end()
+        response
+          .writeHead(202, {
+            location: `${path}?at=${total}`,
+            range: `0-${total - 1}`,
+            "content-length": 0
+          })
+          .end()
+      else
+        response
+          .writeHead(request.method === "PUT" ? 201 : 204, { location: path, "content-length": 0 })
+          .end()
     })
     return
   }

@@ -1,6 +1,7 @@
 /**
- * The main job, end to end: `npm run demo -- [file] [--registry http://host:port] [--username name --password-stdin]`. Without a registry it starts
- * the embedded one, with token authentication, on a free port of this machine; without a file it makes one of 64 MiB.
+ * The main job, end to end: `npm run demo -- [file] [--registry http://host:port] [--username name
+ * --password-stdin]`. Without a registry it starts the embedded one, with token authentication, on
+ * a free port of this machine; without a file it makes one of 64 MiB.
  */
 import { createServer } from "node:http"
 import { text } from "node:stream/consumers"
@@ -26,7 +27,13 @@ import { BlobFile, NodeHttp } from "effect-oci/node"
 import * as Reference from "effect-oci/Reference"
 import { Registries } from "effect-oci/Registries"
 import * as RegistryClient from "effect-oci/RegistryClient"
-import type { BlobUnknown, CommonError, ManifestUnknown, NameUnknown, Unsupported } from "effect-oci/RegistryError"
+import type {
+  BlobUnknown,
+  CommonError,
+  ManifestUnknown,
+  NameUnknown,
+  Unsupported
+} from "effect-oci/RegistryError"
 import * as RegistryServer from "effect-oci/RegistryServer"
 import * as ServerAuthorization from "effect-oci/ServerAuthorization"
 import * as TokenCache from "effect-oci/TokenCache"
@@ -47,7 +54,9 @@ export const job = Effect.fn("demo")(function* (host: string, path: string) {
   const { repository } = reference
   const registry = yield* (yield* Registries).get(host)
 
-  yield* Console.log(`\nPush ${path} in chunks of ${inMiB(chunkSize)}, as ${Reference.format(reference)} and latest`)
+  yield* Console.log(
+    `\nPush ${path} in chunks of ${inMiB(chunkSize)}, as ${Reference.format(reference)} and latest`
+  )
   const source = yield* BlobFile.source(path)
   const pushed = yield* withProgress(
     Artifact.push(reference, {
@@ -83,7 +92,9 @@ export const job = Effect.fn("demo")(function* (host: string, path: string) {
   yield* Console.log(`  ${error._tag}: ${error.message}`)
 
   yield* Console.log("\nDelete it")
-  const report = <E extends CommonError | ManifestUnknown | BlobUnknown | NameUnknown | Unsupported>(
+  const report = <
+    E extends CommonError | ManifestUnknown | BlobUnknown | NameUnknown | Unsupported
+  >(
     what: string,
     deletion: Effect.Effect<void, E>
   ) =>
@@ -95,7 +106,10 @@ export const job = Effect.fn("demo")(function* (host: string, path: string) {
           : Effect.fail(error)
     })
   yield* report("the tag latest", registry.deleteTag(repository, latest))
-  yield* report("the manifest", registry.deleteManifest(repository, pushed.manifest.descriptor.digest))
+  yield* report(
+    "the manifest",
+    registry.deleteManifest(repository, pushed.manifest.descriptor.digest)
+  )
   for (const { descriptor } of pulled.files) {
     yield* report(`blob ${descriptor.digest}`, registry.deleteBlob(repository, descriptor.digest))
   }
@@ -156,7 +170,9 @@ const withProgress = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A
     return Effect.provideService(
       program,
       Transfer.Observer,
-      Option.some((event) => (event._tag === "Bytes" ? show(event.subject, event.offset) : Effect.void))
+      Option.some((event) =>
+        event._tag === "Bytes" ? show(event.subject, event.offset) : Effect.void
+      )
     )
   })
 
@@ -202,7 +218,11 @@ const generated = Effect.gen(function* () {
 const main = Effect.gen(function* () {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { registry: { type: "string" }, username: { type: "string" }, "password-stdin": { type: "boolean" } }
+    options: {
+      registry: { type: "string" },
+      username: { type: "string" },
+      "password-stdin": { type: "boolean" }
+    }
   })
   const given = values.registry
   const target =
@@ -222,7 +242,10 @@ const main = Effect.gen(function* () {
       ? Credentials.layerAnonymous
       : Credentials.layerBasic({ host, username, password })
   const services = Layer.mergeAll(NodeHttp.layerHttpClient, TokenCache.layerMemory, credentials)
-  const registries = Layer.provideMerge(RegistryClient.layerRegistries({ hosts: { [host]: { url } } }), services)
+  const registries = Layer.provideMerge(
+    RegistryClient.layerRegistries({ hosts: { [host]: { url } } }),
+    services
+  )
   const path = positionals[0] ?? (yield* generated)
   yield* Effect.provide(job(host, path), registries)
 }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))

@@ -1,7 +1,9 @@
 /**
- * An application that replaces the retry schedule with one of its own: when the registry or its token server wants other credentials than there are,
- * the user is asked to log in. `tsx --conditions=@effect-oci/source examples/login-schedule.ts http://localhost:5000 owner/name` lists the tags of a
- * repository; each line of the standard input is a user name, a space and a password.
+ * An application that replaces the retry schedule with one of its own: when the registry or its
+ * token server wants other credentials than there are, the user is asked to log in. `tsx
+ * --conditions=@effect-oci/source examples/login-schedule.ts http://localhost:5000 owner/name`
+ * lists the tags of a repository; each line of the standard input is a user name, a space and a
+ * password.
  */
 import { createInterface } from "node:readline"
 import { pathToFileURL } from "node:url"
@@ -30,8 +32,9 @@ class Session extends Context.Tag("example/Session")<
 >() {}
 
 /**
- * Tries again while there is something new to send, else after a login; ten times at most, should a registry want something else each time. It needs
- * `Session`, and so does the layer that it is given to.
+ * Tries again while there is something new to send, else after a login; ten times at most, should a
+ * registry want something else each time. It needs `Session`, and so does the layer that it is
+ * given to.
  */
 const schedule = Schedule.recurWhileEffect(({ answerable, origin }: AuthChallenge) =>
   answerable ? Effect.succeed(true) : Effect.flatMap(Session, (session) => session.login(origin))
@@ -58,7 +61,9 @@ const session = Layer.scoped(
       ({ input }) => Effect.sync(() => input.close())
     )
     return {
-      credentials: { get: ({ origin }) => Effect.sync(() => known.get(origin) ?? Credentials.anonymous) },
+      credentials: {
+        get: ({ origin }) => Effect.sync(() => known.get(origin) ?? Credentials.anonymous)
+      },
       login: (origin) =>
         Effect.gen(function* () {
           yield* Console.log(`${origin} wants to know who you are: user name, space, password`)
@@ -79,6 +84,9 @@ const credentials = Layer.effect(
 
 const [, script = "", url = "http://localhost:5000", name = "owner/name"] = process.argv
 if (import.meta.url === pathToFileURL(script).href) {
-  const live = NodeRegistry.layer({ url, schedule }).pipe(Layer.provide(credentials), Layer.provide(session))
+  const live = NodeRegistry.layer({ url, schedule }).pipe(
+    Layer.provide(credentials),
+    Layer.provide(session)
+  )
   NodeRuntime.runMain(Effect.provide(tags(name), live))
 }

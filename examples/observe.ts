@@ -23,13 +23,19 @@ const Telemetry = NodeSdk.layer(() => ({
 const counted = Effect.map(Metric.snapshot, (metrics) =>
   metrics
     .filter(({ metricKey }) => metricKey.name.startsWith("effect_oci."))
-    .map(({ metricKey, metricState }) => ({ name: metricKey.name, tags: metricKey.tags, state: metricState }))
+    .map(({ metricKey, metricState }) => ({
+      name: metricKey.name,
+      tags: metricKey.tags,
+      state: metricState
+    }))
 )
 
 size(process.argv[2] ?? "ghcr.io/owner/name:tag").pipe(
   Effect.withSpan("size"),
   Logger.withMinimumLogLevel(LogLevel.Debug),
-  Effect.zipRight(Effect.flatMap(counted, (metrics) => Console.log(JSON.stringify(metrics, null, 2)))),
+  Effect.zipRight(
+    Effect.flatMap(counted, (metrics) => Console.log(JSON.stringify(metrics, null, 2)))
+  ),
   Effect.provide(Layer.merge(Registries, Telemetry)),
   NodeRuntime.runMain
 )

@@ -1,7 +1,8 @@
 /**
- * An application with an authorization loop of its own around `RegistryClient.attempt`: it writes down what the registry asks for, and never answers
- * more than once. `tsx --conditions=@effect-oci/source examples/own-loop.ts http://localhost:5000 owner/name user` reads the password from the
- * standard input and prints the list of tags as the registry sends it.
+ * An application with an authorization loop of its own around `RegistryClient.attempt`: it writes
+ * down what the registry asks for, and never answers more than once. `tsx
+ * --conditions=@effect-oci/source examples/own-loop.ts http://localhost:5000 owner/name user` reads
+ * the password from the standard input and prints the list of tags as the registry sends it.
  */
 import { text } from "node:stream/consumers"
 import { pathToFileURL } from "node:url"
@@ -18,7 +19,10 @@ import * as RegistryClient from "effect-oci/RegistryClient"
 import type { AuthChallenge } from "effect-oci/RegistryError"
 import * as TokenCache from "effect-oci/TokenCache"
 
-/** One exchange, and one more for an answerable challenge. The error type says that a challenge may be left. */
+/**
+ * One exchange, and one more for an answerable challenge. The error type says that a challenge may
+ * be left.
+ */
 const exchange = (to: RegistryClient.Endpoint, operation: Operation.Operation) =>
   Effect.catchTag(RegistryClient.attempt(to, operation), "AuthChallenge", (challenge) =>
     Effect.zipRight(
@@ -45,13 +49,18 @@ const program = (url: string, name: string) =>
     Effect.scoped
   )
 
-const [, script = "", url = "http://localhost:5000", name = "owner/name", username = "user"] = process.argv
+const [, script = "", url = "http://localhost:5000", name = "owner/name", username = "user"] =
+  process.argv
 if (import.meta.url === pathToFileURL(script).href) {
   const credentials = Layer.unwrapEffect(
     Effect.map(
       Effect.promise(() => text(process.stdin)),
       (password) =>
-        Credentials.layerBasic({ host: new URL(url).host, username, password: Redacted.make(password.trimEnd()) })
+        Credentials.layerBasic({
+          host: new URL(url).host,
+          username,
+          password: Redacted.make(password.trimEnd())
+        })
     )
   )
   const live = Layer.mergeAll(NodeHttp.layerHttpClient, TokenCache.layerMemory, credentials)

@@ -15,7 +15,10 @@ export const begin = (repository: RepositoryName, first: Uint8Array) =>
     return yield* Schema.encode(Schema.parseJson(UploadState))(yield* session.detach)
   }).pipe(Effect.scoped)
 
-/** Continues where the registry is, in this process or another. Leaving the Scope before `commit` cancels the upload. */
+/**
+ * Continues where the registry is, in this process or another. Leaving the Scope before `commit`
+ * cancels the upload.
+ */
 export const finish = <E, R>(saved: string, source: BlobSource<E, R>, digest: Digest) =>
   Effect.gen(function* () {
     const state = yield* Schema.decode(Schema.parseJson(UploadState))(saved)

@@ -1,6 +1,7 @@
 /**
- * Bytes to upload that can be opened again: a resume starts at the first byte the registry lacks instead of reading everything once more.
- * A file is opened by `BlobFile.source` of `effect-oci/node`.
+ * Bytes to upload that can be opened again: a resume starts at the first byte the registry lacks
+ * instead of reading everything once more. A file is opened by `BlobFile.source` of
+ * `effect-oci/node`.
  *
  * @since 0.1.0
  */
@@ -23,7 +24,10 @@ export interface BlobSource<out E = never, out R = never> {
   readonly size: Option.Option<number>
   /** The digest of the bytes, if it is known. */
   readonly digest: Option.Option<Digest.Digest>
-  /** With `once`, `open` works one time only, from 0, and a step that needs the bytes again fails with `BodyNotReplayable`. */
+  /**
+   * With `once`, `open` works one time only, from 0, and a step that needs the bytes again fails
+   * with `BodyNotReplayable`.
+   */
   readonly replay: "any" | "once"
   /** All of the bytes, where they are in memory anyway. */
   readonly bytes?: Uint8Array | undefined
@@ -40,9 +44,11 @@ export type Open<out E = never, out R = never> = (offset: number) => Stream.Stre
 const Reused: unique symbol = Symbol.for("effect-oci/BlobSource/Reused")
 
 /**
- * An `open` for `make` with a second form, `reused`, whose streams may overwrite an array as soon as the second array after it is asked for. An
- * upload uses the second form where its HTTP client has sent the array by then (`ByteStream.BuffersReused`): to allocate a gigabyte in new arrays
- * costs more than everything else. A function that wraps `open` loses the second form, so it may keep the arrays that it sees.
+ * An `open` for `make` with a second form, `reused`, whose streams may overwrite an array as soon
+ * as the second array after it is asked for. An upload uses the second form where its HTTP client
+ * has sent the array by then (`ByteStream.BuffersReused`): to allocate a gigabyte in new arrays
+ * costs more than everything else. A function that wraps `open` loses the second form, so it may
+ * keep the arrays that it sees.
  *
  * @since 0.1.0
  * @category combinators
@@ -61,11 +67,14 @@ export const openReusing =
   <E, R>(open: Open<E, R> & { readonly [Reused]?: Open<E, R> }): Open<E, R> =>
   (offset) =>
     ByteStream.unwrap(
-      Effect.map(ByteStream.BuffersReused, (reused) => ((reused ? open[Reused] : undefined) ?? open)(offset))
+      Effect.map(ByteStream.BuffersReused, (reused) =>
+        ((reused ? open[Reused] : undefined) ?? open)(offset)
+      )
     )
 
 /**
- * What is known of the bytes of a stream beforehand. `size` is in bytes. Knowing either saves a round trip or a hash.
+ * What is known of the bytes of a stream beforehand. `size` is in bytes. Knowing either saves a
+ * round trip or a hash.
  *
  * @since 0.1.0
  * @category models
@@ -103,22 +112,28 @@ export const make = <E, R>(open: Open<E, R>, known: Known = {}): BlobSource<E, R
 })
 
 /**
- * A source over a stream that yields the same bytes each time it is run. Opening it at an offset runs it from the start and skips.
+ * A source over a stream that yields the same bytes each time it is run. Opening it at an offset
+ * runs it from the start and skips.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const fromStream = <E, R>(stream: Stream.Stream<Uint8Array, E, R>, known: Known = {}): BlobSource<E, R> =>
-  make((offset) => ByteStream.drop(stream, offset), known)
+export const fromStream = <E, R>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  known: Known = {}
+): BlobSource<E, R> => make((offset) => ByteStream.drop(stream, offset), known)
 
 /**
- * A source over a stream that can be run one time only, such as the body of a request being served. Upload steps that would need the bytes again
- * fail with `BodyNotReplayable`.
+ * A source over a stream that can be run one time only, such as the body of a request being served.
+ * Upload steps that would need the bytes again fail with `BodyNotReplayable`.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const fromStreamOnce = <E, R>(stream: Stream.Stream<Uint8Array, E, R>, known: Known = {}): BlobSource<E, R> => ({
+export const fromStreamOnce = <E, R>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  known: Known = {}
+): BlobSource<E, R> => ({
   ...make(() => stream, known),
   replay: "once"
 })

@@ -1,5 +1,6 @@
 /**
- * Streams of bytes: counted, cut, gathered and verified without an Effect per chunk and without holding more than asked for.
+ * Streams of bytes: counted, cut, gathered and verified without an Effect per chunk and without
+ * holding more than asked for.
  *
  * @since 0.1.0
  */
@@ -27,19 +28,24 @@ export interface Expected {
 }
 
 /**
- * Whether the consumer of a stream of bytes needs an array no longer when it asks for the second array after it, so that the source may fill the same
- * memory again. False unless the consumer provides it; where it is true, nothing between source and consumer may keep an array. See
+ * Whether the consumer of a stream of bytes needs an array no longer when it asks for the second
+ * array after it, so that the source may fill the same memory again. False unless the consumer
+ * provides it; where it is true, nothing between source and consumer may keep an array. See
  * `BlobSource.reusing`.
  *
  * @since 0.1.0
  * @category services
  */
-export class BuffersReused extends Context.Reference<BuffersReused>()("effect-oci/ByteStream/BuffersReused", {
-  defaultValue: () => false
-}) {}
+export class BuffersReused extends Context.Reference<BuffersReused>()(
+  "effect-oci/ByteStream/BuffersReused",
+  {
+    defaultValue: () => false
+  }
+) {}
 
 /**
- * The stream that an effect makes. `Stream.unwrap` is the same for streams of streams, whose machinery costs more than a small blob.
+ * The stream that an effect makes. `Stream.unwrap` is the same for streams of streams, whose
+ * machinery costs more than a small blob.
  *
  * @since 0.1.0
  * @category constructors
@@ -47,7 +53,8 @@ export class BuffersReused extends Context.Reference<BuffersReused>()("effect-oc
  */
 export const unwrap = <A, E, R, E2, R2>(
   stream: Effect.Effect<Stream.Stream<A, E, R>, E2, R2>
-): Stream.Stream<A, E | E2, R | R2> => Stream.fromChannel(Channel.unwrap(Effect.map(stream, Stream.toChannel)))
+): Stream.Stream<A, E | E2, R | R2> =>
+  Stream.fromChannel(Channel.unwrap(Effect.map(stream, Stream.toChannel)))
 
 /**
  * Calls `f` on every chunk that passes, as a plain side effect: it must not throw.
@@ -56,11 +63,19 @@ export const unwrap = <A, E, R, E2, R2>(
  * @category combinators
  */
 export const tap: {
-  (f: (bytes: Uint8Array) => void): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E, R>
-  <E, R>(self: Stream.Stream<Uint8Array, E, R>, f: (bytes: Uint8Array) => void): Stream.Stream<Uint8Array, E, R>
+  (
+    f: (bytes: Uint8Array) => void
+  ): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E, R>
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    f: (bytes: Uint8Array) => void
+  ): Stream.Stream<Uint8Array, E, R>
 } = dual(
   2,
-  <E, R>(self: Stream.Stream<Uint8Array, E, R>, f: (bytes: Uint8Array) => void): Stream.Stream<Uint8Array, E, R> =>
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    f: (bytes: Uint8Array) => void
+  ): Stream.Stream<Uint8Array, E, R> =>
     Stream.mapChunks(self, (chunk) => {
       for (const bytes of chunk) f(bytes)
       return chunk
@@ -68,11 +83,13 @@ export const tap: {
 )
 
 /**
- * A verification that may stretch over several streams of the same content, as when a transfer goes on after a fault.
+ * A verification that may stretch over several streams of the same content, as when a transfer goes
+ * on after a fault.
  *
  * - `seen`: how many bytes of the content it has counted and hashed, from its first byte on.
  * - `update`: the next bytes after those, when no stream carries them.
- * - `pass`: passes on a stream that holds the content from byte `from` on (at most `seen`), as `verify` does; bytes seen before are not hashed again.
+ * - `pass`: passes on a stream that holds the content from byte `from` on (at most `seen`), as
+ *   `verify` does; bytes seen before are not hashed again.
  * - `judge`: the last bytes: takes them, and says what is wrong with the whole, if anything is.
  * - `approved`: whether a stream passed to its end, and was what is expected.
  * - `digest`: the digest of what was seen. None when nothing is hashed.
@@ -93,8 +110,9 @@ export interface Verifier {
 }
 
 /**
- * A new verification. It hashes by the algorithm of the expected digest, or by `algorithm` where no digest is known yet, or not at all. Fails with
- * `InvalidDigest` for a digest that cannot be verified here.
+ * A new verification. It hashes by the algorithm of the expected digest, or by `algorithm` where no
+ * digest is known yet, or not at all. Fails with `InvalidDigest` for a digest that cannot be
+ * verified here.
  *
  * @since 0.1.0
  * @category constructors
@@ -105,14 +123,18 @@ export const verifier = (
   Effect.map(
     expected.digest !== undefined
       ? Digest.hasherFor(expected.digest)
-      : Effect.sync(() => (expected.algorithm === undefined ? undefined : Digest.hasher(expected.algorithm))),
+      : Effect.sync(() =>
+          expected.algorithm === undefined ? undefined : Digest.hasher(expected.algorithm)
+        ),
     (hasher): Verifier => {
       const { digest, size } = expected
       let seen = 0
       let approved = false
       const take = (bytes: Uint8Array, end: number) => {
         if (end <= seen) return
-        hasher?.update(end - seen >= bytes.length ? bytes : bytes.subarray(bytes.length - (end - seen)))
+        hasher?.update(
+          end - seen >= bytes.length ? bytes : bytes.subarray(bytes.length - (end - seen))
+        )
         seen = end
       }
       const judge = (count: number) => {
@@ -121,7 +143,9 @@ export const verifier = (
         if (count !== whole) return new SizeMismatch({ expected: whole, actual: count })
         const actual = hasher?.digest()
         approved = digest === undefined || actual === undefined || actual === digest
-        return approved ? undefined : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
+        return approved
+          ? undefined
+          : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
       }
       return {
         seen: () => seen,
@@ -132,7 +156,8 @@ export const verifier = (
             return inspect(self, {
               onChunk: (bytes) => {
                 count += bytes.length
-                if (size !== undefined && count > size) return new SizeMismatch({ expected: size, actual: count })
+                if (size !== undefined && count > size)
+                  return new SizeMismatch({ expected: size, actual: count })
                 take(bytes, count)
                 return undefined
               },
@@ -150,10 +175,11 @@ export const verifier = (
   )
 
 /**
- * Passes the bytes on while it counts and hashes them, one chunk behind. It fails at the first byte beyond `size`, and where the end would be: with
- * `SizeMismatch` when bytes are missing, then with `DigestMismatch`. A consumer never sees the last chunk, let alone success, of content that is
- * not what was expected (C26, C29, T7).
- * A digest that cannot be verified here fails with `InvalidDigest` before the first byte.
+ * Passes the bytes on while it counts and hashes them, one chunk behind. It fails at the first byte
+ * beyond `size`, and where the end would be: with `SizeMismatch` when bytes are missing, then with
+ * `DigestMismatch`. A consumer never sees the last chunk, let alone success, of content that is not
+ * what was expected (C26, C29, T7). A digest that cannot be verified here fails with
+ * `InvalidDigest` before the first byte.
  *
  * @since 0.1.0
  * @category combinators
@@ -173,9 +199,10 @@ export const verify: {
 )
 
 /**
- * The same bytes, read ahead by a fiber of its own up to `ahead` bytes. It fails with `onFault`: for a `Stall` when no bytes arrive for the duration
- * `stall`, for a `Reset` when they end before there were `length` of them. Time counts only while bytes are waited for, not while the consumer is
- * slower than they are: one watchdog looks four times in `stall`, and no chunk costs a timer.
+ * The same bytes, read ahead by a fiber of its own up to `ahead` bytes. It fails with `onFault`:
+ * for a `Stall` when no bytes arrive for the duration `stall`, for a `Reset` when they end before
+ * there were `length` of them. Time counts only while bytes are waited for, not while the consumer
+ * is slower than they are: one watchdog looks four times in `stall`, and no chunk costs a timer.
  *
  * @since 0.1.0
  * @category combinators
@@ -204,7 +231,14 @@ export const watched = <E, R, E2>(
           ended ??= exit
           news.unsafeOpen()
         })
-      const reading: Channel.Channel<never, Chunk.Chunk<Uint8Array>, E, E, void, unknown> = Channel.readWithCause({
+      const reading: Channel.Channel<
+        never,
+        Chunk.Chunk<Uint8Array>,
+        E,
+        E,
+        void,
+        unknown
+      > = Channel.readWithCause({
         onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
           idle = 0
           for (const bytes of chunk) {
@@ -255,7 +289,8 @@ export const watched = <E, R, E2>(
   )
 
 /**
- * How many bytes may be gathered, of what, and by which option that can be changed: the words of `LimitExceeded`.
+ * How many bytes may be gathered, of what, and by which option that can be changed: the words of
+ * `LimitExceeded`.
  *
  * @since 0.1.0
  * @category models
@@ -267,17 +302,28 @@ export interface Limit {
 }
 
 /**
- * The bytes gathered into one array, or `LimitExceeded` as soon as there are more than `limit` (in bytes). Nothing is allocated beforehand (T6).
+ * The bytes gathered into one array, or `LimitExceeded` as soon as there are more than `limit` (in
+ * bytes). Nothing is allocated beforehand (T6).
  *
  * @since 0.1.0
  * @category destructors
  */
 export const collect: {
-  (limit: Limit): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Effect.Effect<Uint8Array, E | LimitExceeded, R>
-  <E, R>(self: Stream.Stream<Uint8Array, E, R>, limit: Limit): Effect.Effect<Uint8Array, E | LimitExceeded, R>
+  (
+    limit: Limit
+  ): <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>
+  ) => Effect.Effect<Uint8Array, E | LimitExceeded, R>
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    limit: Limit
+  ): Effect.Effect<Uint8Array, E | LimitExceeded, R>
 } = dual(
   2,
-  <E, R>(self: Stream.Stream<Uint8Array, E, R>, limit: Limit): Effect.Effect<Uint8Array, E | LimitExceeded, R> =>
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    limit: Limit
+  ): Effect.Effect<Uint8Array, E | LimitExceeded, R> =>
     Effect.suspend(() => {
       const parts: Array<Uint8Array> = []
       let count = 0
@@ -297,7 +343,8 @@ export const collect: {
 )
 
 /**
- * The same bytes in chunks of exactly `size` bytes (at least 1), the last one shorter. Holds one chunk at a time.
+ * The same bytes in chunks of exactly `size` bytes (at least 1), the last one shorter. Holds one
+ * chunk at a time.
  *
  * @since 0.1.0
  * @category combinators
@@ -338,8 +385,8 @@ export const rechunk: {
 )
 
 /**
- * The first bytes of a stream whose rest is of no interest: at least `enough`, if there are as many, and what came of them within 5 seconds, without
- * failing.
+ * The first bytes of a stream whose rest is of no interest: at least `enough`, if there are as
+ * many, and what came of them within 5 seconds, without failing.
  *
  * @since 0.1.0
  * @category destructors
@@ -393,16 +440,27 @@ export const drop: {
 )
 
 /**
- * Passes chunks on until one is refused, in one channel: an Effect per chunk would cost a fifth of the throughput. Each chunk is held back until
- * the next one or the end was accepted, so that whoever consumes everything has consumed only what `onEnd` approved of.
+ * Passes chunks on until one is refused, in one channel: an Effect per chunk would cost a fifth of
+ * the throughput. Each chunk is held back until the next one or the end was accepted, so that
+ * whoever consumes everything has consumed only what `onEnd` approved of.
  */
 const inspect = <E, R, E2>(
   self: Stream.Stream<Uint8Array, E, R>,
-  on: { readonly onChunk: (bytes: Uint8Array) => E2 | undefined; readonly onEnd: () => E2 | undefined }
+  on: {
+    readonly onChunk: (bytes: Uint8Array) => E2 | undefined
+    readonly onEnd: () => E2 | undefined
+  }
 ): Stream.Stream<Uint8Array, E | E2, R> => {
   const loop = (
     held: Chunk.Chunk<Uint8Array>
-  ): Channel.Channel<Chunk.Chunk<Uint8Array>, Chunk.Chunk<Uint8Array>, E | E2, E, unknown, unknown> =>
+  ): Channel.Channel<
+    Chunk.Chunk<Uint8Array>,
+    Chunk.Chunk<Uint8Array>,
+    E | E2,
+    E,
+    unknown,
+    unknown
+  > =>
     Channel.readWithCause({
       onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
         let size = 0
@@ -412,7 +470,9 @@ const inspect = <E, R, E2>(
           size += bytes.length
         }
         if (size === 0) return loop(held)
-        return Chunk.isEmpty(held) ? loop(chunk) : Channel.flatMap(Channel.write(held), () => loop(chunk))
+        return Chunk.isEmpty(held)
+          ? loop(chunk)
+          : Channel.flatMap(Channel.write(held), () => loop(chunk))
       },
       onFailure: (cause) => Channel.failCause(cause),
       onDone: () => {

@@ -1,6 +1,7 @@
 /**
- * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application exports its metrics to. Labels are few and
- * bounded: `host` is that of a registry which the application named, never one that a server sent; repositories are no label at all.
+ * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application
+ * exports its metrics to. Labels are few and bounded: `host` is that of a registry which the
+ * application named, never one that a server sent; repositories are no label at all.
  *
  * @since 0.1.0
  */
@@ -13,8 +14,9 @@ import type * as MetricKeyType from "effect/MetricKeyType"
 import * as MetricLabel from "effect/MetricLabel"
 
 /**
- * `effect_oci.requests`: HTTP requests that were answered or failed, each resend, redirect and token request counted by itself. Labels: `host` of the
- * registry on whose behalf, `method`, and `status`: `2xx` to `5xx`, or `error` where no answer came.
+ * `effect_oci.requests`: HTTP requests that were answered or failed, each resend, redirect and
+ * token request counted by itself. Labels: `host` of the registry on whose behalf, `method`, and
+ * `status`: `2xx` to `5xx`, or `error` where no answer came.
  *
  * @since 0.1.0
  * @category metrics
@@ -25,8 +27,8 @@ export const requests: Metric.Metric.Counter<number> = Metric.counter("effect_oc
 })
 
 /**
- * `effect_oci.retries`: decisions to try again after a temporary failure. Labels: `host`, and `error`, the tag of that failure, such as
- * `TooManyRequests`. An answered challenge is no retry.
+ * `effect_oci.retries`: decisions to try again after a temporary failure. Labels: `host`, and
+ * `error`, the tag of that failure, such as `TooManyRequests`. An answered challenge is no retry.
  *
  * @since 0.1.0
  * @category metrics
@@ -37,8 +39,9 @@ export const retries: Metric.Metric.Counter<number> = Metric.counter("effect_oci
 })
 
 /**
- * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or breaks off (an array only once it was answered).
- * Labels: `host` of the registry on whose behalf, and `direction`: `upload` or `download`.
+ * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or
+ * breaks off (an array only once it was answered). Labels: `host` of the registry on whose behalf,
+ * and `direction`: `upload` or `download`.
  *
  * @since 0.1.0
  * @category metrics
@@ -49,8 +52,9 @@ export const bytes: Metric.Metric.Counter<number> = Metric.counter("effect_oci.b
 })
 
 /**
- * `effect_oci.transfer.duration`: the time that `putBlob` and `getBlob` take from their start to their end, in seconds, retries and slow consumers
- * included. Labels: `host`, `direction` (`upload` or `download`), and `outcome`: `completed`, `failed`, or `abandoned` by an interruption or by a
+ * `effect_oci.transfer.duration`: the time that `putBlob` and `getBlob` take from their start to
+ * their end, in seconds, retries and slow consumers included. Labels: `host`, `direction` (`upload`
+ * or `download`), and `outcome`: `completed`, `failed`, or `abandoned` by an interruption or by a
  * consumer that wanted no more.
  *
  * @since 0.1.0
@@ -63,15 +67,19 @@ export const transferDuration: Metric.Metric.Histogram<number> = Metric.histogra
 )
 
 /**
- * `effect_oci.token.requests`: requests to token servers. Label: `host` of the registry that the token is for.
+ * `effect_oci.token.requests`: requests to token servers. Label: `host` of the registry that the
+ * token is for.
  *
  * @since 0.1.0
  * @category metrics
  */
-export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter("effect_oci.token.requests", {
-  description: "Requests to token servers",
-  incremental: true
-})
+export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter(
+  "effect_oci.token.requests",
+  {
+    description: "Requests to token servers",
+    incremental: true
+  }
+)
 
 /**
  * `effect_oci.token.cache_hits`: requests whose token was in the `TokenCache`. Label: `host`.
@@ -79,10 +87,13 @@ export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter("effe
  * @since 0.1.0
  * @category metrics
  */
-export const tokenCacheHits: Metric.Metric.Counter<number> = Metric.counter("effect_oci.token.cache_hits", {
-  description: "Tokens found in the cache",
-  incremental: true
-})
+export const tokenCacheHits: Metric.Metric.Counter<number> = Metric.counter(
+  "effect_oci.token.cache_hits",
+  {
+    description: "Tokens found in the cache",
+    incremental: true
+  }
+)
 
 /**
  * The label of a registry by its origin.
@@ -96,8 +107,9 @@ export const hostLabels = (origin: string): ReadonlyArray<MetricLabel.MetricLabe
 ]
 
 /**
- * Updates a metric with labels, besides those that the application gave the fiber (`Effect.tagMetrics`). Cheap where `labels` is the same array every
- * time, since metrics are looked up by it.
+ * Updates a metric with labels, besides those that the application gave the fiber
+ * (`Effect.tagMetrics`). Cheap where `labels` is the same array every time, since metrics are
+ * looked up by it.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,5 +1,6 @@
 /**
- * All registries a program may meet, by host. Programs that start from references ask this service for the `Registry` behind each.
+ * All registries a program may meet, by host. Programs that start from references ask this service
+ * for the `Registry` behind each.
  *
  * @since 0.1.0
  */
@@ -9,20 +10,25 @@ import type { Registry } from "./Registry.js"
 import type { InvalidUrl } from "./RegistryError.js"
 
 /**
- * Opens one `Registry` per host. Its layers are `RegistryClient.layerRegistries` (over HTTP) and `MemoryRegistry.layerRegistries`.
+ * Opens one `Registry` per host. Its layers are `RegistryClient.layerRegistries` (over HTTP) and
+ * `MemoryRegistry.layerRegistries`.
  *
  * @since 0.1.0
  * @category services
  */
-export class Registries extends Context.Tag("effect-oci/Registries")<Registries, Registries.Service>() {}
+export class Registries extends Context.Tag("effect-oci/Registries")<
+  Registries,
+  Registries.Service
+>() {}
 
 /**
  * @since 0.1.0
  */
 export declare namespace Registries {
   /**
-   * `get` takes a host as references have it (`docker.io`, `ghcr.io`, `localhost:5000`), answers the same registry for the same host each time,
-   * and fails with `InvalidUrl` when no registry can be reached under such a host.
+   * `get` takes a host as references have it (`docker.io`, `ghcr.io`, `localhost:5000`), answers
+   * the same registry for the same host each time, and fails with `InvalidUrl` when no registry can
+   * be reached under such a host.
    *
    * @since 0.1.0
    * @category models

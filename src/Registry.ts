@@ -1,6 +1,7 @@
 /**
- * The one interface of this package: a record of operations on one registry. A client over HTTP, an in-memory registry and registries made of
- * registries implement it; the server serves any of them; everything in `content` is a program over it.
+ * The one interface of this package: a record of operations on one registry. A client over HTTP, an
+ * in-memory registry and registries made of registries implement it; the server serves any of them;
+ * everything in `content` is a program over it.
  *
  * @since 0.1.0
  */
@@ -32,8 +33,9 @@ import type { RepositoryName, Tag } from "./spec/Reference.js"
 import type { UploadState } from "./UploadState.js"
 
 /**
- * One registry. Every operation lists exactly what it can fail with: `CommonError`, for whatever stands behind the interface, plus its own.
- * Absence is a `None` where the question is whether something exists (`headManifest`, `headBlob`), and an error elsewhere.
+ * One registry. Every operation lists exactly what it can fail with: `CommonError`, for whatever
+ * stands behind the interface, plus its own. Absence is a `None` where the question is whether
+ * something exists (`headManifest`, `headBlob`), and an error elsewhere.
  *
  * @example
  * ```ts
@@ -54,7 +56,8 @@ import type { UploadState } from "./UploadState.js"
 export class Registry extends Context.Tag("effect-oci/Registry")<Registry, Registry.Service>() {}
 
 /**
- * Where a list starts and how it is cut. Whatever the page size, the stream yields the whole rest of the list.
+ * Where a list starts and how it is cut. Whatever the page size, the stream yields the whole rest
+ * of the list.
  *
  * @since 0.1.0
  * @category models
@@ -70,14 +73,19 @@ export interface ListOptions<A> {
  * The forms of an upload.
  *
  * - `single`: one POST with the whole blob (end-4b, C41).
- * - `put`: a session whose closing PUT has the whole blob (C37): the one form that nearly every registry takes (rule 8).
- * - `patch`: a session with the blob in one PATCH, hashed on the way, then a PUT without a body (C56).
+ * - `put`: a session whose closing PUT has the whole blob (C37): the one form that nearly every
+ *   registry takes (rule 8).
+ * - `patch`: a session with the blob in one PATCH, hashed on the way, then a PUT without a body
+ *   (C56).
  * - `chunked`: a session with a PATCH for each chunk, each acknowledged before the next (C47).
- * - `direct`: `PUT /v2/<name>/blobs/<digest>`, beyond the specification, for registries known to have it.
- * - `auto`: `single` up to 64 KiB, else `put` when digest and size are known and `patch` when not; `chunked` where the registry bounds chunks;
- *   another one of them where it refuses one, which is remembered for the uploads that follow.
+ * - `direct`: `PUT /v2/<name>/blobs/<digest>`, beyond the specification, for registries known to
+ *   have it.
+ * - `auto`: `single` up to 64 KiB, else `put` when digest and size are known and `patch` when not;
+ *   `chunked` where the registry bounds chunks; another one of them where it refuses one, which is
+ *   remembered for the uploads that follow.
  *
- * `single`, `put` and `direct` need digest and size: where the source does not declare them, it is read twice.
+ * `single`, `put` and `direct` need digest and size: where the source does not declare them, it is
+ * read twice.
  *
  * @since 0.1.0
  * @category models
@@ -96,8 +104,8 @@ export interface PutBlobOptions {
   /** The form of upload, `auto` by default; a form asked for by name is the only one tried. */
   readonly strategy?: UploadStrategy | undefined
   /**
-   * The size of the chunks of `chunked`, in bytes: 8 MiB by default, within what the registry demands (C46). Asks for that form where no other is
-   * named.
+   * The size of the chunks of `chunked`, in bytes: 8 MiB by default, within what the registry
+   * demands (C46). Asks for that form where no other is named.
    */
   readonly chunkSize?: number | undefined
 }
@@ -116,7 +124,8 @@ export interface Range {
 }
 
 /**
- * An open upload. Closing its Scope cancels it at the registry (C57), unless it was committed or detached.
+ * An open upload. Closing its Scope cancels it at the registry (C57), unless it was committed or
+ * detached.
  *
  * @since 0.1.0
  * @category models
@@ -125,15 +134,18 @@ export interface UploadSession {
   /** How far the session is, as of the last acknowledged byte: what `resumeUpload` takes. */
   readonly state: Effect.Effect<UploadState>
   /**
-   * Appends bytes in order (C51). An array goes as one chunk with its range; a stream goes as one request in constant memory. Its own error passes
-   * through as it is.
+   * Appends bytes in order (C51). An array goes as one chunk with its range; a stream goes as one
+   * request in constant memory. Its own error passes through as it is.
    */
   readonly write: <E = never, R = never>(
     bytes: Uint8Array | Stream.Stream<Uint8Array, E, R>
   ) => Effect.Effect<UploadState, UploadUnknown | RangeMismatch | Unsupported | CommonError | E, R>
   /** Asks the registry how far the session is (C52); the answer becomes the state. */
   readonly status: Effect.Effect<UploadState, UploadUnknown | CommonError>
-  /** Closes the session as a blob with this digest (C54). `DigestMismatch` when the registry computed another; the session is of no use then. */
+  /**
+   * Closes the session as a blob with this digest (C54). `DigestMismatch` when the registry
+   * computed another; the session is of no use then.
+   */
   readonly commit: (
     digest: Digest
   ) => Effect.Effect<Descriptor, UploadUnknown | DigestMismatch | InvalidDigest | CommonError>
@@ -146,36 +158,51 @@ export interface UploadSession {
  */
 export declare namespace Registry {
   /**
-   * The operations. Streams are lazy: nothing is requested before they run, and a list requests one page at a time.
+   * The operations. Streams are lazy: nothing is requested before they run, and a list requests one
+   * page at a time.
    *
    * @since 0.1.0
    * @category models
    */
   export interface Service {
-    /** Whether this is a registry that lets us in (end-1, C9). `Unsupported` when there is no registry at this address. */
+    /**
+     * Whether this is a registry that lets us in (end-1, C9). `Unsupported` when there is no
+     * registry at this address.
+     */
     readonly ping: Effect.Effect<void, Unsupported | CommonError>
 
     /**
-     * A manifest with its exact bytes, verified against the digest asked for or announced (end-3, C20 to C24). `MediaTypeMismatch` when the
-     * document contradicts the type it was served as (C22), `InvalidManifest` when a known type does not decode.
+     * A manifest with its exact bytes, verified against the digest asked for or announced (end-3,
+     * C20 to C24). `MediaTypeMismatch` when the document contradicts the type it was served as
+     * (C22), `InvalidManifest` when a known type does not decode.
      */
     readonly getManifest: (
       repository: RepositoryName,
       reference: Tag | Digest
     ) => Effect.Effect<
       Manifest,
-      ManifestUnknown | NameUnknown | DigestMismatch | MediaTypeMismatch | InvalidManifest | InvalidDigest | CommonError
+      | ManifestUnknown
+      | NameUnknown
+      | DigestMismatch
+      | MediaTypeMismatch
+      | InvalidManifest
+      | InvalidDigest
+      | CommonError
     >
 
-    /** Media type, digest and size of a manifest, without its bytes where the registry allows (end-3, C30, C31). */
+    /**
+     * Media type, digest and size of a manifest, without its bytes where the registry allows
+     * (end-3, C30, C31).
+     */
     readonly headManifest: (
       repository: RepositoryName,
       reference: Tag | Digest
     ) => Effect.Effect<Option.Option<Descriptor>, DigestMismatch | InvalidDigest | CommonError>
 
     /**
-     * Puts a manifest under its digest, and under `tags` where given (end-7a, end-7b). Its content must be there first: `BlobUnknown` when the
-     * registry misses some (C34). A `subject` becomes visible in `referrers`, by the referrers tag where the registry does not do it (C71 to C79);
+     * Puts a manifest under its digest, and under `tags` where given (end-7a, end-7b). Its content
+     * must be there first: `BlobUnknown` when the registry misses some (C34). A `subject` becomes
+     * visible in `referrers`, by the referrers tag where the registry does not do it (C71 to C79);
      * `InvalidManifest` when that tag holds something else (C74).
      */
     readonly putManifest: (
@@ -188,8 +215,8 @@ export declare namespace Registry {
     >
 
     /**
-     * Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot: deleting by digest instead would remove all tags
-     * (trap 60).
+     * Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot:
+     * deleting by digest instead would remove all tags (trap 60).
      */
     readonly deleteTag: (
       repository: RepositoryName,
@@ -197,9 +224,10 @@ export declare namespace Registry {
     ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
 
     /**
-     * Removes a manifest and every tag on it (end-9, C96). Over HTTP this is one request once the registry was seen to list referrers itself. Until
-     * then the manifest is read before, and if it has a subject, the registry is asked for referrers after; where it has no list of them, the one
-     * under the referrers tag is read and put (C97), and should that fail, a warning says so.
+     * Removes a manifest and every tag on it (end-9, C96). Over HTTP this is one request once the
+     * registry was seen to list referrers itself. Until then the manifest is read before, and if it
+     * has a subject, the registry is asked for referrers after; where it has no list of them, the
+     * one under the referrers tag is read and put (C97), and should that fail, a warning says so.
      */
     readonly deleteManifest: (
       repository: RepositoryName,
@@ -218,8 +246,9 @@ export declare namespace Registry {
     ) => Stream.Stream<RepositoryName, Unsupported | CommonError>
 
     /**
-     * The manifests that have this one as their subject (end-12, C87 to C91), only those of `artifactType` if given, whether the registry keeps
-     * the list or the referrers tag does. None for an unknown subject.
+     * The manifests that have this one as their subject (end-12, C87 to C91), only those of
+     * `artifactType` if given, whether the registry keeps the list or the referrers tag does. None
+     * for an unknown subject.
      */
     readonly referrers: (
       repository: RepositoryName,
@@ -234,8 +263,9 @@ export declare namespace Registry {
     ) => Effect.Effect<Option.Option<Descriptor>, DigestMismatch | CommonError>
 
     /**
-     * The bytes of a blob, verified: the stream fails where the content would end if it is not what was asked for, and at the first byte too many
-     * when a descriptor gives the size (end-2, C26, C29). Stopping early releases the connection.
+     * The bytes of a blob, verified: the stream fails where the content would end if it is not what
+     * was asked for, and at the first byte too many when a descriptor gives the size (end-2, C26,
+     * C29). Stopping early releases the connection.
      */
     readonly getBlob: (
       repository: RepositoryName,
@@ -246,19 +276,24 @@ export declare namespace Registry {
     >
 
     /**
-     * Bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read that cannot be verified. `Unsupported` when the registry
-     * ignores ranges, `RangeMismatch` when it sends another one, when the blob is not longer than `start`, and, with
-     * nothing sent, when `range` is none: negative or fractional numbers, an end before the start.
+     * Bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read that
+     * cannot be verified. `Unsupported` when the registry ignores ranges, `RangeMismatch` when it
+     * sends another one, when the blob is not longer than `start`, and, with nothing sent, when
+     * `range` is none: negative or fractional numbers, an end before the start.
      */
     readonly getBlobRange: (
       repository: RepositoryName,
       digest: Digest,
       range: Range
-    ) => Stream.Stream<Uint8Array, BlobUnknown | NameUnknown | RangeMismatch | Unsupported | CommonError>
+    ) => Stream.Stream<
+      Uint8Array,
+      BlobUnknown | NameUnknown | RangeMismatch | Unsupported | CommonError
+    >
 
     /**
-     * Puts a blob by the cheapest way known: not at all when it is there, mounted when `mountFrom` has it, else uploaded while its digest is
-     * computed. A source that is shorter, longer or other than it declares is never committed (`SizeMismatch`, `DigestMismatch`). The source's own
+     * Puts a blob by the cheapest way known: not at all when it is there, mounted when `mountFrom`
+     * has it, else uploaded while its digest is computed. A source that is shorter, longer or other
+     * than it declares is never committed (`SizeMismatch`, `DigestMismatch`). The source's own
      * error passes through. Interrupting it cancels the upload.
      */
     readonly putBlob: <E = never, R = never>(
@@ -291,14 +326,18 @@ export declare namespace Registry {
       repository: RepositoryName
     ) => Effect.Effect<UploadSession, NameUnknown | Unsupported | CommonError, Scope.Scope>
 
-    /** Continues a session from its saved state, which the registry's own status corrects (end-13, C52). */
+    /**
+     * Continues a session from its saved state, which the registry's own status corrects (end-13,
+     * C52).
+     */
     readonly resumeUpload: (
       state: UploadState
     ) => Effect.Effect<UploadSession, UploadUnknown | CommonError, Scope.Scope>
 
     /**
-     * Makes a blob of another repository available in this one without transfer (end-11, C59); with no `from`, from
-     * wherever the registry finds it (C60). Answers whether it is mounted now; if not, no session is left open.
+     * Makes a blob of another repository available in this one without transfer (end-11, C59); with
+     * no `from`, from wherever the registry finds it (C60). Answers whether it is mounted now; if
+     * not, no session is left open.
      */
     readonly mountBlob: (
       repository: RepositoryName,

@@ -1,6 +1,7 @@
 /**
- * Everything a registry operation can fail with, as typed errors. Those about one request carry its method, its redacted URL, the status and the
- * registry's own error list; no error holds a secret, a signed query or an unbounded text from a server.
+ * Everything a registry operation can fail with, as typed errors. Those about one request carry its
+ * method, its redacted URL, the status and the registry's own error list; no error holds a secret,
+ * a signed query or an unbounded text from a server.
  *
  * @since 0.1.0
  */
@@ -39,7 +40,8 @@ export {
 } from "./spec/Reference.js"
 
 /**
- * The facts of the exchange behind an error. All optional, since stores without HTTP raise the same errors. `url` is redacted.
+ * The facts of the exchange behind an error. All optional, since stores without HTTP raise the same
+ * errors. `url` is redacted.
  */
 const exchange = {
   method: Schema.optional(Schema.String),
@@ -49,7 +51,8 @@ const exchange = {
 }
 
 /**
- * The facts of one exchange, as the errors of this module carry them: `url` is redacted, `errors` is the registry's own list with open codes.
+ * The facts of one exchange, as the errors of this module carry them: `url` is redacted, `errors`
+ * is the registry's own list with open codes.
  *
  * @since 0.1.0
  * @category models
@@ -79,22 +82,26 @@ const sentence = (text: string, facts: Exchange): string => {
 // -----------------------------------------------------------------------------
 
 /**
- * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2). Seen by callers of `RegistryClient.attempt`;
- * everything above it answers the challenge or reports `Unauthorized`. `answerable` tells whether another attempt would send something that was not
- * refused yet: a credential, a new token, one for more scopes. One that a token server gave no token for has the facts of that server's answer, and
- * is not answerable.
+ * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2).
+ * Seen by callers of `RegistryClient.attempt`; everything above it answers the challenge or reports
+ * `Unauthorized`. `answerable` tells whether another attempt would send something that was not
+ * refused yet: a credential, a new token, one for more scopes. One that a token server gave no
+ * token for has the facts of that server's answer, and is not answerable.
  *
  * @since 0.1.0
  * @category errors
  */
-export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci/AuthChallenge")("AuthChallenge", {
-  ...exchange,
-  origin: Schema.String,
-  challenges: Schema.Array(Challenge),
-  scopes: Schema.Array(Schema.String),
-  sent: Schema.Literal("nothing", "basic", "bearer"),
-  answerable: Schema.Boolean
-}) {
+export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci/AuthChallenge")(
+  "AuthChallenge",
+  {
+    ...exchange,
+    origin: Schema.String,
+    challenges: Schema.Array(Challenge),
+    scopes: Schema.Array(Schema.String),
+    sent: Schema.Literal("nothing", "basic", "bearer"),
+    answerable: Schema.Boolean
+  }
+) {
   override get message(): string {
     const schemes = this.challenges.map((challenge) => challenge.scheme).join(", ")
     return sentence(
@@ -105,18 +112,22 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
 }
 
 /**
- * A `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to what the credentials source offers (which may be nothing);
- * `TokenServer`: the token server refused or gave no usable token. Log in again, or supply other `Credentials`.
+ * A `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to what the
+ * credentials source offers (which may be nothing); `TokenServer`: the token server refused or gave
+ * no usable token. Log in again, or supply other `Credentials`.
  *
  * @since 0.1.0
  * @category errors
  */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/Unauthorized")("Unauthorized", {
-  ...exchange,
-  reason: Schema.Literal("Challenge", "TokenServer"),
-  origin: Schema.String,
-  challenge: Schema.optional(AuthChallenge)
-}) {
+export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/Unauthorized")(
+  "Unauthorized",
+  {
+    ...exchange,
+    reason: Schema.Literal("Challenge", "TokenServer"),
+    origin: Schema.String,
+    challenge: Schema.optional(AuthChallenge)
+  }
+) {
   override get message(): string {
     if (this.reason === "TokenServer")
       return sentence(
@@ -146,19 +157,19 @@ export class Denied extends Schema.TaggedError<Denied>("effect-oci/Denied")("Den
 }
 
 /**
- * A source of credentials is broken: a file that does not parse, a helper that fails. `source` names it, `fix` says what to do.
+ * A source of credentials is broken: a file that does not parse, a helper that fails. `source`
+ * names it, `fix` says what to do.
  *
  * @since 0.1.0
  * @category errors
  */
-export class CredentialsFailure extends Schema.TaggedError<CredentialsFailure>("effect-oci/CredentialsFailure")(
-  "CredentialsFailure",
-  {
-    source: Schema.String,
-    problem: Schema.String,
-    fix: Schema.String
-  }
-) {
+export class CredentialsFailure extends Schema.TaggedError<CredentialsFailure>(
+  "effect-oci/CredentialsFailure"
+)("CredentialsFailure", {
+  source: Schema.String,
+  problem: Schema.String,
+  fix: Schema.String
+}) {
   override get message(): string {
     return `Credentials from ${this.source}: ${this.problem}. ${this.fix}`
   }
@@ -169,51 +180,59 @@ export class CredentialsFailure extends Schema.TaggedError<CredentialsFailure>("
 // -----------------------------------------------------------------------------
 
 /**
- * The registry does not know the repository, or does not show it to the current credentials (404, `NAME_UNKNOWN`).
+ * The registry does not know the repository, or does not show it to the current credentials (404,
+ * `NAME_UNKNOWN`).
  *
  * @since 0.1.0
  * @category errors
  */
-export class NameUnknown extends Schema.TaggedError<NameUnknown>("effect-oci/NameUnknown")("NameUnknown", {
-  ...exchange,
-  repository: Schema.String
-}) {
+export class NameUnknown extends Schema.TaggedError<NameUnknown>("effect-oci/NameUnknown")(
+  "NameUnknown",
+  {
+    ...exchange,
+    repository: Schema.String
+  }
+) {
   override get message(): string {
     return sentence(`Repository ${this.repository} is unknown`, this)
   }
 }
 
 /**
- * The repository has no such manifest (404, `MANIFEST_UNKNOWN`). `reference` is the tag or digest asked for.
+ * The repository has no such manifest (404, `MANIFEST_UNKNOWN`). `reference` is the tag or digest
+ * asked for.
  *
  * @since 0.1.0
  * @category errors
  */
-export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>("effect-oci/ManifestUnknown")(
-  "ManifestUnknown",
-  {
-    ...exchange,
-    repository: Schema.String,
-    reference: Schema.String
-  }
-) {
+export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>(
+  "effect-oci/ManifestUnknown"
+)("ManifestUnknown", {
+  ...exchange,
+  repository: Schema.String,
+  reference: Schema.String
+}) {
   override get message(): string {
     return sentence(`Repository ${this.repository} has no manifest ${this.reference}`, this)
   }
 }
 
 /**
- * The repository has no such blob (404, `BLOB_UNKNOWN`), or a pushed manifest refers to one that it does not have (`MANIFEST_BLOB_UNKNOWN`, C34);
- * `digest` is absent when the registry does not say which.
+ * The repository has no such blob (404, `BLOB_UNKNOWN`), or a pushed manifest refers to one that it
+ * does not have (`MANIFEST_BLOB_UNKNOWN`, C34); `digest` is absent when the registry does not say
+ * which.
  *
  * @since 0.1.0
  * @category errors
  */
-export class BlobUnknown extends Schema.TaggedError<BlobUnknown>("effect-oci/BlobUnknown")("BlobUnknown", {
-  ...exchange,
-  repository: Schema.String,
-  digest: Schema.optional(Schema.String)
-}) {
+export class BlobUnknown extends Schema.TaggedError<BlobUnknown>("effect-oci/BlobUnknown")(
+  "BlobUnknown",
+  {
+    ...exchange,
+    repository: Schema.String,
+    digest: Schema.optional(Schema.String)
+  }
+) {
   override get message(): string {
     return sentence(
       `Repository ${this.repository} lacks ${this.digest === undefined ? "content that the manifest refers to" : `blob ${this.digest}`}`,
@@ -223,17 +242,24 @@ export class BlobUnknown extends Schema.TaggedError<BlobUnknown>("effect-oci/Blo
 }
 
 /**
- * The upload session is gone: finished, cancelled or timed out (404, `BLOB_UPLOAD_UNKNOWN`, C55). Start a new one.
+ * The upload session is gone: finished, cancelled or timed out (404, `BLOB_UPLOAD_UNKNOWN`, C55).
+ * Start a new one.
  *
  * @since 0.1.0
  * @category errors
  */
-export class UploadUnknown extends Schema.TaggedError<UploadUnknown>("effect-oci/UploadUnknown")("UploadUnknown", {
-  ...exchange,
-  repository: Schema.String
-}) {
+export class UploadUnknown extends Schema.TaggedError<UploadUnknown>("effect-oci/UploadUnknown")(
+  "UploadUnknown",
+  {
+    ...exchange,
+    repository: Schema.String
+  }
+) {
   override get message(): string {
-    return sentence(`The upload session in ${this.repository} no longer exists: start a new upload`, this)
+    return sentence(
+      `The upload session in ${this.repository} no longer exists: start a new upload`,
+      this
+    )
   }
 }
 
@@ -242,21 +268,20 @@ export class UploadUnknown extends Schema.TaggedError<UploadUnknown>("effect-oci
 // -----------------------------------------------------------------------------
 
 /**
- * Too many requests (429), after the retries were spent. `retryAfter` is the wait the registry asked for, in milliseconds; `limit` and `remaining`
- * are its `RateLimit` headers as sent.
+ * Too many requests (429), after the retries were spent. `retryAfter` is the wait the registry
+ * asked for, in milliseconds; `limit` and `remaining` are its `RateLimit` headers as sent.
  *
  * @since 0.1.0
  * @category errors
  */
-export class TooManyRequests extends Schema.TaggedError<TooManyRequests>("effect-oci/TooManyRequests")(
-  "TooManyRequests",
-  {
-    ...exchange,
-    retryAfter: Schema.optional(Schema.Number),
-    limit: Schema.optional(Schema.String),
-    remaining: Schema.optional(Schema.String)
-  }
-) {
+export class TooManyRequests extends Schema.TaggedError<TooManyRequests>(
+  "effect-oci/TooManyRequests"
+)("TooManyRequests", {
+  ...exchange,
+  retryAfter: Schema.optional(Schema.Number),
+  limit: Schema.optional(Schema.String),
+  remaining: Schema.optional(Schema.String)
+}) {
   override get message(): string {
     return sentence(
       `The registry limits the rate of requests${this.retryAfter === undefined ? "" : `; try again in ${Math.ceil(this.retryAfter / 1000)} s`}`,
@@ -266,35 +291,38 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>("effect
 }
 
 /**
- * The registry does not offer this (405, `UNSUPPORTED`, or a path it does not route). `operation` names what was asked for.
+ * The registry does not offer this (405, `UNSUPPORTED`, or a path it does not route). `operation`
+ * names what was asked for.
  *
  * @since 0.1.0
  * @category errors
  */
-export class Unsupported extends Schema.TaggedError<Unsupported>("effect-oci/Unsupported")("Unsupported", {
-  ...exchange,
-  operation: Schema.String
-}) {
+export class Unsupported extends Schema.TaggedError<Unsupported>("effect-oci/Unsupported")(
+  "Unsupported",
+  {
+    ...exchange,
+    operation: Schema.String
+  }
+) {
   override get message(): string {
     return sentence(`The registry does not support ${this.operation}`, this)
   }
 }
 
 /**
- * Any other answer that is not a success. `snippet` is at most 512 characters of its body, without control characters; `retryAfter` the wait it asked
- * for, in milliseconds.
+ * Any other answer that is not a success. `snippet` is at most 512 characters of its body, without
+ * control characters; `retryAfter` the wait it asked for, in milliseconds.
  *
  * @since 0.1.0
  * @category errors
  */
-export class RegistryFailure extends Schema.TaggedError<RegistryFailure>("effect-oci/RegistryFailure")(
-  "RegistryFailure",
-  {
-    ...exchange,
-    snippet: Schema.optional(Schema.String),
-    retryAfter: Schema.optional(Schema.Number)
-  }
-) {
+export class RegistryFailure extends Schema.TaggedError<RegistryFailure>(
+  "effect-oci/RegistryFailure"
+)("RegistryFailure", {
+  ...exchange,
+  snippet: Schema.optional(Schema.String),
+  retryAfter: Schema.optional(Schema.Number)
+}) {
   override get message(): string {
     const facts = this.errors === undefined || this.errors.length === 0
     return sentence(
@@ -311,16 +339,20 @@ export class RegistryFailure extends Schema.TaggedError<RegistryFailure>("effect
 // -----------------------------------------------------------------------------
 
 /**
- * Content does not have the digest it was asked for or declared with (C23, C26). The bytes must not be used.
+ * Content does not have the digest it was asked for or declared with (C23, C26). The bytes must not
+ * be used.
  *
  * @since 0.1.0
  * @category errors
  */
-export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-oci/DigestMismatch")("DigestMismatch", {
-  ...exchange,
-  expected: Schema.String,
-  actual: Schema.String
-}) {
+export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-oci/DigestMismatch")(
+  "DigestMismatch",
+  {
+    ...exchange,
+    expected: Schema.String,
+    actual: Schema.String
+  }
+) {
   override get message(): string {
     return sentence(
       `Content was expected to have digest ${this.expected} and has ${this.actual}: it was corrupted or replaced, and is not to be trusted`,
@@ -330,16 +362,20 @@ export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-o
 }
 
 /**
- * Content is not as long as its descriptor or declaration says (C29). Both in bytes; `actual` counts up to the first excess byte.
+ * Content is not as long as its descriptor or declaration says (C29). Both in bytes; `actual`
+ * counts up to the first excess byte.
  *
  * @since 0.1.0
  * @category errors
  */
-export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/SizeMismatch")("SizeMismatch", {
-  ...exchange,
-  expected: Schema.Number,
-  actual: Schema.Number
-}) {
+export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/SizeMismatch")(
+  "SizeMismatch",
+  {
+    ...exchange,
+    expected: Schema.Number,
+    actual: Schema.Number
+  }
+) {
   override get message(): string {
     return sentence(
       `Content was expected to have ${this.expected} bytes and has ${this.actual > this.expected ? "more" : `only ${this.actual}`}`,
@@ -349,37 +385,46 @@ export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/S
 }
 
 /**
- * A range answer is not the range asked for: `expected` and `actual` are as on the wire. Or `expected` is no range, and nothing was asked: then there is
- * no status, and `actual` is empty.
+ * A range answer is not the range asked for: `expected` and `actual` are as on the wire. Or
+ * `expected` is no range, and nothing was asked: then there is no status, and `actual` is empty.
  *
  * @since 0.1.0
  * @category errors
  */
-export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci/RangeMismatch")("RangeMismatch", {
-  ...exchange,
-  expected: Schema.String,
-  actual: Schema.String
-}) {
+export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci/RangeMismatch")(
+  "RangeMismatch",
+  {
+    ...exchange,
+    expected: Schema.String,
+    actual: Schema.String
+  }
+) {
   override get message(): string {
     return this.status === undefined && this.actual === ""
       ? `${this.expected} is no range: it takes whole numbers, none negative, and an end that is not before the start`
-      : sentence(`The registry was asked for range ${this.expected} and speaks of ${this.actual || "none"}`, this)
+      : sentence(
+          `The registry was asked for range ${this.expected} and speaks of ${this.actual || "none"}`,
+          this
+        )
   }
 }
 
 /**
- * More than a limit allows: bytes of a document, items of a list, pages, redirects. Nothing is ever truncated to fit. `option` is the setting that
- * raises the limit.
+ * More than a limit allows: bytes of a document, items of a list, pages, redirects. Nothing is ever
+ * truncated to fit. `option` is the setting that raises the limit.
  *
  * @since 0.1.0
  * @category errors
  */
-export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci/LimitExceeded")("LimitExceeded", {
-  ...exchange,
-  what: Schema.String,
-  limit: Schema.Number,
-  option: Schema.optional(Schema.String)
-}) {
+export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci/LimitExceeded")(
+  "LimitExceeded",
+  {
+    ...exchange,
+    what: Schema.String,
+    limit: Schema.Number,
+    option: Schema.optional(Schema.String)
+  }
+) {
   override get message(): string {
     return sentence(
       `${this.what} exceeds the limit of ${this.limit}${this.option === undefined ? "" : ` (option ${this.option})`}`,
@@ -393,22 +438,21 @@ export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci
 // -----------------------------------------------------------------------------
 
 /**
- * A server supplied a URL that the trust policy refuses to follow (T1 to T5). `host` is where it leads; `option` is the allow-list that would
- * permit it, if any would.
+ * A server supplied a URL that the trust policy refuses to follow (T1 to T5). `host` is where it
+ * leads; `option` is the allow-list that would permit it, if any would.
  *
  * @since 0.1.0
  * @category errors
  */
-export class UntrustedLocation extends Schema.TaggedError<UntrustedLocation>("effect-oci/UntrustedLocation")(
-  "UntrustedLocation",
-  {
-    ...exchange,
-    kind: Schema.Literal("Redirect", "Upload", "Link", "Realm", "Layer"),
-    host: Schema.String,
-    reason: Schema.String,
-    option: Schema.optional(Schema.String)
-  }
-) {
+export class UntrustedLocation extends Schema.TaggedError<UntrustedLocation>(
+  "effect-oci/UntrustedLocation"
+)("UntrustedLocation", {
+  ...exchange,
+  kind: Schema.Literal("Redirect", "Upload", "Link", "Realm", "Layer"),
+  host: Schema.String,
+  reason: Schema.String,
+  option: Schema.optional(Schema.String)
+}) {
   /** The error of a URL that `Trust.decide` refused. */
   static readonly from = (
     kind: UntrustedLocation["kind"],
@@ -439,40 +483,41 @@ export class UntrustedLocation extends Schema.TaggedError<UntrustedLocation>("ef
 }
 
 /**
- * An answer lacks what the specification requires, or makes no sense. `problem` says what and where.
+ * An answer lacks what the specification requires, or makes no sense. `problem` says what and
+ * where.
  *
  * @since 0.1.0
  * @category errors
  */
-export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>("effect-oci/ProtocolViolation")(
-  "ProtocolViolation",
-  {
-    ...exchange,
-    problem: Schema.String
-  }
-) {
+export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(
+  "effect-oci/ProtocolViolation"
+)("ProtocolViolation", {
+  ...exchange,
+  problem: Schema.String
+}) {
   override get message(): string {
     return sentence(this.problem, this)
   }
 }
 
 /**
- * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy reported it; `Tls`: no secure one; `Proxy`: a proxy on
- * the way refuses to let the request through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a body stopped
- * arriving. `Tls` and `Proxy` are never retried. The message has the code of the system or of TLS, such as `ENOTFOUND`, if the cause has one, and
- * what could not be reached, which may be a proxy.
+ * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy
+ * reported it; `Tls`: no secure one; `Proxy`: a proxy on the way refuses to let the request
+ * through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a
+ * body stopped arriving. `Tls` and `Proxy` are never retried. The message has the code of the
+ * system or of TLS, such as `ENOTFOUND`, if the cause has one, and what could not be reached, which
+ * may be a proxy.
  *
  * @since 0.1.0
  * @category errors
  */
-export class TransportFailure extends Schema.TaggedError<TransportFailure>("effect-oci/TransportFailure")(
-  "TransportFailure",
-  {
-    ...exchange,
-    reason: Schema.Literal("Connect", "Tls", "Proxy", "Reset", "Timeout", "Stall"),
-    cause: Schema.optional(Schema.Defect)
-  }
-) {
+export class TransportFailure extends Schema.TaggedError<TransportFailure>(
+  "effect-oci/TransportFailure"
+)("TransportFailure", {
+  ...exchange,
+  reason: Schema.Literal("Connect", "Tls", "Proxy", "Reset", "Timeout", "Stall"),
+  cause: Schema.optional(Schema.Defect)
+}) {
   override get message(): string {
     const text = {
       Connect: "No connection to the registry",
@@ -485,13 +530,17 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
     }[this.reason]
     const code = codeOf(this.cause)
     const detail = [code, placeOf(this.cause)].filter((part) => part !== "").join(" ")
-    const advice = code === "ERR_SSL_WRONG_VERSION_NUMBER" ? "; if it speaks plain http, give its url as http://…" : ""
+    const advice =
+      code === "ERR_SSL_WRONG_VERSION_NUMBER"
+        ? "; if it speaks plain http, give its url as http://…"
+        : ""
     return sentence(`${text}${advice}${detail === "" ? "" : `: ${detail}`}`, this)
   }
 }
 
 /**
- * The code that the system, TLS or the HTTP client gave an error or the one beneath it, such as `ENOTFOUND`; empty if there is none.
+ * The code that the system, TLS or the HTTP client gave an error or the one beneath it, such as
+ * `ENOTFOUND`; empty if there is none.
  *
  * @since 0.1.0
  * @category getters
@@ -499,31 +548,47 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>("effe
  */
 export const codeOf = (cause: unknown): string => {
   if (typeof cause !== "object" || cause === null) return ""
-  if ("code" in cause && typeof cause.code === "string" && /^[A-Z0-9_]{1,64}$/.test(cause.code)) return cause.code
+  if ("code" in cause && typeof cause.code === "string" && /^[A-Z0-9_]{1,64}$/.test(cause.code))
+    return cause.code
   return "cause" in cause ? codeOf(cause.cause) : ""
 }
 
-/** What could not be reached, as the system names it: the URL of a request does not show that it took a proxy. */
+/**
+ * What could not be reached, as the system names it: the URL of a request does not show that it
+ * took a proxy.
+ */
 const placeOf = (cause: unknown): string => {
   if (typeof cause !== "object" || cause === null) return ""
   if ("hostname" in cause && isHost(cause.hostname)) return cause.hostname
-  if ("address" in cause && isHost(cause.address) && "port" in cause && typeof cause.port === "number")
-    return cause.address.includes(":") ? `[${cause.address}]:${cause.port}` : `${cause.address}:${cause.port}`
+  if (
+    "address" in cause &&
+    isHost(cause.address) &&
+    "port" in cause &&
+    typeof cause.port === "number"
+  )
+    return cause.address.includes(":")
+      ? `[${cause.address}]:${cause.port}`
+      : `${cause.address}:${cause.port}`
   return "cause" in cause ? placeOf(cause.cause) : ""
 }
 
-const isHost = (text: unknown): text is string => typeof text === "string" && /^[A-Za-z0-9.:_-]{1,255}$/.test(text)
+const isHost = (text: unknown): text is string =>
+  typeof text === "string" && /^[A-Za-z0-9.:_-]{1,255}$/.test(text)
 
 /**
- * A store behind the interface failed: a file that cannot be read or written. The message says why, if the cause is an error.
+ * A store behind the interface failed: a file that cannot be read or written. The message says why,
+ * if the cause is an error.
  *
  * @since 0.1.0
  * @category errors
  */
-export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-oci/StorageFailure")("StorageFailure", {
-  path: Schema.String,
-  cause: Schema.optional(Schema.Defect)
-}) {
+export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-oci/StorageFailure")(
+  "StorageFailure",
+  {
+    path: Schema.String,
+    cause: Schema.optional(Schema.Defect)
+  }
+) {
   override get message(): string {
     return `Storage failed at ${this.path}${this.cause instanceof Error ? `: ${this.cause.message}` : ""}`
   }
@@ -534,33 +599,37 @@ export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-o
 // -----------------------------------------------------------------------------
 
 /**
- * A step must send the bytes again and the source is a one-shot stream. Use a source that can be reopened, such as a file.
+ * A step must send the bytes again and the source is a one-shot stream. Use a source that can be
+ * reopened, such as a file.
  *
  * @since 0.1.0
  * @category errors
  */
-export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>("effect-oci/BodyNotReplayable")(
-  "BodyNotReplayable",
-  {
-    step: Schema.String
-  }
-) {
+export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>(
+  "effect-oci/BodyNotReplayable"
+)("BodyNotReplayable", {
+  step: Schema.String
+}) {
   override get message(): string {
     return `${this.step} needs the bytes again, and their source can be read only once: use BlobSource.fromBytes, fromStream or a file`
   }
 }
 
 /**
- * A registry or proxy cannot be reached as it is configured: its URL or host does not parse or would send credentials in the clear, or another option
- * for it cannot be sent. `problem` says which, and shows no value.
+ * A registry or proxy cannot be reached as it is configured: its URL or host does not parse or
+ * would send credentials in the clear, or another option for it cannot be sent. `problem` says
+ * which, and shows no value.
  *
  * @since 0.1.0
  * @category errors
  */
-export class InvalidUrl extends Schema.TaggedError<InvalidUrl>("effect-oci/InvalidUrl")("InvalidUrl", {
-  url: Schema.String,
-  problem: Schema.String
-}) {
+export class InvalidUrl extends Schema.TaggedError<InvalidUrl>("effect-oci/InvalidUrl")(
+  "InvalidUrl",
+  {
+    url: Schema.String,
+    problem: Schema.String
+  }
+) {
   override get message(): string {
     return `Cannot use ${this.url}: ${this.problem}`
   }
@@ -571,7 +640,8 @@ export class InvalidUrl extends Schema.TaggedError<InvalidUrl>("effect-oci/Inval
 // -----------------------------------------------------------------------------
 
 /**
- * What any operation can fail with, whatever stands behind the interface. Each operation adds its own to this.
+ * What any operation can fail with, whatever stands behind the interface. Each operation adds its
+ * own to this.
  *
  * @since 0.1.0
  * @category models
@@ -599,7 +669,8 @@ export type InputError = InvalidReference | InvalidUrl
 const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 
 /**
- * Whether a status is one that registries, and the proxies before them, use for temporary failures: 408, 429, 499, 500, 502, 503, 504, 522.
+ * Whether a status is one that registries, and the proxies before them, use for temporary failures:
+ * 408, 429, 499, 500, 502, 503, 504, 522.
  *
  * @since 0.1.0
  * @category guards
@@ -607,8 +678,8 @@ const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 export const isTransientStatus = (status: number): boolean => transient.has(status)
 
 /**
- * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that refuses), a rate limit, or the status of a
- * temporary failure (`isTransientStatus`).
+ * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that
+ * refuses), a rate limit, or the status of a temporary failure (`isTransientStatus`).
  *
  * @since 0.1.0
  * @category guards
@@ -619,4 +690,6 @@ export const isTransient = (error: {
   error instanceof TransportFailure
     ? error.reason !== "Tls" && error.reason !== "Proxy"
     : error instanceof TooManyRequests ||
-      (error instanceof RegistryFailure && error.status !== undefined && isTransientStatus(error.status))
+      (error instanceof RegistryFailure &&
+        error.status !== undefined &&
+        isTransientStatus(error.status))

@@ -1,5 +1,6 @@
 /**
- * Transfers under way: the state of an upload session, which any process can continue, and the events by which a transfer can be watched.
+ * Transfers under way: the state of an upload session, which any process can continue, and the
+ * events by which a transfer can be watched.
  *
  * @since 0.1.0
  */
@@ -35,7 +36,8 @@ export {
 // -----------------------------------------------------------------------------
 
 /**
- * Which transfer an event is about. `digest` is absent while the digest of an upload is still being computed; `size`, in bytes, while unknown.
+ * Which transfer an event is about. `digest` is absent while the digest of an upload is still being
+ * computed; `size`, in bytes, while unknown.
  *
  * @since 0.1.0
  * @category models
@@ -48,24 +50,37 @@ export interface Subject {
 }
 
 /**
- * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in bytes, sampled five times a second at most) and how
- * fast it goes (`rate`, in bytes per second, a mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and
- * `Resumed` from which byte it does, which may lie before `offset`; 0 is all over again. `Verified` when the content proved to have `digest`;
- * `Completed` when all is done, with `skipped` when the registry had the content already.
+ * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in
+ * bytes, sampled five times a second at most) and how fast it goes (`rate`, in bytes per second, a
+ * mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and
+ * `Resumed` from which byte it does, which may lie before `offset`; 0 is all over again. `Verified`
+ * when the content proved to have `digest`; `Completed` when all is done, with `skipped` when the
+ * registry had the content already.
  *
  * @since 0.1.0
  * @category models
  */
 export type Event =
   | { readonly _tag: "Started"; readonly subject: Subject }
-  | { readonly _tag: "Bytes"; readonly subject: Subject; readonly offset: number; readonly rate: number }
-  | { readonly _tag: "Retried"; readonly subject: Subject; readonly offset: number; readonly problem: string }
+  | {
+      readonly _tag: "Bytes"
+      readonly subject: Subject
+      readonly offset: number
+      readonly rate: number
+    }
+  | {
+      readonly _tag: "Retried"
+      readonly subject: Subject
+      readonly offset: number
+      readonly problem: string
+    }
   | { readonly _tag: "Resumed"; readonly subject: Subject; readonly offset: number }
   | { readonly _tag: "Verified"; readonly subject: Subject; readonly digest: Digest }
   | { readonly _tag: "Completed"; readonly subject: Subject; readonly skipped: boolean }
 
 /**
- * Who watches the transfers of a fiber and its children: nobody by default. Provide it to be called on every event, or use `events`.
+ * Who watches the transfers of a fiber and its children: nobody by default. Provide it to be called
+ * on every event, or use `events`.
  *
  * @since 0.1.0
  * @category services
@@ -75,7 +90,8 @@ export class Observer extends Context.Reference<Observer>()("effect-oci/Transfer
 }) {}
 
 /**
- * Runs a program and streams the events of its transfers, then its result. The program is interrupted when the stream is.
+ * Runs a program and streams the events of its transfers, then its result. The program is
+ * interrupted when the stream is.
  *
  * @example
  * ```ts
@@ -101,9 +117,15 @@ export const events = <A, E, R>(
 ): Stream.Stream<Event | { readonly _tag: "Result"; readonly value: A }, E, R> =>
   Stream.unwrapScoped(
     Effect.gen(function* () {
-      // None ends it. Offering waits for the consumer and is given up with it, so nothing is left to wait for a consumer that stopped.
-      const queue = yield* Effect.acquireRelease(Queue.bounded<Option.Option<Event>>(64), Queue.shutdown)
-      const observer = Option.some((event: Event) => Effect.asVoid(Queue.offer(queue, Option.some(event))))
+      // None ends it. Offering waits for the consumer and is given up with it, so nothing is left
+      // to wait for a consumer that stopped.
+      const queue = yield* Effect.acquireRelease(
+        Queue.bounded<Option.Option<Event>>(64),
+        Queue.shutdown
+      )
+      const observer = Option.some((event: Event) =>
+        Effect.asVoid(Queue.offer(queue, Option.some(event)))
+      )
       const fiber = yield* Effect.provideService(self, Observer, observer).pipe(
         Effect.exit,
         Effect.zipLeft(Queue.offer(queue, Option.none())),
@@ -112,7 +134,10 @@ export const events = <A, E, R>(
       return Stream.concat(
         Stream.filterMapWhile(Stream.fromQueue(queue), identity),
         Stream.fromEffect(
-          Effect.map(Effect.flatten(Fiber.join(fiber)), (value) => ({ _tag: "Result" as const, value }))
+          Effect.map(Effect.flatten(Fiber.join(fiber)), (value) => ({
+            _tag: "Result" as const,
+            value
+          }))
         )
       )
     })
@@ -125,11 +150,14 @@ export const events = <A, E, R>(
  * @category combinators
  */
 export const emit = (event: Event): Effect.Effect<void> =>
-  Effect.flatMap(Observer, Option.match({ onNone: () => Effect.void, onSome: (observe) => observe(event) }))
+  Effect.flatMap(
+    Observer,
+    Option.match({ onNone: () => Effect.void, onSome: (observe) => observe(event) })
+  )
 
 /**
- * Lets the observer, if there is one, see how many bytes have passed, starting from `offset`. Costs nothing without an observer, and no Effect per
- * chunk with one: a fiber samples the count.
+ * Lets the observer, if there is one, see how many bytes have passed, starting from `offset`. Costs
+ * nothing without an observer, and no Effect per chunk with one: a fiber samples the count.
  *
  * @since 0.1.0
  * @category combinators
@@ -151,7 +179,11 @@ export const track = <E, R>(
         if (seconds > 0) {
           // Older samples count less and less: half as much after a second and a half.
           const weight = told.rate === 0 ? 1 : 1 - 2 ** (-seconds / 1.5)
-          told = { count, at: now, rate: told.rate + weight * ((count - told.count) / seconds - told.rate) }
+          told = {
+            count,
+            at: now,
+            rate: told.rate + weight * ((count - told.count) / seconds - told.rate)
+          }
         }
         return reported === count
           ? Effect.void
@@ -189,8 +221,9 @@ export const track = <E, R>(
 type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
 
 /**
- * An upload as a Sink: the bytes of whatever stream is run into it become a blob, whose descriptor it answers. The stream is read as fast as the
- * registry takes it, once, so that a step that would need it again fails with `BodyNotReplayable`; whatever `known` declares is checked. A Sink that
+ * An upload as a Sink: the bytes of whatever stream is run into it become a blob, whose descriptor
+ * it answers. The stream is read as fast as the registry takes it, once, so that a step that would
+ * need it again fails with `BodyNotReplayable`; whatever `known` declares is checked. A Sink that
  * is interrupted, or whose stream fails, cancels the upload. Fails like `Registry.putBlob`.
  *
  * @example
@@ -224,8 +257,11 @@ export const sink = (
         Queue.shutdown
       )
       const content = Stream.flattenChunks(Stream.filterMapWhile(Stream.fromQueue(queue), identity))
-      const upload = yield* registry.putBlob(repository, fromStreamOnce(content, known), known).pipe(Effect.forkScoped)
-      // An interrupted upload ends what it is sending, for which there must be an end: it comes after the interruption, so that nothing is committed.
+      const upload = yield* registry
+        .putBlob(repository, fromStreamOnce(content, known), known)
+        .pipe(Effect.forkScoped)
+      // An interrupted upload ends what it is sending, for which there must be an end: it comes
+      // after the interruption, so that nothing is committed.
       yield* Effect.addFinalizer(() =>
         Effect.zipRight(Fiber.interruptAsFork(upload, FiberId.none), Queue.shutdown(queue))
       )

@@ -7,8 +7,9 @@ import * as Schema from "effect/Schema"
 import { RepositoryName } from "./spec/Reference.js"
 
 /**
- * All there is to know of an upload session: the repository, the newest location the registry gave, and how many bytes it has acknowledged.
- * It holds no hash: whoever continues re-reads what was sent. The location may carry a signature, so treat a stored state as a secret.
+ * All there is to know of an upload session: the repository, the newest location the registry gave,
+ * and how many bytes it has acknowledged. It holds no hash: whoever continues re-reads what was
+ * sent. The location may carry a signature, so treat a stored state as a secret.
  *
  * @since 0.1.0
  * @category models

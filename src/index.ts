@@ -1,6 +1,7 @@
 /**
- * OCI registries as Effect programs. Each module is an import path of its own as well: `effect-oci/Reference`.
- * What ids such as C51, T13 or trap 3 stand for, which comments cite, is listed in `docs/rules.md` of the repository.
+ * OCI registries as Effect programs. Each module is an import path of its own as well:
+ * `effect-oci/Reference`. What ids such as C51, T13 or trap 3 stand for, which comments cite, is
+ * listed in `docs/rules.md` of the repository.
  *
  * @since 0.1.0
  */
@@ -12,15 +13,15 @@
  */
 export * as Authorization from "./auth/Authorization.js"
 /**
- * The credentials that `podman pull`, `skopeo` and `buildah` use on a machine: the files that `podman login`
- * writes.
+ * The credentials that `podman pull`, `skopeo` and `buildah` use on a machine: the files that
+ * `podman login` writes.
  *
  * @since 0.1.0
  */
 export * as ContainersAuth from "./auth/ContainersAuth.js"
 /**
- * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a system or
- * obtain them from a cloud.
+ * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a
+ * system or obtain them from a cloud.
  *
  * @since 0.1.0
  */
@@ -32,29 +33,29 @@ export * as CredentialHelper from "./auth/CredentialHelper.js"
  */
 export * as Credentials from "./auth/Credentials.js"
 /**
- * The credentials that `docker pull` uses on a machine: `DOCKER_AUTH_CONFIG`, and the files that `docker login`
- * writes.
+ * The credentials that `docker pull` uses on a machine: `DOCKER_AUTH_CONFIG`, and the files that
+ * `docker login` writes.
  *
  * @since 0.1.0
  */
 export * as DockerConfig from "./auth/DockerConfig.js"
 /**
- * What was learnt from registries and token servers: how each registry wants to be authorized, and the tokens in
- * use.
+ * What was learnt from registries and token servers: how each registry wants to be authorized, and
+ * the tokens in use.
  *
  * @since 0.1.0
  */
 export * as TokenCache from "./auth/TokenCache.js"
 /**
- * Bytes to upload that can be opened again: a resume starts at the first byte the registry lacks instead of
- * reading everything once more.
+ * Bytes to upload that can be opened again: a resume starts at the first byte the registry lacks
+ * instead of reading everything once more.
  *
  * @since 0.1.0
  */
 export * as BlobSource from "./BlobSource.js"
 /**
- * Streams of bytes: counted, cut, gathered and verified without an Effect per chunk and without holding more
- * than asked for.
+ * Streams of bytes: counted, cut, gathered and verified without an Effect per chunk and without
+ * holding more than asked for.
  *
  * @since 0.1.0
  */
@@ -72,8 +73,8 @@ export * as RegistryClient from "./client/RegistryClient.js"
  */
 export * as Artifact from "./content/Artifact.js"
 /**
- * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application exports its
- * metrics to.
+ * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application
+ * exports its metrics to.
  *
  * @since 0.1.0
  */
@@ -85,15 +86,15 @@ export * as Metrics from "./Metrics.js"
  */
 export * as AccessScope from "./protocol/AccessScope.js"
 /**
- * Byte ranges in their four spellings: the progress of an upload, one chunk of an upload, a range asked for in a
- * download, and the range that was answered.
+ * Byte ranges in their four spellings: the progress of an upload, one chunk of an upload, a range
+ * asked for in a download, and the range that was answered.
  *
  * @since 0.1.0
  */
 export * as ByteRange from "./protocol/ByteRange.js"
 /**
- * What a registry asks for in a 401: the challenges of `WWW-Authenticate` (RFC 9110 section 11.6.1), as
- * registries really send them.
+ * What a registry asks for in a 401: the challenges of `WWW-Authenticate` (RFC 9110 section
+ * 11.6.1), as registries really send them.
  *
  * @since 0.1.0
  */
@@ -107,14 +108,15 @@ export * as Challenge from "./protocol/Challenge.js"
 export * as ErrorBody from "./protocol/ErrorBody.js"
 
 /**
- * The `Link` field (RFC 8288), with which registries page lists: `</v2/a/tags/list?last=x>; rel="next"`.
+ * The `Link` field (RFC 8288), with which registries page lists: `</v2/a/tags/list?last=x>;
+ * rel="next"`.
  *
  * @since 0.1.0
  */
 export * as Link from "./protocol/Link.js"
 /**
- * Every request of the distribution specification as a value: the client sends operations, the server dispatches
- * on them, and authorization, spans and tests read them.
+ * Every request of the distribution specification as a value: the client sends operations, the
+ * server dispatches on them, and authorization, spans and tests read them.
  *
  * @since 0.1.0
  */
@@ -126,8 +128,8 @@ export * as Operation from "./protocol/Operation.js"
  */
 export * as RedactedUrl from "./protocol/RedactedUrl.js"
 /**
- * Which hosts belong together, by the list of public suffixes: `auth.docker.io` and `registry-1.docker.io` do, two
- * customers of `github.io` do not.
+ * Which hosts belong together, by the list of public suffixes: `auth.docker.io` and
+ * `registry-1.docker.io` do, two customers of `github.io` do not.
  *
  * @since 0.1.0
  */
@@ -145,15 +147,15 @@ export * as RetryAfter from "./protocol/RetryAfter.js"
  */
 export * as Route from "./protocol/Route.js"
 /**
- * Which URLs of a server may be followed, and which of them may receive credentials: one policy for redirects,
- * upload locations, next pages, token realms and layer URLs (T1 to T5).
+ * Which URLs of a server may be followed, and which of them may receive credentials: one policy for
+ * redirects, upload locations, next pages, token realms and layer URLs (T1 to T5).
  *
  * @since 0.1.0
  */
 export * as Trust from "./protocol/Trust.js"
 /**
- * The `Warning` field, with which a registry tells its users something, such as a deprecation (C106): `299 -
- * "text"`.
+ * The `Warning` field, with which a registry tells its users something, such as a deprecation
+ * (C106): `299 - "text"`.
  *
  * @since 0.1.0
  */
@@ -177,54 +179,57 @@ export * as Registry from "./Registry.js"
  */
 export * as RegistryError from "./RegistryError.js"
 /**
- * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of the
- * distribution specification.
+ * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of
+ * the distribution specification.
  *
  * @since 0.1.0
  */
 export * as RegistryServer from "./server/RegistryServer.js"
 /**
- * Who may use a registry server: nobody without a password (`basic`), or those with a token from the server's
- * own token endpoint (`token`), by the protocol of Docker's registry (A1 to A9).
+ * Who may use a registry server: nobody without a password (`basic`), or those with a token from
+ * the server's own token endpoint (`token`), by the protocol of Docker's registry (A1 to A9).
  *
  * @since 0.1.0
  */
 export * as ServerAuthorization from "./server/ServerAuthorization.js"
 /**
- * Annotations: a map of strings to strings that manifests, indexes and descriptors carry (image-spec
- * annotations.md), with the keys that the specification defines.
+ * Annotations: a map of strings to strings that manifests, indexes and descriptors carry
+ * (image-spec annotations.md), with the keys that the specification defines.
  *
  * @since 0.1.0
  */
 export * as Annotations from "./spec/Annotations.js"
 /**
- * Content descriptors: what some content is, how long it is and which digest it has (image-spec descriptor.md).
+ * Content descriptors: what some content is, how long it is and which digest it has (image-spec
+ * descriptor.md).
  *
  * @since 0.1.0
  */
 export * as Descriptor from "./spec/Descriptor.js"
 /**
- * Content identifiers, `algorithm:encoded`, as image-spec descriptor.md "Digests" defines them, and the hashes
- * that compute them.
+ * Content identifiers, `algorithm:encoded`, as image-spec descriptor.md "Digests" defines them, and
+ * the hashes that compute them.
  *
  * @since 0.1.0
  */
 export * as Digest from "./spec/Digest.js"
 /**
- * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them (image-spec
- * manifest.md and image-index.md).
+ * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them
+ * (image-spec manifest.md and image-index.md).
  *
  * @since 0.1.0
  */
 export * as Manifest from "./spec/Manifest.js"
 /**
- * The media types of the OCI image specification and of Docker's formats, and the few questions asked of them.
+ * The media types of the OCI image specification and of Docker's formats, and the few questions
+ * asked of them.
  *
  * @since 0.1.0
  */
 export * as MediaType from "./spec/MediaType.js"
 /**
- * The platform that an image runs on: a descriptor in an index says it, and users write it as `linux/arm64`.
+ * The platform that an image runs on: a descriptor in an index says it, and users write it as
+ * `linux/arm64`.
  *
  * @since 0.1.0
  */
@@ -237,14 +242,15 @@ export * as Platform from "./spec/Platform.js"
  */
 export * as Reference from "./spec/Reference.js"
 /**
- * A registry in memory, complete and strict: for tests without a network, and as what an embedded server serves.
+ * A registry in memory, complete and strict: for tests without a network, and as what an embedded
+ * server serves.
  *
  * @since 0.1.0
  */
 export * as MemoryRegistry from "./store/MemoryRegistry.js"
 /**
- * Transfers under way: the state of an upload session, which any process can continue, and the events by which a
- * transfer can be watched.
+ * Transfers under way: the state of an upload session, which any process can continue, and the
+ * events by which a transfer can be watched.
  *
  * @since 0.1.0
  */

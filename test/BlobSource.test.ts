@@ -14,18 +14,24 @@ describe("fromBytes", () => {
   it.effect("knows everything, and opens at any byte as often as asked", () =>
     Effect.gen(function* () {
       const source = BlobSource.fromBytes(hello)
-      expect(source).toMatchObject({ size: Option.some(12), digest: Option.some(digest), replay: "any" })
+      expect(source).toMatchObject({
+        size: Option.some(12),
+        digest: Option.some(digest),
+        replay: "any"
+      })
       for (const offset of [0, 7, 11, 12, 0]) {
         expect(yield* gather(source.open(offset))).toEqual(hello.slice(offset))
       }
     })
   )
 
-  it.effect("yields no chunk where no bytes are left, as no chunk of an upload can be empty (trap 15)", () =>
-    Effect.gen(function* () {
-      expect(yield* Stream.runCount(BlobSource.fromBytes(hello).open(12))).toBe(0)
-      expect(yield* Stream.runCount(BlobSource.fromBytes(new Uint8Array()).open(0))).toBe(0)
-    })
+  it.effect(
+    "yields no chunk where no bytes are left, as no chunk of an upload can be empty (trap 15)",
+    () =>
+      Effect.gen(function* () {
+        expect(yield* Stream.runCount(BlobSource.fromBytes(hello).open(12))).toBe(0)
+        expect(yield* Stream.runCount(BlobSource.fromBytes(new Uint8Array()).open(0))).toBe(0)
+      })
   )
 })
 
@@ -55,7 +61,10 @@ describe("fromStream", () => {
       digest: Option.some(digest),
       replay: "any"
     })
-    expect(BlobSource.fromStream(Stream.make(hello))).toMatchObject({ size: Option.none(), digest: Option.none() })
+    expect(BlobSource.fromStream(Stream.make(hello))).toMatchObject({
+      size: Option.none(),
+      digest: Option.none()
+    })
     expect(BlobSource.fromStream(Stream.empty, { size: 0 })).toMatchObject({ size: Option.some(0) })
   })
 })

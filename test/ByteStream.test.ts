@@ -26,7 +26,8 @@ const streamOf = (parts: ReadonlyArray<Uint8Array>): Stream.Stream<Uint8Array> =
   )
 }
 
-const joined = (parts: ReadonlyArray<Uint8Array>): Uint8Array => Uint8Array.from(parts.flatMap((part) => [...part]))
+const joined = (parts: ReadonlyArray<Uint8Array>): Uint8Array =>
+  Uint8Array.from(parts.flatMap((part) => [...part]))
 
 /** What a consumer saw, and how it ended. */
 const consumed = <E>(stream: Stream.Stream<Uint8Array, E>) =>
@@ -48,7 +49,9 @@ describe("verify", () => {
     Effect.gen(function* () {
       for (const expected of [{}, { digest }, { size: 12 }, { digest, size: 12 }]) {
         expect(yield* gather(ByteStream.verify(content, expected))).toEqual(utf8("hello, world"))
-        expect(yield* gather(content.pipe(ByteStream.verify(expected)))).toEqual(utf8("hello, world"))
+        expect(yield* gather(content.pipe(ByteStream.verify(expected)))).toEqual(
+          utf8("hello, world")
+        )
       }
     })
   )
@@ -64,18 +67,24 @@ describe("verify", () => {
   it.effect("keeps the last chunk of other content from the consumer (T7)", () =>
     Effect.gen(function* () {
       const expected = Digest.fromBytes(utf8("hello, moon!"))
-      const { error, seen } = yield* consumed(ByteStream.verify(content, { digest: expected, size: 12 }))
+      const { error, seen } = yield* consumed(
+        ByteStream.verify(content, { digest: expected, size: 12 })
+      )
       expect(error).toMatchObject({ _tag: "DigestMismatch", expected, actual: digest })
       expect(seen).toEqual(hello)
       const trailing = Stream.concat(content, Stream.make(new Uint8Array()))
-      expect((yield* consumed(ByteStream.verify(trailing, { digest: expected }))).seen).toEqual(hello)
+      expect((yield* consumed(ByteStream.verify(trailing, { digest: expected }))).seen).toEqual(
+        hello
+      )
     })
   )
 
   it.effect("verifies the size before the digest (C29)", () =>
     Effect.gen(function* () {
       const other = Digest.fromBytes(utf8("other"))
-      const { error, seen } = yield* consumed(ByteStream.verify(content, { digest: other, size: 13 }))
+      const { error, seen } = yield* consumed(
+        ByteStream.verify(content, { digest: other, size: 13 })
+      )
       expect(error).toMatchObject({ _tag: "SizeMismatch", expected: 13, actual: 12 })
       expect(seen).toEqual(hello)
     })
@@ -99,11 +108,19 @@ describe("verify", () => {
 
   it.effect("takes nothing for something, and something for nothing, for a mismatch", () =>
     Effect.gen(function* () {
-      expect((yield* consumed(ByteStream.verify(Stream.empty, { digest }))).error?._tag).toBe("DigestMismatch")
-      expect((yield* consumed(ByteStream.verify(Stream.empty, { size: 1 }))).error?._tag).toBe("SizeMismatch")
-      expect((yield* consumed(ByteStream.verify(content, { size: 0 }))).error?._tag).toBe("SizeMismatch")
+      expect((yield* consumed(ByteStream.verify(Stream.empty, { digest }))).error?._tag).toBe(
+        "DigestMismatch"
+      )
+      expect((yield* consumed(ByteStream.verify(Stream.empty, { size: 1 }))).error?._tag).toBe(
+        "SizeMismatch"
+      )
+      expect((yield* consumed(ByteStream.verify(content, { size: 0 }))).error?._tag).toBe(
+        "SizeMismatch"
+      )
       const nothing = Digest.fromBytes(new Uint8Array())
-      expect(yield* consumed(ByteStream.verify(Stream.empty, { digest: nothing, size: 0 }))).toMatchObject({
+      expect(
+        yield* consumed(ByteStream.verify(Stream.empty, { digest: nothing, size: 0 }))
+      ).toMatchObject({
         error: undefined
       })
     })
@@ -112,7 +129,9 @@ describe("verify", () => {
   it.effect("refuses a digest it cannot compute, before the first byte (C17)", () =>
     Effect.gen(function* () {
       const unread = Stream.dieMessage("the stream was read")
-      const { error } = yield* consumed(ByteStream.verify(unread, { digest: yield* unverifiableDigest }))
+      const { error } = yield* consumed(
+        ByteStream.verify(unread, { digest: yield* unverifiableDigest })
+      )
       expect(error).toMatchObject({ _tag: "InvalidDigest", reason: "Algorithm" })
     })
   )
@@ -124,22 +143,34 @@ describe("verify", () => {
     })
   )
 
-  it.effect.prop("accepts content however it is cut, and no other", [pieces, FastCheck.nat()], ([parts, at]) =>
-    Effect.gen(function* () {
-      const whole = joined(parts)
-      const expected = { digest: Digest.fromBytes(whole, "sha512"), size: whole.length }
-      expect(yield* consumed(ByteStream.verify(streamOf(parts), expected))).toEqual({ seen: whole, error: undefined })
-      if (whole.length === 0) return
-      const spoilt = Uint8Array.from(whole, (byte, index) => (index === at % whole.length ? byte ^ 1 : byte))
-      const { error, seen } = yield* consumed(ByteStream.verify(Stream.make(spoilt), expected))
-      expect(error?._tag).toBe("DigestMismatch")
-      expect(seen.length).toBe(0)
-    })
+  it.effect.prop(
+    "accepts content however it is cut, and no other",
+    [pieces, FastCheck.nat()],
+    ([parts, at]) =>
+      Effect.gen(function* () {
+        const whole = joined(parts)
+        const expected = { digest: Digest.fromBytes(whole, "sha512"), size: whole.length }
+        expect(yield* consumed(ByteStream.verify(streamOf(parts), expected))).toEqual({
+          seen: whole,
+          error: undefined
+        })
+        if (whole.length === 0) return
+        const spoilt = Uint8Array.from(whole, (byte, index) =>
+          index === at % whole.length ? byte ^ 1 : byte
+        )
+        const { error, seen } = yield* consumed(ByteStream.verify(Stream.make(spoilt), expected))
+        expect(error?._tag).toBe("DigestMismatch")
+        expect(seen.length).toBe(0)
+      })
   )
 })
 
 describe("collect", () => {
-  const limit = (bytes: number) => ({ what: "The document", limit: bytes, option: "limits.document" })
+  const limit = (bytes: number) => ({
+    what: "The document",
+    limit: bytes,
+    option: "limits.document"
+  })
 
   it.effect("takes as much as the limit, and not a byte more (T6)", () =>
     Effect.gen(function* () {
@@ -164,7 +195,9 @@ describe("collect", () => {
           pulled++
         })
       )
-      expect((yield* Effect.flip(ByteStream.collect(endless, limit(12))))._tag).toBe("LimitExceeded")
+      expect((yield* Effect.flip(ByteStream.collect(endless, limit(12))))._tag).toBe(
+        "LimitExceeded"
+      )
       expect(pulled).toBe(3)
     })
   )
@@ -206,24 +239,32 @@ describe("rechunk", () => {
     })
   )
 
-  it.effect.prop("cuts the same bytes into equal chunks but for the last", [pieces, counts], ([parts, size]) =>
-    Effect.gen(function* () {
-      const width = Math.max(1, size)
-      const chunks = yield* items(streamOf(parts).pipe(ByteStream.rechunk(width)))
-      expect(joined(chunks)).toEqual(joined(parts))
-      expect(chunks.slice(0, -1).every((chunk) => chunk.length === width)).toBe(true)
-      expect((chunks.at(-1)?.length ?? width) > 0 && (chunks.at(-1)?.length ?? 0) <= width).toBe(true)
-    })
+  it.effect.prop(
+    "cuts the same bytes into equal chunks but for the last",
+    [pieces, counts],
+    ([parts, size]) =>
+      Effect.gen(function* () {
+        const width = Math.max(1, size)
+        const chunks = yield* items(streamOf(parts).pipe(ByteStream.rechunk(width)))
+        expect(joined(chunks)).toEqual(joined(parts))
+        expect(chunks.slice(0, -1).every((chunk) => chunk.length === width)).toBe(true)
+        expect((chunks.at(-1)?.length ?? width) > 0 && (chunks.at(-1)?.length ?? 0) <= width).toBe(
+          true
+        )
+      })
   )
 })
 
 describe("drop", () => {
-  it.effect.prop("leaves the bytes from the offset on, run again too", [pieces, counts], ([parts, count]) =>
-    Effect.gen(function* () {
-      const rest = ByteStream.drop(streamOf(parts), count)
-      expect(joined(yield* items(rest))).toEqual(joined(parts).slice(count))
-      expect(joined(yield* items(rest))).toEqual(joined(parts).slice(count))
-    })
+  it.effect.prop(
+    "leaves the bytes from the offset on, run again too",
+    [pieces, counts],
+    ([parts, count]) =>
+      Effect.gen(function* () {
+        const rest = ByteStream.drop(streamOf(parts), count)
+        expect(joined(yield* items(rest))).toEqual(joined(parts).slice(count))
+        expect(joined(yield* items(rest))).toEqual(joined(parts).slice(count))
+      })
   )
 })
 
@@ -250,18 +291,25 @@ describe("verifier", () => {
   const digest = Digest.fromBytes(content)
   const size = content.length
 
-  it.effect("goes on over streams that begin anywhere in what was seen, and hashes each byte once", () =>
-    Effect.gen(function* () {
-      const verifier = yield* ByteStream.verifier({ digest, size })
-      const broken = Stream.concat(Stream.make(content.subarray(0, 5), content.subarray(5, 8)), Stream.fail(new Boom()))
-      yield* Effect.exit(Stream.runDrain(verifier.pass(broken)))
-      expect(verifier.seen()).toBe(8)
-      const again = Stream.concat(Stream.make(content.subarray(3, 5)), Stream.fail(new Boom()))
-      yield* Effect.exit(Stream.runDrain(verifier.pass(again, 3)))
-      expect(verifier.seen()).toBe(8)
-      expect(yield* gather(verifier.pass(Stream.make(content.subarray(3)), 3))).toEqual(content.subarray(3))
-      expect([verifier.seen(), verifier.approved()]).toEqual([size, true])
-    })
+  it.effect(
+    "goes on over streams that begin anywhere in what was seen, and hashes each byte once",
+    () =>
+      Effect.gen(function* () {
+        const verifier = yield* ByteStream.verifier({ digest, size })
+        const broken = Stream.concat(
+          Stream.make(content.subarray(0, 5), content.subarray(5, 8)),
+          Stream.fail(new Boom())
+        )
+        yield* Effect.exit(Stream.runDrain(verifier.pass(broken)))
+        expect(verifier.seen()).toBe(8)
+        const again = Stream.concat(Stream.make(content.subarray(3, 5)), Stream.fail(new Boom()))
+        yield* Effect.exit(Stream.runDrain(verifier.pass(again, 3)))
+        expect(verifier.seen()).toBe(8)
+        expect(yield* gather(verifier.pass(Stream.make(content.subarray(3)), 3))).toEqual(
+          content.subarray(3)
+        )
+        expect([verifier.seen(), verifier.approved()]).toEqual([size, true])
+      })
   )
 
   it.effect("approves of nothing else, whichever stream it came in", () =>
@@ -271,19 +319,24 @@ describe("verifier", () => {
       const rest = yield* consumed(verifier.pass(Stream.make(content.subarray(5)), 5))
       expect(rest.error).toMatchObject({ _tag: "DigestMismatch", expected: digest })
       expect(verifier.approved()).toBe(false)
-      expect((yield* consumed(verifier.pass(Stream.empty, 5))).error).toMatchObject({ _tag: "SizeMismatch", actual: 5 })
+      expect((yield* consumed(verifier.pass(Stream.empty, 5))).error).toMatchObject({
+        _tag: "SizeMismatch",
+        actual: 5
+      })
     })
   )
 
-  it.effect("computes the digest where none is known, by the algorithm asked for or not at all", () =>
-    Effect.gen(function* () {
-      for (const algorithm of ["sha256", "sha512"] as const) {
-        const verifier = yield* ByteStream.verifier({ algorithm })
-        yield* Stream.runDrain(verifier.pass(Stream.make(content)))
-        expect(verifier.digest()).toEqual(Option.some(Digest.fromBytes(content, algorithm)))
-      }
-      expect((yield* ByteStream.verifier({ size })).digest()).toEqual(Option.none())
-    })
+  it.effect(
+    "computes the digest where none is known, by the algorithm asked for or not at all",
+    () =>
+      Effect.gen(function* () {
+        for (const algorithm of ["sha256", "sha512"] as const) {
+          const verifier = yield* ByteStream.verifier({ algorithm })
+          yield* Stream.runDrain(verifier.pass(Stream.make(content)))
+          expect(verifier.digest()).toEqual(Option.some(Digest.fromBytes(content, algorithm)))
+        }
+        expect((yield* ByteStream.verifier({ size })).digest()).toEqual(Option.none())
+      })
   )
 })
 
@@ -295,8 +348,12 @@ describe("watched", () => {
 
   it.effect("passes the same bytes on, and the stream's own failure after them", () =>
     Effect.gen(function* () {
-      expect(yield* gather(watched(Stream.make(hello, hello, hello)))).toEqual(utf8("hellohellohello"))
-      const { error, seen } = yield* consumed(watched(Stream.concat(Stream.make(hello), Stream.fail(new Boom()))))
+      expect(yield* gather(watched(Stream.make(hello, hello, hello)))).toEqual(
+        utf8("hellohellohello")
+      )
+      const { error, seen } = yield* consumed(
+        watched(Stream.concat(Stream.make(hello), Stream.fail(new Boom())))
+      )
       expect([seen, error]).toEqual([hello, new Boom()])
     })
   )
@@ -326,7 +383,9 @@ describe("watched", () => {
   it.effect("counts no time while the consumer is the slower one", () =>
     Effect.gen(function* () {
       const source = Stream.rechunk(Stream.make(...Array.from({ length: 20 }, () => hello)), 1)
-      const fiber = yield* Effect.fork(Stream.runForEach(watched(source), () => Effect.sleep("1 minute")))
+      const fiber = yield* Effect.fork(
+        Stream.runForEach(watched(source), () => Effect.sleep("1 minute"))
+      )
       yield* TestClock.adjust("1 hour")
       expect(yield* Fiber.join(fiber)).toBeUndefined()
     })
@@ -339,7 +398,9 @@ describe("watched", () => {
         pulled++
       })
       const released = yield* Deferred.make<void>()
-      yield* Stream.runDrain(Stream.take(watched(Stream.ensuring(endless, Deferred.succeed(released, undefined))), 1))
+      yield* Stream.runDrain(
+        Stream.take(watched(Stream.ensuring(endless, Deferred.succeed(released, undefined))), 1)
+      )
       yield* Deferred.await(released)
       expect(pulled).toBeLessThanOrEqual(8)
     })

@@ -1,4 +1,7 @@
-/** Pins what each operation can fail with and needs, exactly: a widened union or a new requirement is a change of the contract. */
+/**
+ * Pins what each operation can fail with and needs, exactly: a widened union or a new requirement
+ * is a change of the contract.
+ */
 
 import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -89,7 +92,9 @@ describe("Registry", () => {
       | "resumeUpload"
       | "mountBlob"
     >()
-    expectTypeOf<keyof UploadSession>().toEqualTypeOf<"state" | "write" | "status" | "commit" | "detach">()
+    expectTypeOf<keyof UploadSession>().toEqualTypeOf<
+      "state" | "write" | "status" | "commit" | "detach"
+    >()
   })
 
   it("ping", () => {
@@ -146,15 +151,23 @@ describe("Registry", () => {
       Effect.Effect<Option.Option<Descriptor>, DigestMismatch | CommonError>
     >()
     expectTypeOf(registry.getBlob(repository, descriptor)).toEqualTypeOf<
-      Stream.Stream<Uint8Array, BlobUnknown | NameUnknown | DigestMismatch | SizeMismatch | InvalidDigest | CommonError>
+      Stream.Stream<
+        Uint8Array,
+        BlobUnknown | NameUnknown | DigestMismatch | SizeMismatch | InvalidDigest | CommonError
+      >
     >()
     expectTypeOf(registry.getBlobRange(repository, digest, { start: 0 })).toEqualTypeOf<
-      Stream.Stream<Uint8Array, BlobUnknown | NameUnknown | RangeMismatch | Unsupported | CommonError>
+      Stream.Stream<
+        Uint8Array,
+        BlobUnknown | NameUnknown | RangeMismatch | Unsupported | CommonError
+      >
     >()
     expectTypeOf(registry.deleteBlob(repository, digest)).toEqualTypeOf<
       Effect.Effect<void, BlobUnknown | NameUnknown | Unsupported | CommonError>
     >()
-    expectTypeOf(registry.mountBlob).parameters.toEqualTypeOf<[RepositoryName, Digest, Option.Option<RepositoryName>]>()
+    expectTypeOf(registry.mountBlob).parameters.toEqualTypeOf<
+      [RepositoryName, Digest, Option.Option<RepositoryName>]
+    >()
     expectTypeOf<ReturnType<typeof registry.mountBlob>>().toEqualTypeOf<
       Effect.Effect<boolean, NameUnknown | CommonError>
     >()
@@ -192,9 +205,15 @@ describe("Registry", () => {
       Effect.Effect<UploadState, UploadUnknown | RangeMismatch | Unsupported | CommonError>
     >()
     expectTypeOf(session.write(stream)).toEqualTypeOf<
-      Effect.Effect<UploadState, "own" | UploadUnknown | RangeMismatch | Unsupported | CommonError, "environment">
+      Effect.Effect<
+        UploadState,
+        "own" | UploadUnknown | RangeMismatch | Unsupported | CommonError,
+        "environment"
+      >
     >()
-    expectTypeOf(session.status).toEqualTypeOf<Effect.Effect<UploadState, UploadUnknown | CommonError>>()
+    expectTypeOf(session.status).toEqualTypeOf<
+      Effect.Effect<UploadState, UploadUnknown | CommonError>
+    >()
     expectTypeOf(session.commit(digest)).toEqualTypeOf<
       Effect.Effect<Descriptor, UploadUnknown | DigestMismatch | InvalidDigest | CommonError>
     >()
@@ -205,8 +224,12 @@ describe("Registry", () => {
     expectTypeOf<Registries.Service["get"]>().toEqualTypeOf<
       (host: string) => Effect.Effect<Registry.Service, InvalidUrl>
     >()
-    expectTypeOf<ReturnType<typeof MemoryRegistry.make>>().toEqualTypeOf<Effect.Effect<MemoryRegistry.MemoryRegistry>>()
+    expectTypeOf<ReturnType<typeof MemoryRegistry.make>>().toEqualTypeOf<
+      Effect.Effect<MemoryRegistry.MemoryRegistry>
+    >()
     expectTypeOf<ReturnType<typeof MemoryRegistry.layer>>().toEqualTypeOf<Layer.Layer<Registry>>()
-    expectTypeOf<ReturnType<typeof MemoryRegistry.layerRegistries>>().toEqualTypeOf<Layer.Layer<Registries>>()
+    expectTypeOf<ReturnType<typeof MemoryRegistry.layerRegistries>>().toEqualTypeOf<
+      Layer.Layer<Registries>
+    >()
   })
 })

@@ -20,7 +20,10 @@ import { scripted } from "./support/scripted.js"
 
 class Boom extends Data.TaggedError("Boom") {}
 
-const subject = Effect.map(freshRepository, (repository): Transfer.Subject => ({ direction: "upload", repository }))
+const subject = Effect.map(
+  freshRepository,
+  (repository): Transfer.Subject => ({ direction: "upload", repository })
+)
 
 const bytesEvents = (subject: Transfer.Subject, count: number): ReadonlyArray<Transfer.Event> =>
   Array.from({ length: count }, (_, offset) => ({ _tag: "Bytes", subject, offset, rate: 0 }))
@@ -42,7 +45,11 @@ describe("UploadState", () => {
     Effect.gen(function* () {
       const json = `{"repository":"team/app","location":"https://s.example/u?sig=a%2Fb'","offset":5}`
       const state = yield* Schema.decode(Schema.parseJson(Transfer.UploadState))(json)
-      expect(state).toEqual({ repository: "team/app", location: "https://s.example/u?sig=a%2Fb'", offset: 5 })
+      expect(state).toEqual({
+        repository: "team/app",
+        location: "https://s.example/u?sig=a%2Fb'",
+        offset: 5
+      })
       expect(yield* Schema.encode(Schema.parseJson(Transfer.UploadState))(state)).toBe(json)
     })
   )
@@ -54,7 +61,11 @@ describe("UploadState", () => {
     `{"repository":"team/app","offset":5}`
   ])("does not take %s for one", (json) =>
     Effect.gen(function* () {
-      expect(Exit.isFailure(yield* Effect.exit(Schema.decode(Schema.parseJson(Transfer.UploadState))(json)))).toBe(true)
+      expect(
+        Exit.isFailure(
+          yield* Effect.exit(Schema.decode(Schema.parseJson(Transfer.UploadState))(json))
+        )
+      ).toBe(true)
     })
   )
 })
@@ -64,7 +75,10 @@ describe("events", () => {
     Effect.gen(function* () {
       const emitted = bytesEvents(yield* subject, 3)
       const program = Effect.as(Effect.forEach(emitted, Transfer.emit), "done")
-      expect(yield* items(Transfer.events(program))).toEqual([...emitted, { _tag: "Result", value: "done" }])
+      expect(yield* items(Transfer.events(program))).toEqual([
+        ...emitted,
+        { _tag: "Result", value: "done" }
+      ])
     })
   )
 
@@ -92,7 +106,10 @@ describe("events", () => {
     Effect.gen(function* () {
       const emitted = bytesEvents(yield* subject, 3)
       const seen: Array<unknown> = []
-      const program = Effect.zipRight(Effect.forEach(emitted, Transfer.emit), Effect.fail(new Boom()))
+      const program = Effect.zipRight(
+        Effect.forEach(emitted, Transfer.emit),
+        Effect.fail(new Boom())
+      )
       const error = yield* Transfer.events(program).pipe(
         Stream.runForEach((event) => Effect.sync(() => void seen.push(event))),
         Effect.flip
@@ -125,19 +142,21 @@ describe("events", () => {
     })
   )
 
-  it.effect.each([2, 63, 64, 65, 500])("ends when the consumer stops before the last of %s events", (count) =>
-    Effect.gen(function* () {
-      const emitted = bytesEvents(yield* subject, count)
-      const program = Effect.forEach(emitted, Transfer.emit)
-      const first = yield* Transfer.events(program).pipe(
-        // One at a time, so that others are still waiting when the consumer stops.
-        Stream.rechunk(1),
-        Stream.mapEffect((event) => Effect.as(Effect.yieldNow(), event)),
-        Stream.take(1),
-        items
-      )
-      expect(first).toEqual(emitted.slice(0, 1))
-    })
+  it.effect.each([2, 63, 64, 65, 500])(
+    "ends when the consumer stops before the last of %s events",
+    (count) =>
+      Effect.gen(function* () {
+        const emitted = bytesEvents(yield* subject, count)
+        const program = Effect.forEach(emitted, Transfer.emit)
+        const first = yield* Transfer.events(program).pipe(
+          // One at a time, so that others are still waiting when the consumer stops.
+          Stream.rechunk(1),
+          Stream.mapEffect((event) => Effect.as(Effect.yieldNow(), event)),
+          Stream.take(1),
+          items
+        )
+        expect(first).toEqual(emitted.slice(0, 1))
+      })
   )
 })
 
@@ -161,16 +180,20 @@ describe("track", () => {
     })
   )
 
-  it.effect("tells the total of a known size with its last byte: who sends it may not ask for more", () =>
-    Effect.gen(function* () {
-      const about = { ...(yield* subject), size: 12 }
-      const { observe, seen } = recorder()
-      const content = Stream.concat(Stream.fromIterable(pieces), Stream.never)
-      yield* observe(
-        Stream.runForEachWhile(Transfer.track(content, about), (bytes) => Effect.succeed(bytes !== pieces[2]))
-      )
-      expect(seen).toEqual([{ _tag: "Bytes", subject: about, offset: 12, rate: 0 }])
-    })
+  it.effect(
+    "tells the total of a known size with its last byte: who sends it may not ask for more",
+    () =>
+      Effect.gen(function* () {
+        const about = { ...(yield* subject), size: 12 }
+        const { observe, seen } = recorder()
+        const content = Stream.concat(Stream.fromIterable(pieces), Stream.never)
+        yield* observe(
+          Stream.runForEachWhile(Transfer.track(content, about), (bytes) =>
+            Effect.succeed(bytes !== pieces[2])
+          )
+        )
+        expect(seen).toEqual([{ _tag: "Bytes", subject: about, offset: 12, rate: 0 }])
+      })
   )
 
   it.effect("tells how far it is every 200 ms, and only if it got further", () =>
@@ -227,7 +250,9 @@ describe("track", () => {
     Effect.gen(function* () {
       const { observe, seen } = recorder()
       const endless = Stream.concat(Stream.fromIterable(pieces), Stream.never)
-      const fiber = yield* Effect.fork(observe(Stream.runDrain(Transfer.track(endless, yield* subject))))
+      const fiber = yield* Effect.fork(
+        observe(Stream.runDrain(Transfer.track(endless, yield* subject)))
+      )
       yield* TestClock.adjust("1 second")
       const count = seen.length
       expect(count).toBeGreaterThan(0)
@@ -241,7 +266,9 @@ describe("track", () => {
     Effect.gen(function* () {
       const failing = Stream.concat(Stream.fromIterable(pieces), Stream.fail(new Boom()))
       const { observe } = recorder()
-      expect(yield* Effect.flip(observe(Stream.runDrain(Transfer.track(failing, yield* subject))))).toEqual(new Boom())
+      expect(
+        yield* Effect.flip(observe(Stream.runDrain(Transfer.track(failing, yield* subject))))
+      ).toEqual(new Boom())
     })
   )
 })
@@ -256,7 +283,10 @@ describe("emit", () => {
       const event: Transfer.Event = { _tag: "Started", subject: yield* subject }
       const { observe, seen } = recorder()
       yield* observe(
-        Effect.zipRight(Transfer.emit(event), Effect.flatMap(Effect.fork(Transfer.emit(event)), Fiber.join))
+        Effect.zipRight(
+          Transfer.emit(event),
+          Effect.flatMap(Effect.fork(Transfer.emit(event)), Fiber.join)
+        )
       )
       expect(seen).toEqual([event, event])
     })
@@ -264,7 +294,9 @@ describe("emit", () => {
 })
 
 describe("sink", () => {
-  const built = Effect.map(Layer.build(MemoryRegistry.layer()), (context) => Context.get(context, Registry))
+  const built = Effect.map(Layer.build(MemoryRegistry.layer()), (context) =>
+    Context.get(context, Registry)
+  )
 
   it.scoped("stores what is run into it, and answers its descriptor", () =>
     Effect.gen(function* () {
@@ -279,7 +311,10 @@ describe("sink", () => {
 
   it.scoped("takes no bytes for a blob without bytes", () =>
     Effect.gen(function* () {
-      const put = yield* Stream.run(Stream.empty, Transfer.sink(yield* built, yield* freshRepository))
+      const put = yield* Stream.run(
+        Stream.empty,
+        Transfer.sink(yield* built, yield* freshRepository)
+      )
       expect(put.size).toBe(0)
     })
   )
@@ -291,7 +326,10 @@ describe("sink", () => {
         pulled++
       })
       const sink = Transfer.sink(yield* built, yield* freshRepository, { size: 200_000 })
-      expect(yield* Effect.flip(Stream.run(endless, sink))).toMatchObject({ _tag: "SizeMismatch", expected: 200_000 })
+      expect(yield* Effect.flip(Stream.run(endless, sink))).toMatchObject({
+        _tag: "SizeMismatch",
+        expected: 200_000
+      })
       expect(pulled).toBeLessThan(10)
     })
   )
@@ -302,7 +340,9 @@ describe("sink", () => {
       const repository = yield* freshRepository
       const put = yield* Stream.run(generated(300_000), Transfer.sink(registry, repository))
       const endless = Stream.forever(generated(65_536))
-      expect(yield* Stream.run(endless, Transfer.sink(registry, repository, { digest: put.digest }))).toMatchObject(put)
+      expect(
+        yield* Stream.run(endless, Transfer.sink(registry, repository, { digest: put.digest }))
+      ).toMatchObject(put)
     })
   )
 
@@ -311,30 +351,38 @@ describe("sink", () => {
       const registry = yield* built
       const repository = yield* freshRepository
       const failing = Stream.concat(generated(100), Stream.fail("boom"))
-      expect(yield* Effect.flip(Stream.run(failing, Transfer.sink(registry, repository)))).toBe("boom")
+      expect(yield* Effect.flip(Stream.run(failing, Transfer.sink(registry, repository)))).toBe(
+        "boom"
+      )
       const digest = Digest.fromBytes(yield* gather(generated(100)))
       expect(yield* registry.headBlob(repository, digest)).toEqual(Option.none())
     })
   )
 
-  it.live("that comes to no end ends what it is sending, cancels its upload, and commits nothing", () =>
-    Effect.gen(function* () {
-      for (const ending of ["fails", "is interrupted"] as const) {
-        const sent = yield* Deferred.make<void>()
-        const { registry, wire } = yield* scripted(({ line }) =>
-          line.startsWith("DELETE") ? { status: 204 } : { status: 202, headers: { location: "/u/1" } }
-        )
-        const last = Effect.zipRight(
-          Deferred.succeed(sent, undefined),
-          ending === "fails" ? Effect.fail("boom") : Effect.never
-        )
-        const endless = Stream.concat(generated(300_000), Stream.execute(last))
-        const fiber = yield* Effect.fork(Stream.run(endless, Transfer.sink(registry, yield* freshRepository)))
-        yield* Deferred.await(sent)
-        const exit = yield* ending === "fails" ? Fiber.await(fiber) : Fiber.interrupt(fiber)
-        expect(exit).toMatchObject({ _tag: "Failure" })
-        expect(wire.map((line) => line.split(" ", 1).join())).toEqual(["POST", "PATCH", "DELETE"])
-      }
-    })
+  it.live(
+    "that comes to no end ends what it is sending, cancels its upload, and commits nothing",
+    () =>
+      Effect.gen(function* () {
+        for (const ending of ["fails", "is interrupted"] as const) {
+          const sent = yield* Deferred.make<void>()
+          const { registry, wire } = yield* scripted(({ line }) =>
+            line.startsWith("DELETE")
+              ? { status: 204 }
+              : { status: 202, headers: { location: "/u/1" } }
+          )
+          const last = Effect.zipRight(
+            Deferred.succeed(sent, undefined),
+            ending === "fails" ? Effect.fail("boom") : Effect.never
+          )
+          const endless = Stream.concat(generated(300_000), Stream.execute(last))
+          const fiber = yield* Effect.fork(
+            Stream.run(endless, Transfer.sink(registry, yield* freshRepository))
+          )
+          yield* Deferred.await(sent)
+          const exit = yield* ending === "fails" ? Fiber.await(fiber) : Fiber.interrupt(fiber)
+          expect(exit).toMatchObject({ _tag: "Failure" })
+          expect(wire.map((line) => line.split(" ", 1).join())).toEqual(["POST", "PATCH", "DELETE"])
+        }
+      })
   )
 })

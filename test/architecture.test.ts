@@ -69,7 +69,10 @@ const internals: ReadonlySet<string> = new Set([
 
 const foundation = ["spec", "protocol", "contracts", "auth"]
 
-/** What each room may import from, besides itself: only rooms before it. Client, store, server and content do not know each other. */
+/**
+ * What each room may import from, besides itself: only rooms before it. Client, store, server and
+ * content do not know each other.
+ */
 const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   spec: [],
   protocol: ["spec"],
@@ -96,11 +99,19 @@ const roomOf = (path: string): string => {
   return folders[0] ?? (path === "src/index.ts" ? "index" : "contracts")
 }
 
-const files: ReadonlyArray<SourceFile> = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+const files: ReadonlyArray<SourceFile> = readdirSync(join(root, "src"), {
+  recursive: true,
+  encoding: "utf8"
+})
   .filter((name) => name.endsWith(".ts"))
   .map((name) => {
     const path = `src/${name.split(sep).join("/")}`
-    const tree = ts.createSourceFile(path, readFileSync(join(root, path), "utf8"), ts.ScriptTarget.Latest, true)
+    const tree = ts.createSourceFile(
+      path,
+      readFileSync(join(root, path), "utf8"),
+      ts.ScriptTarget.Latest,
+      true
+    )
     return { path, room: roomOf(path), tree, imports: importsOf(tree) }
   })
 
@@ -151,14 +162,17 @@ const targetsOf = ({ imports, path }: SourceFile): ReadonlyArray<string> =>
     )
 
 /** All violations of a rule over all files: the test shows each with its place. */
-const violations = (rule: (file: SourceFile) => ReadonlyArray<string>): ReadonlyArray<string> => files.flatMap(rule)
+const violations = (rule: (file: SourceFile) => ReadonlyArray<string>): ReadonlyArray<string> =>
+  files.flatMap(rule)
 
 const isNodeRoom = ({ room }: SourceFile): boolean => room === "node" || room === "cli"
 
 describe("imports", () => {
   it("there are files to look at, in rooms that the house has", () => {
     expect(files.length).toBeGreaterThan(10)
-    expect(files.filter(({ room }) => room !== "index" && !(room in mayImport)).map(({ path }) => path)).toEqual([])
+    expect(
+      files.filter(({ room }) => room !== "index" && !(room in mayImport)).map(({ path }) => path)
+    ).toEqual([])
   })
 
   it("rooms import only from rooms before them", () => {
@@ -167,7 +181,11 @@ describe("imports", () => {
         targetsOf(file)
           .filter((target) => {
             const from = roomOf(target)
-            return file.room !== "index" && from !== file.room && mayImport[file.room]?.includes(from) !== true
+            return (
+              file.room !== "index" &&
+              from !== file.room &&
+              mayImport[file.room]?.includes(from) !== true
+            )
           })
           .map((target) => `${file.path} imports ${target}`)
       )
@@ -179,7 +197,9 @@ describe("imports", () => {
     // What imports nothing that is left is in no circle.
     let free: ReadonlyArray<string>
     do {
-      free = [...left].filter(([_, targets]) => !targets.some((target) => left.has(target))).map(([path]) => path)
+      free = [...left]
+        .filter(([_, targets]) => !targets.some((target) => left.has(target)))
+        .map(([path]) => path)
       for (const path of free) left.delete(path)
     } while (free.length > 0)
     expect([...left.keys()]).toEqual([])
@@ -197,7 +217,10 @@ describe("imports", () => {
               name === "undici" ||
               name.startsWith("@effect/platform-node")
           )
-          .filter((name) => !isNodeRoom(file) && !(file.path === "src/spec/Digest.ts" && name === "node:crypto"))
+          .filter(
+            (name) =>
+              !isNodeRoom(file) && !(file.path === "src/spec/Digest.ts" && name === "node:crypto")
+          )
           .map((name) => `${file.path} imports ${name}`)
       )
     ).toEqual([])
@@ -208,7 +231,9 @@ describe("imports", () => {
     expect(
       violations(({ imports, path }) => [
         ...imports.filter((name) => barrels.has(name)).map((name) => `${path} imports ${name}`),
-        ...imports.filter((name) => /^\.{1,2}\/(.*\/)?index\.js$/.test(name)).map((name) => `${path} imports ${name}`)
+        ...imports
+          .filter((name) => /^\.{1,2}\/(.*\/)?index\.js$/.test(name))
+          .map((name) => `${path} imports ${name}`)
       ])
     ).toEqual([])
   })
@@ -239,7 +264,14 @@ describe("code", () => {
   })
 
   it("runs no Effect by itself", () => {
-    const runners = new Set(["runSync", "runSyncExit", "runPromise", "runPromiseExit", "runFork", "runCallback"])
+    const runners = new Set([
+      "runSync",
+      "runSyncExit",
+      "runPromise",
+      "runPromiseExit",
+      "runFork",
+      "runCallback"
+    ])
     expect(
       violations(({ tree }) =>
         nodesOf(tree)
@@ -254,7 +286,9 @@ describe("documentation", () => {
   /** The doc comment directly above a node. */
   const docOf = (tree: ts.SourceFile, node: ts.Node): string => {
     const comments = ts.getLeadingCommentRanges(tree.text, node.getFullStart()) ?? []
-    const texts = comments.map(({ end, pos }) => tree.text.slice(pos, end)).filter((text) => text.startsWith("/**"))
+    const texts = comments
+      .map(({ end, pos }) => tree.text.slice(pos, end))
+      .filter((text) => text.startsWith("/**"))
     // The first comment of a file is that of the module.
     const above = node.getFullStart() === 0 ? texts.slice(1) : texts
     return above.at(-1) ?? ""
@@ -268,26 +302,42 @@ describe("documentation", () => {
       : (ts.getNameOfDeclaration(node as ts.Declaration)?.getText() ?? "")
 
   /** A type and the value of the same name are one thing, described at either. */
-  const isDescribed = (tree: ts.SourceFile, node: ts.Node, exported: ReadonlyArray<ts.Node>): boolean =>
+  const isDescribed = (
+    tree: ts.SourceFile,
+    node: ts.Node,
+    exported: ReadonlyArray<ts.Node>
+  ): boolean =>
     exported.some((other) => nameOf(other) === nameOf(node) && prose(docOf(tree, other)) !== "")
 
-  const lacks = (tree: ts.SourceFile, node: ts.Node, exported: ReadonlyArray<ts.Node>): ReadonlyArray<string> => {
+  const lacks = (
+    tree: ts.SourceFile,
+    node: ts.Node,
+    exported: ReadonlyArray<ts.Node>
+  ): ReadonlyArray<string> => {
     const doc = docOf(tree, node)
     const namespace = ts.isModuleDeclaration(node)
     const checks = [
       ["@since", /@since \d+\.\d+\.\d+/.test(doc)],
       ["@category", namespace || /@category \S/.test(doc)],
       // What is exported again is described where it is declared.
-      ["a description", namespace || ts.isExportSpecifier(node) || isDescribed(tree, node, exported)]
+      [
+        "a description",
+        namespace || ts.isExportSpecifier(node) || isDescribed(tree, node, exported)
+      ]
     ] as const
     return checks.filter(([, holds]) => !holds).map(([what]) => what)
   }
 
-  /** Whatever a file exports by declaring or naming it, in namespaces too. Overloads share the comment of the first. */
+  /**
+   * Whatever a file exports by declaring or naming it, in namespaces too. Overloads share the
+   * comment of the first.
+   */
   const exportsOf = (statements: ReadonlyArray<ts.Node>): ReadonlyArray<ts.Node> =>
     statements.flatMap((node, n): ReadonlyArray<ts.Node> => {
       if (ts.isExportDeclaration(node)) {
-        return node.exportClause !== undefined && ts.isNamedExports(node.exportClause) ? node.exportClause.elements : []
+        return node.exportClause !== undefined && ts.isNamedExports(node.exportClause)
+          ? node.exportClause.elements
+          : []
       }
       if (!ts.canHaveModifiers(node)) return []
       const before = statements[n - 1]
@@ -299,7 +349,8 @@ describe("documentation", () => {
       ) {
         return []
       }
-      const exported = ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword) === true
+      const exported =
+        ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword) === true
       if (!exported) return []
       const inner =
         ts.isModuleDeclaration(node) && node.body !== undefined && ts.isModuleBlock(node.body)
@@ -347,8 +398,14 @@ describe("package", () => {
     return Object.fromEntries(
       tree.statements.filter(ts.isExportDeclaration).map((node) => {
         const { exportClause, moduleSpecifier } = node
-        const name = exportClause !== undefined && ts.isNamespaceExport(exportClause) ? exportClause.name.text : "*"
-        const target = moduleSpecifier !== undefined && ts.isStringLiteral(moduleSpecifier) ? moduleSpecifier.text : ""
+        const name =
+          exportClause !== undefined && ts.isNamespaceExport(exportClause)
+            ? exportClause.name.text
+            : "*"
+        const target =
+          moduleSpecifier !== undefined && ts.isStringLiteral(moduleSpecifier)
+            ? moduleSpecifier.text
+            : ""
         return [
           name,
           normalize(join(dirname(path), target))
@@ -388,7 +445,9 @@ describe("package", () => {
 
   it("effect-oci/node opens everything in node/", () => {
     const paths = files
-      .filter(({ path, room }) => room === "node" && path !== "src/node/index.ts" && !internals.has(path))
+      .filter(
+        ({ path, room }) => room === "node" && path !== "src/node/index.ts" && !internals.has(path)
+      )
       .map(({ path }) => path)
     expect(paths.length).toBeGreaterThan(0)
     expect(barrel("src/node/index.ts")).toEqual(byName(paths))

@@ -1,4 +1,7 @@
-/** The examples in the documentation of the modules compile, so that what an editor shows can be copied; what comments cite can be looked up. */
+/**
+ * The examples in the documentation of the modules compile, so that what an editor shows can be
+ * copied; what comments cite can be looked up.
+ */
 import { readdirSync, readFileSync } from "node:fs"
 import { join, sep } from "node:path"
 import { expect, it } from "@effect/vitest"
@@ -30,11 +33,16 @@ it("examples in comments compile", () => {
   const { fileExists, readFile } = host
   host.fileExists = (path) => examples.has(path) || fileExists(path)
   host.readFile = (path) => examples.get(path) ?? readFile(path)
-  const program = ts.createProgram([...examples.keys()], { ...options, noUnusedLocals: false }, host)
+  const program = ts.createProgram(
+    [...examples.keys()],
+    { ...options, noUnusedLocals: false },
+    host
+  )
   const problems = [...examples.keys()].flatMap((path) => {
     const file = program.getSourceFile(path)
     return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map(
-      ({ messageText }) => `${path.slice(root.length)}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`
+      ({ messageText }) =>
+        `${path.slice(root.length)}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`
     )
   })
   expect(problems).toEqual([])
@@ -42,7 +50,10 @@ it("examples in comments compile", () => {
   expect(examples.size).toBe(sources.flatMap(([, text]) => text.match(/@example/g) ?? []).length)
 }, 120_000)
 
-/** What code and tests cite, with `a to c` meaning everything between as well. Names of variables and types are no citations. */
+/**
+ * What code and tests cite, with `a to c` meaning everything between as well. Names of variables
+ * and types are no citations.
+ */
 const citations = (path: string, text: string): ReadonlyArray<string> => {
   const characters = Array.from({ length: text.length }, (_, at) => text[at])
   const blank = (node: ts.Node): void => {
@@ -57,7 +68,10 @@ const citations = (path: string, text: string): ReadonlyArray<string> => {
       ([, kind, first, last = first]) => range(`${kind}`, Number(first), Number(last))
     ).flat(),
     ...Array.from(prose.matchAll(/\b(?:trap|rule|(?:RG|HK) defect) [1-9]\d?\b/g), ([id]) => id),
-    ...Array.from(prose.matchAll(/(?:\b[Qq]uirks |")§([1-9]) ?/g), ([, section]) => `quirks §${section}`)
+    ...Array.from(
+      prose.matchAll(/(?:\b[Qq]uirks |")§([1-9]) ?/g),
+      ([, section]) => `quirks §${section}`
+    )
   ]
 }
 

@@ -1,4 +1,7 @@
-/** The examples and the README do what they say: each program is run, and each snippet of the README is a file of `examples/`. */
+/**
+ * The examples and the README do what they say: each program is run, and each snippet of the README
+ * is a file of `examples/`.
+ */
 import { readdirSync, readFileSync } from "node:fs"
 import { createServer } from "node:https"
 import * as HttpServer from "@effect/platform/HttpServer"
@@ -65,37 +68,38 @@ describe("README", () => {
   })
 })
 
-layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), { excludeTestServices: true })(
-  "over the embedded registry",
-  (it) => {
-    it.effect("main.ts prints the size of an artifact", () =>
-      Effect.gen(function* () {
-        const reference = `${(yield* ServerUrl).replace("http://", "")}/owner/name:tag`
-        yield* Artifact.push(reference, {
-          artifactType: "application/vnd.example.v1",
-          files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
-        }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
-        expect(yield* run("main", [reference])).toMatchObject({ code: 0, stdout: "9\n", stderr: "" })
-      })
-    )
+layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), {
+  excludeTestServices: true
+})("over the embedded registry", (it) => {
+  it.effect("main.ts prints the size of an artifact", () =>
+    Effect.gen(function* () {
+      const reference = `${(yield* ServerUrl).replace("http://", "")}/owner/name:tag`
+      yield* Artifact.push(reference, {
+        artifactType: "application/vnd.example.v1",
+        files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
+      }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
+      expect(yield* run("main", [reference])).toMatchObject({ code: 0, stdout: "9\n", stderr: "" })
+    })
+  )
 
-    it.effect("observe.ts shows the spans of a program, its requests and what was counted", () =>
-      Effect.gen(function* () {
-        const reference = `${(yield* ServerUrl).replace("http://", "")}/owner/observed:tag`
-        yield* Artifact.push(reference, {
-          artifactType: "application/vnd.example.v1",
-          files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
-        }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
-        const { code, stdout } = yield* run("observe", [reference])
-        expect(code).toBe(0)
-        expect(stdout).toContain("name: 'GET /v2/{name}/manifests/{reference}'")
-        expect(stdout).toContain("name: 'effect-oci/Registry.getBlob'")
-        expect(stdout).toMatch(/DEBUG.*GET http:\/\/\S+\/v2\/owner\/observed\/manifests\/tag 200 \(\d+ ms\)/)
-        expect(stdout).toContain('"name": "effect_oci.bytes"')
-      })
-    )
-  }
-)
+  it.effect("observe.ts shows the spans of a program, its requests and what was counted", () =>
+    Effect.gen(function* () {
+      const reference = `${(yield* ServerUrl).replace("http://", "")}/owner/observed:tag`
+      yield* Artifact.push(reference, {
+        artifactType: "application/vnd.example.v1",
+        files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
+      }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
+      const { code, stdout } = yield* run("observe", [reference])
+      expect(code).toBe(0)
+      expect(stdout).toContain("name: 'GET /v2/{name}/manifests/{reference}'")
+      expect(stdout).toContain("name: 'effect-oci/Registry.getBlob'")
+      expect(stdout).toMatch(
+        /DEBUG.*GET http:\/\/\S+\/v2\/owner\/observed\/manifests\/tag 200 \(\d+ ms\)/
+      )
+      expect(stdout).toContain('"name": "effect_oci.bytes"')
+    })
+  )
+})
 
 describe("network.ts", () => {
   it.live("reads from a mirror behind a private authority, below its prefix", () =>
@@ -105,7 +109,10 @@ describe("network.ts", () => {
       const asked: Array<string> = []
       const listening = yield* Layer.build(
         NodeHttpServer.layer(
-          () => createServer(certificate).on("request", ({ method, url }) => asked.push(`${method} ${url}`)),
+          () =>
+            createServer(certificate).on("request", ({ method, url }) =>
+              asked.push(`${method} ${url}`)
+            ),
           { port: 0, host: "127.0.0.1" }
         )
       )
@@ -122,7 +129,9 @@ describe("network.ts", () => {
         files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
       }).pipe(
         Effect.provide(
-          layerRegistries({ hosts: { [mirror]: { url: `https://${mirror}`, tls: { ca: [ours.cert] } } } })
+          layerRegistries({
+            hosts: { [mirror]: { url: `https://${mirror}`, tls: { ca: [ours.cert] } } }
+          })
         ),
         Effect.provide(Credentials.layerAnonymous)
       )
@@ -157,7 +166,10 @@ describe("authentication.ts", () => {
   it.effect("is for one host and no other", () =>
     Effect.gen(function* () {
       const credentials = yield* Credentials.Credentials
-      expect(yield* credentials.get(demand, Option.none())).toMatchObject({ _tag: "Basic", username: "me" })
+      expect(yield* credentials.get(demand, Option.none())).toMatchObject({
+        _tag: "Basic",
+        username: "me"
+      })
       expect(
         yield* credentials.get({ ...demand, origin: "https://ghcr.io.evil.example" }, Option.none())
       ).toMatchObject({
@@ -180,13 +192,22 @@ describe("authentication.ts", () => {
 describe("errors.ts", () => {
   const failing = (error: RegistryFailure | Unauthorized) =>
     Layer.succeed(Registries, {
-      get: () => Effect.map(MemoryRegistry.make(), (memory) => ({ ...memory, getManifest: () => Effect.fail(error) }))
+      get: () =>
+        Effect.map(MemoryRegistry.make(), (memory) => ({
+          ...memory,
+          getManifest: () => Effect.fail(error)
+        }))
     })
 
   it.effect("tells a missing artifact, a missing repository and one that is there apart", () =>
     Effect.gen(function* () {
-      const pushed = yield* Artifact.push("ghcr.io/owner/name:tag", { artifactType: "application/vnd.x", files: [] })
-      expect(yield* describeArtifact("ghcr.io/owner/name:tag")).toBe(`found ${pushed.manifest.descriptor.digest}`)
+      const pushed = yield* Artifact.push("ghcr.io/owner/name:tag", {
+        artifactType: "application/vnd.x",
+        files: []
+      })
+      expect(yield* describeArtifact("ghcr.io/owner/name:tag")).toBe(
+        `found ${pushed.manifest.descriptor.digest}`
+      )
       expect(yield* describeArtifact("ghcr.io/owner/name:other")).toBe("no such artifact")
       expect(yield* describeArtifact("ghcr.io/owner/nothing:tag")).toBe("no such repository")
     }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
@@ -197,7 +218,9 @@ describe("errors.ts", () => {
       const reference = "ghcr.io/owner/name:tag"
       const describe = (error: RegistryFailure | Unauthorized) =>
         Effect.either(Effect.provide(describeArtifact(reference), failing(error)))
-      expect(yield* describe(new RegistryFailure({ status: 503 }))).toEqual(Either.right("try again later"))
+      expect(yield* describe(new RegistryFailure({ status: 503 }))).toEqual(
+        Either.right("try again later")
+      )
       const teapot = new RegistryFailure({ status: 418 })
       expect(yield* describe(teapot)).toEqual(Either.left(teapot))
       const refused = new Unauthorized({ reason: "TokenServer", origin: "https://ghcr.io" })
@@ -232,7 +255,9 @@ describe("demo.ts", () => {
   it.live("says what is wrong with its arguments, and exits with an error", () =>
     Effect.gen(function* () {
       expect(yield* run("demo", ["/nowhere/to/be/found"])).toMatchObject({ code: 1 })
-      expect(yield* run("demo", ["--registry", "http://user:secret@127.0.0.1:9"])).toMatchObject({ code: 1 })
+      expect(yield* run("demo", ["--registry", "http://user:secret@127.0.0.1:9"])).toMatchObject({
+        code: 1
+      })
     })
   )
 })
@@ -242,7 +267,14 @@ describeDebian("demo.ts over docker-registry", () => {
     it.effect("does the job with a user and a given file, and reports what is not supported", () =>
       Effect.gen(function* () {
         const { url } = yield* DebianRegistry
-        const args = ["package-lock.json", "--registry", url, "--username", debianUser.username, "--password-stdin"]
+        const args = [
+          "package-lock.json",
+          "--registry",
+          url,
+          "--username",
+          debianUser.username,
+          "--password-stdin"
+        ]
         const { code, stdout } = yield* run("demo", args, { input: `${debianUser.password}\n` })
         expect(code).toBe(0)
         expect(stdout).toContain("not the tag latest: The registry does not support deleting tags")

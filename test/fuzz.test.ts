@@ -1,4 +1,7 @@
-/** A sample of `npm run fuzz`, the same each time; without its limits on time and memory, which depend on the machine. */
+/**
+ * A sample of `npm run fuzz`, the same each time; without its limits on time and memory, which
+ * depend on the machine.
+ */
 import { readdirSync, readFileSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import ts from "typescript"
@@ -15,14 +18,24 @@ it("every export of spec/ and protocol/ that reads text or bytes is run, and so 
   let count = 0
   for (const room of ["spec", "protocol"]) {
     for (const file of readdirSync(new URL(`../src/${room}`, import.meta.url))) {
-      const tree = ts.createSourceFile(file, source(`../src/${room}/${file}`), ts.ScriptTarget.Latest, true)
+      const tree = ts.createSourceFile(
+        file,
+        source(`../src/${room}/${file}`),
+        ts.ScriptTarget.Latest,
+        true
+      )
       for (const statement of tree.statements) {
         const exported = ts.isVariableStatement(statement) && /^export /.test(statement.getText())
-        for (const { initializer, name, type } of exported ? statement.declarationList.declarations : []) {
+        for (const { initializer, name, type } of exported
+          ? statement.declarationList.declarations
+          : []) {
           const signature = [type, initializer].find(
-            (node) => node !== undefined && (ts.isFunctionTypeNode(node) || ts.isArrowFunction(node))
+            (node) =>
+              node !== undefined && (ts.isFunctionTypeNode(node) || ts.isArrowFunction(node))
           ) as ts.SignatureDeclaration | undefined
-          const reads = /^(unknown|(string|Uint8Array)( \| .*)?)$/.test(signature?.parameters[0]?.type?.getText() ?? "")
+          const reads = /^(unknown|(string|Uint8Array)( \| .*)?)$/.test(
+            signature?.parameters[0]?.type?.getText() ?? ""
+          )
           const schema = /^Schema\./.test(type?.getText() ?? initializer?.getText() ?? "")
           if (!reads && !schema) continue
           count++
@@ -43,7 +56,8 @@ describe("no input makes a parser throw, or return more than its bound", () => {
     const attempt = (input: string) => {
       try {
         const problem = excess(target, input, target.run(input))
-        if (problem !== undefined) failures.push(`${problem}: ${JSON.stringify(input.slice(0, 500))}`)
+        if (problem !== undefined)
+          failures.push(`${problem}: ${JSON.stringify(input.slice(0, 500))}`)
       } catch (error) {
         failures.push(`${error}: ${JSON.stringify(input.slice(0, 500))}`)
       }

@@ -1,4 +1,7 @@
-/** Nothing observable shows a secret (T13): errors, causes, logs, spans, metrics, and inspections of all of them in every form. */
+/**
+ * Nothing observable shows a secret (T13): errors, causes, logs, spans, metrics, and inspections of
+ * all of them in every form.
+ */
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -56,7 +59,10 @@ const content = utf8("content")
 const digest = Digest.fromBytes(content)
 
 type Answer = Parameters<typeof internet>[0][string]
-type Run = (registry: Registry.Service, repository: Reference.RepositoryName) => Effect.Effect<unknown, unknown>
+type Run = (
+  registry: Registry.Service,
+  repository: Reference.RepositoryName
+) => Effect.Effect<unknown, unknown>
 
 interface Flow {
   readonly credentials?: Layer.Layer<Credentials.Credentials, unknown>
@@ -88,13 +94,15 @@ const withToken =
       : answer(seen)
 
 const tokenServer = {
-  "https://auth.registry.test": () => json({ token: secret.token, refresh_token: secret.refreshToken })
+  "https://auth.registry.test": () =>
+    json({ token: secret.token, refresh_token: secret.refreshToken })
 }
 
 const status = (status: number) => () => new Response('{"errors":[{"code":"UNKNOWN"}]}', { status })
 
 const signed = `https://storage.test/b?X-Amz-Signature=${secret.signature}`
-const redirect = (location: string) => () => new Response(null, { status: 307, headers: { location } })
+const redirect = (location: string) => () =>
+  new Response(null, { status: 307, headers: { location } })
 
 /** Opens sessions whose location holds their state, and answers `answer` there. */
 const uploads =
@@ -119,7 +127,8 @@ const flows: Readonly<Record<string, Flow>> = {
   },
   "a password, and then a registry that fails": {
     credentials: basic,
-    registry: ({ authorization }) => (authorization === undefined ? unauthorized("Basic") : status(500)()),
+    registry: ({ authorization }) =>
+      authorization === undefined ? unauthorized("Basic") : status(500)(),
     run: pull,
     fails: "RegistryFailure",
     used: ["password"]
@@ -202,7 +211,9 @@ const flows: Readonly<Record<string, Flow>> = {
   "an upload that the registry forgets": {
     registry: uploads(status(404)),
     run: (registry, repository) =>
-      Effect.scoped(Effect.flatMap(registry.startUpload(repository), (session) => session.write(content))),
+      Effect.scoped(
+        Effect.flatMap(registry.startUpload(repository), (session) => session.write(content))
+      ),
     fails: "UploadUnknown",
     used: ["state"]
   },
@@ -269,7 +280,8 @@ const flows: Readonly<Record<string, Flow>> = {
     credentials: basic,
     options: { tracePropagation: true },
     registry: withToken(
-      () => new Response("something else", { headers: { warning: '299 - "this repository moves"' } })
+      () =>
+        new Response("something else", { headers: { warning: '299 - "this repository moves"' } })
     ),
     others: tokenServer,
     run: pull,
@@ -302,7 +314,10 @@ describe("no secret is observable (T13)", () => {
   for (const [name, flow] of Object.entries(flows)) {
     it.effect(name, () =>
       Effect.gen(function* () {
-        const { client, seen } = internet({ "https://registry.test": flow.registry, ...flow.others })
+        const { client, seen } = internet({
+          "https://registry.test": flow.registry,
+          ...flow.others
+        })
         const layer = RegistryClient.layer({
           url: "https://registry.test",
           timeouts: { response: "5 seconds" },
@@ -320,7 +335,10 @@ describe("no secret is observable (T13)", () => {
         const program = Effect.gen(function* () {
           const registry = yield* Registry
           const result = yield* Effect.exit(flow.run(registry, yield* repository))
-          return { result, services: [registry, yield* Credentials.Credentials, yield* TokenCache.TokenCache] }
+          return {
+            result,
+            services: [registry, yield* Credentials.Credentials, yield* TokenCache.TokenCache]
+          }
         })
         const fiber = yield* Effect.fork(watched(Effect.provide(program, layer)))
         yield* TestClock.adjust("5 minutes")
@@ -359,7 +377,11 @@ describe("no secret is observable (T13)", () => {
       const layer = RegistryClient.layer({ url: `http://${host}`, retry: { attempts: 0 } }).pipe(
         Layer.provide([
           TokenCache.layerMemory,
-          Credentials.layerBasic({ host, username: "alice", password: Redacted.make(secret.password) }),
+          Credentials.layerBasic({
+            host,
+            username: "alice",
+            password: Redacted.make(secret.password)
+          }),
           layerHttpClient
         ])
       )
@@ -373,7 +395,9 @@ describe("no secret is observable (T13)", () => {
           server.close(() => resume(Effect.void))
         })
         const refused = yield* Effect.exit(pull(registry, name))
-        return [cut, reset, refused].map((exit) => (Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit))
+        return [cut, reset, refused].map((exit) =>
+          Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit
+        )
       })
       const { exit, text } = yield* watched(Effect.provide(program, layer))
       for (const value of values) expect(text).not.toContain(value)
@@ -388,8 +412,12 @@ describe("no secret is observable (T13)", () => {
   it("the search finds what it looks for, however deep", () => {
     const hidden = (value: unknown) => forms(value).some((form) => form.includes(secret.password))
     expect(hidden(new Error("x", { cause: { deep: [{ er: secret.password }] } }))).toBe(true)
-    expect(hidden(Exit.fail({ request: { headers: new Map([["authorization", secret.password]]) } }))).toBe(true)
-    expect(hidden(Object.defineProperty({}, "hidden", { value: secret.password, enumerable: false }))).toBe(true)
+    expect(
+      hidden(Exit.fail({ request: { headers: new Map([["authorization", secret.password]]) } }))
+    ).toBe(true)
+    expect(
+      hidden(Object.defineProperty({}, "hidden", { value: secret.password, enumerable: false }))
+    ).toBe(true)
     expect(hidden(Redacted.make(secret.password))).toBe(false)
   })
 })

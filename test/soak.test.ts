@@ -8,7 +8,14 @@ it.live(
   () =>
     Effect.gen(function* () {
       const { faults, left, programs } = yield* soak({ requests: 600, seed: 20_251_121 })
-      expect(left).toEqual({ fibers: 0, answering: 0, clientRequests: 0, uploads: 0, sockets: 0, timers: 0 })
+      expect(left).toEqual({
+        fibers: 0,
+        answering: 0,
+        clientRequests: 0,
+        uploads: 0,
+        sockets: 0,
+        timers: 0
+      })
       // It has tested something.
       expect(Math.min(...Object.values(programs), ...Object.values(faults))).toBeGreaterThan(0)
     }),

@@ -20,19 +20,26 @@ const fresh = (): string => {
 
 const ways: Readonly<Record<string, (secret: string) => Effect.Effect<unknown>>> = {
   "an error that somebody catches": (secret) =>
-    Effect.ignore(Effect.fail(new RegistryFailure({ status: 500, url: `https://registry.test/${secret}` }))),
+    Effect.ignore(
+      Effect.fail(new RegistryFailure({ status: 500, url: `https://registry.test/${secret}` }))
+    ),
   "the cause of an error, deep inside": (secret) =>
-    Effect.sync(() => new TransportFailure({ reason: "Reset", cause: { request: { headers: [secret] } } })),
+    Effect.sync(
+      () => new TransportFailure({ reason: "Reset", cause: { request: { headers: [secret] } } })
+    ),
   "a line of the log": (secret) => Effect.log(`asking with ${secret}`),
   "an annotation of the log": (secret) => Effect.annotateLogs(Effect.log("asking"), "with", secret),
   "the cause in a line of the log": (secret) =>
     Effect.catchAllCause(Effect.fail({ secret }), (cause) => Effect.logError("failed", cause)),
   "a span": (secret) => Effect.withSpan(Effect.void, "asking", { attributes: { secret } }),
-  "the failure of a span": (secret) => Effect.exit(Effect.withSpan(Effect.fail(new Error(secret)), "asking")),
+  "the failure of a span": (secret) =>
+    Effect.exit(Effect.withSpan(Effect.fail(new Error(secret)), "asking")),
   "the span of a stream": (secret) => Stream.runDrain(Stream.withSpan(Stream.empty, secret)),
-  "the label of a metric": (secret) => Metric.increment(Metric.tagged(Metric.counter("leaking"), "who", secret)),
+  "the label of a metric": (secret) =>
+    Metric.increment(Metric.tagged(Metric.counter("leaking"), "who", secret)),
   "the console": (secret) => Effect.sync(() => console.debug({ secret })),
-  "the base64 of a login": (secret) => Effect.log(Buffer.from(`alice:${secret}`).toString("base64")),
+  "the base64 of a login": (secret) =>
+    Effect.log(Buffer.from(`alice:${secret}`).toString("base64")),
   "a form": (secret) => Effect.log(new URLSearchParams({ password: secret }).toString())
 }
 
@@ -58,10 +65,16 @@ describe("a secret is found in", () => {
     Effect.gen(function* () {
       Redacted.make("http://walter:pass%40word-of-the-proxy@proxy.test:3128")
       Redacted.make("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----")
-      expect([leaked("pass@word-of-the-proxy"), leaked("MIGHAgEAMBMGByqGSM49")]).toEqual([false, false])
+      expect([leaked("pass@word-of-the-proxy"), leaked("MIGHAgEAMBMGByqGSM49")]).toEqual([
+        false,
+        false
+      ])
       yield* Effect.log("walter, pass@word-of-the-proxy")
       yield* Effect.log({ key: ["MIGHAgEAMBMGByqGSM49"] })
-      expect([leaked("pass@word-of-the-proxy"), leaked("MIGHAgEAMBMGByqGSM49")]).toEqual([true, true])
+      expect([leaked("pass@word-of-the-proxy"), leaked("MIGHAgEAMBMGByqGSM49")]).toEqual([
+        true,
+        true
+      ])
     })
   )
 

@@ -1,6 +1,6 @@
 /**
- * The file that `docker login` and `podman login` write: who may log in where, and which helper programs know the rest. One format, read the same
- * wherever it is kept.
+ * The file that `docker login` and `podman login` write: who may log in where, and which helper
+ * programs know the rest. One format, read the same wherever it is kept.
  *
  * @since 0.1.0
  */
@@ -12,12 +12,19 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { CredentialsFailure } from "../RegistryError.js"
 import { apiHost } from "../spec/Reference.js"
-import { type Credential, type Demand, fromLogin, identityToken, registryToken } from "./Credentials.js"
+import {
+  type Credential,
+  type Demand,
+  fromLogin,
+  identityToken,
+  registryToken
+} from "./Credentials.js"
 import { isHeaderSafe } from "./Secrets.js"
 
 /**
- * A file as it was read. `source` names it in failures. The keys of `auths` are hosts, URLs (Docker's older form) or, podman's form, a host and the
- * beginning of a repository's name; those of `credHelpers` are hosts.
+ * A file as it was read. `source` names it in failures. The keys of `auths` are hosts, URLs
+ * (Docker's older form) or, podman's form, a host and the beginning of a repository's name; those
+ * of `credHelpers` are hosts.
  *
  * @since 0.1.0
  * @category models
@@ -58,8 +65,11 @@ export const parse = (
   Effect.suspend(() => {
     const { source } = options
     const json = Option.getOrUndefined(parseJson(text))
-    if (json === undefined) return broken(source, "it is not JSON", "Correct it, or log in again if a login wrote it")
-    const decoded = Option.getOrUndefined(decodeFile(options.legacy === true ? { auths: json } : json))
+    if (json === undefined)
+      return broken(source, "it is not JSON", "Correct it, or log in again if a login wrote it")
+    const decoded = Option.getOrUndefined(
+      decodeFile(options.legacy === true ? { auths: json } : json)
+    )
     if (decoded === undefined) {
       return broken(
         source,
@@ -70,14 +80,17 @@ export const parse = (
     return Effect.succeed({
       source,
       // A Map, since "__proto__" may be a key (T21).
-      auths: new Map(Object.entries(decoded.auths ?? {}).map(([key, entry]) => [key, entryOf(entry)])),
+      auths: new Map(
+        Object.entries(decoded.auths ?? {}).map(([key, entry]) => [key, entryOf(entry)])
+      ),
       credHelpers: new Map(Object.entries(decoded.credHelpers ?? {})),
       credsStore: nonEmpty(decoded.credsStore)
     })
   })
 
 /**
- * What a file says of a place: the helper to ask, under `name`, if there is one, and the entry that counts where no helper knows anybody.
+ * What a file says of a place: the helper to ask, under `name`, if there is one, and the entry that
+ * counts where no helper knows anybody.
  *
  * @since 0.1.0
  * @category models
@@ -90,9 +103,10 @@ export interface Found {
 }
 
 /**
- * Looks for the place of a demand, none if its origin is no host. The helper named for the host comes before the default helper. `auths` is searched
- * for the repository, then for what its name begins with, then for the host; hosts must be equal after normalisation (T15), and all names of Docker
- * Hub are one. `entry` fails with `CredentialsFailure` when the entry is broken.
+ * Looks for the place of a demand, none if its origin is no host. The helper named for the host
+ * comes before the default helper. `auths` is searched for the repository, then for what its name
+ * begins with, then for the host; hosts must be equal after normalisation (T15), and all names of
+ * Docker Hub are one. `entry` fails with `CredentialsFailure` when the entry is broken.
  *
  * @since 0.1.0
  * @category combinators
@@ -109,7 +123,10 @@ export const find = (file: AuthFile, demand: Demand): Option.Option<Found> =>
         own === undefined
           ? Option.map(file.credsStore, (suffix) => ({ suffix, isDefault: true }))
           : Option.some({ suffix: own[1], isDefault: false }),
-      entry: key === undefined || entry === undefined ? Effect.succeedNone : credentialOf(file.source, key, entry)
+      entry:
+        key === undefined || entry === undefined
+          ? Effect.succeedNone
+          : credentialOf(file.source, key, entry)
     }
   })
 
@@ -128,8 +145,12 @@ const EntryJson = Schema.Struct({
 })
 
 const FileJson = Schema.Struct({
-  auths: Schema.optional(Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.NullOr(EntryJson) }))),
-  credHelpers: Schema.optional(Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.String }))),
+  auths: Schema.optional(
+    Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.NullOr(EntryJson) }))
+  ),
+  credHelpers: Schema.optional(
+    Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.String }))
+  ),
   credsStore: text
 })
 
@@ -150,7 +171,8 @@ const entryOf = (entry: Schema.Schema.Type<typeof EntryJson> | null): Entry => {
   }
 }
 
-const broken = (source: string, problem: string, fix: string) => new CredentialsFailure({ source, problem, fix })
+const broken = (source: string, problem: string, fix: string) =>
+  new CredentialsFailure({ source, problem, fix })
 
 /** Docker's order: tokens before passwords, `auth` before the pair. */
 const credentialOf = (
@@ -162,9 +184,14 @@ const credentialOf = (
   if (Option.isSome(entry.registryToken)) {
     return isHeaderSafe(Redacted.value(entry.registryToken.value))
       ? Effect.succeedSome(registryToken(entry.registryToken.value))
-      : broken(source, `${of("registrytoken")} is not what a header can carry`, "Look for white space or a line break")
+      : broken(
+          source,
+          `${of("registrytoken")} is not what a header can carry`,
+          "Look for white space or a line break"
+        )
   }
-  if (Option.isSome(entry.identityToken)) return Effect.succeedSome(identityToken(entry.identityToken.value))
+  if (Option.isSome(entry.identityToken))
+    return Effect.succeedSome(identityToken(entry.identityToken.value))
   if (Option.isSome(entry.auth)) {
     const login = decodeAuth(Redacted.value(entry.auth.value))
     return login === undefined
@@ -176,12 +203,19 @@ const credentialOf = (
       : Effect.succeedSome(fromLogin(login.username, login.password))
   }
   return Effect.succeed(
-    Option.map(Option.all([entry.username, entry.password]), ([username, password]) => fromLogin(username, password))
+    Option.map(Option.all([entry.username, entry.password]), ([username, password]) =>
+      fromLogin(username, password)
+    )
   )
 }
 
-/** Standard base64, on one line or several, with or without its padding; NULs at the end are the padding of an old client. */
-const decodeAuth = (auth: string): { readonly username: string; readonly password: Redacted.Redacted } | undefined => {
+/**
+ * Standard base64, on one line or several, with or without its padding; NULs at the end are the
+ * padding of an old client.
+ */
+const decodeAuth = (
+  auth: string
+): { readonly username: string; readonly password: Redacted.Redacted } | undefined => {
   const bare = auth.replace(/\s+/g, "").replace(/={1,2}$/, "")
   const padded = bare + "=".repeat((4 - (bare.length % 4)) % 4)
   const decoded = Option.getOrUndefined(Either.getRight(Encoding.decodeBase64String(padded)))
@@ -196,7 +230,10 @@ const decodeAuth = (auth: string): { readonly username: string; readonly passwor
 // Keys
 // -----------------------------------------------------------------------------
 
-/** Where a demand is made: the `host` to compare, the `name` to ask helpers for, and `paths`, from the longest. */
+/**
+ * Where a demand is made: the `host` to compare, the `name` to ask helpers for, and `paths`, from
+ * the longest.
+ */
 interface Place {
   readonly host: string
   readonly name: string
@@ -213,8 +250,15 @@ const placeOf = ({ origin, repository }: Demand): Option.Option<Place> =>
     }
   })
 
-/** The key for a place: podman's longest first, then the host, exactly as it is spelled before any other spelling. */
-const keyOf = (keys: Iterable<string>, { origin }: Demand, { host, name, paths }: Place): string | undefined => {
+/**
+ * The key for a place: podman's longest first, then the host, exactly as it is spelled before any
+ * other spelling.
+ */
+const keyOf = (
+  keys: Iterable<string>,
+  { origin }: Demand,
+  { host, name, paths }: Place
+): string | undefined => {
   const all = [...keys]
   const scoped = new Map(all.map((key) => [scopeOf(key, origin), key]))
   for (const path of paths) {
@@ -224,11 +268,17 @@ const keyOf = (keys: Iterable<string>, { origin }: Demand, { host, name, paths }
   return all.find((key) => key === name) ?? all.find((key) => hostOf(key, origin) === host)
 }
 
-/** The normalised host of a key without a path, or with one that is no repository's: a URL, or the end of a first-generation index. */
+/**
+ * The normalised host of a key without a path, or with one that is no repository's: a URL, or the
+ * end of a first-generation index.
+ */
 const hostOf = (key: string, origin: string): string | undefined => {
   const bare = key.replace(/^https?:\/\//i, "")
   const [host = ""] = bare.split("/", 1)
-  return bare === host || bare !== key || /^\/v[12]\/$/.test(bare.slice(host.length)) || bare === `${host}/`
+  return bare === host ||
+    bare !== key ||
+    /^\/v[12]\/$/.test(bare.slice(host.length)) ||
+    bare === `${host}/`
     ? normalised(host, origin)
     : undefined
 }
@@ -241,11 +291,16 @@ const scopeOf = (key: string, origin: string): string | undefined => {
   return host === undefined ? undefined : host + key.slice(slash)
 }
 
-/** A port that the scheme of the demand implies is left out, and Docker Hub has one name. A user name in a host makes it nobody's. */
+/**
+ * A port that the scheme of the demand implies is left out, and Docker Hub has one name. A user
+ * name in a host makes it nobody's.
+ */
 const normalised = (host: string, origin: string): string | undefined => {
   const scheme = origin.slice(0, origin.indexOf(":") + 1)
   const written = `${scheme}//${host}`
   if (!URL.canParse(written)) return undefined
   const url = new URL(written)
-  return url.href === `${scheme}//${url.host}/` && !/[\\@?#\s]/.test(host) ? apiHost(url.host) : undefined
+  return url.href === `${scheme}//${url.host}/` && !/[\\@?#\s]/.test(host)
+    ? apiHost(url.host)
+    : undefined
 }

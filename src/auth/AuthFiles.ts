@@ -1,5 +1,6 @@
 /**
- * Authentication files as a source of credentials: where they are, reading them, and asking the helpers that they name.
+ * Authentication files as a source of credentials: where they are, reading them, and asking the
+ * helpers that they name.
  *
  * @since 0.1.0
  */
@@ -13,13 +14,19 @@ import * as AuthFile from "./AuthFile.js"
 import * as CredentialHelper from "./CredentialHelper.js"
 import { anonymous, type Credential, type Credentials, type Demand } from "./Credentials.js"
 
-/** Files are read again after a minute, in milliseconds: somebody may have logged in, and not every refusal says that a login has expired. */
+/**
+ * Files are read again after a minute, in milliseconds: somebody may have logged in, and not every
+ * refusal says that a login has expired.
+ */
 const maxAge = 60_000
 
 /** Of places that are remembered, of one reading. */
 const capacity = 1000
 
-/** One reading of the files: what they say of places that were looked up, and the default helpers that turned out not to be installed. */
+/**
+ * One reading of the files: what they say of places that were looked up, and the default helpers
+ * that turned out not to be installed.
+ */
 interface Reading {
   readonly files: ReadonlyArray<AuthFile.AuthFile>
   readonly at: number
@@ -28,8 +35,10 @@ interface Reading {
 }
 
 /**
- * The source that looks into the files that `load` yields, in order: the first that has a credential, from a helper or of its own. They are loaded
- * when first asked for, and again after a minute, a rejection or a failure. A default helper that is not installed is passed over, with a warning.
+ * The source that looks into the files that `load` yields, in order: the first that has a
+ * credential, from a helper or of its own. They are loaded when first asked for, and again after a
+ * minute, a rejection or a failure. A default helper that is not installed is passed over, with a
+ * warning.
  *
  * Fails with `CredentialsFailure` when the entry found is broken, or a helper fails.
  *
@@ -71,7 +80,10 @@ export const source = (
               }),
               Effect.mapError(
                 (error) =>
-                  new CredentialsFailure({ ...error, source: `${error.source} (named in ${found.file.source})` })
+                  new CredentialsFailure({
+                    ...error,
+                    source: `${error.source} (named in ${found.file.source})`
+                  })
               )
             )
     })
@@ -107,7 +119,8 @@ const lookUp = ({ files, places }: Reading, demand: Demand): ReadonlyArray<AuthF
 }
 
 /**
- * A variable of the environment, none if it is not set or empty. Fails with `CredentialsFailure` when the source of configuration does.
+ * A variable of the environment, none if it is not set or empty. Fails with `CredentialsFailure`
+ * when the source of configuration does.
  *
  * @since 0.1.0
  * @category constructors
@@ -150,11 +163,17 @@ export const required = (
   Effect.filterOrFail(
     optional(files, path),
     (found) => found.length > 0,
-    () => failure(path, "there is no such file, or nothing in it", "Log in to have it written, or name another file")
+    () =>
+      failure(
+        path,
+        "there is no such file, or nothing in it",
+        "Log in to have it written, or name another file"
+      )
   )
 
 /**
- * A file that need not exist or may be empty, as a list of none or one. `legacy` is the form of `~/.dockercfg`.
+ * A file that need not exist or may be empty, as a list of none or one. `legacy` is the form of
+ * `~/.dockercfg`.
  *
  * Fails with `CredentialsFailure` when it cannot be read or is broken.
  *
@@ -170,7 +189,9 @@ export const optional = (
     Effect.catchAll((error) =>
       error._tag === "SystemError" && error.reason === "NotFound"
         ? Effect.succeed("")
-        : Effect.fail(failure(path, "it cannot be read", "See that it is a file, and who may read it"))
+        : Effect.fail(
+            failure(path, "it cannot be read", "See that it is a file, and who may read it")
+          )
     ),
     // Docker takes an empty file for a missing one, too.
     Effect.flatMap((text) =>
@@ -180,4 +201,5 @@ export const optional = (
     )
   )
 
-const failure = (source: string, problem: string, fix: string) => new CredentialsFailure({ source, problem, fix })
+const failure = (source: string, problem: string, fix: string) =>
+  new CredentialsFailure({ source, problem, fix })

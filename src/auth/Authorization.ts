@@ -1,7 +1,8 @@
 /**
- * Authorization as a decorator of an `HttpClient`, one for each demand. It answers what the registry asked for earlier; a new 401 it remembers and
- * reports as `AuthChallenge`, and whoever retries finds the challenge answered. Nothing is sent before the registry has asked, and no other origin is
- * ever answered (T1).
+ * Authorization as a decorator of an `HttpClient`, one for each demand. It answers what the
+ * registry asked for earlier; a new 401 it remembers and reports as `AuthChallenge`, and whoever
+ * retries finds the challenge answered. Nothing is sent before the registry has asked, and no other
+ * origin is ever answered (T1).
  *
  * @since 0.1.0
  */
@@ -27,8 +28,8 @@ import type * as TokenServer from "./TokenServer.js"
 export type AuthorizationError = AuthChallenge | CredentialsFailure | TokenServer.TokenError
 
 /**
- * `trust` says which token servers may receive credentials, by default those of the registry's own domain. `scopes` are asked for instead of those
- * of the demand and of every challenge (RG5).
+ * `trust` says which token servers may receive credentials, by default those of the registry's own
+ * domain. `scopes` are asked for instead of those of the demand and of every challenge (RG5).
  *
  * @since 0.1.0
  * @category models
@@ -39,22 +40,29 @@ export interface Options {
 }
 
 /**
- * The client with its requests to the demand's origin authorized, and the challenges from there reported. Requests to other origins, and answers that
- * come from other origins after a redirect, pass untouched. The client must carry neither `Authorization` nor the body of a token request across
- * origins when it follows redirects.
+ * The client with its requests to the demand's origin authorized, and the challenges from there
+ * reported. Requests to other origins, and answers that come from other origins after a redirect,
+ * pass untouched. The client must carry neither `Authorization` nor the body of a token request
+ * across origins when it follows redirects.
  *
- * A token is asked for with the scopes of the challenge first (trap 66), then those of the demand. Where the token server refuses them (400, 401), it
- * is asked once more: for the challenge's scopes alone, since some refuse a union instead of granting less; for a deletion with `*`, which Quay and
- * GitLab know instead of `delete`. When it refuses the credential, the source is asked for another one.
+ * A token is asked for with the scopes of the challenge first (trap 66), then those of the demand.
+ * Where the token server refuses them (400, 401), it is asked once more: for the challenge's scopes
+ * alone, since some refuse a union instead of granting less; for a deletion with `*`, which Quay
+ * and GitLab know instead of `delete`. When it refuses the credential, the source is asked for
+ * another one.
  *
  * Fails with
  *
- * - `AuthChallenge` for a 401, and for a 400 or 403 that calls the token invalid (ECR). It is remembered: if it is `answerable`, trying again answers
- *   it. Where a 401 carries no challenge and none is known, the registry is asked for one by a ping;
- * - `CredentialsFailure` if the source of credentials is broken, or has a token that no header can carry;
+ * - `AuthChallenge` for a 401, and for a 400 or 403 that calls the token invalid (ECR). It is
+ *   remembered: if it is `answerable`, trying again answers it. Where a 401 carries no challenge
+ *   and none is known, the registry is asked for one by a ping;
+ * - `CredentialsFailure` if the source of credentials is broken, or has a token that no header can
+ *   carry;
  * - `UntrustedLocation` if the token server is not to be trusted, before anything is sent to it;
- * - `Unauthorized` (`TokenServer`) if it refuses, or answers without a token that fits into a header. It holds the challenge that stays open;
- * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary failure, so that trying again may help;
+ * - `Unauthorized` (`TokenServer`) if it refuses, or answers without a token that fits into a
+ *   header. It holds the challenge that stays open;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary
+ *   failure, so that trying again may help;
  * - `LimitExceeded`, `TransportFailure` if its answer is over 128 KiB, stalls or breaks off.
  *
  * @since 0.1.0
@@ -95,7 +103,12 @@ export type Sender<E, R = never> = TokenServer.Sender<E, R>
  * @internal
  */
 export const authorizedBy =
-  (credentials: Credentials.Service, cache: TokenCache.Service, demand: Demand, options: Options = {}) =>
+  (
+    credentials: Credentials.Service,
+    cache: TokenCache.Service,
+    demand: Demand,
+    options: Options = {}
+  ) =>
   <E, R>(client: Sender<E, R>): Sender<E | AuthorizationError, R> => ({
     execute: (request) =>
       Trust.isAt(demand.origin, request.url)
@@ -119,7 +132,9 @@ const send = <E, R>(
     const proof = Option.getOrUndefined(found)
     return Effect.flatMap(
       client.execute(
-        proof === undefined ? request : HttpClientRequest.setHeader(request, "authorization", proof.header)
+        proof === undefined
+          ? request
+          : HttpClientRequest.setHeader(request, "authorization", proof.header)
       ),
       (response) => {
         const { status } = response

@@ -1,5 +1,6 @@
 /**
- * The credentials that `podman pull`, `skopeo` and `buildah` use on a machine: the files that `podman login` writes.
+ * The credentials that `podman pull`, `skopeo` and `buildah` use on a machine: the files that
+ * `podman login` writes.
  *
  * @since 0.1.0
  */
@@ -15,10 +16,11 @@ import { Credentials } from "./Credentials.js"
 import type * as DockerConfig from "./DockerConfig.js"
 
 /**
- * `path` if it is given, else the one file that `REGISTRY_AUTH_FILE` names; else, of these, the first that has a credential:
- * `$XDG_RUNTIME_DIR/containers/auth.json` (without the variable `/run/containers/<uid>/auth.json`, if `uid` is given) and
- * `$XDG_CONFIG_HOME/containers/auth.json` (by default in `~/.config`). An entry may be for a host, for a namespace or for one repository: the longest
- * that fits counts. Otherwise all is as in `DockerConfig.layer`, its failures too.
+ * `path` if it is given, else the one file that `REGISTRY_AUTH_FILE` names; else, of these, the
+ * first that has a credential: `$XDG_RUNTIME_DIR/containers/auth.json` (without the variable
+ * `/run/containers/<uid>/auth.json`, if `uid` is given) and `$XDG_CONFIG_HOME/containers/auth.json`
+ * (by default in `~/.config`). An entry may be for a host, for a namespace or for one repository:
+ * the longest that fits counts. Otherwise all is as in `DockerConfig.layer`, its failures too.
  *
  * Where the files are missing there are no credentials, but a named one must exist.
  *
@@ -39,11 +41,16 @@ export const layer = (
       const path = yield* Path.Path
       const helpers = yield* CredentialHelper.make(options.helpers)
       const named = Option.fromNullable(options.path)
-      const explicit = Option.isSome(named) ? named : yield* AuthFiles.variable("REGISTRY_AUTH_FILE")
-      if (Option.isSome(explicit)) return AuthFiles.source(AuthFiles.required(files, explicit.value), helpers)
+      const explicit = Option.isSome(named)
+        ? named
+        : yield* AuthFiles.variable("REGISTRY_AUTH_FILE")
+      if (Option.isSome(explicit))
+        return AuthFiles.source(AuthFiles.required(files, explicit.value), helpers)
       const home = yield* AuthFiles.home
       const runtime = Option.orElse(
-        Option.map(yield* AuthFiles.variable("XDG_RUNTIME_DIR"), (folder) => path.join(folder, "containers")),
+        Option.map(yield* AuthFiles.variable("XDG_RUNTIME_DIR"), (folder) =>
+          path.join(folder, "containers")
+        ),
         () => Option.map(Option.fromNullable(options.uid), (uid) => `/run/containers/${uid}`)
       )
       const config = Option.map(

@@ -1,6 +1,7 @@
 /**
- * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a system or obtain them from a cloud. They are
- * asked over their standard input and output, never through a shell.
+ * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a
+ * system or obtain them from a cloud. They are asked over their standard input and output, never
+ * through a shell.
  *
  * @since 0.1.0
  */
@@ -41,11 +42,13 @@ export interface Options {
  * @category errors
  * @internal
  */
-export class HelperMissing extends Data.TaggedError("HelperMissing")<{ readonly program: string }> {}
+export class HelperMissing extends Data.TaggedError("HelperMissing")<{
+  readonly program: string
+}> {}
 
 /**
- * Helpers, asked once for each host: their answers are kept for an hour, or until a server rejects them. ECR's expire after 12 hours, of which a
- * registry's answer to a HEAD says nothing.
+ * Helpers, asked once for each host: their answers are kept for an hour, or until a server rejects
+ * them. ECR's expire after 12 hours, of which a registry's answer to a HEAD says nothing.
  *
  * @since 0.1.0
  * @category models
@@ -55,8 +58,9 @@ export interface Helpers {
   /**
    * What the helper `docker-credential-<suffix>` has for a host, none if it knows nothing of it.
    *
-   * Fails with `HelperMissing` when there is no such program, and with `CredentialsFailure` when `suffix` is not a plain name, or the program fails,
-   * takes too long, prints more than 64 KiB or no credential. None of these shows anything that the program printed.
+   * Fails with `HelperMissing` when there is no such program, and with `CredentialsFailure` when
+   * `suffix` is not a plain name, or the program fails, takes too long, prints more than 64 KiB or
+   * no credential. None of these shows anything that the program printed.
    *
    * @since 0.1.0
    */
@@ -73,7 +77,10 @@ const capacity = 1000
 /** In milliseconds. */
 const maxAge = 3_600_000
 
-/** What is known of one helper and host: how many programs came to an end, and how and when the last one did. */
+/**
+ * What is known of one helper and host: how many programs came to an end, and how and when the last
+ * one did.
+ */
 interface Known {
   readonly turn: Effect.Semaphore
   runs: number
@@ -89,11 +96,17 @@ type Answered = Exit.Exit<Option.Option<Credential>, CredentialsFailure | Helper
  * @category constructors
  * @internal
  */
-export const make = (options: Options = {}): Effect.Effect<Helpers, never, CommandExecutor.CommandExecutor> =>
+export const make = (
+  options: Options = {}
+): Effect.Effect<Helpers, never, CommandExecutor.CommandExecutor> =>
   Effect.map(CommandExecutor.CommandExecutor, (executor) => {
     const known = new Map<string, Known>()
     const knownOf = (id: string): Known => {
-      const found = known.get(id) ?? { turn: Effect.unsafeMakeSemaphore(1), runs: 0, last: undefined }
+      const found = known.get(id) ?? {
+        turn: Effect.unsafeMakeSemaphore(1),
+        runs: 0,
+        last: undefined
+      }
       known.delete(id)
       for (const oldest of known.keys()) {
         if (known.size < capacity) break
@@ -112,9 +125,14 @@ export const make = (options: Options = {}): Effect.Effect<Helpers, never, Comma
               // One program at a time; whoever waited for it takes its answer, or its failure.
               const { last } = entry
               const now = yield* Clock.currentTimeMillis
-              if (last !== undefined && (entry.runs > runs || (now < last.at + maxAge && isGood(last.exit, rejected))))
+              if (
+                last !== undefined &&
+                (entry.runs > runs || (now < last.at + maxAge && isGood(last.exit, rejected)))
+              )
                 return yield* last.exit
-              const exit = yield* Effect.exit(ask(executor, suffix, host, options.timeout ?? "30 seconds"))
+              const exit = yield* Effect.exit(
+                ask(executor, suffix, host, options.timeout ?? "30 seconds")
+              )
               entry.runs++
               entry.last = { exit, at: now }
               return yield* exit
@@ -126,7 +144,8 @@ export const make = (options: Options = {}): Effect.Effect<Helpers, never, Comma
 
 const isGood = (exit: Answered, rejected: Option.Option<Credential>): boolean =>
   Exit.isSuccess(exit) &&
-  Option.getOrElse(exit.value, () => anonymous).identity !== Option.getOrUndefined(rejected)?.identity
+  Option.getOrElse(exit.value, () => anonymous).identity !==
+    Option.getOrUndefined(rejected)?.identity
 
 /**
  * The credentials that one helper has, for any host. A missing program is a `CredentialsFailure`.
@@ -179,7 +198,8 @@ export const missing = (program: string): CredentialsFailure =>
 const maxOutput = 64 * 1024
 
 /** A plain name: with a slash it would be the path of some other program (T17). */
-const isSuffix = (suffix: string): boolean => suffix.length <= 128 && /^[A-Za-z0-9._-]+$/.test(suffix)
+const isSuffix = (suffix: string): boolean =>
+  suffix.length <= 128 && /^[A-Za-z0-9._-]+$/.test(suffix)
 
 const ask = (
   executor: CommandExecutor.CommandExecutor,
@@ -191,13 +211,18 @@ const ask = (
     if (!isSuffix(suffix)) {
       return new CredentialsFailure({
         source: "a credential helper",
-        problem: "its name holds other characters than letters, digits, dots, dashes and underscores",
+        problem:
+          "its name holds other characters than letters, digits, dots, dashes and underscores",
         fix: 'Write what follows "docker-credential-" in the name of the program'
       })
     }
     const program = `docker-credential-${suffix}`
     const failure = (problem: string) =>
-      new CredentialsFailure({ source: program, problem, fix: `See what "${program} get" prints for ${host}` })
+      new CredentialsFailure({
+        source: program,
+        problem,
+        fix: `See what "${program} get" prints for ${host}`
+      })
     const command = Command.make(program, "get").pipe(
       // Docker Hub has been kept under the URL of its first index ever since.
       Command.feed(isDockerHub(host) ? "https://index.docker.io/v1/" : host)
@@ -213,7 +238,10 @@ const ask = (
           ),
         BadArgument: () => Effect.fail(failure("it could not be run"))
       }),
-      Effect.timeoutFail({ duration: timeout, onTimeout: () => failure("it did not answer in time and was ended") }),
+      Effect.timeoutFail({
+        duration: timeout,
+        onTimeout: () => failure("it did not answer in time and was ended")
+      }),
       Effect.flatMap(({ exitCode, output }) =>
         exitCode === 0
           ? Option.match(decodeAnswer(output), {
@@ -243,12 +271,17 @@ const run = (executor: CommandExecutor.CommandExecutor, command: Command.Command
       const process = yield* started(executor, command)
       // Not shown, but read: a program waits for a full pipe to be emptied.
       yield* Effect.forkScoped(Effect.ignore(Stream.runDrain(process.stderr)))
-      const output = yield* ByteStream.collect(process.stdout, { what: "The output of a helper", limit: maxOutput })
+      const output = yield* ByteStream.collect(process.stdout, {
+        what: "The output of a helper",
+        limit: maxOutput
+      })
       return { output: new TextDecoder().decode(output), exitCode: yield* process.exitCode }
     })
   )
 
-/** The executor ends its programs with SIGTERM and waits for them, for ever if they do not listen. */
+/**
+ * The executor ends its programs with SIGTERM and waits for them, for ever if they do not listen.
+ */
 const started = (
   executor: CommandExecutor.CommandExecutor,
   command: Command.Command

@@ -1,6 +1,7 @@
 /**
- * Who is asking: the service that finds a credential for a request, and its simple sources. Credentials belong to exactly one host each; there is no
- * way to configure one for every host (T15).
+ * Who is asking: the service that finds a credential for a request, and its simple sources.
+ * Credentials belong to exactly one host each; there is no way to configure one for every host
+ * (T15).
  *
  * @since 0.1.0
  */
@@ -21,7 +22,8 @@ import * as Reference from "../spec/Reference.js"
  *
  * - `Anonymous`: nothing. Token servers still give tokens for public repositories.
  * - `Basic`: a user name and password.
- * - `IdentityToken`: an OAuth 2 refresh token, which the token server exchanges for tokens; the registry itself never sees it (A7).
+ * - `IdentityToken`: an OAuth 2 refresh token, which the token server exchanges for tokens; the
+ *   registry itself never sees it (A7).
  * - `RegistryToken`: a token that the registry takes as it is.
  *
  * `identity` tells credentials apart without showing them: a hash of all that they consist of.
@@ -31,14 +33,19 @@ import * as Reference from "../spec/Reference.js"
  */
 export type Credential = Data.TaggedEnum<{
   Anonymous: { readonly identity: string }
-  Basic: { readonly identity: string; readonly username: string; readonly password: Redacted.Redacted }
+  Basic: {
+    readonly identity: string
+    readonly username: string
+    readonly password: Redacted.Redacted
+  }
   IdentityToken: { readonly identity: string; readonly token: Redacted.Redacted }
   RegistryToken: { readonly identity: string; readonly token: Redacted.Redacted }
 }>
 
 /**
- * What a request needs authorization for: the registry's `origin`, in the form of `Trust.origin`; the repository it is about, if any; and the scopes
- * that the operation requires, none for the ping.
+ * What a request needs authorization for: the registry's `origin`, in the form of `Trust.origin`;
+ * the repository it is about, if any; and the scopes that the operation requires, none for the
+ * ping.
  *
  * @since 0.1.0
  * @category models
@@ -55,22 +62,29 @@ export interface Demand {
  * @since 0.1.0
  * @category services
  */
-export class Credentials extends Context.Tag("effect-oci/Credentials")<Credentials, Credentials.Service>() {}
+export class Credentials extends Context.Tag("effect-oci/Credentials")<
+  Credentials,
+  Credentials.Service
+>() {}
 
 /**
  * @since 0.1.0
  */
 export declare namespace Credentials {
   /**
-   * `get` finds the credential for a demand, `anonymous` if there is none. It is asked for every request that a registry wants authorized.
-   * `rejected` is the credential that a server has just refused: a source that caches asks its own source again, past that cache. Fails with
+   * `get` finds the credential for a demand, `anonymous` if there is none. It is asked for every
+   * request that a registry wants authorized. `rejected` is the credential that a server has just
+   * refused: a source that caches asks its own source again, past that cache. Fails with
    * `CredentialsFailure` when the source is broken, never because it has no credential.
    *
    * @since 0.1.0
    * @category models
    */
   export interface Service {
-    readonly get: (demand: Demand, rejected: Option.Option<Credential>) => Effect.Effect<Credential, CredentialsFailure>
+    readonly get: (
+      demand: Demand,
+      rejected: Option.Option<Credential>
+    ) => Effect.Effect<Credential, CredentialsFailure>
   }
 }
 
@@ -108,8 +122,8 @@ export const identityToken = (token: Redacted.Redacted): Credential => ({
 })
 
 /**
- * What a login has left behind: `basic`, or `identityToken` where the user name says that the secret is one: `<token>` in Docker's protocol, the
- * empty GUID in Azure's.
+ * What a login has left behind: `basic`, or `identityToken` where the user name says that the
+ * secret is one: `<token>` in Docker's protocol, the empty GUID in Azure's.
  *
  * @since 0.1.0
  * @category constructors
@@ -120,7 +134,8 @@ export const fromLogin = (username: string, secret: Redacted.Redacted): Credenti
     : basic(username, secret)
 
 /**
- * A bearer token for the registry itself, as `docker login` stores under `registrytoken`. It is sent as it is and never renewed.
+ * A bearer token for the registry itself, as `docker login` stores under `registrytoken`. It is
+ * sent as it is and never renewed.
  *
  * @since 0.1.0
  * @category constructors
@@ -142,8 +157,9 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
 })
 
 /**
- * A fixed credential for each of some hosts, and none for any other. A key is `host` or `host:port` and must be equal to the registry's after
- * normalisation: `ghcr.io` and `ghcr.io:443` are the same over https, and all names of Docker Hub are one. Never a URL, a suffix or a pattern (T15).
+ * A fixed credential for each of some hosts, and none for any other. A key is `host` or `host:port`
+ * and must be equal to the registry's after normalisation: `ghcr.io` and `ghcr.io:443` are the same
+ * over https, and all names of Docker Hub are one. Never a URL, a suffix or a pattern (T15).
  *
  * Fails with `CredentialsFailure` when a key is not a host.
  *
@@ -161,7 +177,9 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
  * @since 0.1.0
  * @category layers
  */
-export const layer = (entries: Readonly<Record<string, Credential>>): Layer.Layer<Credentials, CredentialsFailure> =>
+export const layer = (
+  entries: Readonly<Record<string, Credential>>
+): Layer.Layer<Credentials, CredentialsFailure> =>
   Layer.effect(Credentials, fromEntries(Object.entries(entries)))
 
 /**
@@ -181,7 +199,8 @@ export const layerBasic = (options: {
 /**
  * `layerBasic` with its options read from the configuration.
  *
- * Fails with `ConfigError` when a value is missing, and with `CredentialsFailure` when `host` is not a host.
+ * Fails with `ConfigError` when a value is missing, and with `CredentialsFailure` when `host` is
+ * not a host.
  *
  * @example
  * ```ts
@@ -218,7 +237,8 @@ export const layerConfig = (
 export const layerRegistryToken = (options: {
   readonly host: string
   readonly token: Redacted.Redacted
-}): Layer.Layer<Credentials, CredentialsFailure> => layer({ [options.host]: registryToken(options.token) })
+}): Layer.Layer<Credentials, CredentialsFailure> =>
+  layer({ [options.host]: registryToken(options.token) })
 
 /**
  * An OAuth 2 refresh token for the token server of one host: `layer` with a single entry.
@@ -231,11 +251,13 @@ export const layerRegistryToken = (options: {
 export const layerIdentityToken = (options: {
   readonly host: string
   readonly token: Redacted.Redacted
-}): Layer.Layer<Credentials, CredentialsFailure> => layer({ [options.host]: identityToken(options.token) })
+}): Layer.Layer<Credentials, CredentialsFailure> =>
+  layer({ [options.host]: identityToken(options.token) })
 
 /**
- * Several sources in order: the first that has a credential for the demand. A source that is broken fails the chain, since passing over it could show
- * a registry the wrong user. A rejected credential is shown to every source that is asked.
+ * Several sources in order: the first that has a credential for the demand. A source that is broken
+ * fails the chain, since passing over it could show a registry the wrong user. A rejected
+ * credential is shown to every source that is asked.
  *
  * @since 0.1.0
  * @category combinators
@@ -275,16 +297,26 @@ export const chain = (sources: Iterable<Credentials.Service>): Credentials.Servi
  * @since 0.1.0
  * @category layers
  */
-export const layerChain = <Sources extends ReadonlyArray<Layer.Layer<Credentials, unknown, unknown>>>(
+export const layerChain = <
+  Sources extends ReadonlyArray<Layer.Layer<Credentials, unknown, unknown>>
+>(
   ...sources: Sources
-): Layer.Layer<Credentials, Layer.Layer.Error<Sources[number]>, Layer.Layer.Context<Sources[number]>> =>
+): Layer.Layer<
+  Credentials,
+  Layer.Layer.Error<Sources[number]>,
+  Layer.Layer.Context<Sources[number]>
+> =>
   Layer.scoped(
     Credentials,
     Effect.map(
       // `Layer.build` does not see that an element of `Sources` has these parameters.
       Effect.forEach(
         sources as ReadonlyArray<
-          Layer.Layer<Credentials, Layer.Layer.Error<Sources[number]>, Layer.Layer.Context<Sources[number]>>
+          Layer.Layer<
+            Credentials,
+            Layer.Layer.Error<Sources[number]>,
+            Layer.Layer.Context<Sources[number]>
+          >
         >,
         (source) => Layer.build(source)
       ),
@@ -303,7 +335,10 @@ const fromOptions = (options: {
 }): Effect.Effect<Credentials.Service, CredentialsFailure> =>
   fromEntries([[options.host, basic(options.username, options.password)]])
 
-/** A host without a port is two origins, and one with a port is the default port of at most one of them. */
+/**
+ * A host without a port is two origins, and one with a port is the default port of at most one of
+ * them.
+ */
 const fromEntries = (
   entries: ReadonlyArray<readonly [host: string, credential: Credential]>
 ): Effect.Effect<Credentials.Service, CredentialsFailure> =>
@@ -312,7 +347,11 @@ const fromEntries = (
     for (const [host, credential] of entries) {
       for (const scheme of ["https:", "http:"]) {
         const url = URL.canParse(`${scheme}//${host}`) ? new URL(`${scheme}//${host}`) : undefined
-        if (url === undefined || url.href !== `${scheme}//${url.host}/` || /[/\\?#*\s]/.test(host)) {
+        if (
+          url === undefined ||
+          url.href !== `${scheme}//${url.host}/` ||
+          /[/\\?#*\s]/.test(host)
+        ) {
           return yield* new CredentialsFailure({
             source: "the Credentials layer",
             problem: "a key is not a host",
@@ -324,7 +363,9 @@ const fromEntries = (
     }
     return {
       get: ({ origin }) =>
-        Effect.sync(() => (URL.canParse(origin) ? (byOrigin.get(canonical(new URL(origin))) ?? anonymous) : anonymous))
+        Effect.sync(() =>
+          URL.canParse(origin) ? (byOrigin.get(canonical(new URL(origin))) ?? anonymous) : anonymous
+        )
     }
   })
 

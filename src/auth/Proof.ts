@@ -1,5 +1,6 @@
 /**
- * What a request shows to a registry that has asked who is there: a password, a token of its own, or one that a token server gives.
+ * What a request shows to a registry that has asked who is there: a password, a token of its own,
+ * or one that a token server gives.
  *
  * @since 0.1.0
  */
@@ -10,7 +11,13 @@ import * as Redacted from "effect/Redacted"
 import * as AccessScope from "../protocol/AccessScope.js"
 import * as Challenge from "../protocol/Challenge.js"
 import type * as Trust from "../protocol/Trust.js"
-import { AuthChallenge, CredentialsFailure, RegistryFailure, TooManyRequests, Unauthorized } from "../RegistryError.js"
+import {
+  AuthChallenge,
+  CredentialsFailure,
+  RegistryFailure,
+  TooManyRequests,
+  Unauthorized
+} from "../RegistryError.js"
 import type { Credential, Credentials, Demand } from "./Credentials.js"
 import * as Secrets from "./Secrets.js"
 import type { TokenCache } from "./TokenCache.js"
@@ -33,7 +40,8 @@ export interface Sending<E, R> {
 }
 
 /**
- * What a request shows: a credential itself, or a token that the `issuer` gave for it, for `scopes`, in this very attempt if it is `fresh`.
+ * What a request shows: a credential itself, or a token that the `issuer` gave for it, for
+ * `scopes`, in this very attempt if it is `fresh`.
  *
  * @since 0.1.0
  * @category models
@@ -51,7 +59,8 @@ export interface Proof {
 }
 
 /**
- * The proof for what the origin asked for, or none: before the first contact, and when the credential does not fit.
+ * The proof for what the origin asked for, or none: before the first contact, and when the
+ * credential does not fit.
  *
  * @since 0.1.0
  * @category combinators
@@ -72,13 +81,17 @@ const proveTo = <E, R>(
     Effect.catchAll(proofOf(sending, challenges, credential), (error) =>
       (error instanceof Unauthorized
         ? Effect.flatMap(credentials.get(demand, Option.some(credential)), (renewed) =>
-            renewed.identity === credential.identity ? Effect.fail(error) : proofOf(sending, challenges, renewed)
+            renewed.identity === credential.identity
+              ? Effect.fail(error)
+              : proofOf(sending, challenges, renewed)
           )
         : Effect.fail(error)
       ).pipe(
         // Not for ever: the token server may have moved, and only the registry knows where to.
         Effect.tapError((error) => (isTemporary(error) ? Effect.void : cache.remember(demand, []))),
-        Effect.mapError((error) => (error instanceof Unauthorized ? unanswered(demand, challenges, error) : error))
+        Effect.mapError((error) =>
+          error instanceof Unauthorized ? unanswered(demand, challenges, error) : error
+        )
       )
     )
   )
@@ -92,7 +105,9 @@ const proofOf = <E, R>(
 ): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> =>
   Effect.flatMap(
     choose(sending, challenges, credential),
-    (chosen): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
+    (
+      chosen
+    ): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
       if (Option.isNone(chosen)) return Effect.succeedNone
       if (chosen.value.scheme === "basic") {
         return credential._tag === "Basic"
@@ -104,22 +119,33 @@ const proofOf = <E, R>(
             })
           : Effect.succeedNone
       }
-      if (credential._tag !== "RegistryToken") return Effect.asSome(tokenProof(sending, chosen.value, credential))
+      if (credential._tag !== "RegistryToken")
+        return Effect.asSome(tokenProof(sending, chosen.value, credential))
       return Option.match(Secrets.bearerHeader(credential.token), {
         onNone: () => Effect.fail(unusableToken),
-        onSome: (header) => Effect.succeedSome({ header, scheme: "bearer", credential, token: Option.none() })
+        onSome: (header) =>
+          Effect.succeedSome({ header, scheme: "bearer", credential, token: Option.none() })
       })
     }
   )
 
-/** The refusal of a token server with the challenge that is left open by it, for whoever knows another credential. */
+/**
+ * The refusal of a token server with the challenge that is left open by it, for whoever knows
+ * another credential.
+ */
 const unanswered = (
   { origin, scopes }: Demand,
   challenges: ReadonlyArray<Challenge.Challenge>,
   { errors, method, reason, status, url }: Unauthorized
 ): Unauthorized => {
   const facts = { method, url, status, errors, origin }
-  const challenge = new AuthChallenge({ ...facts, challenges, scopes, sent: "nothing", answerable: false })
+  const challenge = new AuthChallenge({
+    ...facts,
+    challenges,
+    scopes,
+    sent: "nothing",
+    answerable: false
+  })
   return new Unauthorized({ ...facts, reason, challenge })
 }
 
@@ -130,11 +156,14 @@ const unusableToken = new CredentialsFailure({
 })
 
 const isTemporary = (error: unknown): boolean =>
-  error instanceof TooManyRequests || error instanceof RegistryFailure || error instanceof CredentialsFailure
+  error instanceof TooManyRequests ||
+  error instanceof RegistryFailure ||
+  error instanceof CredentialsFailure
 
 /**
- * Bearer if its realm may receive the credential, else Basic if there is a password for it: Gitea and Nexus name wrong realms behind proxies. With
- * neither, the Bearer challenge all the same, whose failure says why.
+ * Bearer if its realm may receive the credential, else Basic if there is a password for it: Gitea
+ * and Nexus name wrong realms behind proxies. With neither, the Bearer challenge all the same,
+ * whose failure says why.
  *
  * @since 0.1.0
  * @category combinators
@@ -183,7 +212,9 @@ const tokenProof = <E, R>(
             trust,
             userAgent: request.headers["user-agent"]
           })
-        const instead = deletes(demand.scopes) ? demand.scopes.map(withEveryAction) : challenge.scopes
+        const instead = deletes(demand.scopes)
+          ? demand.scopes.map(withEveryAction)
+          : challenge.scopes
         const isAlternative =
           !sending.fixedScopes &&
           instead.length > 0 &&
@@ -212,7 +243,8 @@ const tokenProof = <E, R>(
 export const scopesFor = <E, R>(
   { demand, fixedScopes }: Sending<E, R>,
   challenge: Challenge.Challenge
-): ReadonlyArray<string> => (fixedScopes ? demand.scopes : AccessScope.combine(challenge.scopes, demand.scopes))
+): ReadonlyArray<string> =>
+  fixedScopes ? demand.scopes : AccessScope.combine(challenge.scopes, demand.scopes)
 
 const isScopeRefused = (error: unknown): boolean =>
   error instanceof Unauthorized && (error.status === 400 || error.status === 401)
@@ -224,7 +256,9 @@ const isScopeRefused = (error: unknown): boolean =>
  * @category guards
  */
 export const deletes = (scopes: ReadonlyArray<string>): boolean =>
-  scopes.map(AccessScope.parse).some((scope) => scope._tag === "Resource" && scope.actions.includes("delete"))
+  scopes
+    .map(AccessScope.parse)
+    .some((scope) => scope._tag === "Resource" && scope.actions.includes("delete"))
 
 /**
  * A scope widened to every action.

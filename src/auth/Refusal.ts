@@ -1,5 +1,6 @@
 /**
- * What follows when a registry refuses a request: whether it asks for something that can still be shown.
+ * What follows when a registry refuses a request: whether it asks for something that can still be
+ * shown.
  *
  * @since 0.1.0
  */
@@ -19,7 +20,8 @@ import { choose, deletes, type Proof, type Sending, scopesFor, withEveryAction }
 import * as Secrets from "./Secrets.js"
 
 /**
- * A challenge is reported as such; any other refusal is handed on with as much of its body as tells one from the other.
+ * A challenge is reported as such; any other refusal is handed on with as much of its body as tells
+ * one from the other.
  *
  * @since 0.1.0
  * @category combinators
@@ -36,12 +38,18 @@ export const refused = <E, R>(
       : Effect.succeed(
           HttpClientResponse.fromWeb(
             response.request,
-            new Response(Uint8Array.from(body), { status: response.status, headers: response.headers })
+            new Response(Uint8Array.from(body), {
+              status: response.status,
+              headers: response.headers
+            })
           )
         )
   })
 
-/** Remembers what the registry asks for, and reports all of it, and whether there is an answer that was not refused yet. */
+/**
+ * Remembers what the registry asks for, and reports all of it, and whether there is an answer that
+ * was not refused yet.
+ */
 const challenged = <E, R>(
   sending: Sending<E, R>,
   proof: Proof | undefined,
@@ -56,7 +64,8 @@ const challenged = <E, R>(
     )
     // A redirect may have dropped the header, and then it was not refused.
     const sent = response.request.headers["authorization"]
-    const refused = proof !== undefined && sent === proof.header ? Option.some(proof) : Option.none()
+    const refused =
+      proof !== undefined && sent === proof.header ? Option.some(proof) : Option.none()
     const token = Option.flatMap(refused, (proof) => proof.token)
 
     if (Option.isSome(token)) yield* cache.reject(demand, token.value.value)
@@ -66,7 +75,8 @@ const challenged = <E, R>(
       absolute(challenge, url)
     )
     const isStale = Option.exists(token, ({ fresh }) => !fresh)
-    // Harbor asks for a password when a token has expired, but also where it takes no tokens at all, not even a new one.
+    // Harbor asks for a password when a token has expired, but also where it takes no tokens at
+    // all, not even a new one.
     if (usable.length > 0 && !(isStale && !usable.some(isBearer) && known.some(isBearer)))
       yield* cache.remember(demand, usable)
 
@@ -82,7 +92,8 @@ const challenged = <E, R>(
           challenge.scheme !== proof.scheme ||
           Option.match(proof.token, {
             onNone: () => credential.identity !== proof.credential.identity,
-            // Artifactory has a token server for each repository, and names the right one now (quirks §1).
+            // Artifactory has a token server for each repository, and names the right one now
+            // (quirks §1).
             onSome: ({ fresh, issuer, scopes }) =>
               !fresh ||
               challenge.realm !== issuer.realm ||
@@ -105,7 +116,10 @@ const challenged = <E, R>(
     })
   })
 
-/** What the registry says to a ping, which most clients begin with: GCR once named its challenges there alone. Not the scopes: rule 2. */
+/**
+ * What the registry says to a ping, which most clients begin with: GCR once named its challenges
+ * there alone. Not the scopes: rule 2.
+ */
 const toPing = <E, R>({
   client,
   demand,
@@ -115,7 +129,10 @@ const toPing = <E, R>({
   const ping = `${path === -1 ? demand.origin : request.url.slice(0, path)}/v2/`
   if (ping === request.url) return Effect.succeed([])
   const userAgent = request.headers["user-agent"]
-  const headers = { "accept-encoding": "identity", ...(userAgent !== undefined && { "user-agent": userAgent }) }
+  const headers = {
+    "accept-encoding": "identity",
+    ...(userAgent !== undefined && { "user-agent": userAgent })
+  }
   return client.execute(HttpClientRequest.get(ping, { headers })).pipe(
     Effect.tap(excerpt),
     Effect.map(({ headers, request }) =>
@@ -131,8 +148,9 @@ const toPing = <E, R>({
 }
 
 /**
- * Those that can be answered at all. A 401 without any challenge leaves what is known of the origin, and else counts as one for a password, if nobody
- * can listen. A token that lacks the right to delete leads to one for every action: GitLab once ignored `delete`.
+ * Those that can be answered at all. A 401 without any challenge leaves what is known of the
+ * origin, and else counts as one for a password, if nobody can listen. A token that lacks the right
+ * to delete leads to one for every action: GitLab once ignored `delete`.
  */
 const usableOf = (
   challenges: ReadonlyArray<Challenge.Challenge>,
@@ -141,7 +159,9 @@ const usableOf = (
   sentToken: boolean
 ): ReadonlyArray<Challenge.Challenge> => {
   if (challenges.length === 0)
-    return known.length === 0 && demand.origin.startsWith("https:") ? [{ scheme: "basic", scopes: [] }] : []
+    return known.length === 0 && demand.origin.startsWith("https:")
+      ? [{ scheme: "basic", scopes: [] }]
+      : []
   const isForDeletion = sentToken && deletes(demand.scopes)
   return challenges
     .filter((challenge) => isBearer(challenge) || challenge.scheme === "basic")
@@ -164,9 +184,14 @@ const absolute = (challenge: Challenge.Challenge, url: string): Challenge.Challe
     ? { ...challenge, realm: new URL(challenge.realm, url).href }
     : challenge
 
-/** ECR's answers to a password that has expired: "Your Authorization Token is invalid." and "Your authorization token has expired. …" */
+/**
+ * ECR's answers to a password that has expired: "Your Authorization Token is invalid." and "Your
+ * authorization token has expired. …"
+ */
 const saysTokenIsInvalid = (body: Uint8Array): boolean =>
-  ErrorBody.parse(body).errors.some(({ message = "" }) => /authorization token (is invalid|has expired)/i.test(message))
+  ErrorBody.parse(body).errors.some(({ message = "" }) =>
+    /authorization token (is invalid|has expired)/i.test(message)
+  )
 
 /** The beginning of a body that matters for its errors only. */
 const excerpt = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>

@@ -1,6 +1,6 @@
 /**
- * Secrets on their way: the `Authorization` headers that show them, and keeping them out of what is shown of the answers, since careless servers
- * repeat what they were sent (T13).
+ * Secrets on their way: the `Authorization` headers that show them, and keeping them out of what is
+ * shown of the answers, since careless servers repeat what they were sent (T13).
  *
  * @since 0.1.0
  */
@@ -43,10 +43,14 @@ export const isHeaderSafe = Schema.is(HeaderSafe)
  * @category combinators
  */
 export const bearerHeader = (token: Redacted.Redacted): Option.Option<string> =>
-  Option.map(Option.liftPredicate(isHeaderSafe)(Redacted.value(token)), (value) => `Bearer ${value}`)
+  Option.map(
+    Option.liftPredicate(isHeaderSafe)(Redacted.value(token)),
+    (value) => `Bearer ${value}`
+  )
 
 /**
- * What an `Authorization` header shows: what follows the scheme, and for Basic the password by itself.
+ * What an `Authorization` header shows: what follows the scheme, and for Basic the password by
+ * itself.
  *
  * @since 0.1.0
  * @category combinators
@@ -60,7 +64,8 @@ export const inHeader = (authorization: string | undefined): ReadonlyArray<strin
 }
 
 /**
- * The text without the secrets, as they are, in JSON, in a form. Those of less than 4 characters stay, since they stand everywhere.
+ * The text without the secrets, as they are, in JSON, in a form. Those of less than 4 characters
+ * stay, since they stand everywhere.
  *
  * @since 0.1.0
  * @category combinators

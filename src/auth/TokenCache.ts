@@ -1,6 +1,7 @@
 /**
- * What was learnt from registries and token servers: how each registry wants to be authorized, and the tokens in use. Tokens are found by origin,
- * realm, service, identity of the credential and scopes, so that no registry, token server or user ever gets another's (T14).
+ * What was learnt from registries and token servers: how each registry wants to be authorized, and
+ * the tokens in use. Tokens are found by origin, realm, service, identity of the credential and
+ * scopes, so that no registry, token server or user ever gets another's (T14).
  *
  * @since 0.1.0
  */
@@ -22,8 +23,8 @@ import type { Demand } from "./Credentials.js"
 import * as TokenStore from "./TokenStore.js"
 
 /**
- * What a token is for: a registry (`origin`), who issues it (`realm`, `service`, empty if unnamed), for whom (`identity` of the credential), and for
- * which scopes.
+ * What a token is for: a registry (`origin`), who issues it (`realm`, `service`, empty if unnamed),
+ * for whom (`identity` of the credential), and for which scopes.
  *
  * @since 0.1.0
  * @category models
@@ -37,7 +38,8 @@ export interface TokenKey {
 }
 
 /**
- * A token, and when it ends, in milliseconds of the `Clock`. `refreshToken` is what to obtain the next one with, if the issuer gave it.
+ * A token, and when it ends, in milliseconds of the `Clock`. `refreshToken` is what to obtain the
+ * next one with, if the issuer gave it.
  *
  * @since 0.1.0
  * @category models
@@ -49,7 +51,8 @@ export interface Token {
 }
 
 /**
- * A token to send. It `isNew` if it was issued while its caller waited, for that caller or for another one: then there is no newer one to be had.
+ * A token to send. It `isNew` if it was issued while its caller waited, for that caller or for
+ * another one: then there is no newer one to be had.
  *
  * @since 0.1.0
  * @category models
@@ -65,20 +68,27 @@ export interface Obtained {
  * @since 0.1.0
  * @category services
  */
-export class TokenCache extends Context.Tag("effect-oci/TokenCache")<TokenCache, TokenCache.Service>() {}
+export class TokenCache extends Context.Tag("effect-oci/TokenCache")<
+  TokenCache,
+  TokenCache.Service
+>() {}
 
 /**
  * @since 0.1.0
  */
 export declare namespace TokenCache {
   /**
-   * - `challenges`: how the demand's origin wants to be asked, empty if that is not known. Their `scopes` are those of the last challenge to this
-   *   very demand, and empty if there was none: one request's scopes are never another's, and least of all the placeholders in the ping's challenge.
-   * - `remember`: keeps the challenges to a demand, and with none forgets what the origin wants. A `bearer` challenge of the origin outlives one for
-   *   a password only, which is then kept for this demand alone: Harbor takes tokens everywhere but in `_catalog`.
-   * - `getOrAcquire`: a token that covers the key's scopes and lasts 5 more seconds, else the one that `acquire` yields, given the refresh token that
-   *   the same realm issued for the same service and identity. Callers with equal keys share one run of `acquire` and its failure, so they should
-   *   fail alike; a caller's interruption does not end it. Failures are not kept.
+   * - `challenges`: how the demand's origin wants to be asked, empty if that is not known. Their
+   *   `scopes` are those of the last challenge to this very demand, and empty if there was none:
+   *   one request's scopes are never another's, and least of all the placeholders in the ping's
+   *   challenge.
+   * - `remember`: keeps the challenges to a demand, and with none forgets what the origin wants. A
+   *   `bearer` challenge of the origin outlives one for a password only, which is then kept for
+   *   this demand alone: Harbor takes tokens everywhere but in `_catalog`.
+   * - `getOrAcquire`: a token that covers the key's scopes and lasts 5 more seconds, else the one
+   *   that `acquire` yields, given the refresh token that the same realm issued for the same
+   *   service and identity. Callers with equal keys share one run of `acquire` and its failure, so
+   *   they should fail alike; a caller's interruption does not end it. Failures are not kept.
    * - `reject`: forgets a token that the demand's origin has just refused.
    *
    * @since 0.1.0
@@ -95,14 +105,18 @@ export declare namespace TokenCache {
   }
 }
 
-/** Of tokens, of refresh tokens, of rejected tokens, of origins, and of challenged demands each; the oldest are forgotten first. */
+/**
+ * Of tokens, of refresh tokens, of rejected tokens, of origins, and of challenged demands each; the
+ * oldest are forgotten first.
+ */
 const capacity = 1000
 
 /** In milliseconds: a token that ends sooner may end on its way. */
 const margin = 5000
 
 /**
- * Keeps up to 1,000 tokens, and the challenges of as many origins, in memory for the lifetime of the layer.
+ * Keeps up to 1,000 tokens, and the challenges of as many origins, in memory for the lifetime of
+ * the layer.
  *
  * @since 0.1.0
  * @category layers
@@ -113,32 +127,40 @@ export const layerMemory: Layer.Layer<TokenCache> = Layer.scoped(
 )
 
 /**
- * `layerMemory` in front of a store that other processes may share: what is not in memory is looked for there before it is asked for, and what was
- * learnt is written there.
+ * `layerMemory` in front of a store that other processes may share: what is not in memory is looked
+ * for there before it is asked for, and what was learnt is written there.
  *
- * The store holds one entry for each origin (its challenges) and one for each realm, service and credential used with an origin (tokens with their
- * ends, and the refresh token), under keys that start with `effect-oci-` and end in a hash. **The tokens are written as they are, and the hash is
- * made from the password among others: keep the store where only its user can read it.** `KeyValueStore.layerFileSystem` creates files with the
- * permissions of the process, so give it a directory of mode 0700; for a store that others can read, wrap the `KeyValueStore` into one that encrypts
- * what it is given. Entries that cannot be read count as missing, and so does a store that fails, which is logged at debug level without the entry.
+ * The store holds one entry for each origin (its challenges) and one for each realm, service and
+ * credential used with an origin (tokens with their ends, and the refresh token), under keys that
+ * start with `effect-oci-` and end in a hash. **The tokens are written as they are, and the hash is
+ * made from the password among others: keep the store where only its user can read it.**
+ * `KeyValueStore.layerFileSystem` creates files with the permissions of the process, so give it a
+ * directory of mode 0700; for a store that others can read, wrap the `KeyValueStore` into one that
+ * encrypts what it is given. Entries that cannot be read count as missing, and so does a store that
+ * fails, which is logged at debug level without the entry.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.KeyValueStore> = Layer.scoped(
-  TokenCache,
-  Effect.map(Effect.all([TokenStore.overKeyValueStore, Effect.scope]), ([store, scope]) => make(store, scope))
-)
+export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.KeyValueStore> =
+  Layer.scoped(
+    TokenCache,
+    Effect.map(Effect.all([TokenStore.overKeyValueStore, Effect.scope]), ([store, scope]) =>
+      make(store, scope)
+    )
+  )
 
 /**
- * Keeps challenges, without which nothing could be authorized, but no tokens: every request obtains its own.
+ * Keeps challenges, without which nothing could be authorized, but no tokens: every request obtains
+ * its own.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => ({
   ...challengeMemory(TokenStore.none),
-  getOrAcquire: (_, acquire) => Effect.map(acquire(Option.none()), ({ value }) => ({ value, isNew: true })),
+  getOrAcquire: (_, acquire) =>
+    Effect.map(acquire(Option.none()), ({ value }) => ({ value, isNew: true })),
   reject: () => Effect.void
 }))
 
@@ -155,7 +177,12 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
     const issue = issueOf(key)
     const required = AccessScope.merge(key.scopes)
     for (const token of tokens.values())
-      if (token.issue === issue && isUsable(token, now) && AccessScope.covers(token.granted, required)) return token
+      if (
+        token.issue === issue &&
+        isUsable(token, now) &&
+        AccessScope.covers(token.granted, required)
+      )
+        return token
     return undefined
   }
 
@@ -197,14 +224,19 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
       yield* store.update(issueOf(key), (held) => ({
         tokens: [
           { scopes: key.scopes, value: token.value, expiresAt: token.expiresAt },
-          ...held.tokens.filter((other) => isUsable(other, then) && !AccessScope.contains(key.scopes, other.scopes))
+          ...held.tokens.filter(
+            (other) => isUsable(other, then) && !AccessScope.contains(key.scopes, other.scopes)
+          )
         ],
         refreshToken: token.refreshToken
       }))
       return { value: token.value, isNew: true }
     })
 
-  /** Runs in the layer's scope, so that it is nobody's own, and uninterruptibly around `acquire`, so that it always ends its Deferred. */
+  /**
+   * Runs in the layer's scope, so that it is nobody's own, and uninterruptibly around `acquire`, so
+   * that it always ends its Deferred.
+   */
   const fly = <E, R>(id: string, token: Effect.Effect<Obtained, E, R>) => {
     const flight = Deferred.unsafeMake<Obtained, unknown>(FiberId.none)
     flights.set(id, flight)
@@ -239,7 +271,8 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
           return Effect.flatMap(
             joined === undefined ? fly(id, obtain(key, acquire)) : Effect.succeed(joined),
             (flight) =>
-              // Equal keys come from the same pipeline, so that what can fail here is what `acquire` can fail with.
+              // Equal keys come from the same pipeline, so that what can fail here is what
+              // `acquire` can fail with.
               restore(Deferred.await(flight) as Effect.Effect<Obtained, E>)
           )
         })
@@ -248,7 +281,9 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
       Effect.suspend(() => {
         const isRefused = ({ value }: { readonly value: Redacted.Redacted }) =>
           Redacted.value(value) === Redacted.value(refused)
-        const rejected = [...tokens].filter(([, token]) => token.key.origin === origin && isRefused(token))
+        const rejected = [...tokens].filter(
+          ([, token]) => token.key.origin === origin && isRefused(token)
+        )
         for (const [id] of rejected) tokens.delete(id)
         if (rejected.length > 0) put(rejectedTokens, Redacted.value(refused), true)
         return Effect.forEach(
@@ -272,7 +307,8 @@ interface Kept extends Token {
   readonly labels: ReadonlyArray<MetricLabel.MetricLabel>
 }
 
-const isUsable = ({ expiresAt }: { readonly expiresAt: number }, now: number): boolean => expiresAt - margin > now
+const isUsable = ({ expiresAt }: { readonly expiresAt: number }, now: number): boolean =>
+  expiresAt - margin > now
 
 /** What one demand was asked for: scopes, or a password although its origin takes tokens. */
 interface Asked {
@@ -280,7 +316,9 @@ interface Asked {
   readonly passwordOnly: ReadonlyArray<Challenge>
 }
 
-const challengeMemory = (store: TokenStore.TokenStore): Pick<TokenCache.Service, "challenges" | "remember"> => {
+const challengeMemory = (
+  store: TokenStore.TokenStore
+): Pick<TokenCache.Service, "challenges" | "remember"> => {
   const byOrigin = new Map<string, ReadonlyArray<Challenge>>()
   const byDemand = new Map<string, Asked>()
 
@@ -311,14 +349,16 @@ const challengeMemory = (store: TokenStore.TokenStore): Pick<TokenCache.Service,
         const known = yield* ofOrigin(demand.origin)
         const bearer = challenges.find(isBearer)
         const passwordOnly = challenges.length > 0 && bearer === undefined && known.some(isBearer)
-        // The request that needs no scopes is the ping: GHCR names a repository there that does not exist.
+        // The request that needs no scopes is the ping: GHCR names a repository there that does not
+        // exist.
         const scopes = demand.scopes.length > 0 ? (bearer?.scopes ?? []) : []
         put(byDemand, demandId(demand), { scopes, passwordOnly: passwordOnly ? challenges : [] })
         if (passwordOnly) return
         const general = challenges.map((challenge) => ({ ...challenge, scopes: [] }))
         if (general.length === 0) byOrigin.delete(demand.origin)
         else put(byOrigin, demand.origin, general)
-        if (JSON.stringify(general) !== JSON.stringify(known)) yield* store.saveChallenges(demand.origin, general)
+        if (JSON.stringify(general) !== JSON.stringify(known))
+          yield* store.saveChallenges(demand.origin, general)
       })
   }
 }
@@ -331,7 +371,8 @@ const demandId = ({ origin, scopes }: Demand): string => JSON.stringify([origin,
 const issueOf = ({ identity, origin, realm, service }: TokenKey): string =>
   JSON.stringify([origin, realm, service, identity])
 
-const idOf = (key: TokenKey): string => JSON.stringify([issueOf(key), ...AccessScope.canonical(key.scopes)])
+const idOf = (key: TokenKey): string =>
+  JSON.stringify([issueOf(key), ...AccessScope.canonical(key.scopes)])
 
 /** Maps keep their order of insertion, so the first entry is the oldest. */
 const put = <A>(map: Map<string, A>, key: string, value: A): void => {

@@ -1,6 +1,7 @@
 /**
- * The exchange with a token server: a credential and the scopes wanted, for a token (A3 to A5, Docker's token specification). Where the realm may
- * lead, and whether a credential may go there, is decided by `Trust` before anything is sent (T2).
+ * The exchange with a token server: a credential and the scopes wanted, for a token (A3 to A5,
+ * Docker's token specification). Where the realm may lead, and whether a credential may go there,
+ * is decided by `Trust` before anything is sent (T2).
  *
  * @since 0.1.0
  */
@@ -38,8 +39,10 @@ import * as Secrets from "./Secrets.js"
 import type { Token } from "./TokenCache.js"
 
 /**
- * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the token, `realm` the token server's URL, `service` empty
- * if the challenge names none. `refreshToken` is what the same realm issued earlier for the same credential. `userAgent` is sent if given.
+ * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the
+ * token, `realm` the token server's URL, `service` empty if the challenge names none.
+ * `refreshToken` is what the same realm issued earlier for the same credential. `userAgent` is sent
+ * if given.
  *
  * @since 0.1.0
  * @category models
@@ -79,22 +82,30 @@ export type TokenError =
 export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
 
 /**
- * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by `POST` where there is no `GET` (404, 405);
- * an identity token by `POST` as OAuth 2 refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked
- * for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and given up when it is refused. No span and no
- * trace header accompanies the requests (T13). An answer is read up to 128 KiB, within 30 seconds.
+ * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password
+ * grant by `POST` where there is no `GET` (404, 405); an identity token by `POST` as OAuth 2
+ * refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token
+ * is asked for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before
+ * all else, and given up when it is refused. No span and no trace header accompanies the requests
+ * (T13). An answer is read up to 128 KiB, within 30 seconds.
  *
  * Fails with
  *
- * - `UntrustedLocation` if the realm may not be followed, or not with credentials; nothing was sent;
- * - `Unauthorized` (`TokenServer`) if the server refuses, or its answer holds no token that fits into a header;
- * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary failure, so that trying again may help;
+ * - `UntrustedLocation` if the realm may not be followed, or not with credentials; nothing was
+ *   sent;
+ * - `Unauthorized` (`TokenServer`) if the server refuses, or its answer holds no token that fits
+ *   into a header;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary
+ *   failure, so that trying again may help;
  * - `LimitExceeded`, `TransportFailure` if the answer is too long or breaks off.
  *
  * @since 0.1.0
  * @category operations
  */
-export const exchange = <E, R>(client: Sender<E, R>, wanted: TokenRequest): Effect.Effect<Token, E | TokenError, R> =>
+export const exchange = <E, R>(
+  client: Sender<E, R>,
+  wanted: TokenRequest
+): Effect.Effect<Token, E | TokenError, R> =>
   Effect.flatMap(judge(wanted), (verdict) =>
     verdict._tag === "Refused"
       ? Effect.fail(UntrustedLocation.from("Realm", verdict, {}))
@@ -113,10 +124,20 @@ export const judge = ({
   origin,
   realm,
   trust
-}: Pick<TokenRequest, "trust" | "origin" | "from" | "realm" | "credential">): Effect.Effect<Trust.Verdict> => {
+}: Pick<
+  TokenRequest,
+  "trust" | "origin" | "from" | "realm" | "credential"
+>): Effect.Effect<Trust.Verdict> => {
   const credentials = credential._tag !== "Anonymous"
   const decide = (sameDomain?: SameDomain) =>
-    Trust.decide(trust, { kind: "Realm", registry: origin, from, target: realm, credentials, sameDomain })
+    Trust.decide(trust, {
+      kind: "Realm",
+      registry: origin,
+      from,
+      target: realm,
+      credentials,
+      sameDomain
+    })
   return credentials ? Effect.map(sameDomain, decide) : Effect.succeed(decide())
 }
 
@@ -132,7 +153,9 @@ const exchangeAt = <E, R>(
     switch (credential._tag) {
       case "Basic":
         return Effect.catchIf(get(credential), isUnknownMethod, (missing) =>
-          Effect.mapError(post(passwordGrant(credential)), (error) => (isUnknownMethod(error) ? missing : error))
+          Effect.mapError(post(passwordGrant(credential)), (error) =>
+            isUnknownMethod(error) ? missing : error
+          )
         )
       case "IdentityToken":
         return Effect.catchIf(post(refreshGrant(credential.token)), isUnknownMethod, () =>
@@ -159,7 +182,9 @@ const withoutRefreshToken = ({ expiresAt, value }: Token): Token => ({ expiresAt
 const clientId = "effect-oci"
 const maxAnswer = 128 * 1024
 
-/** In seconds: both what a token lives that does not say so (A4), and the least that is believed. */
+/**
+ * In seconds: both what a token lives that does not say so (A4), and the least that is believed.
+ */
 const minLifetime = 60
 
 /** The fields of an OAuth 2 grant (RFC 6749 §4.3.2, §6), and the secret among them. */
@@ -168,7 +193,10 @@ interface Grant {
   readonly secret: Redacted.Redacted
 }
 
-const passwordGrant = ({ password, username }: Extract<Credential, { readonly _tag: "Basic" }>): Grant => ({
+const passwordGrant = ({
+  password,
+  username
+}: Extract<Credential, { readonly _tag: "Basic" }>): Grant => ({
   fields: [
     ["grant_type", "password"],
     ["username", username],
@@ -192,7 +220,11 @@ interface Asking {
 }
 
 /** One `scope` parameter for each scope (A3). */
-const getRequest = (realm: string, { scopes, service }: TokenRequest, login: Credential): Asking => {
+const getRequest = (
+  realm: string,
+  { scopes, service }: TokenRequest,
+  login: Credential
+): Asking => {
   const request = HttpClientRequest.get(
     append(
       realm,
@@ -212,9 +244,21 @@ const getRequest = (realm: string, { scopes, service }: TokenRequest, login: Cre
   }
 }
 
-/** All scopes in one field (A5). The body is bytes, since a text would show in inspections of the request (T13). */
-const postRequest = (realm: string, { scopes, service }: TokenRequest, { fields, secret }: Grant): Asking => {
-  const form = encode([...fields, ["service", service], ["client_id", clientId], ["scope", scopes.join(" ")]])
+/**
+ * All scopes in one field (A5). The body is bytes, since a text would show in inspections of the
+ * request (T13).
+ */
+const postRequest = (
+  realm: string,
+  { scopes, service }: TokenRequest,
+  { fields, secret }: Grant
+): Asking => {
+  const form = encode([
+    ...fields,
+    ["service", service],
+    ["client_id", clientId],
+    ["scope", scopes.join(" ")]
+  ])
   return {
     request: HttpClientRequest.setBody(
       HttpClientRequest.post(realm),
@@ -253,11 +297,17 @@ const ask = <E, R>(
       HttpClient.currentTracerDisabledWhen,
       () => true
     )
-    const facts: Exchange = { method: request.method, url: redact(request.url), status: response.status }
+    const facts: Exchange = {
+      method: request.method,
+      url: redact(request.url),
+      status: response.status
+    }
     if (response.status !== 200) return yield* refused(response, facts, wanted.origin, secrets)
     const body = yield* document(response, facts)
     const token = parseAnswer(body, yield* Clock.currentTimeMillis)
-    return token ?? (yield* new Unauthorized({ ...facts, reason: "TokenServer", origin: wanted.origin }))
+    return (
+      token ?? (yield* new Unauthorized({ ...facts, reason: "TokenServer", origin: wanted.origin }))
+    )
   })
 
 const document = (
@@ -265,16 +315,23 @@ const document = (
   facts: Exchange
 ): Effect.Effect<Uint8Array, LimitExceeded | TransportFailure> =>
   response.stream.pipe(
-    Stream.mapError((error) => new TransportFailure({ ...facts, reason: "Reset", cause: error.cause })),
+    Stream.mapError(
+      (error) => new TransportFailure({ ...facts, reason: "Reset", cause: error.cause })
+    ),
     ByteStream.collect({ what: "The answer of the token server", limit: maxAnswer }),
-    Effect.catchTag("LimitExceeded", ({ limit, what }) => Effect.fail(new LimitExceeded({ ...facts, limit, what }))),
+    Effect.catchTag("LimitExceeded", ({ limit, what }) =>
+      Effect.fail(new LimitExceeded({ ...facts, limit, what }))
+    ),
     Effect.timeoutFail({
       duration: Duration.seconds(30),
       onTimeout: () => new TransportFailure({ ...facts, reason: "Stall" })
     })
   )
 
-/** A token server that fails for the moment has not judged the credentials: those errors can be retried. */
+/**
+ * A token server that fails for the moment has not judged the credentials: those errors can be
+ * retried.
+ */
 const refused = (
   response: HttpClientResponse,
   facts: Exchange,
@@ -284,11 +341,16 @@ const refused = (
   Effect.gen(function* () {
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
     const exchange = { ...facts, errors: parseRefusal(Secrets.hideIn(body, secrets)) }
-    const wait = RetryAfter.parse(response.headers["retry-after"] ?? "", yield* Clock.currentTimeMillis)
+    const wait = RetryAfter.parse(
+      response.headers["retry-after"] ?? "",
+      yield* Clock.currentTimeMillis
+    )
     const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
     if (response.status === 429) return yield* new TooManyRequests({ ...exchange, retryAfter })
     const failure = new RegistryFailure({ ...exchange, retryAfter })
-    return yield* isTransient(failure) ? failure : new Unauthorized({ ...exchange, reason: "TokenServer", origin })
+    return yield* isTransient(failure)
+      ? failure
+      : new Unauthorized({ ...exchange, reason: "TokenServer", origin })
   })
 
 const OAuthError = Schema.parseJson(
@@ -302,20 +364,32 @@ const OAuthError = Schema.parseJson(
  * @category parsing
  */
 export const parseRefusal = (body: Uint8Array): ReadonlyArray<ErrorBody.ErrorInfo> => {
-  const oauth = Option.getOrUndefined(Schema.decodeUnknownOption(OAuthError)(new TextDecoder().decode(body)))
+  const oauth = Option.getOrUndefined(
+    Schema.decodeUnknownOption(OAuthError)(new TextDecoder().decode(body))
+  )
   return oauth === undefined
     ? ErrorBody.parse(body).errors
-    : [{ code: FieldValue.plain(oauth.error, 128), message: FieldValue.plain(oauth.error_description ?? "", 1024) }]
+    : [
+        {
+          code: FieldValue.plain(oauth.error, 128),
+          message: FieldValue.plain(oauth.error_description ?? "", 1024)
+        }
+      ]
 }
 
-/** The server has no such endpoint, or does not speak OAuth: it has judged nobody. Registries' own codes are in upper case, OAuth's in lower. */
+/**
+ * The server has no such endpoint, or does not speak OAuth: it has judged nobody. Registries' own
+ * codes are in upper case, OAuth's in lower.
+ */
 const isUnknownMethod = (error: unknown): boolean =>
   error instanceof Unauthorized &&
   (error.status === 404 ||
     error.status === 405 ||
     (error.method === "POST" &&
       error.status === 400 &&
-      (error.errors ?? []).every(({ code }) => code === "unsupported_grant_type" || !/^[a-z_]+$/.test(code))))
+      (error.errors ?? []).every(
+        ({ code }) => code === "unsupported_grant_type" || !/^[a-z_]+$/.test(code)
+      )))
 
 const Answer = Schema.parseJson(
   Schema.Struct({
@@ -328,13 +402,16 @@ const Answer = Schema.parseJson(
 )
 
 /**
- * The token in an answer that arrived `now`, if there is one. Harbor sends an empty `access_token` beside its `token`, ACR no `token` at all.
+ * The token in an answer that arrived `now`, if there is one. Harbor sends an empty `access_token`
+ * beside its `token`, ACR no `token` at all.
  *
  * @since 0.1.0
  * @category parsing
  */
 export const parseAnswer = (body: Uint8Array, now: number): Token | undefined => {
-  const answer = Option.getOrUndefined(Schema.decodeUnknownOption(Answer)(new TextDecoder().decode(body)))
+  const answer = Option.getOrUndefined(
+    Schema.decodeUnknownOption(Answer)(new TextDecoder().decode(body))
+  )
   const value = [answer?.token, answer?.access_token].find(
     (token): token is string => typeof token === "string" && token !== ""
   )
@@ -344,18 +421,25 @@ export const parseAnswer = (body: Uint8Array, now: number): Token | undefined =>
   return {
     value: Redacted.make(value),
     expiresAt: issuedAt(answer.issued_at, lifetime, now) + lifetime,
-    refreshToken: typeof refreshToken === "string" && refreshToken !== "" ? Redacted.make(refreshToken) : undefined
+    refreshToken:
+      typeof refreshToken === "string" && refreshToken !== ""
+        ? Redacted.make(refreshToken)
+        : undefined
   }
 }
 
 const lifetimeOf = (expiresIn: unknown): number => {
-  const seconds = typeof expiresIn === "string" && /^\d{1,10}$/.test(expiresIn) ? Number(expiresIn) : expiresIn
+  const seconds =
+    typeof expiresIn === "string" && /^\d{1,10}$/.test(expiresIn) ? Number(expiresIn) : expiresIn
   return typeof seconds === "number" && Number.isSafeInteger(seconds * 1000)
     ? Math.max(minLifetime, Math.floor(seconds))
     : minLifetime
 }
 
-/** The server's clock counts as long as it makes sense here: neither in the future nor at the end of the token's life already. */
+/**
+ * The server's clock counts as long as it makes sense here: neither in the future nor at the end of
+ * the token's life already.
+ */
 const issuedAt = (issued: unknown, lifetime: number, now: number): number => {
   const time = typeof issued === "string" && rfc3339.test(issued) ? Date.parse(issued) : Number.NaN
   return time <= now && time + lifetime > now ? time : now

@@ -1,6 +1,7 @@
 /**
- * What a `TokenCache` keeps beyond its own memory: nothing, or entries of a `KeyValueStore` that other processes may read and write at any time.
- * Nothing here fails: what cannot be read is missing, and what cannot be written is asked for again.
+ * What a `TokenCache` keeps beyond its own memory: nothing, or entries of a `KeyValueStore` that
+ * other processes may read and write at any time. Nothing here fails: what cannot be read is
+ * missing, and what cannot be written is asked for again.
  *
  * @since 0.1.0
  */
@@ -14,7 +15,8 @@ import * as Digest from "../spec/Digest.js"
 import { HeaderSafe } from "./Secrets.js"
 
 /**
- * The tokens of one issue (origin, realm, service and identity), and what to obtain the next one with.
+ * The tokens of one issue (origin, realm, service and identity), and what to obtain the next one
+ * with.
  *
  * @since 0.1.0
  * @category models
@@ -29,7 +31,8 @@ export interface Held {
 }
 
 /**
- * Where tokens are kept by issue, and challenges by origin. `update` replaces an entry by what `change` makes of it.
+ * Where tokens are kept by issue, and challenges by origin. `update` replaces an entry by what
+ * `change` makes of it.
  *
  * @since 0.1.0
  * @category models
@@ -38,7 +41,10 @@ export interface TokenStore {
   readonly load: (issue: string) => Effect.Effect<Held>
   readonly update: (issue: string, change: (held: Held) => Held) => Effect.Effect<void>
   readonly loadChallenges: (origin: string) => Effect.Effect<ReadonlyArray<Challenge>>
-  readonly saveChallenges: (origin: string, challenges: ReadonlyArray<Challenge>) => Effect.Effect<void>
+  readonly saveChallenges: (
+    origin: string,
+    challenges: ReadonlyArray<Challenge>
+  ) => Effect.Effect<void>
 }
 
 const nothing: Held = { tokens: [] }
@@ -56,7 +62,10 @@ export const none: TokenStore = {
   saveChallenges: () => Effect.void
 }
 
-/** Of one entry: an issue has as many tokens as repositories are in use before the first of them ends. */
+/**
+ * Of one entry: an issue has as many tokens as repositories are in use before the first of them
+ * ends.
+ */
 const maxTokens = 100
 
 /** In characters; our own entries are smaller. */
@@ -78,50 +87,67 @@ const HeldEntry = Schema.parseJson(
 const ChallengesEntry = Schema.parseJson(Schema.Array(Challenge))
 
 /**
- * Entries of the `KeyValueStore` in the environment. A change is a reading and a writing, in turn within this process; of two processes the later
- * one wins, and the other's token is asked for again.
+ * Entries of the `KeyValueStore` in the environment. A change is a reading and a writing, in turn
+ * within this process; of two processes the later one wins, and the other's token is asked for
+ * again.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const overKeyValueStore: Effect.Effect<TokenStore, never, KeyValueStore.KeyValueStore> = Effect.gen(
-  function* () {
+export const overKeyValueStore: Effect.Effect<TokenStore, never, KeyValueStore.KeyValueStore> =
+  Effect.gen(function* () {
     const store = yield* KeyValueStore.KeyValueStore
     const mutex = yield* Effect.makeSemaphore(1)
 
-    const read = <A>(key: string, schema: Schema.Schema<A, string>): Effect.Effect<Option.Option<A>> =>
+    const read = <A>(
+      key: string,
+      schema: Schema.Schema<A, string>
+    ): Effect.Effect<Option.Option<A>> =>
       store.get(key).pipe(
         Effect.catchAllCause(() =>
-          Effect.as(Effect.logDebug(`The store of tokens cannot be read: ${key}`), Option.none<string>())
+          Effect.as(
+            Effect.logDebug(`The store of tokens cannot be read: ${key}`),
+            Option.none<string>()
+          )
         ),
         Effect.map(Option.filter((text) => text.length <= maxEntry)),
         Effect.map(Option.flatMap(Schema.decodeOption(schema)))
       )
-    const write = <A>(key: string, schema: Schema.Schema<A, string>, value: A): Effect.Effect<void> =>
+    const write = <A>(
+      key: string,
+      schema: Schema.Schema<A, string>,
+      value: A
+    ): Effect.Effect<void> =>
       Schema.encode(schema)(value).pipe(
         Effect.flatMap((text) => store.set(key, text)),
         // Neither the cause nor the entry, which holds the tokens (T13).
         Effect.catchAllCause(() => Effect.logDebug(`The store of tokens cannot be written: ${key}`))
       )
     const load = (issue: string) =>
-      Effect.map(read(keyOf("tokens", issue), HeldEntry), (held): Held => Option.getOrElse(held, () => nothing))
+      Effect.map(
+        read(keyOf("tokens", issue), HeldEntry),
+        (held): Held => Option.getOrElse(held, () => nothing)
+      )
 
     return {
       load,
       update: (issue, change) =>
         Effect.flatMap(load(issue), (held) => {
           const { refreshToken, tokens } = change(held)
-          return write(keyOf("tokens", issue), HeldEntry, { tokens: tokens.slice(0, maxTokens), refreshToken })
+          return write(keyOf("tokens", issue), HeldEntry, {
+            tokens: tokens.slice(0, maxTokens),
+            refreshToken
+          })
         }).pipe(mutex.withPermits(1)),
       loadChallenges: (origin) =>
         Effect.map(
           read(keyOf("challenges", origin), ChallengesEntry),
           Option.getOrElse((): ReadonlyArray<Challenge> => [])
         ),
-      saveChallenges: (origin, challenges) => write(keyOf("challenges", origin), ChallengesEntry, challenges)
+      saveChallenges: (origin, challenges) =>
+        write(keyOf("challenges", origin), ChallengesEntry, challenges)
     }
-  }
-)
+  })
 
 /** A hash is a file name everywhere, and does not show the identity. */
 const keyOf = (kind: "tokens" | "challenges", what: string): string =>

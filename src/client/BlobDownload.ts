@@ -1,5 +1,6 @@
 /**
- * Blobs from the registry: verified streams, and ranges, which cannot be verified. Both go on after a fault from the byte where they were.
+ * Blobs from the registry: verified streams, and ranges, which cannot be verified. Both go on after
+ * a fault from the byte where they were.
  *
  * @since 0.1.0
  */
@@ -35,14 +36,22 @@ const ahead = 1024 * 1024
 
 type RequestError = Effect.Effect.Error<ReturnType<typeof requested>>
 
-/** What a request for bytes `start` to `end` brought: from which byte on, and how many bytes should come. */
+/**
+ * What a request for bytes `start` to `end` brought: from which byte on, and how many bytes should
+ * come.
+ */
 interface Answered {
   readonly response: HttpClientResponse
   readonly start: number
   readonly length: number | undefined
 }
 
-const requested = (send: Send, repository: RepositoryName, digest: Digest.Digest, range: Range | undefined) =>
+const requested = (
+  send: Send,
+  repository: RepositoryName,
+  digest: Digest.Digest,
+  range: Range | undefined
+) =>
   send(
     Operation.GetBlob({
       repository,
@@ -52,15 +61,20 @@ const requested = (send: Send, repository: RepositoryName, digest: Digest.Digest
   )
 
 /**
- * The operations that bring blobs from one registry. A download holds its place at the endpoint from its first request to its end.
+ * The operations that bring blobs from one registry. A download holds its place at the endpoint
+ * from its first request to its end.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob" | "getBlobRange"> => {
+export const make = (
+  to: Endpoint,
+  send: Send
+): Pick<Registry.Service, "getBlob" | "getBlobRange"> => {
   /**
-   * Bytes from `first` on as they arrive, over as many answers as it takes: after a fault from the byte that comes next. What an answer repeats of
-   * the bytes delivered is dropped, so that none is delivered twice (C28, trap 77). `begun` is what the first request brought, where it was made
+   * Bytes from `first` on as they arrive, over as many answers as it takes: after a fault from the
+   * byte that comes next. What an answer repeats of the bytes delivered is dropped, so that none is
+   * delivered twice (C28, trap 77). `begun` is what the first request brought, where it was made
    * already.
    */
   const received = <E>(
@@ -113,26 +127,34 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
           const known: { readonly digest: Digest.Digest; readonly size?: number } =
             typeof blob === "string" ? { digest: blob } : blob
           const { digest } = known
-          const subject: Transfer.Subject = { direction: "download", repository, digest, size: known.size }
+          const subject: Transfer.Subject = {
+            direction: "download",
+            repository,
+            digest,
+            size: known.size
+          }
           const verifier = yield* ByteStream.verifier(known)
           const isObserved = Option.isSome(yield* Transfer.Observer)
           let size = known.size
           let ranges = true
           let coding = ""
 
-          const whole = Effect.flatMap(requested(send, repository, digest, undefined), (response) => {
-            const length = ContentCoding.length(response)
-            size ??= length
-            coding = response.headers["content-encoding"] ?? ""
-            return response.status === 200
-              ? Effect.succeed<Answered>({ response, start: 0, length })
-              : Effect.fail(
-                  violation(
-                    Limits.factsOf(response),
-                    "The registry answered a request for a whole blob with a part of it"
+          const whole = Effect.flatMap(
+            requested(send, repository, digest, undefined),
+            (response) => {
+              const length = ContentCoding.length(response)
+              size ??= length
+              coding = response.headers["content-encoding"] ?? ""
+              return response.status === 200
+                ? Effect.succeed<Answered>({ response, start: 0, length })
+                : Effect.fail(
+                    violation(
+                      Limits.factsOf(response),
+                      "The registry answered a request for a whole blob with a part of it"
+                    )
                   )
-                )
-          }).pipe(
+            }
+          ).pipe(
             // No blob has a range when none was asked for.
             Effect.catchTag("RangeMismatch", (error) =>
               Effect.fail(violation(error, "The registry refuses a range that was not asked for"))
@@ -141,7 +163,10 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
 
           const ask = (
             at: number
-          ): Effect.Effect<Option.Option<Answered>, ProtocolViolation | Exclude<RequestError, RangeMismatch>> => {
+          ): Effect.Effect<
+            Option.Option<Answered>,
+            ProtocolViolation | Exclude<RequestError, RangeMismatch>
+          > => {
             if (at === 0 || !ranges) return Effect.asSome(whole)
             if (at === size) return Effect.succeedNone
             const fromStart = Effect.suspend(() => {
@@ -151,7 +176,11 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
             return requested(send, repository, digest, { start: at }).pipe(
               Effect.flatMap((response) => {
                 if (response.status === 200)
-                  return Effect.succeedSome({ response, start: 0, length: ContentCoding.length(response) })
+                  return Effect.succeedSome({
+                    response,
+                    start: 0,
+                    length: ContentCoding.length(response)
+                  })
                 const sent = rangeOf(response)
                 if (
                   sent === undefined ||
@@ -170,8 +199,11 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
             )
           }
 
-          const explained = <E extends { readonly _tag: string }>(error: E | DigestMismatch | SizeMismatch) =>
-            (error._tag === "DigestMismatch" || error._tag === "SizeMismatch") && ContentCoding.parse(coding).length > 0
+          const explained = <E extends { readonly _tag: string }>(
+            error: E | DigestMismatch | SizeMismatch
+          ) =>
+            (error._tag === "DigestMismatch" || error._tag === "SizeMismatch") &&
+            ContentCoding.parse(coding).length > 0
               ? new ProtocolViolation({
                   problem: `The blob came with Content-Encoding: ${coding.slice(0, 64)}, which was not asked for, and is not what it should be: something on the way to the registry may compress answers`
                 })
@@ -209,9 +241,13 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
   const getBlobRange: Registry.Service["getBlobRange"] = (repository, digest, { end, start }) => {
     const range = end === undefined ? { start } : { start, end }
     if (!ByteRange.isRequest(range))
-      return Stream.fail(new RangeMismatch({ expected: ByteRange.formatRequest(range), actual: "" }))
+      return Stream.fail(
+        new RangeMismatch({ expected: ByteRange.formatRequest(range), actual: "" })
+      )
     const subject: Transfer.Subject = { direction: "download", repository, digest }
-    const ask = (at: number): Effect.Effect<Option.Option<Answered>, RangeMismatch | Unsupported | RequestError> => {
+    const ask = (
+      at: number
+    ): Effect.Effect<Option.Option<Answered>, RangeMismatch | Unsupported | RequestError> => {
       if (end !== undefined && at > end) return Effect.succeedNone
       const expected = end === undefined ? { start: at } : { start: at, end }
       const read = (
@@ -221,7 +257,9 @@ export const make = (to: Endpoint, send: Send): Pick<Registry.Service, "getBlob"
         // A range may end early, at the end of the blob, and nowhere else (RFC 9110 §14.2).
         return sent !== undefined &&
           sent.start === at &&
-          (sent.end === end || end === undefined || (sent.total !== undefined && sent.end === sent.total - 1))
+          (sent.end === end ||
+            end === undefined ||
+            (sent.total !== undefined && sent.end === sent.total - 1))
           ? Effect.succeedSome({ response, start: at, length: sent.end - at + 1 })
           : Effect.zipRight(
               Limits.excerpt(response),

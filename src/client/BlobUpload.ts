@@ -1,6 +1,7 @@
 /**
- * Blobs to the registry: `putBlob` picks the cheapest form of upload that the registry takes, goes on after faults from where the registry is, and
- * commits nothing before the source has proved to be what it declares.
+ * Blobs to the registry: `putBlob` picks the cheapest form of upload that the registry takes, goes
+ * on after faults from where the registry is, and commits nothing before the source has proved to
+ * be what it declares.
  *
  * @since 0.1.0
  */
@@ -37,7 +38,10 @@ import * as SessionUpload from "./SessionUpload.js"
 import { type Form, isRefusal, type Job, Refused } from "./SessionUpload.js"
 import * as SourceFailure from "./SourceFailure.js"
 
-/** Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything was authorized. */
+/**
+ * Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything
+ * was authorized.
+ */
 const small = 64 * 1024
 
 /** Up to here, in bytes, what is in memory is sent from there; beyond it, progress matters more. */
@@ -48,7 +52,8 @@ type VerifiedError = BodyNotReplayable | DigestMismatch | SizeMismatch
 type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
 
 /**
- * The operations that bring blobs to one registry. What it refuses is remembered for the uploads that follow.
+ * The operations that bring blobs to one registry. What it refuses is remembered for the uploads
+ * that follow.
  *
  * @since 0.1.0
  * @category constructors
@@ -90,10 +95,16 @@ export const make = (
   const mountBlob: Registry.Service["mountBlob"] = (repository, digest, from) =>
     // Whatever was opened instead is cancelled (C62).
     sessions.adopting((adopted) =>
-      mount(repository, digest, from, adopted).pipe(Effect.map(Option.isNone), Effect.catchTags(refusedMount(false)))
+      mount(repository, digest, from, adopted).pipe(
+        Effect.map(Option.isNone),
+        Effect.catchTags(refusedMount(false))
+      )
     )
 
-  /** The blob of `size`, if that is known, if the registry has it or mounts it, or the session that it opened instead, or nothing. */
+  /**
+   * The blob of `size`, if that is known, if the registry has it or mounts it, or the session that
+   * it opened instead, or nothing.
+   */
   const existing = Effect.fnUntraced(function* (
     repository: RepositoryName,
     digest: Digest.Digest,
@@ -111,7 +122,8 @@ export const make = (
       const session = yield* Effect.catchTags(mounted, refusedMount(Option.some(undefined)))
       if (Option.isSome(session) && session.value !== undefined) return session.value
     }
-    // Some answer 403 or 405 for what is missing (trap 23, quirks §2), or have a page for everything: not known is not there.
+    // Some answer 403 or 405 for what is missing (trap 23, quirks §2), or have a page for
+    // everything: not known is not there.
     const found = yield* Effect.catchAll(headBlob(repository, digest), (error) =>
       error._tag === "Denied" ||
       error._tag === "ProtocolViolation" ||
@@ -119,14 +131,21 @@ export const make = (
         ? Effect.succeedNone
         : Effect.fail(error)
     )
-    return Option.getOrUndefined(Option.filter(found, (blob) => size === undefined || blob.size === size))
+    return Option.getOrUndefined(
+      Option.filter(found, (blob) => size === undefined || blob.size === size)
+    )
   })
 
   // ---------------------------------------------------------------------------
   // Which form
   // ---------------------------------------------------------------------------
 
-  const choose = (job: Job<unknown, unknown>, strategy: UploadStrategy, adopted: boolean, tried: ReadonlySet<Form>) => {
+  const choose = (
+    job: Job<unknown, unknown>,
+    strategy: UploadStrategy,
+    adopted: boolean,
+    tried: ReadonlySet<Form>
+  ) => {
     const { digest, size } = job
     if (strategy !== "auto") return tried.has(strategy) ? undefined : strategy
     const candidates: ReadonlyArray<Form> = [
@@ -135,14 +154,21 @@ export const make = (
         ? (["put", "patch", "chunked"] as const)
         : (["patch", "chunked", "put"] as const))
     ]
-    return candidates.find((form) => !tried.has(form) && (size ?? Number.MAX_SAFE_INTEGER) < refusedFrom[form])
+    return candidates.find(
+      (form) => !tried.has(form) && (size ?? Number.MAX_SAFE_INTEGER) < refusedFrom[form]
+    )
   }
 
   /**
-   * The forms that a refusal rules out. Who takes no PATCH takes none of either kind; who finds one too large (416, GHCR) is better sent the whole by
-   * PUT, as is who fails to close after one (quirks §3). What is too large is refused from that size on; a failure may have been temporary.
+   * The forms that a refusal rules out. Who takes no PATCH takes none of either kind; who finds one
+   * too large (416, GHCR) is better sent the whole by PUT, as is who fails to close after one
+   * (quirks §3). What is too large is refused from that size on; a failure may have been temporary.
    */
-  const remember = (form: Form, error: { readonly _tag: string }, size = 0): ReadonlyArray<Form> => {
+  const remember = (
+    form: Form,
+    error: { readonly _tag: string },
+    size = 0
+  ): ReadonlyArray<Form> => {
     const { _tag } = error
     const failed = isTransient(error)
     const both = (failed || _tag !== "RegistryFailure") && (form === "patch" || form === "chunked")
@@ -185,13 +211,23 @@ export const make = (
     return yield* new Unsupported({ operation: "any form of upload" })
   })
 
-  /** The job with digest and size. Where they are unknown, the source is read once to find them out. */
+  /**
+   * The job with digest and size. Where they are unknown, the source is read once to find them out.
+   */
   const measured = <E, R>(job: Job<E, R>) =>
     Effect.gen(function* () {
       if (job.digest !== undefined && job.size !== undefined) return job
-      const verifier = yield* ByteStream.verifier({ digest: job.digest, size: job.size, algorithm: "sha256" })
+      const verifier = yield* ByteStream.verifier({
+        digest: job.digest,
+        size: job.size,
+        algorithm: "sha256"
+      })
       yield* Effect.mapError(Stream.runDrain(verifier.pass(job.open(0))), SourceFailure.of)
-      return { ...job, size: verifier.seen(), digest: job.digest ?? Option.getOrThrow(verifier.digest()) }
+      return {
+        ...job,
+        size: verifier.seen(),
+        digest: job.digest ?? Option.getOrThrow(verifier.digest())
+      }
     })
 
   const run = Effect.fnUntraced(function* <E, R>(
@@ -209,10 +245,15 @@ export const make = (
   const opened = (job: Job<unknown, unknown>): ReturnType<typeof sessions.start> => {
     const algorithm = job.digest === undefined ? "sha256" : Digest.algorithm(job.digest)
     const start = sessions.start(job.repository, algorithm === "sha256" ? undefined : algorithm)
-    return Effect.catchIf(start, isTransient, (fault) => Effect.zipRight(job.again(fault, 0), opened(job)))
+    return Effect.catchIf(start, isTransient, (fault) =>
+      Effect.zipRight(job.again(fault, 0), opened(job))
+    )
   }
 
-  /** A blob of its size in one request, again after each fault; what seems to have failed may have arrived. */
+  /**
+   * A blob of its size in one request, again after each fault; what seems to have failed may have
+   * arrived.
+   */
   const whole = <E, R>(
     job: Job<E, R>,
     request: (
@@ -222,7 +263,8 @@ export const make = (
     ) => Effect.Effect<unknown, WholeError | Refused<WholeError>>
   ) => {
     const { again, bytes, digest, repository, size, subject } = job
-    if (digest === undefined || size === undefined) return Effect.dieMessage("The content was not measured")
+    if (digest === undefined || size === undefined)
+      return Effect.dieMessage("The content was not measured")
     const sent: Descriptor = { mediaType: MediaType.octetStream, digest, size }
     const content = (verifier: ByteStream.Verifier) => {
       if (bytes === undefined)
@@ -238,7 +280,10 @@ export const make = (
     }
     const attempt: Effect.Effect<
       Descriptor,
-      WholeError | Refused<WholeError> | SourceFailure.SourceFailure<E | VerifiedError> | Digest.InvalidDigest,
+      | WholeError
+      | Refused<WholeError>
+      | SourceFailure.SourceFailure<E | VerifiedError>
+      | Digest.InvalidDigest,
       R
     > = Effect.flatMap(ByteStream.verifier({ digest, size }), (verifier) =>
       Effect.matchEffect(content(verifier), {
@@ -248,7 +293,9 @@ export const make = (
           if (isRefusal(fault)) return Effect.fail(new Refused<WholeError>(fault))
           if (!isTransient(fault)) return Effect.fail(fault)
           // What was not sent to its end did not arrive, nor is it known to be what it declares.
-          const present = verifier.approved() ? sessions.present(repository, digest) : Effect.succeed(false)
+          const present = verifier.approved()
+            ? sessions.present(repository, digest)
+            : Effect.succeed(false)
           return Effect.flatMap(Effect.zipRight(again(fault, 0), present), (present) =>
             present
               ? Effect.succeed(sent)
@@ -262,25 +309,40 @@ export const make = (
 
   const direct = <E, R>(job: Job<E, R>) =>
     whole(job, (digest, size, body) =>
-      Effect.flatMap(send(Operation.PutBlob({ repository: job.repository, digest, size }), body), Limits.excerpt)
+      Effect.flatMap(
+        send(Operation.PutBlob({ repository: job.repository, digest, size }), body),
+        Limits.excerpt
+      )
     )
 
-  /** A registry that knows no single POST may open a session instead (C42), with the body thrown away (trap 17), or refuse it in a way of its own. */
+  /**
+   * A registry that knows no single POST may open a session instead (C42), with the body thrown
+   * away (trap 17), or refuse it in a way of its own.
+   */
   const single = <E, R>(job: Job<E, R>, adopted: Session.Adopted) =>
     whole(job, (digest, size, body) => {
       const { repository } = job
       return Effect.matchEffect(
-        sessions.adopt(send(Operation.UploadBlob({ repository, digest, size }), body), repository, adopted),
+        sessions.adopt(
+          send(Operation.UploadBlob({ repository, digest, size }), body),
+          repository,
+          adopted
+        ),
         {
           onFailure: (error) =>
             Effect.fail(
-              error._tag === "RegistryFailure" && !isTransient(error) ? new Refused<WholeError>(error) : error
+              error._tag === "RegistryFailure" && !isTransient(error)
+                ? new Refused<WholeError>(error)
+                : error
             ),
           onSuccess: (session) =>
             Option.isNone(session)
               ? Effect.void
               : Effect.fail(
-                  new Refused<WholeError>(new Unsupported({ operation: "uploading in a single POST" }), session.value)
+                  new Refused<WholeError>(
+                    new Unsupported({ operation: "uploading in a single POST" }),
+                    session.value
+                  )
                 )
         }
       )
@@ -293,7 +355,10 @@ export const make = (
     options: PutBlobOptions,
     adopted: Session.Adopted
   ) {
-    const known = { digest: Option.getOrUndefined(source.digest), size: Option.getOrUndefined(source.size) }
+    const known = {
+      digest: Option.getOrUndefined(source.digest),
+      size: Option.getOrUndefined(source.size)
+    }
     const subject: Transfer.Subject = { direction: "upload", repository, ...known }
     if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
     yield* Transfer.emit({ _tag: "Started", subject })
@@ -308,7 +373,12 @@ export const make = (
     }
     const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
     const job = { repository, subject, again, chunkSize, ...known, ...openings(source, open) }
-    const descriptor = yield* upload(strategy === "auto" ? yield* gathered(job) : job, strategy, found, adopted)
+    const descriptor = yield* upload(
+      strategy === "auto" ? yield* gathered(job) : job,
+      strategy,
+      found,
+      adopted
+    )
     yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
     yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
     return descriptor
@@ -329,8 +399,8 @@ export const make = (
 }
 
 /**
- * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and Quay what it is not told the source of with 400: it
- * is not mounted, and an upload will tell why.
+ * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and
+ * Quay what it is not told the source of with 400: it is not mounted, and an upload will tell why.
  */
 const refusedMount = <A>(instead: A) => {
   const refused = () => Effect.succeed(instead)
@@ -339,11 +409,15 @@ const refusedMount = <A>(instead: A) => {
     NameUnknown: refused,
     Unauthorized: refused,
     Unsupported: refused,
-    RegistryFailure: (error: RegistryFailure) => (error.status === 400 ? refused() : Effect.fail(error))
+    RegistryFailure: (error: RegistryFailure) =>
+      error.status === 400 ? refused() : Effect.fail(error)
   }
 }
 
-/** The source as it can be opened: one that can be read once, which begins with its start, fails the second time. */
+/**
+ * The source as it can be opened: one that can be read once, which begins with its start, fails the
+ * second time.
+ */
 const openings = <E, R>(
   { bytes, replay }: BlobSource.BlobSource<E, R>,
   open: BlobSource.Open<E, R>
@@ -367,18 +441,29 @@ const openings = <E, R>(
   }
 }
 
-/** The content in memory, where it is small: then it can be read as often as need be, and its digest is known. */
+/**
+ * The content in memory, where it is small: then it can be read as often as need be, and its digest
+ * is known.
+ */
 const gathered = <E, R>(job: Job<E, R>) => {
   const { digest, size } = job
   if (size === undefined || size === 0 || size > small) return Effect.succeed(job)
-  if (job.bytes !== undefined) return Effect.succeed({ ...job, digest: digest ?? Digest.fromBytes(job.bytes) })
+  if (job.bytes !== undefined)
+    return Effect.succeed({ ...job, digest: digest ?? Digest.fromBytes(job.bytes) })
   return Effect.gen(function* () {
     const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
     const bytes = yield* Effect.mapError(
       ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
       SourceFailure.of
     )
-    const open = (offset: number) => (offset === size ? Stream.empty : Stream.make(bytes.subarray(offset)))
-    return { ...job, digest: digest ?? Option.getOrThrow(verifier.digest()), open, bytes, replayable: true }
+    const open = (offset: number) =>
+      offset === size ? Stream.empty : Stream.make(bytes.subarray(offset))
+    return {
+      ...job,
+      digest: digest ?? Option.getOrThrow(verifier.digest()),
+      open,
+      bytes,
+      replayable: true
+    }
   })
 }

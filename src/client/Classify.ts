@@ -1,6 +1,6 @@
 /**
- * The fourth step of the pipeline: from a status and an error body to a typed error. What an operation can fail with is in one table; everything
- * beyond it is common to all.
+ * The fourth step of the pipeline: from a status and an error body to a typed error. What an
+ * operation can fail with is in one table; everything beyond it is common to all.
  *
  * @since 0.1.0
  */
@@ -89,8 +89,9 @@ interface Answer {
 }
 
 /**
- * The answer itself if it is a success of this operation, else a typed error. The body of a refusal is read up to 64 KiB, for the registry's codes
- * and a snippet. `origin` is the registry's: what others answer after a redirect says nothing of the caller's rights.
+ * The answer itself if it is a success of this operation, else a typed error. The body of a refusal
+ * is read up to 64 KiB, for the registry's codes and a snippet. `origin` is the registry's: what
+ * others answer after a redirect says nothing of the caller's rights.
  *
  * @since 0.1.0
  * @category combinators
@@ -125,7 +126,8 @@ export const classify = <O extends Operation>(
 }
 
 /**
- * Whether what came is a page for people: portals and some registries apologise with 200 (quirks §2).
+ * Whether what came is a page for people: portals and some registries apologise with 200 (quirks
+ * §2).
  *
  * @since 0.1.0
  * @category guards
@@ -141,11 +143,19 @@ const legible = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
     }).pipe(Effect.orElseSucceed(() => body))
   )
 
-const refusal = (answer: Answer, response: HttpClientResponse, snippet: string, now: number): Refusal => {
+const refusal = (
+  answer: Answer,
+  response: HttpClientResponse,
+  snippet: string,
+  now: number
+): Refusal => {
   const { exchange, foreign, status } = answer
   const limited = status === 429 || has(answer, "TOOMANYREQUESTS")
-  if (!limited && ((status === 403 && !foreign) || has(answer, "DENIED"))) return new Denied(exchange)
-  const wait = Option.getOrUndefined(Option.map(retryAfter(response, exchange, now), Duration.toMillis))
+  if (!limited && ((status === 403 && !foreign) || has(answer, "DENIED")))
+    return new Denied(exchange)
+  const wait = Option.getOrUndefined(
+    Option.map(retryAfter(response, exchange, now), Duration.toMillis)
+  )
   return limited
     ? new TooManyRequests({
         ...exchange,
@@ -157,11 +167,17 @@ const refusal = (answer: Answer, response: HttpClientResponse, snippet: string, 
 }
 
 /** GHCR puts the delay into the message (quirks §6). */
-const retryAfter = (response: HttpClientResponse, exchange: Exchange, now: number): Option.Option<Duration.Duration> =>
+const retryAfter = (
+  response: HttpClientResponse,
+  exchange: Exchange,
+  now: number
+): Option.Option<Duration.Duration> =>
   Option.fromNullable(response.headers["retry-after"]).pipe(
     Option.flatMap((header) => RetryAfter.parse(header, now)),
     Option.orElse(() =>
-      Option.firstSomeOf((exchange.errors ?? []).map((error) => RetryAfter.fromMessage(error.message ?? "")))
+      Option.firstSomeOf(
+        (exchange.errors ?? []).map((error) => RetryAfter.fromMessage(error.message ?? ""))
+      )
     )
   )
 
@@ -177,21 +193,37 @@ const nameUnknown = (answer: Answer, operation: { readonly repository: string })
     ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
     : undefined
 
-const manifestUnknown = (answer: Answer, operation: { readonly repository: string; readonly reference: string }) =>
+const manifestUnknown = (
+  answer: Answer,
+  operation: { readonly repository: string; readonly reference: string }
+) =>
   nameUnknown(answer, operation) ??
   (answer.status === 404
-    ? new ManifestUnknown({ ...answer.exchange, repository: operation.repository, reference: operation.reference })
+    ? new ManifestUnknown({
+        ...answer.exchange,
+        repository: operation.repository,
+        reference: operation.reference
+      })
     : undefined)
 
-const blobUnknown = (answer: Answer, operation: { readonly repository: string; readonly digest: string }) =>
+const blobUnknown = (
+  answer: Answer,
+  operation: { readonly repository: string; readonly digest: string }
+) =>
   nameUnknown(answer, operation) ??
   (answer.status === 404
-    ? new BlobUnknown({ ...answer.exchange, repository: operation.repository, digest: operation.digest })
+    ? new BlobUnknown({
+        ...answer.exchange,
+        repository: operation.repository,
+        digest: operation.digest
+      })
     : undefined)
 
 /** Docker's registry answers 404 with `BLOB_UPLOAD_INVALID` as well (C55). */
 const uploadUnknown = (answer: Answer, operation: { readonly repository: string }) =>
-  answer.status === 404 ? new UploadUnknown({ ...answer.exchange, repository: operation.repository }) : undefined
+  answer.status === 404
+    ? new UploadUnknown({ ...answer.exchange, repository: operation.repository })
+    : undefined
 
 const rangeMismatch = (answer: Answer, expected: string) =>
   answer.status === 416
@@ -208,12 +240,18 @@ const unsupported = (answer: Answer, operation: string) =>
     : undefined
 
 /**
- * Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's registry a tag is an invalid digest. One that links to
- * the rest has deleted a part (Cloudflare, quirks §4).
+ * Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's
+ * registry a tag is an invalid digest. One that links to the rest has deleted a part (Cloudflare,
+ * quirks §4).
  */
-const deleteRefused = (answer: Answer, operation: "deleting manifests" | "deleting tags" | "deleting blobs") =>
+const deleteRefused = (
+  answer: Answer,
+  operation: "deleting manifests" | "deleting tags" | "deleting blobs"
+) =>
   unsupported(answer, operation) ??
-  (answer.status === 400 && !answer.linked && (operation === "deleting tags" || answer.codes.length === 0)
+  (answer.status === 400 &&
+  !answer.linked &&
+  (operation === "deleting tags" || answer.codes.length === 0)
     ? new Unsupported({ ...answer.exchange, operation })
     : undefined)
 
@@ -240,19 +278,25 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
   DeleteManifest: {
     success: [200, 202, 204],
     own: (answer, operation) =>
-      deleteRefused(answer, operation.reference.includes(":") ? "deleting manifests" : "deleting tags") ??
-      manifestUnknown(answer, operation)
+      deleteRefused(
+        answer,
+        operation.reference.includes(":") ? "deleting manifests" : "deleting tags"
+      ) ?? manifestUnknown(answer, operation)
   },
   GetBlob: {
     success: [200, 206],
     own: (answer, operation) =>
       blobUnknown(answer, operation) ??
-      rangeMismatch(answer, operation.range === undefined ? "all" : ByteRange.formatRequest(operation.range))
+      rangeMismatch(
+        answer,
+        operation.range === undefined ? "all" : ByteRange.formatRequest(operation.range)
+      )
   },
   HeadBlob: { success: [200, 404], own: () => undefined },
   DeleteBlob: {
     success: [200, 202, 204],
-    own: (answer, operation) => deleteRefused(answer, "deleting blobs") ?? blobUnknown(answer, operation)
+    own: (answer, operation) =>
+      deleteRefused(answer, "deleting blobs") ?? blobUnknown(answer, operation)
   },
   StartUpload: { success: [202], own: (answer, operation) => startRefused(answer, operation) },
   UploadBlob: { success: [201, 202], own: (answer, operation) => startRefused(answer, operation) },
@@ -266,18 +310,24 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
     own: (answer, operation) =>
       unsupported(answer, "uploading by PATCH") ??
       uploadUnknown(answer, operation) ??
-      rangeMismatch(answer, operation.range === undefined ? "all" : `${operation.range.start}-${operation.range.end}`)
+      rangeMismatch(
+        answer,
+        operation.range === undefined ? "all" : `${operation.range.start}-${operation.range.end}`
+      )
   },
   CompleteUpload: {
     success: [201, 202, 204],
-    own: (answer, operation) => uploadUnknown(answer, operation) ?? digestMismatch(answer, operation)
+    own: (answer, operation) =>
+      uploadUnknown(answer, operation) ?? digestMismatch(answer, operation)
   },
   UploadStatus: { success: [200, 202, 204], own: uploadUnknown },
   CancelUpload: { success: [200, 202, 204], own: uploadUnknown },
   ListTags: {
     success: [200],
     own: (answer, operation) =>
-      answer.status === 404 ? new NameUnknown({ ...answer.exchange, repository: operation.repository }) : undefined
+      answer.status === 404
+        ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
+        : undefined
   },
   ListRepositories: {
     success: [200],
@@ -286,7 +336,8 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
         ? unsupported({ ...answer, fromRegistry: false }, "listing repositories")
         : unsupported(answer, "listing repositories")
   },
-  // Registries without the API answer 404, 405, 406 or 400, or send elsewhere (rule 16); reading the referrers tag instead does no harm.
+  // Registries without the API answer 404, 405, 406 or 400, or send elsewhere (rule 16); reading
+  // the referrers tag instead does no harm.
   ListReferrers: {
     success: [200],
     own: (answer) =>
@@ -303,4 +354,6 @@ const digestMismatch = (answer: Answer, operation: { readonly digest: string }) 
 
 const startRefused = (answer: Answer, operation: { readonly repository: string }) =>
   unsupported(answer, "uploading blobs") ??
-  (answer.status === 404 ? new NameUnknown({ ...answer.exchange, repository: operation.repository }) : undefined)
+  (answer.status === 404
+    ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
+    : undefined)

@@ -1,15 +1,23 @@
 /**
- * What the HTTP client failed with, as a typed error that holds no secret. Clients and runtimes tell what happened in ways of their own.
+ * What the HTTP client failed with, as a typed error that holds no secret. Clients and runtimes
+ * tell what happened in ways of their own.
  *
  * @since 0.1.0
  */
 import type { HttpClientError, ResponseError } from "@effect/platform/HttpClientError"
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import { redact } from "../protocol/RedactedUrl.js"
-import { CredentialsFailure, codeOf, isTransientStatus, LimitExceeded, TransportFailure } from "../RegistryError.js"
+import {
+  CredentialsFailure,
+  codeOf,
+  isTransientStatus,
+  LimitExceeded,
+  TransportFailure
+} from "../RegistryError.js"
 
 /**
- * What a request can fail with: `CredentialsFailure` comes from an HTTP client that found its certificates broken.
+ * What a request can fail with: `CredentialsFailure` comes from an HTTP client that found its
+ * certificates broken.
  *
  * @since 0.1.0
  * @category models
@@ -22,13 +30,16 @@ export type ClientFailure = TransportFailure | LimitExceeded | CredentialsFailur
  * @since 0.1.0
  * @category getters
  */
-export const facts = (request: HttpClientRequest): { readonly method: string; readonly url: string } => ({
+export const facts = (
+  request: HttpClientRequest
+): { readonly method: string; readonly url: string } => ({
   method: request.method,
   url: redact(request.url)
 })
 
 /**
- * That there is no answer. The platform's error holds the request with its credentials, so only the cause beneath it is kept (T13).
+ * That there is no answer. The platform's error holds the request with its credentials, so only the
+ * cause beneath it is kept (T13).
  *
  * @since 0.1.0
  * @category constructors
@@ -40,21 +51,31 @@ export const ofRequest = (
 ): ClientFailure => {
   if (cause instanceof CredentialsFailure) return cause
   const code = codeOf(cause)
-  if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW") return tooManyHeaders(request, limits)
+  if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW")
+    return tooManyHeaders(request, limits)
   const status = proxyStatus(cause)
   return status !== undefined
     ? ofProxy(request, status)
-    : new TransportFailure({ ...facts(request), reason: reasonOf(code, cause), cause: unsigned(cause, request.url) })
+    : new TransportFailure({
+        ...facts(request),
+        reason: reasonOf(code, cause),
+        cause: unsigned(cause, request.url)
+      })
 }
 
 /**
- * That a proxy on the way lets nothing through. One that cannot reach the server says so with the status of a temporary failure.
+ * That a proxy on the way lets nothing through. One that cannot reach the server says so with the
+ * status of a temporary failure.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const ofProxy = (request: HttpClientRequest, status: number): TransportFailure =>
-  new TransportFailure({ ...facts(request), reason: isTransientStatus(status) ? "Connect" : "Proxy", status })
+  new TransportFailure({
+    ...facts(request),
+    reason: isTransientStatus(status) ? "Connect" : "Proxy",
+    status
+  })
 
 /**
  * That the body of an answer broke off.
@@ -76,7 +97,10 @@ export const ofBody = ({ cause, request, response }: ResponseError): TransportFa
  * @since 0.1.0
  * @category constructors
  */
-export const tooManyHeaders = (request: HttpClientRequest, { headers }: { readonly headers: number }): LimitExceeded =>
+export const tooManyHeaders = (
+  request: HttpClientRequest,
+  { headers }: { readonly headers: number }
+): LimitExceeded =>
   new LimitExceeded({
     ...facts(request),
     what: "The header section of the answer",
@@ -84,7 +108,10 @@ export const tooManyHeaders = (request: HttpClientRequest, { headers }: { readon
     option: "limits.headers"
   })
 
-/** Bun and Deno name the URL in their errors, with its query, which can be signed (T13): of such an error, the words are kept without it. */
+/**
+ * Bun and Deno name the URL in their errors, with its query, which can be signed (T13): of such an
+ * error, the words are kept without it.
+ */
 const unsigned = (cause: unknown, url: string): unknown => {
   const query = URL.canParse(url) ? new URL(url).search : ""
   if (!(cause instanceof Error) || query === "") return cause
@@ -100,10 +127,14 @@ const unsigned = (cause: unknown, url: string): unknown => {
   )
 }
 
-/** What a proxy answered instead of making a tunnel, or that it wants another password. undici, as fetch on Node, says so in the message only. */
+/**
+ * What a proxy answered instead of making a tunnel, or that it wants another password. undici, as
+ * fetch on Node, says so in the message only.
+ */
 const proxyStatus = (cause: unknown): number | undefined => {
   if (!(cause instanceof Error)) return undefined
-  const [, status] = /^Proxy (?:response|Authentication Required) \((\d{3})\)/.exec(cause.message) ?? []
+  const [, status] =
+    /^Proxy (?:response|Authentication Required) \((\d{3})\)/.exec(cause.message) ?? []
   return status === undefined ? proxyStatus(cause.cause) : Number(status)
 }
 
@@ -120,7 +151,12 @@ const connecting = new Set([
 const reasonOf = (code: string, cause: unknown): TransportFailure["reason"] => {
   if (code === "") return reasonOfDeno(cause)
   if (connecting.has(code)) return "Connect"
-  if (/CERT|_TLS(_|$)|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(code)) return "Tls"
+  if (
+    /CERT|_TLS(_|$)|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(
+      code
+    )
+  )
+    return "Tls"
   return code === "UND_ERR_HEADERS_TIMEOUT" ? "Timeout" : "Reset"
 }
 

@@ -1,6 +1,7 @@
 /**
- * How much of one registry a client occupies at a time: so many documents, so many downloads and so many uploads, each kind served in the order of its
- * arrival. The kinds do not wait for each other, since an upload may well consist of a download from the same registry.
+ * How much of one registry a client occupies at a time: so many documents, so many downloads and so
+ * many uploads, each kind served in the order of its arrival. The kinds do not wait for each other,
+ * since an upload may well consist of a download from the same registry.
  *
  * @since 0.1.0
  */
@@ -18,26 +19,34 @@ import { onTurn } from "./Turns.js"
  * The places at one endpoint.
  *
  * - `exchange`: for a request whose bodies are in memory or bounded, with its answer.
- * - `download`: for a stream, from its first pull to its end or abandonment, or until it leaves its place.
+ * - `download`: for a stream, from its first pull to its end or abandonment, or until it leaves its
+ *   place.
  * - `upload`: for an effect that reads a source, whose streams it marks as such.
  *
- * Whoever waits for a place may be what the holder of one waits for: a consumer may open a second download before it asks the first for more. So a
- * transfer that has waited for its consumer or source for a second lends its place to the next in line, and goes on without one. What the registry is
- * slow at keeps its place, and so does every `exchange`, in which nobody else's code runs.
+ * Whoever waits for a place may be what the holder of one waits for: a consumer may open a second
+ * download before it asks the first for more. So a transfer that has waited for its consumer or
+ * source for a second lends its place to the next in line, and goes on without one. What the
+ * registry is slow at keeps its place, and so does every `exchange`, in which nobody else's code
+ * runs.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Concurrency {
   readonly exchange: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  readonly download: <A, E, R>(use: (place: DownloadPlace) => Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
+  readonly download: <A, E, R>(
+    use: (place: DownloadPlace) => Stream.Stream<A, E, R>
+  ) => Stream.Stream<A, E, R>
   readonly upload: <A, E, R>(
-    use: (source: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>) => Effect.Effect<A, E, R>
+    use: (
+      source: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
+    ) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
 }
 
 /**
- * What a download does with its place: `shared` is a stream whose consumer may keep it waiting, `leave` gives the place up before the end.
+ * What a download does with its place: `shared` is a stream whose consumer may keep it waiting,
+ * `leave` gives the place up before the end.
  *
  * @since 0.1.0
  * @category models
@@ -78,7 +87,8 @@ export const make = (limit: number): Concurrency => {
           ByteStream.unwrap(
             Effect.zipWith(entered, Effect.clock, (place, clock) =>
               use({
-                shared: (stream) => onTurn(stream, { asked: () => working(place), given: () => idle(place, clock) }),
+                shared: (stream) =>
+                  onTurn(stream, { asked: () => working(place), given: () => idle(place, clock) }),
                 leave: free
               })
             )
@@ -92,13 +102,18 @@ export const make = (limit: number): Concurrency => {
         (admitted) => orBorrow(uploads, admitted),
         (place) =>
           Effect.clockWith((clock) =>
-            use((stream) => onTurn(stream, { asked: () => idle(place, clock), given: () => working(place) }))
+            use((stream) =>
+              onTurn(stream, { asked: () => idle(place, clock), given: () => working(place) })
+            )
           )
       )
   }
 }
 
-/** `idleSince`: when its holder began to wait for the caller, in milliseconds; Infinity while it does not. */
+/**
+ * `idleSince`: when its holder began to wait for the caller, in milliseconds; Infinity while it
+ * does not.
+ */
 interface Place {
   idleSince: number
 }
@@ -115,7 +130,11 @@ interface Line {
   readonly waiting: Set<Waiting>
 }
 
-const makeLine = (limit: number): Line => ({ limit: Math.max(1, limit), occupied: new Set(), waiting: new Set() })
+const makeLine = (limit: number): Line => ({
+  limit: Math.max(1, limit),
+  occupied: new Set(),
+  waiting: new Set()
+})
 
 const held = <A, E, R>(
   line: Line,
@@ -134,7 +153,10 @@ const held = <A, E, R>(
   )
 
 /** To be run uninterruptibly, but for the wait. */
-const enter = (line: Line, wait: (admitted: Deferred.Deferred<void>) => Effect.Effect<void>): Effect.Effect<Place> =>
+const enter = (
+  line: Line,
+  wait: (admitted: Deferred.Deferred<void>) => Effect.Effect<void>
+): Effect.Effect<Place> =>
   Effect.suspend(() => {
     const place: Place = { idleSince: Number.POSITIVE_INFINITY }
     if (line.occupied.size < line.limit) {

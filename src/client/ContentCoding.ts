@@ -1,6 +1,7 @@
 /**
- * Content that arrives encoded although it was asked for as it is (rule 20). Which bytes were meant is for the digest to say: a stored `.tar.gz` may
- * be mislabelled, a proxy may really have compressed the answer, and `fetch` decodes without a word and leaves the header (trap 26).
+ * Content that arrives encoded although it was asked for as it is (rule 20). Which bytes were meant
+ * is for the digest to say: a stored `.tar.gz` may be mislabelled, a proxy may really have
+ * compressed the answer, and `fetch` decodes without a word and leaves the header (trap 26).
  *
  * @since 0.1.0
  */
@@ -19,11 +20,15 @@ import * as Digest from "../spec/Digest.js"
 /** More make no sense, and each may multiply the size by a thousand (T10). */
 const maxCodings = 5
 
-/** Of a blob, this much is held back to learn which bytes were meant: configurations and signatures are smaller. */
+/**
+ * Of a blob, this much is held back to learn which bytes were meant: configurations and signatures
+ * are smaller.
+ */
 const decidable = 1024 * 1024
 
 /**
- * The codings that a `Content-Encoding` field names, in lower case and in the order of their application; `identity` is none.
+ * The codings that a `Content-Encoding` field names, in lower case and in the order of their
+ * application; `identity` is none.
  *
  * @since 0.1.0
  * @category constructors
@@ -37,7 +42,8 @@ export const parse = (header: string | undefined): ReadonlyArray<string> =>
     .filter((coding) => coding !== "" && coding !== "identity")
 
 /**
- * How many bytes of content an answer announces, if it does: what it says of encoded content is not of the content (trap 26).
+ * How many bytes of content an answer announces, if it does: what it says of encoded content is not
+ * of the content (trap 26).
  *
  * @since 0.1.0
  * @category getters
@@ -48,9 +54,10 @@ export const length = ({ headers }: HttpClientResponse): number | undefined =>
     : Option.getOrUndefined(ByteRange.parseLength(headers["content-length"] ?? ""))
 
 /**
- * The bytes of a document that were meant: as they came if they have the digest, else decoded if that is possible. Without a digest, whatever can be
- * decoded was encoded: no document begins like compressed data. Fails with `LimitExceeded` when they decode to more than `limit` allows, or name more
- * than five codings.
+ * The bytes of a document that were meant: as they came if they have the digest, else decoded if
+ * that is possible. Without a digest, whatever can be decoded was encoded: no document begins like
+ * compressed data. Fails with `LimitExceeded` when they decode to more than `limit` allows, or name
+ * more than five codings.
  *
  * @since 0.1.0
  * @category combinators
@@ -62,9 +69,12 @@ export const plain = (
   limit: ByteStream.Limit
 ): Effect.Effect<Uint8Array, LimitExceeded> => {
   const codings = parse(header)
-  if (codings.length === 0 || (digest !== undefined && isOf(digest, bytes))) return Effect.succeed(bytes)
+  if (codings.length === 0 || (digest !== undefined && isOf(digest, bytes)))
+    return Effect.succeed(bytes)
   if (codings.length > maxCodings)
-    return Effect.fail(new LimitExceeded({ what: "The number of content codings", limit: maxCodings }))
+    return Effect.fail(
+      new LimitExceeded({ what: "The number of content codings", limit: maxCodings })
+    )
   return codings
     .reduceRight(
       (received: Effect.Effect<Uint8Array, LimitExceeded | NotEncoded>, coding) =>
@@ -75,13 +85,17 @@ export const plain = (
 }
 
 /**
- * An answer whose body is the blob that was meant, as far as this can be told: up to a mebibyte as `plain` says, beyond that as it came. How long it
- * is the answer no longer says: `Content-Length` counts encoded bytes.
+ * An answer whose body is the blob that was meant, as far as this can be told: up to a mebibyte as
+ * `plain` says, beyond that as it came. How long it is the answer no longer says: `Content-Length`
+ * counts encoded bytes.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const plainBlob = (response: HttpClientResponse, digest: Digest.Digest): HttpClientResponse => {
+export const plainBlob = (
+  response: HttpClientResponse,
+  digest: Digest.Digest
+): HttpClientResponse => {
   const header = response.headers["content-encoding"]
   return parse(header).length === 0
     ? response
@@ -97,12 +111,17 @@ const decided = <E>(
   digest: Digest.Digest
 ): Stream.Stream<Uint8Array, E> => {
   type Bytes = Chunk.Chunk<Uint8Array>
-  const gather = (held: Bytes, size: number): Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> =>
+  const gather = (
+    held: Bytes,
+    size: number
+  ): Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> =>
     Channel.readWithCause({
       onInput: (chunk: Bytes) => {
         const all = Chunk.appendAll(held, chunk)
         const total = Chunk.reduce(chunk, size, (sum, bytes) => sum + bytes.length)
-        return total > decidable ? Channel.flatMap(Channel.write(all), () => passing) : gather(all, total)
+        return total > decidable
+          ? Channel.flatMap(Channel.write(all), () => passing)
+          : gather(all, total)
       },
       onFailure: (cause) => Channel.failCause(cause),
       onDone: () => {
@@ -149,11 +168,17 @@ const decode = (
   })
 
 /** What was meant by deflate is the zlib format (RFC 9110 §8.4.1.2), but some send the bare one. */
-const formatOf = (coding: string, bytes: Uint8Array): Option.Option<"gzip" | "deflate" | "deflate-raw"> => {
+const formatOf = (
+  coding: string,
+  bytes: Uint8Array
+): Option.Option<"gzip" | "deflate" | "deflate-raw"> => {
   const [first = 0, second = 0] = bytes
-  if (coding === "gzip") return first === 0x1f && second === 0x8b ? Option.some("gzip") : Option.none()
+  if (coding === "gzip")
+    return first === 0x1f && second === 0x8b ? Option.some("gzip") : Option.none()
   if (coding !== "deflate") return Option.none()
-  return Option.some((first & 0x0f) === 8 && (first * 256 + second) % 31 === 0 ? "deflate" : "deflate-raw")
+  return Option.some(
+    (first & 0x0f) === 8 && (first * 256 + second) % 31 === 0 ? "deflate" : "deflate-raw"
+  )
 }
 
 const isOf = (digest: Digest.Digest, bytes: Uint8Array): boolean =>

@@ -1,6 +1,7 @@
 /**
- * One exchange, from an operation to whatever the registry answers: limits and timeouts, redirects and authorization, with challenges answered.
- * `attempt` and `execute` are the way to what `Registry` does not offer.
+ * One exchange, from an operation to whatever the registry answers: limits and timeouts, redirects
+ * and authorization, with challenges answered. `attempt` and `execute` are the way to what
+ * `Registry` does not offer.
  *
  * @since 0.1.0
  */
@@ -39,7 +40,8 @@ import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
 
 /**
- * What a request can fail with before its answer is classified; `TooManyRequests` and `RegistryFailure` are then a token server's.
+ * What a request can fail with before its answer is classified; `TooManyRequests` and
+ * `RegistryFailure` are then a token server's.
  *
  * @since 0.1.0
  * @category models
@@ -54,9 +56,10 @@ export type ExchangeError =
   | RegistryFailure
 
 /**
- * One authorised exchange: whatever the registry answers, except that a 401 of its own is the error `AuthChallenge`. The challenge is remembered in
- * `TokenCache`, so that the next attempt answers it. For applications that bring their own loop. It does not wait in the endpoint's line, and the body
- * of the answer is the caller's to read or to abandon.
+ * One authorised exchange: whatever the registry answers, except that a 401 of its own is the error
+ * `AuthChallenge`. The challenge is remembered in `TokenCache`, so that the next attempt answers
+ * it. For applications that bring their own loop. It does not wait in the endpoint's line, and the
+ * body of the answer is the caller's to read or to abandon.
  *
  * @since 0.1.0
  * @category operations
@@ -65,9 +68,19 @@ export const attempt = (
   to: Endpoint,
   operation: Operation,
   options: { readonly body?: HttpBody.HttpBody | undefined } = {}
-): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, HttpClient.HttpClient | Credentials | TokenCache> =>
+): Effect.Effect<
+  HttpClientResponse,
+  AuthChallenge | ExchangeError,
+  HttpClient.HttpClient | Credentials | TokenCache
+> =>
   Effect.flatMap(services, (given) =>
-    attemptWithin(given, boundsOf(to, operation, given.clock), to, operation, options.body ?? HttpBody.empty)
+    attemptWithin(
+      given,
+      boundsOf(to, operation, given.clock),
+      to,
+      operation,
+      options.body ?? HttpBody.empty
+    )
   )
 
 /**
@@ -105,9 +118,10 @@ const attemptWithin = (
   const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
     Observability.observed(to.observation, operation, request.url)(Limits.limited(bounds)(client))
   )
-  const authorized = authorizedBy(credentials, cache, demand, { trust: to.trust, scopes: to.scopes })(
-    to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed)
-  )
+  const authorized = authorizedBy(credentials, cache, demand, {
+    trust: to.trust,
+    scopes: to.scopes
+  })(to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed))
   return Effect.flatMap(
     authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
     (response) => {
@@ -129,8 +143,15 @@ const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpCl
   )
 }
 
-/** The application's headers go to the registry, which may be its own token server, and not to where an upload has its location or a realm leads. */
-const withHeaders = <E>(origin: string, headers: Headers.Headers, client: Sender<E>): Sender<E> => ({
+/**
+ * The application's headers go to the registry, which may be its own token server, and not to where
+ * an upload has its location or a realm leads.
+ */
+const withHeaders = <E>(
+  origin: string,
+  headers: Headers.Headers,
+  client: Sender<E>
+): Sender<E> => ({
   execute: (request) =>
     client.execute(
       Trust.isAt(origin, request.url)
@@ -139,7 +160,12 @@ const withHeaders = <E>(origin: string, headers: Headers.Headers, client: Sender
     )
 })
 
-const pulls: ReadonlySet<Operation["_tag"]> = new Set(["GetManifest", "HeadManifest", "GetBlob", "HeadBlob"])
+const pulls: ReadonlySet<Operation["_tag"]> = new Set([
+  "GetManifest",
+  "HeadManifest",
+  "GetBlob",
+  "HeadBlob"
+])
 
 /** Blobs take their time: what moves them is watched step by step. */
 const transfers: ReadonlySet<Operation["_tag"]> = new Set([
@@ -156,7 +182,11 @@ const transfers: ReadonlySet<Operation["_tag"]> = new Set([
  * @since 0.1.0
  * @category constructors
  */
-export const boundsOf = (to: Endpoint, operation: Operation, clock: Clock.Clock): Limits.Bounds => ({
+export const boundsOf = (
+  to: Endpoint,
+  operation: Operation,
+  clock: Clock.Clock
+): Limits.Bounds => ({
   limits: to.limits,
   response: Duration.toMillis(to.timeouts.response),
   until: transfers.has(operation._tag)
@@ -167,8 +197,9 @@ export const boundsOf = (to: Endpoint, operation: Operation, clock: Clock.Clock)
 })
 
 /**
- * The schedule that `execute` follows by default: again as long as the challenge is answerable, at most three times. Once is the rule; a token that
- * was kept too long, and one for too few scopes, take once more each.
+ * The schedule that `execute` follows by default: again as long as the challenge is answerable, at
+ * most three times. Once is the rule; a token that was kept too long, and one for too few scopes,
+ * take once more each.
  *
  * @since 0.1.0
  * @category constructors
@@ -179,9 +210,11 @@ export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedu
 )
 
 /**
- * An exchange with its challenges answered: whatever the registry finally answers. `schedule` decides whether to try again after a challenge, by
- * default with `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. It sees the challenge again, as not answerable, when the
- * token server gave no token for it: another credential, from a login say, may help then. As with `attempt`, the answer is the caller's.
+ * An exchange with its challenges answered: whatever the registry finally answers. `schedule`
+ * decides whether to try again after a challenge, by default with `defaultSchedule`; when it gives
+ * up, the challenge becomes `Unauthorized`. It sees the challenge again, as not answerable, when
+ * the token server gave no token for it: another credential, from a login say, may help then. As
+ * with `attempt`, the answer is the caller's.
  *
  * @since 0.1.0
  * @category operations
@@ -193,7 +226,11 @@ export const execute = <R = never>(
     readonly body?: HttpBody.HttpBody | undefined
     readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
   } = {}
-): Effect.Effect<HttpClientResponse, ExchangeError, HttpClient.HttpClient | Credentials | TokenCache | R> =>
+): Effect.Effect<
+  HttpClientResponse,
+  ExchangeError,
+  HttpClient.HttpClient | Credentials | TokenCache | R
+> =>
   Effect.flatMap(services, (given) =>
     exchanging(to, given, options.schedule)(
       boundsOf(to, operation, given.clock),
@@ -203,7 +240,8 @@ export const execute = <R = never>(
   )
 
 /**
- * `execute` with its services at hand, within bounds that its caller goes on to apply to the answer.
+ * `execute` with its services at hand, within bounds that its caller goes on to apply to the
+ * answer.
  *
  * @since 0.1.0
  * @category operations
@@ -224,8 +262,9 @@ export const exchanging =
   }
 
 /**
- * A source may have another credential each time it is asked again (ECR's helper makes them): what it had the second time is not asked about, but refused
- * for good. A schedule that goes on all the same has it asked anew.
+ * A source may have another credential each time it is asked again (ECR's helper makes them): what
+ * it had the second time is not asked about, but refused for good. A schedule that goes on all the
+ * same has it asked anew.
  */
 const askedAgainOnce = (source: Credentials.Service): Credentials.Service => {
   let renewed = false
@@ -274,20 +313,33 @@ const answered = <R>(
     Schedule.mapInput(schedule, ({ challenge }: Open) => challenge)
   ).pipe(Effect.flatten)
 
-/** What a schedule may decide about: the registry's challenge, or the one that its token server gave no token for. */
+/**
+ * What a schedule may decide about: the registry's challenge, or the one that its token server gave
+ * no token for.
+ */
 type Open = Unauthorized & { readonly challenge: AuthChallenge }
 
-const isOpen = (error: ExchangeError): error is Open => error._tag === "Unauthorized" && error.challenge !== undefined
+const isOpen = (error: ExchangeError): error is Open =>
+  error._tag === "Unauthorized" && error.challenge !== undefined
 
 const refusal = (error: AuthChallenge | ExchangeError): ExchangeError => {
   if (error._tag !== "AuthChallenge") return error
   const { errors, method, origin, status, url } = error
-  return new Unauthorized({ method, url, status, errors, origin, reason: "Challenge", challenge: error })
+  return new Unauthorized({
+    method,
+    url,
+    status,
+    errors,
+    origin,
+    reason: "Challenge",
+    challenge: error
+  })
 }
 
 /**
- * Rate limits are for the application, and warnings for people: each text is logged once per endpoint, and nothing acts on it (C106). Those of another
- * host, after a redirect, are not the registry's.
+ * Rate limits are for the application, and warnings for people: each text is logged once per
+ * endpoint, and nothing acts on it (C106). Those of another host, after a redirect, are not the
+ * registry's.
  */
 const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Effect<void> => {
   if (!Trust.isAt(to.origin, request.url)) return Effect.void
@@ -297,12 +349,15 @@ const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Ef
   if (warnings === undefined) return told
   const shown = Secrets.hide(warnings, Secrets.inHeader(request.headers["authorization"]))
   const texts = Warning.parse(shown).map((warning) => warning.text)
-  const fresh = texts.filter((text) => !to.warned.has(text) && to.warned.size < 1000 && to.warned.add(text))
+  const fresh = texts.filter(
+    (text) => !to.warned.has(text) && to.warned.size < 1000 && to.warned.add(text)
+  )
   return Effect.zipRight(
     told,
     Effect.forEach(
       fresh,
-      (text) => Effect.zipRight(Effect.logWarning(`${to.origin} warns: ${text}`), to.onWarning(text)),
+      (text) =>
+        Effect.zipRight(Effect.logWarning(`${to.origin} warns: ${text}`), to.onWarning(text)),
       { discard: true }
     )
   )

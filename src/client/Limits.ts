@@ -1,6 +1,7 @@
 /**
- * The innermost step of the pipeline: what a request may cost. Every failure of the HTTP client becomes a `TransportFailure` here, every answer must
- * begin in time, and bodies are read under a limit.
+ * The innermost step of the pipeline: what a request may cost. Every failure of the HTTP client
+ * becomes a `TransportFailure` here, every answer must begin in time, and bodies are read under a
+ * limit.
  *
  * @since 0.1.0
  */
@@ -25,7 +26,8 @@ import { onTurn } from "./Turns.js"
 import * as Watchdog from "./Watchdog.js"
 
 /**
- * Upper bounds on what a registry may send (T4, T6). Going over one is `LimitExceeded`, never a truncated value.
+ * Upper bounds on what a registry may send (T4, T6). Going over one is `LimitExceeded`, never a
+ * truncated value.
  *
  * @since 0.1.0
  * @category models
@@ -39,27 +41,32 @@ export interface Limits {
   readonly pages: number
   /** Entries of one list, 1,000,000 by default. */
   readonly items: number
-  /** Bytes of the header section of an answer, names and values, 64 KiB by default. The HTTP client may have a lower limit. */
+  /**
+   * Bytes of the header section of an answer, names and values, 64 KiB by default. The HTTP client
+   * may have a lower limit.
+   */
   readonly headers: number
   /** Redirects of one request, 10 by default. */
   readonly redirects: number
 }
 
 /**
- * How long to wait. Either may be overrun by a second. The time to connect is a setting of the HTTP client, and counts as waiting for an answer here.
+ * How long to wait. Either may be overrun by a second. The time to connect is a setting of the HTTP
+ * client, and counts as waiting for an answer here.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Timeouts {
   /**
-   * Until an answer begins, for each request, 60 seconds by default. Only the registry is waited for: while a stream is sent, the time since it took
-   * what there was. A body in memory has a second more for each 64 KiB.
+   * Until an answer begins, for each request, 60 seconds by default. Only the registry is waited
+   * for: while a stream is sent, the time since it took what there was. A body in memory has a
+   * second more for each 64 KiB.
    */
   readonly response: Duration.DurationInput
   /**
-   * For all of an exchange in which no blob travels, its redirects, token requests and the document at the end included, 2 minutes by default. Blobs
-   * take as long as they keep moving.
+   * For all of an exchange in which no blob travels, its redirects, token requests and the document
+   * at the end included, 2 minutes by default. Blobs take as long as they keep moving.
    */
   readonly overall: Duration.DurationInput
 }
@@ -85,14 +92,18 @@ export const defaultLimits: Limits = {
  * @since 0.1.0
  * @category constructors
  */
-export const defaultTimeouts: Timeouts = { response: Duration.seconds(60), overall: Duration.minutes(2) }
+export const defaultTimeouts: Timeouts = {
+  response: Duration.seconds(60),
+  overall: Duration.minutes(2)
+}
 
 /** Of an answer that is not wanted, as much is read as keeps its connection usable. */
 const discardable = 64 * 1024
 
 /**
- * What bounds one exchange: the limits, the milliseconds until an answer must begin, the time (in milliseconds of the clock) when all must be over, and
- * who watches both. `registry`: the origin that it is `OnBehalfOf`.
+ * What bounds one exchange: the limits, the milliseconds until an answer must begin, the time (in
+ * milliseconds of the clock) when all must be over, and who watches both. `registry`: the origin
+ * that it is `OnBehalfOf`.
  *
  * @since 0.1.0
  * @category models
@@ -106,11 +117,13 @@ export interface Bounds {
 }
 
 /**
- * The client with its failures typed and its answers bounded in time and in the size of their headers. No span and no trace header of its own: the
- * default ones would carry signed URLs and reach strangers (T13).
+ * The client with its failures typed and its answers bounded in time and in the size of their
+ * headers. No span and no trace header of its own: the default ones would carry signed URLs and
+ * reach strangers (T13).
  *
- * An answer of up to 64 KiB that somebody is going to read arrives with its body, in the same time: to read a body by itself costs more than to ask
- * for it. That the body of a refusal breaks off does not matter.
+ * An answer of up to 64 KiB that somebody is going to read arrives with its body, in the same time:
+ * to read a body by itself costs more than to ask for it. That the body of a refusal breaks off
+ * does not matter.
  *
  * @since 0.1.0
  * @category combinators
@@ -124,26 +137,42 @@ export const limited =
         bounds.watchdog,
         (deadline) => {
           const { body } = request
-          const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+          const patience =
+            bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
           const awaited = () => {
-            deadline.at = Math.min(bounds.until, deadline.clock.unsafeCurrentTimeMillis() + patience)
+            deadline.at = Math.min(
+              bounds.until,
+              deadline.clock.unsafeCurrentTimeMillis() + patience
+            )
           }
           awaited()
-          const answered = Effect.zipRight(setUp(bounds.registry), client.execute(observed(request, deadline, awaited)))
+          const answered = Effect.zipRight(
+            setUp(bounds.registry),
+            client.execute(observed(request, deadline, awaited))
+          )
           return Effect.matchEffect(answered, {
-            onFailure: (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds.limits)),
-            onSuccess: (response): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
+            onFailure: (error) =>
+              Effect.fail(ClientFailure.ofRequest(request, error, bounds.limits)),
+            onSuccess: (
+              response
+            ): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
               begun = response
               awaited()
               const { headers, status } = response
               // Plain http goes through proxies as it is; servers have no such status.
               if (status === 407)
-                return Effect.zipRight(excerpt(response), Effect.fail(ClientFailure.ofProxy(request, status)))
+                return Effect.zipRight(
+                  excerpt(response),
+                  Effect.fail(ClientFailure.ofProxy(request, status))
+                )
               let size = 0
               for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
               return size <= bounds.limits.headers
                 ? gathered(response)
-                : Effect.zipRight(excerpt(response), Effect.fail(ClientFailure.tooManyHeaders(request, bounds.limits)))
+                : Effect.zipRight(
+                    excerpt(response),
+                    Effect.fail(ClientFailure.tooManyHeaders(request, bounds.limits))
+                  )
             }
           })
         },
@@ -176,14 +205,19 @@ export const gatheredOf = (
   response: HttpClientResponse & { readonly [Gathered]?: Uint8Array }
 ): Uint8Array | undefined => response[Gathered]
 
-const gathered = (response: HttpClientResponse): Effect.Effect<HttpClientResponse, TransportFailure> => {
+const gathered = (
+  response: HttpClientResponse
+): Effect.Effect<HttpClientResponse, TransportFailure> => {
   const { request, status } = response
   const length = ContentCoding.length(response)
-  if (request.method === "HEAD" || (request.method !== "GET" && status < 300)) return Effect.succeed(response)
+  if (request.method === "HEAD" || (request.method !== "GET" && status < 300))
+    return Effect.succeed(response)
   if (length === undefined || length > discardable) return Effect.succeed(response)
   return Effect.matchEffect(response.arrayBuffer, {
     onFailure: (error) =>
-      status < 300 ? Effect.fail(ClientFailure.ofBody(error)) : Effect.succeed(withBody(response, new Uint8Array())),
+      status < 300
+        ? Effect.fail(ClientFailure.ofBody(error))
+        : Effect.succeed(withBody(response, new Uint8Array())),
     onSuccess: (buffer) => Effect.succeed(withBody(response, new Uint8Array(buffer)))
   })
 }
@@ -191,7 +225,10 @@ const gathered = (response: HttpClientResponse): Effect.Effect<HttpClientRespons
 const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse => {
   // The body that the client has is read already.
   const read = () =>
-    ClientResponse.fromWeb(response.request, new Response(bytes.slice(), { headers: response.headers }))
+    ClientResponse.fromWeb(
+      response.request,
+      new Response(bytes.slice(), { headers: response.headers })
+    )
   return Object.create(response, {
     [Gathered]: { value: bytes },
     arrayBuffer: { get: () => Effect.sync(() => bytes.slice().buffer) },
@@ -215,11 +252,15 @@ const observed = (
     deadline.at = Number.POSITIVE_INFINITY
   }
   const stream = onTurn(body.stream, { asked, given: awaited })
-  return HttpClientRequest.setBody(request, HttpBody.stream(stream, body.contentType, body.contentLength))
+  return HttpClientRequest.setBody(
+    request,
+    HttpBody.stream(stream, body.contentType, body.contentLength)
+  )
 }
 
 /**
- * The body of an answer, its failures typed. The chunks are plain `Uint8Array`s, on Node too, whose `Buffer` has another `slice`.
+ * The body of an answer, its failures typed. The chunks are plain `Uint8Array`s, on Node too, whose
+ * `Buffer` has another `slice`.
  *
  * @since 0.1.0
  * @category destructors
@@ -228,10 +269,13 @@ export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, Tr
   response.stream.pipe(Stream.mapChunks(Chunk.map(plain)), Stream.mapError(ClientFailure.ofBody))
 
 const plain = (bytes: Uint8Array): Uint8Array =>
-  bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  bytes.constructor === Uint8Array
+    ? bytes
+    : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /**
- * The whole body of an answer that is a document, within `limit` bytes and the time of its exchange.
+ * The whole body of an answer that is a document, within `limit` bytes and the time of its
+ * exchange.
  *
  * @since 0.1.0
  * @category destructors
@@ -242,7 +286,8 @@ export const document = (
   bounds: Bounds
 ): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> => {
   const tooLong = () => new LimitExceeded({ ...limit, ...factsOf(response) })
-  const within = (bytes: Uint8Array) => (bytes.length <= limit.limit ? Effect.succeed(bytes) : Effect.fail(tooLong()))
+  const within = (bytes: Uint8Array) =>
+    bytes.length <= limit.limit ? Effect.succeed(bytes) : Effect.fail(tooLong())
   const known = gatheredOf(response)
   if (known !== undefined) return within(known)
   const received = Effect.suspend(() =>
@@ -252,7 +297,9 @@ export const document = (
           onFailure: (error) => Effect.fail(ClientFailure.ofBody(error)),
           onSuccess: (buffer) => within(new Uint8Array(buffer))
         })
-      : Effect.catchTag(ByteStream.collect(body(response), limit), "LimitExceeded", () => Effect.fail(tooLong()))
+      : Effect.catchTag(ByteStream.collect(body(response), limit), "LimitExceeded", () =>
+          Effect.fail(tooLong())
+        )
   )
   return Watchdog.watch(
     bounds.watchdog,
@@ -265,8 +312,9 @@ export const document = (
 }
 
 /**
- * The first 64 KiB of a body whose rest is of no interest, such as that of an error: what could be read of it, without failing. The connection can
- * be used again if that was all, and is closed if not.
+ * The first 64 KiB of a body whose rest is of no interest, such as that of an error: what could be
+ * read of it, without failing. The connection can be used again if that was all, and is closed if
+ * not.
  *
  * @since 0.1.0
  * @category destructors
@@ -274,9 +322,15 @@ export const document = (
 export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array> => {
   const known = gatheredOf(response)
   if (known !== undefined) return Effect.succeed(known)
-  if (response.headers["content-length"] === "0" || response.status === 204 || response.request.method === "HEAD")
+  if (
+    response.headers["content-length"] === "0" ||
+    response.status === 204 ||
+    response.request.method === "HEAD"
+  )
     return Effect.succeed(new Uint8Array())
-  return Effect.map(ByteStream.beginning(body(response), discardable), (bytes) => bytes.subarray(0, discardable))
+  return Effect.map(ByteStream.beginning(body(response), discardable), (bytes) =>
+    bytes.subarray(0, discardable)
+  )
 }
 
 /**
@@ -288,7 +342,11 @@ export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array>
 export const factsOf = ({
   request,
   status
-}: HttpClientResponse): { readonly method: string; readonly url: string; readonly status: number } => ({
+}: HttpClientResponse): {
+  readonly method: string
+  readonly url: string
+  readonly status: number
+} => ({
   ...ClientFailure.facts(request),
   status
 })

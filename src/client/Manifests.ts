@@ -1,5 +1,6 @@
 /**
- * Manifests over HTTP: read and verified, written under digest and tags, deleted, and the lists of their referrers.
+ * Manifests over HTTP: read and verified, written under digest and tags, deleted, and the lists of
+ * their referrers.
  *
  * @since 0.1.0
  */
@@ -46,10 +47,14 @@ export const make = (
   Registry.Service,
   "getManifest" | "headManifest" | "putManifest" | "deleteManifest" | "deleteTag" | "referrers"
 > => {
-  // Changes to referrers tags read, modify and write: one after the other, within this client (C80, trap 50).
+  // Changes to referrers tags read, modify and write: one after the other, within this client (C80,
+  // trap 50).
   const exclusive = Effect.unsafeMakeSemaphore(1).withPermits(1)
 
-  const pull = Effect.fnUntraced(function* (repository: RepositoryName, reference: Tag | Digest.Digest) {
+  const pull = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    reference: Tag | Digest.Digest
+  ) {
     const [bytes, response] = yield* read(
       Operation.GetManifest({ repository, reference }),
       { what: "The manifest", limit: to.limits.manifest, option: "limits.manifest" },
@@ -75,38 +80,54 @@ export const make = (
         : Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual }))
     })
 
-  const getManifest: Registry.Service["getManifest"] = Effect.fnUntraced(function* (repository, reference) {
-    const digest = Digest.isDigest(reference) ? reference : undefined
-    if (digest !== undefined) yield* Digest.hasherFor(digest)
-    const [bytes, response] = yield* pull(repository, reference)
-    // The header is not compared: many registries send one that is not of these bytes (C24, rule 7).
-    if (digest !== undefined) yield* verified(bytes, digest, response)
-    return yield* decode(bytes, response, digest)
-  })
+  const getManifest: Registry.Service["getManifest"] = Effect.fnUntraced(
+    function* (repository, reference) {
+      const digest = Digest.isDigest(reference) ? reference : undefined
+      if (digest !== undefined) yield* Digest.hasherFor(digest)
+      const [bytes, response] = yield* pull(repository, reference)
+      // The header is not compared: many registries send one that is not of these bytes (C24, rule
+      // 7).
+      if (digest !== undefined) yield* verified(bytes, digest, response)
+      return yield* decode(bytes, response, digest)
+    }
+  )
 
   const headManifest: Registry.Service["headManifest"] = (repository, reference) => {
     const digest = Digest.isDigest(reference) ? reference : undefined
-    const got = Effect.suspend(() => Effect.map(headByGet(repository, reference), Option.some<Descriptor>))
+    const got = Effect.suspend(() =>
+      Effect.map(headByGet(repository, reference), Option.some<Descriptor>)
+    )
     return Effect.catchAll(
       Effect.flatMap(send(Operation.HeadManifest({ repository, reference })), (response) => {
         if (response.status === 404) return Effect.succeedNone
         const announced = announcedDigest(response)
         if (digest !== undefined && announced !== undefined && Digest.disagree(digest, announced))
-          return Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
+          return Effect.fail(
+            new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })
+          )
         const found = digest ?? announced
         const mediaType = MediaType.essence(response.headers["content-type"] ?? "")
         const size = ContentCoding.length(response)
-        return found === undefined || size === undefined || !MediaType.isMediaType(mediaType) || isPage(mediaType)
+        return found === undefined ||
+          size === undefined ||
+          !MediaType.isMediaType(mediaType) ||
+          isPage(mediaType)
           ? absent(got)
           : Effect.succeedSome<Descriptor>({ mediaType, digest: found, size })
       }),
       // The answer to a HEAD has no body to tell "unknown" from "unsupported" by.
-      (failure) => (failure._tag === "RegistryFailure" && failure.status === 405 ? absent(got) : Effect.fail(failure))
+      (failure) =>
+        failure._tag === "RegistryFailure" && failure.status === 405
+          ? absent(got)
+          : Effect.fail(failure)
     )
   }
 
   /** For registries whose HEAD lacks a header, or has those of something else (C31, trap 28). */
-  const headByGet = Effect.fnUntraced(function* (repository: RepositoryName, reference: Tag | Digest.Digest) {
+  const headByGet = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    reference: Tag | Digest.Digest
+  ) {
     const [bytes, response] = yield* pull(repository, reference)
     if (Digest.isDigest(reference)) yield* verified(bytes, reference, response)
     const mediaType = MediaType.essence(response.headers["content-type"] ?? "")
@@ -128,33 +149,45 @@ export const make = (
     yield* Limits.excerpt(response)
     const announced = announcedDigest(response)
     if (announced !== undefined && Digest.disagree(digest, announced))
-      return yield* new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })
+      return yield* new DigestMismatch({
+        ...Limits.factsOf(response),
+        expected: digest,
+        actual: announced
+      })
     return response
   })
 
-  const putManifest: Registry.Service["putManifest"] = Effect.fnUntraced(function* (repository, manifest, options) {
-    const { digest } = manifest.descriptor
-    const [first, ...others] = options?.tags ?? []
-    // A tag alone suffices, unless the registry would compute the digest with another algorithm than ours (trap 32).
-    const byTag = first !== undefined && others.length === 0 && Digest.algorithm(digest) === "sha256"
-    const response = byTag
-      ? yield* put(repository, manifest, first)
-      : yield* put(repository, manifest, digest, options?.tags)
-    if (!byTag) {
-      const accepted = (response.headers["oci-tag"] ?? "").split(",").map((tag) => tag.trim())
-      const missing = (options?.tags ?? []).filter((tag) => !accepted.includes(tag))
-      yield* Effect.forEach(missing, (tag) => put(repository, manifest, tag), { discard: true })
+  const putManifest: Registry.Service["putManifest"] = Effect.fnUntraced(
+    function* (repository, manifest, options) {
+      const { digest } = manifest.descriptor
+      const [first, ...others] = options?.tags ?? []
+      // A tag alone suffices, unless the registry would compute the digest with another algorithm
+      // than ours (trap 32).
+      const byTag =
+        first !== undefined && others.length === 0 && Digest.algorithm(digest) === "sha256"
+      const response = byTag
+        ? yield* put(repository, manifest, first)
+        : yield* put(repository, manifest, digest, options?.tags)
+      if (!byTag) {
+        const accepted = (response.headers["oci-tag"] ?? "").split(",").map((tag) => tag.trim())
+        const missing = (options?.tags ?? []).filter((tag) => !accepted.includes(tag))
+        yield* Effect.forEach(missing, (tag) => put(repository, manifest, tag), { discard: true })
+      }
+      const subject = Option.getOrUndefined(Manifest.subject(manifest))
+      if (subject !== undefined) {
+        const kept =
+          response.headers["oci-subject"] !== undefined &&
+          (yield* Effect.orElseSucceed(keepsReferrers(repository, subject.digest), () => true))
+        if (!kept)
+          yield* changeReferrers(
+            repository,
+            subject.digest,
+            ReferrersTag.withReferrer(Manifest.referrer(manifest))
+          )
+      }
+      return manifest.descriptor
     }
-    const subject = Option.getOrUndefined(Manifest.subject(manifest))
-    if (subject !== undefined) {
-      const kept =
-        response.headers["oci-subject"] !== undefined &&
-        (yield* Effect.orElseSucceed(keepsReferrers(repository, subject.digest), () => true))
-      if (!kept)
-        yield* changeReferrers(repository, subject.digest, ReferrersTag.withReferrer(Manifest.referrer(manifest)))
-    }
-    return manifest.descriptor
-  })
+  )
 
   const drop = (repository: RepositoryName, reference: Tag | Digest.Digest) =>
     remove(
@@ -165,25 +198,37 @@ export const make = (
       })
     )
 
-  /** A referrer leaves the list that clients keep, if they do, which takes knowing its subject before it is gone (C97, trap 51). */
-  const deleteManifest: Registry.Service["deleteManifest"] = Effect.fnUntraced(function* (repository, digest) {
-    const manifest = seenToKeepReferrers ? Option.none() : yield* Effect.option(getManifest(repository, digest))
-    yield* drop(repository, digest)
-    const subject = Option.flatMap(manifest, Manifest.subject)
-    if (Option.isNone(subject)) return
-    const { digest: of } = subject.value
-    yield* keepsReferrers(repository, of).pipe(
-      Effect.flatMap((kept) =>
-        kept ? Effect.void : changeReferrers(repository, of, ReferrersTag.withoutReferrer(digest))
-      ),
-      // The manifest is deleted, which is what was asked for.
-      Effect.catchAll((error) => Effect.logWarning(`Referrers of ${of} in ${repository} still list ${digest}`, error))
-    )
-  })
+  /**
+   * A referrer leaves the list that clients keep, if they do, which takes knowing its subject
+   * before it is gone (C97, trap 51).
+   */
+  const deleteManifest: Registry.Service["deleteManifest"] = Effect.fnUntraced(
+    function* (repository, digest) {
+      const manifest = seenToKeepReferrers
+        ? Option.none()
+        : yield* Effect.option(getManifest(repository, digest))
+      yield* drop(repository, digest)
+      const subject = Option.flatMap(manifest, Manifest.subject)
+      if (Option.isNone(subject)) return
+      const { digest: of } = subject.value
+      yield* keepsReferrers(repository, of).pipe(
+        Effect.flatMap((kept) =>
+          kept ? Effect.void : changeReferrers(repository, of, ReferrersTag.withoutReferrer(digest))
+        ),
+        // The manifest is deleted, which is what was asked for.
+        Effect.catchAll((error) =>
+          Effect.logWarning(`Referrers of ${of} in ${repository} still list ${digest}`, error)
+        )
+      )
+    }
+  )
 
   let seenToKeepReferrers = false
 
-  /** `OCI-Subject` alone proves nothing: ECR once sent it without keeping referrers (rule 16). That a registry has a list does, once and for all. */
+  /**
+   * `OCI-Subject` alone proves nothing: ECR once sent it without keeping referrers (rule 16). That
+   * a registry has a list does, once and for all.
+   */
   const keepsReferrers = (repository: RepositoryName, subject: Digest.Digest) =>
     seenToKeepReferrers
       ? Effect.succeed(true)
@@ -211,14 +256,23 @@ export const make = (
     change: (listed: ReadonlyArray<Descriptor>) => ReadonlyArray<Descriptor>
   ): Effect.Effect<
     void,
-    NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | ProtocolViolation | Refusal | ExchangeError
+    | NameUnknown
+    | BlobUnknown
+    | DigestMismatch
+    | InvalidManifest
+    | ProtocolViolation
+    | Refusal
+    | ExchangeError
   > => {
     const tag = ReferrersTag.referrersTag(subject)
     return exclusive(
       Effect.flatMap(byReferrersTag(repository, subject), (found) =>
         Effect.flatMap(
           ReferrersTag.changed(tag, found, change),
-          Option.match({ onNone: () => Effect.void, onSome: (index) => Effect.asVoid(put(repository, index, tag)) })
+          Option.match({
+            onNone: () => Effect.void,
+            onSome: (index) => Effect.asVoid(put(repository, index, tag))
+          })
         )
       )
     )
@@ -226,7 +280,8 @@ export const make = (
 
   const referrers: Registry.Service["referrers"] = (repository, digest, options) => {
     const { artifactType } = options ?? {}
-    const wanted = (descriptor: Descriptor) => artifactType === undefined || descriptor.artifactType === artifactType
+    const wanted = (descriptor: Descriptor) =>
+      artifactType === undefined || descriptor.artifactType === artifactType
     const page = Effect.fnUntraced(function* (operation: ListReferrers) {
       const [bytes, answer] = yield* read(operation, Pages.pageLimit(to))
       // Some answer a path they do not know with 200 and a document of another kind (trap 45).
@@ -237,9 +292,12 @@ export const make = (
       return { items: listed.filter(wanted), count: listed.length, answer }
     })
     const fallback = Stream.fromIterableEffect(
-      Effect.map(byReferrersTag(repository, digest), (found) => ReferrersTag.listed(found).filter(wanted))
+      Effect.map(byReferrersTag(repository, digest), (found) =>
+        ReferrersTag.listed(found).filter(wanted)
+      )
     )
-    // The filter of the registry is an economy, not to be relied on: ours applies to every page (C91, trap 46).
+    // The filter of the registry is an economy, not to be relied on: ours applies to every page
+    // (C91, trap 46).
     return Pages.paginate(to, Operation.ListReferrers({ repository, digest, artifactType }), {
       page,
       key: (referrer) => referrer.digest
@@ -260,7 +318,9 @@ type ListReferrers = Extract<Operation.Operation, { readonly _tag: "ListReferrer
 
 class NotAnIndex extends Data.TaggedError("NotAnIndex") {}
 
-const absent = <A, E extends { readonly _tag: string }, R>(self: Effect.Effect<Option.Option<A>, E, R>) =>
+const absent = <A, E extends { readonly _tag: string }, R>(
+  self: Effect.Effect<Option.Option<A>, E, R>
+) =>
   Effect.catchIf(
     self,
     (error): error is Extract<E, { readonly _tag: "ManifestUnknown" | "NameUnknown" }> =>

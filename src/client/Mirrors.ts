@@ -22,15 +22,22 @@ export interface Mirror {
 }
 
 /**
- * The registry with its mirrors in front: see `HostOptions.mirrors`. Its errors are those of the registry itself; what a mirror failed with is logged
- * at debug level. A mirror where the name of a repository would be too long is passed over.
+ * The registry with its mirrors in front: see `HostOptions.mirrors`. Its errors are those of the
+ * registry itself; what a mirror failed with is logged at debug level. A mirror where the name of a
+ * repository would be too long is passed over.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const mirrored = (registry: Registry.Service, mirrors: ReadonlyArray<Mirror>): Registry.Service => {
+export const mirrored = (
+  registry: Registry.Service,
+  mirrors: ReadonlyArray<Mirror>
+): Registry.Service => {
   if (mirrors.length === 0) return registry
-  const copies = <A>(repository: RepositoryName, read: (at: Registry.Service, repository: RepositoryName) => A) =>
+  const copies = <A>(
+    repository: RepositoryName,
+    read: (at: Registry.Service, repository: RepositoryName) => A
+  ) =>
     mirrors.flatMap(({ prefix, registry }) => {
       const name = prefix === undefined ? repository : `${prefix}/${repository}`
       return isRepositoryName(name) ? [read(registry, name)] : []
@@ -70,11 +77,14 @@ const first = <A, E extends Error, R>(
   original: Effect.Effect<A, E, R>,
   copies: ReadonlyArray<Effect.Effect<A, E, R>>
 ): Effect.Effect<A, E, R> =>
-  copies.reduceRight((next, copy) => Effect.catchAll(copy, (error) => Effect.zipRight(passOver(error), next)), original)
+  copies.reduceRight(
+    (next, copy) => Effect.catchAll(copy, (error) => Effect.zipRight(passOver(error), next)),
+    original
+  )
 
 /**
- * The same, until the first byte. What has come since then cannot be continued from elsewhere: it was not verified yet, and the rest would be
- * verified without it.
+ * The same, until the first byte. What has come since then cannot be continued from elsewhere: it
+ * was not verified yet, and the rest would be verified without it.
  */
 const firstStream = <E extends Error, R>(
   original: Stream.Stream<Uint8Array, E, R>,
@@ -94,7 +104,10 @@ const firstStream = <E extends Error, R>(
     original
   )
 
-/** The original; while it fails, the first copy that has something. That a copy lacks it says nothing of the original. */
+/**
+ * The original; while it fails, the first copy that has something. That a copy lacks it says
+ * nothing of the original.
+ */
 const instead = <A, E extends Error, R>(
   original: Effect.Effect<Option.Option<A>, E, R>,
   copies: ReadonlyArray<Effect.Effect<Option.Option<A>, E, R>>
@@ -110,4 +123,5 @@ const instead = <A, E extends Error, R>(
     )
   )
 
-const passOver = (error: Error): Effect.Effect<void> => Effect.logDebug(`A mirror is passed over: ${error.message}`)
+const passOver = (error: Error): Effect.Effect<void> =>
+  Effect.logDebug(`A mirror is passed over: ${error.message}`)

@@ -1,6 +1,8 @@
 /**
- * What an operator sees of the requests: a span for each that the caller asked for, lines in the log at debug level, and `Metrics`. Nothing shows a
- * header, a query that may be signed, or the address of an upload, a token server or a redirect's target beyond what `RedactedUrl` leaves (T13).
+ * What an operator sees of the requests: a span for each that the caller asked for, lines in the
+ * log at debug level, and `Metrics`. Nothing shows a header, a query that may be signed, or the
+ * address of an upload, a token server or a redirect's target beyond what `RedactedUrl` leaves
+ * (T13).
  *
  * @since 0.1.0
  */
@@ -46,7 +48,8 @@ export interface Observation {
 type Labels = ReadonlyArray<MetricLabel.MetricLabel>
 
 /**
- * The observation of the registry at `base`. `propagation`: whether its own requests carry the trace.
+ * The observation of the registry at `base`. `propagation`: whether its own requests carry the
+ * trace.
  *
  * @since 0.1.0
  * @category constructors
@@ -63,14 +66,18 @@ export const make = (base: string, propagation: boolean): Observation => {
     labels: (...pairs) => {
       const key = pairs.join()
       const found =
-        known.get(key) ?? [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
+        known.get(key) ??
+        [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
       known.set(key, found)
       return found
     }
   }
 }
 
-/** The paths of requests without what differs between them; none where the registry named the URL, which can be a secret. */
+/**
+ * The paths of requests without what differs between them; none where the registry named the URL,
+ * which can be a secret.
+ */
 const templates: Record<Operation["_tag"], string | undefined> = {
   Ping: "/v2/",
   GetManifest: "/v2/{name}/manifests/{reference}",
@@ -94,8 +101,9 @@ const templates: Record<Operation["_tag"], string | undefined> = {
 }
 
 /**
- * The client with its requests observed. `url` is that of the operation's own request: only this one has a span (and, where asked for, the headers of
- * the trace). Token requests and followed redirects are logged and counted only.
+ * The client with its requests observed. `url` is that of the operation's own request: only this
+ * one has a span (and, where asked for, the headers of the trace). Token requests and followed
+ * redirects are logged and counted only.
  *
  * @since 0.1.0
  * @category combinators
@@ -103,7 +111,8 @@ const templates: Record<Operation["_tag"], string | undefined> = {
 export const observed =
   (of: Observation, operation: Operation, url: string) =>
   <E extends { readonly _tag: string }>(client: Sender<E>): Sender<E> => ({
-    execute: (request) => exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
+    execute: (request) =>
+      exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
   })
 
 const exchange = <E extends { readonly _tag: string }>(
@@ -116,7 +125,10 @@ const exchange = <E extends { readonly _tag: string }>(
     Effect.withFiberRuntime((fiber) => {
       const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
       const traced = template !== undefined && isRecorded(fiber)
-      const logged = LogLevel.lessThanEqual(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Debug)
+      const logged = LogLevel.lessThanEqual(
+        fiber.getFiberRef(FiberRef.currentMinimumLogLevel),
+        LogLevel.Debug
+      )
       const began = clock.unsafeCurrentTimeMillis()
       const body = counted(request)
       const sent = traced
@@ -130,12 +142,16 @@ const exchange = <E extends { readonly _tag: string }>(
         const labels = of.labels(["method", request.method], ["status", status])
         Metrics.unsafeUpdate(fiber, Metrics.requests, 1, labels)
         const bytes = body.count(Exit.isSuccess(exit))
-        if (bytes > 0) Metrics.unsafeUpdate(fiber, Metrics.bytes, bytes, of.labels(["direction", "upload"]))
+        if (bytes > 0)
+          Metrics.unsafeUpdate(fiber, Metrics.bytes, bytes, of.labels(["direction", "upload"]))
         if (Exit.isSuccess(exit)) {
           const { length } = Limits.gatheredOf(exit.value) ?? []
-          if (length > 0) Metrics.unsafeUpdate(fiber, Metrics.bytes, length, of.labels(["direction", "download"]))
+          if (length > 0)
+            Metrics.unsafeUpdate(fiber, Metrics.bytes, length, of.labels(["direction", "download"]))
         }
-        const answered = Exit.isSuccess(exit) ? Effect.succeed(countedResponse(of, exit.value)) : exit
+        const answered = Exit.isSuccess(exit)
+          ? Effect.succeed(countedResponse(of, exit.value))
+          : exit
         if (!logged) return answered
         const took = clock.unsafeCurrentTimeMillis() - began
         return Effect.zipRight(Effect.logDebug(`${line()} ${outcome} (${took} ms)`), answered)
@@ -144,13 +160,15 @@ const exchange = <E extends { readonly _tag: string }>(
   )
 
 /**
- * Tells whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a span costs as much as all else of an operation.
+ * Tells whether anybody gets to see a span: the tracer that Effect has by default keeps none, and a
+ * span costs as much as all else of an operation.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const whenRecorded = <A, E, R>(use: (recorded: boolean) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime((fiber) => use(isRecorded(fiber)))
+export const whenRecorded = <A, E, R>(
+  use: (recorded: boolean) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => Effect.withFiberRuntime((fiber) => use(isRecorded(fiber)))
 
 const isRecorded = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   fiber.currentTracer !== byDefault && fiber.getFiberRef(FiberRef.currentTracerEnabled)
@@ -170,7 +188,10 @@ const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }
 // Spans
 // -----------------------------------------------------------------------------
 
-/** OpenTelemetry's conventions for HTTP clients; the span ends when the answer begins, and an answer of 400 or more is its error. */
+/**
+ * OpenTelemetry's conventions for HTTP clients; the span ends when the answer begins, and an answer
+ * of 400 or more is its error.
+ */
 const inSpan = <E extends { readonly _tag: string }>(
   client: Sender<E>,
   of: Observation,
@@ -189,33 +210,46 @@ const inSpan = <E extends { readonly _tag: string }>(
     ...(resends.count > 0 && { "http.request.resend_count": resends.count })
   }
   const name = `${request.method} ${of.path}${template}`
-  return Effect.flatMap(Effect.makeSpan(name, { kind: "client", captureStackTrace: false, attributes }), (span) =>
-    client
-      .execute(of.propagation ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span)) : request)
-      .pipe(
-        Effect.withParentSpan(span),
-        Effect.onExit((exit) =>
-          Effect.sync(() => {
-            const outcome = outcomeOf(exit)
-            if (Exit.isSuccess(exit)) span.attribute("http.response.status_code", exit.value.status)
-            const failed = Exit.isFailure(exit) || exit.value.status >= 400
-            if (failed) span.attribute("error.type", outcome)
-            resends.ended(failed)
-            span.end(
-              clock.unsafeCurrentTimeNanos(),
-              failed && Exit.isSuccess(exit) ? Exit.fail(`The answer is ${outcome}`) : Exit.asVoid(exit)
-            )
-          })
+  return Effect.flatMap(
+    Effect.makeSpan(name, { kind: "client", captureStackTrace: false, attributes }),
+    (span) =>
+      client
+        .execute(
+          of.propagation
+            ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span))
+            : request
         )
-      )
+        .pipe(
+          Effect.withParentSpan(span),
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              const outcome = outcomeOf(exit)
+              if (Exit.isSuccess(exit))
+                span.attribute("http.response.status_code", exit.value.status)
+              const failed = Exit.isFailure(exit) || exit.value.status >= 400
+              if (failed) span.attribute("error.type", outcome)
+              resends.ended(failed)
+              span.end(
+                clock.unsafeCurrentTimeNanos(),
+                failed && Exit.isSuccess(exit)
+                  ? Exit.fail(`The answer is ${outcome}`)
+                  : Exit.asVoid(exit)
+              )
+            })
+          )
+        )
   )
 }
 
-/** The failed requests of each operation under way, by method and URL: what is sent again is not sent because it went well. */
+/**
+ * The failed requests of each operation under way, by method and URL: what is sent again is not
+ * sent because it went well.
+ */
 const failedRequests = new WeakMap<Tracer.AnySpan, Map<string, number>>()
 
 const resendsOf = (parent: Tracer.AnySpan | undefined, key: string) => {
-  const failed = (parent === undefined ? undefined : failedRequests.get(parent)) ?? new Map<string, number>()
+  const failed =
+    (parent === undefined ? undefined : failedRequests.get(parent)) ?? new Map<string, number>()
   const count = failed.get(key) ?? 0
   return {
     count,
@@ -232,7 +266,9 @@ const resendsOf = (parent: Tracer.AnySpan | undefined, key: string) => {
 // -----------------------------------------------------------------------------
 
 const received = (of: Observation, count: number): Effect.Effect<void> =>
-  count === 0 ? Effect.void : Metrics.update(Metrics.bytes, count, of.labels(["direction", "download"]))
+  count === 0
+    ? Effect.void
+    : Metrics.update(Metrics.bytes, count, of.labels(["direction", "download"]))
 
 const counted = (request: HttpClientRequest.HttpClientRequest) => {
   const { body } = request
@@ -244,7 +280,10 @@ const counted = (request: HttpClientRequest.HttpClientRequest) => {
     count += bytes.length
   })
   return {
-    request: HttpClientRequest.setBody(request, HttpBody.stream(stream, body.contentType, body.contentLength)),
+    request: HttpClientRequest.setBody(
+      request,
+      HttpBody.stream(stream, body.contentType, body.contentLength)
+    ),
     count: () => count
   }
 }
@@ -255,7 +294,9 @@ const countedResponse = (of: Observation, response: HttpClientResponse): HttpCli
     : Object.create(response, {
         arrayBuffer: {
           get: () =>
-            Effect.flatMap(response.arrayBuffer, (buffer) => Effect.as(received(of, buffer.byteLength), buffer))
+            Effect.flatMap(response.arrayBuffer, (buffer) =>
+              Effect.as(received(of, buffer.byteLength), buffer)
+            )
         },
         stream: {
           get: () =>

@@ -1,5 +1,6 @@
 /**
- * What an operator sees of the operations of a `Registry`: a span for each, and how long the transfers of blobs take.
+ * What an operator sees of the operations of a `Registry`: a span for each, and how long the
+ * transfers of blobs take.
  *
  * @since 0.1.0
  */
@@ -15,10 +16,12 @@ import type { Registry, UploadSession } from "../Registry.js"
 import { type Observation, whenRecorded } from "./Observability.js"
 
 /**
- * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the spans of its requests. Attributes:
- * `server.address` and `server.port` of the registry, `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and
- * `error.type`, the tag of the error that the operation failed with. The span of a stream lasts from its first pull to its end. The steps of an
- * upload session that ask the registry have spans of their own, `effect-oci/UploadSession.<step>`. Where nobody records spans, none are made.
+ * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the
+ * spans of its requests. Attributes: `server.address` and `server.port` of the registry,
+ * `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and
+ * `error.type`, the tag of the error that the operation failed with. The span of a stream lasts
+ * from its first pull to its end. The steps of an upload session that ask the registry have spans
+ * of their own, `effect-oci/UploadSession.<step>`. Where nobody records spans, none are made.
  *
  * @since 0.1.0
  * @category combinators
@@ -26,7 +29,8 @@ import { type Observation, whenRecorded } from "./Observability.js"
 export const observed = (of: Observation, registry: Registry.Service): Registry.Service => {
   const optionsOf = (attributes: Attributes) => {
     const all: Record<string, unknown> = { "server.address": of.address, "server.port": of.port }
-    for (const [name, value] of Object.entries(attributes)) if (value !== undefined) all[`oci.${name}`] = value
+    for (const [name, value] of Object.entries(attributes))
+      if (value !== undefined) all[`oci.${name}`] = value
     // The capture of a stack trace would cost more than the span.
     return { captureStackTrace: false, attributes: all }
   }
@@ -37,7 +41,11 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
   ): Effect.Effect<A, E, R> =>
     whenRecorded((recorded) =>
       recorded
-        ? Effect.withSpan(Effect.tapError(effect, annotate), `effect-oci/${name}`, optionsOf(attributes))
+        ? Effect.withSpan(
+            Effect.tapError(effect, annotate),
+            `effect-oci/${name}`,
+            optionsOf(attributes)
+          )
         : effect
     )
   const spanned = <A, E, R>(
@@ -51,7 +59,8 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
       ...session,
       write: (bytes) => inSpan("UploadSession.write", { repository }, session.write(bytes)),
       status: inSpan("UploadSession.status", { repository }, session.status),
-      commit: (digest) => inSpan("UploadSession.commit", { repository, digest }, session.commit(digest))
+      commit: (digest) =>
+        inSpan("UploadSession.commit", { repository, digest }, session.commit(digest))
     })
   const streamed = <A, E, R>(
     operation: keyof Registry.Service,
@@ -75,9 +84,17 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
   return {
     ping: spanned("ping", {}, registry.ping),
     getManifest: (repository, reference) =>
-      spanned("getManifest", { repository, reference }, registry.getManifest(repository, reference)),
+      spanned(
+        "getManifest",
+        { repository, reference },
+        registry.getManifest(repository, reference)
+      ),
     headManifest: (repository, reference) =>
-      spanned("headManifest", { repository, reference }, registry.headManifest(repository, reference)),
+      spanned(
+        "headManifest",
+        { repository, reference },
+        registry.headManifest(repository, reference)
+      ),
     putManifest: (repository, manifest, options) =>
       spanned(
         "putManifest",
@@ -87,11 +104,20 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
     deleteTag: (repository, tag) =>
       spanned("deleteTag", { repository, reference: tag }, registry.deleteTag(repository, tag)),
     deleteManifest: (repository, digest) =>
-      spanned("deleteManifest", { repository, digest }, registry.deleteManifest(repository, digest)),
-    tags: (repository, options) => streamed("tags", { repository }, registry.tags(repository, options)),
+      spanned(
+        "deleteManifest",
+        { repository, digest },
+        registry.deleteManifest(repository, digest)
+      ),
+    tags: (repository, options) =>
+      streamed("tags", { repository }, registry.tags(repository, options)),
     repositories: (options) => streamed("repositories", {}, registry.repositories(options)),
     referrers: (repository, digest, options) =>
-      streamed("referrers", { repository, digest }, registry.referrers(repository, digest, options)),
+      streamed(
+        "referrers",
+        { repository, digest },
+        registry.referrers(repository, digest, options)
+      ),
     headBlob: (repository, digest) =>
       spanned("headBlob", { repository, digest }, registry.headBlob(repository, digest)),
     getBlob: (repository, blob) =>
@@ -101,7 +127,11 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
         timedStream(of, registry.getBlob(repository, blob))
       ),
     getBlobRange: (repository, digest, range) =>
-      streamed("getBlobRange", { repository, digest }, registry.getBlobRange(repository, digest, range)),
+      streamed(
+        "getBlobRange",
+        { repository, digest },
+        registry.getBlobRange(repository, digest, range)
+      ),
     putBlob: (repository, source, options) =>
       spanned(
         "putBlob",
@@ -111,7 +141,10 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
     deleteBlob: (repository, digest) =>
       spanned("deleteBlob", { repository, digest }, registry.deleteBlob(repository, digest)),
     startUpload: (repository) =>
-      Effect.map(spanned("startUpload", { repository }, registry.startUpload(repository)), stepwise(repository)),
+      Effect.map(
+        spanned("startUpload", { repository }, registry.startUpload(repository)),
+        stepwise(repository)
+      ),
     resumeUpload: (state) =>
       Effect.map(
         spanned("resumeUpload", { repository: state.repository }, registry.resumeUpload(state)),
@@ -140,10 +173,15 @@ const annotate = (error: unknown): Effect.Effect<void> =>
 
 const timed = <A, E, R>(of: Observation, upload: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Clock.currentTimeMillis, (began) =>
-    Effect.onExit(upload, (exit) => took(of, "upload", began, outcomeOf(exit, Exit.isSuccess(exit))))
+    Effect.onExit(upload, (exit) =>
+      took(of, "upload", began, outcomeOf(exit, Exit.isSuccess(exit)))
+    )
   )
 
-const timedStream = <A, E, R>(of: Observation, download: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
+const timedStream = <A, E, R>(
+  of: Observation,
+  download: Stream.Stream<A, E, R>
+): Stream.Stream<A, E, R> =>
   ByteStream.unwrap(
     Effect.map(Clock.currentTimeMillis, (began) => {
       let completed = false
@@ -160,10 +198,19 @@ const timedStream = <A, E, R>(of: Observation, download: Stream.Stream<A, E, R>)
   )
 
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>, completed: boolean): string =>
-  completed ? "completed" : Exit.isSuccess(exit) || Exit.isInterrupted(exit) ? "abandoned" : "failed"
+  completed
+    ? "completed"
+    : Exit.isSuccess(exit) || Exit.isInterrupted(exit)
+      ? "abandoned"
+      : "failed"
 
 /** In seconds, as OpenTelemetry has durations. */
-const took = (of: Observation, direction: "upload" | "download", began: number, outcome: string): Effect.Effect<void> =>
+const took = (
+  of: Observation,
+  direction: "upload" | "download",
+  began: number,
+  outcome: string
+): Effect.Effect<void> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     Metrics.update(
       Metrics.transferDuration,

@@ -1,6 +1,6 @@
 /**
- * Which registry a request is for. Its token server and its storage are reached as it is: an HTTP client that has settings for single registries
- * finds them by this.
+ * Which registry a request is for. Its token server and its storage are reached as it is: an HTTP
+ * client that has settings for single registries finds them by this.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,7 @@
 /**
- * One request, from an operation to a classified answer. From the wire outwards: limits and timeouts, redirects, authorization (`Exchange`),
- * classification, retries; each in its own file, put together here.
+ * One request, from an operation to a classified answer. From the wire outwards: limits and
+ * timeouts, redirects, authorization (`Exchange`), classification, retries; each in its own file,
+ * put together here.
  *
  * @since 0.1.0
  */
@@ -18,9 +19,10 @@ import * as Limits from "./Limits.js"
 import * as Retry from "./Retry.js"
 
 /**
- * Sends an operation through the whole pipeline: challenges answered, temporary failures retried, and any answer that is no success of this operation
- * a typed error. The body is an array, or a stream that is sent once. What the answer has for a body is the caller's to read: of a blob all, of
- * anything else no more than `Limits.excerpt`.
+ * Sends an operation through the whole pipeline: challenges answered, temporary failures retried,
+ * and any answer that is no success of this operation a typed error. The body is an array, or a
+ * stream that is sent once. What the answer has for a body is the caller's to read: of a blob all,
+ * of anything else no more than `Limits.excerpt`.
  *
  * @since 0.1.0
  * @category models
@@ -28,11 +30,15 @@ import * as Retry from "./Retry.js"
 export type Send = <O extends Operation>(
   operation: O,
   body?: HttpBody.HttpBody
-) => Effect.Effect<HttpClientResponse, Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError>
+) => Effect.Effect<
+  HttpClientResponse,
+  Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
+>
 
 /**
- * Like `Send`, for an operation whose answer is a document: that one arrives as a whole or is asked for again. `expected` is the digest of the
- * document, which tells what was meant if it comes encoded; whether it has this digest is for the caller to verify.
+ * Like `Send`, for an operation whose answer is a document: that one arrives as a whole or is asked
+ * for again. `expected` is the digest of the document, which tells what was meant if it comes
+ * encoded; whether it has this digest is for the caller to verify.
  *
  * @since 0.1.0
  * @category models
@@ -49,8 +55,9 @@ export type Read = <O extends Operation>(
 type Deletion = Extract<Operation, { readonly _tag: "DeleteManifest" | "DeleteBlob" }>
 
 /**
- * Deletes. When an earlier attempt went unanswered or failed on the registry's side, it may have deleted all the same, and the next one finds nothing:
- * then `absent`, asked once, decides whether that is success.
+ * Deletes. When an earlier attempt went unanswered or failed on the registry's side, it may have
+ * deleted all the same, and the next one finds nothing: then `absent`, asked once, decides whether
+ * that is success.
  *
  * @since 0.1.0
  * @category models
@@ -73,19 +80,30 @@ export interface Pipeline {
 }
 
 /**
- * The pipeline to one registry, over an exchange that answers challenges. A place in the endpoint's line is held for one exchange, not while waiting
- * between two attempts; what moves a stream takes none, since that would make one caller's code wait for another's.
+ * The pipeline to one registry, over an exchange that answers challenges. A place in the endpoint's
+ * line is held for one exchange, not while waiting between two attempts; what moves a stream takes
+ * none, since that would make one caller's code wait for another's.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
-  const answer = <O extends Operation>(bounds: Limits.Bounds, operation: O, body: HttpBody.HttpBody = HttpBody.empty) =>
-    Effect.flatMap(exchange(bounds, operation, body), (response) => Classify.classify(operation, response, to.origin))
+  const answer = <O extends Operation>(
+    bounds: Limits.Bounds,
+    operation: O,
+    body: HttpBody.HttpBody = HttpBody.empty
+  ) =>
+    Effect.flatMap(exchange(bounds, operation, body), (response) =>
+      Classify.classify(operation, response, to.origin)
+    )
 
   const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
-    const answered = Effect.flatMap(Effect.clock, (clock) => answer(boundsOf(to, operation, clock), operation, body))
-    return body?._tag === "Stream" || operation._tag === "GetBlob" ? answered : to.concurrency.exchange(answered)
+    const answered = Effect.flatMap(Effect.clock, (clock) =>
+      answer(boundsOf(to, operation, clock), operation, body)
+    )
+    return body?._tag === "Stream" || operation._tag === "GetBlob"
+      ? answered
+      : to.concurrency.exchange(answered)
   }
 
   const send: Send = (operation, body) => {
@@ -95,7 +113,11 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
       : sent
   }
 
-  const read: Read = <O extends Operation>(operation: O, limit: ByteStream.Limit, expected?: Digest) =>
+  const read: Read = <O extends Operation>(
+    operation: O,
+    limit: ByteStream.Limit,
+    expected?: Digest
+  ) =>
     Retry.retried(
       to.concurrency.exchange(
         Effect.flatMap(Effect.clock, (clock) => {

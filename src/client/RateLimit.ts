@@ -1,6 +1,6 @@
 /**
- * What a registry says of its rate limit before it has to refuse: Docker Hub's `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 20;w=21600`
- * (quirks §6).
+ * What a registry says of its rate limit before it has to refuse: Docker Hub's `ratelimit-limit:
+ * 100;w=21600` and `ratelimit-remaining: 20;w=21600` (quirks §6).
  *
  * @since 0.1.0
  */
@@ -9,7 +9,8 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
 /**
- * How many requests a registry allows in a `window` of time, if it says in which, and how many are left.
+ * How many requests a registry allows in a `window` of time, if it says in which, and how many are
+ * left.
  *
  * @since 0.1.0
  * @category models
@@ -35,7 +36,9 @@ export const fromHeaders = (headers: Headers.Headers): Option.Option<RateLimit> 
     : Option.some({
         limit: Number(limit[1]),
         remaining: Number(remaining[1]),
-        window: Option.map(Option.fromNullable(limit[2]), (seconds) => Duration.seconds(Number(seconds)))
+        window: Option.map(Option.fromNullable(limit[2]), (seconds) =>
+          Duration.seconds(Number(seconds))
+        )
       })
 }
 

@@ -1,6 +1,6 @@
 /**
- * The referrers of a manifest where the registry does not keep them: an image index under a tag made of the subject's digest, read and written by
- * clients (C71 to C81).
+ * The referrers of a manifest where the registry does not keep them: an image index under a tag
+ * made of the subject's digest, read and written by clients (C71 to C81).
  *
  * @since 0.1.0
  */
@@ -13,8 +13,9 @@ import * as Manifest from "../spec/Manifest.js"
 import type { Tag } from "../spec/Reference.js"
 
 /**
- * The tag under which the referrers of `subject` are listed: the algorithm cut at 32 characters and the encoded part at 64, with `-` for what a tag
- * cannot hold (C79). What an algorithm may begin with, a tag may begin with as well.
+ * The tag under which the referrers of `subject` are listed: the algorithm cut at 32 characters and
+ * the encoded part at 64, with `-` for what a tag cannot hold (C79). What an algorithm may begin
+ * with, a tag may begin with as well.
  *
  * @since 0.1.0
  * @category constructors
@@ -26,7 +27,8 @@ export const referrersTag = (subject: Digest.Digest): Tag =>
   ) as Tag
 
 /**
- * What a referrers tag lists: nothing where the tag is missing or holds something else than an image index (C75, C89).
+ * What a referrers tag lists: nothing where the tag is missing or holds something else than an
+ * image index (C75, C89).
  *
  * @since 0.1.0
  * @category getters
@@ -38,8 +40,9 @@ export const listed = (found: Option.Option<Manifest.Manifest>): ReadonlyArray<D
   })
 
 /**
- * The index to push after a change of the list, or none if nothing changed (C76). Fails with `InvalidManifest` when the tag holds something else
- * than an image index, which is not to be overwritten (C74).
+ * The index to push after a change of the list, or none if nothing changed (C76). Fails with
+ * `InvalidManifest` when the tag holds something else than an image index, which is not to be
+ * overwritten (C74).
  *
  * @since 0.1.0
  * @category combinators
@@ -58,7 +61,9 @@ export const changed = (
     )
   const before = listed(found)
   const after = change(before)
-  return Effect.succeed(after === before ? Option.none() : Option.some(Manifest.index({ manifests: after })))
+  return Effect.succeed(
+    after === before ? Option.none() : Option.some(Manifest.index({ manifests: after }))
+  )
 }
 
 /**
@@ -81,4 +86,6 @@ export const withReferrer =
 export const withoutReferrer =
   (referrer: Digest.Digest) =>
   (listed: ReadonlyArray<Descriptor>): ReadonlyArray<Descriptor> =>
-    listed.some(({ digest }) => digest === referrer) ? listed.filter(({ digest }) => digest !== referrer) : listed
+    listed.some(({ digest }) => digest === referrer)
+      ? listed.filter(({ digest }) => digest !== referrer)
+      : listed

@@ -1,5 +1,6 @@
 /**
- * A `Registry` over HTTP. It needs an `HttpClient`, `Credentials` and a `TokenCache`; `effect-oci/node` has layers that bring all three.
+ * A `Registry` over HTTP. It needs an `HttpClient`, `Credentials` and a `TokenCache`;
+ * `effect-oci/node` has layers that bring all three.
  *
  * @since 0.1.0
  */
@@ -15,7 +16,12 @@ import { TokenCache } from "../auth/TokenCache.js"
 import * as Operation from "../protocol/Operation.js"
 import { Registries } from "../Registries.js"
 import { Registry } from "../Registry.js"
-import { type AuthChallenge, DigestMismatch, InvalidUrl, ProtocolViolation } from "../RegistryError.js"
+import {
+  type AuthChallenge,
+  DigestMismatch,
+  InvalidUrl,
+  ProtocolViolation
+} from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
 import * as MediaType from "../spec/MediaType.js"
@@ -119,8 +125,8 @@ export type {
  */
 export interface Options<R = never> extends EndpointOptions {
   /**
-   * By default as `defaultSchedule` says, else as with `execute`. A schedule with needs of its own, such as an interactive login, adds them to those
-   * of the layer.
+   * By default as `defaultSchedule` says, else as with `execute`. A schedule with needs of its own,
+   * such as an interactive login, adds them to those of the layer.
    */
   readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
 }
@@ -134,17 +140,21 @@ export interface Options<R = never> extends EndpointOptions {
 export type Services = HttpClient.HttpClient | Credentials | TokenCache
 
 /**
- * The client of one registry. Nothing is sent until an operation runs. Fails with `InvalidUrl` when `url` does not name a registry.
+ * The client of one registry. Nothing is sent until an operation runs. Fails with `InvalidUrl` when
+ * `url` does not name a registry.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Service, InvalidUrl, Services | R> =>
+export const make = <R = never>(
+  options: Options<R>
+): Effect.Effect<Registry.Service, InvalidUrl, Services | R> =>
   Effect.gen(function* () {
     const to = yield* endpoint(options)
     const context = yield* Effect.context<Services | R>()
-    // Only the services we need are fixed here. All else is the caller's at the time of each call, such as its tracer, its observer of transfers and
-    // its scope; what a schedule needs is taken from here where the caller lacks it.
+    // Only the services we need are fixed here. All else is the caller's at the time of each call,
+    // such as its tracer, its observer of transfers and its scope; what a schedule needs is taken
+    // from here where the caller lacks it.
     const given = {
       client: Context.get(context, HttpClient.HttpClient),
       credentials: Context.get(context, Credentials),
@@ -156,7 +166,10 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
         exchanging(to, given, schedule)(bounds, operation, body),
         (caller: Context.Context<never>) => Context.merge(context, caller)
       )
-    const registry = over(to, pipeline(to, schedule === undefined ? exchanging(to, given) : scheduled))
+    const registry = over(
+      to,
+      pipeline(to, schedule === undefined ? exchanging(to, given) : scheduled)
+    )
     return ObservedRegistry.observed(to.observation, registry)
   })
 
@@ -178,22 +191,26 @@ export const make = <R = never>(options: Options<R>): Effect.Effect<Registry.Ser
  * @since 0.1.0
  * @category layers
  */
-export const layer = <R = never>(options: Options<R>): Layer.Layer<Registry, InvalidUrl, Services | R> =>
-  Layer.effect(Registry, make(options))
+export const layer = <R = never>(
+  options: Options<R>
+): Layer.Layer<Registry, InvalidUrl, Services | R> => Layer.effect(Registry, make(options))
 
 /**
- * How to reach one host of many: all that `EndpointOptions` has, the `url` only where it does not follow from the host. Plain http takes an `url`
- * that says so, except at loopback hosts.
+ * How to reach one host of many: all that `EndpointOptions` has, the `url` only where it does not
+ * follow from the host. Plain http takes an `url` that says so, except at loopback hosts.
  *
  * @since 0.1.0
  * @category models
  */
 export interface HostOptions extends Partial<EndpointOptions> {
   /**
-   * Registries that have copies of what the host has. Each is asked for manifests and blobs before the host itself, in order, and passed over when it
-   * fails with whatever error before the first byte of content; without `retry` options of its own it is not asked twice. Whether something is there
-   * (HEAD), the host itself decides, since programs ask that before they write; a mirror answers only while the host fails. Lists and everything that
-   * writes are the host's alone. A mirror is a registry of its own origin, and gets the credentials for that origin and no others (T22).
+   * Registries that have copies of what the host has. Each is asked for manifests and blobs before
+   * the host itself, in order, and passed over when it fails with whatever error before the first
+   * byte of content; without `retry` options of its own it is not asked twice. Whether something is
+   * there (HEAD), the host itself decides, since programs ask that before they write; a mirror
+   * answers only while the host fails. Lists and everything that writes are the host's alone. A
+   * mirror is a registry of its own origin, and gets the credentials for that origin and no others
+   * (T22).
    */
   readonly mirrors?: ReadonlyArray<MirrorOptions> | undefined
 }
@@ -206,15 +223,17 @@ export interface HostOptions extends Partial<EndpointOptions> {
  */
 export interface MirrorOptions extends EndpointOptions {
   /**
-   * With `docker-hub`, what its host has as `library/alpine` the mirror has as `docker-hub/library/alpine`: so do the proxy caches of Harbor,
-   * Artifactory, ECR and others, which mirror several hosts.
+   * With `docker-hub`, what its host has as `library/alpine` the mirror has as
+   * `docker-hub/library/alpine`: so do the proxy caches of Harbor, Artifactory, ECR and others,
+   * which mirror several hosts.
    */
   readonly prefix?: string | undefined
 }
 
 /**
- * The clients of all registries, each opened when its host is first asked for. `docker.io` is reached at its API host; loopback hosts are reached
- * over http and all others over https, unless `hosts` has other options for them. `get` fails with `InvalidUrl` where these name no registry.
+ * The clients of all registries, each opened when its host is first asked for. `docker.io` is
+ * reached at its API host; loopback hosts are reached over http and all others over https, unless
+ * `hosts` has other options for them. `get` fails with `InvalidUrl` where these name no registry.
  *
  * @example
  * ```ts
@@ -238,7 +257,9 @@ export const layerRegistries = (
     Registries,
     Effect.map(Effect.context<Services>(), (context) => {
       const known = new Map<string, Registry.Service>()
-      const hosts = new Map(Object.entries(options.hosts ?? {}).map(([host, settings]) => [apiHost(host), settings]))
+      const hosts = new Map(
+        Object.entries(options.hosts ?? {}).map(([host, settings]) => [apiHost(host), settings])
+      )
       const open = (host: string, url: string) =>
         Effect.gen(function* () {
           const { mirrors = [], ...settings } = hosts.get(url) ?? {}
@@ -292,10 +313,15 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
         if (response.status === 404) return Effect.succeedNone
         const announced = response.headers["docker-content-digest"]
         if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
-          return Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
+          return Effect.fail(
+            new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })
+          )
         const violation = (problem: string) =>
           Effect.fail(new ProtocolViolation({ ...Limits.factsOf(response), problem }))
-        if (announced === undefined && isPage(MediaType.essence(response.headers["content-type"] ?? "")))
+        if (
+          announced === undefined &&
+          isPage(MediaType.essence(response.headers["content-type"] ?? ""))
+        )
           return violation("The registry answered with a page instead of a blob")
         const size = ContentCoding.length(response)
         return size === undefined
@@ -311,7 +337,9 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
     tags: (repository, options) =>
       Pages.paginate(to, Operation.ListTags({ ...options, repository }), {
         page: (operation) =>
-          Effect.flatMap(read(operation, Pages.pageLimit(to)), (page) => Pages.names(to, page, "tags", isTag)),
+          Effect.flatMap(read(operation, Pages.pageLimit(to)), (page) =>
+            Pages.names(to, page, "tags", isTag)
+          ),
         key: identity,
         after: ({ n }, last) => Operation.ListTags({ repository, n, last })
       }),

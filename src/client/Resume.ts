@@ -1,5 +1,6 @@
 /**
- * The patience of one transfer: after a fault it waits and goes on, until too many faults in a row have brought no progress.
+ * The patience of one transfer: after a fault it waits and goes on, until too many faults in a row
+ * have brought no progress.
  *
  * @since 0.1.0
  */
@@ -11,8 +12,9 @@ import type { Endpoint } from "./Endpoint.js"
 import * as Retry from "./Retry.js"
 
 /**
- * Waits until the transfer may go on after a fault, or fails with the fault when the patience is at its end. `offset` is how far the transfer is, in
- * bytes: beyond all it has reached before, all attempts are granted anew.
+ * Waits until the transfer may go on after a fault, or fails with the fault when the patience is at
+ * its end. `offset` is how far the transfer is, in bytes: beyond all it has reached before, all
+ * attempts are granted anew.
  *
  * @since 0.1.0
  * @category models
@@ -23,7 +25,8 @@ export type Again = <F extends { readonly _tag: string; readonly message: string
 ) => Effect.Effect<void, F>
 
 /**
- * The patience of a new transfer, as the retry options of the endpoint have it. Observers are told of each fault.
+ * The patience of a new transfer, as the retry options of the endpoint have it. Observers are told
+ * of each fault.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,6 @@
 /**
- * The outermost step of the pipeline: trying again. Only requests that may be repeated, only temporary failures, and never longer than a
- * deadline.
+ * The outermost step of the pipeline: trying again. Only requests that may be repeated, only
+ * temporary failures, and never longer than a deadline.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,12 @@ import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
 import * as Metrics from "../Metrics.js"
 import type { Operation } from "../protocol/Operation.js"
-import { isTransient, RegistryFailure, TooManyRequests, TransportFailure } from "../RegistryError.js"
+import {
+  isTransient,
+  RegistryFailure,
+  TooManyRequests,
+  TransportFailure
+} from "../RegistryError.js"
 
 /**
  * How to try again.
@@ -25,8 +30,8 @@ export interface RetryOptions {
   /** How many times more at most, 4 by default. */
   readonly attempts: number
   /**
-   * The wait before the first of them, 250 milliseconds by default, and twice as long before each that follows, jittered by a fifth; never less than
-   * the registry's `Retry-After`.
+   * The wait before the first of them, 250 milliseconds by default, and twice as long before each
+   * that follows, jittered by a fifth; never less than the registry's `Retry-After`.
    */
   readonly base: Duration.DurationInput
   /** The longest wait, whatever the registry asks for, 60 seconds by default. */
@@ -60,8 +65,9 @@ export interface Retrying {
 }
 
 /**
- * The schedule of an endpoint's `RetryOptions`, for work that began at `since` (milliseconds of the clock), or with its first failure: it reads each
- * error, continues while it is `temporary` (by default `RegistryError.isTransient`), and waits as the error asks.
+ * The schedule of an endpoint's `RetryOptions`, for work that began at `since` (milliseconds of the
+ * clock), or with its first failure: it reads each error, continues while it is `temporary` (by
+ * default `RegistryError.isTransient`), and waits as the error asks.
  *
  * @since 0.1.0
  * @category constructors
@@ -93,7 +99,8 @@ const askedBy = (error: unknown): number =>
   error instanceof TooManyRequests || error instanceof RegistryFailure ? (error.retryAfter ?? 0) : 0
 
 /**
- * `Effect.retry` of an effect that has failed already: the machinery of a schedule is not set up for all the requests that succeed.
+ * `Effect.retry` of an effect that has failed already: the machinery of a schedule is not set up
+ * for all the requests that succeed.
  *
  * @since 0.1.0
  * @category combinators
@@ -116,8 +123,8 @@ export const from = <E, A, R, Out, R2>(
   })
 
 /**
- * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead (trap 4, jib's lost chunk). A lost answer to the
- * closing PUT is settled by a HEAD, in Session.
+ * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead
+ * (trap 4, jib's lost chunk). A lost answer to the closing PUT is settled by a HEAD, in Session.
  */
 const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set([
   "StartUpload",
@@ -135,13 +142,17 @@ const isRefused = (error: { readonly _tag: string }): boolean =>
   (error instanceof TransportFailure && error.reason === "Connect") ||
   (isTransient(error) && error.url !== undefined && !sessions.test(error.url))
 
-/** Where sessions are opened. What failed elsewhere is the request for a token, and the operation itself was not sent. */
+/**
+ * Where sessions are opened. What failed elsewhere is the request for a token, and the operation
+ * itself was not sent.
+ */
 const sessions = /\/blobs\/uploads\/?(\?|$)/
 
 /**
- * Tries a request again where its method allows (RFC 9110 §9.2.2): everything but the POST and PATCH of uploads and the PUT that closes them, and
- * nothing whose body is a stream (`replayable` is false). A POST that the registry had no time for, or that never reached it, is repeated as well,
- * and so is one that waited for a token server that failed for the moment.
+ * Tries a request again where its method allows (RFC 9110 §9.2.2): everything but the POST and
+ * PATCH of uploads and the PUT that closes them, and nothing whose body is a stream (`replayable`
+ * is false). A POST that the registry had no time for, or that never reached it, is repeated as
+ * well, and so is one that waited for a token server that failed for the moment.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,6 +1,6 @@
 /**
- * Upload sessions of one registry: opened in a Scope that cancels them, advanced by chunks or streams, and closed. Every step goes to the newest
- * location the registry gave (C50, rule 9).
+ * Upload sessions of one registry: opened in a Scope that cancels them, advanced by chunks or
+ * streams, and closed. Every step goes to the newest location the registry gave (C50, rule 9).
  *
  * @since 0.1.0
  */
@@ -36,9 +36,10 @@ import * as SourceFailure from "./SourceFailure.js"
 import { unabandoned } from "./Unabandoned.js"
 
 /**
- * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled; `chunkMinimum`: the smallest chunk the registry takes
- * but for the last, in bytes (C46), 0 where it would be too large to be kept in memory; `chunkMaximum`: the largest one, which Cloudflare's registry
- * announces (quirks §3).
+ * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled;
+ * `chunkMinimum`: the smallest chunk the registry takes but for the last, in bytes (C46), 0 where
+ * it would be too large to be kept in memory; `chunkMaximum`: the largest one, which Cloudflare's
+ * registry announces (quirks §3).
  *
  * @since 0.1.0
  * @category models
@@ -61,8 +62,8 @@ export interface Session {
 export type Adopted = Array<Session>
 
 /**
- * In bytes: a chunk is kept in memory until it is acknowledged, so that no registry can ask for more (T6). Without a minimum the content goes as the
- * last chunk, which may have any length.
+ * In bytes: a chunk is kept in memory until it is acknowledged, so that no registry can ask for
+ * more (T6). Without a minimum the content goes as the last chunk, which may have any length.
  */
 const maxChunkMinimum = 128 * 1024 * 1024
 
@@ -79,10 +80,15 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
   /** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
   const start = (repository: RepositoryName, algorithm?: string) =>
     held(
-      Effect.flatMap(send(Operation.StartUpload({ repository, algorithm })), (response) => opened(repository, response))
+      Effect.flatMap(send(Operation.StartUpload({ repository, algorithm })), (response) =>
+        opened(repository, response)
+      )
     )
 
-  /** The session of an answer that may have opened one: `adopted` from the moment that the answer arrives. */
+  /**
+   * The session of an answer that may have opened one: `adopted` from the moment that the answer
+   * arrives.
+   */
   const adopt = <E>(
     request: Effect.Effect<HttpClientResponse, E>,
     repository: RepositoryName,
@@ -99,8 +105,12 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       )
     )
 
-  /** Cancels what was adopted, unless it was committed: the Scope of sessions that hardly ever are. */
-  const adopting = <A, E, R>(use: (adopted: Adopted) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  /**
+   * Cancels what was adopted, unless it was committed: the Scope of sessions that hardly ever are.
+   */
+  const adopting = <A, E, R>(
+    use: (adopted: Adopted) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> =>
     Effect.suspend(() => {
       const adopted: Adopted = []
       return Effect.ensuring(
@@ -157,11 +167,15 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     Effect.suspend(() =>
       session.settled
         ? Effect.void
-        : send(Operation.CancelUpload({ repository: session.repository, location: session.location })).pipe(
+        : send(
+            Operation.CancelUpload({ repository: session.repository, location: session.location })
+          ).pipe(
             Effect.flatMap(Limits.excerpt),
             Effect.timeout(Duration.seconds(10)),
             unabandoned,
-            Effect.catchAllCause((cause) => Effect.logDebug("An upload session could not be cancelled", cause))
+            Effect.catchAllCause((cause) =>
+              Effect.logDebug("An upload session could not be cancelled", cause)
+            )
           )
     )
 
@@ -184,10 +198,11 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     })
 
   /**
-   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it, `end`, is known, else without (C56). A registry
-   * that answers before it has taken everything has not stored everything. When interrupted, one without a length ends where it is, and a short one
-   * is sent to its end; a long one, and one whose source has nothing to send, is cut off, and Docker's registry cannot cancel its upload any more,
-   * which times out.
+   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it,
+   * `end`, is known, else without (C56). A registry that answers before it has taken everything has
+   * not stored everything. When interrupted, one without a length ends where it is, and a short one
+   * is sent to its end; a long one, and one whose source has nothing to send, is cut off, and
+   * Docker's registry cannot cancel its upload any more, which times out.
    */
   const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
     Effect.suspend(() => {
@@ -206,11 +221,14 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
           reading
         ),
         ({ ended, result: response, taken }) => {
-          // With the last byte of a known length all is said, whether or not the end of the stream was asked for.
+          // With the last byte of a known length all is said, whether or not the end of the stream
+          // was asked for.
           const isWhole = length === undefined ? ended : taken === length
           return Effect.zipRight(
             advance(session, response, isWhole ? taken : 0),
-            isWhole ? Effect.void : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
+            isWhole
+              ? Effect.void
+              : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
           )
         }
       )
@@ -223,7 +241,10 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       })
     })
 
-  /** The success of a chunk is what counts: some registries report a `Range` that stands still (trap 4). */
+  /**
+   * The success of a chunk is what counts: some registries report a `Range` that stands still (trap
+   * 4).
+   */
   const advance = (session: Session, response: HttpClientResponse, count: number) =>
     Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
       session.offset += count
@@ -235,16 +256,21 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
       return unabandoned(
         Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
           Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
-            const range = Option.flatMap(Option.fromNullable(response.headers["range"]), ByteRange.parseUpload)
-            if (Option.isSome(range)) session.offset = ByteRange.nextOffset(range.value, session.offset)
+            const range = Option.flatMap(
+              Option.fromNullable(response.headers["range"]),
+              ByteRange.parseUpload
+            )
+            if (Option.isSome(range))
+              session.offset = ByteRange.nextOffset(range.value, session.offset)
           })
         )
       )
     })
 
   /**
-   * Closes the session as a blob: with no body, or with the whole blob where nothing was sent before (C37, C54). When interrupted it comes to its end,
-   * unless that is far: what Docker's registry was closing can neither be closed nor cancelled any more.
+   * Closes the session as a blob: with no body, or with the whole blob where nothing was sent
+   * before (C37, C54). When interrupted it comes to its end, unless that is far: what Docker's
+   * registry was closing can neither be closed nor cancelled any more.
    */
   const complete = (
     session: Session,
@@ -262,7 +288,13 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
           return Effect.zipRight(
             Limits.excerpt(response),
             Digest.isDigest(announced) && Digest.disagree(announced, digest)
-              ? Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced }))
+              ? Effect.fail(
+                  new DigestMismatch({
+                    ...Limits.factsOf(response),
+                    expected: digest,
+                    actual: announced
+                  })
+                )
               : Effect.void
           )
         }
@@ -271,8 +303,8 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
     })
 
   /**
-   * Closes a session whose bytes are all there. A lost answer, or a 500 that lies, is settled by asking for the blob, as is the 404 that a repeated
-   * closing is answered with.
+   * Closes a session whose bytes are all there. A lost answer, or a 500 that lies, is settled by
+   * asking for the blob, as is the 404 that a repeated closing is answered with.
    */
   const close = (session: Session, digest: Digest.Digest) =>
     Effect.suspend(() => {
@@ -305,7 +337,9 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
           session.location = location
         })
 
-  const locationOf = (response: HttpClientResponse): Effect.Effect<string, ProtocolViolation | UntrustedLocation> => {
+  const locationOf = (
+    response: HttpClientResponse
+  ): Effect.Effect<string, ProtocolViolation | UntrustedLocation> => {
     const target = response.headers["location"]
     if (target === undefined)
       return Effect.fail(
@@ -325,14 +359,20 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
   const expose = (session: Session): UploadSession => {
     const inTurn = Effect.unsafeMakeSemaphore(1).withPermits(1)
     const state = Effect.sync(
-      (): UploadState => ({ repository: session.repository, location: session.location, offset: session.offset })
+      (): UploadState => ({
+        repository: session.repository,
+        location: session.location,
+        offset: session.offset
+      })
     )
     return {
       state,
       write: (bytes) =>
         inTurn(
           Effect.zipRight(
-            bytes instanceof Uint8Array ? write(session, bytes) : SourceFailure.exposed(pour(session, bytes)),
+            bytes instanceof Uint8Array
+              ? write(session, bytes)
+              : SourceFailure.exposed(pour(session, bytes)),
             state
           )
         ),

@@ -1,5 +1,6 @@
 /**
- * One blob through one upload session: as a stream or in chunks, and after each fault on from where the registry says it is (C52).
+ * One blob through one upload session: as a stream or in chunks, and after each fault on from where
+ * the registry says it is (C52).
  *
  * @since 0.1.0
  */
@@ -34,8 +35,9 @@ const defaultChunkSize = 8 * 1024 * 1024
 export type Form = Exclude<UploadStrategy, "auto">
 
 /**
- * One blob on its way to a repository: what is known of it, in bytes and by digest, how to `open` its source from a byte on, and its `bytes` where they
- * are in memory. One that is `replayable` can be opened at any byte, as often as need be.
+ * One blob on its way to a repository: what is known of it, in bytes and by digest, how to `open`
+ * its source from a byte on, and its `bytes` where they are in memory. One that is `replayable` can
+ * be opened at any byte, as often as need be.
  *
  * @since 0.1.0
  * @category models
@@ -77,7 +79,10 @@ export class Lost<out E> {
   constructor(readonly error: E) {}
 }
 
-/** Statuses by which registries and the proxies before them refuse a kind of body, not a blob: 413 is Cloudflare's and nginx's. */
+/**
+ * Statuses by which registries and the proxies before them refuse a kind of body, not a blob: 413
+ * is Cloudflare's and nginx's.
+ */
 const refusals = new Set([405, 411, 413, 415, 501])
 
 /**
@@ -102,14 +107,20 @@ export const make =
     Effect.gen(function* () {
       const { again, digest, size, subject } = job
       const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
-      const read = (offset: number) => Transfer.track(verifier.pass(job.open(offset), offset), subject, offset)
+      const read = (offset: number) =>
+        Transfer.track(verifier.pass(job.open(offset), offset), subject, offset)
       let faulted = false
-      /** Up to where chunks were taken: a registry that names an earlier byte cannot be asked (ECR, quirks §3). */
+      /**
+       * Up to where chunks were taken: a registry that names an earlier byte cannot be asked (ECR,
+       * quirks §3).
+       */
       let acknowledged = 0
 
       /**
-       * After a fault: where the registry is, between `from` and `to`, or `Lost`. Where it refuses the very byte that it named, it counts bytes where
-       * others name the last one, or has one byte where it seems to have none (trap 2, trap 3); if it named none before, it refuses the form.
+       * After a fault: where the registry is, between `from` and `to`, or `Lost`. Where it refuses
+       * the very byte that it named, it counts bytes where others name the last one, or has one
+       * byte where it seems to have none (trap 2, trap 3); if it named none before, it refuses the
+       * form.
        */
       const locate = <F extends Fault>(fault: F, from: number, to: () => number) =>
         Effect.gen(function* () {
@@ -122,16 +133,21 @@ export const make =
           })
           if (refused && offset === asked && !faulted) return yield* Effect.fail(new Refused(fault))
           if (refused) yield* again(fault, asked)
-          session.offset = offset === undefined ? -1 : refused && offset === asked ? Math.abs(asked - 1) : offset
+          session.offset =
+            offset === undefined ? -1 : refused && offset === asked ? Math.abs(asked - 1) : offset
           faulted = true
-          if (session.offset < from || session.offset > to()) return yield* Effect.fail(new Lost(fault))
+          if (session.offset < from || session.offset > to())
+            return yield* Effect.fail(new Lost(fault))
           yield* Transfer.emit({ _tag: "Resumed", subject, offset: session.offset })
         })
 
       const lost = <F extends Fault>(fault: F) =>
         Effect.zipRight(again(fault, session.offset), Effect.fail(new Lost(fault)))
 
-      /** A page instead of an answer is what some have for a method that they do not know, and others for a session that is gone. */
+      /**
+       * A page instead of an answer is what some have for a method that they do not know, and
+       * others for a session that is gone.
+       */
       const refused = <F extends Fault>(fault: F) =>
         fault.status === 404
           ? Effect.matchEffect(sessions.status(session), {
@@ -145,7 +161,9 @@ export const make =
           const start = session.offset
           const end = start + bytes.length
           while (session.offset < end) {
-            const sent = yield* Effect.either(sessions.write(session, bytes.subarray(session.offset - start)))
+            const sent = yield* Effect.either(
+              sessions.write(session, bytes.subarray(session.offset - start))
+            )
             if (Either.isRight(sent)) continue
             const fault = sent.left
             if (isRefusal(fault)) return yield* refused(fault)
@@ -161,7 +179,10 @@ export const make =
         session.chunkMaximum
       )
 
-      /** Each chunk as the stream that it is in the source, where that can be opened again where a chunk was cut off. */
+      /**
+       * Each chunk as the stream that it is in the source, where that can be opened again where a
+       * chunk was cut off.
+       */
       const streamedChunks = (size: number) =>
         Effect.gen(function* () {
           const take = yield* portions(read, session.offset)
@@ -174,14 +195,22 @@ export const make =
 
       /** Each chunk in memory, to be sent again from there. */
       const gatheredChunks = Effect.suspend(() =>
-        Stream.runForEach(Stream.mapError(ByteStream.rechunk(read(session.offset), chunkSize), SourceFailure.of), chunk)
+        Stream.runForEach(
+          Stream.mapError(ByteStream.rechunk(read(session.offset), chunkSize), SourceFailure.of),
+          chunk
+        )
       )
 
       const inChunks = Effect.suspend(() =>
-        job.replayable && size !== undefined && session.offset < size ? streamedChunks(size) : gatheredChunks
+        job.replayable && size !== undefined && session.offset < size
+          ? streamedChunks(size)
+          : gatheredChunks
       )
 
-      /** What is missing, by the form: of a stream that was cut off, as much as can go under its range, else in chunks. */
+      /**
+       * What is missing, by the form: of a stream that was cut off, as much as can go under its
+       * range, else in chunks.
+       */
       const rest = Effect.gen(function* () {
         const { chunkMaximum, chunkMinimum, offset } = session
         const bounded = size === undefined ? chunkMinimum > 0 : size - offset > chunkMaximum
@@ -189,16 +218,27 @@ export const make =
         if (size === offset || form === "chunked" || bounded || (size === undefined && again)) {
           yield* inChunks
         } else if (form === "put" && offset === 0 && digest !== undefined && size !== undefined) {
-          // A session that seems empty may hold a byte (trap 3): then this is refused instead of added to it.
+          // A session that seems empty may hold a byte (trap 3): then this is refused instead of
+          // added to it.
           const range = again ? { start: 0, end: size - 1 } : undefined
           if (job.bytes === undefined) {
             yield* SourceFailure.streaming(read(0), (body) =>
-              sessions.complete(session, digest, HttpBody.stream(body, MediaType.octetStream, size), range)
+              sessions.complete(
+                session,
+                digest,
+                HttpBody.stream(body, MediaType.octetStream, size),
+                range
+              )
             )
           } else {
             const problem = verifier.approved() ? undefined : verifier.judge(job.bytes)
             if (problem !== undefined) return yield* Effect.fail(SourceFailure.of(problem))
-            yield* sessions.complete(session, digest, HttpBody.uint8Array(job.bytes, MediaType.octetStream), range)
+            yield* sessions.complete(
+              session,
+              digest,
+              HttpBody.uint8Array(job.bytes, MediaType.octetStream),
+              range
+            )
           }
         } else yield* sessions.pour(session, read(offset), size)
       })
@@ -212,7 +252,11 @@ export const make =
         if (isRefusal(fault)) return yield* refused(fault)
         if (!isFault(fault)) return yield* Effect.fail(fault)
         // The answer may be all that is missing.
-        if (digest !== undefined && verifier.approved() && (yield* sessions.present(session.repository, digest))) {
+        if (
+          digest !== undefined &&
+          verifier.approved() &&
+          (yield* sessions.present(session.repository, digest))
+        ) {
           session.settled = true
           break
         }
@@ -226,16 +270,25 @@ export const make =
             UploadUnknown: (error) => lost(error),
             // Some cannot close without content (ECR, quirks §3).
             RegistryFailure: (error) =>
-              Effect.fail(form !== "put" && job.replayable && error.status === 500 ? new Refused(error) : error)
+              Effect.fail(
+                form !== "put" && job.replayable && error.status === 500
+                  ? new Refused(error)
+                  : error
+              )
           })
         )
       }
-      return { mediaType: MediaType.octetStream, digest: computed, size: verifier.seen() } satisfies Descriptor
+      return {
+        mediaType: MediaType.octetStream,
+        digest: computed,
+        size: verifier.seen()
+      } satisfies Descriptor
     })
 
 /**
- * Parts of a source that is read once, from byte `first` on, as streams. One has to end before the next begins. A part that is sent again,
- * after a challenge or elsewhere, is not what comes next: the source is opened anew where it starts.
+ * Parts of a source that is read once, from byte `first` on, as streams. One has to end before the
+ * next begins. A part that is sent again, after a challenge or elsewhere, is not what comes next:
+ * the source is opened anew where it starts.
  */
 const portions = <E, R>(open: (offset: number) => Stream.Stream<Uint8Array, E, R>, first: number) =>
   Effect.gen(function* () {
@@ -245,7 +298,8 @@ const portions = <E, R>(open: (offset: number) => Stream.Stream<Uint8Array, E, R
     const take = (start: number, count: number): Stream.Stream<Uint8Array, E, R> =>
       ByteStream.unwrap(
         Effect.gen(function* () {
-          if ((yield* ScopedRef.get(current)).at !== start) yield* ScopedRef.set(current, opened(start))
+          if ((yield* ScopedRef.get(current)).at !== start)
+            yield* ScopedRef.set(current, opened(start))
           const source = yield* ScopedRef.get(current)
           let left = count
           const portion = (chunk: Chunk.Chunk<Uint8Array>): Chunk.Chunk<Uint8Array> => {

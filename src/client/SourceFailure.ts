@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 
 /**
- * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try again.
+ * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try
+ * again.
  *
  * @since 0.1.0
  * @category errors
@@ -29,7 +30,8 @@ export class SourceFailure<out E> {
 export const of = <E>(error: E): SourceFailure<E> => new SourceFailure(Cause.fail(error))
 
 /**
- * A stream while it is sent: `isIdle` tells whether more of it is being waited for, and with the first chunk that finds `isWanted` to be false it ends.
+ * A stream while it is sent: `isIdle` tells whether more of it is being waited for, and with the
+ * first chunk that finds `isWanted` to be false it ends.
  *
  * @since 0.1.0
  * @category models
@@ -40,8 +42,9 @@ export interface Reading {
 }
 
 /**
- * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the failure of the request that it breaks. `taken`: how
- * many of its bytes were read, `ended`: whether its end was seen.
+ * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the
+ * failure of the request that it breaks. `taken`: how many of its bytes were read, `ended`: whether
+ * its end was seen.
  *
  * @since 0.1.0
  * @category combinators
@@ -68,7 +71,14 @@ export const streaming = <E, R, A, E2, R2>(
         ended = true
         return Channel.void
       }
-      const ask = (): Channel.Channel<Chunk.Chunk<Uint8Array>, Chunk.Chunk<Uint8Array>, E, E, unknown, unknown> => {
+      const ask = (): Channel.Channel<
+        Chunk.Chunk<Uint8Array>,
+        Chunk.Chunk<Uint8Array>,
+        E,
+        E,
+        unknown,
+        unknown
+      > => {
         reading.isIdle = true
         return read
       }
@@ -107,12 +117,19 @@ export const streaming = <E, R, A, E2, R2>(
  */
 export const exposed = <A, E, R>(
   effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never), R> =>
+): Effect.Effect<
+  A,
+  Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never),
+  R
+> =>
   Effect.catchAll(
     effect,
     (
       error
-    ): Effect.Effect<never, Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never)> =>
+    ): Effect.Effect<
+      never,
+      Exclude<E, SourceFailure<unknown>> | (E extends SourceFailure<infer Own> ? Own : never)
+    > =>
       error instanceof SourceFailure
         ? Effect.failCause(error.cause)
         : Effect.fail(error as Exclude<E, SourceFailure<unknown>>)

@@ -1,5 +1,6 @@
 /**
- * Whose turn it is in a stream: the consumer's, once a chunk was handed over, or the producer's, once the next one was asked for.
+ * Whose turn it is in a stream: the consumer's, once a chunk was handed over, or the producer's,
+ * once the next one was asked for.
  *
  * @since 0.1.0
  */
@@ -8,8 +9,9 @@ import type * as Chunk from "effect/Chunk"
 import * as Stream from "effect/Stream"
 
 /**
- * Calls `asked` whenever the consumer asks for more, and `given` when it gets something, be it the end. Plain side effects, which must not throw: an
- * Effect per chunk would cost a fifth of the throughput.
+ * Calls `asked` whenever the consumer asks for more, and `given` when it gets something, be it the
+ * end. Plain side effects, which must not throw: an Effect per chunk would cost a fifth of the
+ * throughput.
  *
  * @since 0.1.0
  * @category combinators

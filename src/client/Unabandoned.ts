@@ -8,15 +8,19 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { constFalse, constVoid } from "effect/Function"
 
-/** How long an interrupted step may take to end by itself, and one that waits for somebody else's code. */
+/**
+ * How long an interrupted step may take to end by itself, and one that waits for somebody else's
+ * code.
+ */
 const grace = Duration.seconds(10)
 const idleGrace = Duration.seconds(1)
 
 /**
- * Runs a step of a session in a fiber of its own, and lets it end when interrupted, of which `onInterrupt` is told: a step cut off leaves a session
- * of which nobody knows the newest location, so that nobody can cancel it (Docker's registry refuses all others). After 10 seconds it is cut off all
- * the same, and after 1 if it is `isIdle` then; where interruption is held off altogether, as it is while a session is opened or cancelled, its own
- * timeouts bound the wait.
+ * Runs a step of a session in a fiber of its own, and lets it end when interrupted, of which
+ * `onInterrupt` is told: a step cut off leaves a session of which nobody knows the newest location,
+ * so that nobody can cancel it (Docker's registry refuses all others). After 10 seconds it is cut
+ * off all the same, and after 1 if it is `isIdle` then; where interruption is held off altogether,
+ * as it is while a session is opened or cancelled, its own timeouts bound the wait.
  *
  * @since 0.1.0
  * @category combinators

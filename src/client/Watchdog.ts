@@ -1,6 +1,6 @@
 /**
- * Deadlines of many requests, kept by one fiber. A race with a sleeping fiber for each request, as `Effect.timeout` runs it, would cost half as much
- * as the request itself.
+ * Deadlines of many requests, kept by one fiber. A race with a sleeping fiber for each request, as
+ * `Effect.timeout` runs it, would cost half as much as the request itself.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,8 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 
 /**
- * When an effect is to be given up: `at` is in milliseconds of its `clock`. Infinity stops the watch until `at` is set again.
+ * When an effect is to be given up: `at` is in milliseconds of its `clock`. Infinity stops the
+ * watch until `at` is set again.
  *
  * @since 0.1.0
  * @category models
@@ -28,7 +29,8 @@ interface Watched extends Deadline {
 }
 
 /**
- * Where the requests of an endpoint are watched. The fiber that does it runs only while there are any, and looks every `tick`.
+ * Where the requests of an endpoint are watched. The fiber that does it runs only while there are
+ * any, and looks every `tick`.
  *
  * @since 0.1.0
  * @category models
@@ -40,7 +42,8 @@ export interface Watchdog {
 }
 
 /**
- * A watchdog that looks once a second, or every `shortest` if that is less: no deadline is overrun by more.
+ * A watchdog that looks once a second, or every `shortest` if that is less: no deadline is overrun
+ * by more.
  *
  * @since 0.1.0
  * @category constructors
@@ -52,8 +55,8 @@ export const make = (shortest: Duration.Duration): Watchdog => ({
 })
 
 /**
- * Runs an effect that sets its own deadline and may move it; there is none at first. When it has passed, the effect is interrupted, which is awaited,
- * and the result is the failure `onExpiry`.
+ * Runs an effect that sets its own deadline and may move it; there is none at first. When it has
+ * passed, the effect is interrupted, which is awaited, and the result is the failure `onExpiry`.
  *
  * @since 0.1.0
  * @category combinators
@@ -74,11 +77,17 @@ export const watch = <A, E, R, E2>(
           fiber.unsafeInterruptAsFork(FiberId.none)
         }
         watchdog.watched.add(watched)
-        const ended = Effect.flatMap(Effect.exit(restore(Fiber.await(fiber))), (awaited): Effect.Effect<A, E | E2> => {
-          end(watchdog, watched)
-          if (Exit.isFailure(awaited)) return Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(awaited.cause))
-          return expired && Exit.isInterrupted(awaited.value) ? Effect.fail(onExpiry()) : awaited.value
-        })
+        const ended = Effect.flatMap(
+          Effect.exit(restore(Fiber.await(fiber))),
+          (awaited): Effect.Effect<A, E | E2> => {
+            end(watchdog, watched)
+            if (Exit.isFailure(awaited))
+              return Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(awaited.cause))
+            return expired && Exit.isInterrupted(awaited.value)
+              ? Effect.fail(onExpiry())
+              : awaited.value
+          }
+        )
         return watchdog.patrol === undefined ? Effect.zipRight(begin(watchdog), ended) : ended
       })
     })
@@ -89,7 +98,10 @@ const begin = (watchdog: Watchdog): Effect.Effect<void> =>
     watchdog.patrol = fiber
   })
 
-/** A sleeping fiber would keep the process alive, so nothing is left to sleep when nobody is watched. */
+/**
+ * A sleeping fiber would keep the process alive, so nothing is left to sleep when nobody is
+ * watched.
+ */
 const end = (watchdog: Watchdog, watched: Watched): void => {
   watchdog.watched.delete(watched)
   if (watchdog.watched.size > 0) return
@@ -99,6 +111,7 @@ const end = (watchdog: Watchdog, watched: Watched): void => {
 
 const patrol = (watchdog: Watchdog): Effect.Effect<void> =>
   Effect.flatMap(Effect.sleep(watchdog.tick), () => {
-    for (const { at, clock, expire } of watchdog.watched) if (at <= clock.unsafeCurrentTimeMillis()) expire()
+    for (const { at, clock, expire } of watchdog.watched)
+      if (at <= clock.unsafeCurrentTimeMillis()) expire()
     return watchdog.watched.size === 0 ? Effect.void : patrol(watchdog)
   })

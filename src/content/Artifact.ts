@@ -1,6 +1,7 @@
 /**
- * Artifacts: files of any kind in a registry, under one manifest with a type of its own. `push` and `pull` take references and find the registry
- * through `Registries`; `pushTo` and `pullFrom` do the same with a registry at hand.
+ * Artifacts: files of any kind in a registry, under one manifest with a type of its own. `push` and
+ * `pull` take references and find the registry through `Registries`; `pushTo` and `pullFrom` do the
+ * same with a registry at hand.
  *
  * @since 0.1.0
  */
@@ -72,8 +73,8 @@ type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
 type PutManifestError = Effect.Effect.Error<ReturnType<Registry.Service["putManifest"]>>
 
 /**
- * What pushing can fail with, beyond the errors of the sources themselves. `DigestMismatch` also when the reference has a digest that the artifact
- * turns out not to have; nothing is tagged then.
+ * What pushing can fail with, beyond the errors of the sources themselves. `DigestMismatch` also
+ * when the reference has a digest that the artifact turns out not to have; nothing is tagged then.
  *
  * @since 0.1.0
  * @category errors
@@ -81,8 +82,9 @@ type PutManifestError = Effect.Effect.Error<ReturnType<Registry.Service["putMani
 export type PushError = PutBlobError | PutManifestError
 
 /**
- * Pushes files as an artifact under a reference such as `ghcr.io/owner/name:tag`: blobs first, each only if the registry lacks it, then the manifest.
- * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, or with `PushError`.
+ * Pushes files as an artifact under a reference such as `ghcr.io/owner/name:tag`: blobs first, each
+ * only if the registry lacks it, then the manifest. Fails with `InvalidReference` or `InvalidUrl`
+ * before anything is sent, or with `PushError`.
  *
  * @example
  * ```ts
@@ -121,21 +123,26 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
 ): Effect.fn.Return<Pushed, PushError | E, R> {
   const { repository } = reference
   const put = <E2, R2>({ annotations, mediaType, source, title }: File<E2, R2>) =>
-    Effect.map(registry.putBlob(repository, source, { chunkSize: options.chunkSize }), ({ digest, size }) => {
-      const all = title === undefined ? annotations : { ...annotations, [Annotations.TITLE]: title }
-      return {
-        mediaType: mediaType ?? MediaType.octetStream,
-        digest,
-        size,
-        ...(all !== undefined && { annotations: all })
+    Effect.map(
+      registry.putBlob(repository, source, { chunkSize: options.chunkSize }),
+      ({ digest, size }) => {
+        const all =
+          title === undefined ? annotations : { ...annotations, [Annotations.TITLE]: title }
+        return {
+          mediaType: mediaType ?? MediaType.octetStream,
+          digest,
+          size,
+          ...(all !== undefined && { annotations: all })
+        }
       }
-    })
+    )
   const files = yield* Effect.forEach(options.files, put, { concurrency: options.concurrency ?? 3 })
   yield* registry.putBlob(repository, BlobSource.fromBytes(emptyContent))
   const manifest = Manifest.image({
     artifactType: options.artifactType,
     config: Descriptor.empty,
-    // Without files the one layer is the empty one, for registries that refuse an empty list (image-spec, "Guidelines for Artifact Usage").
+    // Without files the one layer is the empty one, for registries that refuse an empty list
+    // (image-spec, "Guidelines for Artifact Usage").
     layers: files.length === 0 ? [Descriptor.empty] : files,
     subject: options.subject,
     annotations: options.annotations
@@ -163,7 +170,10 @@ const emptyContent = new TextEncoder().encode("{}")
  */
 export interface PulledFile {
   readonly descriptor: Descriptor.Descriptor
-  /** Where to unpack it: its title, if that is a relative path which stays below the folder it is joined to (T11). */
+  /**
+   * Where to unpack it: its title, if that is a relative path which stays below the folder it is
+   * joined to (T11).
+   */
   readonly name: Option.Option<string>
   /** The bytes, verified against the descriptor; nothing is requested before the stream runs. */
   readonly content: ReturnType<Registry.Service["getBlob"]>
@@ -183,8 +193,8 @@ export interface Pulled {
 }
 
 /**
- * What finding an artifact can fail with; its files fail by themselves. `MediaTypeMismatch` when the reference leads to something else than an image
- * manifest, such as an index.
+ * What finding an artifact can fail with; its files fail by themselves. `MediaTypeMismatch` when
+ * the reference leads to something else than an image manifest, such as an index.
  *
  * @since 0.1.0
  * @category errors
@@ -192,8 +202,9 @@ export interface Pulled {
 export type PullError = Effect.Effect.Error<ReturnType<Registry.Service["getManifest"]>>
 
 /**
- * Finds the artifact under a reference such as `ghcr.io/owner/name:tag` (a missing tag is `latest`) and offers its files as streams. Fails with
- * `InvalidReference` or `InvalidUrl` before anything is sent, or with `PullError`.
+ * Finds the artifact under a reference such as `ghcr.io/owner/name:tag` (a missing tag is `latest`)
+ * and offers its files as streams. Fails with `InvalidReference` or `InvalidUrl` before anything is
+ * sent, or with `PullError`.
  *
  * @example
  * ```ts
@@ -229,27 +240,36 @@ export const pullFrom = (
   registry: Registry.Service,
   reference: Reference.Reference
 ): Effect.Effect<Pulled, PullError> =>
-  Effect.flatMap(registry.getManifest(reference.repository, Reference.tagOrDigest(reference)), (manifest) => {
-    const { content, descriptor } = manifest
-    if (content._tag !== "ImageManifest")
-      return Effect.fail(new MediaTypeMismatch({ expected: MediaType.imageManifest, actual: descriptor.mediaType }))
-    return Effect.succeed({
-      reference: Reference.withDigest(reference, descriptor.digest),
-      manifest,
-      artifactType: Manifest.artifactType(manifest),
-      files: content.layers
-        .filter((layer) => layer.mediaType !== MediaType.empty)
-        .map((layer) => ({
-          descriptor: layer,
-          name: Option.filter(Annotations.title(layer.annotations), isContained),
-          content: registry.getBlob(reference.repository, layer)
-        }))
-    })
-  })
+  Effect.flatMap(
+    registry.getManifest(reference.repository, Reference.tagOrDigest(reference)),
+    (manifest) => {
+      const { content, descriptor } = manifest
+      if (content._tag !== "ImageManifest")
+        return Effect.fail(
+          new MediaTypeMismatch({ expected: MediaType.imageManifest, actual: descriptor.mediaType })
+        )
+      return Effect.succeed({
+        reference: Reference.withDigest(reference, descriptor.digest),
+        manifest,
+        artifactType: Manifest.artifactType(manifest),
+        files: content.layers
+          .filter((layer) => layer.mediaType !== MediaType.empty)
+          .map((layer) => ({
+            descriptor: layer,
+            name: Option.filter(Annotations.title(layer.annotations), isContained),
+            content: registry.getBlob(reference.repository, layer)
+          }))
+      })
+    }
+  )
 
-/** Whether a path stays below the folder it is joined to on every system: no root, no drive, no `..`, no backslash, no control character. */
+/**
+ * Whether a path stays below the folder it is joined to on every system: no root, no drive, no
+ * `..`, no backslash, no control character.
+ */
 const isContained = (path: string): boolean =>
-  path.split("/").every((part) => part !== "" && part !== "." && part !== "..") && !/[\\:\p{Cc}]/u.test(path)
+  path.split("/").every((part) => part !== "" && part !== "." && part !== "..") &&
+  !/[\\:\p{Cc}]/u.test(path)
 
 const parse = (
   reference: string | Reference.Reference

@@ -1,6 +1,6 @@
 /**
- * Blobs as files: a file as the source of an upload, which can start at any byte, and a download to a file, which appears under its name only
- * when it is complete.
+ * Blobs as files: a file as the source of an upload, which can start at any byte, and a download to
+ * a file, which appears under its name only when it is complete.
  *
  * @since 0.1.0
  */
@@ -25,11 +25,14 @@ import * as PartialFile from "./PartialFile.js"
  * @since 0.1.0
  * @category errors
  */
-export type DownloadError = Stream.Stream.Error<ReturnType<Registry.Service["getBlob"]>> | StorageFailure
+export type DownloadError =
+  | Stream.Stream.Error<ReturnType<Registry.Service["getBlob"]>>
+  | StorageFailure
 
 /**
- * A file as bytes to upload, of the size it has now (in bytes). Every `open` reads the file anew from the offset, in chunks of up to 1 MiB, to
- * wherever it ends by then: a file that changes meanwhile is caught by the checks of size and digest. Fails with `StorageFailure` when there is
+ * A file as bytes to upload, of the size it has now (in bytes). Every `open` reads the file anew
+ * from the offset, in chunks of up to 1 MiB, to wherever it ends by then: a file that changes
+ * meanwhile is caught by the checks of size and digest. Fails with `StorageFailure` when there is
  * no regular file at `path`; reading it fails with the same.
  *
  * @example
@@ -49,7 +52,9 @@ export type DownloadError = Stream.Stream.Error<ReturnType<Registry.Service["get
  * @since 0.1.0
  * @category constructors
  */
-export const source = (path: string): Effect.Effect<BlobSource.BlobSource<StorageFailure>, StorageFailure> =>
+export const source = (
+  path: string
+): Effect.Effect<BlobSource.BlobSource<StorageFailure>, StorageFailure> =>
   Effect.map(regularFile(path), (stats) =>
     BlobSource.make(
       BlobSource.reusing(
@@ -61,13 +66,14 @@ export const source = (path: string): Effect.Effect<BlobSource.BlobSource<Storag
   )
 
 /**
- * Writes a stream to a file. The bytes go to a new partial file in the same directory, which takes the name `path` only after the stream has
- * ended well; so what stands there is complete, and verified if the stream verifies. The file or symbolic link that was there is replaced, not
- * written through. On failure or interruption it stays as it was, and the partial file is removed. The disk is not told to flush its caches:
- * after a loss of power, check the digest.
+ * Writes a stream to a file. The bytes go to a new partial file in the same directory, which takes
+ * the name `path` only after the stream has ended well; so what stands there is complete, and
+ * verified if the stream verifies. The file or symbolic link that was there is replaced, not
+ * written through. On failure or interruption it stays as it was, and the partial file is removed.
+ * The disk is not told to flush its caches: after a loss of power, check the digest.
  *
- * Fails with the stream's own error, or with `StorageFailure` naming `path`: before the stream is started when the directory is missing or
- * something other than a file is there.
+ * Fails with the stream's own error, or with `StorageFailure` naming `path`: before the stream is
+ * started when the directory is missing or something other than a file is there.
  *
  * @since 0.1.0
  * @category destructors
@@ -84,10 +90,12 @@ export const write = <E, R>(
   }).pipe(Effect.scoped)
 
 /**
- * Downloads a blob to a file. What has arrived when the download fails, or its process ends, stays beside `path` in a partial file with a name of its
- * own, and the next download of that blob to that path continues it, in this or another process, once it has hashed what is there (C28, trap 77). The
- * name `path` is taken only by the whole blob, verified; until then whatever stands there stays. A partial file that turns out to hold something else
- * is thrown away, and all is downloaded. Downloads under way at the same time do not share a partial file.
+ * Downloads a blob to a file. What has arrived when the download fails, or its process ends, stays
+ * beside `path` in a partial file with a name of its own, and the next download of that blob to
+ * that path continues it, in this or another process, once it has hashed what is there (C28, trap
+ * 77). The name `path` is taken only by the whole blob, verified; until then whatever stands there
+ * stays. A partial file that turns out to hold something else is thrown away, and all is
+ * downloaded. Downloads under way at the same time do not share a partial file.
  *
  * Fails like `Registry.getBlob`, or with `StorageFailure` naming `path`.
  *
@@ -125,7 +133,9 @@ export const download = (
   ): Stream.Stream<Uint8Array, DownloadError | RangeMismatch | Unsupported> =>
     observed(
       verifier.pass(
-        offset === expected.size ? Stream.empty : registry.getBlobRange(repository, expected.digest, { start: offset }),
+        offset === expected.size
+          ? Stream.empty
+          : registry.getBlobRange(repository, expected.digest, { start: offset }),
         offset
       ),
       { direction: "download", repository, digest: expected.digest, size: expected.size },
@@ -138,13 +148,15 @@ export const download = (
       const { discard, file, publish } = yield* PartialFile.acquireKept(path, expected.digest, keep)
       yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
       const offset = verifier.seen()
-      const content = offset === 0 ? registry.getBlob(repository, blob) : remaining(verifier, offset)
+      const content =
+        offset === 0 ? registry.getBlob(repository, blob) : remaining(verifier, offset)
       yield* Effect.catchAll(
         drain(content, path, file, offset),
         (error): Effect.Effect<never, DownloadError | Unusable> => {
           if (error._tag === "RangeMismatch" || error._tag === "Unsupported")
             return Effect.zipRight(discard, Effect.fail(new Unusable()))
-          if (error._tag !== "DigestMismatch" && error._tag !== "SizeMismatch") return Effect.fail(error)
+          if (error._tag !== "DigestMismatch" && error._tag !== "SizeMismatch")
+            return Effect.fail(error)
           return Effect.zipRight(discard, Effect.fail(offset > 0 ? new Unusable() : error))
         }
       )
@@ -169,7 +181,10 @@ const observed = <E, R>(
 ): Stream.Stream<Uint8Array, E, R> =>
   Stream.unwrap(
     Effect.as(
-      Effect.zipRight(Transfer.emit({ _tag: "Started", subject }), Transfer.emit({ _tag: "Resumed", subject, offset })),
+      Effect.zipRight(
+        Transfer.emit({ _tag: "Started", subject }),
+        Transfer.emit({ _tag: "Resumed", subject, offset })
+      ),
       Stream.concat(
         Transfer.track(rest, subject, offset),
         Stream.execute(
@@ -185,7 +200,9 @@ const observed = <E, R>(
 /** Renaming would replace a device such as /dev/null, too. */
 const replaceable = (path: string): Effect.Effect<void, StorageFailure> =>
   Effect.flatMap(Effect.option(attempt(path, () => Fs.stat(path))), (existing) =>
-    Option.isSome(existing) && !existing.value.isFile() ? Effect.fail(notRegular(path)) : Effect.void
+    Option.isSome(existing) && !existing.value.isFile()
+      ? Effect.fail(notRegular(path))
+      : Effect.void
   )
 
 const regularFile = (path: string) =>
@@ -195,4 +212,5 @@ const regularFile = (path: string) =>
     () => notRegular(path)
   )
 
-const notRegular = (path: string) => new StorageFailure({ path, cause: new Error("not a regular file") })
+const notRegular = (path: string) =>
+  new StorageFailure({ path, cause: new Error("not a regular file") })

@@ -1,6 +1,7 @@
 /**
- * The certificates that container tools keep on a machine: folders called `certs.d`, with one folder for each host. What they say is what docker and
- * podman do there, so that whoever can pull with them needs no other configuration.
+ * The certificates that container tools keep on a machine: folders called `certs.d`, with one
+ * folder for each host. What they say is what docker and podman do there, so that whoever can pull
+ * with them needs no other configuration.
  *
  * @since 0.1.0
  */
@@ -14,8 +15,9 @@ import { CredentialsFailure, codeOf } from "../RegistryError.js"
 import { hostOf, type TlsSettings } from "./TlsSettings.js"
 
 /**
- * Where container tools look, the user's own folders first: `~/.config/containers/certs.d` (podman, skopeo), `$XDG_CONFIG_HOME/docker/certs.d` or
- * `~/.config/docker/certs.d` (Docker without root), `~/.docker/certs.d` (Docker Desktop), `/etc/containers/certs.d` and `/etc/docker/certs.d`.
+ * Where container tools look, the user's own folders first: `~/.config/containers/certs.d` (podman,
+ * skopeo), `$XDG_CONFIG_HOME/docker/certs.d` or `~/.config/docker/certs.d` (Docker without root),
+ * `~/.docker/certs.d` (Docker Desktop), `/etc/containers/certs.d` and `/etc/docker/certs.d`.
  *
  * @since 0.1.0
  * @category constructors
@@ -40,10 +42,11 @@ export interface Found {
 }
 
 /**
- * The settings of a host, which is as in `URL.host` over https, if one of the folders has any. In the folder `host` or `host:port`, each `*.crt`
- * holds authorities to trust, and each pair of `*.cert` and `*.key` a client certificate; other files are passed over. A host is taken whole from the
- * first of the folders that has it, and the folders of other hosts are not looked into. Folders that are missing, or that this user may not enter,
- * are as empty.
+ * The settings of a host, which is as in `URL.host` over https, if one of the folders has any. In
+ * the folder `host` or `host:port`, each `*.crt` holds authorities to trust, and each pair of
+ * `*.cert` and `*.key` a client certificate; other files are passed over. A host is taken whole
+ * from the first of the folders that has it, and the folders of other hosts are not looked into.
+ * Folders that are missing, or that this user may not enter, are as empty.
  *
  * Fails with `CredentialsFailure` when one half of a pair is missing, or a file cannot be read.
  *
@@ -67,20 +70,30 @@ export const find = (
         if (hostOf(name) !== host) continue
         const own = Path.join(folder, name)
         const files = yield* list(own)
-        if (Option.isSome(files)) return Option.some({ folder: own, settings: yield* read(own, files.value) })
+        if (Option.isSome(files))
+          return Option.some({ folder: own, settings: yield* read(own, files.value) })
       }
     }
     return Option.none()
   })
 
-const read = (folder: string, files: ReadonlyArray<string>): Either.Either<TlsSettings, CredentialsFailure> =>
+const read = (
+  folder: string,
+  files: ReadonlyArray<string>
+): Either.Either<TlsSettings, CredentialsFailure> =>
   Either.gen(function* () {
     const stems = (extension: string) =>
-      files.filter((file) => file.endsWith(extension)).map((file) => file.slice(0, -extension.length))
+      files
+        .filter((file) => file.endsWith(extension))
+        .map((file) => file.slice(0, -extension.length))
     const [certs, keys] = [stems(".cert"), stems(".key")]
     const [alone] = [
-      ...certs.filter((stem) => !keys.includes(stem)).map((stem) => [`${stem}.cert`, `${stem}.key`] as const),
-      ...keys.filter((stem) => !certs.includes(stem)).map((stem) => [`${stem}.key`, `${stem}.cert`] as const)
+      ...certs
+        .filter((stem) => !keys.includes(stem))
+        .map((stem) => [`${stem}.cert`, `${stem}.key`] as const),
+      ...keys
+        .filter((stem) => !certs.includes(stem))
+        .map((stem) => [`${stem}.key`, `${stem}.cert`] as const)
     ]
     if (alone !== undefined)
       return yield* Either.left(
@@ -90,7 +103,9 @@ const read = (folder: string, files: ReadonlyArray<string>): Either.Either<TlsSe
           fix: "A client certificate is a pair of .cert and .key; certificates of authorities end in .crt"
         })
       )
-    const ca = yield* Either.all(stems(".crt").map((stem) => text(Path.join(folder, `${stem}.crt`))))
+    const ca = yield* Either.all(
+      stems(".crt").map((stem) => text(Path.join(folder, `${stem}.crt`)))
+    )
     const certificates = yield* Either.all(
       certs.map((stem) =>
         Either.all({
@@ -108,13 +123,20 @@ const text = (path: string): Either.Either<string, CredentialsFailure> =>
     (cause) => unreadable(path, cause)
   )
 
-/** The names in a folder, sorted, so that the same files always give the same settings; nothing where there is no such folder for this user. */
-const list = (folder: string): Either.Either<Option.Option<ReadonlyArray<string>>, CredentialsFailure> =>
+/**
+ * The names in a folder, sorted, so that the same files always give the same settings; nothing
+ * where there is no such folder for this user.
+ */
+const list = (
+  folder: string
+): Either.Either<Option.Option<ReadonlyArray<string>>, CredentialsFailure> =>
   Either.match(
     Either.try(() => Fs.readdirSync(folder).sort()),
     {
       onLeft: (cause) =>
-        absent.has(codeOf(cause)) ? Either.right(Option.none()) : Either.left(unreadable(folder, cause)),
+        absent.has(codeOf(cause))
+          ? Either.right(Option.none())
+          : Either.left(unreadable(folder, cause)),
       onRight: (names) => Either.right(Option.some(names))
     }
   )

@@ -12,7 +12,10 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import { StorageFailure } from "../RegistryError.js"
 
-/** Bytes per read, and the least per write: at 64 KiB an Effect for each costs a quarter of the throughput. */
+/**
+ * Bytes per read, and the least per write: at 64 KiB an Effect for each costs a quarter of the
+ * throughput.
+ */
 const blockSize = 1_048_576
 
 /**
@@ -45,7 +48,8 @@ export type Memory = () => Buffer
 export const newBlock: Memory = () => Buffer.allocUnsafeSlow(blockSize)
 
 /**
- * The same memory over and over: one block is being read, one held until the next is verified, one ready, one being sent, and two are to spare.
+ * The same memory over and over: one block is being read, one held until the next is verified, one
+ * ready, one being sent, and two are to spare.
  *
  * @since 0.1.0
  * @category constructors
@@ -62,7 +66,11 @@ export const inTurn = (): Memory => {
  * @since 0.1.0
  * @category constructors
  */
-export const read = (path: string, offset: number, memory: () => Memory): Stream.Stream<Uint8Array, StorageFailure> =>
+export const read = (
+  path: string,
+  offset: number,
+  memory: () => Memory
+): Stream.Stream<Uint8Array, StorageFailure> =>
   Effect.acquireRelease(
     attempt(path, () => Fs.open(path, "r")),
     (file) => Effect.ignore(attempt(path, () => file.close()))
@@ -72,8 +80,9 @@ export const read = (path: string, offset: number, memory: () => Memory): Stream
   )
 
 /**
- * An open file from a byte on. While a block is on its way, the next one is being read. What is being read is no part of the stream's state: from one
- * block's promise to the next a chain would lead, by which the garbage collector keeps all of them until it goes through the whole heap.
+ * An open file from a byte on. While a block is on its way, the next one is being read. What is
+ * being read is no part of the stream's state: from one block's promise to the next a chain would
+ * lead, by which the garbage collector keeps all of them until it goes through the whole heap.
  *
  * @since 0.1.0
  * @category constructors
@@ -111,7 +120,8 @@ export const readFrom = (
 // -----------------------------------------------------------------------------
 
 /**
- * Writes the chunks as they are, a mebibyte or more at a time, while the next ones gather; with no Effect for a chunk, and no copy.
+ * Writes the chunks as they are, a mebibyte or more at a time, while the next ones gather; with no
+ * Effect for a chunk, and no copy.
  *
  * @since 0.1.0
  * @category destructors
@@ -123,7 +133,14 @@ export const drain = <E, R>(
   offset: number
 ): Effect.Effect<void, E | StorageFailure, R> =>
   Effect.suspend(() => {
-    type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, E | StorageFailure, E, void, unknown>
+    type Loop = Channel.Channel<
+      never,
+      Chunk.Chunk<Uint8Array>,
+      E | StorageFailure,
+      E,
+      void,
+      unknown
+    >
     let held: Array<Uint8Array> = []
     let size = 0
     let position = offset

@@ -1,5 +1,6 @@
 /**
- * The credentials that this machine has already: whoever can `docker pull` or `podman pull` here needs no other configuration.
+ * The credentials that this machine has already: whoever can `docker pull` or `podman pull` here
+ * needs no other configuration.
  *
  * @since 0.1.0
  */
@@ -13,11 +14,13 @@ import * as DockerConfig from "../auth/DockerConfig.js"
 import type { CredentialsFailure } from "../RegistryError.js"
 
 /**
- * The first of these that has a credential for a registry: the environment variable `DOCKER_AUTH_CONFIG`, Docker's configuration with its helpers,
- * and the files of podman, each found as `DockerConfig` and `ContainersAuth` say. Registries that none of them knows are asked anonymously.
+ * The first of these that has a credential for a registry: the environment variable
+ * `DOCKER_AUTH_CONFIG`, Docker's configuration with its helpers, and the files of podman, each
+ * found as `DockerConfig` and `ContainersAuth` say. Registries that none of them knows are asked
+ * anonymously.
  *
- * Building the layer fails with `CredentialsFailure` when the environment cannot be read; asking for a credential does when a file or a helper that
- * is needed for it is broken.
+ * Building the layer fails with `CredentialsFailure` when the environment cannot be read; asking
+ * for a credential does when a file or a helper that is needed for it is broken.
  *
  * @example
  * ```ts
@@ -31,6 +34,10 @@ import type { CredentialsFailure } from "../RegistryError.js"
  * @category layers
  */
 export const layer: Layer.Layer<Credentials, CredentialsFailure> = Layer.provide(
-  layerChain(DockerConfig.layerEnvironment, DockerConfig.layer(), ContainersAuth.layer({ uid: process.getuid?.() })),
+  layerChain(
+    DockerConfig.layerEnvironment,
+    DockerConfig.layer(),
+    ContainersAuth.layer({ uid: process.getuid?.() })
+  ),
   Layer.provideMerge(Layer.merge(NodeCommandExecutor.layer, NodePath.layer), NodeFileSystem.layer)
 )

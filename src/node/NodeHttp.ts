@@ -1,6 +1,7 @@
 /**
- * The HTTP client that this library is measured and tested with: undici, through `@effect/platform-node`. Unlike node:http it keeps
- * backpressure, sends the declared length of a streamed body and reads an answer that comes before the body was sent.
+ * The HTTP client that this library is measured and tested with: undici, through
+ * `@effect/platform-node`. Unlike node:http it keeps backpressure, sends the declared length of a
+ * streamed body and reads an answer that comes before the body was sent.
  *
  * @since 0.1.0
  */
@@ -28,32 +29,44 @@ import * as UndiciClient from "./UndiciClient.js"
  */
 export interface Options {
   /**
-   * The time for one connection, its TLS handshake included. Through a proxy it counts for each step: to the proxy, the tunnel, and to the host in
-   * it. 10 seconds by default.
+   * The time for one connection, its TLS handshake included. Through a proxy it counts for each
+   * step: to the proxy, the tunnel, and to the host in it. 10 seconds by default.
    */
   readonly connectTimeout?: Duration.DurationInput | undefined
-  /** Certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that Node brings: a company's own, say. */
+  /**
+   * Certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that
+   * Node brings: a company's own, say.
+   */
   readonly ca?: ReadonlyArray<string> | undefined
-  /** Settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers and storage, and proxies, each by itself. */
+  /**
+   * Settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers
+   * and storage, and proxies, each by itself.
+   */
   readonly tls?: Readonly<Record<string, TlsSettings>> | undefined
   /**
-   * Where the settings of hosts that `tls` does not name are looked for: by default where docker and podman have them, as
-   * `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
+   * Where the settings of hosts that `tls` does not name are looked for: by default where docker
+   * and podman have them, as `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
    */
   readonly certificateFolders?: ReadonlyArray<string> | undefined
-  /** Which requests take a proxy: by default those that the environment says (`ProxySettings.fromEnvironment`), and none at all with `{}`. */
+  /**
+   * Which requests take a proxy: by default those that the environment says
+   * (`ProxySettings.fromEnvironment`), and none at all with `{}`.
+   */
   readonly proxy?: ProxySettings.ProxySettings | undefined
 }
 
 /**
- * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin on behalf of one registry, each carrying one request at
- * a time, and answers with up to 64 KiB of headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to Effect.
+ * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin on
+ * behalf of one registry, each carrying one request at a time, and answers with up to 64 KiB of
+ * headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to
+ * Effect.
  *
- * No connection serves two origins or two registries, and each is made with the settings of its own host. A proxy's user name and password go to the
- * proxy alone.
+ * No connection serves two origins or two registries, and each is made with the settings of its own
+ * host. A proxy's user name and password go to the proxy alone.
  *
- * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with `CredentialsFailure` when TLS settings are broken. What
- * is in certificate folders is read when a host is connected to: that fails with `CredentialsFailure` then.
+ * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with
+ * `CredentialsFailure` when TLS settings are broken. What is in certificate folders is read when a
+ * host is connected to: that fails with `CredentialsFailure` then.
  *
  * @since 0.1.0
  * @category layers
@@ -74,15 +87,19 @@ export const layerDispatcher = (
       yield* checked("https", proxies.https)
       const timeout = Duration.toMillis(options.connectTimeout ?? Duration.seconds(10))
       const secured = (url: URL, registry?: string) =>
-        Either.map(url.protocol === "https:" ? tlsFor(url.host, registry) : Either.right({}), (tls) => ({
-          ...tls,
-          timeout
-        }))
+        Either.map(
+          url.protocol === "https:" ? tlsFor(url.host, registry) : Either.right({}),
+          (tls) => ({
+            ...tls,
+            timeout
+          })
+        )
       const connect = (url: URL, registry: string): Either.Either<Dispatcher, CredentialsFailure> =>
         Either.gen(function* () {
           const requestTls = yield* secured(url, registry)
           const proxy = ProxySettings.proxyFor(proxies, url)
-          if (Option.isNone(proxy)) return new Pool(url.origin, { ...connections, connect: requestTls })
+          if (Option.isNone(proxy))
+            return new Pool(url.origin, { ...connections, connect: requestTls })
           const uri = Redacted.value(proxy.value)
           const proxyTls = yield* secured(new URL(uri))
           return new ProxyAgent({
@@ -93,8 +110,10 @@ export const layerDispatcher = (
             proxyTunnel: false,
             proxyTls,
             requestTls,
-            // By themselves, tunnels would be waited for five minutes, and plain http would be bounded otherwise.
-            clientFactory: (proxy, options) => new Pool(proxy, { ...options, headersTimeout: timeout }),
+            // By themselves, tunnels would be waited for five minutes, and plain http would be
+            // bounded otherwise.
+            clientFactory: (proxy, options) =>
+              new Pool(proxy, { ...options, headersTimeout: timeout }),
             factory: (origin, options) => new Pool(origin, { ...connections, ...options })
           })
         })
@@ -102,7 +121,9 @@ export const layerDispatcher = (
         new Agent({
           factory: (origin) => {
             const url = new URL(origin)
-            return Either.getOrElse(connect(url, registry), (failure) => refusing(url.origin, failure))
+            return Either.getOrElse(connect(url, registry), (failure) =>
+              refusing(url.origin, failure)
+            )
           }
         })
       return yield* Effect.acquireRelease(
@@ -123,8 +144,12 @@ class ByRegistry extends Dispatcher {
   constructor(readonly agent: (registry: string) => Agent) {
     super()
   }
-  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const registry = "registry" in options && typeof options.registry === "string" ? options.registry : ""
+  override dispatch(
+    options: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler
+  ): boolean {
+    const registry =
+      "registry" in options && typeof options.registry === "string" ? options.registry : ""
     const agent = this.agents.get(registry) ?? this.agent(registry)
     this.agents.set(registry, agent)
     // A client that outlives its layer opens nothing.
@@ -138,13 +163,16 @@ class ByRegistry extends Dispatcher {
 }
 
 /**
- * The bound is against running out of file descriptors, far above what concurrent transfers hold: one that needs a second connection while it holds
- * its first must always get it.
+ * The bound is against running out of file descriptors, far above what concurrent transfers hold:
+ * one that needs a second connection while it holds its first must always get it.
  */
 const connections = { connections: 128, pipelining: 1, maxHeaderSize: 65_536 }
 
 /** A proxy's URL can hold a password, so of a broken one nothing is shown (T13). */
-const checked = (scheme: "http" | "https", proxy: Redacted.Redacted | undefined): Effect.Effect<void, InvalidUrl> => {
+const checked = (
+  scheme: "http" | "https",
+  proxy: Redacted.Redacted | undefined
+): Effect.Effect<void, InvalidUrl> => {
   const uri = proxy === undefined ? "http://none" : Redacted.value(proxy)
   const problem =
     !URL.canParse(uri) || !/^https?:$/.test(new URL(uri).protocol)
@@ -152,10 +180,15 @@ const checked = (scheme: "http" | "https", proxy: Redacted.Redacted | undefined)
       : Either.isLeft(Either.try(() => tokenOf(uri)))
         ? "a % in its user name or password must be written as %25"
         : undefined
-  return problem === undefined ? Effect.void : Effect.fail(new InvalidUrl({ url: `the ${scheme} proxy`, problem }))
+  return problem === undefined
+    ? Effect.void
+    : Effect.fail(new InvalidUrl({ url: `the ${scheme} proxy`, problem }))
 }
 
-/** undici by itself would leave out a user name without a password, as which some proxies take tokens. */
+/**
+ * undici by itself would leave out a user name without a password, as which some proxies take
+ * tokens.
+ */
 const tokenOf = (uri: string): { readonly token?: string } => {
   const { password, username } = new URL(uri)
   const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
@@ -163,13 +196,17 @@ const tokenOf = (uri: string): { readonly token?: string } => {
 }
 
 /**
- * An `HttpClient` over a dispatcher of the caller's, whose own affair TLS and proxies then are: see `UndiciClient`.
+ * An `HttpClient` over a dispatcher of the caller's, whose own affair TLS and proxies then are: see
+ * `UndiciClient`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerHttpClientWithoutDispatcher: Layer.Layer<HttpClient.HttpClient, never, NodeHttpClient.Dispatcher> =
-  Layer.effect(HttpClient.HttpClient, Effect.map(NodeHttpClient.Dispatcher, UndiciClient.make))
+export const layerHttpClientWithoutDispatcher: Layer.Layer<
+  HttpClient.HttpClient,
+  never,
+  NodeHttpClient.Dispatcher
+> = Layer.effect(HttpClient.HttpClient, Effect.map(NodeHttpClient.Dispatcher, UndiciClient.make))
 
 /**
  * An `HttpClient` over `layerDispatcher`, ready for `RegistryClient.layer`. Fails like that layer.
@@ -187,7 +224,9 @@ export const layerHttpClientWithoutDispatcher: Layer.Layer<HttpClient.HttpClient
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options?: Options): Layer.Layer<HttpClient.HttpClient, InvalidUrl | CredentialsFailure> =>
+export const layer = (
+  options?: Options
+): Layer.Layer<HttpClient.HttpClient, InvalidUrl | CredentialsFailure> =>
   Layer.provide(layerHttpClientWithoutDispatcher, layerDispatcher(options))
 
 /**
@@ -196,4 +235,5 @@ export const layer = (options?: Options): Layer.Layer<HttpClient.HttpClient, Inv
  * @since 0.1.0
  * @category layers
  */
-export const layerHttpClient: Layer.Layer<HttpClient.HttpClient, InvalidUrl | CredentialsFailure> = layer()
+export const layerHttpClient: Layer.Layer<HttpClient.HttpClient, InvalidUrl | CredentialsFailure> =
+  layer()

@@ -1,5 +1,6 @@
 /**
- * Registries on Node, ready-made: over undici, with tokens kept in memory. What is left to choose is who is asking: a `Credentials` layer.
+ * Registries on Node, ready-made: over undici, with tokens kept in memory. What is left to choose
+ * is who is asking: a `Credentials` layer.
  *
  * @since 0.1.0
  */
@@ -20,7 +21,10 @@ import { hostOf, type TlsSettings } from "./TlsSettings.js"
  * @category models
  */
 export interface Connections {
-  /** The settings of the HTTP client. Hosts that no registry is reached at, such as storage, have TLS settings of their own here. */
+  /**
+   * The settings of the HTTP client. Hosts that no registry is reached at, such as storage, have
+   * TLS settings of their own here.
+   */
   readonly http?: NodeHttp.Options | undefined
 }
 
@@ -72,7 +76,8 @@ export interface RegistriesOptions extends Connections {
 }
 
 /**
- * The client of one registry. Fails with `InvalidUrl` when `url` does not name a registry, and as `NodeHttp.layer` does.
+ * The client of one registry. Fails with `InvalidUrl` when `url` does not name a registry, and as
+ * `NodeHttp.layer` does.
  *
  * @example
  * ```ts
@@ -125,7 +130,10 @@ export const layerRegistries = (
   )
 
 /** Without options of their own, all layers of a program share one set of connections. */
-const services = (http: NodeHttp.Options | undefined, endpoints: ReadonlyArray<Secured & { readonly url: string }>) => {
+const services = (
+  http: NodeHttp.Options | undefined,
+  endpoints: ReadonlyArray<Secured & { readonly url: string }>
+) => {
   const tls = Object.fromEntries(
     endpoints.flatMap(({ tls, url }) => {
       const host = hostOf(url.trim().replace(/^https?:\/\/|\/.*$/gi, ""))

@@ -1,5 +1,6 @@
 /**
- * Files that are not complete yet: beside the file that they are to become, under a name of their own until they take its name.
+ * Files that are not complete yet: beside the file that they are to become, under a name of their
+ * own until they take its name.
  *
  * @since 0.1.0
  */
@@ -78,9 +79,10 @@ const written = new Set<string>()
 const machine = createHash("sha256").update(hostname()).digest("hex").slice(0, 8)
 
 /**
- * A partial file of this process alone, named for the digest and its owner: one that nobody owns any more, taken over by renaming it, or a new one.
- * Unless it is published or discarded, closing the Scope leaves it without an owner. Links are no partial files: to take one over would be to write
- * where they lead.
+ * A partial file of this process alone, named for the digest and its owner: one that nobody owns
+ * any more, taken over by renaming it, or a new one. Unless it is published or discarded, closing
+ * the Scope leaves it without an owner. Links are no partial files: to take one over would be to
+ * write where they lead.
  *
  * @since 0.1.0
  * @category constructors
@@ -118,7 +120,8 @@ export const acquireKept = (
         attempt(path, async () => {
           await file.close().catch(() => undefined)
           const { size } = settled ? { size: 0 } : await Fs.stat(name)
-          if (size > 0) await Fs.rename(name, Path.join(folder, `${prefix}0-${randomUUID()}.partial`))
+          if (size > 0)
+            await Fs.rename(name, Path.join(folder, `${prefix}0-${randomUUID()}.partial`))
           else await Fs.rm(name, { force: true })
           written.delete(name)
         })

@@ -1,5 +1,6 @@
 /**
- * Proxies on the way out: which of them a request takes, by the conventions of the environment variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+ * Proxies on the way out: which of them a request takes, by the conventions of the environment
+ * variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
  *
  * @since 0.1.0
  */
@@ -14,26 +15,37 @@ import ipaddr from "ipaddr.js"
  * @category models
  */
 export interface ProxySettings {
-  /** The proxy for http URLs, as a URL, in which a user name and password may stand; without one, such requests go straight. */
+  /**
+   * The proxy for http URLs, as a URL, in which a user name and password may stand; without one,
+   * such requests go straight.
+   */
   readonly http?: Redacted.Redacted | undefined
-  /** The proxy for https URLs, likewise. https is tunnelled (`CONNECT`): the proxy sees neither requests nor certificates. */
+  /**
+   * The proxy for https URLs, likewise. https is tunnelled (`CONNECT`): the proxy sees neither
+   * requests nor certificates.
+   */
   readonly https?: Redacted.Redacted | undefined
   /**
-   * Hosts that are reached without a proxy: a domain stands for itself and all below it, with or without a leading dot or `*.`; an address and a CIDR
-   * range stand for themselves; a port restricts a name to it; `*` is every host. No name is resolved for this.
+   * Hosts that are reached without a proxy: a domain stands for itself and all below it, with or
+   * without a leading dot or `*.`; an address and a CIDR range stand for themselves; a port
+   * restricts a name to it; `*` is every host. No name is resolved for this.
    */
   readonly except?: ReadonlyArray<string> | undefined
 }
 
 /**
- * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the same in upper case. Lower case wins, an empty
- * value means none. This machine itself (`localhost`, loopback addresses) is never reached through a proxy of the environment. Within a CGI program,
- * which has `REQUEST_METHOD`, `HTTP_PROXY` is what its client sent as a header `Proxy`, and is not heeded (CVE-2016-5385 and others).
+ * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the
+ * same in upper case. Lower case wins, an empty value means none. This machine itself (`localhost`,
+ * loopback addresses) is never reached through a proxy of the environment. Within a CGI program,
+ * which has `REQUEST_METHOD`, `HTTP_PROXY` is what its client sent as a header `Proxy`, and is not
+ * heeded (CVE-2016-5385 and others).
  *
  * @since 0.1.0
  * @category constructors
  */
-export const fromEnvironment = (environment: Readonly<Record<string, string | undefined>>): ProxySettings => {
+export const fromEnvironment = (
+  environment: Readonly<Record<string, string | undefined>>
+): ProxySettings => {
   const variable = (name: string) => {
     const forged = name === "http_proxy" && environment["REQUEST_METHOD"] !== undefined
     return environment[name] ?? (forged ? undefined : environment[name.toUpperCase()]) ?? ""
@@ -63,7 +75,9 @@ export const fromEnvironment = (environment: Readonly<Record<string, string | un
  */
 export const proxyFor = (settings: ProxySettings, url: URL): Option.Option<Redacted.Redacted> => {
   const proxy = url.protocol === "https:" ? settings.https : settings.http
-  return settings.except?.some((entry) => covers(entry, url)) === true ? Option.none() : Option.fromNullable(proxy)
+  return settings.except?.some((entry) => covers(entry, url)) === true
+    ? Option.none()
+    : Option.fromNullable(proxy)
 }
 
 const thisMachine = ["localhost", "127.0.0.0/8", "::1"]
@@ -75,10 +89,15 @@ const covers = (entry: string, url: URL): boolean => {
   if (ipaddr.isValid(host)) {
     const address = ipaddr.process(host)
     if (ipaddr.isValid(bare)) return ipaddr.process(bare).toString() === address.toString()
-    if (ipaddr.isValidCIDR(bare)) return ipaddr.subnetMatch(address, { in: [ipaddr.parseCIDR(bare)] }, "out") === "in"
+    if (ipaddr.isValidCIDR(bare))
+      return ipaddr.subnetMatch(address, { in: [ipaddr.parseCIDR(bare)] }, "out") === "in"
   }
   const [, name = "", port = ""] = /^(.+?)(?::(\d+))?$/.exec(entry) ?? []
   const domain = name.replace(/^\*?\.|^\[|\]$/g, "").toLowerCase()
-  if (port !== "" && port !== (url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port)) return false
+  if (
+    port !== "" &&
+    port !== (url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port)
+  )
+    return false
   return host === domain || host.endsWith(`.${domain}`)
 }

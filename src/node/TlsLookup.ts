@@ -1,5 +1,6 @@
 /**
- * What to connect to a host with: from the settings that a program names, and from the folders on its machine.
+ * What to connect to a host with: from the settings that a program names, and from the folders on
+ * its machine.
  *
  * @since 0.1.0
  */
@@ -15,8 +16,9 @@ import * as CertificateFolders from "./CertificateFolders.js"
 import { hostOf, type TlsSettings } from "./TlsSettings.js"
 
 /**
- * Where settings come from: `tls` has those of single hosts, by `host` or `host:port` (all names of Docker Hub are one); those of other hosts are in
- * `folders`, as `CertificateFolders.find` says; and `ca` is trusted for all hosts.
+ * Where settings come from: `tls` has those of single hosts, by `host` or `host:port` (all names of
+ * Docker Hub are one); those of other hosts are in `folders`, as `CertificateFolders.find` says;
+ * and `ca` is trusted for all hosts.
  *
  * @since 0.1.0
  * @category models
@@ -39,20 +41,25 @@ export interface ConnectOptions {
 }
 
 /**
- * What to connect to `host` with, in the form of `URL.host` over https, on behalf of the registry with the origin `registry`, if it is known: its
- * authorities are trusted besides the host's own. The folders are read each time, so that renewed certificates are taken; what is in them is parsed
+ * What to connect to `host` with, in the form of `URL.host` over https, on behalf of the registry
+ * with the origin `registry`, if it is known: its authorities are trusted besides the host's own.
+ * The folders are read each time, so that renewed certificates are taken; what is in them is parsed
  * again only when it has changed.
  *
  * @since 0.1.0
  * @category models
  */
-export type TlsLookup = (host: string, registry?: string) => Either.Either<ConnectOptions, CredentialsFailure>
+export type TlsLookup = (
+  host: string,
+  registry?: string
+) => Either.Either<ConnectOptions, CredentialsFailure>
 
 /**
- * Checks the settings of `tls` and `ca`, and prepares the lookup. Logs a warning for each host that is not checked.
+ * Checks the settings of `tls` and `ca`, and prepares the lookup. Logs a warning for each host that
+ * is not checked.
  *
- * Fails with `CredentialsFailure` when a key is not a host, or a certificate or private key does not parse; so does the lookup, for what is in
- * folders.
+ * Fails with `CredentialsFailure` when a key is not a host, or a certificate or private key does
+ * not parse; so does the lookup, for what is in folders.
  *
  * @since 0.1.0
  * @category constructors
@@ -86,7 +93,10 @@ export const make = (sources: Sources): Effect.Effect<TlsLookup, CredentialsFail
             })
           )
     }
-    const everywhere: Sourced = { source: "the TLS settings for every host", settings: { ca: sources.ca } }
+    const everywhere: Sourced = {
+      source: "the TLS settings for every host",
+      settings: { ca: sources.ca }
+    }
     const contextOf = contexts()
     const lookup: TlsLookup = (host, registry = "") =>
       Either.gen(function* () {
@@ -95,7 +105,9 @@ export const make = (sources: Sources): Effect.Effect<TlsLookup, CredentialsFail
         const theirs = acting === undefined || acting === host ? nothing : yield* settingsOf(acting)
         const secureContext = yield* contextOf(`${host} ${acting}`, own, [own, theirs, everywhere])
         const rejectUnauthorized = own.settings.rejectUnauthorized ?? true
-        return secureContext === undefined ? { rejectUnauthorized } : { rejectUnauthorized, secureContext }
+        return secureContext === undefined
+          ? { rejectUnauthorized }
+          : { rejectUnauthorized, secureContext }
       })
     for (const host of ["", ...named.keys()]) yield* lookup(host)
     return lookup
@@ -109,7 +121,10 @@ interface Sourced {
 
 const nothing: Sourced = { source: "", settings: {} }
 
-/** To make a context takes tens of milliseconds, for all the authorities that Node brings: those of equal content are one. */
+/**
+ * To make a context takes tens of milliseconds, for all the authorities that Node brings: those of
+ * equal content are one.
+ */
 const contexts = () => {
   const made = new Map<string, { readonly content: string; readonly context: Tls.SecureContext }>()
   return (
@@ -134,16 +149,24 @@ const contexts = () => {
       const context =
         known ??
         (yield* parse(source, "a client certificate or its private key", () =>
-          Tls.createSecureContext({ ...(ca.length > 0 && { ca: [...trustedByNode(), ...ca] }), cert, key })
+          Tls.createSecureContext({
+            ...(ca.length > 0 && { ca: [...trustedByNode(), ...ca] }),
+            cert,
+            key
+          })
         ))
       made.set(name, { content, context })
       return context
     })
 }
 
-/** Node forgets them as soon as other authorities are named. Before it could tell them, it had a list and a variable. */
+/**
+ * Node forgets them as soon as other authorities are named. Before it could tell them, it had a
+ * list and a variable.
+ */
 const trustedByNode = (): ReadonlyArray<string> => {
-  if ("getCACertificates" in Tls && typeof Tls.getCACertificates === "function") return Tls.getCACertificates("default")
+  if ("getCACertificates" in Tls && typeof Tls.getCACertificates === "function")
+    return Tls.getCACertificates("default")
   const extra = process.env["NODE_EXTRA_CA_CERTS"] ?? ""
   // As Node does, a file that cannot be read is passed over.
   return [
@@ -156,7 +179,11 @@ const trustedByNode = (): ReadonlyArray<string> => {
 }
 
 /** OpenSSL's own words can hold what it read, so they are not passed on (T13). */
-const parse = <A>(source: string, what: string, evaluate: () => A): Either.Either<A, CredentialsFailure> =>
+const parse = <A>(
+  source: string,
+  what: string,
+  evaluate: () => A
+): Either.Either<A, CredentialsFailure> =>
   Either.try({
     try: evaluate,
     catch: () =>

@@ -1,7 +1,8 @@
 /**
- * An `HttpClient` straight on undici's dispatcher, without a Node stream in between: a body arrives in as many chunks at a time as have come in, is
- * gathered without a stream where it is wanted whole, and goes out as fast as the socket takes it. `NodeHttpClient.makeUndici` is the same for other
- * purposes than these.
+ * An `HttpClient` straight on undici's dispatcher, without a Node stream in between: a body arrives
+ * in as many chunks at a time as have come in, is gathered without a stream where it is wanted
+ * whole, and goes out as fast as the socket takes it. `NodeHttpClient.makeUndici` is the same for
+ * other purposes than these.
  *
  * @since 0.1.0
  */
@@ -21,11 +22,13 @@ import { Outgoing } from "./UndiciRequestBody.js"
 import { Incoming, make as makeResponse } from "./UndiciResponse.js"
 
 /**
- * The client over a dispatcher, whose own affair connections, TLS and proxies are. It follows no redirects, decodes no content codings, has no timeouts
- * and makes no spans. A connection is used again after a HEAD, which undici by itself closes.
+ * The client over a dispatcher, whose own affair connections, TLS and proxies are. It follows no
+ * redirects, decodes no content codings, has no timeouts and makes no spans. A connection is used
+ * again after a HEAD, which undici by itself closes.
  *
- * A body that is a stream is started when its connection stands, and its finalizers have run when a request that did not succeed ends. The body of an
- * answer has to be read, or its stream abandoned; of an answer that nobody holds any more the connection is closed.
+ * A body that is a stream is started when its connection stands, and its finalizers have run when a
+ * request that did not succeed ends. The body of an answer has to be read, or its stream abandoned;
+ * of an answer that nobody holds any more the connection is closed.
  *
  * @since 0.1.0
  * @category constructors
@@ -35,14 +38,21 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
     Effect.flatMap((request) => {
       const { body } = request
       if (body._tag !== "Stream")
-        return Effect.flatMap(OnBehalfOf, (registry) => send(dispatcher, registry, request, plainBody(body)))
+        return Effect.flatMap(OnBehalfOf, (registry) =>
+          send(dispatcher, registry, request, plainBody(body))
+        )
       const outgoing = new Outgoing()
       return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Effect.forkDaemon(Effect.interruptible(outgoing.pump(body.stream))), (pump) => {
-          outgoing.onClose = () => pump.unsafeInterruptAsFork(FiberId.none)
-          const sent = Effect.flatMap(OnBehalfOf, (registry) => send(dispatcher, registry, request, outgoing))
-          return Effect.onError(restore(sent), () => Fiber.interrupt(pump))
-        })
+        Effect.flatMap(
+          Effect.forkDaemon(Effect.interruptible(outgoing.pump(body.stream))),
+          (pump) => {
+            outgoing.onClose = () => pump.unsafeInterruptAsFork(FiberId.none)
+            const sent = Effect.flatMap(OnBehalfOf, (registry) =>
+              send(dispatcher, registry, request, outgoing)
+            )
+            return Effect.onError(restore(sent), () => Fiber.interrupt(pump))
+          }
+        )
       )
     }),
     Effect.succeed
@@ -60,7 +70,9 @@ export interface Options extends Dispatcher.DispatchOptions {
 
 type Body = NonNullable<Dispatcher.DispatchOptions["body"]>
 
-const plainBody = (body: Exclude<HttpClientRequest.HttpClientRequest["body"], { readonly _tag: "Stream" }>) => {
+const plainBody = (
+  body: Exclude<HttpClientRequest.HttpClientRequest["body"], { readonly _tag: "Stream" }>
+) => {
   switch (body._tag) {
     case "Empty":
       return null
@@ -78,7 +90,8 @@ const send = (
   body: Body | Outgoing | null
 ): Effect.Effect<HttpClientResponse, HttpClientError> => {
   const parsed = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
-  if (Either.isLeft(parsed)) return Effect.fail(new RequestError({ request, reason: "InvalidUrl", cause: parsed.left }))
+  if (Either.isLeft(parsed))
+    return Effect.fail(new RequestError({ request, reason: "InvalidUrl", cause: parsed.left }))
   const url = parsed.right
   const options: Options = {
     registry,
@@ -96,18 +109,25 @@ const send = (
     let sent = false
     const incoming = new Incoming({
       onResponse: (status, headers) =>
-        resume(Effect.sync(() => makeResponse(request, status, Headers.fromInput(headers), incoming))),
+        resume(
+          Effect.sync(() => makeResponse(request, status, Headers.fromInput(headers), incoming))
+        ),
       onFailure: (cause) =>
         resume(
           !sent && isClosed(cause)
-            ? Effect.dieMessage("This HttpClient was closed with the Scope of its layer: provide the layer further out")
-            : Effect.fail(new RequestError({ request, reason: "Transport", cause: ofTunnel(cause) }))
+            ? Effect.dieMessage(
+                "This HttpClient was closed with the Scope of its layer: provide the layer further out"
+              )
+            : Effect.fail(
+                new RequestError({ request, reason: "Transport", cause: ofTunnel(cause) })
+              )
         ),
       onEnd: () => {
         if (body instanceof Outgoing) body.close()
       }
     })
-    // undici takes a connection back one turn of the event loop after the answer; a request made before that would open another.
+    // undici takes a connection back one turn of the event loop after the answer; a request made
+    // before that would open another.
     const next = setImmediate(() => {
       try {
         dispatcher.dispatch(options, incoming)

@@ -1,5 +1,6 @@
 /**
- * A stream as the body of a request through undici: pulled by a fiber as the socket takes it, and not before its connection stands.
+ * A stream as the body of a request through undici: pulled by a fiber as the socket takes it, and
+ * not before its connection stands.
  *
  * @since 0.1.0
  */
@@ -16,9 +17,10 @@ type Item = IteratorResult<Uint8Array, undefined>
 const end: Item = { done: true, value: undefined }
 
 /**
- * The two ends of the body: `pump`, the effect that reads the stream, and the iterator that undici reads. The pump is one chunk ahead, so that the next
- * one is hashed while one is sent. `close` ends the iterator, and `onClose` is told of it, so that nobody goes on pulling at a stream whose bytes are
- * not wanted any more.
+ * The two ends of the body: `pump`, the effect that reads the stream, and the iterator that undici
+ * reads. The pump is one chunk ahead, so that the next one is hashed while one is sent. `close`
+ * ends the iterator, and `onClose` is told of it, so that nobody goes on pulling at a stream whose
+ * bytes are not wanted any more.
  *
  * @since 0.1.0
  * @category models
@@ -28,7 +30,9 @@ export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
   private given = 0
   private closed = false
   private failure: { readonly cause: unknown } | undefined
-  private asked: { readonly resolve: (item: Item) => void; readonly reject: (cause: unknown) => void } | undefined
+  private asked:
+    | { readonly resolve: (item: Item) => void; readonly reject: (cause: unknown) => void }
+    | undefined
   onClose: () => void = constVoid
   /** Open while nothing is ready, from the first time that undici asks. */
   private readonly room = Effect.unsafeMakeLatch(false)
@@ -73,7 +77,8 @@ export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
         }),
       onDone: () => Channel.sync(() => this.finish())
     })
-    // undici asks for more when what it had is sent, and the pump is one chunk ahead of it. What is smaller than the buffer of a socket may stay there.
+    // undici asks for more when what it had is sent, and the pump is one chunk ahead of it. What is
+    // smaller than the buffer of a socket may stay there.
     return Effect.provideService(
       Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop)),
       ByteStream.BuffersReused,

@@ -1,5 +1,6 @@
 /**
- * The answer to a request through undici's dispatcher: its body as it comes in, under backpressure, and as the `HttpClientResponse` that Effect knows.
+ * The answer to a request through undici's dispatcher: its body as it comes in, under backpressure,
+ * and as the `HttpClientResponse` that Effect knows.
  *
  * @since 0.1.0
  */
@@ -20,7 +21,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 
-/** How many bytes are held for a reader who is slower than the registry, before the connection is told to wait. */
+/**
+ * How many bytes are held for a reader who is slower than the registry, before the connection is
+ * told to wait.
+ */
 const capacity = 1024 * 1024
 
 /**
@@ -58,7 +62,11 @@ export class Incoming implements Dispatcher.DispatchHandler {
     if (this.aborted) controller.abort(new Aborted())
   }
 
-  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders
+  ): void {
     if (status < 200) return
     this.responded = true
     this.on.onResponse(status, headers)
@@ -139,7 +147,10 @@ export class Incoming implements Dispatcher.DispatchHandler {
     waiting?.()
   }
 
-  /** When the event loop has read what there is: a chunk of 64 KiB at a time would cost its reader more than the hash of it. */
+  /**
+   * When the event loop has read what there is: a chunk of 64 KiB at a time would cost its reader
+   * more than the hash of it.
+   */
   private wakeLater(): void {
     if (this.waiting === undefined || this.waking) return
     this.waking = true
@@ -161,7 +172,8 @@ class Aborted extends Error {
 const forgotten = new FinalizationRegistry<Incoming>((incoming) => incoming.abort())
 
 /**
- * The answer with its body. Reading it fails with `ResponseError`, whose cause is undici's; giving up reading closes the connection.
+ * The answer with its body. Reading it fails with `ResponseError`, whose cause is undici's; giving
+ * up reading closes the connection.
  *
  * @since 0.1.0
  * @category constructors
@@ -204,7 +216,9 @@ class UndiciResponse extends Inspectable.Class implements ClientResponse.HttpCli
     const read: Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, ResponseError> = Channel.flatMap(
       Channel.fromEffect(incoming.next(failed)),
       (chunks) =>
-        chunks.length === 0 ? Channel.void : Channel.flatMap(Channel.write(Chunk.unsafeFromArray(chunks)), () => read)
+        chunks.length === 0
+          ? Channel.void
+          : Channel.flatMap(Channel.write(Chunk.unsafeFromArray(chunks)), () => read)
     )
     return Stream.fromChannel(
       Channel.ensuring(
@@ -215,7 +229,9 @@ class UndiciResponse extends Inspectable.Class implements ClientResponse.HttpCli
   }
 
   get bytes(): Effect.Effect<Uint8Array, ResponseError> {
-    return Effect.onInterrupt(this.incoming.all(this.failed()), () => Effect.sync(() => this.incoming.abort()))
+    return Effect.onInterrupt(this.incoming.all(this.failed()), () =>
+      Effect.sync(() => this.incoming.abort())
+    )
   }
 
   get arrayBuffer(): Effect.Effect<ArrayBuffer, ResponseError> {
@@ -228,7 +244,10 @@ class UndiciResponse extends Inspectable.Class implements ClientResponse.HttpCli
 
   get json(): Effect.Effect<unknown, ResponseError> {
     return Effect.flatMap(this.text, (text) =>
-      Effect.try({ try: (): unknown => (text === "" ? null : JSON.parse(text)), catch: this.failed() })
+      Effect.try({
+        try: (): unknown => (text === "" ? null : JSON.parse(text)),
+        catch: this.failed()
+      })
     )
   }
 
@@ -246,10 +265,15 @@ class UndiciResponse extends Inspectable.Class implements ClientResponse.HttpCli
   }
 
   toJSON(): unknown {
-    return { _id: "@effect/platform/HttpClientResponse", request: this.request.toJSON(), status: this.status }
+    return {
+      _id: "@effect/platform/HttpClientResponse",
+      request: this.request.toJSON(),
+      status: this.status
+    }
   }
 
   private failed() {
-    return (cause: unknown) => new ResponseError({ request: this.request, response: this, reason: "Decode", cause })
+    return (cause: unknown) =>
+      new ResponseError({ request: this.request, response: this, reason: "Decode", cause })
   }
 }

@@ -1,28 +1,34 @@
 /**
- * The scopes of token authentication, `type:name:action,action`, as a small set algebra. Strings that are not of this
- * form are legal too (Gitea's `*`) and pass through untouched.
+ * The scopes of token authentication, `type:name:action,action`, as a small set algebra. Strings
+ * that are not of this form are legal too (Gitea's `*`) and pass through untouched.
  *
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
 
 /**
- * One scope: `actions` on the resource `name` of a `type`, or a string that only its issuer understands.
- * `actions` are distinct and sorted; `*` stands alone, since it includes every other action.
+ * One scope: `actions` on the resource `name` of a `type`, or a string that only its issuer
+ * understands. `actions` are distinct and sorted; `*` stands alone, since it includes every other
+ * action.
  *
  * @since 0.1.0
  * @category models
  */
 export type Scope = Data.TaggedEnum<{
-  Resource: { readonly type: string; readonly name: string; readonly actions: ReadonlyArray<string> }
+  Resource: {
+    readonly type: string
+    readonly name: string
+    readonly actions: ReadonlyArray<string>
+  }
   Opaque: { readonly value: string }
 }>
 
 const { Resource, Opaque } = Data.taggedEnum<Scope>()
 
 /**
- * Reads one scope. The type ends at the first colon and the actions begin after the last, since a name may hold a
- * `host:port`; the deprecated class in `repository(plugin):…` is ignored (A9). Never fails: what does not fit is opaque.
+ * Reads one scope. The type ends at the first colon and the actions begin after the last, since a
+ * name may hold a `host:port`; the deprecated class in `repository(plugin):…` is ignored (A9).
+ * Never fails: what does not fit is opaque.
  *
  * @example
  * ```ts
@@ -42,30 +48,39 @@ export const parse = (scope: string): Scope => {
   if (first < 1 || last < first + 2 || actions.length === 0) return Opaque({ value: scope })
   const type = scope.slice(0, first)
   const classAt = type.endsWith(")") ? type.indexOf("(") : -1
-  return Resource({ type: classAt > 0 ? type.slice(0, classAt) : type, name: scope.slice(first + 1, last), actions })
+  return Resource({
+    type: classAt > 0 ? type.slice(0, classAt) : type,
+    name: scope.slice(first + 1, last),
+    actions
+  })
 }
 
 /**
- * The scopes to ask a token server for: those of the `challenge` first, because some servers look at the first one only
- * (trap 66), then what else is `required`. Actions on the same resource are united, so each resource appears once.
+ * The scopes to ask a token server for: those of the `challenge` first, because some servers look
+ * at the first one only (trap 66), then what else is `required`. Actions on the same resource are
+ * united, so each resource appears once.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const combine = (challenge: Iterable<string>, required: Iterable<string>): ReadonlyArray<string> =>
-  Array.from(merge([...challenge, ...required]).values(), format)
+export const combine = (
+  challenge: Iterable<string>,
+  required: Iterable<string>
+): ReadonlyArray<string> => Array.from(merge([...challenge, ...required]).values(), format)
 
 /**
- * The same scopes in one fixed form, fit for a cache key: each resource once, with its actions united and sorted, `*`
- * absorbing the others, and the scopes sorted.
+ * The same scopes in one fixed form, fit for a cache key: each resource once, with its actions
+ * united and sorted, `*` absorbing the others, and the scopes sorted.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const canonical = (scopes: Iterable<string>): ReadonlyArray<string> => [...combine(scopes, [])].sort()
+export const canonical = (scopes: Iterable<string>): ReadonlyArray<string> =>
+  [...combine(scopes, [])].sort()
 
 /**
- * Whether the `granted` scopes allow everything that is `required`. An opaque scope is only granted by itself.
+ * Whether the `granted` scopes allow everything that is `required`. An opaque scope is only granted
+ * by itself.
  *
  * @since 0.1.0
  * @category combinators
@@ -92,7 +107,10 @@ export type Merged = ReadonlyMap<string, Scope>
 export const covers = (granted: Merged, required: Merged): boolean => {
   for (const [key, scope] of required) {
     const match = granted.get(key)
-    if (match === undefined || !actionsOf(scope).every((action) => includesAction(actionsOf(match), action)))
+    if (
+      match === undefined ||
+      !actionsOf(scope).every((action) => includesAction(actionsOf(match), action))
+    )
       return false
   }
   return true
@@ -116,7 +134,8 @@ export const merge = (scopes: Iterable<string>): Merged => {
   for (const text of scopes) {
     if (text === "") continue
     const scope = parse(text)
-    const key = scope._tag === "Resource" ? `resource ${scope.type}:${scope.name}` : `opaque ${scope.value}`
+    const key =
+      scope._tag === "Resource" ? `resource ${scope.type}:${scope.name}` : `opaque ${scope.value}`
     const known = merged.get(key)
     merged.set(
       key,
@@ -128,7 +147,8 @@ export const merge = (scopes: Iterable<string>): Merged => {
   return merged
 }
 
-const actionsOf = (scope: Scope): ReadonlyArray<string> => (scope._tag === "Resource" ? scope.actions : [])
+const actionsOf = (scope: Scope): ReadonlyArray<string> =>
+  scope._tag === "Resource" ? scope.actions : []
 
 const includesAction = (actions: ReadonlyArray<string>, action: string): boolean =>
   actions.includes(action) || actions.includes("*")

@@ -1,14 +1,16 @@
 /**
- * Byte ranges in their four spellings: the progress of an upload, one chunk of an upload, a range asked for in a
- * download, and the range that was answered. Offsets count bytes from 0, both ends are inclusive, and only safe
- * integers are accepted; parsers of received headers never fail but answer `None`.
+ * Byte ranges in their four spellings: the progress of an upload, one chunk of an upload, a range
+ * asked for in a download, and the range that was answered. Offsets count bytes from 0, both ends
+ * are inclusive, and only safe integers are accepted; parsers of received headers never fail but
+ * answer `None`.
  *
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
 
 /**
- * The bytes from `start` to `end`, both inclusive: 1024 bytes are `{ start: 0, end: 1023 }` (trap 2).
+ * The bytes from `start` to `end`, both inclusive: 1024 bytes are `{ start: 0, end: 1023 }` (trap
+ * 2).
  *
  * @since 0.1.0
  * @category models
@@ -19,12 +21,15 @@ export interface ByteRange {
 }
 
 /**
- * What a download asks for: from `start` to `end` (or to the last byte, without `end`), or the last `suffix` bytes.
+ * What a download asks for: from `start` to `end` (or to the last byte, without `end`), or the last
+ * `suffix` bytes.
  *
  * @since 0.1.0
  * @category models
  */
-export type RangeRequest = { readonly start: number; readonly end?: number } | { readonly suffix: number }
+export type RangeRequest =
+  | { readonly start: number; readonly end?: number }
+  | { readonly suffix: number }
 
 /**
  * The range a `206` carries, with the size of the whole in bytes where the server says it.
@@ -37,19 +42,22 @@ export interface ContentRange extends ByteRange {
 }
 
 /**
- * Reads a number of bytes, such as `Content-Length` (RFC 9110 §8.6). `None` for anything but a safe integer in
- * decimal digits.
+ * Reads a number of bytes, such as `Content-Length` (RFC 9110 §8.6). `None` for anything but a safe
+ * integer in decimal digits.
  *
  * @since 0.1.0
  * @category parsing
  */
-export const parseLength = (header: string): Option.Option<number> => Option.fromNullable(integer(header.trim()))
+export const parseLength = (header: string): Option.Option<number> =>
+  Option.fromNullable(integer(header.trim()))
 
 /**
- * Reads the `Range` of an answer to an upload (C49, C52): the bytes that the registry holds. All spellings in use are
- * understood: `0-1023`, `bytes=0-1023`, `bytes 0-1023`, and `0--1` (`end` is -1) for an upload without bytes.
+ * Reads the `Range` of an answer to an upload (C49, C52): the bytes that the registry holds. All
+ * spellings in use are understood: `0-1023`, `bytes=0-1023`, `bytes 0-1023`, and `0--1` (`end` is
+ * -1) for an upload without bytes.
  *
- * `0-0` means one byte or none (trap 3), and the number may lag behind what is stored (trap 4): see `nextOffset`.
+ * `0-0` means one byte or none (trap 3), and the number may lag behind what is stored (trap 4): see
+ * `nextOffset`.
  *
  * @since 0.1.0
  * @category parsing
@@ -60,9 +68,10 @@ export const parseUpload = (header: string): Option.Option<ByteRange> => {
 }
 
 /**
- * The offset in bytes at which an upload continues, from the `Range` the registry answered and the number of bytes it
- * had `acknowledged` before. With nothing acknowledged `0-0` is taken for an empty upload: if it was one byte, the
- * registry refuses the next chunk with `416`, whereas a skipped byte would spoil the blob (trap 3).
+ * The offset in bytes at which an upload continues, from the `Range` the registry answered and the
+ * number of bytes it had `acknowledged` before. With nothing acknowledged `0-0` is taken for an
+ * empty upload: if it was one byte, the registry refuses the next chunk with `416`, whereas a
+ * skipped byte would spoil the blob (trap 3).
  *
  * @since 0.1.0
  * @category combinators
@@ -71,8 +80,8 @@ export const nextOffset = (range: ByteRange, acknowledged: number): number =>
   range.end === 0 && acknowledged === 0 ? 0 : range.end + 1
 
 /**
- * Writes the `Range` of an answer to an upload that holds `size` bytes (R19, R21). An empty upload is `0-0`, since
- * `0--1` does not fit the specification's grammar (trap 3).
+ * Writes the `Range` of an answer to an upload that holds `size` bytes (R19, R21). An empty upload
+ * is `0-0`, since `0--1` does not fit the specification's grammar (trap 3).
  *
  * @since 0.1.0
  * @category formatting
@@ -80,7 +89,8 @@ export const nextOffset = (range: ByteRange, acknowledged: number): number =>
 export const formatUpload = (size: number): string => `0-${Math.max(0, size - 1)}`
 
 /**
- * Reads the `Content-Range` of an uploaded chunk: `0-1023` (C48), or `bytes 0-1023` as Docker's documentation has it.
+ * Reads the `Content-Range` of an uploaded chunk: `0-1023` (C48), or `bytes 0-1023` as Docker's
+ * documentation has it.
  *
  * @since 0.1.0
  * @category parsing
@@ -96,8 +106,8 @@ export const parseChunk = (header: string): Option.Option<ByteRange> => bounds(w
 export const formatChunk = (range: ByteRange): string => `${range.start}-${range.end}`
 
 /**
- * Reads the `Range` of a download (RFC 9110 §14.2). `None` for several ranges, other units and nonsense: a server
- * ignores such a header and answers with the whole.
+ * Reads the `Range` of a download (RFC 9110 §14.2). `None` for several ranges, other units and
+ * nonsense: a server ignores such a header and answers with the whole.
  *
  * @since 0.1.0
  * @category parsing
@@ -125,17 +135,23 @@ export const formatRequest = (range: RangeRequest): string =>
   "suffix" in range ? `bytes=-${range.suffix}` : `bytes=${range.start}-${range.end ?? ""}`
 
 /**
- * Whether bytes can be asked for so: whole numbers, none negative, the last byte not before the first.
+ * Whether bytes can be asked for so: whole numbers, none negative, the last byte not before the
+ * first.
  *
  * @since 0.1.0
  * @category guards
  */
-export const isRequest = ({ end, start }: { readonly start: number; readonly end?: number | undefined }): boolean =>
-  isOffset(start) && (end === undefined || (isOffset(end) && start <= end))
+export const isRequest = ({
+  end,
+  start
+}: {
+  readonly start: number
+  readonly end?: number | undefined
+}): boolean => isOffset(start) && (end === undefined || (isOffset(end) && start <= end))
 
 /**
- * The bytes that a requested range selects from content of `size` bytes; `None` means unsatisfiable, `416`
- * (RFC 9110 §14.1.2).
+ * The bytes that a requested range selects from content of `size` bytes; `None` means
+ * unsatisfiable, `416` (RFC 9110 §14.1.2).
  *
  * @since 0.1.0
  * @category combinators
@@ -148,7 +164,8 @@ export const resolve = (range: RangeRequest, size: number): Option.Option<ByteRa
 }
 
 /**
- * Reads the `Content-Range` of a `206`: `bytes 0-1023/4096`, or `bytes 0-1023/*` when the total is unknown.
+ * Reads the `Content-Range` of a `206`: `bytes 0-1023/4096`, or `bytes 0-1023/*` when the total is
+ * unknown.
  *
  * @since 0.1.0
  * @category parsing
@@ -171,7 +188,8 @@ export const parseContent = (header: string): Option.Option<ContentRange> => {
  * @since 0.1.0
  * @category formatting
  */
-export const formatContent = (range: ByteRange, total: number): string => `bytes ${range.start}-${range.end}/${total}`
+export const formatContent = (range: ByteRange, total: number): string =>
+  `bytes ${range.start}-${range.end}/${total}`
 
 const isOffset = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 

@@ -1,6 +1,7 @@
 /**
- * What a registry asks for in a 401: the challenges of `WWW-Authenticate` (RFC 9110 section 11.6.1), as registries really send them. HTTP clients
- * hand over repeated field lines joined by commas, so one value holds any number of challenges.
+ * What a registry asks for in a 401: the challenges of `WWW-Authenticate` (RFC 9110 section
+ * 11.6.1), as registries really send them. HTTP clients hand over repeated field lines joined by
+ * commas, so one value holds any number of challenges.
  *
  * @since 0.1.0
  */
@@ -9,8 +10,9 @@ import * as Schema from "effect/Schema"
 import * as FieldValue from "./FieldValue.js"
 
 /**
- * One challenge. `scheme` is in lower case (`bearer`, `basic`, or one that we cannot answer); `realm` is the token server's URL for `bearer`, a
- * label for `basic`; `scopes` are the space-separated parts of `scope`, as sent; `error` is why an earlier token was refused (A8).
+ * One challenge. `scheme` is in lower case (`bearer`, `basic`, or one that we cannot answer);
+ * `realm` is the token server's URL for `bearer`, a label for `basic`; `scopes` are the
+ * space-separated parts of `scope`, as sent; `error` is why an earlier token was refused (A8).
  *
  * @since 0.1.0
  * @category models
@@ -35,9 +37,11 @@ const maxChallenges = 16
 const maxParameters = 32
 
 /**
- * The challenges of a field value, in order: what could be understood of it, and an empty array for nonsense or for more than 16 KiB. Tolerates
- * missing quotes and commas, empty values and list elements, and any case of scheme and parameter names. Of a repeated parameter the first value
- * counts; a value with a control character counts as absent. At most 16 challenges and 32 parameters of each are read.
+ * The challenges of a field value, in order: what could be understood of it, and an empty array for
+ * nonsense or for more than 16 KiB. Tolerates missing quotes and commas, empty values and list
+ * elements, and any case of scheme and parameter names. Of a repeated parameter the first value
+ * counts; a value with a control character counts as absent. At most 16 challenges and 32
+ * parameters of each are read.
  *
  * @example
  * ```ts
@@ -64,7 +68,11 @@ export const parse = (header: string): ReadonlyArray<Challenge> => {
     }
     at = FieldValue.skip(header, name.next, FieldValue.isSpace)
     if (header.charAt(at) === "=") {
-      const value = FieldValue.value(header, FieldValue.skip(header, at + 1, FieldValue.isSpace), ", \t")
+      const value = FieldValue.value(
+        header,
+        FieldValue.skip(header, at + 1, FieldValue.isSpace),
+        ", \t"
+      )
       at = value.next
       const parameters = found.at(-1)?.parameters
       const key = name.value.toLowerCase()
@@ -80,8 +88,9 @@ export const parse = (header: string): ReadonlyArray<Challenge> => {
 }
 
 /**
- * The challenge to answer: the first `bearer` with a realm, else, when `basic` says that a user name and password are at hand, the first `basic`.
- * Registries that offer both, such as ACR and Gitea, take tokens for everything and passwords only for some of it.
+ * The challenge to answer: the first `bearer` with a realm, else, when `basic` says that a user
+ * name and password are at hand, the first `basic`. Registries that offer both, such as ACR and
+ * Gitea, take tokens for everything and passwords only for some of it.
  *
  * @since 0.1.0
  * @category combinators
@@ -90,14 +99,17 @@ export const select = (
   challenges: ReadonlyArray<Challenge>,
   options: { readonly basic: boolean }
 ): Option.Option<Challenge> => {
-  const bearer = challenges.find(({ realm, scheme }) => scheme === "bearer" && realm !== undefined && realm !== "")
+  const bearer = challenges.find(
+    ({ realm, scheme }) => scheme === "bearer" && realm !== undefined && realm !== ""
+  )
   const basic = options.basic ? challenges.find(({ scheme }) => scheme === "basic") : undefined
   return Option.fromNullable(bearer ?? basic)
 }
 
 /**
- * The field value that a server sends for these challenges: all values quoted, empty `scopes` left out, characters that a field value cannot carry
- * (all but printable ASCII) dropped. Schemes are capitalised, since some clients compare them as they are in RFC 6750 and RFC 7617.
+ * The field value that a server sends for these challenges: all values quoted, empty `scopes` left
+ * out, characters that a field value cannot carry (all but printable ASCII) dropped. Schemes are
+ * capitalised, since some clients compare them as they are in RFC 6750 and RFC 7617.
  *
  * @since 0.1.0
  * @category combinators
@@ -132,7 +144,10 @@ const toChallenge = ({ parameters, scheme }: Found): Challenge => {
   }
 }
 
-/** `Negotiate YII=` carries one token68 instead of parameters. `a=b` looks alike, but does not end where a list element ends. */
+/**
+ * `Negotiate YII=` carries one token68 instead of parameters. `a=b` looks alike, but does not end
+ * where a list element ends.
+ */
 const skipToken68 = (header: string, start: number): number => {
   const text = FieldValue.skip(header, start, (character) => /[A-Za-z0-9._~+/-]/.test(character))
   const end = FieldValue.skip(header, text, (character) => character === "=")

@@ -1,6 +1,7 @@
 /**
- * Bodies of failed answers. The specification's form is `{"errors":[{"code","message","detail"}]}` (C100), but registries and what stands before
- * them send anything, so `parse` understands what it can and never fails.
+ * Bodies of failed answers. The specification's form is `{"errors":[{"code","message","detail"}]}`
+ * (C100), but registries and what stands before them send anything, so `parse` understands what it
+ * can and never fails.
  *
  * @since 0.1.0
  */
@@ -9,8 +10,8 @@ import * as Schema from "effect/Schema"
 import * as FieldValue from "./FieldValue.js"
 
 /**
- * One error that a registry reports. `code` is open (C102): one of `Code`, whatever else the registry sends, or `UNKNOWN` if it names none.
- * `detail` is arbitrary JSON (C103).
+ * One error that a registry reports. `code` is open (C102): one of `Code`, whatever else the
+ * registry sends, or `UNKNOWN` if it names none. `detail` is arbitrary JSON (C103).
  *
  * @since 0.1.0
  * @category models
@@ -30,7 +31,8 @@ export const ErrorInfo = Schema.Struct({
 export interface ErrorInfo extends Schema.Schema.Type<typeof ErrorInfo> {}
 
 /**
- * What could be understood of a body: the errors it reports, and the beginning of its text, at most 512 characters.
+ * What could be understood of a body: the errors it reports, and the beginning of its text, at most
+ * 512 characters.
  *
  * @since 0.1.0
  * @category models
@@ -41,7 +43,8 @@ export interface ErrorBody {
 }
 
 /**
- * The known codes (C101): those of the distribution specification, then those that Docker's registry and the extensions add.
+ * The known codes (C101): those of the distribution specification, then those that Docker's
+ * registry and the extensions add.
  *
  * @since 0.1.0
  * @category constants
@@ -78,17 +81,21 @@ const maxDetail = 4096
 const maxSnippet = 512
 
 /**
- * Reads the body of a failed answer, whatever its content type says: the specification's list, a bare error object (zot), `{"details"}` (Docker
- * Hub's token server), `{"message"}`, errors without codes (Artifactory), `<Code>` and `<Message>` (S3, Azure); anything else reports no errors and
- * leaves the snippet. Reads at most 64 KiB and 32 errors. Strings are cut (codes at 128 characters, messages at 1,024) and freed of control and
- * bidirectional characters; a detail of more than 4 KiB is left out.
+ * Reads the body of a failed answer, whatever its content type says: the specification's list, a
+ * bare error object (zot), `{"details"}` (Docker Hub's token server), `{"message"}`, errors without
+ * codes (Artifactory), `<Code>` and `<Message>` (S3, Azure); anything else reports no errors and
+ * leaves the snippet. Reads at most 64 KiB and 32 errors. Strings are cut (codes at 128 characters,
+ * messages at 1,024) and freed of control and bidirectional characters; a detail of more than 4 KiB
+ * is left out.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const parse = (body: Uint8Array | string): ErrorBody => {
   const text = (
-    typeof body === "string" ? body.slice(0, maxBody) : new TextDecoder().decode(body.subarray(0, maxBody))
+    typeof body === "string"
+      ? body.slice(0, maxBody)
+      : new TextDecoder().decode(body.subarray(0, maxBody))
   ).trim()
   return {
     errors: text.startsWith("<") ? fromXml(text) : fromJson(text),
@@ -120,7 +127,9 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 const fromJson = (text: string): ReadonlyArray<ErrorInfo> => {
   const body = Option.getOrUndefined(parseJson(text))
   if (!isRecord(body)) return []
-  const listed = Array.isArray(body["errors"]) ? body["errors"].slice(0, maxErrors).flatMap(fromRecord) : []
+  const listed = Array.isArray(body["errors"])
+    ? body["errors"].slice(0, maxErrors).flatMap(fromRecord)
+    : []
   return listed.length > 0 ? listed : fromRecord(body)
 }
 
@@ -130,7 +139,8 @@ const fromRecord = (value: unknown): ReadonlyArray<ErrorInfo> => {
   const message = bounded(value["message"], maxMessage) ?? bounded(value["details"], maxMessage)
   if (code === undefined && message === undefined) return []
   const detail = value["detail"]
-  const fits = detail !== undefined && Option.exists(stringify(detail), (json) => json.length <= maxDetail)
+  const fits =
+    detail !== undefined && Option.exists(stringify(detail), (json) => json.length <= maxDetail)
   return [
     {
       code: code ?? Code.UNKNOWN,
@@ -143,12 +153,18 @@ const fromRecord = (value: unknown): ReadonlyArray<ErrorInfo> => {
 const bounded = (value: unknown, limit: number): string | undefined =>
   typeof value === "string" ? FieldValue.plain(value, limit) || undefined : undefined
 
-/** Recursion is safe: 4 KiB of JSON nest at most 2,048 deep. A key `__proto__` would become a prototype in a careless copy (T21). */
+/**
+ * Recursion is safe: 4 KiB of JSON nest at most 2,048 deep. A key `__proto__` would become a
+ * prototype in a careless copy (T21).
+ */
 const harmless = (value: unknown): unknown => {
   if (typeof value === "string") return FieldValue.plain(value, maxDetail)
   if (Array.isArray(value)) return value.map(harmless)
   if (!isRecord(value)) return value
-  const entries = Object.entries(value).map(([key, entry]) => [FieldValue.plain(key, maxDetail), harmless(entry)])
+  const entries = Object.entries(value).map(([key, entry]) => [
+    FieldValue.plain(key, maxDetail),
+    harmless(entry)
+  ])
   return Object.fromEntries(entries.filter(([key]) => key !== "__proto__"))
 }
 

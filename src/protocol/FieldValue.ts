@@ -1,12 +1,14 @@
 /**
- * The pieces that header field values are made of (RFC 9110 section 5.6): tokens, quoted strings, white space; and text from servers made safe to
- * show. Readers take a position and never move backwards, so parsers built from them run in linear time.
+ * The pieces that header field values are made of (RFC 9110 section 5.6): tokens, quoted strings,
+ * white space; and text from servers made safe to show. Readers take a position and never move
+ * backwards, so parsers built from them run in linear time.
  *
  * @since 0.1.0
  */
 
 /**
- * Field values longer than this, in characters, are not read at all (T6): a part of a list could mean something else than the whole.
+ * Field values longer than this, in characters, are not read at all (T6): a part of a list could
+ * mean something else than the whole.
  *
  * @since 0.1.0
  * @category constants
@@ -14,7 +16,8 @@
 export const maxLength = 16_384
 
 /**
- * What was read, and the position after it, which is at or beyond the end of the input when all is read.
+ * What was read, and the position after it, which is at or beyond the end of the input when all is
+ * read.
  *
  * @since 0.1.0
  * @category models
@@ -30,7 +33,11 @@ export interface Read {
  * @since 0.1.0
  * @category combinators
  */
-export const skip = (input: string, start: number, matches: (character: string) => boolean): number => {
+export const skip = (
+  input: string,
+  start: number,
+  matches: (character: string) => boolean
+): number => {
   let at = start
   while (at < input.length && matches(input.charAt(at))) at++
   return at
@@ -45,7 +52,8 @@ export const skip = (input: string, start: number, matches: (character: string) 
 export const isSpace = (character: string): boolean => character === " " || character === "\t"
 
 /**
- * What may stand between two elements of a list: white space and commas, since empty elements are legal.
+ * What may stand between two elements of a list: white space and commas, since empty elements are
+ * legal.
  *
  * @since 0.1.0
  * @category guards
@@ -53,7 +61,8 @@ export const isSpace = (character: string): boolean => character === " " || char
 export const isSeparator = (character: string): boolean => character === "," || isSpace(character)
 
 /**
- * Whether the text holds a control character (U+0000 to U+001F, U+007F to U+009F), tab included. Values with one are not used (T12).
+ * Whether the text holds a control character (U+0000 to U+001F, U+007F to U+009F), tab included.
+ * Values with one are not used (T12).
  *
  * @since 0.1.0
  * @category guards
@@ -72,8 +81,9 @@ export const token = (input: string, start: number): Read => {
 }
 
 /**
- * Reads a parameter value: a quoted string with its escapes resolved, or else everything up to a character of `end` (zot sends URLs unquoted). An
- * unterminated quoted string extends to the end of the input.
+ * Reads a parameter value: a quoted string with its escapes resolved, or else everything up to a
+ * character of `end` (zot sends URLs unquoted). An unterminated quoted string extends to the end of
+ * the input.
  *
  * @since 0.1.0
  * @category combinators
@@ -94,16 +104,19 @@ export const value = (input: string, start: number, end: string): Read => {
 }
 
 /**
- * The text as a quoted string, for sending. Characters that a field value cannot carry (all but printable ASCII) are left out (T12).
+ * The text as a quoted string, for sending. Characters that a field value cannot carry (all but
+ * printable ASCII) are left out (T12).
  *
  * @since 0.1.0
  * @category combinators
  */
-export const quote = (text: string): string => `"${text.replace(/[^ -~]/g, "").replace(/["\\]/g, "\\$&")}"`
+export const quote = (text: string): string =>
+  `"${text.replace(/[^ -~]/g, "").replace(/["\\]/g, "\\$&")}"`
 
 /**
- * Text of a server made fit for messages and logs: at most `limit` characters, each run of control characters and line separators replaced by one
- * space, bidirectional controls and unpaired surrogates left out, trimmed.
+ * Text of a server made fit for messages and logs: at most `limit` characters, each run of control
+ * characters and line separators replaced by one space, bidirectional controls and unpaired
+ * surrogates left out, trimmed.
  *
  * @since 0.1.0
  * @category combinators
@@ -115,4 +128,5 @@ export const plain = (text: string, limit: number): string =>
     .replace(/[\p{Bidi_Control}\p{Cs}]/gu, "")
     .trim()
 
-const isTokenCharacter = (character: string): boolean => /[!#$%&'*+.^_`|~0-9A-Za-z-]/.test(character)
+const isTokenCharacter = (character: string): boolean =>
+  /[!#$%&'*+.^_`|~0-9A-Za-z-]/.test(character)

@@ -1,6 +1,7 @@
 /**
- * The `Link` field (RFC 8288), with which registries page lists: `</v2/a/tags/list?last=x>; rel="next"`. Registries leave out brackets and quotes,
- * add parameters and join several links, so reading is tolerant.
+ * The `Link` field (RFC 8288), with which registries page lists: `</v2/a/tags/list?last=x>;
+ * rel="next"`. Registries leave out brackets and quotes, add parameters and join several links, so
+ * reading is tolerant.
  *
  * @since 0.1.0
  */
@@ -8,8 +9,8 @@ import * as Option from "effect/Option"
 import * as FieldValue from "./FieldValue.js"
 
 /**
- * One link. `target` is exactly as sent, relative or absolute; `rel` holds its relation types in lower case. Other parameters mean nothing to a
- * registry's client and are not kept.
+ * One link. `target` is exactly as sent, relative or absolute; `rel` holds its relation types in
+ * lower case. Other parameters mean nothing to a registry's client and are not kept.
  *
  * @since 0.1.0
  * @category models
@@ -22,9 +23,10 @@ export interface Link {
 const maxLinks = 32
 
 /**
- * The links of a field value, in order, at most 32: what could be understood of it, and an empty array for nonsense or for more than 16 KiB.
- * Accepts targets without brackets (which then end at white space or a semicolon) and values without quotes (HK10). Links with an empty target or
- * a control character in it are left out; of a repeated `rel` the first counts.
+ * The links of a field value, in order, at most 32: what could be understood of it, and an empty
+ * array for nonsense or for more than 16 KiB. Accepts targets without brackets (which then end at
+ * white space or a semicolon) and values without quotes (HK10). Links with an empty target or a
+ * control character in it are left out; of a repeated `rel` the first counts.
  *
  * @since 0.1.0
  * @category constructors
@@ -37,15 +39,18 @@ export const parse = (header: string): ReadonlyArray<Link> => {
     const target = readTarget(header, at)
     const parameters = readParameters(header, target.next)
     if (target.value !== "" && !FieldValue.hasControl(target.value))
-      links.push({ target: target.value, rel: parameters.rel.split(" ").filter((type) => type !== "") })
+      links.push({
+        target: target.value,
+        rel: parameters.rel.split(" ").filter((type) => type !== "")
+      })
     at = FieldValue.skip(header, parameters.next, FieldValue.isSeparator)
   }
   return links
 }
 
 /**
- * The target of the first link whose relation is `next`, as sent: to be resolved against the URL of the request, and followed only as
- * `Trust.decide` allows (T4). None when this is the last page.
+ * The target of the first link whose relation is `next`, as sent: to be resolved against the URL of
+ * the request, and followed only as `Trust.decide` allows (T4). None when this is the last page.
  *
  * @example
  * ```ts
@@ -61,7 +66,8 @@ export const next = (header: string): Option.Option<string> =>
   Option.fromNullable(parse(header).find(({ rel }) => rel.includes("next"))?.target)
 
 /**
- * The field value that a server sends for these links. Characters that would end a target or that a field value cannot carry are percent-encoded.
+ * The field value that a server sends for these links. Characters that would end a target or that a
+ * field value cannot carry are percent-encoded.
  *
  * @since 0.1.0
  * @category combinators
@@ -74,11 +80,18 @@ export const format = (links: Iterable<Link>): string =>
       `; rel=${FieldValue.quote(rel.join(" "))}`
   ).join(", ")
 
-/** `<target>`, in which commas and semicolons are ordinary; or the bare target that Cloudflare and old Quay send. */
+/**
+ * `<target>`, in which commas and semicolons are ordinary; or the bare target that Cloudflare and
+ * old Quay send.
+ */
 const readTarget = (header: string, start: number): FieldValue.Read => {
   const open = header.charAt(start) === "<" ? start + 1 : start
   if (open > start) {
-    const close = FieldValue.skip(header, open, (character) => character !== "<" && character !== ">")
+    const close = FieldValue.skip(
+      header,
+      open,
+      (character) => character !== "<" && character !== ">"
+    )
     if (header.charAt(close) === ">") return { value: header.slice(open, close), next: close + 1 }
   }
   const end = FieldValue.skip(header, open, (character) => !"<>; \t".includes(character))
@@ -86,14 +99,21 @@ const readTarget = (header: string, start: number): FieldValue.Read => {
   return { value: header.slice(open, comma), next: header.charAt(end) === ">" ? end + 1 : end }
 }
 
-const readParameters = (header: string, start: number): { readonly rel: string; readonly next: number } => {
+const readParameters = (
+  header: string,
+  start: number
+): { readonly rel: string; readonly next: number } => {
   let rel: string | undefined
   let at = FieldValue.skip(header, start, FieldValue.isSpace)
   while (header.charAt(at) === ";") {
     const name = FieldValue.token(header, FieldValue.skip(header, at + 1, FieldValue.isSpace))
     at = FieldValue.skip(header, name.next, FieldValue.isSpace)
     if (header.charAt(at) === "=") {
-      const value = FieldValue.value(header, FieldValue.skip(header, at + 1, FieldValue.isSpace), ";, \t")
+      const value = FieldValue.value(
+        header,
+        FieldValue.skip(header, at + 1, FieldValue.isSpace),
+        ";, \t"
+      )
       if (name.value.toLowerCase() === "rel") rel ??= value.value.toLowerCase()
       at = value.next
     }

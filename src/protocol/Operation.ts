@@ -1,7 +1,7 @@
 /**
- * Every request of the distribution specification as a value: the client sends operations, the server dispatches on
- * them, and authorization, spans and tests read them. Names, tags and digests are validated types, so that an invalid
- * one cannot become a request.
+ * Every request of the distribution specification as a value: the client sends operations, the
+ * server dispatches on them, and authorization, spans and tests read them. Names, tags and digests
+ * are validated types, so that an invalid one cannot become a request.
  *
  * @since 0.1.0
  */
@@ -18,9 +18,9 @@ import * as ByteRange from "./ByteRange.js"
 import * as Route from "./Route.js"
 
 /**
- * One request. A `location` (of an upload) and a `link` (of a next page) are what the registry supplied, sent as
- * received: an absolute URL, or a path with its query, which is taken to be on the registry's origin. Whether such a
- * URL may be requested at all is decided before, by `Trust`.
+ * One request. A `location` (of an upload) and a `link` (of a next page) are what the registry
+ * supplied, sent as received: an absolute URL, or a path with its query, which is taken to be on
+ * the registry's origin. Whether such a URL may be requested at all is decided before, by `Trust`.
  *
  * @since 0.1.0
  * @category models
@@ -54,9 +54,20 @@ export type Operation = Data.TaggedEnum<{
   /** end-4a; with the `algorithm` of a digest that is not sha256, end-4c (C45) */
   StartUpload: { readonly repository: RepositoryName; readonly algorithm?: string | undefined }
   /** A blob of `size` bytes in a single POST (end-4b, C41) */
-  UploadBlob: { readonly repository: RepositoryName; readonly digest: Digest.Digest; readonly size: number }
-  /** A blob of `size` bytes put at its own path, no part of the specification: some registries offer it */
-  PutBlob: { readonly repository: RepositoryName; readonly digest: Digest.Digest; readonly size: number }
+  UploadBlob: {
+    readonly repository: RepositoryName
+    readonly digest: Digest.Digest
+    readonly size: number
+  }
+  /**
+   * A blob of `size` bytes put at its own path, no part of the specification: some registries offer
+   * it
+   */
+  PutBlob: {
+    readonly repository: RepositoryName
+    readonly digest: Digest.Digest
+    readonly size: number
+  }
   /** end-11; without `from` the registry may look anywhere (C60) */
   MountBlob: {
     readonly repository: RepositoryName
@@ -69,7 +80,9 @@ export type Operation = Data.TaggedEnum<{
     readonly location: string
     readonly range?: ByteRange.ByteRange | undefined
   }
-  /** end-6; the body is the whole blob, or the last chunk with its `range`, or nothing (C37, C54) */
+  /**
+   * end-6; the body is the whole blob, or the last chunk with its `range`, or nothing (C37, C54)
+   */
   CompleteUpload: {
     readonly repository: RepositoryName
     readonly location: string
@@ -156,8 +169,8 @@ export const is = operation.$is
 export const match = operation.$match
 
 /**
- * What a server has received, reduced to what makes an operation: `url` is path and query exactly as received, header
- * names are lower-case.
+ * What a server has received, reduced to what makes an operation: `url` is path and query exactly
+ * as received, header names are lower-case.
  *
  * @since 0.1.0
  * @category models
@@ -169,31 +182,40 @@ export interface ReceivedRequest {
 }
 
 /**
- * A request that is no operation, with the answer it deserves: `status`, an error `code` of the specification or of
- * Docker's (C101), and with a `405` the methods to name in `Allow` (RFC 9110 §15.5.6).
+ * A request that is no operation, with the answer it deserves: `status`, an error `code` of the
+ * specification or of Docker's (C101), and with a `405` the methods to name in `Allow` (RFC 9110
+ * §15.5.6).
  *
  * @since 0.1.0
  * @category errors
  */
-export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("effect-oci/InvalidRequest")("InvalidRequest", {
-  status: Schema.Number,
-  code: Schema.String,
-  message: Schema.String,
-  allow: Schema.optional(Schema.String)
-}) {}
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("effect-oci/InvalidRequest")(
+  "InvalidRequest",
+  {
+    status: Schema.Number,
+    code: Schema.String,
+    message: Schema.String,
+    allow: Schema.optional(Schema.String)
+  }
+) {}
 
 /**
- * The HTTP request of an operation, without its body. `base` is the registry's URL with neither `/v2` nor a slash at
- * its end: `https://ghcr.io`, `http://localhost:5000`, `https://example.com/prefix`.
+ * The HTTP request of an operation, without its body. `base` is the registry's URL with neither
+ * `/v2` nor a slash at its end: `https://ghcr.io`, `http://localhost:5000`,
+ * `https://example.com/prefix`.
  *
- * The URL is a string and supplied ones are never re-serialised, so that signed queries survive (trap 7); a fragment is
- * dropped. Requests that never have a body say `Content-Length: 0` (C44, C57), which undici leaves out of a DELETE
- * (trap 10). Content is asked for without encoding, because digest and size are those of the plain bytes (trap 26).
+ * The URL is a string and supplied ones are never re-serialised, so that signed queries survive
+ * (trap 7); a fragment is dropped. Requests that never have a body say `Content-Length: 0` (C44,
+ * C57), which undici leaves out of a DELETE (trap 10). Content is asked for without encoding,
+ * because digest and size are those of the plain bytes (trap 26).
  *
  * @since 0.1.0
  * @category encoding
  */
-export const toRequest = (base: string, operation: Operation): HttpClientRequest.HttpClientRequest => {
+export const toRequest = (
+  base: string,
+  operation: Operation
+): HttpClientRequest.HttpClientRequest => {
   switch (operation._tag) {
     case "Ping":
       return HttpClientRequest.get(`${base}/v2/`)
@@ -211,7 +233,9 @@ export const toRequest = (base: string, operation: Operation): HttpClientRequest
         { headers: { "content-type": operation.mediaType } }
       )
     case "DeleteManifest":
-      return HttpClientRequest.del(base + Route.manifestPath(operation.repository, operation.reference))
+      return HttpClientRequest.del(
+        base + Route.manifestPath(operation.repository, operation.reference)
+      )
     case "GetBlob":
       return HttpClientRequest.get(base + Route.blobPath(operation.repository, operation.digest), {
         headers: {
@@ -227,7 +251,9 @@ export const toRequest = (base: string, operation: Operation): HttpClientRequest
       return HttpClientRequest.del(base + Route.blobPath(operation.repository, operation.digest))
     case "StartUpload":
       return HttpClientRequest.post(
-        base + Route.uploadsPath(operation.repository) + query([["digest-algorithm", operation.algorithm]]),
+        base +
+          Route.uploadsPath(operation.repository) +
+          query([["digest-algorithm", operation.algorithm]]),
         { headers: { "content-length": "0" } }
       )
     case "UploadBlob":
@@ -260,19 +286,26 @@ export const toRequest = (base: string, operation: Operation): HttpClientRequest
         headers: { ...octetStream, ...contentRange(operation.range) }
       })
     case "CompleteUpload":
-      return HttpClientRequest.put(withDigest(supplied(base, operation.location), operation.digest), {
-        headers: { ...octetStream, ...contentRange(operation.range) }
-      })
+      return HttpClientRequest.put(
+        withDigest(supplied(base, operation.location), operation.digest),
+        {
+          headers: { ...octetStream, ...contentRange(operation.range) }
+        }
+      )
     case "UploadStatus":
       return HttpClientRequest.get(supplied(base, operation.location))
     case "CancelUpload":
-      return HttpClientRequest.del(supplied(base, operation.location), { headers: { "content-length": "0" } })
+      return HttpClientRequest.del(supplied(base, operation.location), {
+        headers: { "content-length": "0" }
+      })
     case "ListTags":
       return HttpClientRequest.get(
         listUrl(base, operation.link, Route.tagsPath(operation.repository) + page(operation))
       )
     case "ListRepositories":
-      return HttpClientRequest.get(listUrl(base, operation.link, Route.catalogPath + page(operation)))
+      return HttpClientRequest.get(
+        listUrl(base, operation.link, Route.catalogPath + page(operation))
+      )
     case "ListReferrers":
       return HttpClientRequest.get(
         listUrl(
@@ -287,12 +320,14 @@ export const toRequest = (base: string, operation: Operation): HttpClientRequest
 }
 
 /**
- * The operation that a received request asks for: the inverse of `toRequest`. Of an upload, the `location` is path and
- * query as received, less the `digest` that the client appended (C38). Lists are read as `n` and `last`, never as
- * `link`. A `Range` that cannot be used is ignored (RFC 9110 §14.2).
+ * The operation that a received request asks for: the inverse of `toRequest`. Of an upload, the
+ * `location` is path and query as received, less the `digest` that the client appended (C38). Lists
+ * are read as `n` and `last`, never as `link`. A `Range` that cannot be used is ignored (RFC 9110
+ * §14.2).
  *
- * Fails with `InvalidRequest`: 404 for an unknown path, 405 for a method the path does not take, 400 for an invalid
- * name, tag, digest, number or range, 411 for a single POST of unknown length (C41).
+ * Fails with `InvalidRequest`: 404 for an unknown path, 405 for a method the path does not take,
+ * 400 for an invalid name, tag, digest, number or range, 411 for a single POST of unknown length
+ * (C41).
  *
  * @since 0.1.0
  * @category decoding
@@ -301,10 +336,12 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
   const mark = request.url.indexOf("?")
   const path = mark === -1 ? request.url : request.url.slice(0, mark)
   const search = mark === -1 ? "" : request.url.slice(mark + 1)
-  // A raw "+" is taken literally: no value here has a space, but artifact types and digest algorithms have it (trap 47).
+  // A raw "+" is taken literally: no value here has a space, but artifact types and digest
+  // algorithms have it (trap 47).
   const parameters = new URLSearchParams(search.replaceAll("+", "%2B"))
   const route = Option.getOrUndefined(Route.match(path))
-  if (route === undefined) return invalid(404, "UNSUPPORTED", "There is no such path in the distribution API")
+  if (route === undefined)
+    return invalid(404, "UNSUPPORTED", "There is no such path in the distribution API")
   switch (route._tag) {
     case "Base":
       return byMethod(request.method, { GET: Effect.succeed(Ping()) })
@@ -313,7 +350,10 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
         GET: Effect.map(listPage(parameters, repositoryName), ListRepositories)
       })
     case "Manifest": {
-      const target = Effect.all({ repository: repositoryName(route.name), reference: reference(route.reference) })
+      const target = Effect.all({
+        repository: repositoryName(route.name),
+        reference: reference(route.reference)
+      })
       return byMethod(request.method, {
         GET: Effect.map(target, GetManifest),
         HEAD: Effect.map(target, HeadManifest),
@@ -328,38 +368,57 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
       })
     }
     case "Blob": {
-      const target = Effect.all({ repository: repositoryName(route.name), digest: digest(route.digest) })
-      const range = Option.flatMap(Option.fromNullable(request.headers["range"]), ByteRange.parseRequest)
+      const target = Effect.all({
+        repository: repositoryName(route.name),
+        digest: digest(route.digest)
+      })
+      const range = Option.flatMap(
+        Option.fromNullable(request.headers["range"]),
+        ByteRange.parseRequest
+      )
       return byMethod(request.method, {
-        GET: Effect.map(target, (target) => GetBlob(Option.isSome(range) ? { ...target, range: range.value } : target)),
+        GET: Effect.map(target, (target) =>
+          GetBlob(Option.isSome(range) ? { ...target, range: range.value } : target)
+        ),
         HEAD: Effect.map(target, HeadBlob),
-        PUT: Effect.zipWith(target, wholeLength(request), (target, size) => PutBlob({ ...target, size })),
+        PUT: Effect.zipWith(target, wholeLength(request), (target, size) =>
+          PutBlob({ ...target, size })
+        ),
         DELETE: Effect.map(target, DeleteBlob)
       })
     }
     case "Uploads":
       return byMethod(request.method, {
-        POST: Effect.flatMap(repositoryName(route.name), (repository) => upload(repository, parameters, request))
+        POST: Effect.flatMap(repositoryName(route.name), (repository) =>
+          upload(repository, parameters, request)
+        )
       })
     case "Upload": {
       const target = Effect.map(repositoryName(route.name), (repository) => ({
         repository,
         location: withoutDigest(path, search)
       }))
-      const body = Effect.zipWith(target, chunkRange(request), (target, range) => ({ ...target, ...range }))
+      const body = Effect.zipWith(target, chunkRange(request), (target, range) => ({
+        ...target,
+        ...range
+      }))
       return byMethod(request.method, {
         GET: Effect.map(target, UploadStatus),
         PATCH: Effect.map(body, UploadChunk),
-        PUT: Effect.zipWith(body, digest(parameters.getAll("digest").at(-1) ?? ""), (body, digest) =>
-          CompleteUpload({ ...body, digest })
+        PUT: Effect.zipWith(
+          body,
+          digest(parameters.getAll("digest").at(-1) ?? ""),
+          (body, digest) => CompleteUpload({ ...body, digest })
         ),
         DELETE: Effect.map(target, CancelUpload)
       })
     }
     case "Tags":
       return byMethod(request.method, {
-        GET: Effect.zipWith(repositoryName(route.name), listPage(parameters, tag), (repository, page) =>
-          ListTags({ repository, ...page })
+        GET: Effect.zipWith(
+          repositoryName(route.name),
+          listPage(parameters, tag),
+          (repository, page) => ListTags({ repository, ...page })
         )
       })
     case "Referrers": {
@@ -375,8 +434,9 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
 }
 
 /**
- * The scopes an operation needs, in the canonical form of `AccessScope` (A9, A10). Cancelling asks for what the upload had:
- * distribution wants `delete` for it as well and says so in its challenge, whereas Quay refuses to hear of `delete`.
+ * The scopes an operation needs, in the canonical form of `AccessScope` (A9, A10). Cancelling asks
+ * for what the upload had: distribution wants `delete` for it as well and says so in its challenge,
+ * whereas Quay refuses to hear of `delete`.
  *
  * @since 0.1.0
  * @category getters
@@ -423,19 +483,27 @@ const octetStream = { "content-type": MediaType.octetStream }
 const contentRange = (range: ByteRange.ByteRange | undefined) =>
   range !== undefined && { "content-range": ByteRange.formatChunk(range) }
 
-const query = (pairs: ReadonlyArray<readonly [name: string, value: string | undefined]>): string => {
+const query = (
+  pairs: ReadonlyArray<readonly [name: string, value: string | undefined]>
+): string => {
   const parameters = new URLSearchParams()
   for (const [name, value] of pairs) if (value !== undefined) parameters.append(name, value)
   return parameters.size === 0 ? "" : `?${parameters}`
 }
 
-const page = (options: { readonly n?: number | undefined; readonly last?: string | undefined }): string =>
+const page = (options: {
+  readonly n?: number | undefined
+  readonly last?: string | undefined
+}): string =>
   query([
     ["n", options.n?.toString()],
     ["last", options.last]
   ])
 
-/** A session opened by POST must know its algorithm from the start, also when it comes of a refused mount (trap 24). */
+/**
+ * A session opened by POST must know its algorithm from the start, also when it comes of a refused
+ * mount (trap 24).
+ */
 const unusualAlgorithm = (digest: Digest.Digest): string | undefined =>
   Digest.algorithm(digest) === "sha256" ? undefined : Digest.algorithm(digest)
 
@@ -463,7 +531,11 @@ const withoutDigest = (path: string, search: string): string => {
   return rest === "" ? path : `${path}?${rest}`
 }
 
-const invalid = (status: number, code: string, message: string): Effect.Effect<never, InvalidRequest> =>
+const invalid = (
+  status: number,
+  code: string,
+  message: string
+): Effect.Effect<never, InvalidRequest> =>
   Effect.suspend(() => Effect.fail(new InvalidRequest({ status, code, message })))
 
 const byMethod = (
@@ -474,24 +546,36 @@ const byMethod = (
   if (found !== undefined) return found
   const allow = Object.keys(operations).join(", ")
   return Effect.fail(
-    new InvalidRequest({ status: 405, code: "UNSUPPORTED", message: `This path takes only ${allow}`, allow })
+    new InvalidRequest({
+      status: 405,
+      code: "UNSUPPORTED",
+      message: `This path takes only ${allow}`,
+      allow
+    })
   )
 }
 
 const repositoryName = (name: string): Effect.Effect<RepositoryName, InvalidRequest> =>
-  isRepositoryName(name) ? Effect.succeed(name) : invalid(400, "NAME_INVALID", "The repository name is invalid")
+  isRepositoryName(name)
+    ? Effect.succeed(name)
+    : invalid(400, "NAME_INVALID", "The repository name is invalid")
 
 const tag = (tag: string): Effect.Effect<Tag, InvalidRequest> =>
   isTag(tag) ? Effect.succeed(tag) : invalid(400, "TAG_INVALID", "The tag is invalid")
 
 const digest = (digest: string): Effect.Effect<Digest.Digest, InvalidRequest> =>
-  Digest.isDigest(digest) ? Effect.succeed(digest) : invalid(400, "DIGEST_INVALID", "The digest is invalid or missing")
+  Digest.isDigest(digest)
+    ? Effect.succeed(digest)
+    : invalid(400, "DIGEST_INVALID", "The digest is invalid or missing")
 
 /** Only digests have a colon (C12, C14). */
 const reference = (reference: string): Effect.Effect<Tag | Digest.Digest, InvalidRequest> =>
   reference.includes(":") ? digest(reference) : tag(reference)
 
-/** Empty parameters count as absent: a mount and a single POST have a digest, and only they (trap 15, trap 20). */
+/**
+ * Empty parameters count as absent: a mount and a single POST have a digest, and only they (trap
+ * 15, trap 20).
+ */
 const upload = (
   repository: RepositoryName,
   parameters: URLSearchParams,
@@ -501,8 +585,12 @@ const upload = (
   const whole = parameters.get("digest")
   if (mount) {
     const from = parameters.get("from")
-    const source = from ? Effect.map(repositoryName(from), (from) => ({ from })) : Effect.succeed({})
-    return Effect.zipWith(digest(mount), source, (digest, source) => MountBlob({ repository, digest, ...source }))
+    const source = from
+      ? Effect.map(repositoryName(from), (from) => ({ from }))
+      : Effect.succeed({})
+    return Effect.zipWith(digest(mount), source, (digest, source) =>
+      MountBlob({ repository, digest, ...source })
+    )
   }
   if (whole) {
     return Effect.flatMap(wholeLength(request), (size) =>
@@ -513,12 +601,18 @@ const upload = (
   return Effect.succeed(StartUpload(algorithm ? { repository, algorithm } : { repository }))
 }
 
-/** Neither header means an empty body (RFC 9112 §6.3), which is how a blob of no bytes may arrive. */
+/**
+ * Neither header means an empty body (RFC 9112 §6.3), which is how a blob of no bytes may arrive.
+ */
 const wholeLength = ({ headers }: ReceivedRequest): Effect.Effect<number, InvalidRequest> =>
-  Option.match(ByteRange.parseLength(headers["content-length"] ?? (headers["transfer-encoding"] ? "" : "0")), {
-    onNone: () => invalid(411, "SIZE_INVALID", "A blob in a single request needs a Content-Length"),
-    onSome: Effect.succeed
-  })
+  Option.match(
+    ByteRange.parseLength(headers["content-length"] ?? (headers["transfer-encoding"] ? "" : "0")),
+    {
+      onNone: () =>
+        invalid(411, "SIZE_INVALID", "A blob in a single request needs a Content-Length"),
+      onSome: Effect.succeed
+    }
+  )
 
 const chunkRange = ({
   headers
@@ -527,9 +621,16 @@ const chunkRange = ({
   if (header === undefined) return Effect.succeed({})
   const range = Option.getOrUndefined(ByteRange.parseChunk(header))
   if (range === undefined) {
-    return invalid(400, "BLOB_UPLOAD_INVALID", "Content-Range must be <first byte>-<last byte>, such as 0-1023")
+    return invalid(
+      400,
+      "BLOB_UPLOAD_INVALID",
+      "Content-Range must be <first byte>-<last byte>, such as 0-1023"
+    )
   }
-  const length = Option.flatMap(Option.fromNullable(headers["content-length"]), ByteRange.parseLength)
+  const length = Option.flatMap(
+    Option.fromNullable(headers["content-length"]),
+    ByteRange.parseLength
+  )
   return Option.isSome(length) && length.value !== range.end - range.start + 1
     ? invalid(400, "SIZE_INVALID", "Content-Length does not agree with Content-Range")
     : Effect.succeed({ range })

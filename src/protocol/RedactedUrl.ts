@@ -1,6 +1,7 @@
 /**
- * URLs as errors, spans and logs may show them. Storage back ends put credentials into query strings (pre-signed URLs, upload state), so every
- * query value is hidden but those of the registry protocol itself.
+ * URLs as errors, spans and logs may show them. Storage back ends put credentials into query
+ * strings (pre-signed URLs, upload state), so every query value is hidden but those of the registry
+ * protocol itself.
  *
  * @since 0.1.0
  */
@@ -20,8 +21,9 @@ const shown = new Set([
 const maxLength = 1024
 
 /**
- * The URL without user info and fragment, with every query value replaced by `REDACTED` except the protocol's own (`digest`, `mount`, `from`,
- * `n`, `last`, `scope`, `service`, `tag`, `artifactType`, `digest-algorithm`), and cut at 1,024 characters (T13).
+ * The URL without user info and fragment, with every query value replaced by `REDACTED` except the
+ * protocol's own (`digest`, `mount`, `from`, `n`, `last`, `scope`, `service`, `tag`,
+ * `artifactType`, `digest-algorithm`), and cut at 1,024 characters (T13).
  *
  * @example
  * ```ts

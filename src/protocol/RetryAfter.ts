@@ -1,5 +1,6 @@
 /**
- * How long a registry asks to wait (C104). No cap is applied here: how much of it to honour is for the retry policy to say (T20).
+ * How long a registry asks to wait (C104). No cap is applied here: how much of it to honour is for
+ * the retry policy to say (T20).
  *
  * @since 0.1.0
  */
@@ -7,8 +8,9 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
 /**
- * Reads `Retry-After`: whole seconds, or an HTTP date in any of the three forms of RFC 9110 section 5.6.7, relative to `now` (milliseconds since the
- * epoch). A date in the past is a wait of zero; anything else, a negative or an absurd number too, is none.
+ * Reads `Retry-After`: whole seconds, or an HTTP date in any of the three forms of RFC 9110 section
+ * 5.6.7, relative to `now` (milliseconds since the epoch). A date in the past is a wait of zero;
+ * anything else, a negative or an absurd number too, is none.
  *
  * @since 0.1.0
  * @category constructors
@@ -22,8 +24,9 @@ export const parse = (header: string, now: number): Option.Option<Duration.Durat
 }
 
 /**
- * Reads the wait that GHCR puts into the message of its error instead: `retry-after: 880.092µs, allowed: 44000/minute`, a Go duration such as
- * `1m30s`. None if the message holds nothing of the kind.
+ * Reads the wait that GHCR puts into the message of its error instead: `retry-after: 880.092µs,
+ * allowed: 44000/minute`, a Go duration such as `1m30s`. None if the message holds nothing of the
+ * kind.
  *
  * @example
  * ```ts
@@ -37,7 +40,9 @@ export const parse = (header: string, now: number): Option.Option<Duration.Durat
  */
 export const fromMessage = (message: string): Option.Option<Duration.Duration> => {
   const text =
-    /retry-after:[ \t]{0,8}((?:[0-9.]{1,24}[a-zµμ]{1,2}){1,8})(?![0-9A-Za-z.])/i.exec(message.slice(0, 1024))?.[1] ?? ""
+    /retry-after:[ \t]{0,8}((?:[0-9.]{1,24}[a-zµμ]{1,2}){1,8})(?![0-9A-Za-z.])/i.exec(
+      message.slice(0, 1024)
+    )?.[1] ?? ""
   const parts = Array.from(text.matchAll(/([0-9.]+)([a-zµμ]+)/gi), ([, amount, unit = ""]) => {
     const factor = milliseconds.get(unit)
     return factor === undefined ? Number.NaN : Number(amount) * factor
@@ -70,14 +75,22 @@ const dateForms = [
 
 /** Not `Date.parse`, which also takes `1.5` and `-5` for dates. */
 const parseDate = (text: string, now: number): Option.Option<number> => {
-  const found = dateForms.map((form) => form.exec(text)?.groups).find((groups) => groups !== undefined)
+  const found = dateForms
+    .map((form) => form.exec(text)?.groups)
+    .find((groups) => groups !== undefined)
   if (found === undefined) return Option.none()
   const { day = "", month = "", time = "", year = "" } = found
   const [hours = 0, minutes = 0, seconds = 0] = time.split(":").map(Number)
   const date = new Date(Date.UTC(fullYear(year, now), months.indexOf(month), Number(day)))
   const valid =
-    months.includes(month) && date.getUTCDate() === Number(day) && hours < 24 && minutes < 60 && seconds <= 60
-  return valid ? Option.some(date.getTime() + ((hours * 60 + minutes) * 60 + seconds) * 1000) : Option.none()
+    months.includes(month) &&
+    date.getUTCDate() === Number(day) &&
+    hours < 24 &&
+    minutes < 60 &&
+    seconds <= 60
+  return valid
+    ? Option.some(date.getTime() + ((hours * 60 + minutes) * 60 + seconds) * 1000)
+    : Option.none()
 }
 
 /** Two digits mean the latest such year that is at most 50 years ahead (RFC 9110 section 5.6.7). */

@@ -1,6 +1,7 @@
 /**
- * The paths below `/v2/`, recognised and built. A route holds the strings as they stand in the path, percent-decoded
- * but not validated: whether they are names, tags or digests is for `Operation` to say.
+ * The paths below `/v2/`, recognised and built. A route holds the strings as they stand in the
+ * path, percent-decoded but not validated: whether they are names, tags or digests is for
+ * `Operation` to say.
  *
  * @since 0.1.0
  */
@@ -37,9 +38,10 @@ export type Route = Data.TaggedEnum<{
 const { Base, Catalog, Manifest, Blob, Uploads, Upload, Tags, Referrers } = Data.taggedEnum<Route>()
 
 /**
- * Recognises a path (without query). It is matched from the right, because a repository may contain components called
- * `blobs`, `manifests`, `tags`, `uploads` or `referrers` (trap 64). Segments are split before they are percent-decoded,
- * once; an escaped slash or a broken escape is no route (T8).
+ * Recognises a path (without query). It is matched from the right, because a repository may contain
+ * components called `blobs`, `manifests`, `tags`, `uploads` or `referrers` (trap 64). Segments are
+ * split before they are percent-decoded, once; an escaped slash or a broken escape is no route
+ * (T8).
  *
  * @example
  * ```ts
@@ -74,7 +76,8 @@ export const match = (path: string): Option.Option<Route> => {
 export const catalogPath = "/v2/_catalog"
 
 /**
- * The path of a manifest, for requests (end-3, end-7, end-9) and for the `Location` of a pushed one (R28).
+ * The path of a manifest, for requests (end-3, end-7, end-9) and for the `Location` of a pushed one
+ * (R28).
  *
  * @since 0.1.0
  * @category constructors
@@ -88,7 +91,8 @@ export const manifestPath = (repository: RepositoryName, reference: Tag | Digest
  * @since 0.1.0
  * @category constructors
  */
-export const blobPath = (repository: RepositoryName, digest: Digest): string => `/v2/${repository}/blobs/${digest}`
+export const blobPath = (repository: RepositoryName, digest: Digest): string =>
+  `/v2/${repository}/blobs/${digest}`
 
 /**
  * The path at which uploads are started (end-4, end-11).
@@ -96,11 +100,13 @@ export const blobPath = (repository: RepositoryName, digest: Digest): string => 
  * @since 0.1.0
  * @category constructors
  */
-export const uploadsPath = (repository: RepositoryName): string => `/v2/${repository}/blobs/uploads/`
+export const uploadsPath = (repository: RepositoryName): string =>
+  `/v2/${repository}/blobs/uploads/`
 
 /**
- * The path of one upload, for the `Location` a server answers (R14). `session` is the server's own identifier and must
- * consist of characters that need no escape in a path, as a UUID does. Clients never build this path (C39).
+ * The path of one upload, for the `Location` a server answers (R14). `session` is the server's own
+ * identifier and must consist of characters that need no escape in a path, as a UUID does. Clients
+ * never build this path (C39).
  *
  * @since 0.1.0
  * @category constructors
@@ -128,7 +134,9 @@ export const referrersPath = (repository: RepositoryName, digest: Digest): strin
 const decode = Option.liftThrowable(decodeURIComponent)
 
 const decodeSegment = (segment: string): Option.Option<string> =>
-  segment.includes("%") ? Option.filter(decode(segment), (decoded) => !decoded.includes("/")) : Option.some(segment)
+  segment.includes("%")
+    ? Option.filter(decode(segment), (decoded) => !decoded.includes("/"))
+    : Option.some(segment)
 
 const fromSegments = (segments: ReadonlyArray<string>): Option.Option<Route> => {
   const last = segments.at(-1) ?? ""
@@ -138,7 +146,9 @@ const fromSegments = (segments: ReadonlyArray<string>): Option.Option<Route> => 
   if (kind === "uploads") {
     const repository = segments.slice(0, -3).join("/")
     if (segments.at(-3) !== "blobs" || repository === "") return Option.none()
-    return Option.some(last === "" ? Uploads({ name: repository }) : Upload({ name: repository, session: last }))
+    return Option.some(
+      last === "" ? Uploads({ name: repository }) : Upload({ name: repository, session: last })
+    )
   }
   if (name === "" || last === "") return Option.none()
   switch (kind) {

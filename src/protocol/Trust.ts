@@ -1,9 +1,11 @@
 /**
- * Which URLs of a server may be followed, and which of them may receive credentials: one policy for redirects, upload locations, next pages, token
- * realms and layer URLs (T1 to T5). Credentials go to the registry's own origin and to the token servers accepted here, and nowhere else.
+ * Which URLs of a server may be followed, and which of them may receive credentials: one policy for
+ * redirects, upload locations, next pages, token realms and layer URLs (T1 to T5). Credentials go
+ * to the registry's own origin and to the token servers accepted here, and nowhere else.
  *
- * Hosts are judged as written, after URL normalisation, so that every spelling of an address counts (`0x7f.1` is `127.0.0.1`). A name that resolves
- * to a private address is not detected: that takes a connector that checks the address it connects to.
+ * Hosts are judged as written, after URL normalisation, so that every spelling of an address counts
+ * (`0x7f.1` is `127.0.0.1`). A name that resolves to a private address is not detected: that takes
+ * a connector that checks the address it connects to.
  *
  * @since 0.1.0
  */
@@ -14,15 +16,19 @@ import * as FieldValue from "./FieldValue.js"
 import type { SameDomain } from "./RegistrableDomain.js"
 
 /**
- * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or `host:port`, and must be equal to that of the URL
- * after normalisation: never a suffix, a substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme other than
- * http and https, a step from https to http, or user info.
+ * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or
+ * `host:port`, and must be equal to that of the URL after normalisation: never a suffix, a
+ * substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme
+ * other than http and https, a step from https to http, or user info.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Policy {
-  /** Hosts that redirects may carry a request body to, and that redirects and layer URLs may reach on private addresses. */
+  /**
+   * Hosts that redirects may carry a request body to, and that redirects and layer URLs may reach
+   * on private addresses.
+   */
   readonly allowStorage: ReadonlyArray<string>
   /** Token servers that may receive credentials. */
   readonly allowTokens: ReadonlyArray<string>
@@ -39,14 +45,15 @@ export interface Policy {
 export const strict: Policy = { allowStorage: [], allowTokens: [], allowUploads: [] }
 
 /**
- * A URL to judge: `target` as the server sent it, `from` the URL of the request it answered, `registry` the registry's base URL, with the path
- * before `/v2/` if there is one.
+ * A URL to judge: `target` as the server sent it, `from` the URL of the request it answered,
+ * `registry` the registry's base URL, with the path before `/v2/` if there is one.
  *
  * - `Redirect`: a `Location` of a 3xx; `method` is that of the request that would be sent there.
  * - `Upload`: a `Location` of an upload session.
  * - `Link`: the next page of a list.
- * - `Realm`: a token server; `credentials` says whether the token request would carry any, `sameDomain` (of `RegistrableDomain`) which hosts belong
- *   together: without it, credentials go to the registry's own origin only.
+ * - `Realm`: a token server; `credentials` says whether the token request would carry any,
+ *   `sameDomain` (of `RegistrableDomain`) which hosts belong together: without it, credentials go
+ *   to the registry's own origin only.
  * - `Layer`: one of a descriptor's `urls`.
  *
  * @since 0.1.0
@@ -58,31 +65,46 @@ export type Request = {
   readonly target: string
 } & (
   | { readonly kind: "Redirect"; readonly method: string }
-  | { readonly kind: "Realm"; readonly credentials: boolean; readonly sameDomain?: SameDomain | undefined }
+  | {
+      readonly kind: "Realm"
+      readonly credentials: boolean
+      readonly sameDomain?: SameDomain | undefined
+    }
   | { readonly kind: "Upload" | "Link" | "Layer" }
 )
 
 /**
  * Why a URL is refused.
  *
- * - `Malformed`: it does not parse, or holds what parsers read differently: control characters, backslashes, empty labels in the host.
+ * - `Malformed`: it does not parse, or holds what parsers read differently: control characters,
+ *   backslashes, empty labels in the host.
  * - `Scheme`, `UserInfo`: neither http nor https; a user name or password inside.
  * - `Downgrade`: from https to http.
- * - `PrivateAddress`: from a public registry to a loopback, private, link-local or otherwise special address.
+ * - `PrivateAddress`: from a public registry to a loopback, private, link-local or otherwise
+ *   special address.
  * - `OtherOrigin`: an origin, or for realms a domain, that is not the registry's.
  * - `OtherPath`: a next page outside of the registry's `/v2/`.
  *
  * @since 0.1.0
  * @category models
  */
-export type Reason = "Malformed" | "Scheme" | "UserInfo" | "Downgrade" | "PrivateAddress" | "OtherOrigin" | "OtherPath"
+export type Reason =
+  | "Malformed"
+  | "Scheme"
+  | "UserInfo"
+  | "Downgrade"
+  | "PrivateAddress"
+  | "OtherOrigin"
+  | "OtherPath"
 
 /**
- * `Allowed`: `url` is what to request: `target` itself when it is absolute, so that signed queries arrive as sent, else resolved against `from`;
- * without fragment. `credentials` says whether they may go along; if not, no header that the caller set may either.
+ * `Allowed`: `url` is what to request: `target` itself when it is absolute, so that signed queries
+ * arrive as sent, else resolved against `from`; without fragment. `credentials` says whether they
+ * may go along; if not, no header that the caller set may either.
  *
- * `Refused`: `host` is where the URL leads (empty if that is unknown), `option` the list of `Policy` that would permit it, and `message` completes
- * "is not followed:". None of them shows a query or user info (T13).
+ * `Refused`: `host` is where the URL leads (empty if that is unknown), `option` the list of
+ * `Policy` that would permit it, and `message` completes "is not followed:". None of them shows a
+ * query or user info (T13).
  *
  * @since 0.1.0
  * @category models
@@ -108,12 +130,13 @@ export const Verdict = Data.taggedEnum<Verdict>()
 /**
  * Judges a URL.
  *
- * - Redirects may lead anywhere with GET and HEAD, but credentials stay at the registry's origin. Anything else, a body above all, stays there
- *   too, or goes to `allowStorage`.
+ * - Redirects may lead anywhere with GET and HEAD, but credentials stay at the registry's origin.
+ *   Anything else, a body above all, stays there too, or goes to `allowStorage`.
  * - Upload locations are at the registry's origin, or in `allowUploads`.
  * - Next pages are at the registry's origin, under its `/v2/`.
- * - Realms are named by the registry's origin only. One that would receive credentials has that origin, the same registrable domain (of names,
- *   never of addresses or single labels), or is in `allowTokens`.
+ * - Realms are named by the registry's origin only. One that would receive credentials has that
+ *   origin, the same registrable domain (of names, never of addresses or single labels), or is in
+ *   `allowTokens`.
  * - Layer URLs never receive credentials.
  *
  * @example
@@ -137,14 +160,23 @@ export const decide = (policy: Policy, request: Request): Verdict => {
   const from = parseUrl(request.from)
   const absolute = parseUrl(request.target)
   const target = absolute ?? parseUrl(request.target, from?.href)
-  if (registry === undefined || from === undefined || target === undefined || isAmbiguous(request.target, target))
+  if (
+    registry === undefined ||
+    from === undefined ||
+    target === undefined ||
+    isAmbiguous(request.target, target)
+  )
     return refuse(target, "Malformed", "it is not a valid URL")
 
   if (!isHttp(target)) return refuse(target, "Scheme", "its scheme is neither http nor https")
   if (target.username !== "" || target.password !== "")
     return refuse(target, "UserInfo", "it holds a user name or password")
   if (target.protocol === "http:" && (registry.protocol === "https:" || from.protocol === "https:"))
-    return refuse(target, "Downgrade", "it leads from https to http; the registry may not know its external URL")
+    return refuse(
+      target,
+      "Downgrade",
+      "it leads from https to http; the registry may not know its external URL"
+    )
 
   const option = optionFor[request.kind]
   const listed = option !== undefined && policy[option].some((entry) => names(entry, target))
@@ -158,7 +190,10 @@ export const decide = (policy: Policy, request: Request): Verdict => {
 
   const atRegistry = target.origin === registry.origin
   const allow = (credentials: boolean): Verdict =>
-    Verdict.Allowed({ url: withoutFragment(absolute === undefined ? target.href : request.target), credentials })
+    Verdict.Allowed({
+      url: withoutFragment(absolute === undefined ? target.href : request.target),
+      credentials
+    })
   // A chain that has left the registry does not get the credentials back by returning to it (T1).
   const own = atRegistry && from.origin === registry.origin
 
@@ -166,7 +201,12 @@ export const decide = (policy: Policy, request: Request): Verdict => {
     case "Redirect":
       return atRegistry || listed || isSafe(request.method)
         ? allow(own)
-        : refuse(target, "OtherOrigin", "it would take a request that is not a GET or HEAD to another origin", option)
+        : refuse(
+            target,
+            "OtherOrigin",
+            "it would take a request that is not a GET or HEAD to another origin",
+            option
+          )
     case "Upload":
       return atRegistry || listed
         ? allow(own)
@@ -191,8 +231,8 @@ export const decide = (policy: Policy, request: Request): Verdict => {
 }
 
 /**
- * The origin of an http or https URL as `scheme://host` or `scheme://host:port`, in lower case and without a default port: the form in which origins
- * are compared.
+ * The origin of an http or https URL as `scheme://host` or `scheme://host:port`, in lower case and
+ * without a default port: the form in which origins are compared.
  *
  * @since 0.1.0
  * @category combinators
@@ -209,11 +249,13 @@ export const origin = (url: string): Option.Option<string> => {
  * @category guards
  */
 export const isAt = (place: string, url: string): boolean =>
-  // Most URLs begin with the origin as it is written, and parsing one costs as much as all else that is done with it.
+  // Most URLs begin with the origin as it is written, and parsing one costs as much as all else
+  // that is done with it.
   url.startsWith(`${place}/`) || Option.contains(origin(url), place)
 
 /**
- * Whether `host` or `host:port` is this machine: `localhost`, a name below it, or a loopback address in any spelling. Plain http is safe there (T19).
+ * Whether `host` or `host:port` is this machine: `localhost`, a name below it, or a loopback
+ * address in any spelling. Plain http is safe there (T19).
  *
  * @since 0.1.0
  * @category guards
@@ -231,7 +273,12 @@ const optionFor: Record<Request["kind"], keyof Policy | undefined> = {
   Layer: "allowStorage"
 }
 
-const refuse = (target: URL | undefined, reason: Reason, message: string, option?: keyof Policy): Verdict =>
+const refuse = (
+  target: URL | undefined,
+  reason: Reason,
+  message: string,
+  option?: keyof Policy
+): Verdict =>
   Verdict.Refused({
     host: FieldValue.plain(target?.host ?? "", 255),
     reason,
@@ -243,11 +290,15 @@ const parseUrl = (url: string, base?: string): URL | undefined =>
   url.length <= FieldValue.maxLength && URL.canParse(url, base) ? new URL(url, base) : undefined
 
 /**
- * The URL standard drops tabs and newlines and reads `\` as `/` (T8); other parsers do not, and see another host. Empty labels are no valid host
- * either, but resolvers and lists of domains may ignore them.
+ * The URL standard drops tabs and newlines and reads `\` as `/` (T8); other parsers do not, and see
+ * another host. Empty labels are no valid host either, but resolvers and lists of domains may
+ * ignore them.
  */
 const isAmbiguous = (text: string, url: URL): boolean =>
-  FieldValue.hasControl(text) || text.includes("\\") || url.hostname.startsWith(".") || url.hostname.includes("..")
+  FieldValue.hasControl(text) ||
+  text.includes("\\") ||
+  url.hostname.startsWith(".") ||
+  url.hostname.includes("..")
 
 const isHttp = (url: URL): boolean => url.protocol === "https:" || url.protocol === "http:"
 
@@ -267,7 +318,10 @@ const isReachable = (registry: URL, target: URL): boolean => {
   return reached !== "Special" && reached === network(registry)
 }
 
-/** `Special` is every address that is neither public nor of an ordinary network: link-local (cloud metadata), unspecified, multicast, tunnels. */
+/**
+ * `Special` is every address that is neither public nor of an ordinary network: link-local (cloud
+ * metadata), unspecified, multicast, tunnels.
+ */
 const network = (url: URL): "Public" | "Loopback" | "Private" | "Special" => {
   const host = url.hostname.replace(/^\[|\]$|\.$/g, "")
   if (host === "localhost" || host.endsWith(".localhost")) return "Loopback"
@@ -283,7 +337,9 @@ const network = (url: URL): "Public" | "Loopback" | "Private" | "Special" => {
       return "Private"
     case "unicast":
       // Of IPv6, only 2000::/3 is assigned to the public; `::7f00:1` embeds 127.0.0.1.
-      return address.kind() === "ipv4" || (address.toByteArray()[0] ?? 0) >> 5 === 1 ? "Public" : "Special"
+      return address.kind() === "ipv4" || (address.toByteArray()[0] ?? 0) >> 5 === 1
+        ? "Public"
+        : "Special"
     default:
       return "Special"
   }

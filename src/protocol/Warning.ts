@@ -1,13 +1,14 @@
 /**
- * The `Warning` field, with which a registry tells its users something, such as a deprecation (C106): `299 - "text"`. For people only: nothing may
- * act on it.
+ * The `Warning` field, with which a registry tells its users something, such as a deprecation
+ * (C106): `299 - "text"`. For people only: nothing may act on it.
  *
  * @since 0.1.0
  */
 import * as FieldValue from "./FieldValue.js"
 
 /**
- * One warning. The specification has `code` 299 and `agent` `-`; `text` is free of control and bidirectional characters.
+ * One warning. The specification has `code` 299 and `agent` `-`; `text` is free of control and
+ * bidirectional characters.
  *
  * @since 0.1.0
  * @category models
@@ -21,8 +22,9 @@ export interface Warning {
 const maxLength = 4096
 
 /**
- * The warnings of a field value, in order: what could be understood of its first 4,096 bytes, since a registry may not send more (a field value has
- * one byte per character). Empty texts are left out; dates, which the specification forbids, are passed over.
+ * The warnings of a field value, in order: what could be understood of its first 4,096 bytes, since
+ * a registry may not send more (a field value has one byte per character). Empty texts are left
+ * out; dates, which the specification forbids, are passed over.
  *
  * @example
  * ```ts
@@ -60,8 +62,9 @@ export const parse = (header: string): ReadonlyArray<Warning> => {
 }
 
 /**
- * The field value that a server sends for these texts, at most 4,096 bytes (R42): texts are cut at 2,000 characters, and those that no longer fit are
- * left out. All but printable ASCII is dropped. Empty when there is nothing to send.
+ * The field value that a server sends for these texts, at most 4,096 bytes (R42): texts are cut at
+ * 2,000 characters, and those that no longer fit are left out. All but printable ASCII is dropped.
+ * Empty when there is nothing to send.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,6 +1,7 @@
 /**
- * The answers of a registry server: every one says exactly how long it is, and its media type has no parameters (R6, trap 75). A failure becomes
- * the status and the error code that the specification has for it (R40).
+ * The answers of a registry server: every one says exactly how long it is, and its media type has
+ * no parameters (R6, trap 75). A failure becomes the status and the error code that the
+ * specification has for it (R40).
  *
  * @since 0.1.0
  */
@@ -29,7 +30,8 @@ import type { Digest } from "../spec/Digest.js"
 import * as MediaType from "../spec/MediaType.js"
 
 /**
- * A request that is answered with an error: its `status`, one error of the registry's list, and headers that belong to the answer.
+ * A request that is answered with an error: its `status`, one error of the registry's list, and
+ * headers that belong to the answer.
  *
  * @since 0.1.0
  * @category errors
@@ -43,7 +45,8 @@ export class Refusal extends Data.TaggedError("Refusal")<{
 }> {}
 
 /**
- * All that serving one request can fail with: what any registry operation can, a request body that breaks off, and a refusal of the server's own.
+ * All that serving one request can fail with: what any registry operation can, a request body that
+ * breaks off, and a refusal of the server's own.
  *
  * @since 0.1.0
  * @category errors
@@ -68,13 +71,20 @@ export type Failure =
 type Headers = Readonly<Record<string, string>>
 
 /**
- * An answer without a body. It says `Content-Length: 0`, except a 204, which must not have the field (RFC 9110 section 8.6).
+ * An answer without a body. It says `Content-Length: 0`, except a 204, which must not have the
+ * field (RFC 9110 section 8.6).
  *
  * @since 0.1.0
  * @category constructors
  */
-export const empty = (status: number, headers: Headers = {}): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.empty({ status, headers: status === 204 ? headers : { ...headers, "content-length": "0" } })
+export const empty = (
+  status: number,
+  headers: Headers = {}
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.empty({
+    status,
+    headers: status === 204 ? headers : { ...headers, "content-length": "0" }
+  })
 
 /**
  * The answer to a HEAD for content of `size` bytes (R10).
@@ -82,7 +92,11 @@ export const empty = (status: number, headers: Headers = {}): HttpServerResponse
  * @since 0.1.0
  * @category constructors
  */
-export const head = (size: number, mediaType: string, headers: Headers): HttpServerResponse.HttpServerResponse =>
+export const head = (
+  size: number,
+  mediaType: string,
+  headers: Headers
+): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.empty({
     status: 200,
     headers: { ...headers, "content-type": mediaType, "content-length": String(size) }
@@ -129,7 +143,11 @@ export const stream = <E>(
  * @since 0.1.0
  * @category constructors
  */
-export const json = (status: number, value: unknown, headers: Headers = {}): HttpServerResponse.HttpServerResponse =>
+export const json = (
+  status: number,
+  value: unknown,
+  headers: Headers = {}
+): HttpServerResponse.HttpServerResponse =>
   bytes(status, new TextEncoder().encode(JSON.stringify(value)), "application/json", headers)
 
 /**
@@ -138,7 +156,13 @@ export const json = (status: number, value: unknown, headers: Headers = {}): Htt
  * @since 0.1.0
  * @category constructors
  */
-export const refused = ({ code, detail, headers, message, status }: Refusal): HttpServerResponse.HttpServerResponse => {
+export const refused = ({
+  code,
+  detail,
+  headers,
+  message,
+  status
+}: Refusal): HttpServerResponse.HttpServerResponse => {
   const body = ErrorBody.encode([{ code, message, ...(detail === undefined ? {} : { detail }) }])
   return bytes(status, new TextEncoder().encode(body), "application/json", headers)
 }
@@ -151,12 +175,22 @@ export const refused = ({ code, detail, headers, message, status }: Refusal): Ht
  */
 export const contentDigest = (digest: Digest): Headers => ({ "docker-content-digest": digest })
 
-/** Operations whose body came from the client: content that does not verify is its mistake, and the registry's in all others. */
-const uploads = new Set<Operation["_tag"]>(["PutManifest", "UploadBlob", "PutBlob", "UploadChunk", "CompleteUpload"])
+/**
+ * Operations whose body came from the client: content that does not verify is its mistake, and the
+ * registry's in all others.
+ */
+const uploads = new Set<Operation["_tag"]>([
+  "PutManifest",
+  "UploadBlob",
+  "PutBlob",
+  "UploadChunk",
+  "CompleteUpload"
+])
 
 /**
- * What a failure of an operation means to the client. A registry behind this server that fails, or does not let the server in, is a bad gateway;
- * the messages about it say nothing of where it is or how it is reached.
+ * What a failure of an operation means to the client. A registry behind this server that fails, or
+ * does not let the server in, is a bad gateway; the messages about it say nothing of where it is or
+ * how it is reached.
  *
  * @since 0.1.0
  * @category combinators
@@ -167,7 +201,11 @@ export const refusal = (failure: Failure, operation: Operation["_tag"]): Refusal
     case "Refusal":
       return failure
     case "NameUnknown":
-      return new Refusal({ status: 404, code: "NAME_UNKNOWN", message: `Repository ${failure.repository} is unknown` })
+      return new Refusal({
+        status: 404,
+        code: "NAME_UNKNOWN",
+        message: `Repository ${failure.repository} is unknown`
+      })
     case "ManifestUnknown":
       return new Refusal({
         status: 404,
@@ -197,7 +235,9 @@ export const refusal = (failure: Failure, operation: Operation["_tag"]): Refusal
       return new Refusal({ status: 400, code: "DIGEST_INVALID", message: failure.message })
     case "InvalidManifest":
     case "MediaTypeMismatch":
-      return fromClient ? new Refusal({ status: 400, code: "MANIFEST_INVALID", message: failure.message }) : badGateway
+      return fromClient
+        ? new Refusal({ status: 400, code: "MANIFEST_INVALID", message: failure.message })
+        : badGateway
     case "DigestMismatch":
       return fromClient
         ? new Refusal({
@@ -216,16 +256,28 @@ export const refusal = (failure: Failure, operation: Operation["_tag"]): Refusal
         : badGateway
     case "RangeMismatch":
       return fromClient
-        ? new Refusal({ status: 416, code: "BLOB_UPLOAD_INVALID", message: "The chunk does not continue the upload" })
+        ? new Refusal({
+            status: 416,
+            code: "BLOB_UPLOAD_INVALID",
+            message: "The chunk does not continue the upload"
+          })
         : badGateway
     case "RequestError":
-      return new Refusal({ status: 400, code: "BLOB_UPLOAD_INVALID", message: "The body of the request broke off" })
+      return new Refusal({
+        status: 400,
+        code: "BLOB_UPLOAD_INVALID",
+        message: "The body of the request broke off"
+      })
     case "Denied":
       return new Refusal({ status: 403, code: "DENIED", message: "This operation is not allowed" })
     case "Unsupported":
       return operation === "Ping"
         ? new Refusal({ status: 404, code: "UNSUPPORTED", message: "There is no registry here" })
-        : new Refusal({ status: 405, code: "UNSUPPORTED", message: "This operation is not supported" })
+        : new Refusal({
+            status: 405,
+            code: "UNSUPPORTED",
+            message: "This operation is not supported"
+          })
     case "TooManyRequests":
       return new Refusal({
         status: 429,
@@ -238,10 +290,18 @@ export const refusal = (failure: Failure, operation: Operation["_tag"]): Refusal
     case "StorageFailure":
       return new Refusal({ status: 500, code: "UNKNOWN", message: "The registry's storage failed" })
     case "BodyNotReplayable": // the registry behind asked for the body again; the client can send it again
-      return new Refusal({ status: 503, code: "UNAVAILABLE", message: "The upload was interrupted: send it again" })
+      return new Refusal({
+        status: 503,
+        code: "UNAVAILABLE",
+        message: "The upload was interrupted: send it again"
+      })
     case "TransportFailure":
       return failure.reason === "Timeout" || failure.reason === "Stall"
-        ? new Refusal({ status: 504, code: "UNAVAILABLE", message: "The registry behind this server did not answer" })
+        ? new Refusal({
+            status: 504,
+            code: "UNAVAILABLE",
+            message: "The registry behind this server did not answer"
+          })
         : badGateway
     case "Unauthorized":
     case "CredentialsFailure":

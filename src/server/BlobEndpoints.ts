@@ -38,8 +38,8 @@ export const headBlob = (registry: Registry.Service, operation: Case<"HeadBlob">
   )
 
 /**
- * The bytes of a blob, or the range of them that was asked for (R9). A registry behind that ignores ranges makes this one ignore them too, as RFC
- * 9110 section 14.2 allows.
+ * The bytes of a blob, or the range of them that was asked for (R9). A registry behind that ignores
+ * ranges makes this one ignore them too, as RFC 9110 section 14.2 allows.
  *
  * @since 0.1.0
  * @category endpoints
@@ -51,7 +51,8 @@ export const getBlob = Effect.fnUntraced(function* (
 ) {
   const descriptor = yield* describe(registry, { repository, digest })
   const headers = blobHeaders(digest)
-  // There are no validators that an If-Range could name, so its condition is false (RFC 9110 section 13.1.5).
+  // There are no validators that an If-Range could name, so its condition is false (RFC 9110
+  // section 13.1.5).
   if (range !== undefined && request.headers["if-range"] === undefined) {
     const selected = Option.getOrUndefined(ByteRange.resolve(range, descriptor.size))
     if (selected === undefined) {
@@ -95,7 +96,10 @@ export const getBlob = Effect.fnUntraced(function* (
  */
 export const startUpload = Effect.fnUntraced(function* (
   sessions: UploadSessions,
-  { algorithm = "sha256", repository }: { readonly repository: RepositoryName; readonly algorithm?: string | undefined }
+  {
+    algorithm = "sha256",
+    repository
+  }: { readonly repository: RepositoryName; readonly algorithm?: string | undefined }
 ) {
   if (algorithm !== "sha256" && algorithm !== "sha512") {
     return yield* new Answer.Refusal({
@@ -145,7 +149,11 @@ export const mountBlob = Effect.fnUntraced(function* (
  * @since 0.1.0
  * @category endpoints
  */
-export const uploadChunk = (sessions: UploadSessions, operation: Case<"UploadChunk">, request: HttpServerRequest) =>
+export const uploadChunk = (
+  sessions: UploadSessions,
+  operation: Case<"UploadChunk">,
+  request: HttpServerRequest
+) =>
   Effect.map(
     sessions.use(
       operation,
@@ -156,7 +164,8 @@ export const uploadChunk = (sessions: UploadSessions, operation: Case<"UploadChu
   )
 
 /**
- * Closes a session (R22). One whose content turns out to be other than announced is over (C54); any other failure leaves it for another try (R20).
+ * Closes a session (R22). One whose content turns out to be other than announced is over (C54); any
+ * other failure leaves it for another try (R20).
  *
  * @since 0.1.0
  * @category endpoints
@@ -169,9 +178,11 @@ export const completeUpload = (
   Effect.map(
     sessions.use(
       operation,
-      (session) => Effect.zipRight(append(session, operation, request), session.commit(operation.digest)),
+      (session) =>
+        Effect.zipRight(append(session, operation, request), session.commit(operation.digest)),
       Exit.match({
-        onFailure: (cause) => !Option.exists(Cause.failureOption(cause), (error) => error._tag === "DigestMismatch"),
+        onFailure: (cause) =>
+          !Option.exists(Cause.failureOption(cause), (error) => error._tag === "DigestMismatch"),
         onSuccess: () => false
       })
     ),
@@ -212,7 +223,10 @@ export const cancelUpload = (sessions: UploadSessions, operation: Case<"CancelUp
 
 const append = Effect.fnUntraced(function* (
   session: UploadSession,
-  { location, range }: { readonly location: string; readonly range?: ByteRange.ByteRange | undefined },
+  {
+    location,
+    range
+  }: { readonly location: string; readonly range?: ByteRange.ByteRange | undefined },
   request: HttpServerRequest
 ) {
   const state = yield* session.state
@@ -234,7 +248,10 @@ const progress = (location: string, { offset }: Pick<UploadState, "offset">) => 
 })
 
 const created = (repository: RepositoryName, digest: Digest.Digest): HttpServerResponse =>
-  Answer.empty(201, { location: Route.blobPath(repository, digest), ...Answer.contentDigest(digest) })
+  Answer.empty(201, {
+    location: Route.blobPath(repository, digest),
+    ...Answer.contentDigest(digest)
+  })
 
 const describe = (
   registry: Registry.Service,
@@ -245,4 +262,7 @@ const describe = (
     Effect.mapError(() => new BlobUnknown({ repository, digest }))
   )
 
-const blobHeaders = (digest: Digest.Digest) => ({ ...Answer.contentDigest(digest), "accept-ranges": "bytes" })
+const blobHeaders = (digest: Digest.Digest) => ({
+  ...Answer.contentDigest(digest),
+  "accept-ranges": "bytes"
+})

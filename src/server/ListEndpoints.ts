@@ -21,9 +21,16 @@ import * as Answer from "./Answer.js"
  * @since 0.1.0
  * @category endpoints
  */
-export const listTags = (registry: Registry.Service, operation: Extract<Operation, { _tag: "ListTags" }>) =>
+export const listTags = (
+  registry: Registry.Service,
+  operation: Extract<Operation, { _tag: "ListTags" }>
+) =>
   Effect.map(
-    page(registry.tags(operation.repository, upstream(operation)), operation.n, Route.tagsPath(operation.repository)),
+    page(
+      registry.tags(operation.repository, upstream(operation)),
+      operation.n,
+      Route.tagsPath(operation.repository)
+    ),
     ({ headers, items }) => Answer.json(200, { name: operation.repository, tags: items }, headers)
   )
 
@@ -37,13 +44,15 @@ export const listRepositories = (
   registry: Registry.Service,
   operation: Extract<Operation, { _tag: "ListRepositories" }>
 ) =>
-  Effect.map(page(registry.repositories(upstream(operation)), operation.n, Route.catalogPath), ({ headers, items }) =>
-    Answer.json(200, { repositories: items }, headers)
+  Effect.map(
+    page(registry.repositories(upstream(operation)), operation.n, Route.catalogPath),
+    ({ headers, items }) => Answer.json(200, { repositories: items }, headers)
   )
 
 /**
- * The referrers of a manifest as an image index, at most `pageSize` of them (R34 to R37). They are in the order of their digests: what is deleted
- * between two requests cannot make the second one lose its place.
+ * The referrers of a manifest as an image index, at most `pageSize` of them (R34 to R37). They are
+ * in the order of their digests: what is deleted between two requests cannot make the second one
+ * lose its place.
  *
  * @since 0.1.0
  * @category endpoints
@@ -55,8 +64,12 @@ export const listReferrers = Effect.fnUntraced(function* (
   request: HttpServerRequest
 ) {
   const after = new URL(request.url, "http://localhost").searchParams.get("last") ?? ""
-  const all = Chunk.toReadonlyArray(yield* Stream.runCollect(registry.referrers(repository, digest, { artifactType })))
-  const rest = all.filter((item) => item.digest > after).sort((a, b) => (a.digest < b.digest ? -1 : 1))
+  const all = Chunk.toReadonlyArray(
+    yield* Stream.runCollect(registry.referrers(repository, digest, { artifactType }))
+  )
+  const rest = all
+    .filter((item) => item.digest > after)
+    .sort((a, b) => (a.digest < b.digest ? -1 : 1))
   const manifests = rest.slice(0, pageSize)
   const last = manifests.at(-1)?.digest
   return Answer.bytes(200, Manifest.index({ manifests }).bytes, MediaType.imageIndex, {
@@ -68,13 +81,24 @@ export const listReferrers = Effect.fnUntraced(function* (
 })
 
 /** One item more than the page has tells whether there is another page. */
-const upstream = <A>({ last, n }: ListOptions<A>): ListOptions<A> => ({ last, n: n === undefined ? undefined : n + 1 })
+const upstream = <A>({ last, n }: ListOptions<A>): ListOptions<A> => ({
+  last,
+  n: n === undefined ? undefined : n + 1
+})
 
-/** The page, and a Link unless it is the last (R33). An empty page has no last item to continue after (C83). */
+/**
+ * The page, and a Link unless it is the last (R33). An empty page has no last item to continue
+ * after (C83).
+ */
 const page = <E>(items: Stream.Stream<string, E>, n: number | undefined, path: string) =>
   Effect.map(
     Stream.runCollect(n === undefined ? items : Stream.take(items, n + 1)),
-    (chunk): { readonly items: ReadonlyArray<string>; readonly headers: Readonly<Record<string, string>> } => {
+    (
+      chunk
+    ): {
+      readonly items: ReadonlyArray<string>
+      readonly headers: Readonly<Record<string, string>>
+    } => {
       const all = Chunk.toReadonlyArray(chunk)
       if (n === undefined) return { items: all, headers: {} }
       const last = all[n - 1]

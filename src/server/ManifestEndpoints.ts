@@ -26,8 +26,10 @@ type Case<Tag extends Operation["_tag"]> = Extract<Operation, { readonly _tag: T
  * @category endpoints
  */
 export const getManifest = (registry: Registry.Service, operation: Case<"GetManifest">) =>
-  Effect.map(registry.getManifest(operation.repository, operation.reference), ({ bytes, descriptor }) =>
-    Answer.bytes(200, bytes, descriptor.mediaType, Answer.contentDigest(descriptor.digest))
+  Effect.map(
+    registry.getManifest(operation.repository, operation.reference),
+    ({ bytes, descriptor }) =>
+      Answer.bytes(200, bytes, descriptor.mediaType, Answer.contentDigest(descriptor.digest))
   )
 
 /**
@@ -36,15 +38,22 @@ export const getManifest = (registry: Registry.Service, operation: Case<"GetMani
  * @since 0.1.0
  * @category endpoints
  */
-export const headManifest = (registry: Registry.Service, { reference, repository }: Case<"HeadManifest">) =>
+export const headManifest = (
+  registry: Registry.Service,
+  { reference, repository }: Case<"HeadManifest">
+) =>
   Effect.flatMap(
     registry.headManifest(repository, reference),
     Effect.mapError(() => new ManifestUnknown({ repository, reference }))
-  ).pipe(Effect.map(({ digest, mediaType, size }) => Answer.head(size, mediaType, Answer.contentDigest(digest))))
+  ).pipe(
+    Effect.map(({ digest, mediaType, size }) =>
+      Answer.head(size, mediaType, Answer.contentDigest(digest))
+    )
+  )
 
 /**
- * Stores a manifest under its digest and the tag of the path, or the tags of the query (R27 to R32). Its digest is computed with the algorithm of the
- * digest in the path (trap 35).
+ * Stores a manifest under its digest and the tag of the path, or the tags of the query (R27 to
+ * R32). Its digest is computed with the algorithm of the digest in the path (trap 35).
  *
  * @since 0.1.0
  * @category endpoints
@@ -72,8 +81,11 @@ export const putManifest = Effect.fnUntraced(function* (
   }
   const manifest = yield* Manifest.fromBytes(bytes, { mediaType, digest: expected })
   const actual = manifest.descriptor.digest
-  if (expected !== undefined && expected !== actual) return yield* new DigestMismatch({ expected, actual })
-  yield* registry.putManifest(repository, manifest, { tags: Digest.isDigest(reference) ? tags : [reference] })
+  if (expected !== undefined && expected !== actual)
+    return yield* new DigestMismatch({ expected, actual })
+  yield* registry.putManifest(repository, manifest, {
+    tags: Digest.isDigest(reference) ? tags : [reference]
+  })
   return Answer.empty(201, {
     location: Route.manifestPath(repository, actual),
     ...Answer.contentDigest(actual),
@@ -92,7 +104,10 @@ export const putManifest = Effect.fnUntraced(function* (
  * @since 0.1.0
  * @category endpoints
  */
-export const deleteManifest = (registry: Registry.Service, { reference, repository }: Case<"DeleteManifest">) =>
+export const deleteManifest = (
+  registry: Registry.Service,
+  { reference, repository }: Case<"DeleteManifest">
+) =>
   Effect.as(
     Digest.isDigest(reference)
       ? registry.deleteManifest(repository, reference)
@@ -100,5 +115,8 @@ export const deleteManifest = (registry: Registry.Service, { reference, reposito
     Answer.empty(202)
   )
 
-/** The size of manifest that a registry must at least take is also the most that clients are ready to read (C70, R31), in bytes. */
+/**
+ * The size of manifest that a registry must at least take is also the most that clients are ready
+ * to read (C70, R31), in bytes.
+ */
 const manifestLimit = 4 * 1024 * 1024

@@ -1,6 +1,7 @@
 /**
- * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of the distribution specification. Content and
- * decisions are those of the registry behind it; the server adds upload sessions, pages and error answers.
+ * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of
+ * the distribution specification. Content and decisions are those of the registry behind it; the
+ * server adds upload sessions, pages and error answers.
  *
  * @since 0.1.0
  */
@@ -30,13 +31,17 @@ import * as UploadSessions from "./UploadSessions.js"
 export interface Options {
   /** Who may do what. Without it everybody may do everything. */
   readonly authorization?: ServerAuthorization | undefined
-  /** The most referrers answered in one page (R36), 1000 by default; tags and repositories come in pages only to clients that ask for them. */
+  /**
+   * The most referrers answered in one page (R36), 1000 by default; tags and repositories come in
+   * pages only to clients that ask for them.
+   */
   readonly referrersPageSize?: number | undefined
 }
 
 /**
- * The application over the `Registry` in the environment. It never fails: errors of the registry become answers. Upload sessions live as long as the
- * Scope; a session left alone for an hour is cancelled (R23), and 1000 can be open at a time. Manifests may have 4 MiB (R31).
+ * The application over the `Registry` in the environment. It never fails: errors of the registry
+ * become answers. Upload sessions live as long as the Scope; a session left alone for an hour is
+ * cancelled (R23), and 1000 can be open at a time. Manifests may have 4 MiB (R31).
  *
  * @since 0.1.0
  * @category constructors
@@ -53,9 +58,15 @@ export const make = (
     }
     return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
       Effect.matchEffect(Operation.fromRequest(request), {
-        onFailure: (invalid) => guarded(options, request, [], Effect.succeed(refuseInvalid(invalid))),
+        onFailure: (invalid) =>
+          guarded(options, request, [], Effect.succeed(refuseInvalid(invalid))),
         onSuccess: (operation) =>
-          guarded(options, request, Operation.requiredScopes(operation), answer(server, operation, request))
+          guarded(
+            options,
+            request,
+            Operation.requiredScopes(operation),
+            answer(server, operation, request)
+          )
       })
     )
   })
@@ -82,7 +93,9 @@ export const make = (
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options?: Options): Layer.Layer<never, never, Registry | HttpServer.HttpServer> =>
+export const layer = (
+  options?: Options
+): Layer.Layer<never, never, Registry | HttpServer.HttpServer> =>
   Layer.unwrapScoped(Effect.map(make(options), (app) => HttpServer.serve(app)))
 
 interface Server {
@@ -104,10 +117,25 @@ const guarded = <R>(
         Option.match({ onNone: () => answer, onSome: Effect.succeed })
       )
 
-const refuseInvalid = ({ allow, code, message, status }: Operation.InvalidRequest): HttpServerResponse =>
-  Answer.refused(new Answer.Refusal({ status, code, message, ...(allow === undefined ? {} : { headers: { allow } }) }))
+const refuseInvalid = ({
+  allow,
+  code,
+  message,
+  status
+}: Operation.InvalidRequest): HttpServerResponse =>
+  Answer.refused(
+    new Answer.Refusal({
+      status,
+      code,
+      message,
+      ...(allow === undefined ? {} : { headers: { allow } })
+    })
+  )
 
-/** Applications run uninterruptibly; a client that has gone away needs no answer, and nothing more done for it. */
+/**
+ * Applications run uninterruptibly; a client that has gone away needs no answer, and nothing more
+ * done for it.
+ */
 const answer = (
   server: Server,
   operation: Operation.Operation,
@@ -117,7 +145,9 @@ const answer = (
     Effect.catchAll((failure) => {
       const refusal = Answer.refusal(failure, operation._tag)
       return Effect.as(
-        refusal.status >= 500 ? Effect.logWarning(`${operation._tag} failed`, failure) : Effect.void,
+        refusal.status >= 500
+          ? Effect.logWarning(`${operation._tag} failed`, failure)
+          : Effect.void,
         Answer.refused(refusal)
       )
     }),
@@ -131,7 +161,10 @@ const handle = (
 ): Effect.Effect<HttpServerResponse, Answer.Failure, Scope.Scope> => {
   switch (operation._tag) {
     case "Ping":
-      return Effect.as(registry.ping, Answer.json(200, {}, { "docker-distribution-api-version": "registry/2.0" }))
+      return Effect.as(
+        registry.ping,
+        Answer.json(200, {}, { "docker-distribution-api-version": "registry/2.0" })
+      )
     case "GetManifest":
       return ManifestEndpoints.getManifest(registry, operation)
     case "HeadManifest":
@@ -145,7 +178,10 @@ const handle = (
     case "HeadBlob":
       return BlobEndpoints.headBlob(registry, operation)
     case "DeleteBlob":
-      return Effect.as(registry.deleteBlob(operation.repository, operation.digest), Answer.empty(202))
+      return Effect.as(
+        registry.deleteBlob(operation.repository, operation.digest),
+        Answer.empty(202)
+      )
     case "StartUpload":
       return BlobEndpoints.startUpload(sessions, operation)
     case "UploadBlob":

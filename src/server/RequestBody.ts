@@ -11,14 +11,19 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /**
- * The body as it arrives, or none if it is empty. It can be run once, within the Scope. Fails with the `RequestError` of a connection that breaks.
+ * The body as it arrives, or none if it is empty. It can be run once, within the Scope. Fails with
+ * the `RequestError` of a connection that breaks.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const receive = (
   request: HttpServerRequest
-): Effect.Effect<Option.Option<Stream.Stream<Uint8Array, RequestError>>, RequestError, Scope.Scope> => {
+): Effect.Effect<
+  Option.Option<Stream.Stream<Uint8Array, RequestError>>,
+  RequestError,
+  Scope.Scope
+> => {
   const length = request.headers["content-length"]
   if (length === "0") return Effect.succeedNone
   // A web request without a body has a stream that fails, for no cause, instead of an empty one.
@@ -32,7 +37,8 @@ export const receive = (
 }
 
 /**
- * Runs a stream up to its first bytes, so that what fails before them can have a status of its own. None if it has no bytes.
+ * Runs a stream up to its first bytes, so that what fails before them can have a status of its own.
+ * None if it has no bytes.
  *
  * @since 0.1.0
  * @category combinators
@@ -44,6 +50,8 @@ export const begin = <E>(
     Effect.matchEffect(pull, {
       onFailure: Option.match({ onNone: () => Effect.succeedNone, onSome: Effect.fail }),
       onSuccess: (first) =>
-        Effect.succeedSome(Stream.concat(Stream.fromChunk(first), Stream.fromPull(Effect.succeed(pull))))
+        Effect.succeedSome(
+          Stream.concat(Stream.fromChunk(first), Stream.fromPull(Effect.succeed(pull)))
+        )
     })
   )

@@ -1,6 +1,6 @@
 /**
- * Who may use a registry server: nobody without a password (`basic`), or those with a token from the server's own token endpoint (`token`), by the
- * protocol of Docker's registry (A1 to A9).
+ * Who may use a registry server: nobody without a password (`basic`), or those with a token from
+ * the server's own token endpoint (`token`), by the protocol of Docker's registry (A1 to A9).
  *
  * @since 0.1.0
  */
@@ -20,8 +20,9 @@ import * as Digest from "../spec/Digest.js"
 import * as Answer from "./Answer.js"
 
 /**
- * Looks at every request before the registry does. None lets it through; otherwise the request gets this answer: a 401, or what a token endpoint
- * has to say. `scopes` are those that the operation requires, none for a request that is no operation.
+ * Looks at every request before the registry does. None lets it through; otherwise the request gets
+ * this answer: a 401, or what a token endpoint has to say. `scopes` are those that the operation
+ * requires, none for a request that is no operation.
  *
  * @since 0.1.0
  * @category models
@@ -42,7 +43,8 @@ export interface ServerAuthorization {
 export type Users = Readonly<Record<string, Redacted.Redacted>>
 
 /**
- * Lets in those who send one of these names with its password (RFC 7617), for everything; `/v2/` included.
+ * Lets in those who send one of these names with its password (RFC 7617), for everything; `/v2/`
+ * included.
  *
  * @since 0.1.0
  * @category constructors
@@ -61,12 +63,15 @@ export const basic = (options: { readonly users: Users }): ServerAuthorization =
 }
 
 /**
- * Lets in those who send a token, and serves the tokens at `/token`, both by `GET` (Docker's token protocol) and by `POST` (OAuth 2, grants
- * `password` and `refresh_token`). Every user may do everything; `anonymous` clients get tokens to `pull` from every repository, or by default no
- * tokens. A token is valid for `lifetime`, by default 5 minutes, in whole seconds. Tokens are random, and held in memory as hashes: 10,000 at a time,
- * and as many refresh tokens, beyond which the oldest are forgotten.
+ * Lets in those who send a token, and serves the tokens at `/token`, both by `GET` (Docker's token
+ * protocol) and by `POST` (OAuth 2, grants `password` and `refresh_token`). Every user may do
+ * everything; `anonymous` clients get tokens to `pull` from every repository, or by default no
+ * tokens. A token is valid for `lifetime`, by default 5 minutes, in whole seconds. Tokens are
+ * random, and held in memory as hashes: 10,000 at a time, and as many refresh tokens, beyond which
+ * the oldest are forgotten.
  *
- * The realm is built from the request's `Host` and `X-Forwarded-Proto`, since a server does not know under which names it is reached.
+ * The realm is built from the request's `Host` and `X-Forwarded-Proto`, since a server does not
+ * know under which names it is reached.
  *
  * @since 0.1.0
  * @category constructors
@@ -125,7 +130,9 @@ const check = (
 ): Effect.Effect<Option.Option<HttpServerResponse>> =>
   Effect.map(Clock.currentTimeMillis, (now) => {
     const sent = authorization(request, "bearer")
-    const grant = Option.flatMap(sent, (value) => Option.fromNullable(issuer.tokens.get(hash(value))))
+    const grant = Option.flatMap(sent, (value) =>
+      Option.fromNullable(issuer.tokens.get(hash(value)))
+    )
     const challenge = (error?: string) =>
       Option.some(
         unauthorized({
@@ -138,7 +145,9 @@ const check = (
       )
     if (Option.isNone(sent)) return challenge()
     if (Option.isNone(grant) || grant.value.expires <= now) return challenge("invalid_token")
-    return AccessScope.contains(grant.value.scopes, scopes) ? Option.none() : challenge("insufficient_scope")
+    return AccessScope.contains(grant.value.scopes, scopes)
+      ? Option.none()
+      : challenge("insufficient_scope")
   })
 
 /** The token endpoint: `GET` as auth by Basic credentials, `POST` as OAuth 2. */
@@ -162,7 +171,10 @@ const serveToken = (
   return Effect.catchAll(answered, (refusal) => Effect.succeed(Answer.refused(refusal)))
 }
 
-const serveGet = Effect.fnUntraced(function* (issuer: Issuer, request: HttpServerRequest.HttpServerRequest) {
+const serveGet = Effect.fnUntraced(function* (
+  issuer: Issuer,
+  request: HttpServerRequest.HttpServerRequest
+) {
   const parameters = new URLSearchParams(request.url.slice(tokenPath.length + 1))
   const sent = Option.isSome(authorization(request, "basic"))
   const user = Option.flatMap(basicCredentials(request), issuer.login)
@@ -185,7 +197,10 @@ const serveGet = Effect.fnUntraced(function* (issuer: Issuer, request: HttpServe
   )
 })
 
-const servePost = Effect.fnUntraced(function* (issuer: Issuer, request: HttpServerRequest.HttpServerRequest) {
+const servePost = Effect.fnUntraced(function* (
+  issuer: Issuer,
+  request: HttpServerRequest.HttpServerRequest
+) {
   const body = yield* Effect.mapError(
     ByteStream.collect(request.stream, { what: "A token request", limit: 65_536 }),
     () => malformed("The form is missing or too large")
@@ -210,7 +225,9 @@ const servePost = Effect.fnUntraced(function* (issuer: Issuer, request: HttpServ
       scope: issued.scopes.join(" "),
       expires_in: issuer.lifetime,
       issued_at: issued.at,
-      ...(form.get("access_type") === "offline" ? { refresh_token: remember(issuer, user.value) } : {})
+      ...(form.get("access_type") === "offline"
+        ? { refresh_token: remember(issuer, user.value) }
+        : {})
     },
     noStore
   )
@@ -254,10 +271,13 @@ const put = <A>(tokens: Map<Digest.Digest, A>, token: string, value: A): void =>
 /** The service is optional, but a token for another one would be refused here later on (A2). */
 const checkService = (parameters: URLSearchParams): Effect.Effect<void, Answer.Refusal> => {
   const named = parameters.get("service")
-  return named === null || named === service ? Effect.void : malformed(`This token server serves only ${service}`)
+  return named === null || named === service
+    ? Effect.void
+    : malformed(`This token server serves only ${service}`)
 }
 
-const malformed = (message: string): Answer.Refusal => new Answer.Refusal({ status: 400, code: "UNSUPPORTED", message })
+const malformed = (message: string): Answer.Refusal =>
+  new Answer.Refusal({ status: 400, code: "UNSUPPORTED", message })
 
 const noStore = { "cache-control": "no-store" }
 
@@ -267,9 +287,14 @@ const noStore = { "cache-control": "no-store" }
 
 type Login = (credentials: readonly [user: string, password: string]) => Option.Option<string>
 
-/** Unknown users cost the same comparison as known ones, so that the time of an answer does not tell who exists. */
+/**
+ * Unknown users cost the same comparison as known ones, so that the time of an answer does not tell
+ * who exists.
+ */
 const passwords = (users: Users): Login => {
-  const known = new Map(Object.entries(users).map(([user, password]) => [user, hash(Redacted.value(password))]))
+  const known = new Map(
+    Object.entries(users).map(([user, password]) => [user, hash(Redacted.value(password))])
+  )
   return ([user, password]) => {
     const expected = known.get(user)
     return sameDigest(expected ?? hash(""), hash(password)) && expected !== undefined
@@ -278,7 +303,10 @@ const passwords = (users: Users): Login => {
   }
 }
 
-/** Secrets are compared and looked up by their hashes: where those differ says nothing about the secret. */
+/**
+ * Secrets are compared and looked up by their hashes: where those differ says nothing about the
+ * secret.
+ */
 const hash = (secret: string): Digest.Digest => Digest.fromBytes(new TextEncoder().encode(secret))
 
 const sameDigest = (a: Digest.Digest, b: Digest.Digest): boolean => {
@@ -293,10 +321,15 @@ const secret = (): string => Encoding.encodeBase64Url(crypto.getRandomValues(new
 // Requests and answers
 // -----------------------------------------------------------------------------
 
-const authorization = (request: HttpServerRequest.HttpServerRequest, scheme: string): Option.Option<string> => {
+const authorization = (
+  request: HttpServerRequest.HttpServerRequest,
+  scheme: string
+): Option.Option<string> => {
   const header = request.headers["authorization"] ?? ""
   const space = header.indexOf(" ")
-  return header.slice(0, space).toLowerCase() === scheme ? Option.some(header.slice(space + 1).trim()) : Option.none()
+  return header.slice(0, space).toLowerCase() === scheme
+    ? Option.some(header.slice(space + 1).trim())
+    : Option.none()
 }
 
 /** The user name ends at the first colon (RFC 7617). */

@@ -1,6 +1,7 @@
 /**
- * The upload sessions of a registry server: its own identifiers, each for a session at the registry behind, which is resumed for one request and
- * detached again. Whatever happens to a request, the next one finds the session where the registry says that it is.
+ * The upload sessions of a registry server: its own identifiers, each for a session at the registry
+ * behind, which is resumed for one request and detached again. Whatever happens to a request, the
+ * next one finds the session where the registry says that it is.
  *
  * @since 0.1.0
  */
@@ -12,7 +13,12 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Route from "../protocol/Route.js"
 import type { Registry, UploadSession } from "../Registry.js"
-import { type CommonError, type NameUnknown, type Unsupported, UploadUnknown } from "../RegistryError.js"
+import {
+  type CommonError,
+  type NameUnknown,
+  type Unsupported,
+  UploadUnknown
+} from "../RegistryError.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import type { UploadState } from "../UploadState.js"
 import { Refusal } from "./Answer.js"
@@ -20,10 +26,12 @@ import { Refusal } from "./Answer.js"
 /**
  * Sessions under the server's own locations.
  *
- * - `start` opens one and answers its state, with the server's location; it is refused with a 429 when too many are open.
- * - `use` resumes the session at a location for one request and runs `f` on it. Requests to one session wait for each other, as bytes go in order
- *   (C51). Afterwards the session stays open if `stays` says so, and is otherwise cancelled, unless it was committed. `UploadUnknown` when there
- *   is none.
+ * - `start` opens one and answers its state, with the server's location; it is refused with a 429
+ *   when too many are open.
+ * - `use` resumes the session at a location for one request and runs `f` on it. Requests to one
+ *   session wait for each other, as bytes go in order (C51). Afterwards the session stays open if
+ *   `stays` says so, and is otherwise cancelled, unless it was committed. `UploadUnknown` when
+ *   there is none.
  *
  * @since 0.1.0
  * @category models
@@ -53,12 +61,15 @@ interface Entry {
 }
 
 /**
- * Sessions at this registry. Those left when the Scope closes are cancelled, since their locations lead nowhere from then on.
+ * Sessions at this registry. Those left when the Scope closes are cancelled, since their locations
+ * lead nowhere from then on.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (registry: Registry.Service): Effect.Effect<UploadSessions, never, Scope.Scope> =>
+export const make = (
+  registry: Registry.Service
+): Effect.Effect<UploadSessions, never, Scope.Scope> =>
   Effect.gen(function* () {
     const entries = new Map<string, Entry>()
 
@@ -75,7 +86,11 @@ export const make = (registry: Registry.Service): Effect.Effect<UploadSessions, 
       const opened = Effect.gen(function* () {
         const id = crypto.randomUUID()
         const state = yield* session.detach
-        entries.set(id, { lock: Effect.unsafeMakeSemaphore(1), state, used: yield* Clock.currentTimeMillis })
+        entries.set(id, {
+          lock: Effect.unsafeMakeSemaphore(1),
+          state,
+          used: yield* Clock.currentTimeMillis
+        })
         return { ...state, location: Route.uploadPath(repository, id) }
       })
       return yield* Effect.uninterruptible(opened)
@@ -86,7 +101,8 @@ export const make = (registry: Registry.Service): Effect.Effect<UploadSessions, 
         const unknown = new UploadUnknown({ repository: target.repository })
         const id = sessionId(target.location)
         const entry = entries.get(id)
-        if (entry === undefined || entry.state.repository !== target.repository) return Effect.fail(unknown)
+        if (entry === undefined || entry.state.repository !== target.repository)
+          return Effect.fail(unknown)
         // It may have been finished while this request waited.
         const resumed = Effect.suspend(() =>
           entries.get(id) === entry ? registry.resumeUpload(entry.state) : Effect.fail(unknown)
@@ -104,7 +120,10 @@ export const make = (registry: Registry.Service): Effect.Effect<UploadSessions, 
         ).pipe(Effect.scoped, entry.lock.withPermits(1))
       })
 
-    /** Cancels what nobody is using. The registry may have forgotten it already: whether it answers does not matter (C58). */
+    /**
+     * Cancels what nobody is using. The registry may have forgotten it already: whether it answers
+     * does not matter (C58).
+     */
     const cancel = (entry: Entry, id: string): Effect.Effect<void> =>
       Effect.sync(() => entries.delete(id)).pipe(
         Effect.zipRight(registry.resumeUpload(entry.state)),

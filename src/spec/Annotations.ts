@@ -1,6 +1,6 @@
 /**
- * Annotations: a map of strings to strings that manifests, indexes and descriptors carry (image-spec annotations.md),
- * with the keys that the specification defines.
+ * Annotations: a map of strings to strings that manifests, indexes and descriptors carry
+ * (image-spec annotations.md), with the keys that the specification defines.
  *
  * @since 0.1.0
  */
@@ -129,8 +129,8 @@ export const BASE_DIGEST = "org.opencontainers.image.base.digest"
 export const BASE_NAME = "org.opencontainers.image.base.name"
 
 /**
- * Annotations as a JSON object. The decoded map has no prototype: a key such as `__proto__` is an entry like any other,
- * and looking up `constructor` finds nothing that was not sent (T21).
+ * Annotations as a JSON object. The decoded map has no prototype: a key such as `__proto__` is an
+ * entry like any other, and looking up `constructor` finds nothing that was not sent (T21).
  *
  * @since 0.1.0
  * @category schemas
@@ -149,8 +149,8 @@ export const Annotations: Schema.Schema<Annotations> = Schema.declare(
 )
 
 /**
- * The file name of a layer of an artifact, or a human-readable title. It comes from whoever made the manifest: check
- * it before using it as a path (T11).
+ * The file name of a layer of an artifact, or a human-readable title. It comes from whoever made
+ * the manifest: check it before using it as a path (T11).
  *
  * @since 0.1.0
  * @category getters
@@ -165,7 +165,9 @@ const copy = (input: unknown, ast: ParseResult.Type["ast"]) => {
   const out: Record<string, string> = Object.create(null)
   for (const [key, value] of Object.entries(input)) {
     if (typeof value !== "string") {
-      return ParseResult.fail(new ParseResult.Pointer(key, input, new ParseResult.Type(Schema.String.ast, value)))
+      return ParseResult.fail(
+        new ParseResult.Pointer(key, input, new ParseResult.Type(Schema.String.ast, value))
+      )
     }
     out[key] = value
   }

@@ -1,5 +1,6 @@
 /**
- * Content descriptors: what some content is, how long it is and which digest it has (image-spec descriptor.md).
+ * Content descriptors: what some content is, how long it is and which digest it has (image-spec
+ * descriptor.md).
  *
  * @since 0.1.0
  */
@@ -10,9 +11,9 @@ import * as MediaType from "./MediaType.js"
 import { Platform } from "./Platform.js"
 
 /**
- * A descriptor. `size` is in bytes. `mediaType` and `artifactType` are as sent: an unknown one is no error (I3).
- * `urls` come from whoever made the descriptor and are not followed (T5). `data` is the content itself in base64: to be
- * verified against `digest` and `size` before use (I6).
+ * A descriptor. `size` is in bytes. `mediaType` and `artifactType` are as sent: an unknown one is
+ * no error (I3). `urls` come from whoever made the descriptor and are not followed (T5). `data` is
+ * the content itself in base64: to be verified against `digest` and `size` before use (I6).
  *
  * @since 0.1.0
  * @category models
@@ -39,8 +40,8 @@ export interface Encoded extends Omit<Descriptor, "digest"> {
 }
 
 /**
- * A descriptor as a JSON object. Unknown properties are ignored (I2). A size that is negative, fractional or beyond
- * 2^53 - 1, where numbers are no longer exact, is refused (T21, trap 41).
+ * A descriptor as a JSON object. Unknown properties are ignored (I2). A size that is negative,
+ * fractional or beyond 2^53 - 1, where numbers are no longer exact, is refused (T21, trap 41).
  *
  * @since 0.1.0
  * @category schemas
@@ -62,15 +63,19 @@ export const Descriptor: Schema.Schema<Descriptor, Encoded> = Schema.Struct({
  * @since 0.1.0
  * @category constructors
  */
-export const fromBytes = (bytes: Uint8Array, mediaType: string, algorithm?: Digest.Algorithm): Descriptor => ({
+export const fromBytes = (
+  bytes: Uint8Array,
+  mediaType: string,
+  algorithm?: Digest.Algorithm
+): Descriptor => ({
   mediaType,
   digest: Digest.fromBytes(bytes, algorithm),
   size: bytes.byteLength
 })
 
 /**
- * The descriptor of the two bytes `{}`, for a place where one is required and there is nothing to describe
- * (descriptor.md "Guidance for an Empty Descriptor").
+ * The descriptor of the two bytes `{}`, for a place where one is required and there is nothing to
+ * describe (descriptor.md "Guidance for an Empty Descriptor").
  *
  * @since 0.1.0
  * @category constants

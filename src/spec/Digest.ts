@@ -1,7 +1,7 @@
 /**
- * Content identifiers, `algorithm:encoded`, as image-spec descriptor.md "Digests" defines them, and the hashes that
- * compute them. A digest may be well formed and still name an algorithm that cannot be verified here: see
- * {@link isVerifiable}.
+ * Content identifiers, `algorithm:encoded`, as image-spec descriptor.md "Digests" defines them, and
+ * the hashes that compute them. A digest may be well formed and still name an algorithm that cannot
+ * be verified here: see {@link isVerifiable}.
  *
  * @since 0.1.0
  */
@@ -28,14 +28,17 @@ export type Digest = string & Brand.Brand<"Digest">
 export type Algorithm = "sha256" | "sha512"
 
 /**
- * A hash in progress. It is mutable and its methods are not Effects, because it stands inside the loops that move
- * bytes; create one per run, inside `Effect.sync` or `Stream.suspend`, and never share it between fibers.
+ * A hash in progress. It is mutable and its methods are not Effects, because it stands inside the
+ * loops that move bytes; create one per run, inside `Effect.sync` or `Stream.suspend`, and never
+ * share it between fibers.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Hasher {
-  /** Adds bytes to the hash. They are read before it returns, so the caller may reuse the buffer. */
+  /**
+   * Adds bytes to the hash. They are read before it returns, so the caller may reuse the buffer.
+   */
   readonly update: (bytes: Uint8Array) => void
   /** The digest of the bytes so far. More may follow. */
   readonly digest: () => Digest
@@ -45,7 +48,8 @@ export interface Hasher {
  * A text that is not a digest, or a digest that cannot be verified.
  *
  * - `Syntax`: it does not fit `algorithm ":" encoded` (C14), or is longer than 512 characters.
- * - `Encoding`: the algorithm is registered, but this is not its lower-case hex of the right length (C15).
+ * - `Encoding`: the algorithm is registered, but this is not its lower-case hex of the right length
+ *   (C15).
  * - `Algorithm`: the digest is well formed, but its algorithm cannot be computed here (C17).
  *
  * `input` is cut to 128 characters.
@@ -53,10 +57,13 @@ export interface Hasher {
  * @since 0.1.0
  * @category errors
  */
-export class InvalidDigest extends Schema.TaggedError<InvalidDigest>("effect-oci/InvalidDigest")("InvalidDigest", {
-  input: Schema.String,
-  reason: Schema.Literal("Syntax", "Encoding", "Algorithm")
-}) {
+export class InvalidDigest extends Schema.TaggedError<InvalidDigest>("effect-oci/InvalidDigest")(
+  "InvalidDigest",
+  {
+    input: Schema.String,
+    reason: Schema.Literal("Syntax", "Encoding", "Algorithm")
+  }
+) {
   override get message(): string {
     return `${JSON.stringify(this.input)} ${explanation[this.reason]}`
   }
@@ -78,7 +85,9 @@ const explanation = {
  */
 export const parse = (input: string): Effect.Effect<Digest, InvalidDigest> => {
   const reason = defect(input)
-  return reason === undefined ? Effect.succeed(input as Digest) : Effect.fail(invalid(input, reason))
+  return reason === undefined
+    ? Effect.succeed(input as Digest)
+    : Effect.fail(invalid(input, reason))
 }
 
 /**
@@ -108,7 +117,8 @@ export const hasher = (algorithm: Algorithm): Hasher => {
 }
 
 /**
- * A new hash of the digest's algorithm, to verify content against it. Each run of the Effect makes another one.
+ * A new hash of the digest's algorithm, to verify content against it. Each run of the Effect makes
+ * another one.
  *
  * Fails with {@link InvalidDigest} for the reason `Algorithm` if the digest is not verifiable.
  *
@@ -118,7 +128,9 @@ export const hasher = (algorithm: Algorithm): Hasher => {
 export const hasherFor = (digest: Digest): Effect.Effect<Hasher, InvalidDigest> =>
   Effect.suspend(() => {
     const name = algorithm(digest)
-    return isAlgorithm(name) ? Effect.succeed(hasher(name)) : Effect.fail(invalid(digest, "Algorithm"))
+    return isAlgorithm(name)
+      ? Effect.succeed(hasher(name))
+      : Effect.fail(invalid(digest, "Algorithm"))
   })
 
 /**
@@ -127,7 +139,8 @@ export const hasherFor = (digest: Digest): Effect.Effect<Hasher, InvalidDigest> 
  * @since 0.1.0
  * @category guards
  */
-export const isDigest = (u: unknown): u is Digest => typeof u === "string" && defect(u) === undefined
+export const isDigest = (u: unknown): u is Digest =>
+  typeof u === "string" && defect(u) === undefined
 
 /**
  * Whether content can be verified against the digest: its algorithm is sha256 or sha512.
@@ -171,20 +184,26 @@ export const algorithm = (digest: Digest): string => digest.slice(0, digest.inde
 export const encoded = (digest: Digest): string => digest.slice(digest.indexOf(":") + 1)
 
 /**
- * Whether two digests cannot be of the same content. Of different algorithms both can be right (C24).
+ * Whether two digests cannot be of the same content. Of different algorithms both can be right
+ * (C24).
  *
  * @since 0.1.0
  * @category combinators
  * @internal
  */
-export const disagree = (self: Digest, that: Digest): boolean => self !== that && algorithm(self) === algorithm(that)
+export const disagree = (self: Digest, that: Digest): boolean =>
+  self !== that && algorithm(self) === algorithm(that)
 
-// The grammar sets no length. Digests stand in URL paths and file names, and SHA-512 needs 135 characters.
+// The grammar sets no length. Digests stand in URL paths and file names, and SHA-512 needs 135
+// characters.
 const maxLength = 512
 
 const grammar = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/
 
-/** Hexadecimal digits by registered algorithm (C15). BLAKE3 has a syntax, but node:crypto does not compute it. */
+/**
+ * Hexadecimal digits by registered algorithm (C15). BLAKE3 has a syntax, but node:crypto does not
+ * compute it.
+ */
 const registered = new Map([
   ["sha256", 64],
   ["sha512", 128],

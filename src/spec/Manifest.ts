@@ -1,6 +1,7 @@
 /**
- * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them (image-spec manifest.md and
- * image-index.md). The bytes are the truth: nothing here parses and re-serialises a manifest that was received.
+ * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them
+ * (image-spec manifest.md and image-index.md). The bytes are the truth: nothing here parses and
+ * re-serialises a manifest that was received.
  *
  * @since 0.1.0
  */
@@ -35,7 +36,8 @@ export interface Manifest {
 export type Content = ImageManifest | ImageIndex | UnknownManifest
 
 /**
- * A single image or artifact: an OCI image manifest, or Docker's version 2 schema 2 under its own `mediaType`.
+ * A single image or artifact: an OCI image manifest, or Docker's version 2 schema 2 under its own
+ * `mediaType`.
  *
  * @since 0.1.0
  * @category models
@@ -81,32 +83,33 @@ export interface UnknownManifest {
  * A document that is not the manifest it is said to be.
  *
  * - `Json`: it is not a JSON object.
- * - `MediaType`: neither the caller nor the document names its type, or the name is not a media type.
- * - `Ambiguous`: it has the fields of an image manifest and of an index at once (T9, CVE-2021-41190).
+ * - `MediaType`: neither the caller nor the document names its type, or the name is not a media
+ *   type.
+ * - `Ambiguous`: it has the fields of an image manifest and of an index at once (T9,
+ *   CVE-2021-41190).
  * - `Shape`: a field is missing or wrong; `path` says which, as in `layers[3].size`.
  *
  * @since 0.1.0
  * @category errors
  */
-export class InvalidManifest extends Schema.TaggedError<InvalidManifest>("effect-oci/InvalidManifest")(
-  "InvalidManifest",
-  {
-    reason: Schema.Literal("Json", "MediaType", "Ambiguous", "Shape"),
-    path: Schema.optionalWith(Schema.String, { exact: true }),
-    message: Schema.String
-  }
-) {}
+export class InvalidManifest extends Schema.TaggedError<InvalidManifest>(
+  "effect-oci/InvalidManifest"
+)("InvalidManifest", {
+  reason: Schema.Literal("Json", "MediaType", "Ambiguous", "Shape"),
+  path: Schema.optionalWith(Schema.String, { exact: true }),
+  message: Schema.String
+}) {}
 
 /**
- * A document names another media type than the one it was sent with (C22, T9). Both are cut to 128 characters.
+ * A document names another media type than the one it was sent with (C22, T9). Both are cut to 128
+ * characters.
  *
  * @since 0.1.0
  * @category errors
  */
-export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>("effect-oci/MediaTypeMismatch")(
-  "MediaTypeMismatch",
-  { expected: Schema.String, actual: Schema.String }
-) {
+export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
+  "effect-oci/MediaTypeMismatch"
+)("MediaTypeMismatch", { expected: Schema.String, actual: Schema.String }) {
   override get message(): string {
     return `expected a manifest of type ${JSON.stringify(this.expected)}, but it says that it is ${JSON.stringify(this.actual)}`
   }
@@ -115,16 +118,17 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>("ef
 /**
  * Reads a manifest from its bytes as they were received.
  *
- * `mediaType` is the type it was sent with: a `Content-Type` header, whose parameters are ignored (C21), or that of the
- * descriptor which led here. If there is none, or one that a static file server would give to any document, the
- * document's own `mediaType` decides (trap 29); its fields never do (trap 30). The digest is computed with the algorithm
- * of `digest`, or SHA-256 without one or if it is not verifiable; to compare the two is up to the caller.
+ * `mediaType` is the type it was sent with: a `Content-Type` header, whose parameters are ignored
+ * (C21), or that of the descriptor which led here. If there is none, or one that a static file
+ * server would give to any document, the document's own `mediaType` decides (trap 29); its fields
+ * never do (trap 30). The digest is computed with the algorithm of `digest`, or SHA-256 without one
+ * or if it is not verifiable; to compare the two is up to the caller.
  *
- * A type other than the four that are decoded gives an {@link UnknownManifest}, whatever the bytes are. In the others a
- * `null` list is an empty one, as some programs write it.
+ * A type other than the four that are decoded gives an {@link UnknownManifest}, whatever the bytes
+ * are. In the others a `null` list is an empty one, as some programs write it.
  *
- * Fails with {@link MediaTypeMismatch} if the document names another type than `mediaType`, and with
- * {@link InvalidManifest}.
+ * Fails with {@link MediaTypeMismatch} if the document names another type than `mediaType`, and
+ * with {@link InvalidManifest}.
  *
  * @since 0.1.0
  * @category constructors
@@ -132,21 +136,24 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>("ef
 export const fromBytes: (
   bytes: Uint8Array,
   options?: { readonly mediaType?: string | undefined; readonly digest?: Digest.Digest | undefined }
-) => Effect.Effect<Manifest, InvalidManifest | MediaTypeMismatch> = Effect.fnUntraced(function* (bytes, options) {
-  const document = parseObject(bytes)
-  const mediaType = yield* resolveType(options?.mediaType, document)
-  return {
-    bytes,
-    descriptor: Descriptor.fromBytes(bytes, mediaType, computable(options?.digest)),
-    content: yield* decode(mediaType, document)
+) => Effect.Effect<Manifest, InvalidManifest | MediaTypeMismatch> = Effect.fnUntraced(
+  function* (bytes, options) {
+    const document = parseObject(bytes)
+    const mediaType = yield* resolveType(options?.mediaType, document)
+    return {
+      bytes,
+      descriptor: Descriptor.fromBytes(bytes, mediaType, computable(options?.digest)),
+      content: yield* decode(mediaType, document)
+    }
   }
-})
+)
 
 /**
- * Builds an image manifest. Equal options give equal bytes: fields have a fixed order and annotations are sorted.
+ * Builds an image manifest. Equal options give equal bytes: fields have a fixed order and
+ * annotations are sorted.
  *
- * `mediaType` is the OCI type unless Docker's is asked for. An `artifactType` is required by the specification if
- * `config` is the empty descriptor.
+ * `mediaType` is the OCI type unless Docker's is asked for. An `artifactType` is required by the
+ * specification if `config` is the empty descriptor.
  *
  * @since 0.1.0
  * @category constructors
@@ -159,7 +166,14 @@ export const image = (options: {
   readonly annotations?: Annotations | undefined
   readonly mediaType?: typeof MediaType.imageManifest | typeof MediaType.dockerManifest
 }): Manifest => {
-  const { annotations, artifactType, config, layers, mediaType = MediaType.imageManifest, subject } = options
+  const {
+    annotations,
+    artifactType,
+    config,
+    layers,
+    mediaType = MediaType.imageManifest,
+    subject
+  } = options
   return build(mediaType, {
     _tag: "ImageManifest",
     schemaVersion: 2,
@@ -173,7 +187,8 @@ export const image = (options: {
 }
 
 /**
- * Builds an image index. Equal options give equal bytes: fields have a fixed order and annotations are sorted.
+ * Builds an image index. Equal options give equal bytes: fields have a fixed order and annotations
+ * are sorted.
  *
  * `mediaType` is the OCI type unless Docker's is asked for.
  *
@@ -187,7 +202,13 @@ export const index = (options: {
   readonly annotations?: Annotations | undefined
   readonly mediaType?: typeof MediaType.imageIndex | typeof MediaType.dockerManifestList
 }): Manifest => {
-  const { annotations, artifactType, manifests, mediaType = MediaType.imageIndex, subject } = options
+  const {
+    annotations,
+    artifactType,
+    manifests,
+    mediaType = MediaType.imageIndex,
+    subject
+  } = options
   return build(mediaType, {
     _tag: "ImageIndex",
     schemaVersion: 2,
@@ -206,23 +227,27 @@ export const index = (options: {
  * @category getters
  */
 export const subject = (manifest: Manifest): Option.Option<Descriptor.Descriptor> =>
-  manifest.content._tag === "UnknownManifest" ? Option.none() : Option.fromNullable(manifest.content.subject)
+  manifest.content._tag === "UnknownManifest"
+    ? Option.none()
+    : Option.fromNullable(manifest.content.subject)
 
 /**
- * The type of the artifact: `artifactType`, or, where an image manifest has none, its config's media type (C77, I10).
- * An index without one has none.
+ * The type of the artifact: `artifactType`, or, where an image manifest has none, its config's
+ * media type (C77, I10). An index without one has none.
  *
  * @since 0.1.0
  * @category getters
  */
 export const artifactType = ({ content }: Manifest): Option.Option<string> => {
   if (content._tag === "UnknownManifest") return Option.none()
-  if (content.artifactType !== undefined && content.artifactType !== "") return Option.some(content.artifactType)
+  if (content.artifactType !== undefined && content.artifactType !== "")
+    return Option.some(content.artifactType)
   return content._tag === "ImageManifest" ? Option.some(content.config.mediaType) : Option.none()
 }
 
 /**
- * The descriptor that lists the manifest among the referrers of its subject: with its {@link artifactType} and all its annotations (C77, R35).
+ * The descriptor that lists the manifest among the referrers of its subject: with its {@link
+ * artifactType} and all its annotations (C77, R35).
  *
  * @since 0.1.0
  * @category getters
@@ -241,8 +266,8 @@ export const referrer = (manifest: Manifest): Descriptor.Descriptor => {
 }
 
 /**
- * What the manifest is made of: its config and layers, or the manifests of an index. The subject is not among them, as
- * it need not exist.
+ * What the manifest is made of: its config and layers, or the manifests of an index. The subject is
+ * not among them, as it need not exist.
  *
  * @since 0.1.0
  * @category getters
@@ -276,17 +301,31 @@ const decodeImage = ParseResult.decodeUnknownEither(
 )
 const decodeIndex = ParseResult.decodeUnknownEither(Schema.Struct({ ...common, manifests: list }))
 
-/** Reads what can be read: a byte order mark and invalid UTF-8 change the digest, not the view (trap 25). */
+/**
+ * Reads what can be read: a byte order mark and invalid UTF-8 change the digest, not the view (trap
+ * 25).
+ */
 const parseObject = (bytes: Uint8Array): Option.Option<Document> =>
   Option.filter(
     Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))(),
-    (value): value is Document => typeof value === "object" && value !== null && !Array.isArray(value)
+    (value): value is Document =>
+      typeof value === "object" && value !== null && !Array.isArray(value)
   )
 
-/** Types that say nothing: what a server that knows no manifests gives to one (trap 29), or to its error page. */
-const generic = new Set([MediaType.octetStream, "binary/octet-stream", "application/json", "text/plain", "text/html"])
+/**
+ * Types that say nothing: what a server that knows no manifests gives to one (trap 29), or to its
+ * error page.
+ */
+const generic = new Set([
+  MediaType.octetStream,
+  "binary/octet-stream",
+  "application/json",
+  "text/plain",
+  "text/html"
+])
 
-const isDecoded = (mediaType: string): boolean => MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
+const isDecoded = (mediaType: string): boolean =>
+  MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
 
 const resolveType = (
   sent: string | undefined,
@@ -297,14 +336,18 @@ const resolveType = (
   const own = Option.getOrUndefined(document)?.mediaType
   const inner = typeof own === "string" && own !== "" ? own : undefined
   if (outer !== undefined && inner !== undefined && !MediaType.equals(outer, inner)) {
-    // The document of an unknown type may use the name for something else, unless it poses as one of ours (I4).
+    // The document of an unknown type may use the name for something else, unless it poses as one
+    // of ours (I4).
     if (isDecoded(outer) || isDecoded(inner)) {
-      return Effect.fail(new MediaTypeMismatch({ expected: outer.slice(0, 128), actual: inner.slice(0, 128) }))
+      return Effect.fail(
+        new MediaTypeMismatch({ expected: outer.slice(0, 128), actual: inner.slice(0, 128) })
+      )
     }
   }
   const mediaType = outer ?? inner
   if (mediaType === undefined) {
-    const message = "the type of the manifest is unknown: it has no mediaType and was sent without one"
+    const message =
+      "the type of the manifest is unknown: it has no mediaType and was sent without one"
     return Effect.fail(new InvalidManifest({ reason: "MediaType", message }))
   }
   if (!MediaType.isMediaType(mediaType)) {
@@ -314,27 +357,45 @@ const resolveType = (
   return Effect.succeed(mediaType)
 }
 
-const decode = (mediaType: string, found: Option.Option<Document>): Effect.Effect<Content, InvalidManifest> => {
+const decode = (
+  mediaType: string,
+  found: Option.Option<Document>
+): Effect.Effect<Content, InvalidManifest> => {
   if (!isDecoded(mediaType)) return Effect.succeed({ _tag: "UnknownManifest" })
   if (Option.isNone(found)) {
-    return Effect.fail(new InvalidManifest({ reason: "Json", message: "the manifest is not a JSON object" }))
+    return Effect.fail(
+      new InvalidManifest({ reason: "Json", message: "the manifest is not a JSON object" })
+    )
   }
   const document = found.value
   if (has(document, "manifests") && (has(document, "config") || has(document, "layers"))) {
-    const message = "the manifest has manifests beside config or layers: it is neither an image nor an index"
+    const message =
+      "the manifest has manifests beside config or layers: it is neither an image nor an index"
     return Effect.fail(new InvalidManifest({ reason: "Ambiguous", message }))
   }
   const content: Either.Either<Content, ParseResult.ParseIssue> = MediaType.isIndex(mediaType)
-    ? Either.map(decodeIndex(document), (wire) => ({ _tag: "ImageIndex", ...wire, manifests: wire.manifests ?? [] }))
-    : Either.map(decodeImage(document), (wire) => ({ _tag: "ImageManifest", ...wire, layers: wire.layers ?? [] }))
-  return Either.match(content, { onLeft: (issue) => Effect.fail(misshapen(issue)), onRight: Effect.succeed })
+    ? Either.map(decodeIndex(document), (wire) => ({
+        _tag: "ImageIndex",
+        ...wire,
+        manifests: wire.manifests ?? []
+      }))
+    : Either.map(decodeImage(document), (wire) => ({
+        _tag: "ImageManifest",
+        ...wire,
+        layers: wire.layers ?? []
+      }))
+  return Either.match(content, {
+    onLeft: (issue) => Effect.fail(misshapen(issue)),
+    onRight: Effect.succeed
+  })
 }
 
-const has = (document: Document, name: string): boolean => document[name] !== undefined && document[name] !== null
+const has = (document: Document, name: string): boolean =>
+  document[name] !== undefined && document[name] !== null
 
 /**
- * The first place that does not fit. The stock formatter would print the offending value: as large as the document, and
- * recursively, which a deeply nested one turns into a stack overflow (T21).
+ * The first place that does not fit. The stock formatter would print the offending value: as large
+ * as the document, and recursively, which a deeply nested one turns into a stack overflow (T21).
  */
 const misshapen = (issue: ParseResult.ParseIssue, path = ""): InvalidManifest => {
   switch (issue._tag) {
@@ -349,7 +410,9 @@ const misshapen = (issue: ParseResult.ParseIssue, path = ""): InvalidManifest =>
   }
   const place = path.slice(1, 129)
   const message =
-    issue._tag === "Missing" ? `${place} is missing` : `${place}: expected ${"ast" in issue ? issue.ast : "nothing"}`
+    issue._tag === "Missing"
+      ? `${place} is missing`
+      : `${place}: expected ${"ast" in issue ? issue.ast : "nothing"}`
   return new InvalidManifest({ reason: "Shape", path: place, message })
 }
 
@@ -362,7 +425,9 @@ const step = (key: PropertyKey): string => {
 const computable = (digest: Digest.Digest | undefined): Digest.Algorithm =>
   digest !== undefined && Digest.algorithm(digest) === "sha512" ? "sha512" : "sha256"
 
-/** Fields in the order of the specification's examples; JSON leaves out those that are undefined. */
+/**
+ * Fields in the order of the specification's examples; JSON leaves out those that are undefined.
+ */
 const build = (mediaType: string, content: ImageManifest | ImageIndex): Manifest => {
   const { annotations, artifactType, schemaVersion, subject } = content
   const parts =

@@ -1,6 +1,7 @@
 /**
- * The media types of the OCI image specification and of Docker's formats, and the few questions asked of them.
- * A media type is a plain string: unknown ones are never an error (I3). Types are compared without regard to case.
+ * The media types of the OCI image specification and of Docker's formats, and the few questions
+ * asked of them. A media type is a plain string: unknown ones are never an error (I3). Types are
+ * compared without regard to case.
  *
  * @since 0.1.0
  */
@@ -46,7 +47,8 @@ export const imageManifest = "application/vnd.oci.image.manifest.v1+json"
 export const imageConfig = "application/vnd.oci.image.config.v1+json"
 
 /**
- * Bytes of any kind (RFC 2046 §4.5.1): what uploads are sent as, and what a blob is to a registry (C37).
+ * Bytes of any kind (RFC 2046 §4.5.1): what uploads are sent as, and what a blob is to a registry
+ * (C37).
  *
  * @since 0.1.0
  * @category OCI
@@ -99,7 +101,8 @@ export const nonDistributableLayerTar = "application/vnd.oci.image.layer.nondist
  * @since 0.1.0
  * @category OCI
  */
-export const nonDistributableLayerTarGzip = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+export const nonDistributableLayerTarGzip =
+  "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 /**
  * A layer compressed with zstd that should not be uploaded. Deprecated by the specification.
@@ -107,10 +110,12 @@ export const nonDistributableLayerTarGzip = "application/vnd.oci.image.layer.non
  * @since 0.1.0
  * @category OCI
  */
-export const nonDistributableLayerTarZstd = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+export const nonDistributableLayerTarZstd =
+  "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
 
 /**
- * The artifact manifest of an OCI release candidate. It was removed, but is still stored in registries.
+ * The artifact manifest of an OCI release candidate. It was removed, but is still stored in
+ * registries.
  *
  * @since 0.1.0
  * @category OCI
@@ -198,10 +203,11 @@ export const dockerSchema1Signed = "application/vnd.docker.distribution.manifest
 export const dockerSchema1Layer = "application/vnd.docker.container.image.rootfs.diff+x-gtar"
 
 /**
- * What to send as `Accept` when asking for a manifest, joined by `, ` (C20). All decodable types are listed, because
- * registries answer 404, or silently another manifest, to a client that leaves out the stored one (trap 31). Schema 1
- * is absent, lest an old registry convert to it; the final wildcard is for manifests of any other type (I3). There are
- * no weights, because registries ignore them.
+ * What to send as `Accept` when asking for a manifest, joined by `, ` (C20). All decodable types
+ * are listed, because registries answer 404, or silently another manifest, to a client that leaves
+ * out the stored one (trap 31). Schema 1 is absent, lest an old registry convert to it; the final
+ * wildcard is for manifests of any other type (I3). There are no weights, because registries ignore
+ * them.
  *
  * @since 0.1.0
  * @category constants
@@ -233,12 +239,14 @@ export const isIndex = (mediaType: string): boolean =>
   equals(mediaType, imageIndex) || equals(mediaType, dockerManifestList)
 
 /**
- * Whether content of this type should not be uploaded (C63). The type decides, whatever `urls` say (trap 42).
+ * Whether content of this type should not be uploaded (C63). The type decides, whatever `urls` say
+ * (trap 42).
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isNonDistributable = (mediaType: string): boolean => nonDistributable.has(mediaType.toLowerCase())
+export const isNonDistributable = (mediaType: string): boolean =>
+  nonDistributable.has(mediaType.toLowerCase())
 
 /**
  * Whether a text is a media type by RFC 6838 §4.2: `type/subtype`, no parameters.

@@ -1,5 +1,6 @@
 /**
- * The platform that an image runs on: a descriptor in an index says it, and users write it as `linux/arm64`.
+ * The platform that an image runs on: a descriptor in an index says it, and users write it as
+ * `linux/arm64`.
  *
  * @since 0.1.0
  */
@@ -7,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /**
- * A platform (image-spec image-index.md). `os` and `architecture` are values of GOOS and GOARCH; `features` is
- * reserved by OCI and holds CPU features in Docker's manifest lists.
+ * A platform (image-spec image-index.md). `os` and `architecture` are values of GOOS and GOARCH;
+ * `features` is reserved by OCI and holds CPU features in Docker's manifest lists.
  *
  * @since 0.1.0
  * @category models
@@ -38,23 +39,23 @@ export const Platform: Schema.Schema<Platform> = Schema.Struct({
 }).annotations({ identifier: "Platform" })
 
 /**
- * A text that is not `os/architecture` or `os/architecture/variant`. `input` is cut to 128 characters.
+ * A text that is not `os/architecture` or `os/architecture/variant`. `input` is cut to 128
+ * characters.
  *
  * @since 0.1.0
  * @category errors
  */
-export class InvalidPlatform extends Schema.TaggedError<InvalidPlatform>("effect-oci/InvalidPlatform")(
-  "InvalidPlatform",
-  { input: Schema.String }
-) {
+export class InvalidPlatform extends Schema.TaggedError<InvalidPlatform>(
+  "effect-oci/InvalidPlatform"
+)("InvalidPlatform", { input: Schema.String }) {
   override get message(): string {
     return `${JSON.stringify(this.input)} is not a platform: expected os/architecture or os/architecture/variant, such as linux/arm64 or linux/arm/v7`
   }
 }
 
 /**
- * Parses `os/architecture` or `os/architecture/variant`. The parts are kept as written: `arm64` and `aarch64` are not
- * the same.
+ * Parses `os/architecture` or `os/architecture/variant`. The parts are kept as written: `arm64` and
+ * `aarch64` are not the same.
  *
  * Fails with {@link InvalidPlatform}.
  *
@@ -74,11 +75,14 @@ export const parse = (input: string): Effect.Effect<Platform, InvalidPlatform> =
   if (os === undefined || architecture === undefined) {
     return Effect.fail(new InvalidPlatform({ input: input.slice(0, 128) }))
   }
-  return Effect.succeed(variant === undefined ? { architecture, os } : { architecture, os, variant })
+  return Effect.succeed(
+    variant === undefined ? { architecture, os } : { architecture, os, variant }
+  )
 }
 
 /**
- * The platform as `os/architecture`, with `/variant` if there is one. The OS version and the features are left out.
+ * The platform as `os/architecture`, with `/variant` if there is one. The OS version and the
+ * features are left out.
  *
  * @since 0.1.0
  * @category getters

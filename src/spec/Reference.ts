@@ -1,6 +1,7 @@
 /**
- * References to content in a registry, as people write them: `ghcr.io/owner/name:tag`, `ubuntu`, `host:5000/a@sha256:…`.
- * A parsed reference is canonical: it always has a host, and Docker Hub's short forms are spelled out.
+ * References to content in a registry, as people write them: `ghcr.io/owner/name:tag`, `ubuntu`,
+ * `host:5000/a@sha256:…`. A parsed reference is canonical: it always has a host, and Docker Hub's
+ * short forms are spelled out.
  *
  * @since 0.1.0
  */
@@ -29,8 +30,9 @@ export type RepositoryName = string & Brand.Brand<"RepositoryName">
 export type Tag = string & Brand.Brand<"Tag">
 
 /**
- * A repository on a host, and which of its manifests is meant. Where there is both a tag and a digest, the digest
- * decides. `host` may have a port; it is lower-case, and `docker.io` for Docker Hub.
+ * A repository on a host, and which of its manifests is meant. Where there is both a tag and a
+ * digest, the digest decides. `host` may have a port; it is lower-case, and `docker.io` for Docker
+ * Hub.
  *
  * @since 0.1.0
  * @category models
@@ -43,25 +45,25 @@ export interface Reference {
 }
 
 /**
- * A text that is not a reference, or not the part of one that `reason` names. `input` is cut to 128 characters, and
- * user information in it is masked.
+ * A text that is not a reference, or not the part of one that `reason` names. `input` is cut to 128
+ * characters, and user information in it is masked.
  *
  * @since 0.1.0
  * @category errors
  */
-export class InvalidReference extends Schema.TaggedError<InvalidReference>("effect-oci/InvalidReference")(
-  "InvalidReference",
-  {
-    input: Schema.String,
-    reason: Schema.Literal("Empty", "TooLong", "Scheme", "Host", "Repository", "Tag", "Digest"),
-    message: Schema.String
-  }
-) {}
+export class InvalidReference extends Schema.TaggedError<InvalidReference>(
+  "effect-oci/InvalidReference"
+)("InvalidReference", {
+  input: Schema.String,
+  reason: Schema.Literal("Empty", "TooLong", "Scheme", "Host", "Repository", "Tag", "Digest"),
+  message: Schema.String
+}) {}
 
 /**
- * Parses a reference, `[host[:port]/]name[:tag][@digest]`, by Docker's rules: the first part is a host if it contains a
- * `.` or a `:`, is `localhost` or has an upper-case letter; without a host it is Docker Hub, where a name of one
- * component is below `library/`. No tag is added: see {@link tagOrDigest}.
+ * Parses a reference, `[host[:port]/]name[:tag][@digest]`, by Docker's rules: the first part is a
+ * host if it contains a `.` or a `:`, is `localhost` or has an upper-case letter; without a host it
+ * is Docker Hub, where a name of one component is below `library/`. No tag is added: see {@link
+ * tagOrDigest}.
  *
  * Fails with {@link InvalidReference}.
  *
@@ -76,21 +78,34 @@ export class InvalidReference extends Schema.TaggedError<InvalidReference>("effe
  * @since 0.1.0
  * @category constructors
  */
-export const parse: (input: string) => Effect.Effect<Reference, InvalidReference> = Effect.fnUntraced(
-  function* (input) {
+export const parse: (input: string) => Effect.Effect<Reference, InvalidReference> =
+  Effect.fnUntraced(function* (input) {
     if (input === "") return yield* invalid(input, "Empty", `a reference is empty; ${example}`)
     if (input.length > maxReferenceLength) {
-      return yield* invalid(input, "TooLong", `a reference has at most ${maxReferenceLength} characters`)
+      return yield* invalid(
+        input,
+        "TooLong",
+        `a reference has at most ${maxReferenceLength} characters`
+      )
     }
     if (input.includes("://")) {
-      return yield* invalid(input, "Scheme", `a reference is not a URL: leave out the scheme; ${example}`)
+      return yield* invalid(
+        input,
+        "Scheme",
+        `a reference is not a URL: leave out the scheme; ${example}`
+      )
     }
     const at = input.indexOf("@")
     const name = at === -1 ? input : input.slice(0, at)
     if (at !== -1 && input.includes("/", at)) {
-      return yield* invalid(input, "Host", "a reference has no user information: leave out everything up to the @")
+      return yield* invalid(
+        input,
+        "Host",
+        "a reference has no user information: leave out everything up to the @"
+      )
     }
-    const digest = at === -1 ? Option.none() : Option.some(yield* parseDigest(input, input.slice(at + 1)))
+    const digest =
+      at === -1 ? Option.none() : Option.some(yield* parseDigest(input, input.slice(at + 1)))
 
     const slash = name.indexOf("/")
     const explicitHost = slash !== -1 && isHostLike(name.slice(0, slash))
@@ -98,16 +113,19 @@ export const parse: (input: string) => Effect.Effect<Reference, InvalidReference
     const path = explicitHost ? name.slice(slash + 1) : name
 
     const colon = path.indexOf(":")
-    const tag = colon === -1 ? Option.none() : Option.some(yield* parseTagOf(input, path.slice(colon + 1)))
+    const tag =
+      colon === -1 ? Option.none() : Option.some(yield* parseTagOf(input, path.slice(colon + 1)))
     const written = yield* parseName(input, colon === -1 ? path : path.slice(0, colon))
-    const repository = host === dockerHub && !written.includes("/") ? (`library/${written}` as RepositoryName) : written
+    const repository =
+      host === dockerHub && !written.includes("/")
+        ? (`library/${written}` as RepositoryName)
+        : written
     if (host.length + 1 + repository.length > maxNameLength) {
       const message = `host and repository have more than ${maxNameLength} characters together`
       return yield* invalid(input, "TooLong", message)
     }
     return { host, repository, tag, digest }
-  }
-)
+  })
 
 /**
  * Parses the name of a repository, without host, tag or digest.
@@ -117,8 +135,9 @@ export const parse: (input: string) => Effect.Effect<Reference, InvalidReference
  * @since 0.1.0
  * @category constructors
  */
-export const parseRepositoryName = (input: string): Effect.Effect<RepositoryName, InvalidReference> =>
-  parseName(input, input)
+export const parseRepositoryName = (
+  input: string
+): Effect.Effect<RepositoryName, InvalidReference> => parseName(input, input)
 
 /**
  * Parses a tag.
@@ -128,16 +147,20 @@ export const parseRepositoryName = (input: string): Effect.Effect<RepositoryName
  * @since 0.1.0
  * @category constructors
  */
-export const parseTag = (input: string): Effect.Effect<Tag, InvalidReference> => parseTagOf(input, input)
+export const parseTag = (input: string): Effect.Effect<Tag, InvalidReference> =>
+  parseTagOf(input, input)
 
 /**
- * Whether a value is the name of a repository, of at most 255 characters: {@link parseRepositoryName} as a guard.
+ * Whether a value is the name of a repository, of at most 255 characters: {@link
+ * parseRepositoryName} as a guard.
  *
  * @since 0.1.0
  * @category guards
  */
 export const isRepositoryName = (u: unknown): u is RepositoryName =>
-  typeof u === "string" && u.length <= maxNameLength && u.split("/").every((component) => nameComponent.test(component))
+  typeof u === "string" &&
+  u.length <= maxNameLength &&
+  u.split("/").every((component) => nameComponent.test(component))
 
 /**
  * Whether a value is a tag: {@link parseTag} as a guard.
@@ -221,7 +244,10 @@ export const FromString: Schema.Schema<Reference, string> = Schema.transformOrFa
  */
 export const format = (reference: Reference): string => {
   const tag = Option.match(reference.tag, { onNone: () => "", onSome: (value) => `:${value}` })
-  const digest = Option.match(reference.digest, { onNone: () => "", onSome: (value) => `@${value}` })
+  const digest = Option.match(reference.digest, {
+    onNone: () => "",
+    onSome: (value) => `@${value}`
+  })
   return `${reference.host}/${reference.repository}${tag}${digest}`
 }
 
@@ -238,7 +264,8 @@ export const tagOrDigest = (reference: Reference): Tag | Digest.Digest =>
   )
 
 /**
- * The host that serves the API of a registry: `registry-1.docker.io` for Docker Hub, else the host itself.
+ * The host that serves the API of a registry: `registry-1.docker.io` for Docker Hub, else the host
+ * itself.
  *
  * @since 0.1.0
  * @category getters
@@ -246,8 +273,8 @@ export const tagOrDigest = (reference: Reference): Tag | Digest.Digest =>
 export const apiHost = (host: string): string => (isDockerHub(host) ? "registry-1.docker.io" : host)
 
 /**
- * The same repository, pinned to a digest: `name@digest`. A tag is dropped, since it no longer decides anything and
- * several tools refuse a reference that has both.
+ * The same repository, pinned to a digest: `name@digest`. A tag is dropped, since it no longer
+ * decides anything and several tools refuse a reference that has both.
  *
  * @since 0.1.0
  * @category combinators
@@ -302,12 +329,16 @@ const parseHost = (input: string, text: string): Effect.Effect<string, InvalidRe
     return invalid(input, "Host", message)
   }
   if (isDockerHub(text)) return Effect.succeed(dockerHub)
-  // A bare host that only its capitals mark as one must keep them, or its canonical text would be a Docker Hub name.
+  // A bare host that only its capitals mark as one must keep them, or its canonical text would be a
+  // Docker Hub name.
   const lower = text.toLowerCase()
   return Effect.succeed(isHostLike(lower) ? lower : text)
 }
 
-const parseName = (input: string, text: string): Effect.Effect<RepositoryName, InvalidReference> => {
+const parseName = (
+  input: string,
+  text: string
+): Effect.Effect<RepositoryName, InvalidReference> => {
   if (isRepositoryName(text)) return Effect.succeed(text)
   if (text.length > maxNameLength) {
     return invalid(input, "Repository", `a repository name has at most ${maxNameLength} characters`)
@@ -339,7 +370,10 @@ const invalid = (
 ): Effect.Effect<never, InvalidReference> =>
   Effect.fail(new InvalidReference({ input: withoutUser(input).slice(0, 128), reason, message }))
 
-/** A password in front of the host must not reach an error (T13). An @ with a slash behind it is never a digest's. */
+/**
+ * A password in front of the host must not reach an error (T13). An @ with a slash behind it is
+ * never a digest's.
+ */
 const withoutUser = (input: string): string => {
   const scheme = input.indexOf("://")
   const start = scheme === -1 ? 0 : scheme + 3

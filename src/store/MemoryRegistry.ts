@@ -1,6 +1,7 @@
 /**
- * A registry in memory, complete and strict: for tests without a network, and as what an embedded server serves. It behaves as the distribution
- * specification wants a registry to behave, its optional parts included, and forgets everything with the process.
+ * A registry in memory, complete and strict: for tests without a network, and as what an embedded
+ * server serves. It behaves as the distribution specification wants a registry to behave, its
+ * optional parts included, and forgets everything with the process.
  *
  * @since 0.1.0
  */
@@ -30,7 +31,8 @@ import * as Transfer from "../Transfer.js"
 import * as MemoryUploads from "./MemoryUploads.js"
 
 /**
- * A `Registry` whose open upload sessions can be seen, so that a test can tell that none was left behind.
+ * A `Registry` whose open upload sessions can be seen, so that a test can tell that none was left
+ * behind.
  *
  * @since 0.1.0
  * @category models
@@ -47,14 +49,16 @@ export interface MemoryRegistry extends Registry.Service {
  */
 export interface Options {
   /**
-   * What happens to a manifest whose config, layers or manifests the repository lacks. `"reject"`, the default, fails with `BlobUnknown`; `"accept"`
-   * stores it. Both are allowed (R12). A subject and layers that are not to be distributed may always be missing (R11, C63).
+   * What happens to a manifest whose config, layers or manifests the repository lacks. `"reject"`,
+   * the default, fails with `BlobUnknown`; `"accept"` stores it. Both are allowed (R12). A subject
+   * and layers that are not to be distributed may always be missing (R11, C63).
    */
   readonly missingReferences?: "reject" | "accept" | undefined
 }
 
 /**
- * An empty registry. A repository comes into being with the first content put into it, and stays when that is deleted.
+ * An empty registry. A repository comes into being with the first content put into it, and stays
+ * when that is deleted.
  *
  * @example
  * ```ts
@@ -73,7 +77,8 @@ export interface Options {
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options = {}): Effect.Effect<MemoryRegistry> => Effect.sync(() => unsafeMake(options))
+export const make = (options: Options = {}): Effect.Effect<MemoryRegistry> =>
+  Effect.sync(() => unsafeMake(options))
 
 /**
  * A layer with one empty registry.
@@ -81,11 +86,12 @@ export const make = (options: Options = {}): Effect.Effect<MemoryRegistry> => Ef
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<Registry> => Layer.effect(Registry, make(options))
+export const layer = (options: Options = {}): Layer.Layer<Registry> =>
+  Layer.effect(Registry, make(options))
 
 /**
- * A layer with one registry for every host, empty when it is first asked for. Docker Hub is one host under all its names. A text that is not a host
- * fails with `InvalidUrl`.
+ * A layer with one registry for every host, empty when it is first asked for. Docker Hub is one
+ * host under all its names. A text that is not a host fails with `InvalidUrl`.
  *
  * @since 0.1.0
  * @category layers
@@ -137,11 +143,17 @@ const unsafeMake = (options: Options): MemoryRegistry => {
   const repositoryOf = (name: Reference.RepositoryName): Effect.Effect<Repository, NameUnknown> =>
     Effect.suspend(() => {
       const repository = repositories.get(name)
-      return repository === undefined ? Effect.fail(new NameUnknown({ repository: name })) : Effect.succeed(repository)
+      return repository === undefined
+        ? Effect.fail(new NameUnknown({ repository: name }))
+        : Effect.succeed(repository)
     })
 
   const createRepository = (name: Reference.RepositoryName): Repository => {
-    const repository = repositories.get(name) ?? { blobs: new Map(), manifests: new Map(), tags: new Map() }
+    const repository = repositories.get(name) ?? {
+      blobs: new Map(),
+      manifests: new Map(),
+      tags: new Map()
+    }
     repositories.set(name, repository)
     return repository
   }
@@ -150,29 +162,41 @@ const unsafeMake = (options: Options): MemoryRegistry => {
   // Manifests
   // ---------------------------------------------------------------------------
 
-  const findManifest = (name: Reference.RepositoryName, reference: Reference.Tag | Digest.Digest) => {
+  const findManifest = (
+    name: Reference.RepositoryName,
+    reference: Reference.Tag | Digest.Digest
+  ) => {
     const repository = repositories.get(name)
     const digest = Digest.isDigest(reference) ? reference : repository?.tags.get(reference)
     return Option.fromNullable(digest === undefined ? undefined : repository?.manifests.get(digest))
   }
 
-  const getManifest: Registry.Service["getManifest"] = Effect.fnUntraced(function* (name, reference) {
-    if (Digest.isDigest(reference)) yield* Digest.hasherFor(reference)
-    yield* repositoryOf(name)
-    return yield* Effect.mapError(
-      findManifest(name, reference),
-      () => new ManifestUnknown({ repository: name, reference })
-    )
-  })
+  const getManifest: Registry.Service["getManifest"] = Effect.fnUntraced(
+    function* (name, reference) {
+      if (Digest.isDigest(reference)) yield* Digest.hasherFor(reference)
+      yield* repositoryOf(name)
+      return yield* Effect.mapError(
+        findManifest(name, reference),
+        () => new ManifestUnknown({ repository: name, reference })
+      )
+    }
+  )
 
   const headManifest: Registry.Service["headManifest"] = (name, reference) =>
     Effect.sync(() => Option.map(findManifest(name, reference), (manifest) => manifest.descriptor))
 
-  const putManifest: Registry.Service["putManifest"] = Effect.fnUntraced(function* (name, given, { tags = [] } = {}) {
+  const putManifest: Registry.Service["putManifest"] = Effect.fnUntraced(function* (
+    name,
+    given,
+    { tags = [] } = {}
+  ) {
     const { digest, mediaType } = given.descriptor
     yield* Digest.hasherFor(digest)
     // The bytes are the truth: what the caller decoded from them is not.
-    const manifest = yield* Manifest.fromBytes(new Uint8Array(given.bytes), { mediaType, digest }).pipe(
+    const manifest = yield* Manifest.fromBytes(new Uint8Array(given.bytes), {
+      mediaType,
+      digest
+    }).pipe(
       Effect.catchTag("MediaTypeMismatch", ({ message }) =>
         Effect.fail(new InvalidManifest({ reason: "MediaType", path: "mediaType", message }))
       )
@@ -180,8 +204,12 @@ const unsafeMake = (options: Options): MemoryRegistry => {
     const actual = manifest.descriptor.digest
     if (actual !== digest) return yield* new DigestMismatch({ expected: digest, actual })
     return yield* Effect.suspend(() => {
-      const lacking = options.missingReferences === "accept" ? undefined : missing(repositories.get(name), manifest)
-      if (lacking !== undefined) return Effect.fail(new BlobUnknown({ repository: name, digest: lacking.digest }))
+      const lacking =
+        options.missingReferences === "accept"
+          ? undefined
+          : missing(repositories.get(name), manifest)
+      if (lacking !== undefined)
+        return Effect.fail(new BlobUnknown({ repository: name, digest: lacking.digest }))
       const repository = createRepository(name)
       repository.manifests.set(digest, manifest)
       for (const tag of tags) repository.tags.set(tag, digest)
@@ -191,13 +219,17 @@ const unsafeMake = (options: Options): MemoryRegistry => {
 
   const deleteTag: Registry.Service["deleteTag"] = (name, tag) =>
     Effect.flatMap(repositoryOf(name), (repository) =>
-      repository.tags.delete(tag) ? Effect.void : new ManifestUnknown({ repository: name, reference: tag })
+      repository.tags.delete(tag)
+        ? Effect.void
+        : new ManifestUnknown({ repository: name, reference: tag })
     )
 
   const deleteManifest: Registry.Service["deleteManifest"] = (name, digest) =>
     Effect.flatMap(repositoryOf(name), (repository) => {
-      if (!repository.manifests.delete(digest)) return new ManifestUnknown({ repository: name, reference: digest })
-      for (const [tag, target] of repository.tags) if (target === digest) repository.tags.delete(tag) // R39
+      if (!repository.manifests.delete(digest))
+        return new ManifestUnknown({ repository: name, reference: digest })
+      for (const [tag, target] of repository.tags)
+        if (target === digest) repository.tags.delete(tag) // R39
       return Effect.void
     })
 
@@ -206,7 +238,9 @@ const unsafeMake = (options: Options): MemoryRegistry => {
   // ---------------------------------------------------------------------------
 
   const tags: Registry.Service["tags"] = (name, listOptions) =>
-    Stream.unwrap(Effect.map(repositoryOf(name), (repository) => list(repository.tags.keys(), listOptions)))
+    Stream.unwrap(
+      Effect.map(repositoryOf(name), (repository) => list(repository.tags.keys(), listOptions))
+    )
 
   const repositoryNames: Registry.Service["repositories"] = (listOptions) =>
     Stream.suspend(() => list(repositories.keys(), listOptions))
@@ -220,7 +254,9 @@ const unsafeMake = (options: Options): MemoryRegistry => {
       return Stream.fromIterable(
         found
           .map(Manifest.referrer)
-          .filter((descriptor) => artifactType === undefined || descriptor.artifactType === artifactType)
+          .filter(
+            (descriptor) => artifactType === undefined || descriptor.artifactType === artifactType
+          )
       )
     })
 
@@ -282,11 +318,17 @@ const unsafeMake = (options: Options): MemoryRegistry => {
     from: Option.Option<Reference.RepositoryName>
   ) =>
     Effect.sync(() => {
-      const sources = Option.match(from, { onNone: () => [...repositories.keys()], onSome: (source) => [source] })
-      return Option.map(Option.firstSomeOf(sources.map((source) => findBlob(source, digest))), (bytes) => {
-        createRepository(name).blobs.set(digest, bytes)
-        return blobDescriptor(digest, bytes)
+      const sources = Option.match(from, {
+        onNone: () => [...repositories.keys()],
+        onSome: (source) => [source]
       })
+      return Option.map(
+        Option.firstSomeOf(sources.map((source) => findBlob(source, digest))),
+        (bytes) => {
+          createRepository(name).blobs.set(digest, bytes)
+          return blobDescriptor(digest, bytes)
+        }
+      )
     })
 
   const mountBlob: Registry.Service["mountBlob"] = (name, digest, from) =>
@@ -295,7 +337,12 @@ const unsafeMake = (options: Options): MemoryRegistry => {
   const putBlob: Registry.Service["putBlob"] = (name, source, { mountFrom } = {}) => {
     const declared = Option.getOrUndefined(source.digest)
     const size = Option.getOrUndefined(source.size)
-    const subject: Transfer.Subject = { direction: "upload", repository: name, digest: declared, size }
+    const subject: Transfer.Subject = {
+      direction: "upload",
+      repository: name,
+      digest: declared,
+      size
+    }
     const present = (digest: Digest.Digest) =>
       Effect.flatMap(headBlob(name, digest), (found) =>
         Option.isNone(found) && mountFrom !== undefined
@@ -347,7 +394,10 @@ const unsafeMake = (options: Options): MemoryRegistry => {
 // -----------------------------------------------------------------------------
 
 /** The first piece of content that a manifest refers to and the repository lacks (R12). */
-const missing = (repository: Repository | undefined, manifest: Manifest.Manifest): Descriptor | undefined =>
+const missing = (
+  repository: Repository | undefined,
+  manifest: Manifest.Manifest
+): Descriptor | undefined =>
   Manifest.references(manifest).find(
     ({ digest, mediaType }) =>
       !MediaType.isNonDistributable(mediaType) &&
@@ -356,8 +406,13 @@ const missing = (repository: Repository | undefined, manifest: Manifest.Manifest
   )
 
 /** In ASCII order, the whole rest after `last`. A page of none is the end of the list (C83). */
-const list = <A extends string>(items: Iterable<A>, { last, n }: ListOptions<A> = {}): Stream.Stream<A> =>
-  n === 0 ? Stream.empty : Stream.fromIterable([...items].filter((item) => last === undefined || item > last).sort())
+const list = <A extends string>(
+  items: Iterable<A>,
+  { last, n }: ListOptions<A> = {}
+): Stream.Stream<A> =>
+  n === 0
+    ? Stream.empty
+    : Stream.fromIterable([...items].filter((item) => last === undefined || item > last).sort())
 
 const blobDescriptor = (digest: Digest.Digest, bytes: Uint8Array): Descriptor => ({
   mediaType: MediaType.octetStream,
@@ -367,8 +422,13 @@ const blobDescriptor = (digest: Digest.Digest, bytes: Uint8Array): Descriptor =>
 
 const pieceSize = 64 * 1024
 
-/** Many chunks, as from a network, so that progress shows and a consumer that stops early has not been given everything. */
+/**
+ * Many chunks, as from a network, so that progress shows and a consumer that stops early has not
+ * been given everything.
+ */
 const pieces = (bytes: Uint8Array): Stream.Stream<Uint8Array> =>
   Stream.unfold(0, (at) =>
-    at < bytes.length ? Option.some([bytes.subarray(at, at + pieceSize), at + pieceSize]) : Option.none()
+    at < bytes.length
+      ? Option.some([bytes.subarray(at, at + pieceSize), at + pieceSize])
+      : Option.none()
   )

@@ -1,5 +1,6 @@
 /**
- * The upload sessions of a registry in memory: bytes appended in order, until they become a blob or are dropped.
+ * The upload sessions of a registry in memory: bytes appended in order, until they become a blob or
+ * are dropped.
  *
  * @since 0.1.0
  */
@@ -19,7 +20,8 @@ import type { UploadState } from "../UploadState.js"
 /**
  * All sessions of one registry.
  *
- * - `start` opens one, `resume` finds one again; closing the Scope drops it, unless it was committed or detached.
+ * - `start` opens one, `resume` finds one again; closing the Scope drops it, unless it was
+ *   committed or detached.
  * - `open`: the state of every session that is neither committed nor dropped.
  *
  * @since 0.1.0
@@ -39,7 +41,8 @@ interface Upload {
 }
 
 /**
- * No sessions yet. `store` is called with the verified bytes of each committed one, and must not throw.
+ * No sessions yet. `store` is called with the verified bytes of each committed one, and must not
+ * throw.
  *
  * @since 0.1.0
  * @category constructors
@@ -51,7 +54,9 @@ export const unsafeMake = (
   let started = 0
 
   /** One writer's view of an upload. */
-  const session = (upload: Upload): { readonly session: UploadSession; readonly release: Effect.Effect<void> } => {
+  const session = (
+    upload: Upload
+  ): { readonly session: UploadSession; readonly release: Effect.Effect<void> } => {
     const { location, repository } = upload
     let offset = upload.size
     let detached = false
@@ -104,7 +109,8 @@ export const unsafeMake = (
           offset = upload.size
           return state
         }),
-        commit: (digest) => Effect.flatMap(Digest.hasherFor(digest), (hasher) => close(digest, hasher)),
+        commit: (digest) =>
+          Effect.flatMap(Digest.hasherFor(digest), (hasher) => close(digest, hasher)),
         detach: Effect.sync(() => {
           detached = true
           return stateNow()
@@ -116,7 +122,9 @@ export const unsafeMake = (
     }
   }
 
-  const held = <E>(upload: Effect.Effect<Upload, E>): Effect.Effect<UploadSession, E, Scope.Scope> =>
+  const held = <E>(
+    upload: Effect.Effect<Upload, E>
+  ): Effect.Effect<UploadSession, E, Scope.Scope> =>
     Effect.map(
       Effect.acquireRelease(Effect.map(upload, session), ({ release }) => release),
       (acquired) => acquired.session
@@ -136,11 +144,17 @@ export const unsafeMake = (
       held(
         Effect.suspend(() => {
           const upload = uploads.get(location)
-          return upload?.repository === repository ? Effect.succeed(upload) : new UploadUnknown({ repository })
+          return upload?.repository === repository
+            ? Effect.succeed(upload)
+            : new UploadUnknown({ repository })
         })
       ),
     open: Effect.sync(() =>
-      [...uploads.values()].map(({ location, repository, size }) => ({ repository, location, offset: size }))
+      [...uploads.values()].map(({ location, repository, size }) => ({
+        repository,
+        location,
+        offset: size
+      }))
     )
   }
 }

@@ -13,21 +13,33 @@ import { credentialFor } from "./machine.js"
 
 const base64 = (text: string) => Buffer.from(text).toString("base64")
 
-/** Helpers that know a user named for themselves and the host, but for `empty`, which knows nobody, and `absent`, which is not there. */
+/**
+ * Helpers that know a user named for themselves and the host, but for `empty`, which knows nobody,
+ * and `absent`, which is not there.
+ */
 const helpers: Helpers = {
   get: (suffix, host) =>
     suffix === "absent"
       ? Effect.fail(new HelperMissing({ program: `docker-credential-${suffix}` }))
       : Effect.succeed(
-          suffix === "empty" ? Option.none() : Option.some(Credentials.basic(`${suffix}@${host}`, Redacted.make("s")))
+          suffix === "empty"
+            ? Option.none()
+            : Option.some(Credentials.basic(`${suffix}@${host}`, Redacted.make("s")))
         )
 }
 
 const foundIn = (file: unknown, place: string) =>
   Effect.gen(function* () {
     const text = typeof file === "string" ? file : JSON.stringify(file)
-    const load = Effect.map(AuthFile.parse(text, { source: "/home/alice/config.json" }), (parsed) => [parsed])
-    return yield* Effect.provideService(credentialFor(place), Credentials.Credentials, AuthFiles.source(load, helpers))
+    const load = Effect.map(
+      AuthFile.parse(text, { source: "/home/alice/config.json" }),
+      (parsed) => [parsed]
+    )
+    return yield* Effect.provideService(
+      credentialFor(place),
+      Credentials.Credentials,
+      AuthFiles.source(load, helpers)
+    )
   })
 
 /** The user name, or what there is instead. */
@@ -41,7 +53,9 @@ const observed = (file: unknown) =>
   Effect.gen(function* () {
     const asked: Array<string> = []
     const warnings: Array<string> = []
-    const parsed = yield* AuthFile.parse(JSON.stringify(file), { source: "/home/alice/config.json" })
+    const parsed = yield* AuthFile.parse(JSON.stringify(file), {
+      source: "/home/alice/config.json"
+    })
     const service = AuthFiles.source(Effect.succeed([parsed]), {
       get: (suffix, host, rejected) => {
         asked.push(suffix)
@@ -51,7 +65,9 @@ const observed = (file: unknown) =>
     const logger = Logger.make(({ message }) => void warnings.push(String(message)))
     const get = (place: string) =>
       credentialFor(place).pipe(
-        Effect.map((credential) => (credential._tag === "Basic" ? credential.username : credential._tag)),
+        Effect.map((credential) =>
+          credential._tag === "Basic" ? credential.username : credential._tag
+        ),
         Effect.provideService(Credentials.Credentials, service),
         Effect.provide(Logger.replace(Logger.defaultLogger, logger))
       )
@@ -71,8 +87,16 @@ describe("entries", () => {
       { auth: base64("alic:p:w").replace(/=+$/, "") },
       is(Credentials.basic("alic", secret))
     ],
-    ["auth with NULs at its end", { auth: base64("alice:p:w\0\0") }, is(Credentials.basic("alice", secret))],
-    ["auth without a password", { auth: base64("alice:") }, is(Credentials.basic("alice", Redacted.make("")))],
+    [
+      "auth with NULs at its end",
+      { auth: base64("alice:p:w\0\0") },
+      is(Credentials.basic("alice", secret))
+    ],
+    [
+      "auth without a password",
+      { auth: base64("alice:") },
+      is(Credentials.basic("alice", Redacted.make("")))
+    ],
     [
       "auth on several lines",
       { auth: base64("alice:p:w").replace(/.{5}/g, "$&\r\n") },
@@ -95,7 +119,11 @@ describe("entries", () => {
       { auth: base64("x:y"), identitytoken: "i", registrytoken: "p:w" },
       is(Credentials.registryToken(secret))
     ],
-    ["an identity token under its name", { auth: base64("<token>:p:w") }, is(Credentials.identityToken(secret))],
+    [
+      "an identity token under its name",
+      { auth: base64("<token>:p:w") },
+      is(Credentials.identityToken(secret))
+    ],
     [
       "an identity token of Azure",
       { auth: base64("00000000-0000-0000-0000-000000000000:p:w") },
@@ -106,7 +134,9 @@ describe("entries", () => {
     ["empty values", { auth: "", identitytoken: "", registrytoken: null }, "anonymous"],
     ["a name without a password", { username: "alice" }, "anonymous"]
   ] as const)("%s", ([, value, identity]) =>
-    Effect.map(foundIn({ auths: { "ghcr.io": value } }, "ghcr.io"), (found) => expect(found.identity).toBe(identity))
+    Effect.map(foundIn({ auths: { "ghcr.io": value } }, "ghcr.io"), (found) =>
+      expect(found.identity).toBe(identity)
+    )
   )
 })
 
@@ -147,8 +177,9 @@ describe("keys are compared exactly (T15)", () => {
     ["registry-1.docker.io", "index.docker.io", true],
     ["https://index.docker.io/v1/", "auth.docker.io", false]
   ] as const)("%j for %s: %s", ([key, place, expected]) =>
-    Effect.map(userIn(`{"auths":{${JSON.stringify(key)}:{"auth":"YWxpY2U6cHc="}}}`, place), (user) =>
-      expect(user).toBe(expected ? "alice" : "Anonymous")
+    Effect.map(
+      userIn(`{"auths":{${JSON.stringify(key)}:{"auth":"YWxpY2U6cHc="}}}`, place),
+      (user) => expect(user).toBe(expected ? "alice" : "Anonymous")
     )
   )
 
@@ -187,12 +218,20 @@ describe("helpers", () => {
   it.effect.each([
     [
       "that of the host comes first",
-      { credHelpers: { "ghcr.io": "own" }, credsStore: "default", auths: { "ghcr.io": entry("file") } },
+      {
+        credHelpers: { "ghcr.io": "own" },
+        credsStore: "default",
+        auths: { "ghcr.io": entry("file") }
+      },
       "own@ghcr.io"
     ],
     [
       "then the default",
-      { credHelpers: { "quay.io": "own" }, credsStore: "default", auths: { "ghcr.io": entry("file") } },
+      {
+        credHelpers: { "quay.io": "own" },
+        credsStore: "default",
+        auths: { "ghcr.io": entry("file") }
+      },
       "default@ghcr.io"
     ],
     ["then the entries", { auths: { "ghcr.io": entry("file") } }, "file"],
@@ -201,15 +240,25 @@ describe("helpers", () => {
       { credHelpers: { "ghcr.io": "empty" }, auths: { "ghcr.io": entry("file") } },
       "file"
     ],
-    ["a default that knows nothing, too", { credsStore: "empty", auths: { "ghcr.io": entry("file") } }, "file"],
-    ["a default that is not installed, too", { credsStore: "absent", auths: { "ghcr.io": entry("file") } }, "file"],
+    [
+      "a default that knows nothing, too",
+      { credsStore: "empty", auths: { "ghcr.io": entry("file") } },
+      "file"
+    ],
+    [
+      "a default that is not installed, too",
+      { credsStore: "absent", auths: { "ghcr.io": entry("file") } },
+      "file"
+    ],
     ["an empty default is none", { credsStore: "", auths: { "ghcr.io": entry("file") } }, "file"],
     [
       "a helper of another host is not asked",
       { credHelpers: { "ghcr.io.evil.example": "own", "hcr.io": "own" } },
       "Anonymous"
     ]
-  ] as const)("%s", ([, file, user]) => Effect.map(userIn(file, "ghcr.io"), (found) => expect(found).toBe(user)))
+  ] as const)("%s", ([, file, user]) =>
+    Effect.map(userIn(file, "ghcr.io"), (found) => expect(found).toBe(user))
+  )
 
   it.effect("a host's helper that is not installed is a failure", () =>
     Effect.gen(function* () {
@@ -222,29 +271,33 @@ describe("helpers", () => {
     })
   )
 
-  it.effect("a default that is not installed is looked for once in a while, and warned of once", () =>
-    Effect.gen(function* () {
-      const { asked, get, warnings } = yield* observed({
-        credsStore: "absent",
-        credHelpers: { "quay.io": "absent" },
-        auths: { "ghcr.io": entry("file") }
+  it.effect(
+    "a default that is not installed is looked for once in a while, and warned of once",
+    () =>
+      Effect.gen(function* () {
+        const { asked, get, warnings } = yield* observed({
+          credsStore: "absent",
+          credHelpers: { "quay.io": "absent" },
+          auths: { "ghcr.io": entry("file") }
+        })
+        for (let n = 0; n < 3; n++) expect(yield* get("ghcr.io")).toBe("file")
+        expect(asked).toEqual(["absent"])
+        expect(yield* Effect.flip(get("quay.io"))).toMatchObject({ _tag: "CredentialsFailure" })
+        yield* TestClock.adjust("1 minutes")
+        expect(yield* get("ghcr.io")).toBe("file")
+        expect(asked).toEqual(["absent", "absent", "absent"])
+        expect(warnings).toEqual([
+          "docker-credential-absent, the default helper in /home/alice/config.json, is not installed or not executable, and done without"
+        ])
       })
-      for (let n = 0; n < 3; n++) expect(yield* get("ghcr.io")).toBe("file")
-      expect(asked).toEqual(["absent"])
-      expect(yield* Effect.flip(get("quay.io"))).toMatchObject({ _tag: "CredentialsFailure" })
-      yield* TestClock.adjust("1 minutes")
-      expect(yield* get("ghcr.io")).toBe("file")
-      expect(asked).toEqual(["absent", "absent", "absent"])
-      expect(warnings).toEqual([
-        "docker-credential-absent, the default helper in /home/alice/config.json, is not installed or not executable, and done without"
-      ])
-    })
   )
 
-  it.effect.each(["docker.io", "index.docker.io", "https://index.docker.io/v1/"])("%s is Docker Hub's helper", (key) =>
-    Effect.map(userIn({ credHelpers: { [key]: "own" } }, "registry-1.docker.io"), (found) =>
-      expect(found).toBe("own@registry-1.docker.io")
-    )
+  it.effect.each(["docker.io", "index.docker.io", "https://index.docker.io/v1/"])(
+    "%s is Docker Hub's helper",
+    (key) =>
+      Effect.map(userIn({ credHelpers: { [key]: "own" } }, "registry-1.docker.io"), (found) =>
+        expect(found).toBe("own@registry-1.docker.io")
+      )
   )
 })
 
@@ -258,21 +311,33 @@ describe("a broken file", () => {
     ["auth that is no base64", '{"auths":{"ghcr.io":{"auth":"hunter2!"}}}', "base64"],
     ["auth without a colon", '{"auths":{"ghcr.io":{"auth":"aHVudGVyMg=="}}}', "base64"],
     ["auth without a user", '{"auths":{"ghcr.io":{"auth":"Omh1bnRlcjI="}}}', "base64"],
-    ["a registry token on two lines", '{"auths":{"ghcr.io":{"registrytoken":"hunter2\\nhunter2"}}}', "header"]
-  ] as const)("%s is a failure that names the file and the fix, and repeats no secret (T13)", ([, text, problem]) =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(foundIn(text, "ghcr.io"))
-      expect(error).toMatchObject({ _tag: "CredentialsFailure", source: "/home/alice/config.json" })
-      expect(error.problem).toContain(problem)
-      expect(error.fix).not.toBe("")
-      const shown = inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message
-      expect(shown).not.toMatch(/hunter2|aHVudGVyMg|Omh1bnRlcjI/)
-    })
+    [
+      "a registry token on two lines",
+      '{"auths":{"ghcr.io":{"registrytoken":"hunter2\\nhunter2"}}}',
+      "header"
+    ]
+  ] as const)(
+    "%s is a failure that names the file and the fix, and repeats no secret (T13)",
+    ([, text, problem]) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(foundIn(text, "ghcr.io"))
+        expect(error).toMatchObject({
+          _tag: "CredentialsFailure",
+          source: "/home/alice/config.json"
+        })
+        expect(error.problem).toContain(problem)
+        expect(error.fix).not.toBe("")
+        const shown = inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message
+        expect(shown).not.toMatch(/hunter2|aHVudGVyMg|Omh1bnRlcjI/)
+      })
   )
 
   it.effect("is no obstacle for hosts whose entries are whole, and unknown members never are", () =>
     Effect.gen(function* () {
-      const file = { auths: { "ghcr.io": { auth: "!" }, "quay.io": { ...entry("alice"), email: 1 } }, HttpHeaders: [] }
+      const file = {
+        auths: { "ghcr.io": { auth: "!" }, "quay.io": { ...entry("alice"), email: 1 } },
+        HttpHeaders: []
+      }
       expect(yield* userIn(file, "quay.io")).toBe("alice")
     })
   )
@@ -280,12 +345,17 @@ describe("a broken file", () => {
   it.effect("nothing of a file that can be shown holds a secret", () =>
     Effect.gen(function* () {
       const auths = {
-        "ghcr.io": { auth: "aHVudGVyMg==", password: "hunter2", identitytoken: "hunter2", registrytoken: "hunter2" }
+        "ghcr.io": {
+          auth: "aHVudGVyMg==",
+          password: "hunter2",
+          identitytoken: "hunter2",
+          registrytoken: "hunter2"
+        }
       }
       const file = yield* AuthFile.parse(JSON.stringify({ auths }), { source: "x" })
-      expect(inspect(file, { depth: 9, showHidden: true }) + JSON.stringify([...file.auths])).not.toMatch(
-        /hunter2|aHVudG/
-      )
+      expect(
+        inspect(file, { depth: 9, showHidden: true }) + JSON.stringify([...file.auths])
+      ).not.toMatch(/hunter2|aHVudG/)
     })
   )
 })
@@ -304,7 +374,11 @@ it.effect("a rejection is shown to the helper", () =>
       }
     )
     const rejected = Option.some(Credentials.basic("a", Redacted.make("b")))
-    yield* Effect.provideService(credentialFor("ghcr.io", rejected), Credentials.Credentials, service)
+    yield* Effect.provideService(
+      credentialFor("ghcr.io", rejected),
+      Credentials.Credentials,
+      service
+    )
     expect(rejections).toEqual([rejected])
   })
 )
@@ -339,7 +413,9 @@ it.effect("a file is loaded once a minute, and again after a rejection or a fail
 
 it.effect("places are told apart by scheme, host and repository, however many there are", () =>
   Effect.gen(function* () {
-    const { get } = yield* observed({ auths: { "ghcr.io": entry("host"), "ghcr.io/r7": entry("seven") } })
+    const { get } = yield* observed({
+      auths: { "ghcr.io": entry("host"), "ghcr.io/r7": entry("seven") }
+    })
     for (let n = 0; n < 1500; n++) yield* get(`ghcr.io/r${n}`)
     const places = [
       "ghcr.io/r7",
@@ -349,6 +425,13 @@ it.effect("places are told apart by scheme, host and repository, however many th
       "https://ghcr.io:80",
       "http://ghcr.io:443"
     ]
-    expect(yield* Effect.forEach(places, get)).toEqual(["seven", "host", "host", "seven", "Anonymous", "Anonymous"])
+    expect(yield* Effect.forEach(places, get)).toEqual([
+      "seven",
+      "host",
+      "host",
+      "seven",
+      "Anonymous",
+      "Anonymous"
+    ])
   })
 )

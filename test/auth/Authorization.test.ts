@@ -36,7 +36,10 @@ const demandOf = (part: Partial<Credentials.Demand> = {}): Credentials.Demand =>
 
 const provided = (credential: Credentials.Credential = Credentials.anonymous) =>
   Effect.provide(
-    Layer.merge(TokenCache.layerMemory, Layer.orDie(Credentials.layer({ "registry.example.com": credential })))
+    Layer.merge(
+      TokenCache.layerMemory,
+      Layer.orDie(Credentials.layer({ "registry.example.com": credential }))
+    )
   )
 
 /** One attempt, without a retry. */
@@ -56,16 +59,25 @@ const request = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, deman
 const following = <E>(client: HttpClient.HttpClient.With<E>) => {
   const { execute } = followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
   type Failure = Effect.Effect.Error<ReturnType<typeof execute>>
-  return HttpClient.makeWith<Failure, never, Failure, never>(Effect.flatMap(execute), Effect.succeed)
+  return HttpClient.makeWith<Failure, never, Failure, never>(
+    Effect.flatMap(execute),
+    Effect.succeed
+  )
 }
 
 const isAnswerable = (error: unknown): boolean => error instanceof AuthChallenge && error.answerable
 
 const ok = () => new Response("ok")
 
-/** A registry that wants a token for `repository:a:pull`, and a token server that issues `t1`, `t2`, … for 300 seconds. */
+/**
+ * A registry that wants a token for `repository:a:pull`, and a token server that issues `t1`, `t2`,
+ * … for 300 seconds.
+ */
 const tokenWorld = (
-  options: { readonly challenge?: string; readonly accepts?: (authorization: string) => boolean } = {}
+  options: {
+    readonly challenge?: string
+    readonly accepts?: (authorization: string) => boolean
+  } = {}
 ) => {
   let issued = 0
   const accepts = options.accepts ?? ((authorization) => authorization.startsWith("Bearer "))
@@ -74,7 +86,8 @@ const tokenWorld = (
       authorization !== undefined && accepts(authorization)
         ? ok()
         : unauthorized(
-            options.challenge ?? `Bearer realm="${realm}",service="registry.example.com",scope="repository:a:pull"`
+            options.challenge ??
+              `Bearer realm="${realm}",service="registry.example.com",scope="repository:a:pull"`
           ),
     "https://auth.example.com": () => json({ token: `t${++issued}`, expires_in: 300 })
   })
@@ -83,7 +96,10 @@ const tokenWorld = (
 const tokenRequest = `GET ${realm}?service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull`
 
 /** Holds `first` until it is told that this was rejected, then the next, and so on to the last. */
-const source = (first: Credentials.Credential = alice, ...others: ReadonlyArray<Credentials.Credential>) => {
+const source = (
+  first: Credentials.Credential = alice,
+  ...others: ReadonlyArray<Credentials.Credential>
+) => {
   let held = first
   const next = others.length === 0 ? [bob] : [...others]
   const rejections: Array<string> = []
@@ -102,7 +118,10 @@ const source = (first: Credentials.Credential = alice, ...others: ReadonlyArray<
 
 describe("Basic", () => {
   const basicWorld = (accepted = aliceBasic, challenge = 'Basic realm="registry"') =>
-    internet({ [registry]: ({ authorization }) => (authorization === accepted ? ok() : unauthorized(challenge)) })
+    internet({
+      [registry]: ({ authorization }) =>
+        authorization === accepted ? ok() : unauthorized(challenge)
+    })
 
   it.effect(
     "the first request is anonymous, and its 401 is an AuthChallenge with all that the registry said (A1, A2)",
@@ -128,9 +147,13 @@ describe("Basic", () => {
     Effect.gen(function* () {
       const { client, log } = basicWorld()
       expect(yield* request(client)).toBe(200)
-      expect(yield* request(client, `${registry}/v2/b/manifests/1`, demandOf({ scopes: ["repository:b:pull"] }))).toBe(
-        200
-      )
+      expect(
+        yield* request(
+          client,
+          `${registry}/v2/b/manifests/1`,
+          demandOf({ scopes: ["repository:b:pull"] })
+        )
+      ).toBe(200)
       expect(log).toEqual([
         `GET ${manifest} -`,
         `GET ${manifest} ${aliceBasic}`,
@@ -142,7 +165,10 @@ describe("Basic", () => {
   it.effect("a refused password is reported as sent", () =>
     Effect.gen(function* () {
       const { client, log } = basicWorld("Basic other")
-      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", sent: "basic" })
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        _tag: "AuthChallenge",
+        sent: "basic"
+      })
       expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
     }).pipe(provided(alice))
   )
@@ -150,16 +176,24 @@ describe("Basic", () => {
   it.effect("without a password nothing can be sent", () =>
     Effect.gen(function* () {
       const { client, log } = basicWorld()
-      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", sent: "nothing" })
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        _tag: "AuthChallenge",
+        sent: "nothing"
+      })
       expect(log).toEqual([`GET ${manifest} -`])
     }).pipe(provided())
   )
 
   it.effect("a request to another origin than the demanded one never gets it (T1)", () =>
     Effect.gen(function* () {
-      const elsewhere = ["https://registry.example.com:8443", "http://registry.example.com", "https://cdn.example.com"]
+      const elsewhere = [
+        "https://registry.example.com:8443",
+        "http://registry.example.com",
+        "https://cdn.example.com"
+      ]
       const { client, log } = internet({
-        [registry]: ({ authorization }) => (authorization === aliceBasic ? ok() : unauthorized("Basic")),
+        [registry]: ({ authorization }) =>
+          authorization === aliceBasic ? ok() : unauthorized("Basic"),
         ...Object.fromEntries(elsewhere.map((origin) => [origin, () => unauthorized("Basic")]))
       })
       yield* request(client)
@@ -197,25 +231,29 @@ describe("Basic", () => {
   it.effect("schemes that cannot be answered are reported and not guessed at", () =>
     Effect.gen(function* () {
       const { client, log } = basicWorld(aliceBasic, "Negotiate YII=")
-      expect(yield* Effect.flip(request(client))).toMatchObject({ challenges: [{ scheme: "negotiate" }] })
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        challenges: [{ scheme: "negotiate" }]
+      })
       expect(log).toEqual([`GET ${manifest} -`])
     }).pipe(provided(alice))
   )
 })
 
 describe("Bearer", () => {
-  it.effect("the password goes to the token server, its token to the registry, and the next request reuses it", () =>
-    Effect.gen(function* () {
-      const { client, log } = tokenWorld()
-      expect(yield* request(client)).toBe(200)
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${realm}?service=registry.example.com&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
-        `GET ${manifest} Bearer t1`,
-        `GET ${manifest} Bearer t1`
-      ])
-    }).pipe(provided(alice))
+  it.effect(
+    "the password goes to the token server, its token to the registry, and the next request reuses it",
+    () =>
+      Effect.gen(function* () {
+        const { client, log } = tokenWorld()
+        expect(yield* request(client)).toBe(200)
+        expect(yield* request(client)).toBe(200)
+        expect(log).toEqual([
+          `GET ${manifest} -`,
+          `GET ${realm}?service=registry.example.com&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+          `GET ${manifest} Bearer t1`,
+          `GET ${manifest} Bearer t1`
+        ])
+      }).pipe(provided(alice))
   )
 
   it.effect("without credentials the token is asked for anonymously", () =>
@@ -265,7 +303,11 @@ describe("Bearer", () => {
               : ok()
       })
       yield* request(client)
-      yield* request(client, `${registry}/v2/b/c/d/manifests/1`, demandOf({ scopes: ["repository:b/c/d:pull"] }))
+      yield* request(
+        client,
+        `${registry}/v2/b/c/d/manifests/1`,
+        demandOf({ scopes: ["repository:b/c/d:pull"] })
+      )
       expect(log).toEqual([
         `GET ${manifest} -`,
         `GET ${registry}/v2/a/token?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
@@ -290,32 +332,38 @@ describe("Bearer", () => {
     }).pipe(provided())
   )
 
-  it.effect("100 concurrent requests whose new token is refused make one token request and one replay each", () =>
-    Effect.gen(function* () {
-      const { client, log } = internet({
-        [registry]: () => unauthorized(`Bearer realm="${realm}"`),
-        "https://auth.example.com": () => Effect.as(Effect.yieldNow(), json({ token: "t" }))
-      })
-      const errors = yield* Effect.all(
-        Array.from({ length: 100 }, () => Effect.flip(request(client))),
-        { concurrency: "unbounded" }
-      )
-      for (const error of errors) expect(error).toMatchObject({ _tag: "AuthChallenge", sent: "bearer" })
-      expect(log.toSorted()).toEqual(
-        [
-          ...Array.from({ length: 100 }, () => `GET ${manifest} -`),
-          `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
-          ...Array.from({ length: 100 }, () => `GET ${manifest} Bearer t`)
-        ].toSorted()
-      )
-    }).pipe(provided())
+  it.effect(
+    "100 concurrent requests whose new token is refused make one token request and one replay each",
+    () =>
+      Effect.gen(function* () {
+        const { client, log } = internet({
+          [registry]: () => unauthorized(`Bearer realm="${realm}"`),
+          "https://auth.example.com": () => Effect.as(Effect.yieldNow(), json({ token: "t" }))
+        })
+        const errors = yield* Effect.all(
+          Array.from({ length: 100 }, () => Effect.flip(request(client))),
+          { concurrency: "unbounded" }
+        )
+        for (const error of errors)
+          expect(error).toMatchObject({ _tag: "AuthChallenge", sent: "bearer" })
+        expect(log.toSorted()).toEqual(
+          [
+            ...Array.from({ length: 100 }, () => `GET ${manifest} -`),
+            `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
+            ...Array.from({ length: 100 }, () => `GET ${manifest} Bearer t`)
+          ].toSorted()
+        )
+      }).pipe(provided())
   )
 
   it.effect("two users of one cache never share a token (T14)", () =>
     Effect.gen(function* () {
       const { client, log } = tokenWorld()
       const as = (credential: Credentials.Credential) =>
-        Effect.provide(request(client), Layer.orDie(Credentials.layer({ "registry.example.com": credential })))
+        Effect.provide(
+          request(client),
+          Layer.orDie(Credentials.layer({ "registry.example.com": credential }))
+        )
       yield* Effect.forEach([alice, bob, Credentials.anonymous, alice, bob], as)
       const tokenFor = (user: string) => tokenRequest.replace("&scope", `&account=${user}&scope`)
       expect(log).toEqual([
@@ -354,48 +402,66 @@ describe("Bearer", () => {
   it.effect("a token that the registry refuses is not sent again", () =>
     Effect.gen(function* () {
       let revoked = false
-      const { client, log } = tokenWorld({ accepts: (authorization) => !(revoked && authorization === "Bearer t1") })
+      const { client, log } = tokenWorld({
+        accepts: (authorization) => !(revoked && authorization === "Bearer t1")
+      })
       yield* request(client)
       revoked = true
       log.length = 0
       expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([`GET ${manifest} Bearer t1`, `${tokenRequest} -`, `GET ${manifest} Bearer t2`])
+      expect(log).toEqual([
+        `GET ${manifest} Bearer t1`,
+        `${tokenRequest} -`,
+        `GET ${manifest} Bearer t2`
+      ])
     }).pipe(provided())
   )
 
   it.effect("a token that never satisfies is reported, with what was sent", () =>
     Effect.gen(function* () {
       const { client, log } = tokenWorld({ accepts: () => false })
-      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", sent: "bearer" })
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        _tag: "AuthChallenge",
+        sent: "bearer"
+      })
       expect(log).toEqual([`GET ${manifest} -`, `${tokenRequest} -`, `GET ${manifest} Bearer t1`])
     }).pipe(provided())
   )
 
-  it.effect("a refusal of the token server is Unauthorized, and the registry is not bothered again", () =>
-    Effect.gen(function* () {
-      const { client, log } = internet({
-        [registry]: () => unauthorized(`Bearer realm="${realm}"`),
-        "https://auth.example.com": () => json({ details: "incorrect username or password" }, 401)
-      })
-      const error = yield* Effect.flip(request(client))
-      const answer = {
-        origin: registry,
-        method: "GET",
-        url: `${realm}?client_id=REDACTED&account=REDACTED&scope=repository%3Aa%3Apull`,
-        status: 401,
-        errors: [{ message: "incorrect username or password" }]
-      }
-      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", ...answer })
-      expect(error).toHaveProperty("challenge._tag", "AuthChallenge")
-      expect(error).toHaveProperty("challenge", expect.objectContaining({ answerable: false, sent: "nothing" }))
-      expect(error).toMatchObject({
-        challenge: { ...answer, challenges: [{ scheme: "bearer", realm }], scopes: ["repository:a:pull"] }
-      })
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
-      ])
-    }).pipe(provided(alice))
+  it.effect(
+    "a refusal of the token server is Unauthorized, and the registry is not bothered again",
+    () =>
+      Effect.gen(function* () {
+        const { client, log } = internet({
+          [registry]: () => unauthorized(`Bearer realm="${realm}"`),
+          "https://auth.example.com": () => json({ details: "incorrect username or password" }, 401)
+        })
+        const error = yield* Effect.flip(request(client))
+        const answer = {
+          origin: registry,
+          method: "GET",
+          url: `${realm}?client_id=REDACTED&account=REDACTED&scope=repository%3Aa%3Apull`,
+          status: 401,
+          errors: [{ message: "incorrect username or password" }]
+        }
+        expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", ...answer })
+        expect(error).toHaveProperty("challenge._tag", "AuthChallenge")
+        expect(error).toHaveProperty(
+          "challenge",
+          expect.objectContaining({ answerable: false, sent: "nothing" })
+        )
+        expect(error).toMatchObject({
+          challenge: {
+            ...answer,
+            challenges: [{ scheme: "bearer", realm }],
+            scopes: ["repository:a:pull"]
+          }
+        })
+        expect(log).toEqual([
+          `GET ${manifest} -`,
+          `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
+        ])
+      }).pipe(provided(alice))
   )
 
   it.effect("a registry token goes to the registry as it is, and only once it has asked", () =>
@@ -416,12 +482,14 @@ describe("Bearer", () => {
     }).pipe(provided(Credentials.registryToken(Redacted.make("hunter2\n"))))
   )
 
-  it.effect("a password is not sent to a registry that asks for Basic when only a token is at hand", () =>
-    Effect.gen(function* () {
-      const { client, log } = tokenWorld({ challenge: "Basic" })
-      yield* Effect.flip(request(client))
-      expect(log).toEqual([`GET ${manifest} -`])
-    }).pipe(provided(Credentials.registryToken(Redacted.make("rt"))))
+  it.effect(
+    "a password is not sent to a registry that asks for Basic when only a token is at hand",
+    () =>
+      Effect.gen(function* () {
+        const { client, log } = tokenWorld({ challenge: "Basic" })
+        yield* Effect.flip(request(client))
+        expect(log).toEqual([`GET ${manifest} -`])
+      }).pipe(provided(Credentials.registryToken(Redacted.make("rt"))))
   )
 })
 
@@ -429,7 +497,9 @@ describe("token servers on other hosts (T2)", () => {
   const world = () =>
     internet({
       [registry]: ({ authorization }) =>
-        authorization === undefined ? unauthorized('Bearer realm="https://evil.example/token"') : ok(),
+        authorization === undefined
+          ? unauthorized('Bearer realm="https://evil.example/token"')
+          : ok(),
       "https://evil.example": () => json({ token: "t" })
     })
 
@@ -449,9 +519,9 @@ describe("token servers on other hosts (T2)", () => {
   it.effect("get one if the policy lists them", () =>
     Effect.gen(function* () {
       const { client, log } = world()
-      const trusting = authorized(demandOf(), { trust: { ...Trust.strict, allowTokens: ["evil.example"] } })(
-        client
-      ).get(manifest)
+      const trusting = authorized(demandOf(), {
+        trust: { ...Trust.strict, allowTokens: ["evil.example"] }
+      })(client).get(manifest)
       expect((yield* Effect.retry(trusting, { times: 1 })).status).toBe(200)
       expect(log).toEqual([
         `GET ${manifest} -`,
@@ -463,7 +533,8 @@ describe("token servers on other hosts (T2)", () => {
 })
 
 describe("redirects (T1)", () => {
-  const redirect = (location: string, status = 307) => new Response(null, { status, headers: { location } })
+  const redirect = (location: string, status = 307) =>
+    new Response(null, { status, headers: { location } })
   it.effect("a 401 from another origin is not answered, and its challenge is not remembered", () =>
     Effect.gen(function* () {
       const { client, log } = internet({
@@ -481,21 +552,23 @@ describe("redirects (T1)", () => {
     }).pipe(provided(alice))
   )
 
-  it.effect("a token is not sent along, nor forgotten when the other origin answers 401 (A11)", () =>
-    Effect.gen(function* () {
-      const { client, log } = internet({
-        [registry]: ({ authorization }) =>
-          authorization === undefined
-            ? unauthorized(`Bearer realm="${realm}"`)
-            : redirect("https://cdn.example.com/blob"),
-        "https://auth.example.com": () => json({ token: "t" }),
-        "https://cdn.example.com": () => unauthorized("Basic")
-      })
-      yield* request(following(client))
-      log.length = 0
-      expect(yield* request(following(client))).toBe(401)
-      expect(log).toEqual([`GET ${manifest} Bearer t`, "GET https://cdn.example.com/blob -"])
-    }).pipe(provided(alice))
+  it.effect(
+    "a token is not sent along, nor forgotten when the other origin answers 401 (A11)",
+    () =>
+      Effect.gen(function* () {
+        const { client, log } = internet({
+          [registry]: ({ authorization }) =>
+            authorization === undefined
+              ? unauthorized(`Bearer realm="${realm}"`)
+              : redirect("https://cdn.example.com/blob"),
+          "https://auth.example.com": () => json({ token: "t" }),
+          "https://cdn.example.com": () => unauthorized("Basic")
+        })
+        yield* request(following(client))
+        log.length = 0
+        expect(yield* request(following(client))).toBe(401)
+        expect(log).toEqual([`GET ${manifest} Bearer t`, "GET https://cdn.example.com/blob -"])
+      }).pipe(provided(alice))
   )
 
   it.effect("a password does not leave the token server's origin", () =>
@@ -538,7 +611,9 @@ describe("redirects (T1)", () => {
       const { client, log } = internet({
         [registry]: ({ authorization, url }) => {
           if (authorization === undefined) return unauthorized(`Bearer realm="${realm}"`)
-          return detour && !url.pathname.endsWith("/back") ? redirect("https://cdn.example.com/") : ok()
+          return detour && !url.pathname.endsWith("/back")
+            ? redirect("https://cdn.example.com/")
+            : ok()
         },
         "https://auth.example.com": () => json({ token: "t" }),
         "https://cdn.example.com": () => redirect(`${registry}/back`)
@@ -568,10 +643,15 @@ describe("a source that caches", () => {
     const { layer, rejections } = source()
     return Effect.gen(function* () {
       const { client, log } = internet({
-        [registry]: ({ authorization }) => (authorization === bobBasic ? ok() : unauthorized("Basic"))
+        [registry]: ({ authorization }) =>
+          authorization === bobBasic ? ok() : unauthorized("Basic")
       })
       expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`, `GET ${manifest} ${bobBasic}`])
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${manifest} ${aliceBasic}`,
+        `GET ${manifest} ${bobBasic}`
+      ])
       expect(rejections).toEqual([alice.identity])
     }).pipe(Effect.provide(layer))
   })
@@ -599,49 +679,60 @@ describe("a source that caches", () => {
   const refusingPasswords = (challenge: string, issuer = "https://auth.example.com") =>
     internet({
       [registry]: ({ authorization }) =>
-        authorization === "Bearer rt" || authorization === bobBasic ? ok() : unauthorized(challenge),
+        authorization === "Bearer rt" || authorization === bobBasic
+          ? ok()
+          : unauthorized(challenge),
       [issuer]: () => json({}, 401)
     })
 
-  it.effect("and may then have a registry token, for which there is nothing to ask the token server", () => {
-    const { layer, rejections } = source(alice, Credentials.registryToken(Redacted.make("rt")))
-    return Effect.gen(function* () {
-      const { client, log } = refusingPasswords(`Bearer realm="${realm}"`)
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
-        `GET ${manifest} Bearer rt`
-      ])
-      expect(rejections).toEqual([alice.identity])
-    }).pipe(Effect.provide(layer))
-  })
+  it.effect(
+    "and may then have a registry token, for which there is nothing to ask the token server",
+    () => {
+      const { layer, rejections } = source(alice, Credentials.registryToken(Redacted.make("rt")))
+      return Effect.gen(function* () {
+        const { client, log } = refusingPasswords(`Bearer realm="${realm}"`)
+        expect(yield* request(client)).toBe(200)
+        expect(log).toEqual([
+          `GET ${manifest} -`,
+          `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+          `GET ${manifest} Bearer rt`
+        ])
+        expect(rejections).toEqual([alice.identity])
+      }).pipe(Effect.provide(layer))
+    }
+  )
 
-  it.effect("or a password, where the token server may not have it but the registry takes it", () => {
-    const { layer, rejections } = source(Credentials.anonymous, bob)
-    return Effect.gen(function* () {
-      const { client, log } = refusingPasswords(
-        'Bearer realm="https://elsewhere.example/token", Basic',
-        "https://elsewhere.example"
-      )
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        "GET https://elsewhere.example/token?client_id=effect-oci&scope=repository%3Aa%3Apull -",
-        `GET ${manifest} ${bobBasic}`
-      ])
-      expect(rejections).toEqual([Credentials.anonymous.identity])
-    }).pipe(Effect.provide(layer))
-  })
+  it.effect(
+    "or a password, where the token server may not have it but the registry takes it",
+    () => {
+      const { layer, rejections } = source(Credentials.anonymous, bob)
+      return Effect.gen(function* () {
+        const { client, log } = refusingPasswords(
+          'Bearer realm="https://elsewhere.example/token", Basic',
+          "https://elsewhere.example"
+        )
+        expect(yield* request(client)).toBe(200)
+        expect(log).toEqual([
+          `GET ${manifest} -`,
+          "GET https://elsewhere.example/token?client_id=effect-oci&scope=repository%3Aa%3Apull -",
+          `GET ${manifest} ${bobBasic}`
+        ])
+        expect(rejections).toEqual([Credentials.anonymous.identity])
+      }).pipe(Effect.provide(layer))
+    }
+  )
 
-  it.effect("or a registry token that no header can carry, which is a broken configuration (T12)", () => {
-    const { layer } = source(alice, Credentials.registryToken(Redacted.make("hunter2\n")))
-    return Effect.gen(function* () {
-      const { client, log } = refusingPasswords(`Bearer realm="${realm}"`)
-      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "CredentialsFailure" })
-      expect(log.length).toBe(2)
-    }).pipe(Effect.provide(layer))
-  })
+  it.effect(
+    "or a registry token that no header can carry, which is a broken configuration (T12)",
+    () => {
+      const { layer } = source(alice, Credentials.registryToken(Redacted.make("hunter2\n")))
+      return Effect.gen(function* () {
+        const { client, log } = refusingPasswords(`Bearer realm="${realm}"`)
+        expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "CredentialsFailure" })
+        expect(log.length).toBe(2)
+      }).pipe(Effect.provide(layer))
+    }
+  )
 })
 
 describe("ECR, whose answer to a password that has expired is no 401", () => {
@@ -650,7 +741,9 @@ describe("ECR, whose answer to a password that has expired is no 401", () => {
     internet({
       [registry]: ({ authorization }) =>
         authorization === undefined
-          ? unauthorized('Basic realm="https://1.dkr.ecr.eu-west-1.amazonaws.com/",service="ecr.amazonaws.com"')
+          ? unauthorized(
+              'Basic realm="https://1.dkr.ecr.eu-west-1.amazonaws.com/",service="ecr.amazonaws.com"'
+            )
           : authorization === bobBasic
             ? ok()
             : new Response(body, { status, headers: { "x-seen": "1" } })
@@ -659,7 +752,8 @@ describe("ECR, whose answer to a password that has expired is no 401", () => {
   it.effect("who sent nothing is not told that it is invalid", () =>
     Effect.gen(function* () {
       const { client, log } = internet({
-        [registry]: () => new Response(message("Your Authorization Token is invalid."), { status: 403 })
+        [registry]: () =>
+          new Response(message("Your Authorization Token is invalid."), { status: 403 })
       })
       expect(yield* request(client)).toBe(403)
       expect(log).toEqual([`GET ${manifest} -`])
@@ -670,7 +764,9 @@ describe("ECR, whose answer to a password that has expired is no 401", () => {
     Effect.gen(function* () {
       const body = message("User is not authorized to perform ecr:PutImage")
       const { client, log } = world(403, body)
-      const response = yield* Effect.retry(authorized(demandOf())(client).get(manifest), { times: 1 })
+      const response = yield* Effect.retry(authorized(demandOf())(client).get(manifest), {
+        times: 1
+      })
       expect(response.status).toBe(403)
       expect(response.headers["x-seen"]).toBe("1")
       expect(yield* response.text).toBe(body)
@@ -693,7 +789,9 @@ describe("registries that change their minds", () => {
             : authorization !== undefined
               ? ok()
               : url.pathname === `${prefix}/v2/`
-                ? unauthorized('Bearer realm="../token",service="gcr.io",scope="repository:user/image:pull"')
+                ? unauthorized(
+                    'Bearer realm="../token",service="gcr.io",scope="repository:user/image:pull"'
+                  )
                 : unauthorized()
       })
       expect(yield* request(client, registry + path)).toBe(200)
@@ -715,8 +813,15 @@ describe("registries that change their minds", () => {
             : unauthorized(),
         "https://evil.example": () => unauthorized('Bearer realm="https://evil.example/token"')
       })
-      expect(yield* Effect.flip(request(following(client)))).toMatchObject({ _tag: "AuthChallenge", challenges: [] })
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${registry}/v2/ -`, "GET https://evil.example/ -"])
+      expect(yield* Effect.flip(request(following(client)))).toMatchObject({
+        _tag: "AuthChallenge",
+        challenges: []
+      })
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        `GET ${registry}/v2/ -`,
+        "GET https://evil.example/ -"
+      ])
     }).pipe(provided())
   )
 
@@ -728,45 +833,54 @@ describe("registries that change their minds", () => {
           ? Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport" }))
           : sending
       )
-      expect(yield* Effect.flip(request(breaking))).toMatchObject({ _tag: "AuthChallenge", challenges: [] })
+      expect(yield* Effect.flip(request(breaking))).toMatchObject({
+        _tag: "AuthChallenge",
+        challenges: []
+      })
     }).pipe(provided())
   )
 
-  it.effect("a refused token without a challenge is renewed where the ping said, not replaced by the password", () =>
-    Effect.gen(function* () {
-      let revoked = ""
-      let issued = 0
-      const { client, log } = internet({
-        [registry]: ({ authorization, url }) =>
-          url.pathname === "/v2/" && authorization === undefined
-            ? unauthorized(`Bearer realm="${realm}"`)
-            : authorization === undefined || authorization === revoked
-              ? unauthorized()
-              : ok(),
-        "https://auth.example.com": () => json({ token: `t${++issued}` })
-      })
-      yield* Effect.flip(attempt(client, `${registry}/v2/`, demandOf({ scopes: [] })))
-      yield* request(client)
-      revoked = "Bearer t1"
-      log.length = 0
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} Bearer t1`,
-        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
-        `GET ${manifest} Bearer t2`
-      ])
-    }).pipe(provided(alice))
+  it.effect(
+    "a refused token without a challenge is renewed where the ping said, not replaced by the password",
+    () =>
+      Effect.gen(function* () {
+        let revoked = ""
+        let issued = 0
+        const { client, log } = internet({
+          [registry]: ({ authorization, url }) =>
+            url.pathname === "/v2/" && authorization === undefined
+              ? unauthorized(`Bearer realm="${realm}"`)
+              : authorization === undefined || authorization === revoked
+                ? unauthorized()
+                : ok(),
+          "https://auth.example.com": () => json({ token: `t${++issued}` })
+        })
+        yield* Effect.flip(attempt(client, `${registry}/v2/`, demandOf({ scopes: [] })))
+        yield* request(client)
+        revoked = "Bearer t1"
+        log.length = 0
+        expect(yield* request(client)).toBe(200)
+        expect(log).toEqual([
+          `GET ${manifest} Bearer t1`,
+          `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
+          `GET ${manifest} Bearer t2`
+        ])
+      }).pipe(provided(alice))
   )
 
   it.effect("a new token that is refused without a challenge is not followed by the password", () =>
     Effect.gen(function* () {
       const { client, log } = internet({
-        [registry]: ({ url }) => (url.pathname === "/v2/" ? unauthorized(`Bearer realm="${realm}"`) : unauthorized()),
+        [registry]: ({ url }) =>
+          url.pathname === "/v2/" ? unauthorized(`Bearer realm="${realm}"`) : unauthorized(),
         "https://auth.example.com": () => json({ token: "t" })
       })
       yield* Effect.flip(attempt(client, `${registry}/v2/`, demandOf({ scopes: [] })))
       log.length = 0
-      expect(yield* Effect.flip(request(client))).toMatchObject({ sent: "bearer", answerable: false })
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        sent: "bearer",
+        answerable: false
+      })
       expect(log).toEqual([
         `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
         `GET ${manifest} Bearer t`
@@ -774,20 +888,34 @@ describe("registries that change their minds", () => {
     }).pipe(provided(alice))
   )
 
-  it.effect("a token server in passing trouble is asked again without asking the registry first", () =>
-    Effect.gen(function* () {
-      let failures = 2
-      const { client, log } = internet({
-        [registry]: ({ authorization }) =>
-          authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok(),
-        "https://auth.example.com": () => (failures-- > 0 ? json({}, 503) : json({ token: "t" }))
-      })
-      const tokenLine = `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`
-      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "RegistryFailure", status: 503 })
-      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "RegistryFailure", status: 503 })
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([`GET ${manifest} -`, tokenLine, tokenLine, tokenLine, `GET ${manifest} Bearer t`])
-    }).pipe(provided())
+  it.effect(
+    "a token server in passing trouble is asked again without asking the registry first",
+    () =>
+      Effect.gen(function* () {
+        let failures = 2
+        const { client, log } = internet({
+          [registry]: ({ authorization }) =>
+            authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok(),
+          "https://auth.example.com": () => (failures-- > 0 ? json({}, 503) : json({ token: "t" }))
+        })
+        const tokenLine = `GET ${realm}?client_id=effect-oci&scope=repository%3Aa%3Apull -`
+        expect(yield* Effect.flip(request(client))).toMatchObject({
+          _tag: "RegistryFailure",
+          status: 503
+        })
+        expect(yield* Effect.flip(request(client))).toMatchObject({
+          _tag: "RegistryFailure",
+          status: 503
+        })
+        expect(yield* request(client)).toBe(200)
+        expect(log).toEqual([
+          `GET ${manifest} -`,
+          tokenLine,
+          tokenLine,
+          tokenLine,
+          `GET ${manifest} Bearer t`
+        ])
+      }).pipe(provided())
   )
 
   it.effect("a challenge that cannot be answered replaces none that can", () =>
@@ -802,7 +930,9 @@ describe("registries that change their minds", () => {
               : ok(),
         "https://auth.example.com": () => json({ token: "t" })
       })
-      expect(yield* Effect.flip(request(client))).toMatchObject({ challenges: [{ scheme: "negotiate" }] })
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        challenges: [{ scheme: "negotiate" }]
+      })
       negotiates = false
       log.length = 0
       expect(yield* request(client)).toBe(200)
@@ -827,7 +957,10 @@ describe("registries that change their minds", () => {
       yield* request(client)
       moved = true
       yield* TestClock.adjust("5 minutes")
-      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "Unauthorized", status: 410 })
+      expect(yield* Effect.flip(request(client))).toMatchObject({
+        _tag: "Unauthorized",
+        status: 410
+      })
       log.length = 0
       expect(yield* request(client)).toBe(200)
       expect(log).toEqual([
@@ -843,7 +976,9 @@ describe("scopes", () => {
   const tokenLine = (scopes: ReadonlyArray<string>) =>
     `GET ${realm}?client_id=effect-oci${scopes.map((scope) => `&${new URLSearchParams({ scope })}`).join("")} -`
 
-  /** A registry that grants what `grants` says, and challenges with `challenge` of what was sent. */
+  /**
+   * A registry that grants what `grants` says, and challenges with `challenge` of what was sent.
+   */
   const world = (options: {
     readonly challenge: (authorization: string | undefined) => string | undefined
     readonly token: (scopes: ReadonlyArray<string>, n: number) => Response
@@ -858,29 +993,35 @@ describe("scopes", () => {
     })
   }
 
-  it.effect("insufficient_scope widens once: the new scopes are asked for, and a second refusal ends it (A8)", () =>
-    Effect.gen(function* () {
-      const more = 'error="insufficient_scope",scope="repository:a:pull,push"'
-      const { client, log } = world({
-        challenge: (sent) => `Bearer realm="${realm}"${sent === undefined ? "" : `,${more}`}`,
-        token: (_, n) => json({ token: `t${n}` })
-      })
-      expect(yield* Effect.flip(request(client))).toMatchObject({ _tag: "AuthChallenge", answerable: false })
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        tokenLine(["repository:a:pull"]),
-        `GET ${manifest} Bearer t1`,
-        tokenLine(["repository:a:pull,push"]),
-        `GET ${manifest} Bearer t2`
-      ])
-    }).pipe(provided())
+  it.effect(
+    "insufficient_scope widens once: the new scopes are asked for, and a second refusal ends it (A8)",
+    () =>
+      Effect.gen(function* () {
+        const more = 'error="insufficient_scope",scope="repository:a:pull,push"'
+        const { client, log } = world({
+          challenge: (sent) => `Bearer realm="${realm}"${sent === undefined ? "" : `,${more}`}`,
+          token: (_, n) => json({ token: `t${n}` })
+        })
+        expect(yield* Effect.flip(request(client))).toMatchObject({
+          _tag: "AuthChallenge",
+          answerable: false
+        })
+        expect(log).toEqual([
+          `GET ${manifest} -`,
+          tokenLine(["repository:a:pull"]),
+          `GET ${manifest} Bearer t1`,
+          tokenLine(["repository:a:pull,push"]),
+          `GET ${manifest} Bearer t2`
+        ])
+      }).pipe(provided())
   )
 
   it.effect("a server that wants ever more is asked three times more at most", () =>
     Effect.gen(function* () {
       let n = 0
       const { client, log } = world({
-        challenge: () => `Bearer realm="${realm}",error="insufficient_scope",scope="repository:a${++n}:pull"`,
+        challenge: () =>
+          `Bearer realm="${realm}",error="insufficient_scope",scope="repository:a${++n}:pull"`,
         token: (_, n) => json({ token: `t${n}` })
       })
       yield* Effect.flip(request(client))
@@ -888,22 +1029,25 @@ describe("scopes", () => {
     }).pipe(provided())
   )
 
-  it.effect.each([400, 401])("a union that the token server refuses with %d is narrowed to the challenge's", (status) =>
-    Effect.gen(function* () {
-      const { client, log } = world({
-        challenge: (sent) => (sent === undefined ? `Bearer realm="${realm}",scope="odd:a:read"` : undefined),
-        token: (scopes) => (scopes.length > 1 ? json({}, status) : json({ token: "t" }))
-      })
-      expect(yield* request(client)).toBe(200)
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        tokenLine(["odd:a:read", "repository:a:pull"]),
-        tokenLine(["odd:a:read"]),
-        `GET ${manifest} Bearer t`,
-        `GET ${manifest} Bearer t`
-      ])
-    }).pipe(provided())
+  it.effect.each([400, 401])(
+    "a union that the token server refuses with %d is narrowed to the challenge's",
+    (status) =>
+      Effect.gen(function* () {
+        const { client, log } = world({
+          challenge: (sent) =>
+            sent === undefined ? `Bearer realm="${realm}",scope="odd:a:read"` : undefined,
+          token: (scopes) => (scopes.length > 1 ? json({}, status) : json({ token: "t" }))
+        })
+        expect(yield* request(client)).toBe(200)
+        expect(yield* request(client)).toBe(200)
+        expect(log).toEqual([
+          `GET ${manifest} -`,
+          tokenLine(["odd:a:read", "repository:a:pull"]),
+          tokenLine(["odd:a:read"]),
+          `GET ${manifest} Bearer t`,
+          `GET ${manifest} Bearer t`
+        ])
+      }).pipe(provided())
   )
 
   it.effect("a refusal of 403 is final", () =>
@@ -926,7 +1070,11 @@ describe("scopes", () => {
         token: () => json({ token: "t" })
       })
       yield* Effect.flip(request(client, manifest, deletion))
-      expect(log).toEqual([`GET ${manifest} -`, tokenLine(["repository:a:delete,pull"]), `GET ${manifest} Bearer t`])
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        tokenLine(["repository:a:delete,pull"]),
+        `GET ${manifest} Bearer t`
+      ])
     }).pipe(provided())
   )
 
@@ -940,14 +1088,19 @@ describe("scopes", () => {
         token: () => json({ token: "t" })
       })
       expect(yield* request(client, manifest, deletion)).toBe(200)
-      expect(log).toEqual([`GET ${manifest} -`, tokenLine(["repository:a:delete,pull"]), `GET ${manifest} Bearer t`])
+      expect(log).toEqual([
+        `GET ${manifest} -`,
+        tokenLine(["repository:a:delete,pull"]),
+        `GET ${manifest} Bearer t`
+      ])
     }).pipe(provided())
   )
 
   it.effect("those of an application replace all others (RG5)", () =>
     Effect.gen(function* () {
       const { client, log } = world({
-        challenge: (sent) => (sent === undefined ? `Bearer realm="${realm}",scope="repository:x:pull"` : undefined),
+        challenge: (sent) =>
+          sent === undefined ? `Bearer realm="${realm}",scope="repository:x:pull"` : undefined,
         token: (_, n) => json({ token: `t${n}` })
       })
       const fixed = (demand: Credentials.Demand) =>
@@ -981,9 +1134,12 @@ describe("a refresh token", () => {
   const offline = (refresh: (n: number) => unknown) => {
     let n = 0
     return internet({
-      [registry]: ({ authorization }) => (authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok()),
+      [registry]: ({ authorization }) =>
+        authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok(),
       "https://other.example.com": ({ authorization }) =>
-        authorization === undefined ? unauthorized('Bearer realm="https://auth2.example.com/token"') : ok(),
+        authorization === undefined
+          ? unauthorized('Bearer realm="https://auth2.example.com/token"')
+          : ok(),
       "https://auth.example.com": ({ body, method }) =>
         method === "POST" && body.includes("refused")
           ? json({ error: "invalid_grant" }, 400)
@@ -999,25 +1155,29 @@ describe("a refresh token", () => {
     )
   )
 
-  it.effect("replaces the password from then on, is replaced by its successor, and goes to its own realm only", () =>
-    Effect.gen(function* () {
-      const { client, log, seen } = offline((n) => (n === 3 ? undefined : `r${n}`))
-      for (let n = 0; n < 4; n++) {
-        yield* request(client)
-        yield* TestClock.adjust("1 minutes")
-      }
-      const other = "https://other.example.com/v2/"
-      yield* request(client, other, demandOf({ origin: "https://other.example.com" }))
-      expect(log.filter((line) => line.includes("auth"))).toEqual([
-        first,
-        `POST ${realm} -`,
-        `POST ${realm} -`,
-        `POST ${realm} -`,
-        `GET https://auth2.example.com/token?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
-      ])
-      const bodies = seen.map(({ body }) => new URLSearchParams(body).get("refresh_token")).filter((r) => r !== null)
-      expect(bodies).toEqual(["r1", "r2", "r2"])
-    }).pipe(later)
+  it.effect(
+    "replaces the password from then on, is replaced by its successor, and goes to its own realm only",
+    () =>
+      Effect.gen(function* () {
+        const { client, log, seen } = offline((n) => (n === 3 ? undefined : `r${n}`))
+        for (let n = 0; n < 4; n++) {
+          yield* request(client)
+          yield* TestClock.adjust("1 minutes")
+        }
+        const other = "https://other.example.com/v2/"
+        yield* request(client, other, demandOf({ origin: "https://other.example.com" }))
+        expect(log.filter((line) => line.includes("auth"))).toEqual([
+          first,
+          `POST ${realm} -`,
+          `POST ${realm} -`,
+          `POST ${realm} -`,
+          `GET https://auth2.example.com/token?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`
+        ])
+        const bodies = seen
+          .map(({ body }) => new URLSearchParams(body).get("refresh_token"))
+          .filter((r) => r !== null)
+        expect(bodies).toEqual(["r1", "r2", "r2"])
+      }).pipe(later)
   )
 
   it.effect("is forgotten when it is refused, and the password is used again", () =>
@@ -1028,32 +1188,48 @@ describe("a refresh token", () => {
       expect(yield* request(client)).toBe(200)
       yield* TestClock.adjust("1 minutes")
       expect(yield* request(client)).toBe(200)
-      expect(log.filter((line) => line.includes("auth"))).toEqual([first, `POST ${realm} -`, first, first])
+      expect(log.filter((line) => line.includes("auth"))).toEqual([
+        first,
+        `POST ${realm} -`,
+        first,
+        first
+      ])
     }).pipe(later)
   )
 })
 
-it.effect("a source that is broken is reported at once, and asked no second time: it may be a helper that hangs", () =>
-  Effect.gen(function* () {
-    let asked = 0
-    const { client, log } = internet({ [registry]: () => unauthorized("Basic") })
-    const error = yield* Effect.provideService(Effect.flip(request(client)), Credentials.Credentials, {
-      get: () => {
-        asked++
-        return new CredentialsFailure({ source: "a file", problem: "it is broken", fix: "Mend it" })
-      }
-    })
-    expect(error).toMatchObject({ _tag: "CredentialsFailure" })
-    expect(asked).toBe(1)
-    expect(log).toEqual([`GET ${manifest} -`])
-  }).pipe(Effect.provide(TokenCache.layerMemory))
+it.effect(
+  "a source that is broken is reported at once, and asked no second time: it may be a helper that hangs",
+  () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const { client, log } = internet({ [registry]: () => unauthorized("Basic") })
+      const error = yield* Effect.provideService(
+        Effect.flip(request(client)),
+        Credentials.Credentials,
+        {
+          get: () => {
+            asked++
+            return new CredentialsFailure({
+              source: "a file",
+              problem: "it is broken",
+              fix: "Mend it"
+            })
+          }
+        }
+      )
+      expect(error).toMatchObject({ _tag: "CredentialsFailure" })
+      expect(asked).toBe(1)
+      expect(log).toEqual([`GET ${manifest} -`])
+    }).pipe(Effect.provide(TokenCache.layerMemory))
 )
 
 describe("what passes untouched", () => {
   it.effect.each([200, 202, 307, 400, 403, 404, 500])("an answer with %d", (status) =>
     Effect.gen(function* () {
       const { client, log } = internet({
-        [registry]: () => new Response(null, { status, headers: { "www-authenticate": `Bearer realm="${realm}"` } })
+        [registry]: () =>
+          new Response(null, { status, headers: { "www-authenticate": `Bearer realm="${realm}"` } })
       })
       expect(yield* request(client)).toBe(status)
       expect(yield* request(client)).toBe(status)
@@ -1073,9 +1249,14 @@ describe("what passes untouched", () => {
 })
 
 describe("the body of a 401", () => {
-  const answering = (body: () => ReadableStream, headers: Record<string, string> = { "www-authenticate": "Basic" }) =>
+  const answering = (
+    body: () => ReadableStream,
+    headers: Record<string, string> = { "www-authenticate": "Basic" }
+  ) =>
     HttpClient.make((request) =>
-      Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body(), { status: 401, headers })))
+      Effect.sync(() =>
+        HttpClientResponse.fromWeb(request, new Response(body(), { status: 401, headers }))
+      )
     )
 
   it.effect("is read to the end, so that the connection can be used again", () =>
@@ -1084,7 +1265,8 @@ describe("the body of a 401", () => {
       const client = answering(
         () =>
           new ReadableStream({
-            pull: (controller) => (pulled++ < 10 ? controller.enqueue(new Uint8Array(1024)) : controller.close())
+            pull: (controller) =>
+              pulled++ < 10 ? controller.enqueue(new Uint8Array(1024)) : controller.close()
           })
       )
       expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "AuthChallenge" })
@@ -1105,7 +1287,9 @@ describe("the body of a 401", () => {
           }
         })
       }
-      expect(yield* Effect.flip(attempt(answering(body, {})))).toMatchObject({ _tag: "AuthChallenge" })
+      expect(yield* Effect.flip(attempt(answering(body, {})))).toMatchObject({
+        _tag: "AuthChallenge"
+      })
       expect(read).toBe(2)
     }).pipe(provided())
   )
@@ -1126,7 +1310,10 @@ describe("the body of a 401", () => {
             }
           })
       )
-      expect(yield* Effect.flip(attempt(client))).toMatchObject({ _tag: "AuthChallenge", errors: [] })
+      expect(yield* Effect.flip(attempt(client))).toMatchObject({
+        _tag: "AuthChallenge",
+        errors: []
+      })
       expect(pulled).toBeLessThan(10)
       expect(cancelled).toBe(true)
     }).pipe(provided())
@@ -1144,8 +1331,14 @@ describe("the body of a 401", () => {
 
 it.effect("no error shows a password or a token (T13)", () =>
   Effect.gen(function* () {
-    const refused = (seen: Seen) => unauthorized(seen.authorization === undefined ? `Bearer realm="${realm}"` : "Basic")
-    const answers = [json({ token: "hunter2" }), json({ token: "hunter2\n" }), json({}, 401), json({}, 500)]
+    const refused = (seen: Seen) =>
+      unauthorized(seen.authorization === undefined ? `Bearer realm="${realm}"` : "Basic")
+    const answers = [
+      json({ token: "hunter2" }),
+      json({ token: "hunter2\n" }),
+      json({}, 401),
+      json({}, 500)
+    ]
     for (const answer of answers) {
       const { client } = internet({ [registry]: refused, "https://auth.example.com": () => answer })
       const error = yield* Effect.flip(Effect.provide(request(client), TokenCache.layerMemory))

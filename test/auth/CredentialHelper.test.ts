@@ -30,7 +30,9 @@ describe("the protocol", () => {
     Effect.gen(function* () {
       const { asked, helper, provide } = yield* machine
       yield* helper("test", prints("octocat", "hunter2"))
-      expect(yield* credentialFor(place).pipe(provide(CredentialHelper.layer("test")))).toMatchObject({
+      expect(
+        yield* credentialFor(place).pipe(provide(CredentialHelper.layer("test")))
+      ).toMatchObject({
         _tag: "Basic",
         username: "octocat",
         identity: Credentials.basic("octocat", Redacted.make("hunter2")).identity
@@ -54,7 +56,11 @@ describe("the protocol", () => {
 
   it.live.each([
     ["fails", "echo hunter2; echo hunter2 >&2; exit 1", "exit code 1"],
-    ["fails with another of the protocol's messages", "echo 'no credentials server URL'; exit 1", "exit code 1"],
+    [
+      "fails with another of the protocol's messages",
+      "echo 'no credentials server URL'; exit 1",
+      "exit code 1"
+    ],
     ["fails with the third of them", "echo 'no credentials username'; exit 1", "exit code 1"],
     [
       "only begins to say that it knows nobody",
@@ -63,19 +69,32 @@ describe("the protocol", () => {
     ],
     ["prints garbage", "echo 'hunter2 not json'", "something other than a credential"],
     ["prints nothing", "true", "something other than a credential"],
-    ["prints other JSON", 'echo \'{"Username":1,"Secret":"hunter2"}\'', "something other than a credential"],
+    [
+      "prints other JSON",
+      'echo \'{"Username":1,"Secret":"hunter2"}\'',
+      "something other than a credential"
+    ],
     ["prints a secret without a user", prints("", "hunter2"), "a user name or a secret"],
-    ["prints without end", "while :; do echo hunter2hunter2hunter2hunter2hunter2hunter2; done", "64 KiB"],
+    [
+      "prints without end",
+      "while :; do echo hunter2hunter2hunter2hunter2hunter2hunter2; done",
+      "64 KiB"
+    ],
     ["dies", "kill -9 $$", "could not be run to its end"]
   ] as const)(
     "a helper that %s is a failure that names it and shows nothing of its output (T17)",
     ([, script, problem]) =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(answer(script))
-        expect(error).toMatchObject({ _tag: "CredentialsFailure", source: "docker-credential-test" })
+        expect(error).toMatchObject({
+          _tag: "CredentialsFailure",
+          source: "docker-credential-test"
+        })
         expect(error.problem).toContain(problem)
         expect(error.fix).toContain("docker-credential-test get")
-        expect(inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message).not.toContain("hunter2")
+        expect(inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message).not.toContain(
+          "hunter2"
+        )
       })
   )
 
@@ -99,7 +118,9 @@ describe("the protocol", () => {
   it.live("one that is not installed is a failure that says so", () =>
     Effect.gen(function* () {
       const { provide } = yield* machine
-      const error = yield* Effect.flip(credentialFor("ghcr.io").pipe(provide(CredentialHelper.layer("absent"))))
+      const error = yield* Effect.flip(
+        credentialFor("ghcr.io").pipe(provide(CredentialHelper.layer("absent")))
+      )
       expect(error).toMatchObject({ source: "docker-credential-absent" })
       expect(error.message).toContain("not installed")
     }).pipe(Effect.scoped)
@@ -110,7 +131,9 @@ describe("the protocol", () => {
     (suffix) =>
       Effect.gen(function* () {
         const { provide } = yield* machine
-        const error = yield* Effect.flip(credentialFor("ghcr.io").pipe(provide(CredentialHelper.layer(suffix))))
+        const error = yield* Effect.flip(
+          credentialFor("ghcr.io").pipe(provide(CredentialHelper.layer(suffix)))
+        )
         expect(error).toMatchObject({ _tag: "CredentialsFailure", source: "a credential helper" })
       }).pipe(Effect.scoped)
   )
@@ -118,8 +141,10 @@ describe("the protocol", () => {
 
 describe("answers are kept", () => {
   /** Says user1, user2, … to each question. */
-  const counting = 'n=$(wc -l < "$(dirname "$0")/../test.log")\nprintf \'{"Username":"user%d","Secret":"s"}\' "$n"'
-  const user = (credential: Credentials.Credential) => (credential._tag === "Basic" ? credential.username : "-")
+  const counting =
+    'n=$(wc -l < "$(dirname "$0")/../test.log")\nprintf \'{"Username":"user%d","Secret":"s"}\' "$n"'
+  const user = (credential: Credentials.Credential) =>
+    credential._tag === "Basic" ? credential.username : "-"
 
   it.live("until they are rejected, and then asked for once", () =>
     Effect.gen(function* () {
@@ -130,7 +155,9 @@ describe("answers are kept", () => {
         expect(user(first)).toBe("user1")
         expect(user(yield* credentialFor("ghcr.io"))).toBe("user1")
         const rejecting = credentialFor("ghcr.io", Option.some(first))
-        const renewed = yield* Effect.all([rejecting, rejecting, rejecting], { concurrency: "unbounded" })
+        const renewed = yield* Effect.all([rejecting, rejecting, rejecting], {
+          concurrency: "unbounded"
+        })
         expect(renewed.map(user)).toEqual(["user2", "user2", "user2"])
         expect(user(yield* rejecting)).toBe("user2")
         expect(user(yield* credentialFor("ghcr.io"))).toBe("user2")

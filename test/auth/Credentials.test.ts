@@ -17,7 +17,10 @@ const getFor = (origin: string) =>
   )
 
 const isFoundBy = (key: string, origin: string) =>
-  Effect.map(Effect.provide(getFor(origin), Credentials.layer({ [key]: octocat })), (found) => found === octocat)
+  Effect.map(
+    Effect.provide(getFor(origin), Credentials.layer({ [key]: octocat })),
+    (found) => found === octocat
+  )
 
 describe("a credential is for one host, compared exactly (T15)", () => {
   it.effect.each([
@@ -56,9 +59,14 @@ describe("a credential is for one host, compared exactly (T15)", () => {
 
   it.effect("other hosts stay anonymous", () =>
     Effect.gen(function* () {
-      const found = yield* Effect.provide(getFor("https://quay.io"), Credentials.layer({ "ghcr.io": octocat }))
+      const found = yield* Effect.provide(
+        getFor("https://quay.io"),
+        Credentials.layer({ "ghcr.io": octocat })
+      )
       expect(found).toBe(Credentials.anonymous)
-      expect(yield* Effect.provide(getFor("https://ghcr.io"), Credentials.layerAnonymous)).toBe(Credentials.anonymous)
+      expect(yield* Effect.provide(getFor("https://ghcr.io"), Credentials.layerAnonymous)).toBe(
+        Credentials.anonymous
+      )
     })
   )
 
@@ -86,7 +94,11 @@ describe("layers of one credential", () => {
 
   it.effect("give the credential to their host only", () =>
     Effect.gen(function* () {
-      const layer = Credentials.layerBasic({ host: "ghcr.io", username: "octocat", password: secret("hunter2") })
+      const layer = Credentials.layerBasic({
+        host: "ghcr.io",
+        username: "octocat",
+        password: secret("hunter2")
+      })
       expect(yield* Effect.provide(getFor("https://ghcr.io"), layer)).toMatchObject(found)
       expect(yield* Effect.provide(getFor("https://quay.io"), layer)).toBe(Credentials.anonymous)
     })
@@ -151,7 +163,11 @@ describe("identity", () => {
     expect(Credentials.basic("a", secret("b")).identity).toBe(identities[1])
   })
 
-  it.each([octocat, Credentials.identityToken(secret("hunter2")), Credentials.registryToken(secret("hunter2"))])(
+  it.each([
+    octocat,
+    Credentials.identityToken(secret("hunter2")),
+    Credentials.registryToken(secret("hunter2"))
+  ])(
     "of $_tag, and everything else of it that can be shown, hides the secret (T13)",
     (credential) => {
       for (const shown of [

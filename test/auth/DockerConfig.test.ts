@@ -11,7 +11,9 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as DockerConfig from "../../src/auth/DockerConfig.js"
 import { credentialFor, machine } from "./machine.js"
 
-const auths = (user: string, host = "ghcr.io") => ({ [host]: { auth: Buffer.from(`${user}:s`).toString("base64") } })
+const auths = (user: string, host = "ghcr.io") => ({
+  [host]: { auth: Buffer.from(`${user}:s`).toString("base64") }
+})
 const config = (user: string, host?: string) => ({ auths: auths(user, host) })
 
 /** Who is known for ghcr.io, on a machine with these files and variables; `~` is its home. */
@@ -23,7 +25,8 @@ const user = <E>(
   Effect.gen(function* () {
     const { environment, home, provide, write } = yield* machine
     for (const [name, content] of Object.entries(files)) yield* write(name, content)
-    for (const [name, value] of Object.entries(variables)) environment.set(name, value.replace("~", home))
+    for (const [name, value] of Object.entries(variables))
+      environment.set(name, value.replace("~", home))
     const found = yield* credentialFor("ghcr.io").pipe(provide(layer))
     return found._tag === "Basic" ? found.username : found._tag
   }).pipe(Effect.scoped)
@@ -47,9 +50,24 @@ describe("Docker's configuration", () => {
       { DOCKER_CONFIG: "~/d" },
       "Anonymous"
     ],
-    ["is in ~/.docker if DOCKER_CONFIG is empty", { [standard]: config("alice") }, { DOCKER_CONFIG: "" }, "alice"],
-    ["is ~/.dockercfg, in its own form, where there is no other", { ".dockercfg": auths("carol") }, {}, "carol"],
-    ["is not ~/.dockercfg where there is another", { ".dockercfg": auths("carol"), [standard]: {} }, {}, "Anonymous"],
+    [
+      "is in ~/.docker if DOCKER_CONFIG is empty",
+      { [standard]: config("alice") },
+      { DOCKER_CONFIG: "" },
+      "alice"
+    ],
+    [
+      "is ~/.dockercfg, in its own form, where there is no other",
+      { ".dockercfg": auths("carol") },
+      {},
+      "carol"
+    ],
+    [
+      "is not ~/.dockercfg where there is another",
+      { ".dockercfg": auths("carol"), [standard]: {} },
+      {},
+      "Anonymous"
+    ],
     ["is nothing on a new machine", {}, {}, "Anonymous"],
     ["is nothing if the file is empty", { [standard]: "\n" }, {}, "Anonymous"],
     [
@@ -68,7 +86,9 @@ describe("Docker's configuration", () => {
       const { asked, helper, provide, write } = yield* machine
       yield* helper("desk", `echo '{"Username":"hubble","Secret":"s"}'`)
       yield* write(standard, { credsStore: "desk", auths: { "ghcr.io": {} } })
-      expect(yield* credentialFor("ghcr.io").pipe(provide(layer))).toMatchObject({ username: "hubble" })
+      expect(yield* credentialFor("ghcr.io").pipe(provide(layer))).toMatchObject({
+        username: "hubble"
+      })
       expect(yield* asked("desk")).toEqual(["get ghcr.io"])
     }).pipe(Effect.scoped)
   )
@@ -99,14 +119,16 @@ describe("Docker's configuration", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live.runIf(process.getuid?.() !== 0)("a file that may not be read is a failure that names it", () =>
-    Effect.gen(function* () {
-      const { provide, write } = yield* machine
-      const file = yield* write(standard, config("alice"))
-      chmodSync(file, 0)
-      const error = yield* Effect.flip(credentialFor("ghcr.io").pipe(provide(layer)))
-      expect(error).toMatchObject({ source: file, problem: "it cannot be read" })
-    }).pipe(Effect.scoped)
+  it.live.runIf(process.getuid?.() !== 0)(
+    "a file that may not be read is a failure that names it",
+    () =>
+      Effect.gen(function* () {
+        const { provide, write } = yield* machine
+        const file = yield* write(standard, config("alice"))
+        chmodSync(file, 0)
+        const error = yield* Effect.flip(credentialFor("ghcr.io").pipe(provide(layer)))
+        expect(error).toMatchObject({ source: file, problem: "it cannot be read" })
+      }).pipe(Effect.scoped)
   )
 
   it.live("a file that was named must be there", () =>
@@ -118,7 +140,9 @@ describe("Docker's configuration", () => {
       const error = yield* Effect.flip(credentialFor("ghcr.io").pipe(provide(named)))
       expect(error).toMatchObject({ source: path })
       yield* write("mine.json", config("bob"))
-      expect(yield* credentialFor("ghcr.io").pipe(provide(named))).toMatchObject({ username: "bob" })
+      expect(yield* credentialFor("ghcr.io").pipe(provide(named))).toMatchObject({
+        username: "bob"
+      })
     }).pipe(Effect.scoped)
   )
 })
@@ -127,14 +151,18 @@ describe("DOCKER_AUTH_CONFIG", () => {
   it.live("is the text of a file", () =>
     Effect.gen(function* () {
       const text = JSON.stringify(config("ci"))
-      expect(yield* user(DockerConfig.layerEnvironment, {}, { DOCKER_AUTH_CONFIG: text })).toBe("ci")
+      expect(yield* user(DockerConfig.layerEnvironment, {}, { DOCKER_AUTH_CONFIG: text })).toBe(
+        "ci"
+      )
       expect(yield* user(DockerConfig.layerEnvironment, {})).toBe("Anonymous")
     })
   )
 
   it.live("that is broken is a failure that names the variable and not its value", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(user(DockerConfig.layerEnvironment, {}, { DOCKER_AUTH_CONFIG: "hunter2" }))
+      const error = yield* Effect.flip(
+        user(DockerConfig.layerEnvironment, {}, { DOCKER_AUTH_CONFIG: "hunter2" })
+      )
       expect(error).toMatchObject({ source: "the environment variable DOCKER_AUTH_CONFIG" })
       expect(JSON.stringify(error)).not.toContain("hunter2")
     })
@@ -147,7 +175,12 @@ describe("podman's files", () => {
   const variables = { XDG_RUNTIME_DIR: "~/run" }
 
   it.live.each([
-    ["below XDG_RUNTIME_DIR", { [runtime]: config("alice"), [home]: config("bob") }, variables, "alice"],
+    [
+      "below XDG_RUNTIME_DIR",
+      { [runtime]: config("alice"), [home]: config("bob") },
+      variables,
+      "alice"
+    ],
     [
       "below ~/.config where that knows nobody",
       { [runtime]: config("alice", "quay.io"), [home]: config("bob") },
@@ -175,33 +208,47 @@ describe("podman's files", () => {
     ["for a namespace", { [home]: config("erin", "ghcr.io/owner") }, {}, "Anonymous"],
     ["nowhere", {}, {}, "Anonymous"]
   ] as const)("are %s", ([, files, variables, expected]) =>
-    Effect.map(user(ContainersAuth.layer(), files, variables), (found) => expect(found).toBe(expected))
+    Effect.map(user(ContainersAuth.layer(), files, variables), (found) =>
+      expect(found).toBe(expected)
+    )
   )
 
   it.live.each([
     [{}, "alice"],
     [{ XDG_RUNTIME_DIR: "~/run" }, "Anonymous"]
-  ] as const)("are below /run/containers for the user's number, without XDG_RUNTIME_DIR: %j", ([variables, expected]) =>
-    Effect.gen(function* () {
-      // No test may write there.
-      const asked: Array<string> = []
-      const files = FileSystem.layerNoop({
-        readFileString: (path) =>
-          Effect.suspend(() => {
-            asked.push(path)
-            return path === "/run/containers/1000/auth.json"
-              ? Effect.succeed(JSON.stringify(config("alice")))
-              : Effect.fail(new SystemError({ reason: "NotFound", module: "FileSystem", method: "readFileString" }))
-          })
+  ] as const)(
+    "are below /run/containers for the user's number, without XDG_RUNTIME_DIR: %j",
+    ([variables, expected]) =>
+      Effect.gen(function* () {
+        // No test may write there.
+        const asked: Array<string> = []
+        const files = FileSystem.layerNoop({
+          readFileString: (path) =>
+            Effect.suspend(() => {
+              asked.push(path)
+              return path === "/run/containers/1000/auth.json"
+                ? Effect.succeed(JSON.stringify(config("alice")))
+                : Effect.fail(
+                    new SystemError({
+                      reason: "NotFound",
+                      module: "FileSystem",
+                      method: "readFileString"
+                    })
+                  )
+            })
+        })
+        expect(
+          yield* user(Layer.provide(ContainersAuth.layer({ uid: 1000 }), files), {}, variables)
+        ).toBe(expected)
+        expect(asked.includes("/run/containers/1000/auth.json")).toBe(expected === "alice")
       })
-      expect(yield* user(Layer.provide(ContainersAuth.layer({ uid: 1000 }), files), {}, variables)).toBe(expected)
-      expect(asked.includes("/run/containers/1000/auth.json")).toBe(expected === "alice")
-    })
   )
 
   it.live("one that REGISTRY_AUTH_FILE names must be there", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(user(ContainersAuth.layer(), {}, { REGISTRY_AUTH_FILE: "/nowhere/auth.json" }))
+      const error = yield* Effect.flip(
+        user(ContainersAuth.layer(), {}, { REGISTRY_AUTH_FILE: "/nowhere/auth.json" })
+      )
       expect(error).toMatchObject({ source: "/nowhere/auth.json" })
     })
   )
@@ -210,7 +257,9 @@ describe("podman's files", () => {
     Effect.gen(function* () {
       const { provide, write } = yield* machine
       yield* write(home, config("erin", "ghcr.io/owner"))
-      expect(yield* credentialFor("ghcr.io/owner/app").pipe(provide(ContainersAuth.layer()))).toMatchObject({
+      expect(
+        yield* credentialFor("ghcr.io/owner/app").pipe(provide(ContainersAuth.layer()))
+      ).toMatchObject({
         username: "erin"
       })
     }).pipe(Effect.scoped)
@@ -228,11 +277,16 @@ describe("a chain", () => {
 
   it.live("asks its sources in order", () =>
     Effect.gen(function* () {
-      const files = { [standard]: config("docker"), ".config/containers/auth.json": config("podman") }
+      const files = {
+        [standard]: config("docker"),
+        ".config/containers/auth.json": config("podman")
+      }
       const variable = { DOCKER_AUTH_CONFIG: JSON.stringify(config("ci")) }
       expect(yield* user(chain, files, variable)).toBe("ci")
       expect(yield* user(chain, files)).toBe("docker")
-      expect(yield* user(chain, { ".config/containers/auth.json": config("podman") })).toBe("podman")
+      expect(yield* user(chain, { ".config/containers/auth.json": config("podman") })).toBe(
+        "podman"
+      )
       expect(yield* user(chain, {})).toBe("Anonymous")
     })
   )

@@ -65,7 +65,11 @@ describe("tokens are found by who issued them, for whom and for what (T14)", () 
     ["another user", { identity: "bob" }, "t2"],
     ["fewer actions", { scopes: ["repository:a:push"] }, "t1"],
     ["no scopes at all", { scopes: [] }, "t1"],
-    ["the same scopes, spelled otherwise", { scopes: ["repository:a:push", "repository:a:pull"] }, "t1"],
+    [
+      "the same scopes, spelled otherwise",
+      { scopes: ["repository:a:push", "repository:a:pull"] },
+      "t1"
+    ],
     ["more actions", { scopes: ["repository:a:delete,pull,push"] }, "t2"],
     ["another repository", { scopes: ["repository:b:pull"] }, "t2"],
     ["one repository more", { scopes: [pushA, "repository:b:pull"] }, "t2"],
@@ -101,7 +105,9 @@ it.effect("a token is new to all who waited for it, and to nobody after them", (
         cache.getOrAcquire(key, () => Effect.zipRight(Effect.yieldNow(), acquire)),
         (token) => token.isNew
       )
-    expect(yield* Effect.all([isNew(keyOf()), isNew(keyOf())], { concurrency: "unbounded" })).toEqual([true, true])
+    expect(
+      yield* Effect.all([isNew(keyOf()), isNew(keyOf())], { concurrency: "unbounded" })
+    ).toEqual([true, true])
     expect(yield* isNew(keyOf())).toBe(false)
     expect(yield* isNew(keyOf({ scopes: [] }))).toBe(false)
   }).pipe(memory)
@@ -144,7 +150,9 @@ describe("single flight", () => {
       const gate = yield* Deferred.make<void>()
       const callers = yield* Effect.fork(
         Effect.all(
-          Array.from({ length: 100 }, () => ask(keyOf(), Effect.zipRight(Deferred.await(gate), acquire))),
+          Array.from({ length: 100 }, () =>
+            ask(keyOf(), Effect.zipRight(Deferred.await(gate), acquire))
+          ),
           { concurrency: "unbounded" }
         )
       )
@@ -215,17 +223,19 @@ describe("single flight", () => {
     }).pipe(memory)
   )
 
-  it.effect("closing the layer ends the exchange and those who wait, also before it has begun", () =>
-    Effect.gen(function* () {
-      const scope = yield* Scope.make()
-      const context = yield* Layer.buildWithScope(TokenCache.layerMemory, scope)
-      const waiting = yield* Effect.fork(Effect.provide(ask(keyOf(), Effect.never), context))
-      yield* Effect.yieldNow()
-      yield* Scope.close(scope, Exit.void)
-      expect(Exit.isInterrupted(yield* Fiber.await(waiting))).toBe(true)
-      const late = yield* Effect.exit(Effect.provide(ask(keyOf(), Effect.never), context))
-      expect(Exit.isInterrupted(late)).toBe(true)
-    })
+  it.effect(
+    "closing the layer ends the exchange and those who wait, also before it has begun",
+    () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const context = yield* Layer.buildWithScope(TokenCache.layerMemory, scope)
+        const waiting = yield* Effect.fork(Effect.provide(ask(keyOf(), Effect.never), context))
+        yield* Effect.yieldNow()
+        yield* Scope.close(scope, Exit.void)
+        expect(Exit.isInterrupted(yield* Fiber.await(waiting))).toBe(true)
+        const late = yield* Effect.exit(Effect.provide(ask(keyOf(), Effect.never), context))
+        expect(Exit.isInterrupted(late)).toBe(true)
+      })
   )
 })
 
@@ -270,7 +280,8 @@ describe("bounds", () => {
     Effect.gen(function* () {
       const cache = yield* TokenCache.TokenCache
       const demand = (n: number) => demandOf({ origin: `https://r${n}.example` })
-      for (let n = 0; n <= 1000; n++) yield* cache.remember(demand(n), [{ scheme: "basic", scopes: [] }])
+      for (let n = 0; n <= 1000; n++)
+        yield* cache.remember(demand(n), [{ scheme: "basic", scopes: [] }])
       yield* cache.remember(demand(1000), [{ scheme: "basic", scopes: [] }])
       expect(yield* cache.challenges(demand(1))).toHaveLength(1)
       expect(yield* cache.challenges(demand(0))).toHaveLength(0)
@@ -301,16 +312,22 @@ describe.each([
   it.effect("are unknown before the first 401, and for other origins", () =>
     Effect.gen(function* () {
       expect(yield* remembered([], demandOf())).toBeUndefined()
-      expect(yield* remembered([[demandOf({ origin: "https://other.example" }), bearer()]], demandOf())).toBeUndefined()
+      expect(
+        yield* remembered([[demandOf({ origin: "https://other.example" }), bearer()]], demandOf())
+      ).toBeUndefined()
     })
   )
 
-  it.effect("of an origin serve all its demands, but their scopes only the demand they were made to (rule 2)", () =>
-    Effect.gen(function* () {
-      const odd = bearer({ scopes: ["artifact-repository:a:*"] })
-      expect(yield* remembered([[demandOf(), odd]], demandOf())).toEqual(odd)
-      expect(yield* remembered([[demandOf(), odd]], demandOf({ scopes: [pushA] }))).toEqual(bearer())
-    })
+  it.effect(
+    "of an origin serve all its demands, but their scopes only the demand they were made to (rule 2)",
+    () =>
+      Effect.gen(function* () {
+        const odd = bearer({ scopes: ["artifact-repository:a:*"] })
+        expect(yield* remembered([[demandOf(), odd]], demandOf())).toEqual(odd)
+        expect(yield* remembered([[demandOf(), odd]], demandOf({ scopes: [pushA] }))).toEqual(
+          bearer()
+        )
+      })
   )
 
   it.effect("to the ping leave no scopes behind: GHCR's are a placeholder", () =>
@@ -322,23 +339,25 @@ describe.each([
     })
   )
 
-  it.effect("of the scheme Bearer outlive one for a password, which is kept for its demand alone (Harbor)", () =>
-    Effect.gen(function* () {
-      const catalog = demandOf({ scopes: ["registry:catalog:*"] })
-      const steps = [
-        [demandOf(), bearer()],
-        [catalog, basic]
-      ] as const
-      expect(yield* remembered(steps, demandOf())).toEqual(bearer())
-      expect(yield* remembered(steps, catalog)).toEqual(basic)
-      expect(yield* remembered([...steps, [catalog, bearer()]], catalog)).toEqual(bearer())
-      const first = [
-        [demandOf(), basic],
-        [demandOf(), bearer()]
-      ] as const
-      expect(yield* remembered(first, demandOf())).toEqual(bearer())
-      expect(yield* remembered([[demandOf(), basic]], catalog)).toEqual(basic)
-    })
+  it.effect(
+    "of the scheme Bearer outlive one for a password, which is kept for its demand alone (Harbor)",
+    () =>
+      Effect.gen(function* () {
+        const catalog = demandOf({ scopes: ["registry:catalog:*"] })
+        const steps = [
+          [demandOf(), bearer()],
+          [catalog, basic]
+        ] as const
+        expect(yield* remembered(steps, demandOf())).toEqual(bearer())
+        expect(yield* remembered(steps, catalog)).toEqual(basic)
+        expect(yield* remembered([...steps, [catalog, bearer()]], catalog)).toEqual(bearer())
+        const first = [
+          [demandOf(), basic],
+          [demandOf(), bearer()]
+        ] as const
+        expect(yield* remembered(first, demandOf())).toEqual(bearer())
+        expect(yield* remembered([[demandOf(), basic]], catalog)).toEqual(basic)
+      })
   )
 
   it.effect("keep their scopes apart: a password has none", () =>
@@ -397,7 +416,9 @@ it.effect("nothing that can be shown of the cache holds a token (T13)", () =>
 describe("refresh tokens", () => {
   const refreshed = (refreshToken?: string) => (held: Option.Option<Redacted.Redacted>) =>
     Effect.succeed({
-      value: Redacted.make(`with ${Option.match(held, { onNone: () => "nothing", onSome: Redacted.value })}`),
+      value: Redacted.make(
+        `with ${Option.match(held, { onNone: () => "nothing", onSome: Redacted.value })}`
+      ),
       expiresAt: 0,
       refreshToken: refreshToken === undefined ? undefined : Redacted.make(refreshToken)
     })
@@ -406,7 +427,9 @@ describe("refresh tokens", () => {
     Effect.gen(function* () {
       const cache = yield* TokenCache.TokenCache
       const ask = (part: Partial<TokenCache.TokenKey>, next?: string) =>
-        Effect.map(cache.getOrAcquire(keyOf(part), refreshed(next)), ({ value }) => Redacted.value(value))
+        Effect.map(cache.getOrAcquire(keyOf(part), refreshed(next)), ({ value }) =>
+          Redacted.value(value)
+        )
       expect(yield* ask({}, "r1")).toBe("with nothing")
       expect(yield* ask({ scopes: ["repository:b:pull"] }, "r2")).toBe("with r1")
       expect(yield* ask({ realm: "https://auth.example/other" })).toBe("with nothing")
@@ -430,7 +453,12 @@ describe("layerKeyValueStore", () => {
       Effect.suspend(() =>
         isBroken
           ? Effect.fail(
-              new SystemError({ reason: "Unknown", module: "KeyValueStore", method: "any", description: "hunter2" })
+              new SystemError({
+                reason: "Unknown",
+                module: "KeyValueStore",
+                method: "any",
+                description: "hunter2"
+              })
             )
           : Effect.zipRight(
               Effect.yieldNow(),
@@ -460,7 +488,10 @@ describe("layerKeyValueStore", () => {
       process: <A, E>(effect: Effect.Effect<A, E, TokenCache.TokenCache>) =>
         Effect.provide(
           effect,
-          Layer.provide(Layer.fresh(TokenCache.layerKeyValueStore), Layer.succeed(KeyValueStore.KeyValueStore, store))
+          Layer.provide(
+            Layer.fresh(TokenCache.layerKeyValueStore),
+            Layer.succeed(KeyValueStore.KeyValueStore, store)
+          )
         )
     }
   }
@@ -592,8 +623,12 @@ describe("layerKeyValueStore", () => {
     Effect.gen(function* () {
       const { accesses, entries, process } = shared()
       const remember = (challenges: ReadonlyArray<Challenge>) =>
-        process(Effect.flatMap(TokenCache.TokenCache, (cache) => cache.remember(demandOf(), challenges)))
-      const known = process(Effect.flatMap(TokenCache.TokenCache, (cache) => cache.challenges(demandOf())))
+        process(
+          Effect.flatMap(TokenCache.TokenCache, (cache) => cache.remember(demandOf(), challenges))
+        )
+      const known = process(
+        Effect.flatMap(TokenCache.TokenCache, (cache) => cache.challenges(demandOf()))
+      )
       yield* remember([{ ...bearer, scopes: ["repository:a:pull"] }])
       expect([...entries.values()].join()).not.toContain("repository:a:pull")
       expect(yield* known).toEqual([bearer])
@@ -609,9 +644,15 @@ describe("layerKeyValueStore", () => {
     ["", "no text"],
     ["{", "no JSON"],
     ["[]", "another form"],
-    ['{"tokens":[{"scopes":[],"value":"a b","expiresAt":9e9}]}', "a token that no header can carry"],
+    [
+      '{"tokens":[{"scopes":[],"value":"a b","expiresAt":9e9}]}',
+      "a token that no header can carry"
+    ],
     ['{"tokens":[{"scopes":[],"value":"x","expiresAt":"soon"}]}', "no time"],
-    [`{"tokens":[{"scopes":[],"value":"x","expiresAt":9000000}]}${" ".repeat(1_048_576)}`, "a mebibyte"]
+    [
+      `{"tokens":[{"scopes":[],"value":"x","expiresAt":9000000}]}${" ".repeat(1_048_576)}`,
+      "a mebibyte"
+    ]
   ] as const)("an entry that is broken counts as missing and is replaced: %s", ([entry]) =>
     Effect.gen(function* () {
       const { entries, process } = shared()
@@ -628,61 +669,70 @@ describe("layerKeyValueStore", () => {
       const { breakDown, process } = shared()
       breakDown()
       const lines: Array<string> = []
-      const logger = Logger.make(({ cause, message }) => void lines.push(inspect([message, cause], { depth: 9 })))
+      const logger = Logger.make(
+        ({ cause, message }) => void lines.push(inspect([message, cause], { depth: 9 }))
+      )
       const result = yield* process(
         Effect.gen(function* () {
           yield* (yield* TokenCache.TokenCache).remember(demandOf(), [bearer])
           const first = yield* ask(keyOf(), issuer().acquire)
           return [first, yield* ask(keyOf(), Effect.fail("not kept"))]
         })
-      ).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)), Logger.withMinimumLogLevel(LogLevel.All))
+      ).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+        Logger.withMinimumLogLevel(LogLevel.All)
+      )
       expect(result).toEqual(["t1", "t1"])
       expect(lines.length).toBeGreaterThan(0)
       expect(lines.join()).not.toMatch(/hunter2|t1/)
     })
   )
 
-  it.effect("holds one entry for each issue and each origin, under keys that show neither user nor registry", () =>
-    Effect.gen(function* () {
-      const { entries, process } = shared()
-      yield* process(
-        Effect.gen(function* () {
-          yield* (yield* TokenCache.TokenCache).remember(demandOf(), [bearer])
-          for (let n = 0; n <= 100; n++) yield* ask(keyOf({ scopes: [`repository:r${n}:pull`] }), issuer().acquire)
-        })
-      )
-      expect([...entries.keys()].map((key) => key.replace(/[0-9a-f]{64}$/, "…")).toSorted()).toEqual([
-        "effect-oci-challenges-…",
-        "effect-oci-tokens-…"
-      ])
-      const tokens = [...entries].find(([key]) => key.includes("tokens"))?.[1] ?? ""
-      expect(JSON.parse(tokens).tokens.length).toBe(100)
-      expect(tokens).not.toContain("repository:r0:pull")
-    })
+  it.effect(
+    "holds one entry for each issue and each origin, under keys that show neither user nor registry",
+    () =>
+      Effect.gen(function* () {
+        const { entries, process } = shared()
+        yield* process(
+          Effect.gen(function* () {
+            yield* (yield* TokenCache.TokenCache).remember(demandOf(), [bearer])
+            for (let n = 0; n <= 100; n++)
+              yield* ask(keyOf({ scopes: [`repository:r${n}:pull`] }), issuer().acquire)
+          })
+        )
+        expect(
+          [...entries.keys()].map((key) => key.replace(/[0-9a-f]{64}$/, "…")).toSorted()
+        ).toEqual(["effect-oci-challenges-…", "effect-oci-tokens-…"])
+        const tokens = [...entries].find(([key]) => key.includes("tokens"))?.[1] ?? ""
+        expect(JSON.parse(tokens).tokens.length).toBe(100)
+        expect(tokens).not.toContain("repository:r0:pull")
+      })
   )
 
-  it.effect("100 callers of one scope share one exchange, and one that is interrupted fails no other", () =>
-    Effect.gen(function* () {
-      const { process } = shared()
-      const { acquire, state } = issuer()
-      yield* process(
-        Effect.gen(function* () {
-          const gate = yield* Deferred.make<void>()
-          const gated = Effect.zipRight(Deferred.await(gate), acquire)
-          const first = yield* Effect.fork(ask(keyOf(), gated))
-          const rest = yield* Effect.fork(
-            Effect.all(
-              Array.from({ length: 99 }, () => ask(keyOf(), gated)),
-              { concurrency: "unbounded" }
+  it.effect(
+    "100 callers of one scope share one exchange, and one that is interrupted fails no other",
+    () =>
+      Effect.gen(function* () {
+        const { process } = shared()
+        const { acquire, state } = issuer()
+        yield* process(
+          Effect.gen(function* () {
+            const gate = yield* Deferred.make<void>()
+            const gated = Effect.zipRight(Deferred.await(gate), acquire)
+            const first = yield* Effect.fork(ask(keyOf(), gated))
+            const rest = yield* Effect.fork(
+              Effect.all(
+                Array.from({ length: 99 }, () => ask(keyOf(), gated)),
+                { concurrency: "unbounded" }
+              )
             )
-          )
-          yield* Effect.yieldNow()
-          yield* Fiber.interrupt(first)
-          yield* Deferred.succeed(gate, undefined)
-          expect(new Set(yield* Fiber.join(rest))).toEqual(new Set(["t1"]))
-        })
-      )
-      expect(state.issued).toBe(1)
-    })
+            yield* Effect.yieldNow()
+            yield* Fiber.interrupt(first)
+            yield* Deferred.succeed(gate, undefined)
+            expect(new Set(yield* Fiber.join(rest))).toEqual(new Set(["t1"]))
+          })
+        )
+        expect(state.issued).toBe(1)
+      })
   )
 })

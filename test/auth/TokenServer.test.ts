@@ -50,10 +50,13 @@ const sent = (part: Partial<TokenServer.TokenRequest>) =>
   })
 
 const answered = (answer: () => Response, part: Partial<TokenServer.TokenRequest> = {}) =>
-  Effect.map(TokenServer.exchange(serving(answer).client, wanted(part)), ({ expiresAt, value }) => ({
-    token: Redacted.value(value),
-    expiresAt
-  }))
+  Effect.map(
+    TokenServer.exchange(serving(answer).client, wanted(part)),
+    ({ expiresAt, value }) => ({
+      token: Redacted.value(value),
+      expiresAt
+    })
+  )
 
 describe("the request by GET (A3)", () => {
   it.effect.each([
@@ -97,7 +100,9 @@ describe("the request by GET (A3)", () => {
       { credential: Credentials.basic("zoë", Redacted.make("π:1")), scopes: [], service: "" },
       "GET https://auth.example.com/token?client_id=effect-oci&account=zo%C3%AB Basic em/DqzrPgDox"
     ]
-  ] as const)("%s", ([, part, line]) => Effect.map(sent(part), (log) => expect(log).toEqual([line])))
+  ] as const)("%s", ([, part, line]) =>
+    Effect.map(sent(part), (log) => expect(log).toEqual([line]))
+  )
 
   it.effect("says who is asking, and nothing that identifies a trace (T13)", () =>
     Effect.gen(function* () {
@@ -132,7 +137,10 @@ it.effect("an identity token goes out by POST, as a refresh token in the body on
   Effect.gen(function* () {
     const { client, log, seen } = serving(() => json({ access_token: "t" }))
     const credential = Credentials.identityToken(Redacted.make("r+1"))
-    yield* TokenServer.exchange(client, wanted({ credential, scopes: ["repository:a:pull", "repository:b:pull"] }))
+    yield* TokenServer.exchange(
+      client,
+      wanted({ credential, scopes: ["repository:a:pull", "repository:b:pull"] })
+    )
     expect(log).toEqual(["POST https://auth.example.com/token -"])
     expect(seen[0]?.body).toBe(
       "grant_type=refresh_token&refresh_token=r%2B1&service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull+repository%3Ab%3Apull"
@@ -142,7 +150,9 @@ it.effect("an identity token goes out by POST, as a refresh token in the body on
 
 describe("fallbacks (A6)", () => {
   const identity = Credentials.identityToken(Redacted.make("id+1"))
-  /** Answers by method and grant, as in `{ GET: 404, password: "t" }`; the log shows the same names. */
+  /**
+   * Answers by method and grant, as in `{ GET: 404, password: "t" }`; the log shows the same names.
+   */
   const endpoint = (
     answers: Readonly<Record<string, string | (() => Response)>>,
     part: Partial<TokenServer.TokenRequest>
@@ -156,7 +166,9 @@ describe("fallbacks (A6)", () => {
           const secret = form.get("password") ?? form.get("refresh_token") ?? authorization ?? "-"
           asked.push(`${grant ?? method} ${secret}`)
           const answer = answers[`${grant ?? method} ${secret}`] ?? answers[grant ?? method]
-          return typeof answer === "string" ? json({ token: answer }) : (answer?.() ?? json({}, 404))
+          return typeof answer === "string"
+            ? json({ token: answer })
+            : (answer?.() ?? json({}, 404))
         }
       })
       const result = yield* Effect.either(TokenServer.exchange(client, wanted(part)))
@@ -176,7 +188,13 @@ describe("fallbacks (A6)", () => {
       [get, "password hunter2"],
       "t"
     ],
-    ["also if it says 405", { GET: status(405), password: "t" }, alice, [get, "password hunter2"], "t"],
+    [
+      "also if it says 405",
+      { GET: status(405), password: "t" },
+      alice,
+      [get, "password hunter2"],
+      "t"
+    ],
     [
       "one with neither failed at GET",
       { GET: status(404), password: status(405) },
@@ -184,9 +202,27 @@ describe("fallbacks (A6)", () => {
       [get, "password hunter2"],
       "GET 404"
     ],
-    ["a refused password is not sent again by POST", { GET: status(401), password: "t" }, alice, [get], "GET 401"],
-    ["nor one that is sent with a bad scope", { GET: status(400), password: "t" }, alice, [get], "GET 400"],
-    ["nor by GET", { GET: status(404), password: status(401) }, alice, [get, "password hunter2"], "POST 401"],
+    [
+      "a refused password is not sent again by POST",
+      { GET: status(401), password: "t" },
+      alice,
+      [get],
+      "GET 401"
+    ],
+    [
+      "nor one that is sent with a bad scope",
+      { GET: status(400), password: "t" },
+      alice,
+      [get],
+      "GET 400"
+    ],
+    [
+      "nor by GET",
+      { GET: status(404), password: status(401) },
+      alice,
+      [get, "password hunter2"],
+      "POST 401"
+    ],
     [
       "a server without POST gives an identity token an anonymous token (A6)",
       { refresh_token: status(404), GET: "t" },
@@ -194,7 +230,13 @@ describe("fallbacks (A6)", () => {
       ["refresh_token id+1", "GET -"],
       "t"
     ],
-    ["also if it says 405", { refresh_token: status(405), GET: "t" }, identity, ["refresh_token id+1", "GET -"], "t"],
+    [
+      "also if it says 405",
+      { refresh_token: status(405), GET: "t" },
+      identity,
+      ["refresh_token id+1", "GET -"],
+      "t"
+    ],
     [
       "also if it does not understand",
       { refresh_token: status(400), GET: "t" },
@@ -216,14 +258,21 @@ describe("fallbacks (A6)", () => {
       ["refresh_token id+1"],
       "POST 400"
     ],
-    ["nor with 401", { refresh_token: status(401), GET: "t" }, identity, ["refresh_token id+1"], "POST 401"]
+    [
+      "nor with 401",
+      { refresh_token: status(401), GET: "t" },
+      identity,
+      ["refresh_token id+1"],
+      "POST 401"
+    ]
   ] as const)("%s", ([, answers, credential, expected, outcome]) =>
     Effect.gen(function* () {
       const { asked, result } = yield* endpoint(answers, { credential })
       expect(asked).toEqual(expected)
       expect(
         Either.match(result, {
-          onLeft: (error) => (error instanceof Unauthorized ? `${error.method} ${error.status}` : error._tag),
+          onLeft: (error) =>
+            error instanceof Unauthorized ? `${error.method} ${error.status}` : error._tag,
           onRight: ({ value }) => Redacted.value(value)
         })
       ).toBe(outcome)
@@ -241,8 +290,20 @@ describe("fallbacks (A6)", () => {
       ["refresh_token held"],
       "held"
     ],
-    ["is replaced by its successor", { refresh_token: next("r2") }, alice, ["refresh_token held"], "r2"],
-    ["is not replaced by nonsense", { refresh_token: next(1) }, alice, ["refresh_token held"], "held"],
+    [
+      "is replaced by its successor",
+      { refresh_token: next("r2") },
+      alice,
+      ["refresh_token held"],
+      "r2"
+    ],
+    [
+      "is not replaced by nonsense",
+      { refresh_token: next(1) },
+      alice,
+      ["refresh_token held"],
+      "held"
+    ],
     [
       "gives way to the password when it is refused, and is dropped",
       { refresh_token: status(401), GET: "t" },
@@ -259,19 +320,26 @@ describe("fallbacks (A6)", () => {
     ],
     [
       "gives way to the identity token",
-      { "refresh_token held": status(400, { error: "invalid_grant" }), "refresh_token id+1": next("r3") },
+      {
+        "refresh_token held": status(400, { error: "invalid_grant" }),
+        "refresh_token id+1": next("r3")
+      },
       identity,
       ["refresh_token held", "refresh_token id+1"],
       "r3"
     ],
     ["goes nowhere for nobody", { GET: next("r4") }, Credentials.anonymous, ["GET -"], undefined]
-  ] as const)("a refresh token of the realm %s", ([, answers, credential, expected, refreshToken]) =>
-    Effect.gen(function* () {
-      const { asked, result } = yield* endpoint(answers, { credential, refreshToken: held })
-      expect(asked).toEqual(expected)
-      const token = yield* result
-      expect(token.refreshToken === undefined ? undefined : Redacted.value(token.refreshToken)).toBe(refreshToken)
-    })
+  ] as const)(
+    "a refresh token of the realm %s",
+    ([, answers, credential, expected, refreshToken]) =>
+      Effect.gen(function* () {
+        const { asked, result } = yield* endpoint(answers, { credential, refreshToken: held })
+        expect(asked).toEqual(expected)
+        const token = yield* result
+        expect(
+          token.refreshToken === undefined ? undefined : Redacted.value(token.refreshToken)
+        ).toBe(refreshToken)
+      })
   )
 
   it.effect("a refresh token waits while the server is in passing trouble", () =>
@@ -288,7 +356,12 @@ describe("fallbacks (A6)", () => {
   it.effect("what OAuth servers say is reported, freed of control characters", () =>
     Effect.gen(function* () {
       const { result } = yield* endpoint(
-        { refresh_token: status(400, { error: "invalid_grant", error_description: "expired\r\nlong ago" }) },
+        {
+          refresh_token: status(400, {
+            error: "invalid_grant",
+            error_description: "expired\r\nlong ago"
+          })
+        },
         { credential: identity }
       )
       expect(Either.isLeft(result) && result.left).toMatchObject({
@@ -301,22 +374,24 @@ describe("fallbacks (A6)", () => {
     ["GET", alice, ["hunter2", "Basic YWxpY2U6aHVudGVyMg=="]],
     ["password", alice, ["hunter2"]],
     ["refresh_token", identity, ["id+1", "id%2B1"]]
-  ] as const)("a server that repeats what it was sent is not repeated: %s", ([grant, credential, sent]) =>
-    Effect.gen(function* () {
-      const echo = status(401, {
-        errors: [
-          { code: "UNAUTHORIZED", message: `no: ${sent.join(" ")}`, detail: sent.join(" ") },
-          { code: "OTHER", message: "harmless" }
-        ]
+  ] as const)(
+    "a server that repeats what it was sent is not repeated: %s",
+    ([grant, credential, sent]) =>
+      Effect.gen(function* () {
+        const echo = status(401, {
+          errors: [
+            { code: "UNAUTHORIZED", message: `no: ${sent.join(" ")}`, detail: sent.join(" ") },
+            { code: "OTHER", message: "harmless" }
+          ]
+        })
+        const { result } = yield* endpoint(
+          { GET: grant === "password" ? status(404) : echo, [grant]: echo },
+          { credential }
+        )
+        const shown = inspect(result, { depth: 9 }) + JSON.stringify(result)
+        for (const secret of sent) expect(shown).not.toContain(secret.replace(/^Basic |=*$/g, ""))
+        expect(shown).toContain("harmless")
       })
-      const { result } = yield* endpoint(
-        { GET: grant === "password" ? status(404) : echo, [grant]: echo },
-        { credential }
-      )
-      const shown = inspect(result, { depth: 9 }) + JSON.stringify(result)
-      for (const secret of sent) expect(shown).not.toContain(secret.replace(/^Basic |=*$/g, ""))
-      expect(shown).toContain("harmless")
-    })
   )
 })
 
@@ -327,7 +402,9 @@ it.effect("a password is hidden in whatever form a server repeats it", () =>
     const errors = forms.map((message) => ({ code: "UNAUTHORIZED", message }))
     const credential = Credentials.basic("alice", Redacted.make(password))
     const error = yield* Effect.flip(answered(() => json({ errors }, 401), { credential }))
-    expect(error).toMatchObject({ errors: [{ message: "REDACTED" }, { message: "password=REDACTED" }] })
+    expect(error).toMatchObject({
+      errors: [{ message: "REDACTED" }, { message: "password=REDACTED" }]
+    })
   })
 )
 
@@ -338,7 +415,9 @@ it.effect("a refresh token for nobody is not kept, since it could go where no pa
         method === "POST" ? json({}, 404) : json({ token: "t", refresh_token: "r" })
     })
     const credential = Credentials.identityToken(Redacted.make("id+1"))
-    expect((yield* TokenServer.exchange(client, wanted({ credential }))).refreshToken).toBeUndefined()
+    expect(
+      (yield* TokenServer.exchange(client, wanted({ credential }))).refreshToken
+    ).toBeUndefined()
   })
 )
 
@@ -351,10 +430,17 @@ describe("a realm that is not to be trusted gets nothing (T2)", () => {
     ],
     [
       "another domain, with an identity token",
-      { realm: "https://auth.evil.example/token", credential: Credentials.identityToken(Redacted.make("r")) },
+      {
+        realm: "https://auth.evil.example/token",
+        credential: Credentials.identityToken(Redacted.make("r"))
+      },
       "trust.allowTokens"
     ],
-    ["http from https, even without credentials", { realm: "http://auth.example.com/token" }, undefined],
+    [
+      "http from https, even without credentials",
+      { realm: "http://auth.example.com/token" },
+      undefined
+    ],
     [
       "a metadata address, even without credentials",
       {
@@ -364,7 +450,11 @@ describe("a realm that is not to be trusted gets nothing (T2)", () => {
       },
       "trust.allowTokens"
     ],
-    ["this machine, even without credentials", { realm: "https://127.0.0.1/token" }, "trust.allowTokens"],
+    [
+      "this machine, even without credentials",
+      { realm: "https://127.0.0.1/token" },
+      "trust.allowTokens"
+    ],
     ["a user name inside", { realm: "https://u:p@auth.example.com/token" }, undefined],
     ["no http at all", { realm: "file:///etc/passwd" }, undefined],
     ["not a URL", { realm: "https://" }, undefined]
@@ -435,7 +525,11 @@ describe("the answer (A4)", () => {
       240.123
     ],
     ["issued in the future", { expires_in: 300, issued_at: "2026-03-01T12:00:01Z" }, 300],
-    ["issued longer ago than it lives", { expires_in: 300, issued_at: "2026-03-01T11:55:00Z" }, 300],
+    [
+      "issued longer ago than it lives",
+      { expires_in: 300, issued_at: "2026-03-01T11:55:00Z" },
+      300
+    ],
     ["issued at no time", { expires_in: 300, issued_at: "yesterday" }, 300],
     ["issued at a date alone", { expires_in: 300, issued_at: "2026-03-01" }, 300],
     ["issued at a number", { expires_in: 300, issued_at: 1 }, 300]
@@ -459,14 +553,16 @@ describe("the answer (A4)", () => {
     ["a token with a space", '{"token":"hunter2 "}'],
     ["a token beyond ASCII", '{"token":"hunter2é"}'],
     ["deeply nested", `{"a":${"[".repeat(60_000)}${"]".repeat(60_000)}}`]
-  ] as const)("is Unauthorized without a usable token, and shows nothing of a success: %s", ([, body]) =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(answered(() => new Response(body), { credential: alice }))
-      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", status: 200 })
-      expect(inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message).not.toMatch(
-        /hunter2|YWxpY2U6aHVudGVyMg|Evil/
-      )
-    })
+  ] as const)(
+    "is Unauthorized without a usable token, and shows nothing of a success: %s",
+    ([, body]) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(answered(() => new Response(body), { credential: alice }))
+        expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", status: 200 })
+        expect(inspect(error, { depth: 9 }) + JSON.stringify(error) + error.message).not.toMatch(
+          /hunter2|YWxpY2U6aHVudGVyMg|Evil/
+        )
+      })
   )
 
   it.effect("over 128 KiB is LimitExceeded, exactly 128 KiB is not (T6)", () =>
@@ -483,7 +579,8 @@ describe("the answer (A4)", () => {
 
   it.effect("that stalls is TransportFailure after 30 seconds", () =>
     Effect.gen(function* () {
-      const stalled = () => new Response(new ReadableStream({ start: (c) => c.enqueue(new Uint8Array([123])) }))
+      const stalled = () =>
+        new Response(new ReadableStream({ start: (c) => c.enqueue(new Uint8Array([123])) }))
       const fiber = yield* Effect.fork(Effect.flip(answered(stalled)))
       yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
       yield* TestClock.adjust("30 seconds")
@@ -493,8 +590,12 @@ describe("the answer (A4)", () => {
 
   it.effect("that breaks off is TransportFailure", () =>
     Effect.gen(function* () {
-      const broken = () => new Response(new ReadableStream({ start: (c) => c.error(new Error("reset")) }))
-      expect(yield* Effect.flip(answered(broken))).toMatchObject({ _tag: "TransportFailure", reason: "Reset" })
+      const broken = () =>
+        new Response(new ReadableStream({ start: (c) => c.error(new Error("reset")) }))
+      expect(yield* Effect.flip(answered(broken))).toMatchObject({
+        _tag: "TransportFailure",
+        reason: "Reset"
+      })
     })
   )
 })
@@ -510,7 +611,9 @@ describe("a refusal", () => {
     [201, '{"token":"t"}', undefined]
   ] as const)("with %d is Unauthorized with what the server says", ([status, body, message]) =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(answered(() => new Response(body, { status }), { credential: alice }))
+      const error = yield* Effect.flip(
+        answered(() => new Response(body, { status }), { credential: alice })
+      )
       expect(error).toMatchObject({
         _tag: "Unauthorized",
         reason: "TokenServer",
@@ -519,15 +622,19 @@ describe("a refusal", () => {
         url: "https://auth.example.com/token?service=registry.example.com&client_id=REDACTED&account=REDACTED&scope=repository%3Aa%3Apull",
         status
       })
-      expect((error as { errors?: ReadonlyArray<{ message?: string }> }).errors?.[0]?.message).toBe(message)
+      expect((error as { errors?: ReadonlyArray<{ message?: string }> }).errors?.[0]?.message).toBe(
+        message
+      )
     })
   )
 
-  it.effect.each([408, 500, 502, 503, 504])("with %d can be retried: the credentials were not judged", (status) =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(answered(() => new Response("", { status })))
-      expect(error).toMatchObject({ _tag: "RegistryFailure", status })
-    })
+  it.effect.each([408, 500, 502, 503, 504])(
+    "with %d can be retried: the credentials were not judged",
+    (status) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(answered(() => new Response("", { status })))
+        expect(error).toMatchObject({ _tag: "RegistryFailure", status })
+      })
   )
 
   it.effect.each([
@@ -535,7 +642,9 @@ describe("a refusal", () => {
     [503, "RegistryFailure"]
   ] as const)("with %d says when to come back, in milliseconds", ([status, tag]) =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(answered(() => new Response("", { status, headers: { "retry-after": "7" } })))
+      const error = yield* Effect.flip(
+        answered(() => new Response("", { status, headers: { "retry-after": "7" } }))
+      )
       expect(error).toMatchObject({ _tag: tag, status, retryAfter: 7000 })
     })
   )

@@ -1,4 +1,7 @@
-/** Authorization in front of Debian's docker-registry: passwords of an htpasswd file, and tokens that it verifies itself. */
+/**
+ * Authorization in front of Debian's docker-registry: passwords of an htpasswd file, and tokens
+ * that it verifies itself.
+ */
 import { execFileSync } from "node:child_process"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -17,7 +20,12 @@ import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
 import { registrySuite } from "../suites/registry.js"
-import { DebianRegistry, debianUser, describeDebian, layerDebianRegistryBasic } from "../support/debian.js"
+import {
+  DebianRegistry,
+  debianUser,
+  describeDebian,
+  layerDebianRegistryBasic
+} from "../support/debian.js"
 import { describeInstalled } from "../support/installed.js"
 import { JwtServer, layerDebianRegistryToken } from "./jwtServer.js"
 import { machine } from "./machine.js"
@@ -26,12 +34,19 @@ const hostOf = (url: string) => url.replace("http://", "")
 const password = Redacted.make(debianUser.password)
 const alice = Credentials.basic(debianUser.username, password)
 
-/** The client of the registry that sends its clients to the token server, for whoever has this credential. */
+/**
+ * The client of the registry that sends its clients to the token server, for whoever has this
+ * credential.
+ */
 const client = (credential: Credentials.Credential) =>
   Layer.unwrapEffect(
     Effect.map(Effect.all([DebianRegistry, JwtServer]), ([{ url }, { host }]) =>
       RegistryClient.layer({ url, trust: { allowTokens: [host] } }).pipe(
-        Layer.provide([layerHttpClient, TokenCache.layerMemory, Credentials.layer({ [hostOf(url)]: credential })])
+        Layer.provide([
+          layerHttpClient,
+          TokenCache.layerMemory,
+          Credentials.layer({ [hostOf(url)]: credential })
+        ])
       )
     )
   ).pipe(Layer.provideMerge(layerDebianRegistryToken))
@@ -52,24 +67,26 @@ describeDebian("docker-registry with token authentication", () => {
     }
   })
 
-  it.live("a look, a push, a hundred pulls and a mount take one token for each need, for exactly its scopes", () =>
-    Effect.gen(function* () {
-      const { log } = yield* JwtServer
-      const registry = yield* Registry
-      const a = yield* parseRepositoryName("a")
-      const b = yield* parseRepositoryName("b")
-      const { digest } = yield* registry.putBlob(a, bytes("b1"))
-      yield* Effect.all(
-        Array.from({ length: 100 }, () => Stream.runDrain(registry.getBlob(a, digest))),
-        { concurrency: "unbounded" }
-      )
-      expect(yield* registry.mountBlob(b, digest, Option.some(a))).toBe(true)
-      expect(log.map((line) => line.split(" ").toSorted().join(" "))).toEqual([
-        "GET basic repository:a:pull",
-        "GET basic repository:a:pull,push",
-        "GET basic repository:a:pull repository:b:pull,push"
-      ])
-    }).pipe(Effect.provide(client(alice)))
+  it.live(
+    "a look, a push, a hundred pulls and a mount take one token for each need, for exactly its scopes",
+    () =>
+      Effect.gen(function* () {
+        const { log } = yield* JwtServer
+        const registry = yield* Registry
+        const a = yield* parseRepositoryName("a")
+        const b = yield* parseRepositoryName("b")
+        const { digest } = yield* registry.putBlob(a, bytes("b1"))
+        yield* Effect.all(
+          Array.from({ length: 100 }, () => Stream.runDrain(registry.getBlob(a, digest))),
+          { concurrency: "unbounded" }
+        )
+        expect(yield* registry.mountBlob(b, digest, Option.some(a))).toBe(true)
+        expect(log.map((line) => line.split(" ").toSorted().join(" "))).toEqual([
+          "GET basic repository:a:pull",
+          "GET basic repository:a:pull,push",
+          "GET basic repository:a:pull repository:b:pull,push"
+        ])
+      }).pipe(Effect.provide(client(alice)))
   )
 
   it.live("a hundred pulls at once by a newcomer take one token", () =>
@@ -91,9 +108,15 @@ describeDebian("docker-registry with token authentication", () => {
   it.live("an identity token obtains tokens as well", () =>
     Effect.gen(function* () {
       const { log } = yield* JwtServer
-      const { digest } = yield* (yield* Registry).putBlob(yield* parseRepositoryName("a"), bytes("b1"))
+      const { digest } = yield* (yield* Registry).putBlob(
+        yield* parseRepositoryName("a"),
+        bytes("b1")
+      )
       expect(digest).toMatch(/^sha256:/)
-      expect(log).toEqual(["POST refresh_token repository:a:pull", "POST refresh_token repository:a:pull,push"])
+      expect(log).toEqual([
+        "POST refresh_token repository:a:pull",
+        "POST refresh_token repository:a:pull,push"
+      ])
     }).pipe(Effect.provide(client(Credentials.identityToken(Redacted.make("refresh-me")))))
   )
 
@@ -152,12 +175,25 @@ describeDebian("docker-registry with htpasswd, and what skopeo leaves behind", (
         const { home, provide } = yield* machine
         const path = `${home}/auth.json`
         const { password, username } = debianUser
-        const login = ["login", "--tls-verify=false", "--authfile", path, "-u", username, "--password-stdin"]
-        execFileSync("skopeo", [...login, hostOf(url) + namespace], { input: password, stdio: "pipe" })
+        const login = [
+          "login",
+          "--tls-verify=false",
+          "--authfile",
+          path,
+          "-u",
+          username,
+          "--password-stdin"
+        ]
+        execFileSync("skopeo", [...login, hostOf(url) + namespace], {
+          input: password,
+          stdio: "pipe"
+        })
         const tags = (name: string) =>
           Effect.gen(function* () {
             const registry = yield* RegistryClient.make({ url })
-            return yield* Effect.flip(Stream.runDrain(registry.tags(yield* parseRepositoryName(name))))
+            return yield* Effect.flip(
+              Stream.runDrain(registry.tags(yield* parseRepositoryName(name)))
+            )
           }).pipe(
             Effect.map(({ _tag }) => _tag),
             Effect.provide([layerHttpClient, TokenCache.layerMemory]),

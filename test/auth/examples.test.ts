@@ -19,11 +19,18 @@ const open = ServerAuthorization.token({ users, anonymous: "pull" })
 const basic = Effect.succeed(ServerAuthorization.basic({ users }))
 
 /** The lines that an example prints about the repository `a`, which has the tag `v1`. */
-const lines = (authorization: typeof token, example: string, input: string, ...args: ReadonlyArray<string>) =>
+const lines = (
+  authorization: typeof token,
+  example: string,
+  input: string,
+  ...args: ReadonlyArray<string>
+) =>
   Effect.gen(function* () {
     const url = yield* ServerUrl
     const index = Manifest.index({ manifests: [] })
-    yield* (yield* Registry).putManifest(yield* parseRepositoryName("a"), index, { tags: [yield* parseTag("v1")] })
+    yield* (yield* Registry).putManifest(yield* parseRepositoryName("a"), index, {
+      tags: [yield* parseTag("v1")]
+    })
     const { stderr, stdout } = yield* run(example, [url, "a", ...args], { input })
     const shown = (stdout + stderr).replaceAll(url, "URL")
     expect(shown).not.toContain(password)
@@ -31,7 +38,9 @@ const lines = (authorization: typeof token, example: string, input: string, ...a
   }).pipe(
     Effect.provide(
       Layer.provideMerge(
-        Layer.unwrapEffect(Effect.map(authorization, (authorization) => layerSocketServer({ authorization }))),
+        Layer.unwrapEffect(
+          Effect.map(authorization, (authorization) => layerSocketServer({ authorization }))
+        ),
         MemoryRegistry.layer()
       )
     )
@@ -53,8 +62,9 @@ describe("login-schedule.ts: a schedule with services of the application's own",
   )
 
   it.live("asks again when the token server refuses a login", () =>
-    Effect.map(lines(token, "login-schedule", `alice wrong\nalice wronger\nalice ${password}\n`), (shown) =>
-      expect(shown).toEqual([question, question, question, "v1"])
+    Effect.map(
+      lines(token, "login-schedule", `alice wrong\nalice wronger\nalice ${password}\n`),
+      (shown) => expect(shown).toEqual([question, question, question, "v1"])
     )
   )
 

@@ -1,4 +1,7 @@
-/** A token server whose tokens Debian's docker-registry accepts: JWTs with Docker's `access` claim, signed with a key that is made for the test. */
+/**
+ * A token server whose tokens Debian's docker-registry accepts: JWTs with Docker's `access` claim,
+ * signed with a key that is made for the test.
+ */
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import type { IncomingMessage } from "node:http"
 import { text } from "node:stream/consumers"
@@ -36,13 +39,22 @@ const sequence = (...parts: ReadonlyArray<Uint8Array>) => der(0x30, ...parts)
 /** 1.2.840.10045.4.3.2 */
 const ecdsaWithSha256 = sequence(der(0x06, Buffer.from("2a8648ce3d040302", "hex")))
 /** The common name (2.5.4.3). */
-const name = sequence(der(0x31, sequence(der(0x06, Buffer.from("550403", "hex")), der(0x0c, Buffer.from(issuer)))))
+const name = sequence(
+  der(0x31, sequence(der(0x06, Buffer.from("550403", "hex")), der(0x0c, Buffer.from(issuer))))
+)
 const time = (text: string) => der(0x18, Buffer.from(text))
 
 const certificateOf = (key: KeyObject): string => {
   const publicKey = createPublicKey(key).export({ type: "spki", format: "der" })
   const validity = sequence(time("20200101000000Z"), time("21200101000000Z"))
-  const toBeSigned = sequence(der(0x02, Buffer.from([1])), ecdsaWithSha256, name, validity, name, publicKey)
+  const toBeSigned = sequence(
+    der(0x02, Buffer.from([1])),
+    ecdsaWithSha256,
+    name,
+    validity,
+    name,
+    publicKey
+  )
   const signature = der(0x03, Buffer.from([0]), sign("sha256", toBeSigned, key))
   const base64 = sequence(toBeSigned, ecdsaWithSha256, signature).toString("base64")
   return `-----BEGIN CERTIFICATE-----\n${base64.replace(/.{64}/g, "$&\n").trimEnd()}\n-----END CERTIFICATE-----\n`
@@ -72,17 +84,36 @@ const jwt = (key: KeyObject, subject: string, scopes: ReadonlyArray<string>): st
     const [type = "", name = "", actions = ""] = scope.split(":")
     return { type, name, actions: actions.split(",") }
   })
-  const claims = { iss: issuer, sub: subject, aud: service, nbf: now - 10, iat: now, exp: now + 300, jti: "1", access }
+  const claims = {
+    iss: issuer,
+    sub: subject,
+    aud: service,
+    nbf: now - 10,
+    iat: now,
+    exp: now + 300,
+    jti: "1",
+    access
+  }
   const signed = `${part({ typ: "JWT", alg: "ES256", kid: keyId(key) })}.${part(claims)}`
   return `${signed}.${sign("sha256", Buffer.from(signed), { key, dsaEncoding: "ieee-p1363" }).toString("base64url")}`
 }
 
-/** Knows `debianUser`, by Basic or by either OAuth 2 grant; its refresh token is `refresh-me`. Nobody else gets a token. */
-const answer = async (key: KeyObject, request: IncomingMessage, log: Array<string>, tokens: Array<string>) => {
+/**
+ * Knows `debianUser`, by Basic or by either OAuth 2 grant; its refresh token is `refresh-me`.
+ * Nobody else gets a token.
+ */
+const answer = async (
+  key: KeyObject,
+  request: IncomingMessage,
+  log: Array<string>,
+  tokens: Array<string>
+) => {
   const { password, username } = debianUser
   const url = new URL(request.url ?? "/", "http://token.test")
   const form = new URLSearchParams(await text(request))
-  const scopes = [...url.searchParams.getAll("scope"), ...form.getAll("scope")].flatMap((scope) => scope.split(" "))
+  const scopes = [...url.searchParams.getAll("scope"), ...form.getAll("scope")].flatMap((scope) =>
+    scope.split(" ")
+  )
   const grant = form.get("grant_type") ?? "basic"
   log.push([request.method, grant, ...scopes].join(" "))
   const basic = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`

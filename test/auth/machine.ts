@@ -1,4 +1,7 @@
-/** A machine for tests: a home directory, an environment, and programs on its PATH, gone when the Scope closes. */
+/**
+ * A machine for tests: a home directory, an environment, and programs on its PATH, gone when the
+ * Scope closes.
+ */
 import * as Fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
@@ -38,12 +41,18 @@ export const machine = Effect.gen(function* () {
         await Fs.writeFile(file, typeof content === "string" ? content : JSON.stringify(content))
         return file
       }),
-    /** Installs `docker-credential-<suffix>`, a shell script that also writes its input to `<suffix>.log`. */
+    /**
+     * Installs `docker-credential-<suffix>`, a shell script that also writes its input to
+     * `<suffix>.log`.
+     */
     helper: (suffix: string, script: string) =>
       Effect.promise(async () => {
         const file = Path.join(home, "bin", `docker-credential-${suffix}`)
         await Fs.mkdir(Path.dirname(file), { recursive: true })
-        await Fs.writeFile(file, `#!/bin/sh\nread -r server\necho "$1 $server" >> "${home}/${suffix}.log"\n${script}\n`)
+        await Fs.writeFile(
+          file,
+          `#!/bin/sh\nread -r server\necho "$1 $server" >> "${home}/${suffix}.log"\n${script}\n`
+        )
         await Fs.chmod(file, 0o755)
       }),
     /** What a helper was asked, in order. */
@@ -56,17 +65,24 @@ export const machine = Effect.gen(function* () {
     /** The credentials of this machine, in this environment. */
     provide: <E>(layer: Layer.Layer<Credentials.Credentials, E, DockerConfig.Services>) =>
       Effect.provide(
-        Layer.provide(layer, [NodeContext.layer, Layer.setConfigProvider(ConfigProvider.fromMap(environment))])
+        Layer.provide(layer, [
+          NodeContext.layer,
+          Layer.setConfigProvider(ConfigProvider.fromMap(environment))
+        ])
       )
   }
 })
 
 /** The credential for `host` or `host/repository`; `http` if it starts so. */
-export const credentialFor = (place: string, rejected: Option.Option<Credentials.Credential> = Option.none()) =>
+export const credentialFor = (
+  place: string,
+  rejected: Option.Option<Credentials.Credential> = Option.none()
+) =>
   Effect.gen(function* () {
     const url = new URL(place.includes("://") ? place : `https://${place}`)
     const name = url.pathname.slice(1)
-    const repository = name === "" ? Option.none() : Option.some(yield* Effect.orDie(parseRepositoryName(name)))
+    const repository =
+      name === "" ? Option.none() : Option.some(yield* Effect.orDie(parseRepositoryName(name)))
     const credentials = yield* Credentials.Credentials
     return yield* credentials.get({ origin: url.origin, repository, scopes: [] }, rejected)
   })

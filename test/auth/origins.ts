@@ -21,13 +21,17 @@ export type Answer = Response | "cut"
 
 export type Handler = (seen: Seen) => Answer | Effect.Effect<Answer>
 
-/** All origins of a small internet without sockets. The log holds each request in order: method, URL, `Authorization` or `-`. */
+/**
+ * All origins of a small internet without sockets. The log holds each request in order: method,
+ * URL, `Authorization` or `-`.
+ */
 export const internet = (origins: Readonly<Record<string, Handler>>) => {
   const log: Array<string> = []
   const seen: Array<Seen> = []
   const client = HttpClient.make((request, url) =>
     Effect.gen(function* () {
-      const broken = (cause: unknown) => new HttpClientError.RequestError({ request, reason: "Transport", cause })
+      const broken = (cause: unknown) =>
+        new HttpClientError.RequestError({ request, reason: "Transport", cause })
       const { body, headers, method } = request
       const bytes =
         body._tag === "Stream"
@@ -36,7 +40,14 @@ export const internet = (origins: Readonly<Record<string, Handler>>) => {
             ? body.body
             : new Uint8Array()
       const authorization = headers["authorization"]
-      const arrived: Seen = { method, url, authorization, headers, bytes, body: new TextDecoder().decode(bytes) }
+      const arrived: Seen = {
+        method,
+        url,
+        authorization,
+        headers,
+        bytes,
+        body: new TextDecoder().decode(bytes)
+      }
       log.push(`${method} ${request.url} ${authorization ?? "-"}`)
       seen.push(arrived)
       const answering = origins[url.origin]?.(arrived) ?? new Response(null, { status: 599 })
@@ -47,7 +58,8 @@ export const internet = (origins: Readonly<Record<string, Handler>>) => {
   return { client, log, seen }
 }
 
-export const json = (value: unknown, status = 200): Response => new Response(JSON.stringify(value), { status })
+export const json = (value: unknown, status = 200): Response =>
+  new Response(JSON.stringify(value), { status })
 
 export const unauthorized = (challenge?: string): Response =>
   new Response('{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}', {

@@ -26,7 +26,8 @@ const realm = "https://auth.example.com/token"
 const attacker = "https://evil.example"
 const aliceBasic = "Basic YWxpY2U6aHVudGVyMg=="
 const list = `GET ${registry}/v2/a/tags/list`
-const tokenFor = (scope: string) => `GET ${realm}?service=s&client_id=effect-oci&account=alice&${scope} ${aliceBasic}`
+const tokenFor = (scope: string) =>
+  `GET ${realm}?service=s&client_id=effect-oci&account=alice&${scope} ${aliceBasic}`
 const pull = "scope=repository%3Aa%3Apull"
 
 const world = (registryDoes?: (seen: Seen) => Response) => {
@@ -62,7 +63,9 @@ const tags = (options: Partial<RegistryClient.Options> = {}) =>
     return [...(yield* Stream.runCollect(service.tags(yield* parseRepositoryName("a"))))]
   })
 
-const listTags = Effect.map(parseRepositoryName("a"), (repository) => Operation.ListTags({ repository }))
+const listTags = Effect.map(parseRepositoryName("a"), (repository) =>
+  Operation.ListTags({ repository })
+)
 
 describe("RegistryClient", () => {
   it.effect("asks, is told, obtains a token, and uses it from then on", () => {
@@ -91,7 +94,11 @@ describe("RegistryClient", () => {
     const { client, log } = world()
     return Effect.gen(function* () {
       yield* tags({ authScope: "repository:a:* other" })
-      expect(log).toEqual([`${list} -`, tokenFor("scope=repository%3Aa%3A*&scope=other"), `${list} Bearer t1`])
+      expect(log).toEqual([
+        `${list} -`,
+        tokenFor("scope=repository%3Aa%3A*&scope=other"),
+        `${list} Bearer t1`
+      ])
     }).pipe(provided(client))
   })
 
@@ -105,21 +112,30 @@ describe("RegistryClient", () => {
       refuses = true
       log.length = 0
       const error = yield* Effect.flip(tags())
-      expect(error._tag === "Unauthorized" ? [error.reason, error.challenge?.sent] : error).toEqual([
-        "Challenge",
-        "bearer"
-      ])
+      expect(error._tag === "Unauthorized" ? [error.reason, error.challenge?.sent] : error).toEqual(
+        ["Challenge", "bearer"]
+      )
       expect(log).toEqual([`${list} Bearer t1`, tokenFor(pull), `${list} Bearer t2`])
     }).pipe(provided(client))
   })
 
-  it.effect("neither credentials nor tokens reach where redirects lead, whatever is asked there (T1)", () => {
-    const { client, log } = world(() => new Response(null, { status: 307, headers: { location: `${attacker}/x` } }))
-    return Effect.gen(function* () {
-      yield* Effect.flip(tags())
-      expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t1`, `GET ${attacker}/x -`])
-    }).pipe(provided(client))
-  })
+  it.effect(
+    "neither credentials nor tokens reach where redirects lead, whatever is asked there (T1)",
+    () => {
+      const { client, log } = world(
+        () => new Response(null, { status: 307, headers: { location: `${attacker}/x` } })
+      )
+      return Effect.gen(function* () {
+        yield* Effect.flip(tags())
+        expect(log).toEqual([
+          `${list} -`,
+          tokenFor(pull),
+          `${list} Bearer t1`,
+          `GET ${attacker}/x -`
+        ])
+      }).pipe(provided(client))
+    }
+  )
 })
 
 describe("a token server that redirects (T1, T2)", () => {
@@ -147,7 +163,11 @@ describe("a token server that redirects (T1, T2)", () => {
     return Effect.gen(function* () {
       const result = yield* Effect.either(tags(options))
       const error = result._tag === "Left" ? result.left : undefined
-      return { error, log: log.slice(1), bodies: seen.map(({ body }) => body).filter((body) => body !== "") }
+      return {
+        error,
+        log: log.slice(1),
+        bodies: seen.map(({ body }) => body).filter((body) => body !== "")
+      }
     }).pipe(provided(client, TokenCache.layerMemory, credential))
   }
   const query = `?service=s&client_id=effect-oci&account=alice&${pull}`
@@ -156,13 +176,19 @@ describe("a token server that redirects (T1, T2)", () => {
   it.effect("keeps the password on its own origin", () =>
     Effect.gen(function* () {
       const { log } = yield* redirected("/token/", alice)
-      expect(log).toEqual([tokenFor(pull), `GET ${realm}/${query} ${aliceBasic}`, `${list} Bearer t`])
+      expect(log).toEqual([
+        tokenFor(pull),
+        `GET ${realm}/${query} ${aliceBasic}`,
+        `${list} Bearer t`
+      ])
     })
   )
 
   it.effect.each([attacker, registry, storage])("takes no password to %s", (origin) =>
     Effect.gen(function* () {
-      const { log } = yield* redirected(`${origin}/t`, alice, { trust: { allowStorage: ["storage.example.net"] } })
+      const { log } = yield* redirected(`${origin}/t`, alice, {
+        trust: { allowStorage: ["storage.example.net"] }
+      })
       expect(log).toEqual([tokenFor(pull), `GET ${origin}/t${query} -`, `${list} Bearer t`])
     })
   )
@@ -180,7 +206,11 @@ describe("a token server that redirects (T1, T2)", () => {
       const { bodies, error, log } = yield* redirected(`${origin}/t`, identity, {
         trust: { allowStorage: ["storage.example.net"] }
       })
-      expect(error).toMatchObject({ _tag: "UntrustedLocation", kind: "Redirect", host: new URL(origin).host })
+      expect(error).toMatchObject({
+        _tag: "UntrustedLocation",
+        kind: "Redirect",
+        host: new URL(origin).host
+      })
       expect(error).toHaveProperty("option", undefined)
       expect(log).toEqual([`POST ${realm} -`])
       expect(bodies).toEqual([form])
@@ -194,7 +224,11 @@ describe("attempt and execute", () => {
     return Effect.gen(function* () {
       const to = yield* RegistryClient.endpoint({ url: registry })
       const challenge = yield* Effect.flip(RegistryClient.attempt(to, yield* listTags))
-      expect(challenge).toMatchObject({ _tag: "AuthChallenge", answerable: true, scopes: ["repository:a:pull"] })
+      expect(challenge).toMatchObject({
+        _tag: "AuthChallenge",
+        answerable: true,
+        scopes: ["repository:a:pull"]
+      })
       expect((yield* RegistryClient.attempt(to, yield* listTags)).status).toBe(200)
       expect(log).toEqual([`${list} -`, tokenFor(pull), `${list} Bearer t1`])
     }).pipe(provided(client))
@@ -205,12 +239,20 @@ describe("attempt and execute", () => {
     return Effect.gen(function* () {
       const to = yield* RegistryClient.endpoint({ url: registry })
       const reference = yield* parseTag("v1")
-      const push = Operation.PutManifest({ repository: yield* parseRepositoryName("a"), reference, mediaType: "a/b" })
+      const push = Operation.PutManifest({
+        repository: yield* parseRepositoryName("a"),
+        reference,
+        mediaType: "a/b"
+      })
       const options = { body: HttpBody.text("{}") }
       yield* Effect.flip(RegistryClient.attempt(to, push, options))
       expect((yield* RegistryClient.attempt(to, push, options)).status).toBe(201)
       expect((yield* RegistryClient.execute(to, push, options)).status).toBe(201)
-      expect(seen.filter(({ method }) => method === "PUT").map(({ body }) => body)).toEqual(["{}", "{}", "{}"])
+      expect(seen.filter(({ method }) => method === "PUT").map(({ body }) => body)).toEqual([
+        "{}",
+        "{}",
+        "{}"
+      ])
     }).pipe(provided(client))
   })
 
@@ -218,64 +260,79 @@ describe("attempt and execute", () => {
     const { client, log } = world()
     return Effect.gen(function* () {
       const to = yield* RegistryClient.endpoint({ url: registry })
-      const error = yield* Effect.flip(RegistryClient.execute(to, yield* listTags, { schedule: Schedule.stop }))
+      const error = yield* Effect.flip(
+        RegistryClient.execute(to, yield* listTags, { schedule: Schedule.stop })
+      )
       expect(error._tag === "Unauthorized" && error.challenge?.answerable).toBe(true)
       expect(log).toEqual([`${list} -`])
     }).pipe(provided(client))
   })
 
-  it.effect("a schedule is told that the token server gave no token, and may go on with another credential", () => {
-    let held = Credentials.basic("alice", Redacted.make("wrong"))
-    const told: Array<string> = []
-    const { client, log } = internet({
-      [registry]: ({ authorization }) =>
-        authorization === undefined ? unauthorized(`Bearer realm="${realm}",service="s"`) : json({ tags: [] }),
-      "https://auth.example.com": ({ authorization }) =>
-        authorization === aliceBasic ? json({ token: "t" }) : json({ details: "incorrect password" }, 401)
-    })
-    const schedule = Schedule.recurWhile((challenge: AuthChallenge) => {
-      told.push(`${challenge.answerable} ${challenge.sent} ${challenge.errors?.[0]?.message}`)
-      if (!challenge.answerable) held = alice
-      return told.length < 9
-    })
-    return Effect.gen(function* () {
-      const to = yield* RegistryClient.endpoint({ url: registry })
-      expect((yield* RegistryClient.execute(to, yield* listTags, { schedule })).status).toBe(200)
-      expect(told).toEqual([
-        "true nothing authentication required",
-        "false nothing incorrect password",
-        "true nothing authentication required"
-      ])
-      expect(log).toEqual([
-        `${list} -`,
-        `GET ${realm}?service=s&client_id=effect-oci&account=alice&${pull} Basic YWxpY2U6d3Jvbmc=`,
-        `${list} -`,
-        tokenFor(pull),
-        `${list} Bearer t`
-      ])
-    }).pipe(
-      Effect.provideService(Credentials.Credentials, { get: () => Effect.sync(() => held) }),
-      Effect.provide([Layer.succeed(HttpClient.HttpClient, client), TokenCache.layerMemory])
-    )
-  })
+  it.effect(
+    "a schedule is told that the token server gave no token, and may go on with another credential",
+    () => {
+      let held = Credentials.basic("alice", Redacted.make("wrong"))
+      const told: Array<string> = []
+      const { client, log } = internet({
+        [registry]: ({ authorization }) =>
+          authorization === undefined
+            ? unauthorized(`Bearer realm="${realm}",service="s"`)
+            : json({ tags: [] }),
+        "https://auth.example.com": ({ authorization }) =>
+          authorization === aliceBasic
+            ? json({ token: "t" })
+            : json({ details: "incorrect password" }, 401)
+      })
+      const schedule = Schedule.recurWhile((challenge: AuthChallenge) => {
+        told.push(`${challenge.answerable} ${challenge.sent} ${challenge.errors?.[0]?.message}`)
+        if (!challenge.answerable) held = alice
+        return told.length < 9
+      })
+      return Effect.gen(function* () {
+        const to = yield* RegistryClient.endpoint({ url: registry })
+        expect((yield* RegistryClient.execute(to, yield* listTags, { schedule })).status).toBe(200)
+        expect(told).toEqual([
+          "true nothing authentication required",
+          "false nothing incorrect password",
+          "true nothing authentication required"
+        ])
+        expect(log).toEqual([
+          `${list} -`,
+          `GET ${realm}?service=s&client_id=effect-oci&account=alice&${pull} Basic YWxpY2U6d3Jvbmc=`,
+          `${list} -`,
+          tokenFor(pull),
+          `${list} Bearer t`
+        ])
+      }).pipe(
+        Effect.provideService(Credentials.Credentials, { get: () => Effect.sync(() => held) }),
+        Effect.provide([Layer.succeed(HttpClient.HttpClient, client), TokenCache.layerMemory])
+      )
+    }
+  )
 
-  it.effect("the default schedule leaves it at that, and the error says what the token server says", () => {
-    const { client, log } = internet({
-      [registry]: () => unauthorized(`Bearer realm="${realm}",service="s"`),
-      "https://auth.example.com": () => json({ details: "incorrect password" }, 401)
-    })
-    return Effect.gen(function* () {
-      const to = yield* RegistryClient.endpoint({ url: registry })
-      const error = yield* Effect.flip(RegistryClient.execute(to, yield* listTags))
-      expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", status: 401 })
-      expect(error.message).toContain("incorrect password")
-      expect(log).toEqual([`${list} -`, tokenFor(pull)])
-    }).pipe(provided(client))
-  })
+  it.effect(
+    "the default schedule leaves it at that, and the error says what the token server says",
+    () => {
+      const { client, log } = internet({
+        [registry]: () => unauthorized(`Bearer realm="${realm}",service="s"`),
+        "https://auth.example.com": () => json({ details: "incorrect password" }, 401)
+      })
+      return Effect.gen(function* () {
+        const to = yield* RegistryClient.endpoint({ url: registry })
+        const error = yield* Effect.flip(RegistryClient.execute(to, yield* listTags))
+        expect(error).toMatchObject({ _tag: "Unauthorized", reason: "TokenServer", status: 401 })
+        expect(error.message).toContain("incorrect password")
+        expect(log).toEqual([`${list} -`, tokenFor(pull)])
+      }).pipe(provided(client))
+    }
+  )
 })
 
 describe("a source with another credential whenever it is asked again, as ECR's helper has", () => {
-  /** `make(1)`, and when that is rejected `make(2)`, and so on. Also the identities that were rejected. */
+  /**
+   * `make(1)`, and when that is rejected `make(2)`, and so on. Also the identities that were
+   * rejected.
+   */
   const restless = (make: (count: number) => Credentials.Credential) => {
     const asked: Array<string> = []
     const get: Credentials.Credentials.Service["get"] = (_, rejected) =>
@@ -306,16 +363,23 @@ describe("a source with another credential whenever it is asked again, as ECR's 
       "https://auth.example.com": () => json({}, 401)
     })
     return Effect.gen(function* () {
-      expect(yield* Effect.flip(tags())).toMatchObject({ _tag: "Unauthorized", reason: "Challenge" })
+      expect(yield* Effect.flip(tags())).toMatchObject({
+        _tag: "Unauthorized",
+        reason: "Challenge"
+      })
       expect(seen.map(({ authorization }) => shown(authorization))).toEqual(sent)
       expect(asked).toEqual([make(1).identity])
-    }).pipe(Effect.provide([layer, TokenCache.layerMemory, Layer.succeed(HttpClient.HttpClient, client)]))
+    }).pipe(
+      Effect.provide([layer, TokenCache.layerMemory, Layer.succeed(HttpClient.HttpClient, client)])
+    )
   })
 
   it.effect("a schedule that goes on all the same has it asked anew", () => {
     const { asked, layer } = restless(password)
     const told: Array<boolean> = []
-    const schedule = Schedule.recurWhile(({ answerable }: AuthChallenge) => told.push(answerable) < 9)
+    const schedule = Schedule.recurWhile(
+      ({ answerable }: AuthChallenge) => told.push(answerable) < 9
+    )
     const { client, seen } = internet({
       [registry]: ({ authorization }) =>
         shown(authorization) === "AWS:p3" ? json({ tags: [] }) : unauthorized("Basic")
@@ -332,7 +396,9 @@ describe("a source with another credential whenever it is asked again, as ECR's 
         "AWS:p3"
       ])
       expect(asked).toEqual([password(1).identity, password(2).identity])
-    }).pipe(Effect.provide([layer, TokenCache.layerMemory, Layer.succeed(HttpClient.HttpClient, client)]))
+    }).pipe(
+      Effect.provide([layer, TokenCache.layerMemory, Layer.succeed(HttpClient.HttpClient, client)])
+    )
   })
 })
 
@@ -340,14 +406,35 @@ describe("Unauthorized says what to do", () => {
   const bearer = `Bearer realm="${realm}"`
   it.effect.each([
     ["nobody is known", "Basic", Credentials.anonymous, "none are configured for it that would do"],
-    ["a token does not do", "Basic", Credentials.registryToken(Redacted.make("rt")), "none are configured"],
-    ["a password is refused", "Basic", alice, "does not accept the user name and password configured for it"],
-    ["a token is refused, whoever it is for", bearer, Credentials.anonymous, "log in, as somebody who may do this"],
-    ["the token server refuses", `Bearer realm="${realm}/none"`, alice, "log in, or check the user name and password"]
+    [
+      "a token does not do",
+      "Basic",
+      Credentials.registryToken(Redacted.make("rt")),
+      "none are configured"
+    ],
+    [
+      "a password is refused",
+      "Basic",
+      alice,
+      "does not accept the user name and password configured for it"
+    ],
+    [
+      "a token is refused, whoever it is for",
+      bearer,
+      Credentials.anonymous,
+      "log in, as somebody who may do this"
+    ],
+    [
+      "the token server refuses",
+      `Bearer realm="${realm}/none"`,
+      alice,
+      "log in, or check the user name and password"
+    ]
   ] as const)("%s", ([, challenge, credential, text]) => {
     const { client } = internet({
       [registry]: () => unauthorized(challenge),
-      "https://auth.example.com": ({ url }) => (url.pathname === "/token" ? json({ token: "t" }) : json({}, 403))
+      "https://auth.example.com": ({ url }) =>
+        url.pathname === "/token" ? json({ token: "t" }) : json({}, 403)
     })
     return Effect.gen(function* () {
       const error = yield* Effect.flip(tags())

@@ -1,6 +1,7 @@
 /**
- * Every secret of a world of registries and token servers, used in every way, and everything that anyone can observe meanwhile: errors, logs, spans,
- * inspections, JSON, what strangers receive. None of the secrets is found there (T13).
+ * Every secret of a world of registries and token servers, used in every way, and everything that
+ * anyone can observe meanwhile: errors, logs, spans, inspections, JSON, what strangers receive.
+ * None of the secrets is found there (T13).
  */
 import { inspect } from "node:util"
 import { SystemError } from "@effect/platform/Error"
@@ -55,60 +56,97 @@ const redirect = (location: string) => new Response(null, { status: 307, headers
 
 /** Repeats all that it was sent, as careless servers do. */
 const echo = ({ authorization, body, url }: Seen, status: number) =>
-  json({ errors: [{ code: "DENIED", message: `${authorization} ${body} ${url}`, detail: authorization }] }, status)
+  json(
+    {
+      errors: [
+        { code: "DENIED", message: `${authorization} ${body} ${url}`, detail: authorization }
+      ]
+    },
+    status
+  )
 
 const issued = () =>
-  json({ token: secrets.token, refresh_token: secrets.refreshToken, expires_in: 60, issued_at: "1970-01-01T00:00:00Z" })
+  json({
+    token: secrets.token,
+    refresh_token: secrets.refreshToken,
+    expires_in: 60,
+    issued_at: "1970-01-01T00:00:00Z"
+  })
 
 const bearer = (at = realm) => `Bearer realm="${at}",service="s"`
 const asks = (challenge: string, otherwise: (seen: Seen) => Response) => (seen: Seen) =>
   seen.authorization === undefined ? unauthorized(challenge) : otherwise(seen)
 
 /** What the registry does, what the token server does. */
-const worlds: Readonly<Record<string, readonly [(seen: Seen) => Response, (seen: Seen) => Response]>> = {
+const worlds: Readonly<
+  Record<string, readonly [(seen: Seen) => Response, (seen: Seen) => Response]>
+> = {
   "all is well": [asks(bearer(), () => json({ name: "a", tags: ["v1"] })), issued],
   "a password for the registry": [asks("Basic", () => json({ name: "a", tags: [] })), issued],
   "a refused password": [() => unauthorized("Basic"), issued],
   "a refused token": [() => unauthorized(bearer()), issued],
   "an expired ECR password": [
-    asks("Basic", () => json({ errors: [{ code: "DENIED", message: "Your Authorization Token is invalid." }] }, 403)),
+    asks("Basic", () =>
+      json({ errors: [{ code: "DENIED", message: "Your Authorization Token is invalid." }] }, 403)
+    ),
     issued
   ],
   "a registry that repeats the request": [asks(bearer(), (seen) => echo(seen, 403)), issued],
-  "a registry that repeats the request when it fails": [asks(bearer(), (seen) => echo(seen, 500)), issued],
-  "a registry that repeats the request when it has nothing": [asks("Basic", (seen) => echo(seen, 404)), issued],
+  "a registry that repeats the request when it fails": [
+    asks(bearer(), (seen) => echo(seen, 500)),
+    issued
+  ],
+  "a registry that repeats the request when it has nothing": [
+    asks("Basic", (seen) => echo(seen, 404)),
+    issued
+  ],
   "a registry that repeats the request in plain text": [
     asks("Basic", ({ authorization }) => new Response(authorization, { status: 418 })),
     issued
   ],
-  "a registry that repeats the request and asks again": [asks("Basic", (seen) => echo(seen, 401)), issued],
+  "a registry that repeats the request and asks again": [
+    asks("Basic", (seen) => echo(seen, 401)),
+    issued
+  ],
   "a registry that repeats the request in a warning": [
     asks(
       bearer(),
-      ({ authorization }) => new Response('{"tags":[]}', { headers: { warning: `299 - "you sent ${authorization}"` } })
+      ({ authorization }) =>
+        new Response('{"tags":[]}', { headers: { warning: `299 - "you sent ${authorization}"` } })
     ),
     issued
   ],
   "a registry that repeats the request in its challenge": [
     ({ authorization = "nothing" }) =>
-      unauthorized(`${bearer()},error="${authorization}", Basic realm="${encodeURIComponent(authorization)}"`),
+      unauthorized(
+        `${bearer()},error="${authorization}", Basic realm="${encodeURIComponent(authorization)}"`
+      ),
     issued
   ],
   "a token server that refuses": [asks(bearer(), issued), () => json({}, 401)],
   "a token server that repeats the request": [asks(bearer(), issued), (seen) => echo(seen, 401)],
-  "a token server in trouble that repeats the request": [asks(bearer(), issued), (seen) => echo(seen, 503)],
+  "a token server in trouble that repeats the request": [
+    asks(bearer(), issued),
+    (seen) => echo(seen, 503)
+  ],
   "a token server with a broken answer": [
     asks(bearer(), issued),
     () => new Response(`{"token":"${secrets.token}\\n","refresh_token":"${secrets.refreshToken}"`)
   ],
   "a token server elsewhere": [asks(bearer(`${evil}/token`), issued), issued],
-  "a token server that redirects": [asks(bearer(), () => json({})), () => redirect(`${evil}/token`)],
+  "a token server that redirects": [
+    asks(bearer(), () => json({})),
+    () => redirect(`${evil}/token`)
+  ],
   "a token server whose connection breaks": [
     asks(bearer(), issued),
     () => new Response(new ReadableStream({ start: (c) => c.error(new Error("reset")) }))
   ],
   "a registry that redirects to storage": [asks(bearer(), () => redirect(`${cdn}/blob`)), issued],
-  "a registry that redirects to a stranger who asks": [asks(bearer(), () => redirect(`${evil}/blob`)), issued]
+  "a registry that redirects to a stranger who asks": [
+    asks(bearer(), () => redirect(`${evil}/blob`)),
+    issued
+  ]
 }
 
 const world = (registryDoes: (seen: Seen) => Response, tokenServerDoes: (seen: Seen) => Response) =>
@@ -180,8 +218,17 @@ it.effect("the platform's own errors, which hold the request with its headers, d
     let calls = 0
     const client = HttpClient.make((request) =>
       calls++ === 0
-        ? Effect.map(world(() => unauthorized("Basic"), issued).client.execute(request), (response) => response)
-        : Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause: new Error("reset") }))
+        ? Effect.map(
+            world(() => unauthorized("Basic"), issued).client.execute(request),
+            (response) => response
+          )
+        : Effect.fail(
+            new HttpClientError.RequestError({
+              request,
+              reason: "Transport",
+              cause: new Error("reset")
+            })
+          )
     )
     const error = yield* Effect.flatMap(
       RegistryClient.make({ url: registry, retry: { attempts: 0 } }),
@@ -200,7 +247,10 @@ it.effect("the platform's own errors, which hold the request with its headers, d
   })
 )
 
-/** What stands in files, variables and helpers of a machine, whole or broken, and the tag of how operations end at a registry that takes nothing. */
+/**
+ * What stands in files, variables and helpers of a machine, whole or broken, and the tag of how
+ * operations end at a registry that takes nothing.
+ */
 interface Source {
   readonly files?: Readonly<Record<string, unknown>>
   readonly environment?: Readonly<Record<string, string>>
@@ -219,7 +269,11 @@ const printed = `{"ServerURL":"x","Username":"alice","Secret":"${password}"}`
 const sources: Readonly<Record<string, Source>> = {
   "a login with docker": { files: { [config]: login(basic) }, ends: "Unauthorized" },
   "a login with podman": {
-    files: { ".config/containers/auth.json": { auths: { [`${host}/a`]: { auth: basic }, [host]: { auth: basic } } } },
+    files: {
+      ".config/containers/auth.json": {
+        auths: { [`${host}/a`]: { auth: basic }, [host]: { auth: basic } }
+      }
+    },
     ends: "Unauthorized"
   },
   "a login in the environment": {
@@ -238,7 +292,10 @@ const sources: Readonly<Record<string, Source>> = {
     files: { [config]: { auths: { [host]: { auth: { user: "alice", password } } } } },
     ends: "CredentialsFailure"
   },
-  "a login that is no base64": { files: { [config]: login(`alice:${password}`) }, ends: "CredentialsFailure" },
+  "a login that is no base64": {
+    files: { [config]: login(`alice:${password}`) },
+    ends: "CredentialsFailure"
+  },
   "a login without a user": {
     files: { [config]: login(Buffer.from(password).toString("base64")) },
     ends: "CredentialsFailure"
@@ -258,7 +315,11 @@ const sources: Readonly<Record<string, Source>> = {
     helper: `echo '${printed}'; echo '${password}' >&2; exit 1`,
     ends: "CredentialsFailure"
   },
-  "a helper that prints more": { ...helped, helper: `echo '${printed} ${password}'`, ends: "CredentialsFailure" },
+  "a helper that prints more": {
+    ...helped,
+    helper: `echo '${printed} ${password}'`,
+    ends: "CredentialsFailure"
+  },
   "a helper that prints something else": {
     ...helped,
     helper: `echo '{"Secret":"${password}"}'`,
@@ -282,34 +343,37 @@ const sources: Readonly<Record<string, Source>> = {
 }
 
 describe("a source on the machine", () => {
-  it.live.each(Object.entries(sources))("%s", ([, { ends, environment = {}, files = {}, helper, timeout }]) =>
-    Effect.gen(function* () {
-      const on = yield* machine
-      for (const [name, content] of Object.entries(files)) yield* on.write(name, content)
-      for (const [name, value] of Object.entries(environment)) on.environment.set(name, value.replace("~", on.home))
-      if (helper !== undefined) yield* on.helper("test", helper)
-      const { client, log } = internet({ [registry]: () => unauthorized("Basic") })
-      const options = { helpers: { timeout } }
-      const program = Effect.gen(function* () {
-        const service = yield* RegistryClient.make({ url: registry, retry: { attempts: 0 } })
-        const ended = yield* everything(service)
-        return [ended, service, yield* Credentials.Credentials] as const
-      }).pipe(
-        Effect.provide([Layer.succeed(HttpClient.HttpClient, client), TokenCache.layerMemory]),
-        on.provide(
-          Credentials.layerChain(
-            DockerConfig.layerEnvironment,
-            DockerConfig.layer(options),
-            ContainersAuth.layer(options)
+  it.live.each(Object.entries(sources))(
+    "%s",
+    ([, { ends, environment = {}, files = {}, helper, timeout }]) =>
+      Effect.gen(function* () {
+        const on = yield* machine
+        for (const [name, content] of Object.entries(files)) yield* on.write(name, content)
+        for (const [name, value] of Object.entries(environment))
+          on.environment.set(name, value.replace("~", on.home))
+        if (helper !== undefined) yield* on.helper("test", helper)
+        const { client, log } = internet({ [registry]: () => unauthorized("Basic") })
+        const options = { helpers: { timeout } }
+        const program = Effect.gen(function* () {
+          const service = yield* RegistryClient.make({ url: registry, retry: { attempts: 0 } })
+          const ended = yield* everything(service)
+          return [ended, service, yield* Credentials.Credentials] as const
+        }).pipe(
+          Effect.provide([Layer.succeed(HttpClient.HttpClient, client), TokenCache.layerMemory]),
+          on.provide(
+            Credentials.layerChain(
+              DockerConfig.layerEnvironment,
+              DockerConfig.layer(options),
+              ContainersAuth.layer(options)
+            )
           )
         )
-      )
-      const exit = yield* seeksSecrets(program)
-      const tags = Exit.isSuccess(exit) ? exit.value[0].map(tagOf) : exit
-      expect(tags).toEqual(Array.from({ length: 5 }, () => ends))
-      // Those that end with the registry's refusal were used.
-      expect(log.some((line) => line.endsWith(`Basic ${basic}`))).toBe(ends === "Unauthorized")
-    }).pipe(Effect.scoped)
+        const exit = yield* seeksSecrets(program)
+        const tags = Exit.isSuccess(exit) ? exit.value[0].map(tagOf) : exit
+        expect(tags).toEqual(Array.from({ length: 5 }, () => ends))
+        // Those that end with the registry's refusal were used.
+        expect(log.some((line) => line.endsWith(`Basic ${basic}`))).toBe(ends === "Unauthorized")
+      }).pipe(Effect.scoped)
   )
 })
 
@@ -350,7 +414,10 @@ it.effect("a folder of tokens is not spoken of but by its keys", () =>
     }).pipe(
       Effect.provide([
         Layer.succeed(HttpClient.HttpClient, client),
-        Layer.provide(TokenCache.layerKeyValueStore, Layer.succeed(KeyValueStore.KeyValueStore, store)),
+        Layer.provide(
+          TokenCache.layerKeyValueStore,
+          Layer.succeed(KeyValueStore.KeyValueStore, store)
+        ),
         Layer.orDie(Credentials.layer({ [host]: holders.Basic }))
       ])
     )

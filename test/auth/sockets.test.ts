@@ -1,4 +1,7 @@
-/** Authorization over real sockets, by both HTTP clients: a registry, its token server and an attacker, each on an origin of its own. */
+/**
+ * Authorization over real sockets, by both HTTP clients: a registry, its token server and an
+ * attacker, each on an origin of its own.
+ */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
 import { describe, expect, it } from "@effect/vitest"
@@ -13,14 +16,21 @@ import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
 import { serve } from "../support/serve.js"
 
-/** A server that writes down each request: method, path, `Authorization` or `-`, and the body of a form. */
+/**
+ * A server that writes down each request: method, path, `Authorization` or `-`, and the body of a
+ * form.
+ */
 const origin = (answer: (request: IncomingMessage, response: ServerResponse) => void) =>
   Effect.gen(function* () {
     const log: Array<string> = []
     const headers: Array<IncomingHttpHeaders> = []
     const { url } = yield* serve((request, response) => {
       text(request).then((body) => {
-        log.push([request.method, request.url, request.headers.authorization ?? "-", body].join(" ").trimEnd())
+        log.push(
+          [request.method, request.url, request.headers.authorization ?? "-", body]
+            .join(" ")
+            .trimEnd()
+        )
         headers.push(request.headers)
         answer(request, response)
       })
@@ -33,7 +43,9 @@ const basic = "Basic YWxpY2U6aHVudGVyMg=="
 
 const world = Effect.gen(function* () {
   const attacker = yield* origin((_, response) => {
-    response.writeHead(401, { "www-authenticate": `Bearer realm="http://${attacker.host}/token"` }).end()
+    response
+      .writeHead(401, { "www-authenticate": `Bearer realm="http://${attacker.host}/token"` })
+      .end()
   })
   const tokenServer = yield* origin((_, response) => {
     response.end('{"access_token":"t","expires_in":300}')
@@ -42,7 +54,10 @@ const world = Effect.gen(function* () {
     if (request.headers.authorization !== "Bearer t") {
       response.writeHead(401, [
         ["WWW-Authenticate", 'Basic realm="registry"'],
-        ["WWW-Authenticate", `Bearer realm="http://${tokenServer.host}/token",service="s",scope="repository:a:pull"`]
+        [
+          "WWW-Authenticate",
+          `Bearer realm="http://${tokenServer.host}/token",service="s",scope="repository:a:pull"`
+        ]
       ])
       response.end('{"errors":[{"code":"UNAUTHORIZED"}]}')
     } else if (request.url?.includes("/blobs/") === true) {
@@ -60,13 +75,24 @@ describe.each([
   const used = (credential: Credentials.Credential) =>
     Effect.gen(function* () {
       const at = yield* world
-      const options = { url: `http://${at.registry.host}`, trust: { allowTokens: [at.tokenServer.host] } }
+      const options = {
+        url: `http://${at.registry.host}`,
+        trust: { allowTokens: [at.tokenServer.host] }
+      }
       yield* Effect.gen(function* () {
         const service = yield* RegistryClient.make({ ...options, retry: { attempts: 0 } })
         const repository = yield* parseRepositoryName("a")
         expect([...(yield* Stream.runCollect(service.tags(repository)))]).toEqual(["v1"])
-        expect(yield* Effect.flip(Stream.runDrain(service.getBlob(repository, blob)))).toMatchObject({ status: 401 })
-      }).pipe(Effect.provide([http, TokenCache.layerMemory, Credentials.layer({ [at.registry.host]: credential })]))
+        expect(
+          yield* Effect.flip(Stream.runDrain(service.getBlob(repository, blob)))
+        ).toMatchObject({ status: 401 })
+      }).pipe(
+        Effect.provide([
+          http,
+          TokenCache.layerMemory,
+          Credentials.layer({ [at.registry.host]: credential })
+        ])
+      )
       expect(at.registry.log).toEqual([
         "GET /v2/a/tags/list -",
         "GET /v2/a/tags/list Bearer t",
@@ -77,13 +103,15 @@ describe.each([
       return at.tokenServer
     })
 
-  it.scopedLive("a password goes to the token server, its token to the registry, and nothing to the attacker", () =>
-    Effect.gen(function* () {
-      const { log } = yield* used(Credentials.basic("alice", Redacted.make("hunter2")))
-      expect(log).toEqual([
-        `GET /token?service=s&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${basic}`
-      ])
-    })
+  it.scopedLive(
+    "a password goes to the token server, its token to the registry, and nothing to the attacker",
+    () =>
+      Effect.gen(function* () {
+        const { log } = yield* used(Credentials.basic("alice", Redacted.make("hunter2")))
+        expect(log).toEqual([
+          `GET /token?service=s&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${basic}`
+        ])
+      })
   )
 
   it.scopedLive("an identity token goes to the token server alone, in the body of a form", () =>

@@ -1,4 +1,7 @@
-/** The requests of downloads, one by one, against registries that break off and answer ranges in odd ways. */
+/**
+ * The requests of downloads, one by one, against registries that break off and answer ranges in odd
+ * ways.
+ */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -46,7 +49,12 @@ const whole = (ending?: "end" | "break" | "silence", upTo = size): Reply => ({
   body: body(bytes.slice(0, upTo), ending)
 })
 
-const part = (from: number, to: number, total: number | string = size, ending?: "end" | "break"): Reply => ({
+const part = (
+  from: number,
+  to: number,
+  total: number | string = size,
+  ending?: "end" | "break"
+): Reply => ({
   status: 206,
   headers: { "content-range": `bytes ${from}-${to}/${total}` },
   body: body(bytes.slice(from, to + 1), ending)
@@ -55,8 +63,9 @@ const part = (from: number, to: number, total: number | string = size, ending?: 
 /** The ranges that were asked for, and what came of it. */
 const get = Effect.fnUntraced(function* (
   replies: ReadonlyArray<Reply>,
-  read: (registry: Registry.Service) => Stream.Stream<Uint8Array, { readonly _tag: string }> = (registry) =>
-    registry.getBlob(repository, descriptor)
+  read: (registry: Registry.Service) => Stream.Stream<Uint8Array, { readonly _tag: string }> = (
+    registry
+  ) => registry.getBlob(repository, descriptor)
 ) {
   const ranges: Array<string | undefined> = []
   const answer = inOrder(replies)
@@ -73,7 +82,11 @@ const get = Effect.fnUntraced(function* (
 
 describe("a download that breaks off", () => {
   it.live.each([
-    ["goes on by Range (C28)", [whole("break", 50_000), part(50_000, 99_999)], [undefined, "bytes=50000-"]],
+    [
+      "goes on by Range (C28)",
+      [whole("break", 50_000), part(50_000, 99_999)],
+      [undefined, "bytes=50000-"]
+    ],
     [
       "goes on as often as it gets further",
       [
@@ -96,7 +109,11 @@ describe("a download that breaks off", () => {
       [whole("break", 50_000), part(50_000, 99_999, "*")],
       [undefined, "bytes=50000-"]
     ],
-    ["drops what an ignored Range repeats (C28)", [whole("break", 50_000), whole()], [undefined, "bytes=50000-"]],
+    [
+      "drops what an ignored Range repeats (C28)",
+      [whole("break", 50_000), whole()],
+      [undefined, "bytes=50000-"]
+    ],
     [
       "drops what a range that starts earlier repeats",
       [whole("break", 50_000), part(30_000, 99_999)],
@@ -128,7 +145,11 @@ describe("a download that breaks off", () => {
       [whole("end", 50_000), part(50_000, 99_999)],
       [undefined, "bytes=50000-"]
     ],
-    ["starts from the first byte when none came", [whole("break", 0), whole()], [undefined, undefined]],
+    [
+      "starts from the first byte when none came",
+      [whole("break", 0), whole()],
+      [undefined, undefined]
+    ],
     [
       "survives a refusal on the way",
       [whole("break", 50_000), { status: 503 }, part(50_000, 99_999)],
@@ -139,7 +160,9 @@ describe("a download that breaks off", () => {
     ([, replies, asked]) =>
       Effect.gen(function* () {
         for (const blob of [descriptor, digest]) {
-          const { delivered, ranges, result } = yield* get(replies, (registry) => registry.getBlob(repository, blob))
+          const { delivered, ranges, result } = yield* get(replies, (registry) =>
+            registry.getBlob(repository, blob)
+          )
           expect(ranges).toEqual(asked)
           expect(result).toEqual(Either.void)
           expect(Digest.fromBytes(delivered)).toBe(digest)
@@ -149,7 +172,11 @@ describe("a download that breaks off", () => {
 
   it.live("never delivers the last bytes of content that changed on the way (C26, T7)", () =>
     Effect.gen(function* () {
-      const other = { ...(part(50_000, 99_999) as object), status: 206, body: body(new Uint8Array(50_000)) }
+      const other = {
+        ...(part(50_000, 99_999) as object),
+        status: 206,
+        body: body(new Uint8Array(50_000))
+      }
       const { delivered, result } = yield* get([whole("break", 50_000), other])
       expect(result).toMatchObject({ left: { _tag: "DigestMismatch", expected: digest } })
       expect(delivered.length).toBeLessThan(size)
@@ -173,18 +200,22 @@ describe("a download that breaks off", () => {
   it.live.each([
     ["a part", part(0, 99_999)],
     ["416", { status: 416 }]
-  ] as ReadonlyArray<readonly [string, Reply]>)("takes %s for no answer where no range was asked for", ([, reply]) =>
-    Effect.gen(function* () {
-      const { delivered, ranges, result } = yield* get([reply])
-      expect(result).toMatchObject({ left: { _tag: "ProtocolViolation" } })
-      expect(ranges).toEqual([undefined])
-      expect(delivered.length).toBe(0)
-    })
+  ] as ReadonlyArray<readonly [string, Reply]>)(
+    "takes %s for no answer where no range was asked for",
+    ([, reply]) =>
+      Effect.gen(function* () {
+        const { delivered, ranges, result } = yield* get([reply])
+        expect(result).toMatchObject({ left: { _tag: "ProtocolViolation" } })
+        expect(ranges).toEqual([undefined])
+        expect(delivered.length).toBe(0)
+      })
   )
 
   it.live("fails at the first byte too many (C29)", () =>
     Effect.gen(function* () {
-      const { result } = yield* get([{ status: 200, body: body(Buffer.concat([bytes, utf8("x")])) }])
+      const { result } = yield* get([
+        { status: 200, body: body(Buffer.concat([bytes, utf8("x")])) }
+      ])
       expect(result).toMatchObject({ left: { _tag: "SizeMismatch", expected: size } })
     })
   )
@@ -192,7 +223,9 @@ describe("a download that breaks off", () => {
   it.live("tells of the fault, and from where it goes on", () =>
     Effect.gen(function* () {
       const { registry } = yield* scripted(inOrder([whole("break", 50_000), part(50_000, 99_999)]))
-      const events = yield* items(Transfer.events(Stream.runDrain(registry.getBlob(repository, descriptor))))
+      const events = yield* items(
+        Transfer.events(Stream.runDrain(registry.getBlob(repository, descriptor)))
+      )
       expect(events.filter(({ _tag }) => _tag !== "Bytes")).toMatchObject([
         { _tag: "Started", subject: { direction: "download", repository, digest, size } },
         { _tag: "Retried", offset: 50_000 },
@@ -230,7 +263,10 @@ describe("a range", () => {
 
   it.live("goes on after a fault within its bounds", () =>
     Effect.gen(function* () {
-      const { delivered, ranges, result } = yield* ranged([part(10_000, 59_999, size, "break"), part(10_000, 59_999)])
+      const { delivered, ranges, result } = yield* ranged([
+        part(10_000, 59_999, size, "break"),
+        part(10_000, 59_999)
+      ])
       expect(result).toEqual(Either.void)
       expect(ranges).toEqual(["bytes=10000-59999"])
       expect(delivered.equals(bytes.slice(10_000, 60_000))).toBe(true)
@@ -258,12 +294,16 @@ describe("a range", () => {
     })
   )
 
-  it.live.each([{ start: 4, end: 2 }, { start: -1 }, { start: 0.5 }])("that is none is not sent: %o", (none) =>
-    Effect.gen(function* () {
-      const { ranges, result } = yield* get([], (registry) => registry.getBlobRange(repository, digest, none))
-      expect(result).toMatchObject({ left: { _tag: "RangeMismatch", actual: "" } })
-      expect(ranges).toEqual([])
-    })
+  it.live.each([{ start: 4, end: 2 }, { start: -1 }, { start: 0.5 }])(
+    "that is none is not sent: %o",
+    (none) =>
+      Effect.gen(function* () {
+        const { ranges, result } = yield* get([], (registry) =>
+          registry.getBlobRange(repository, digest, none)
+        )
+        expect(result).toMatchObject({ left: { _tag: "RangeMismatch", actual: "" } })
+        expect(ranges).toEqual([])
+      })
   )
 
   it.live("names the range of a refusal as it was sent", () =>

@@ -1,4 +1,7 @@
-/** The requests of uploads, one by one, against registries that differ as quirks §3 has it. Locations and ranges are written by hand. */
+/**
+ * The requests of uploads, one by one, against registries that differ as quirks §3 has it.
+ * Locations and ranges are written by hand.
+ */
 import { describe, expect, it } from "@effect/vitest"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -35,7 +38,10 @@ const opened = (location: string, headers: Record<string, string> = {}): Reply =
 })
 const created: Reply = { status: 201, headers: { location: "/v2/a/blobs/x" } }
 const missing: Reply = { status: 404 }
-const refused = (status: number, code: string): Reply => ({ status, body: JSON.stringify({ errors: [{ code }] }) })
+const refused = (status: number, code: string): Reply => ({
+  status,
+  body: JSON.stringify({ errors: [{ code }] })
+})
 
 const known = BlobSource.fromStream(generated(big), { digest: bigDigest, size: big })
 const sized = BlobSource.fromStream(generated(big), { size: big })
@@ -47,7 +53,9 @@ const put = Effect.fnUntraced(function* <E>(
   replies: ReadonlyArray<Reply> | ((received: Received) => Reply),
   options?: Parameters<Effect.Effect.Success<ReturnType<typeof scripted>>["registry"]["putBlob"]>[2]
 ) {
-  const { registry, wire } = yield* scripted(typeof replies === "function" ? replies : inOrder(replies))
+  const { registry, wire } = yield* scripted(
+    typeof replies === "function" ? replies : inOrder(replies)
+  )
   const result = yield* Effect.either(registry.putBlob(repository, source, options))
   return { wire, result }
 })
@@ -81,7 +89,11 @@ describe("the forms of an upload", () => {
       "content of known digest and size goes into the closing PUT (C37)",
       known,
       [missing, opened("/u/1"), created],
-      [`HEAD /v2/a/blobs/${bigDigest}`, "POST /v2/a/blobs/uploads/", `PUT /u/1?digest=${encodedBig}`]
+      [
+        `HEAD /v2/a/blobs/${bigDigest}`,
+        "POST /v2/a/blobs/uploads/",
+        `PUT /u/1?digest=${encodedBig}`
+      ]
     ],
     [
       "content of unknown digest goes into one PATCH, with its range where the size is known (C47, C48)",
@@ -125,14 +137,14 @@ describe("the forms of an upload", () => {
         "PUT /u/1?digest=sha256%3Ae3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
       ]
     ]
-  ] as ReadonlyArray<readonly [string, BlobSource.BlobSource, ReadonlyArray<Reply>, ReadonlyArray<string>]>)(
-    "%s",
-    ([, source, replies, requests]) =>
-      Effect.gen(function* () {
-        const { result, wire } = yield* put(source, replies)
-        expect(wire).toEqual(requests)
-        expect(result).toMatchObject({ _tag: "Right" })
-      })
+  ] as ReadonlyArray<
+    readonly [string, BlobSource.BlobSource, ReadonlyArray<Reply>, ReadonlyArray<string>]
+  >)("%s", ([, source, replies, requests]) =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(source, replies)
+      expect(wire).toEqual(requests)
+      expect(result).toMatchObject({ _tag: "Right" })
+    })
   )
 
   it.live("sends the bytes and their length with each form", () =>
@@ -174,27 +186,35 @@ describe("the forms of an upload", () => {
     })
   )
 
-  it.live.each([403, 405, 400])("takes a HEAD that is answered with %s for no answer (trap 23)", (status) =>
-    Effect.gen(function* () {
-      const { result, wire } = yield* put(known, [{ status }, opened("/u/1"), created])
-      expect(result).toMatchObject({ right: { digest: bigDigest } })
-      expect(wire).toHaveLength(3)
-    })
+  it.live.each([403, 405, 400])(
+    "takes a HEAD that is answered with %s for no answer (trap 23)",
+    (status) =>
+      Effect.gen(function* () {
+        const { result, wire } = yield* put(known, [{ status }, opened("/u/1"), created])
+        expect(result).toMatchObject({ right: { digest: bigDigest } })
+        expect(wire).toHaveLength(3)
+      })
   )
 
-  it.live("is no success where the registry says that it closed the session as something else (C61)", () =>
-    Effect.gen(function* () {
-      const other = { status: 201, headers: { "docker-content-digest": helloDigest } }
-      const { result } = yield* put(sized, [opened("/u/1"), opened("/u/2"), other])
-      expect(result).toMatchObject({ left: { _tag: "DigestMismatch", expected: bigDigest, actual: helloDigest } })
-    })
+  it.live(
+    "is no success where the registry says that it closed the session as something else (C61)",
+    () =>
+      Effect.gen(function* () {
+        const other = { status: 201, headers: { "docker-content-digest": helloDigest } }
+        const { result } = yield* put(sized, [opened("/u/1"), opened("/u/2"), other])
+        expect(result).toMatchObject({
+          left: { _tag: "DigestMismatch", expected: bigDigest, actual: helloDigest }
+        })
+      })
   )
 
   it.live("puts a blob at its own path where asked to, and nowhere else", () =>
     Effect.gen(function* () {
       const { wire } = yield* put(sized, [created], { strategy: "direct" })
       expect(wire).toEqual([`PUT /v2/a/blobs/${bigDigest}`])
-      const other = yield* put(known, [missing, refused(405, "UNSUPPORTED")], { strategy: "direct" })
+      const other = yield* put(known, [missing, refused(405, "UNSUPPORTED")], {
+        strategy: "direct"
+      })
       expect(other.result).toMatchObject({ left: { _tag: "Unsupported" } })
       expect(other.wire).toEqual([`HEAD /v2/a/blobs/${bigDigest}`, `PUT /v2/a/blobs/${bigDigest}`])
     })
@@ -225,7 +245,9 @@ describe("what a registry refuses", () => {
     Effect.gen(function* () {
       const healthy = withoutPatch(refused(405, "UNSUPPORTED"))
       const { result, wire } = yield* put(unknown, (received) =>
-        received.line.startsWith("POST") ? opened("/u/1", { "oci-chunk-min-length": "40000" }) : healthy(received)
+        received.line.startsWith("POST")
+          ? opened("/u/1", { "oci-chunk-min-length": "40000" })
+          : healthy(received)
       )
       expect(result).toMatchObject({ right: { digest: bigDigest } })
       expect(wire).toEqual([
@@ -238,20 +260,28 @@ describe("what a registry refuses", () => {
     })
   )
 
-  it.live("a registry that fails to close, as any may in passing trouble, is asked the same way the next time", () =>
-    Effect.gen(function* () {
-      const { registry, wire } = yield* scripted(({ body, line }) => {
-        if (line.startsWith("PUT")) return body.length === 0 ? refused(500, "UNKNOWN") : created
-        return line.startsWith("HEAD") ? missing : opened("/u/1")
+  it.live(
+    "a registry that fails to close, as any may in passing trouble, is asked the same way the next time",
+    () =>
+      Effect.gen(function* () {
+        const { registry, wire } = yield* scripted(({ body, line }) => {
+          if (line.startsWith("PUT")) return body.length === 0 ? refused(500, "UNKNOWN") : created
+          return line.startsWith("HEAD") ? missing : opened("/u/1")
+        })
+        for (const _ of [1, 2])
+          expect(yield* registry.putBlob(repository, unknown)).toMatchObject({ digest: bigDigest })
+        expect(wire.filter((line) => line.startsWith("PATCH"))).toEqual([
+          "PATCH /u/1",
+          "PATCH /u/1"
+        ])
       })
-      for (const _ of [1, 2]) expect(yield* registry.putBlob(repository, unknown)).toMatchObject({ digest: bigDigest })
-      expect(wire.filter((line) => line.startsWith("PATCH"))).toEqual(["PATCH /u/1", "PATCH /u/1"])
-    })
   )
 
   it.live("a form asked for by name is the only one tried", () =>
     Effect.gen(function* () {
-      const { result, wire } = yield* put(sized, withoutPatch(refused(405, "UNSUPPORTED")), { strategy: "patch" })
+      const { result, wire } = yield* put(sized, withoutPatch(refused(405, "UNSUPPORTED")), {
+        strategy: "patch"
+      })
       expect(result).toMatchObject({ left: { _tag: "Unsupported" } })
       expect(wire).toEqual(["POST /v2/a/blobs/uploads/", "PATCH /u/1 0-99999", "DELETE /u/1"])
     })
@@ -259,38 +289,45 @@ describe("what a registry refuses", () => {
 })
 
 describe("chunks", () => {
-  it.live("that are sent again, elsewhere, have the same bytes, and so have those that follow", () =>
-    Effect.gen(function* () {
-      let stored = new Uint8Array()
-      let chunks = 0
-      const { result, wire } = yield* put(
-        sized,
-        ({ body, line }) => {
-          if (line.startsWith("PATCH") && ++chunks === 2) return { status: 307, headers: { location: "/elsewhere" } }
-          if (chunks > 9) return refused(400, "ENDLESS")
-          stored = Buffer.concat([stored, body])
-          return line.startsWith("PUT") ? created : opened("/u/1")
-        },
-        { chunkSize: 30_000 }
-      )
-      expect(wire).toEqual([
-        "POST /v2/a/blobs/uploads/",
-        "PATCH /u/1 0-29999",
-        "PATCH /u/1 30000-59999",
-        "PATCH /elsewhere 30000-59999",
-        "PATCH /u/1 60000-89999",
-        "PATCH /u/1 90000-99999",
-        `PUT /u/1?digest=${encodedBig}`
-      ])
-      expect(result).toMatchObject({ right: { digest: bigDigest, size: big } })
-      expect(Digest.fromBytes(stored)).toBe(bigDigest)
-    })
+  it.live(
+    "that are sent again, elsewhere, have the same bytes, and so have those that follow",
+    () =>
+      Effect.gen(function* () {
+        let stored = new Uint8Array()
+        let chunks = 0
+        const { result, wire } = yield* put(
+          sized,
+          ({ body, line }) => {
+            if (line.startsWith("PATCH") && ++chunks === 2)
+              return { status: 307, headers: { location: "/elsewhere" } }
+            if (chunks > 9) return refused(400, "ENDLESS")
+            stored = Buffer.concat([stored, body])
+            return line.startsWith("PUT") ? created : opened("/u/1")
+          },
+          { chunkSize: 30_000 }
+        )
+        expect(wire).toEqual([
+          "POST /v2/a/blobs/uploads/",
+          "PATCH /u/1 0-29999",
+          "PATCH /u/1 30000-59999",
+          "PATCH /elsewhere 30000-59999",
+          "PATCH /u/1 60000-89999",
+          "PATCH /u/1 90000-99999",
+          `PUT /u/1?digest=${encodedBig}`
+        ])
+        expect(result).toMatchObject({ right: { digest: bigDigest, size: big } })
+        expect(Digest.fromBytes(stored)).toBe(bigDigest)
+      })
   )
 
   it.live("are watched to the last byte", () =>
     Effect.gen(function* () {
-      const { registry } = yield* scripted(({ line }) => (line.startsWith("PUT") ? created : opened("/u/1")))
-      const events = yield* items(Transfer.events(registry.putBlob(repository, sized, { chunkSize: 30_000 })))
+      const { registry } = yield* scripted(({ line }) =>
+        line.startsWith("PUT") ? created : opened("/u/1")
+      )
+      const events = yield* items(
+        Transfer.events(registry.putBlob(repository, sized, { chunkSize: 30_000 }))
+      )
       expect(events.findLast(({ _tag }) => _tag === "Bytes")).toMatchObject({ offset: big })
     })
   )
@@ -307,7 +344,12 @@ describe("chunks", () => {
         let left = 20
         const { result, wire } = yield* put(
           source,
-          ({ line }) => (left-- === 0 ? refused(400, "ENDLESS") : line.startsWith("PUT") ? created : opened("/u/1")),
+          ({ line }) =>
+            left-- === 0
+              ? refused(400, "ENDLESS")
+              : line.startsWith("PUT")
+                ? created
+                : opened("/u/1"),
           { chunkSize }
         )
         expect(result).toMatchObject({ right: { digest: helloDigest } })
@@ -345,13 +387,23 @@ describe("after a fault", () => {
     [
       "a closing PUT that failed in truth succeeded (500, lost answer): the blob is there",
       known,
-      [missing, opened("/u/1"), refused(500, "UNKNOWN"), { status: 200, headers: { "content-length": "100000" } }],
+      [
+        missing,
+        opened("/u/1"),
+        refused(500, "UNKNOWN"),
+        { status: 200, headers: { "content-length": "100000" } }
+      ],
       [`PUT /u/1?digest=${encodedBig}`, `HEAD /v2/a/blobs/${bigDigest}`]
     ],
     [
       "an empty closing PUT, too",
       sized,
-      [opened("/u/1"), opened("/u/2"), "cut", { status: 200, headers: { "content-length": "100000" } }],
+      [
+        opened("/u/1"),
+        opened("/u/2"),
+        "cut",
+        { status: 200, headers: { "content-length": "100000" } }
+      ],
       ["PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`, `HEAD /v2/a/blobs/${bigDigest}`]
     ],
     [
@@ -390,14 +442,14 @@ describe("after a fault", () => {
       [refused(503, "UNAVAILABLE"), opened("/u/1"), opened("/u/2"), created],
       ["PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`]
     ]
-  ] as ReadonlyArray<readonly [string, BlobSource.BlobSource, ReadonlyArray<Reply>, ReadonlyArray<string>]>)(
-    "%s",
-    ([, source, replies, requests]) =>
-      Effect.gen(function* () {
-        const { result, wire } = yield* put(source, replies)
-        expect(wire.slice(wire.findIndex((line) => !/^(HEAD|POST)/.test(line)))).toEqual(requests)
-        expect(result).toMatchObject({ _tag: "Right", right: { digest: bigDigest, size: big } })
-      })
+  ] as ReadonlyArray<
+    readonly [string, BlobSource.BlobSource, ReadonlyArray<Reply>, ReadonlyArray<string>]
+  >)("%s", ([, source, replies, requests]) =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(source, replies)
+      expect(wire.slice(wire.findIndex((line) => !/^(HEAD|POST)/.test(line)))).toEqual(requests)
+      expect(result).toMatchObject({ _tag: "Right", right: { digest: bigDigest, size: big } })
+    })
   )
 
   it.live.each([
@@ -405,7 +457,15 @@ describe("after a fault", () => {
       "a registry that names a byte beyond what was sent is not believed: all is sent again",
       sized,
       {},
-      [opened("/u/1"), "cut", status("0-149999"), { status: 204 }, opened("/u/2"), opened("/u/3"), created],
+      [
+        opened("/u/1"),
+        "cut",
+        status("0-149999"),
+        { status: 204 },
+        opened("/u/2"),
+        opened("/u/3"),
+        created
+      ],
       [
         "PATCH /u/1 0-99999",
         "GET /u/1",
@@ -468,7 +528,13 @@ describe("after a fault", () => {
       ]
     ]
   ] as ReadonlyArray<
-    readonly [string, BlobSource.BlobSource, PutBlobOptions, ReadonlyArray<Reply>, ReadonlyArray<string>]
+    readonly [
+      string,
+      BlobSource.BlobSource,
+      PutBlobOptions,
+      ReadonlyArray<Reply>,
+      ReadonlyArray<string>
+    ]
   >)("%s", ([, source, options, replies, requests]) =>
     Effect.gen(function* () {
       const { result, wire } = yield* put(source, replies, options)
@@ -488,7 +554,8 @@ describe("after a fault", () => {
       expect(forgetful.wire.filter((line) => line.startsWith("PATCH"))).toHaveLength(4)
       let patches = 0
       const stubborn = yield* put(sized, ({ line }) => {
-        if (line.startsWith("PATCH")) return ++patches === 1 ? "cut" : { status: patches > 99 ? 400 : 416 }
+        if (line.startsWith("PATCH"))
+          return ++patches === 1 ? "cut" : { status: patches > 99 ? 400 : 416 }
         return line.startsWith("GET") ? status("0-49999") : opened("/u/1")
       })
       expect(stubborn.result).toMatchObject({ left: { _tag: "RangeMismatch" } })
@@ -496,46 +563,75 @@ describe("after a fault", () => {
     })
   )
 
-  it.live("a registry that cannot close what was sent in a stream that is gone fails with that", () =>
-    Effect.gen(function* () {
-      const { result } = yield* put(once, ({ line }) =>
-        line.startsWith("PUT") ? refused(500, "UNKNOWN") : line.startsWith("HEAD") ? missing : opened("/u/1")
-      )
-      expect(result).toMatchObject({ left: { _tag: "RegistryFailure", status: 500 } })
-    })
+  it.live(
+    "a registry that cannot close what was sent in a stream that is gone fails with that",
+    () =>
+      Effect.gen(function* () {
+        const { result } = yield* put(once, ({ line }) =>
+          line.startsWith("PUT")
+            ? refused(500, "UNKNOWN")
+            : line.startsWith("HEAD")
+              ? missing
+              : opened("/u/1")
+        )
+        expect(result).toMatchObject({ left: { _tag: "RegistryFailure", status: 500 } })
+      })
   )
 
-  it.live("a chunk in hand is sent again, of a source that can be read once as well (C51, C52)", () =>
-    Effect.gen(function* () {
-      const { result, wire } = yield* put(
-        once,
-        [opened("/u/1"), opened("/u/2"), "cut", status("0-59999"), opened("/u/3"), opened("/u/4"), created],
-        { chunkSize: 40_000 }
-      )
-      expect(wire).toEqual([
-        "POST /v2/a/blobs/uploads/",
-        "PATCH /u/1 0-39999",
-        "PATCH /u/2 40000-79999",
-        "GET /u/2",
-        "PATCH /u/2 60000-79999",
-        "PATCH /u/3 80000-99999",
-        `PUT /u/4?digest=${encodedBig}`
-      ])
-      expect(result).toMatchObject({ right: { digest: bigDigest } })
-    })
+  it.live(
+    "a chunk in hand is sent again, of a source that can be read once as well (C51, C52)",
+    () =>
+      Effect.gen(function* () {
+        const { result, wire } = yield* put(
+          once,
+          [
+            opened("/u/1"),
+            opened("/u/2"),
+            "cut",
+            status("0-59999"),
+            opened("/u/3"),
+            opened("/u/4"),
+            created
+          ],
+          { chunkSize: 40_000 }
+        )
+        expect(wire).toEqual([
+          "POST /v2/a/blobs/uploads/",
+          "PATCH /u/1 0-39999",
+          "PATCH /u/2 40000-79999",
+          "GET /u/2",
+          "PATCH /u/2 60000-79999",
+          "PATCH /u/3 80000-99999",
+          `PUT /u/4?digest=${encodedBig}`
+        ])
+        expect(result).toMatchObject({ right: { digest: bigDigest } })
+      })
   )
 
-  it.live("a source that can be read once is not read again: the error says so, and the session is cancelled", () =>
-    Effect.gen(function* () {
-      const { result, wire } = yield* put(once, [opened("/u/1"), "cut", status("0-49999"), { status: 204 }])
-      expect(result).toMatchObject({ left: { _tag: "BodyNotReplayable" } })
-      expect(wire).toEqual(["POST /v2/a/blobs/uploads/", "PATCH /u/1", "GET /u/1", "DELETE /u/1"])
-    })
+  it.live(
+    "a source that can be read once is not read again: the error says so, and the session is cancelled",
+    () =>
+      Effect.gen(function* () {
+        const { result, wire } = yield* put(once, [
+          opened("/u/1"),
+          "cut",
+          status("0-49999"),
+          { status: 204 }
+        ])
+        expect(result).toMatchObject({ left: { _tag: "BodyNotReplayable" } })
+        expect(wire).toEqual(["POST /v2/a/blobs/uploads/", "PATCH /u/1", "GET /u/1", "DELETE /u/1"])
+      })
   )
 
   it.live("a PATCH answered before its body was read has not stored all of it", () =>
     Effect.gen(function* () {
-      const replies = inOrder([opened("/u/1"), opened("/u/2"), status("0-49999"), opened("/u/3"), created])
+      const replies = inOrder([
+        opened("/u/1"),
+        opened("/u/2"),
+        status("0-49999"),
+        opened("/u/3"),
+        created
+      ])
       const { registry, wire } = yield* scripted(replies, { unread: "PATCH /u/1" })
       expect(yield* registry.putBlob(repository, sized)).toMatchObject({ digest: bigDigest })
       expect(wire).toEqual([
@@ -566,33 +662,43 @@ describe("after a fault", () => {
           stored += 10_000
           return "cut"
         }
-        return line.startsWith("GET") ? status(`0-${stored - 1}`) : line.startsWith("PUT") ? created : opened("/u/1")
+        return line.startsWith("GET")
+          ? status(`0-${stored - 1}`)
+          : line.startsWith("PUT")
+            ? created
+            : opened("/u/1")
       })
       expect(result).toMatchObject({ right: { size: big } })
     })
   )
 
-  it.live("the failure of a source is its own, whatever it looks like, and nothing is tried again", () =>
-    Effect.gen(function* () {
-      for (const error of [new Boom(), new TransportFailure({ reason: "Reset" })]) {
-        const failing = Stream.concat(Stream.take(generated(big), 1), Stream.fail(error))
-        for (const options of [{}, { chunkSize: 10_000 }, { strategy: "put" }] as const) {
-          const source = BlobSource.fromStream<Boom | TransportFailure, never>(failing)
-          const { result, wire } = yield* put(
-            source,
-            ({ line }) => (line.startsWith("DELETE") ? { status: 204 } : opened("/u/1")),
-            options
-          )
-          expect(result).toMatchObject({ left: error })
-          expect(wire.filter((line) => line.startsWith("GET") || line.startsWith("PUT"))).toEqual([])
+  it.live(
+    "the failure of a source is its own, whatever it looks like, and nothing is tried again",
+    () =>
+      Effect.gen(function* () {
+        for (const error of [new Boom(), new TransportFailure({ reason: "Reset" })]) {
+          const failing = Stream.concat(Stream.take(generated(big), 1), Stream.fail(error))
+          for (const options of [{}, { chunkSize: 10_000 }, { strategy: "put" }] as const) {
+            const source = BlobSource.fromStream<Boom | TransportFailure, never>(failing)
+            const { result, wire } = yield* put(
+              source,
+              ({ line }) => (line.startsWith("DELETE") ? { status: 204 } : opened("/u/1")),
+              options
+            )
+            expect(result).toMatchObject({ left: error })
+            expect(wire.filter((line) => line.startsWith("GET") || line.startsWith("PUT"))).toEqual(
+              []
+            )
+          }
         }
-      }
-    })
+      })
   )
 
   it.live("tells of the fault, and from where it goes on", () =>
     Effect.gen(function* () {
-      const { registry } = yield* scripted(inOrder([opened("/u/1"), "cut", status("0-49999"), opened("/u/2"), created]))
+      const { registry } = yield* scripted(
+        inOrder([opened("/u/1"), "cut", status("0-49999"), opened("/u/2"), created])
+      )
       const events = yield* items(Transfer.events(registry.putBlob(repository, sized)))
       expect(events.filter(({ _tag }) => _tag !== "Bytes")).toMatchObject([
         { _tag: "Started" },
@@ -613,7 +719,9 @@ describe("after a fault", () => {
       ] as const) {
         const { registry } = yield* scripted(inOrder(replies))
         const source = strategy === "patch" ? sized : known
-        const events = yield* items(Transfer.events(registry.putBlob(repository, source, { strategy })))
+        const events = yield* items(
+          Transfer.events(registry.putBlob(repository, source, { strategy }))
+        )
         expect(events.filter(({ _tag }) => _tag !== "Bytes")).toMatchObject([
           { _tag: "Started" },
           { _tag: "Retried", offset: 0 },
@@ -645,9 +753,13 @@ describe("what mountFrom brings", () => {
     Effect.gen(function* () {
       const from = yield* Reference.parseRepositoryName("b")
       const there: Reply = { status: 200, headers: { "content-length": String(big) } }
-      const { result, wire } = yield* put(known, ["cut", refused(503, "UNAVAILABLE"), created, there], {
-        mountFrom: from
-      })
+      const { result, wire } = yield* put(
+        known,
+        ["cut", refused(503, "UNAVAILABLE"), created, there],
+        {
+          mountFrom: from
+        }
+      )
       const mount = `POST /v2/a/blobs/uploads/?mount=${encodedBig}&from=b`
       expect(wire).toEqual([mount, mount, mount, `HEAD /v2/a/blobs/${bigDigest}`])
       expect(result).toMatchObject({ right: { digest: bigDigest } })
@@ -674,7 +786,9 @@ describe("a source that is not what it was, or not what it says", () => {
         [{ digest: bigDigest }, [missing, opened("/u/1"), "cut", missing, status]]
       ] as const) {
         const { result, wire } = yield* put(shrinking(known), [...replies, opened("/u/2"), created])
-        expect(result).toMatchObject({ left: { _tag: "SizeMismatch", expected: big, actual: 60_000 } })
+        expect(result).toMatchObject({
+          left: { _tag: "SizeMismatch", expected: big, actual: 60_000 }
+        })
         expect(wire.at(-1)).toBe("DELETE /u/1")
       }
     })
@@ -685,7 +799,9 @@ describe("a source that is not what it was, or not what it says", () => {
       for (const strategy of ["direct", "put"] as const) {
         const source = BlobSource.fromStream(generated(big), { size: big + 1 })
         const { result, wire } = yield* put(source, [], { strategy })
-        expect(result).toMatchObject({ left: { _tag: "SizeMismatch", expected: big + 1, actual: big } })
+        expect(result).toMatchObject({
+          left: { _tag: "SizeMismatch", expected: big + 1, actual: big }
+        })
         expect(wire).toEqual([])
       }
     })
@@ -725,9 +841,11 @@ describe("a source that is not what it was, or not what it says", () => {
                   ? { status: 204 }
                   : refused(503, "UNAVAILABLE"),
           {
-            unread: { direct: `PUT /v2/a/blobs/${bigDigest}`, single: "POST /v2/a/blobs/uploads/", put: "PUT /u/1" }[
-              strategy
-            ]
+            unread: {
+              direct: `PUT /v2/a/blobs/${bigDigest}`,
+              single: "POST /v2/a/blobs/uploads/",
+              put: "PUT /u/1"
+            }[strategy]
           }
         )
         const liar = BlobSource.fromStream(generated(big), { digest: bigDigest, size: big + 1 })

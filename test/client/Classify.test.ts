@@ -6,14 +6,17 @@ import { gather, items } from "../support/fixtures.js"
 import { knownManifest, m1Digest, registryUrl, repository, status, tag, world } from "./world.js"
 
 const once = { retry: { attempts: 0 } }
-const errors = (...codes: ReadonlyArray<string>) => JSON.stringify({ errors: codes.map((code) => ({ code })) })
+const errors = (...codes: ReadonlyArray<string>) =>
+  JSON.stringify({ errors: codes.map((code) => ({ code })) })
 
 const operations = {
   ping: (registry: Registry.Service) => registry.ping,
   getManifest: (registry: Registry.Service) => registry.getManifest(repository, tag),
   headManifest: (registry: Registry.Service) => registry.headManifest(repository, tag),
   putManifest: (registry: Registry.Service) =>
-    Effect.flatMap(knownManifest, (manifest) => registry.putManifest(repository, manifest, { tags: [tag] })),
+    Effect.flatMap(knownManifest, (manifest) =>
+      registry.putManifest(repository, manifest, { tags: [tag] })
+    ),
   deleteTag: (registry: Registry.Service) => registry.deleteTag(repository, tag),
   getBlob: (registry: Registry.Service) => gather(registry.getBlob(repository, m1Digest)),
   headBlob: (registry: Registry.Service) => registry.headBlob(repository, m1Digest),
@@ -65,8 +68,12 @@ const meanings: ReadonlyArray<readonly [keyof typeof operations, number, string,
 describe("an answer that is no success", () => {
   it.effect.each(meanings)("%s, %i, %s: %s", ([operation, code, body, expected]) =>
     Effect.gen(function* () {
-      const { registry } = yield* world({ [registryUrl]: () => status(code, code === 204 ? null : body) }, once)
-      const failing: Effect.Effect<unknown, { readonly _tag: string }> = operations[operation](registry)
+      const { registry } = yield* world(
+        { [registryUrl]: () => status(code, code === 204 ? null : body) },
+        once
+      )
+      const failing: Effect.Effect<unknown, { readonly _tag: string }> =
+        operations[operation](registry)
       expect(yield* Effect.flip(failing)).toMatchObject({ _tag: expected, status: code })
     })
   )
@@ -100,7 +107,10 @@ describe("an answer that is no success", () => {
 
   it.effect("of passing trouble says how long it lasts (C104)", () =>
     Effect.gen(function* () {
-      const { registry } = yield* world({ [registryUrl]: () => status(503, null, { "retry-after": "7" }) }, once)
+      const { registry } = yield* world(
+        { [registryUrl]: () => status(503, null, { "retry-after": "7" }) },
+        once
+      )
       expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
         _tag: "RegistryFailure",
         retryAfter: 7000
@@ -111,11 +121,16 @@ describe("an answer that is no success", () => {
   it.effect("of storage behind a redirect says nothing of the caller's rights", () =>
     Effect.gen(function* () {
       const { registry } = yield* world({
-        [registryUrl]: () => status(307, null, { location: "https://s3.example/b?X-Amz-Signature=secret" }),
+        [registryUrl]: () =>
+          status(307, null, { location: "https://s3.example/b?X-Amz-Signature=secret" }),
         "https://s3.example": () => status(403, "<Error><Code>AccessDenied</Code></Error>")
       })
       const error = yield* Effect.flip(gather(registry.getBlob(repository, m1Digest)))
-      expect(error).toMatchObject({ _tag: "RegistryFailure", status: 403, errors: [{ code: "AccessDenied" }] })
+      expect(error).toMatchObject({
+        _tag: "RegistryFailure",
+        status: 403,
+        errors: [{ code: "AccessDenied" }]
+      })
       expect(JSON.stringify(error) + error.message).not.toContain("secret")
     })
   )

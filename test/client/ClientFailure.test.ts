@@ -1,4 +1,7 @@
-/** What HTTP clients fail with, in the words and codes of undici and of the runtimes that have `fetch`. */
+/**
+ * What HTTP clients fail with, in the words and codes of undici and of the runtimes that have
+ * `fetch`.
+ */
 import { inspect } from "node:util"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -38,16 +41,21 @@ const codes: ReadonlyArray<readonly [code: string, reason: string]> = [
 ]
 
 it.each(codes)("%s, however deep, is %s", (code, reason) => {
-  const cause = new TypeError("fetch failed", { cause: Object.assign(new Error("inner"), { code }) })
+  const cause = new TypeError("fetch failed", {
+    cause: Object.assign(new Error("inner"), { code })
+  })
   expect(failed(cause)).toMatchObject({ _tag: "TransportFailure", reason })
 })
 
 it.each([407, 403, 400, 405, 502, 503, 504])(
   "a proxy that answers %i to CONNECT refuses, unless the trouble may pass",
   (status) => {
-    const refused = Object.assign(new Error(`Proxy response (${status}) !== 200 when HTTP Tunneling`), {
-      code: "UND_ERR_ABORTED"
-    })
+    const refused = Object.assign(
+      new Error(`Proxy response (${status}) !== 200 when HTTP Tunneling`),
+      {
+        code: "UND_ERR_ABORTED"
+      }
+    )
     const error = failed(new TypeError("fetch failed", { cause: refused }))
     expect(error).toMatchObject({
       _tag: "TransportFailure",
@@ -60,7 +68,9 @@ it.each([407, 403, 400, 405, 502, 503, 504])(
 )
 
 it("a proxy that wants a password for plain http is told of in words as well", () => {
-  const cause = Object.assign(new Error("Proxy Authentication Required (407)"), { code: "UND_ERR_INVALID_ARG" })
+  const cause = Object.assign(new Error("Proxy Authentication Required (407)"), {
+    code: "UND_ERR_INVALID_ARG"
+  })
   expect(failed(cause)).toMatchObject({ _tag: "TransportFailure", reason: "Proxy", status: 407 })
 })
 
@@ -71,7 +81,11 @@ const deno = (words: string) =>
 
 it.each([
   ["Deno", "Connect", deno("tcp connect error: Connection refused (os error 111)")],
-  ["Deno", "Connect", deno("dns error: failed to lookup address information: Name or service not known")],
+  [
+    "Deno",
+    "Connect",
+    deno("dns error: failed to lookup address information: Name or service not known")
+  ],
   ["Deno", "Tls", deno("received corrupt message of type InvalidContentType")],
   ["Deno", "Tls", deno("invalid peer certificate: UnknownIssuer")],
   ["Deno", "Reset", new TypeError("error reading a body from connection")],
@@ -86,14 +100,19 @@ it.each([
   [
     "Bun",
     "Tls",
-    Object.assign(new TypeError("self signed certificate"), { path: signed, code: "DEPTH_ZERO_SELF_SIGNED_CERT" })
+    Object.assign(new TypeError("self signed certificate"), {
+      path: signed,
+      code: "DEPTH_ZERO_SELF_SIGNED_CERT"
+    })
   ]
 ] as const)("as %s has it, is %s, and shows no signed query (T13)", (_, reason, cause) => {
   const error = failed(cause)
   expect(error).toMatchObject({ _tag: "TransportFailure", reason })
   expect(`${inspect(error, { depth: 9 })}${JSON.stringify(error)}`).not.toContain("hunter2")
   const response = HttpClientResponse.fromWeb(request, new Response())
-  const broken = ClientFailure.ofBody(new HttpClientError.ResponseError({ request, response, reason: "Decode", cause }))
+  const broken = ClientFailure.ofBody(
+    new HttpClientError.ResponseError({ request, response, reason: "Decode", cause })
+  )
   expect(`${inspect(broken, { depth: 9 })}${JSON.stringify(broken)}`).not.toContain("hunter2")
 })
 
@@ -102,12 +121,20 @@ it.each([
     { code: "ECONNREFUSED", address: "127.0.0.1", port: 3128 },
     "No connection to the registry: ECONNREFUSED 127.0.0.1:3128"
   ],
-  [{ code: "ECONNREFUSED", address: "::1", port: 3128 }, "No connection to the registry: ECONNREFUSED [::1]:3128"],
-  [{ code: "ENOTFOUND", hostname: "proxy.test" }, "No connection to the registry: ENOTFOUND proxy.test"],
+  [
+    { code: "ECONNREFUSED", address: "::1", port: 3128 },
+    "No connection to the registry: ECONNREFUSED [::1]:3128"
+  ],
+  [
+    { code: "ENOTFOUND", hostname: "proxy.test" },
+    "No connection to the registry: ENOTFOUND proxy.test"
+  ],
   [{ code: "EAI_AGAIN", hostname: "a\nb" }, "No connection to the registry: EAI_AGAIN (GET"],
   [{ code: "ERR_SSL_WRONG_VERSION_NUMBER" }, "if it speaks plain http"]
 ])("what was not reached is said in words, be it a proxy: %o", (facts, words) => {
-  expect(failed(new TypeError("fetch failed", { cause: Object.assign(new Error("inner"), facts) }))).toMatchObject({
+  expect(
+    failed(new TypeError("fetch failed", { cause: Object.assign(new Error("inner"), facts) }))
+  ).toMatchObject({
     message: expect.stringContaining(words)
   })
 })

@@ -49,7 +49,9 @@ describe("exchanges", () => {
     Effect.gen(function* () {
       const places = Concurrency.make(2)
       const work = yield* makeWork
-      const fibers = yield* Effect.forEach(numbers(5), (n) => Effect.fork(places.exchange(work.run(n))))
+      const fibers = yield* Effect.forEach(numbers(5), (n) =>
+        Effect.fork(places.exchange(work.run(n)))
+      )
       yield* settle
       expect(work.begun).toEqual([0, 1])
       yield* work.end(1)
@@ -99,7 +101,9 @@ describe("exchanges", () => {
     Effect.gen(function* () {
       const places = Concurrency.make(1)
       const gate = yield* Deferred.make<Fiber.RuntimeFiber<never>>()
-      const last = Effect.map(Deferred.await(gate), (waiting) => waiting.unsafeInterruptAsFork(FiberId.none))
+      const last = Effect.map(Deferred.await(gate), (waiting) =>
+        waiting.unsafeInterruptAsFork(FiberId.none)
+      )
       yield* Effect.fork(places.exchange(last))
       yield* settle
       const waiting = yield* Effect.fork(places.exchange(Effect.never))
@@ -156,7 +160,9 @@ describe("downloads", () => {
   it.effect("that wait for the registry keep their place, however long", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      yield* Effect.fork(Stream.runDrain(download(places, Stream.concat(Stream.make(1), Stream.never))))
+      yield* Effect.fork(
+        Stream.runDrain(download(places, Stream.concat(Stream.make(1), Stream.never)))
+      )
       yield* settle
       const second = yield* Effect.fork(items(download(places, Stream.make(2))))
       yield* TestClock.adjust(Duration.minutes(1))
@@ -164,21 +170,23 @@ describe("downloads", () => {
     })
   )
 
-  it.effect("within downloads of the same registry go on: an idle one lends its place after a second", () =>
-    Effect.gen(function* () {
-      const places = Concurrency.make(2)
-      const nested = (depth: number): Stream.Stream<number> =>
-        depth === 0
-          ? Stream.make(0)
-          : Stream.flatMap(download(places, Stream.make(depth)), (n) =>
-              Stream.concat(nested(depth - 1), Stream.make(n))
-            )
-      const fibers = yield* Effect.forEach(numbers(3), () => Effect.fork(items(nested(4))))
-      yield* TestClock.adjust(Duration.millis(900))
-      for (const fiber of fibers) expect(yield* Fiber.poll(fiber)).toMatchObject({ _tag: "None" })
-      yield* TestClock.adjust(Duration.minutes(1))
-      for (const fiber of fibers) expect(yield* Fiber.join(fiber)).toEqual([0, 1, 2, 3, 4])
-    })
+  it.effect(
+    "within downloads of the same registry go on: an idle one lends its place after a second",
+    () =>
+      Effect.gen(function* () {
+        const places = Concurrency.make(2)
+        const nested = (depth: number): Stream.Stream<number> =>
+          depth === 0
+            ? Stream.make(0)
+            : Stream.flatMap(download(places, Stream.make(depth)), (n) =>
+                Stream.concat(nested(depth - 1), Stream.make(n))
+              )
+        const fibers = yield* Effect.forEach(numbers(3), () => Effect.fork(items(nested(4))))
+        yield* TestClock.adjust(Duration.millis(900))
+        for (const fiber of fibers) expect(yield* Fiber.poll(fiber)).toMatchObject({ _tag: "None" })
+        yield* TestClock.adjust(Duration.minutes(1))
+        for (const fiber of fibers) expect(yield* Fiber.join(fiber)).toEqual([0, 1, 2, 3, 4])
+      })
   )
 
   it.effect("that lent their place have none to leave", () =>
@@ -228,7 +236,9 @@ describe("uploads", () => {
   it.effect("that wait for the registry keep their place", () =>
     Effect.gen(function* () {
       const places = Concurrency.make(1)
-      yield* Effect.fork(places.upload((reading) => Stream.runForEach(reading(Stream.make("a")), () => Effect.never)))
+      yield* Effect.fork(
+        places.upload((reading) => Stream.runForEach(reading(Stream.make("a")), () => Effect.never))
+      )
       yield* settle
       const second = yield* Effect.fork(places.upload(() => Effect.succeed("second")))
       yield* TestClock.adjust(Duration.minutes(1))
@@ -262,7 +272,9 @@ describe("a client", () => {
           { concurrency }
         )
         const fiber = yield* Effect.fork(
-          Effect.forEach(numbers(20), () => registry.headManifest(repository, tag), { concurrency: "unbounded" })
+          Effect.forEach(numbers(20), () => registry.headManifest(repository, tag), {
+            concurrency: "unbounded"
+          })
         )
         yield* TestClock.adjust(Duration.seconds(60))
         yield* Fiber.interrupt(fiber)
@@ -292,9 +304,13 @@ describe("a client", () => {
           { highWaterMark: 0 }
         )
       const { registry } = yield* world({ [registryUrl]: () => new Response(body()) })
-      yield* Effect.forEach(numbers(20), () => Stream.runDrain(registry.getBlob(repository, Digest.fromBytes(b1))), {
-        concurrency: "unbounded"
-      })
+      yield* Effect.forEach(
+        numbers(20),
+        () => Stream.runDrain(registry.getBlob(repository, Digest.fromBytes(b1))),
+        {
+          concurrency: "unbounded"
+        }
+      )
       expect(most).toBe(6)
     })
   )
@@ -302,12 +318,16 @@ describe("a client", () => {
   it.effect("does not hold a place between two attempts", () =>
     Effect.gen(function* () {
       const { log, registry } = yield* world(
-        { [registryUrl]: ({ url }) => (url.pathname.endsWith("v1") ? status(503) : manifestAnswer()) },
+        {
+          [registryUrl]: ({ url }) => (url.pathname.endsWith("v1") ? status(503) : manifestAnswer())
+        },
         { concurrency: 1 }
       )
       yield* Effect.fork(registry.headManifest(repository, tag))
       yield* settle
-      const other = yield* Effect.fork(registry.headManifest(repository, Digest.fromBytes(utf8("x"))))
+      const other = yield* Effect.fork(
+        registry.headManifest(repository, Digest.fromBytes(utf8("x")))
+      )
       yield* settle
       yield* Fiber.interrupt(other)
       expect(log[1]).toContain("sha256:")

@@ -24,7 +24,11 @@ import { serve as serving } from "../support/serve.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const alice = (url: string) =>
-  Credentials.layerBasic({ host: new URL(url).host, username: "alice", password: Redacted.make("wonderland") })
+  Credentials.layerBasic({
+    host: new URL(url).host,
+    username: "alice",
+    password: Redacted.make("wonderland")
+  })
 
 const client = <E>(url: string, credentials: Layer.Layer<Credentials.Credentials, E>) =>
   RegistryClient.layer({ url, retry: { attempts: 0 } }).pipe(
@@ -35,8 +39,9 @@ registrySuite("client over the embedded server, with fetch, with token authentic
   layer: Layer.unwrapEffect(Effect.map(ServerUrl, (url) => client(url, alice(url)))).pipe(
     Layer.provide(
       Layer.unwrapEffect(
-        Effect.map(ServerAuthorization.token({ users: { alice: Redacted.make("wonderland") } }), (authorization) =>
-          layerSocketServer({ authorization })
+        Effect.map(
+          ServerAuthorization.token({ users: { alice: Redacted.make("wonderland") } }),
+          (authorization) => layerSocketServer({ authorization })
         )
       )
     ),
@@ -44,7 +49,8 @@ registrySuite("client over the embedded server, with fetch, with token authentic
   )
 })
 
-const serve = (listener: RequestListener) => Effect.map(serving(listener), ({ url }) => new URL(url).origin)
+const serve = (listener: RequestListener) =>
+  Effect.map(serving(listener), ({ url }) => new URL(url).origin)
 
 const blob = Digest.fromBytes(utf8("b1"))
 
@@ -53,14 +59,21 @@ const pull = Effect.gen(function* () {
   return yield* Stream.runCollect(Stream.decodeText(registry.getBlob(yield* freshRepository, blob)))
 }).pipe(Effect.map((parts) => [...parts].join("")))
 
-const pullFrom = (url: string, credentials: Layer.Layer<Credentials.Credentials> = Credentials.layerAnonymous) =>
-  Effect.provide(pull, client(url, credentials))
+const pullFrom = (
+  url: string,
+  credentials: Layer.Layer<Credentials.Credentials> = Credentials.layerAnonymous
+) => Effect.provide(pull, client(url, credentials))
 
 describe("layerFetch", () => {
   it.live("brings answers to execute that can be read in every way", () =>
     Effect.gen(function* () {
       const url = yield* serve((_, response) => {
-        response.writeHead(200, { "content-type": "application/x-www-form-urlencoded", "content-length": 1 }).end("1")
+        response
+          .writeHead(200, {
+            "content-type": "application/x-www-form-urlencoded",
+            "content-length": 1
+          })
+          .end("1")
       })
       const to = yield* RegistryClient.endpoint({ url })
       const answer = RegistryClient.execute(to, Operation.Ping())
@@ -70,7 +83,11 @@ describe("layerFetch", () => {
       expect([...(yield* (yield* answer).formData).keys()]).toEqual(["1"])
       expect(new Uint8Array(yield* (yield* answer).arrayBuffer)).toEqual(utf8("1"))
     }).pipe(
-      Effect.provide([RegistryClient.layerFetch, Credentials.layerAnonymous, TokenCache.layerMemory]),
+      Effect.provide([
+        RegistryClient.layerFetch,
+        Credentials.layerAnonymous,
+        TokenCache.layerMemory
+      ]),
       Effect.scoped
     )
   )
@@ -112,56 +129,74 @@ describe("layerFetch", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("takes what the runtime has for connections, but no headers, from the environment of the layer", () =>
-    Effect.gen(function* () {
-      const seen: Array<unknown> = []
-      const own = Layer.merge(
-        Layer.succeed(FetchHttpClient.Fetch, async (input, init) => {
-          seen.push(`${input}`, init?.redirect, init?.keepalive, new Headers(init?.headers).has("x-api-key"))
-          return new Response("b1")
-        }),
-        Layer.succeed(FetchHttpClient.RequestInit, {
-          keepalive: true,
-          redirect: "follow",
-          headers: { "x-api-key": "a" }
-        })
-      )
-      yield* Effect.provide(HttpClient.get("https://registry.test/v2/"), Layer.provide(RegistryClient.layerFetch, own))
-      expect(seen).toEqual(["https://registry.test/v2/", "manual", true, false])
-    })
+  it.live(
+    "takes what the runtime has for connections, but no headers, from the environment of the layer",
+    () =>
+      Effect.gen(function* () {
+        const seen: Array<unknown> = []
+        const own = Layer.merge(
+          Layer.succeed(FetchHttpClient.Fetch, async (input, init) => {
+            seen.push(
+              `${input}`,
+              init?.redirect,
+              init?.keepalive,
+              new Headers(init?.headers).has("x-api-key")
+            )
+            return new Response("b1")
+          }),
+          Layer.succeed(FetchHttpClient.RequestInit, {
+            keepalive: true,
+            redirect: "follow",
+            headers: { "x-api-key": "a" }
+          })
+        )
+        yield* Effect.provide(
+          HttpClient.get("https://registry.test/v2/"),
+          Layer.provide(RegistryClient.layerFetch, own)
+        )
+        expect(seen).toEqual(["https://registry.test/v2/", "manual", true, false])
+      })
   )
 
-  it.live("takes an answer that came compressed, whether the runtime has decompressed it or not", () =>
-    Effect.gen(function* () {
-      const gzip = { "content-encoding": "gzip", "content-length": gzipSync("b1").length }
-      const url = yield* serve((_, response) => response.writeHead(200, gzip).end(gzipSync("b1")))
-      expect(yield* pullFrom(url)).toBe("b1")
-      // As Deno leaves it, for whoever wants no coding.
-      const own = Layer.succeed(
-        FetchHttpClient.Fetch,
-        async () => new Response(gzipSync("b1"), { headers: { "content-encoding": "gzip" } })
-      )
-      const layer = RegistryClient.layer({ url }).pipe(
-        Layer.provide([
-          TokenCache.layerMemory,
-          Credentials.layerAnonymous,
-          Layer.provide(RegistryClient.layerFetch, own)
-        ])
-      )
-      expect(yield* Effect.provide(pull, layer)).toBe("b1")
-    }).pipe(Effect.scoped)
+  it.live(
+    "takes an answer that came compressed, whether the runtime has decompressed it or not",
+    () =>
+      Effect.gen(function* () {
+        const gzip = { "content-encoding": "gzip", "content-length": gzipSync("b1").length }
+        const url = yield* serve((_, response) => response.writeHead(200, gzip).end(gzipSync("b1")))
+        expect(yield* pullFrom(url)).toBe("b1")
+        // As Deno leaves it, for whoever wants no coding.
+        const own = Layer.succeed(
+          FetchHttpClient.Fetch,
+          async () => new Response(gzipSync("b1"), { headers: { "content-encoding": "gzip" } })
+        )
+        const layer = RegistryClient.layer({ url }).pipe(
+          Layer.provide([
+            TokenCache.layerMemory,
+            Credentials.layerAnonymous,
+            Layer.provide(RegistryClient.layerFetch, own)
+          ])
+        )
+        expect(yield* Effect.provide(pull, layer)).toBe("b1")
+      }).pipe(Effect.scoped)
   )
 
   it.live("fails with what is decompressed and was not meant to be, and says so (trap 26)", () =>
     Effect.gen(function* () {
       const layer = gzipSync("b1")
-      const url = yield* serve((_, response) => response.writeHead(200, { "content-encoding": "x-gzip" }).end(layer))
+      const url = yield* serve((_, response) =>
+        response.writeHead(200, { "content-encoding": "x-gzip" }).end(layer)
+      )
       const get = Effect.flatMap(Effect.zip(Registry, freshRepository), ([registry, repository]) =>
         Stream.runDrain(registry.getBlob(repository, Digest.fromBytes(layer)))
       )
-      const failure = yield* Effect.flip(Effect.provide(get, client(url, Credentials.layerAnonymous)))
+      const failure = yield* Effect.flip(
+        Effect.provide(get, client(url, Credentials.layerAnonymous))
+      )
       expect(failure._tag).toBe("ProtocolViolation")
-      expect(failure.message).toContain("The blob came with Content-Encoding: x-gzip, which was not asked for")
+      expect(failure.message).toContain(
+        "The blob came with Content-Encoding: x-gzip, which was not asked for"
+      )
     }).pipe(Effect.scoped)
   )
 
@@ -210,9 +245,13 @@ describe("layerFetch", () => {
       })
       const stream = HttpBody.stream(Stream.make(utf8("b1")), "application/octet-stream", 2)
       for (const body of [HttpBody.uint8Array(utf8("b1")), stream]) {
-        expect(yield* Effect.flatMap(HttpClient.put(url, { body }), (answer) => answer.text)).toBe("b1")
+        expect(yield* Effect.flatMap(HttpClient.put(url, { body }), (answer) => answer.text)).toBe(
+          "b1"
+        )
       }
-      expect(seen.map((headers) => [headers["content-length"], headers["transfer-encoding"]])).toEqual([
+      expect(
+        seen.map((headers) => [headers["content-length"], headers["transfer-encoding"]])
+      ).toEqual([
         ["2", undefined],
         [undefined, "chunked"]
       ])
@@ -230,7 +269,10 @@ describe("layerFetch", () => {
       const refused = yield* Effect.flip(pullFrom(gone))
       expect(refused).toMatchObject({ _tag: "TransportFailure", reason: "Connect" })
       for (const broken of [url, short]) {
-        expect(yield* Effect.flip(pullFrom(broken))).toMatchObject({ _tag: "TransportFailure", reason: "Reset" })
+        expect(yield* Effect.flip(pullFrom(broken))).toMatchObject({
+          _tag: "TransportFailure",
+          reason: "Reset"
+        })
       }
     }).pipe(Effect.scoped)
   )

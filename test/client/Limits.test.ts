@@ -57,7 +57,9 @@ describe("the time until an answer begins", () => {
     Effect.gen(function* () {
       const end = yield* outcome(Limits.limited(bounds())(slow(hour)).execute(get))
       expect(end?.seconds).toBe(60)
-      expect(end?.result).toMatchObject({ left: { _tag: "TransportFailure", reason: "Timeout", url: get.url } })
+      expect(end?.result).toMatchObject({
+        left: { _tag: "TransportFailure", reason: "Timeout", url: get.url }
+      })
     })
   )
 
@@ -88,15 +90,22 @@ describe("the time until an answer begins", () => {
     )
   const body = (every: Duration.DurationInput) =>
     HttpBody.stream(
-      Stream.fromIterable([1, 2, 3]).pipe(Stream.mapEffect((n) => Effect.as(Effect.sleep(every), utf8(`${n}`))))
+      Stream.fromIterable([1, 2, 3]).pipe(
+        Stream.mapEffect((n) => Effect.as(Effect.sleep(every), utf8(`${n}`)))
+      )
     )
-  const put = (every: Duration.DurationInput) => HttpClientRequest.setBody(HttpClientRequest.put(get.url), body(every))
+  const put = (every: Duration.DurationInput) =>
+    HttpClientRequest.setBody(HttpClientRequest.put(get.url), body(every))
 
   it.effect("counts anew with each piece of a body that the registry takes", () =>
     Effect.gen(function* () {
-      const end = yield* outcome(Limits.limited(bounds())(reader(Duration.seconds(50))).execute(put(0)))
+      const end = yield* outcome(
+        Limits.limited(bounds())(reader(Duration.seconds(50))).execute(put(0))
+      )
       expect(end).toMatchObject({ seconds: 150, result: { _tag: "Right" } })
-      const late = yield* outcome(Limits.limited(bounds())(reader(Duration.seconds(70))).execute(put(0)))
+      const late = yield* outcome(
+        Limits.limited(bounds())(reader(Duration.seconds(70))).execute(put(0))
+      )
       expect(late?.result).toMatchObject({ left: { reason: "Timeout" } })
     })
   )
@@ -114,14 +123,18 @@ describe("the time until an answer begins", () => {
 
   it.effect("does not count while the source of a body is waited for", () =>
     Effect.gen(function* () {
-      const end = yield* outcome(Limits.limited(bounds())(reader(0)).execute(put(Duration.seconds(100))))
+      const end = yield* outcome(
+        Limits.limited(bounds())(reader(0)).execute(put(Duration.seconds(100)))
+      )
       expect(end).toMatchObject({ seconds: 300, result: { _tag: "Right" } })
     })
   )
 
   it.effect("is not what an HTTP client ran into that interrupts itself", () =>
     Effect.gen(function* () {
-      const exit = yield* Effect.exit(Limits.limited(bounds())(HttpClient.make(() => Effect.interrupt)).execute(get))
+      const exit = yield* Effect.exit(
+        Limits.limited(bounds())(HttpClient.make(() => Effect.interrupt)).execute(get)
+      )
       expect(Exit.isInterrupted(exit)).toBe(true)
     })
   )
@@ -146,30 +159,47 @@ describe("an exchange as a whole", () => {
   it.effect("is limited, redirects and token requests included", () =>
     Effect.gen(function* () {
       const { log, registry } = yield* world(
-        { [registryUrl]: () => Effect.as(Effect.sleep(Duration.seconds(50)), status(307, null, { location: "/x" })) },
+        {
+          [registryUrl]: () =>
+            Effect.as(Effect.sleep(Duration.seconds(50)), status(307, null, { location: "/x" }))
+        },
         { retry: { attempts: 0 } }
       )
       const end = yield* outcome(registry.ping)
-      expect(end).toMatchObject({ seconds: 120, result: { left: { _tag: "TransportFailure", reason: "Timeout" } } })
+      expect(end).toMatchObject({
+        seconds: 120,
+        result: { left: { _tag: "TransportFailure", reason: "Timeout" } }
+      })
       expect(log.length).toBe(3)
     })
   )
 
   const dripping = (pieces: number) => (request: HttpClientRequest.HttpClientRequest) =>
-    Object.create(HttpClientResponse.fromWeb(request, new Response(null, { headers: { "content-type": m1Type } })), {
-      stream: {
-        value: Stream.range(1, pieces).pipe(
-          Stream.mapEffect((n) => Effect.as(Effect.sleep(Duration.seconds(10)), utf8(`${n % 10}`)))
-        )
+    Object.create(
+      HttpClientResponse.fromWeb(
+        request,
+        new Response(null, { headers: { "content-type": m1Type } })
+      ),
+      {
+        stream: {
+          value: Stream.range(1, pieces).pipe(
+            Stream.mapEffect((n) =>
+              Effect.as(Effect.sleep(Duration.seconds(10)), utf8(`${n % 10}`))
+            )
+          )
+        }
       }
-    })
+    )
 
   it.effect("is limited while its document drips (T6)", () =>
     Effect.gen(function* () {
       const client = HttpClient.make((request) => Effect.succeed(dripping(1000)(request)))
       const registry = yield* clientOver(client, { retry: { attempts: 0 } })
       const end = yield* outcome(registry.getManifest(repository, tag))
-      expect(end).toMatchObject({ seconds: 120, result: { left: { _tag: "TransportFailure", reason: "Stall" } } })
+      expect(end).toMatchObject({
+        seconds: 120,
+        result: { left: { _tag: "TransportFailure", reason: "Stall" } }
+      })
     })
   )
 
@@ -191,24 +221,36 @@ describe("sizes (T6)", () => {
   it.effect.each([
     ["a manifest", { limits: { manifest: 100 } }, "limits.manifest"],
     ["a page of tags", { limits: { page: 100 } }, "limits.page"]
-  ] as const)("%s over its limit is an error, not cut, whatever length was announced", ([what, options, option]) =>
-    Effect.gen(function* () {
-      const headers = { "content-type": m1Type, "content-length": "3" }
-      const { registry } = yield* world(
-        { [registryUrl]: () => status(200, `{"tags":["${long(87)}"]}`, headers) },
-        options
-      )
-      const list: Effect.Effect<unknown, unknown> =
-        what === "a manifest" ? registry.getManifest(repository, tag) : Stream.runDrain(registry.tags(repository))
-      expect(yield* Effect.exit(list)).toMatchObject({ _tag: "Success" })
-      const over = yield* world({ [registryUrl]: () => status(200, `{"tags":["${long(88)}"]}`, headers) }, options)
-      const failing: Effect.Effect<unknown, unknown> =
-        what === "a manifest"
-          ? over.registry.getManifest(repository, tag)
-          : Stream.runDrain(over.registry.tags(repository))
-      expect(yield* Effect.flip(failing)).toMatchObject({ _tag: "LimitExceeded", limit: 100, option, status: 200 })
-      expect(over.log.length).toBe(1)
-    })
+  ] as const)(
+    "%s over its limit is an error, not cut, whatever length was announced",
+    ([what, options, option]) =>
+      Effect.gen(function* () {
+        const headers = { "content-type": m1Type, "content-length": "3" }
+        const { registry } = yield* world(
+          { [registryUrl]: () => status(200, `{"tags":["${long(87)}"]}`, headers) },
+          options
+        )
+        const list: Effect.Effect<unknown, unknown> =
+          what === "a manifest"
+            ? registry.getManifest(repository, tag)
+            : Stream.runDrain(registry.tags(repository))
+        expect(yield* Effect.exit(list)).toMatchObject({ _tag: "Success" })
+        const over = yield* world(
+          { [registryUrl]: () => status(200, `{"tags":["${long(88)}"]}`, headers) },
+          options
+        )
+        const failing: Effect.Effect<unknown, unknown> =
+          what === "a manifest"
+            ? over.registry.getManifest(repository, tag)
+            : Stream.runDrain(over.registry.tags(repository))
+        expect(yield* Effect.flip(failing)).toMatchObject({
+          _tag: "LimitExceeded",
+          limit: 100,
+          option,
+          status: 200
+        })
+        expect(over.log.length).toBe(1)
+      })
   )
 
   it.effect("an endless document is left after its limit", () =>
@@ -261,11 +303,15 @@ describe("sizes (T6)", () => {
 
   it.effect("that the body of a refusal breaks off changes nothing", () =>
     Effect.gen(function* () {
-      const broken = () => new ReadableStream({ pull: (controller) => controller.error(new Error("cut")) })
+      const broken = () =>
+        new ReadableStream({ pull: (controller) => controller.error(new Error("cut")) })
       const { log, registry } = yield* world({
-        [registryUrl]: () => new Response(broken(), { status: 404, headers: { "content-length": "100" } })
+        [registryUrl]: () =>
+          new Response(broken(), { status: 404, headers: { "content-length": "100" } })
       })
-      expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({ _tag: "ManifestUnknown" })
+      expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
+        _tag: "ManifestUnknown"
+      })
       expect(log.length).toBe(1)
     })
   )
@@ -279,40 +325,47 @@ describe("sizes (T6)", () => {
             left = true
           }
         })
-      const { registry } = yield* world({ [registryUrl]: () => new Response(silent(), { status: 404 }) })
+      const { registry } = yield* world({
+        [registryUrl]: () => new Response(silent(), { status: 404 })
+      })
       const end = yield* outcome(registry.getManifest(repository, tag))
       expect(end).toMatchObject({ seconds: 5, result: { left: { _tag: "ManifestUnknown" } } })
       expect(left).toBe(true)
     })
   )
 
-  it.effect("the header section is limited, and the body after it is read or left, so that no connection is held", () =>
-    Effect.gen(function* () {
-      let read = false
-      const body = () =>
-        new ReadableStream(
-          {
-            pull: (controller) => {
-              read = true
-              controller.close()
-            }
-          },
-          { highWaterMark: 0 }
-        )
-      const { registry } = yield* world({
-        [registryUrl]: () => new Response(body(), { headers: { "content-type": m1Type, "x-long": long(65_536) } })
+  it.effect(
+    "the header section is limited, and the body after it is read or left, so that no connection is held",
+    () =>
+      Effect.gen(function* () {
+        let read = false
+        const body = () =>
+          new ReadableStream(
+            {
+              pull: (controller) => {
+                read = true
+                controller.close()
+              }
+            },
+            { highWaterMark: 0 }
+          )
+        const { registry } = yield* world({
+          [registryUrl]: () =>
+            new Response(body(), { headers: { "content-type": m1Type, "x-long": long(65_536) } })
+        })
+        expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
+          _tag: "LimitExceeded",
+          limit: 65_536,
+          option: "limits.headers"
+        })
+        expect(read).toBe(true)
+        const { registry: modest } = yield* world({
+          [registryUrl]: () => status(200, m1, { "content-type": m1Type, "x-long": long(65_000) })
+        })
+        expect(yield* Effect.exit(modest.getManifest(repository, tag))).toMatchObject({
+          _tag: "Success"
+        })
       })
-      expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
-        _tag: "LimitExceeded",
-        limit: 65_536,
-        option: "limits.headers"
-      })
-      expect(read).toBe(true)
-      const { registry: modest } = yield* world({
-        [registryUrl]: () => status(200, m1, { "content-type": m1Type, "x-long": long(65_000) })
-      })
-      expect(yield* Effect.exit(modest.getManifest(repository, tag))).toMatchObject({ _tag: "Success" })
-    })
   )
 })
 
@@ -345,7 +398,12 @@ describe("failures of the HTTP client", () => {
             server.close()
             for (const socket of sockets) socket.destroy()
           }
-          resume(Effect.succeed({ port: typeof address === "object" && address !== null ? address.port : 0, close }))
+          resume(
+            Effect.succeed({
+              port: typeof address === "object" && address !== null ? address.port : 0,
+              close
+            })
+          )
         })
       }),
       ({ close }) => Effect.sync(close)
@@ -362,7 +420,11 @@ describe("failures of the HTTP client", () => {
     Effect.flatMap(HttpClient.HttpClient, (client) =>
       Effect.flip(
         Effect.flatMap(
-          clientOver(client, { url, retry: { attempts: 0 }, timeouts: { response: 300, overall: 300 } }),
+          clientOver(client, {
+            url,
+            retry: { attempts: 0 },
+            timeouts: { response: 300, overall: 300 }
+          }),
           (registry) => registry.getManifest(repository, tag)
         )
       )
@@ -377,7 +439,10 @@ describe("failures of the HTTP client", () => {
         const reset = yield* tcp((socket) => {
           socket.once("data", () => socket.destroy())
         })
-        const cut = yield* answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", (socket) => socket.destroy())
+        const cut = yield* answering(
+          "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+          (socket) => socket.destroy()
+        )
         const silent = yield* tcp(() => undefined)
         const stalled = yield* answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         const headers = yield* answering(`HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}\r\n\r\n`)
@@ -385,9 +450,15 @@ describe("failures of the HTTP client", () => {
         const cases = [
           [`http://127.0.0.1:${closed.port}`, { _tag: "TransportFailure", reason: "Connect" }],
           [`http://127.0.0.1:${reset.port}`, { _tag: "TransportFailure", reason: "Reset" }],
-          [`http://127.0.0.1:${cut.port}`, { _tag: "TransportFailure", reason: "Reset", status: 200 }],
+          [
+            `http://127.0.0.1:${cut.port}`,
+            { _tag: "TransportFailure", reason: "Reset", status: 200 }
+          ],
           [`http://127.0.0.1:${silent.port}`, { _tag: "TransportFailure", reason: "Timeout" }],
-          [`http://127.0.0.1:${stalled.port}`, { _tag: "TransportFailure", reason: "Stall", status: 200 }],
+          [
+            `http://127.0.0.1:${stalled.port}`,
+            { _tag: "TransportFailure", reason: "Stall", status: 200 }
+          ],
           [`http://127.0.0.1:${headers.port}`, { _tag: "LimitExceeded", option: "limits.headers" }],
           [`https://127.0.0.1:${plain.port}`, { _tag: "TransportFailure", reason: "Tls" }]
         ] as const
@@ -395,26 +466,31 @@ describe("failures of the HTTP client", () => {
       }).pipe(Effect.provide(layerHttpClient))
   )
 
-  it.scopedLive("over sockets: a connection that is never secured is the agent's connect timeout", () =>
-    Effect.gen(function* () {
-      const silent = yield* tcp(() => undefined)
-      const agent = Layer.scoped(
-        Dispatcher,
-        Effect.acquireRelease(
-          Effect.sync(() => new Agent({ connect: { timeout: 100 } })),
-          (agent) => Effect.promise(() => agent.destroy())
-        )
-      )
-      const error = yield* Effect.flatMap(HttpClient.HttpClient, (client) =>
-        Effect.flip(
-          Effect.flatMap(
-            clientOver(client, { url: `https://127.0.0.1:${silent.port}`, retry: { attempts: 0 } }),
-            (registry) => registry.ping
+  it.scopedLive(
+    "over sockets: a connection that is never secured is the agent's connect timeout",
+    () =>
+      Effect.gen(function* () {
+        const silent = yield* tcp(() => undefined)
+        const agent = Layer.scoped(
+          Dispatcher,
+          Effect.acquireRelease(
+            Effect.sync(() => new Agent({ connect: { timeout: 100 } })),
+            (agent) => Effect.promise(() => agent.destroy())
           )
         )
-      ).pipe(Effect.provide(Layer.provide(layerHttpClientWithoutDispatcher, agent)))
-      expect(error).toMatchObject({ _tag: "TransportFailure", reason: "Connect" })
-    })
+        const error = yield* Effect.flatMap(HttpClient.HttpClient, (client) =>
+          Effect.flip(
+            Effect.flatMap(
+              clientOver(client, {
+                url: `https://127.0.0.1:${silent.port}`,
+                retry: { attempts: 0 }
+              }),
+              (registry) => registry.ping
+            )
+          )
+        ).pipe(Effect.provide(Layer.provide(layerHttpClientWithoutDispatcher, agent)))
+        expect(error).toMatchObject({ _tag: "TransportFailure", reason: "Connect" })
+      })
   )
 })
 
@@ -423,14 +499,18 @@ describe("a watchdog", () => {
     Effect.gen(function* () {
       const watchdog = Watchdog.make(Duration.minutes(1))
       const client = Limits.limited(bounds({ watchdog }))(slow(Duration.seconds(5)))
-      const fiber = yield* Effect.fork(Effect.all([client.execute(get), client.execute(get)], { concurrency: 2 }))
+      const fiber = yield* Effect.fork(
+        Effect.all([client.execute(get), client.execute(get)], { concurrency: 2 })
+      )
       yield* TestClock.adjust(0)
       const patrol = watchdog.patrol
       expect(watchdog.watched.size).toBe(2)
       yield* TestClock.adjust(Duration.seconds(5))
       yield* Fiber.join(fiber)
       expect([watchdog.watched.size, watchdog.patrol]).toEqual([0, undefined])
-      expect(patrol === undefined ? undefined : yield* Fiber.await(patrol)).toMatchObject({ _tag: "Failure" })
+      expect(patrol === undefined ? undefined : yield* Fiber.await(patrol)).toMatchObject({
+        _tag: "Failure"
+      })
     })
   )
 
@@ -439,7 +519,9 @@ describe("a watchdog", () => {
       const watchdog = Watchdog.make(Duration.minutes(1))
       const within = (duration: Duration.DurationInput) =>
         Limits.limited(bounds({ watchdog }))(slow(duration)).execute(get)
-      const end = yield* outcome(Effect.all([within(Duration.seconds(5)), within(hour)], { concurrency: 2 }))
+      const end = yield* outcome(
+        Effect.all([within(Duration.seconds(5)), within(hour)], { concurrency: 2 })
+      )
       expect(end).toMatchObject({ seconds: 60, result: { left: { reason: "Timeout" } } })
     })
   )
@@ -447,7 +529,9 @@ describe("a watchdog", () => {
   it.effect("is left by an interrupted request", () =>
     Effect.gen(function* () {
       const watchdog = Watchdog.make(Duration.minutes(1))
-      const fiber = yield* Effect.fork(Limits.limited(bounds({ watchdog }))(slow(hour)).execute(get))
+      const fiber = yield* Effect.fork(
+        Limits.limited(bounds({ watchdog }))(slow(hour)).execute(get)
+      )
       yield* TestClock.adjust(0)
       expect(watchdog.watched.size).toBe(1)
       yield* Fiber.interrupt(fiber)

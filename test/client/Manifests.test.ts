@@ -25,7 +25,8 @@ const other = Digest.fromBytes(utf8("other"))
 describe("headManifest", () => {
   const headed = (headers: Record<string, string>, code = 200) =>
     world({
-      [registryUrl]: ({ method }) => (method === "HEAD" ? status(code, null, headers) : manifestAnswer())
+      [registryUrl]: ({ method }) =>
+        method === "HEAD" ? status(code, null, headers) : manifestAnswer()
     })
   const size = String(m1.length)
   const full = { "content-type": m1Type, "content-length": size, "docker-content-digest": m1Digest }
@@ -64,7 +65,9 @@ describe("headManifest", () => {
   it.effect("rejects another digest of the same algorithm than it asked for (T7)", () =>
     Effect.gen(function* () {
       const { registry } = yield* headed({ ...full, "docker-content-digest": other })
-      expect(yield* Effect.flip(registry.headManifest(repository, m1Digest))).toMatchObject({ _tag: "DigestMismatch" })
+      expect(yield* Effect.flip(registry.headManifest(repository, m1Digest))).toMatchObject({
+        _tag: "DigestMismatch"
+      })
     })
   )
 })
@@ -96,20 +99,24 @@ describe("content that comes encoded all the same (rule 20, trap 26)", () => {
     ["br", utf8(m1)]
   ]
 
-  it.effect.each(encodings)("a manifest as %s is what it was before, by tag and by digest", ([encoding, body]) =>
-    Effect.gen(function* () {
-      const { registry } = yield* world({
-        [registryUrl]: () => status(200, body, { "content-type": m1Type, "content-encoding": encoding })
+  it.effect.each(encodings)(
+    "a manifest as %s is what it was before, by tag and by digest",
+    ([encoding, body]) =>
+      Effect.gen(function* () {
+        const { registry } = yield* world({
+          [registryUrl]: () =>
+            status(200, body, { "content-type": m1Type, "content-encoding": encoding })
+        })
+        expect((yield* registry.getManifest(repository, tag)).bytes).toEqual(utf8(m1))
+        expect((yield* registry.getManifest(repository, m1Digest)).bytes).toEqual(utf8(m1))
       })
-      expect((yield* registry.getManifest(repository, tag)).bytes).toEqual(utf8(m1))
-      expect((yield* registry.getManifest(repository, m1Digest)).bytes).toEqual(utf8(m1))
-    })
   )
 
   it.effect.each(encodings)("a small blob as %s is what its digest says", ([encoding, body]) =>
     Effect.gen(function* () {
       const { registry } = yield* world({
-        [registryUrl]: () => status(200, body, { "content-length": String(body.length), "content-encoding": encoding })
+        [registryUrl]: () =>
+          status(200, body, { "content-length": String(body.length), "content-encoding": encoding })
       })
       expect(yield* gather(registry.getBlob(repository, m1Digest))).toEqual(utf8(m1))
       expect(yield* gather(registry.getBlob(repository, Digest.fromBytes(body)))).toEqual(body)
@@ -119,7 +126,8 @@ describe("content that comes encoded all the same (rule 20, trap 26)", () => {
   it.effect("a page of tags is read", () =>
     Effect.gen(function* () {
       const { registry } = yield* world({
-        [registryUrl]: () => status(200, new Uint8Array(gzipSync('{"tags":["a"]}')), { "content-encoding": "gzip" })
+        [registryUrl]: () =>
+          status(200, new Uint8Array(gzipSync('{"tags":["a"]}')), { "content-encoding": "gzip" })
       })
       expect(yield* items(registry.tags(repository))).toEqual(["a"])
     })
@@ -143,7 +151,8 @@ describe("content that comes encoded all the same (rule 20, trap 26)", () => {
       const noise = new Uint8Array(gzipSync(crypto.getRandomValues(new Uint8Array(65_536))))
       const blob = new Uint8Array(Array.from({ length: 40 }, () => [...noise]).flat())
       const { registry } = yield* world({
-        [registryUrl]: () => status(200, new Uint8Array(gzipSync(blob, { level: 0 })), { "content-encoding": "gzip" })
+        [registryUrl]: () =>
+          status(200, new Uint8Array(gzipSync(blob, { level: 0 })), { "content-encoding": "gzip" })
       })
       const descriptor = { mediaType: "a/b", digest: Digest.fromBytes(blob), size: blob.length }
       for (const asked of [descriptor, descriptor.digest]) {
@@ -158,9 +167,12 @@ describe("content that comes encoded all the same (rule 20, trap 26)", () => {
   it.effect("bytes that are neither fail as any others (T7)", () =>
     Effect.gen(function* () {
       const { registry } = yield* world({
-        [registryUrl]: () => status(200, gzipped, { "content-type": m1Type, "content-encoding": "gzip" })
+        [registryUrl]: () =>
+          status(200, gzipped, { "content-type": m1Type, "content-encoding": "gzip" })
       })
-      expect(yield* Effect.flip(registry.getManifest(repository, other))).toMatchObject({ _tag: "DigestMismatch" })
+      expect(yield* Effect.flip(registry.getManifest(repository, other))).toMatchObject({
+        _tag: "DigestMismatch"
+      })
     })
   )
 
@@ -169,7 +181,8 @@ describe("content that comes encoded all the same (rule 20, trap 26)", () => {
       const bomb = new Uint8Array(gzipSync(new Uint8Array(64 * 1024 * 1024)))
       expect(bomb.length).toBeLessThan(100_000)
       const { registry } = yield* world({
-        [registryUrl]: () => status(200, bomb, { "content-type": m1Type, "content-encoding": "gzip" })
+        [registryUrl]: () =>
+          status(200, bomb, { "content-type": m1Type, "content-encoding": "gzip" })
       })
       expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
         _tag: "LimitExceeded",
@@ -203,7 +216,8 @@ describe("content that comes encoded all the same (rule 20, trap 26)", () => {
     })
   )
 
-  it("a field of nothing but commas names no coding", () => expect(ContentCoding.parse(" , identity,, ")).toEqual([]))
+  it("a field of nothing but commas names no coding", () =>
+    expect(ContentCoding.parse(" , identity,, ")).toEqual([]))
 })
 
 describe("referrers", () => {
@@ -220,7 +234,10 @@ describe("referrers", () => {
     "are not read by tag after %i, which says nothing of support (trap 43)",
     (code) =>
       Effect.gen(function* () {
-        const { log, registry } = yield* world({ [registryUrl]: () => status(code) }, { retry: { attempts: 0 } })
+        const { log, registry } = yield* world(
+          { [registryUrl]: () => status(code) },
+          { retry: { attempts: 0 } }
+        )
         yield* Effect.flip(items(registry.referrers(repository, m1Digest)))
         expect(log.join()).not.toContain(byTag)
       })
@@ -228,7 +245,9 @@ describe("referrers", () => {
 
   it.effect("are none where the registry lists none, and the tag is not asked", () =>
     Effect.gen(function* () {
-      const { log, registry } = yield* world({ [registryUrl]: () => status(200, index(), indexType) })
+      const { log, registry } = yield* world({
+        [registryUrl]: () => status(200, index(), indexType)
+      })
       expect(yield* items(registry.referrers(repository, m1Digest))).toEqual([])
       expect(log.length).toBe(1)
     })
@@ -237,7 +256,11 @@ describe("referrers", () => {
 
 describe("deleteManifest", () => {
   const imageType = "application/vnd.oci.image.manifest.v1+json"
-  const empty = { mediaType: "application/vnd.oci.empty.v1+json", digest: Digest.fromBytes(utf8("{}")), size: 2 }
+  const empty = {
+    mediaType: "application/vnd.oci.empty.v1+json",
+    digest: Digest.fromBytes(utf8("{}")),
+    size: 2
+  }
   const referrer = JSON.stringify({
     schemaVersion: 2,
     mediaType: imageType,
@@ -257,16 +280,19 @@ describe("deleteManifest", () => {
       : url.pathname === list
         ? status(200, '{"schemaVersion":2,"manifests":[]}', indexType)
         : status(200, referrer, { "content-type": imageType })
-  const requests = (seen: ReadonlyArray<Seen>) => seen.map(({ method, url }) => `${method} ${url.pathname}`)
+  const requests = (seen: ReadonlyArray<Seen>) =>
+    seen.map(({ method, url }) => `${method} ${url.pathname}`)
 
-  it.effect("reads what it deletes, for its subject, until the registry is seen to list referrers (C97, trap 51)", () =>
-    Effect.gen(function* () {
-      const { registry, seen } = yield* world({ [registryUrl]: registryWithList })
-      yield* registry.deleteManifest(repository, digest)
-      expect(requests(seen)).toEqual([`GET ${manifest}`, `DELETE ${manifest}`, `GET ${list}`])
-      yield* registry.deleteManifest(repository, digest)
-      expect(requests(seen.slice(3))).toEqual([`DELETE ${manifest}`])
-    })
+  it.effect(
+    "reads what it deletes, for its subject, until the registry is seen to list referrers (C97, trap 51)",
+    () =>
+      Effect.gen(function* () {
+        const { registry, seen } = yield* world({ [registryUrl]: registryWithList })
+        yield* registry.deleteManifest(repository, digest)
+        expect(requests(seen)).toEqual([`GET ${manifest}`, `DELETE ${manifest}`, `GET ${list}`])
+        yield* registry.deleteManifest(repository, digest)
+        expect(requests(seen.slice(3))).toEqual([`DELETE ${manifest}`])
+      })
   )
 
   it.effect("reads nothing where referrers were listed before", () =>
@@ -285,7 +311,12 @@ describe("putManifest", () => {
       const { registry, seen } = yield* world({ [registryUrl]: () => status(201) })
       yield* registry.putManifest(repository, yield* knownManifest, { tags: [tag] })
       expect(
-        seen.map(({ body, headers, method, url }) => [method, url.pathname, headers["content-type"], body])
+        seen.map(({ body, headers, method, url }) => [
+          method,
+          url.pathname,
+          headers["content-type"],
+          body
+        ])
       ).toEqual([["PUT", "/v2/team/app/manifests/v1", m1Type, m1]])
     })
   )

@@ -1,4 +1,7 @@
-/** Spans, metrics, log lines and warnings of the client, as an OpenTelemetry exporter and a logger get them. */
+/**
+ * Spans, metrics, log lines and warnings of the client, as an OpenTelemetry exporter and a logger
+ * get them.
+ */
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -87,7 +90,10 @@ const exported = () => {
         Object.fromEntries(
           points
             .filter((point) => point.name === name && point.attributes["host"] === host)
-            .map(({ attributes: { host: _, ...labels }, value }) => [Object.values(labels).join(" "), value])
+            .map(({ attributes: { host: _, ...labels }, value }) => [
+              Object.values(labels).join(" "),
+              value
+            ])
         )
       )
   }
@@ -112,8 +118,9 @@ const embedded = (host: string, options: Partial<RegistryClient.Options> = {}) =
     Layer.provide([TokenCache.layerMemory, alice(host)]),
     Layer.provide(
       Layer.unwrapEffect(
-        Effect.map(ServerAuthorization.token({ users: { alice: Redacted.make("wonderland") } }), (authorization) =>
-          layerWebClient({ authorization })
+        Effect.map(
+          ServerAuthorization.token({ users: { alice: Redacted.make("wonderland") } }),
+          (authorization) => layerWebClient({ authorization })
         )
       )
     ),
@@ -126,7 +133,11 @@ const over = (
   credentials: Layer.Layer<Credentials.Credentials, unknown> = Credentials.layerAnonymous
 ) =>
   RegistryClient.layer(options).pipe(
-    Layer.provide([TokenCache.layerMemory, Layer.orDie(credentials), Layer.succeed(HttpClient.HttpClient, client)])
+    Layer.provide([
+      TokenCache.layerMemory,
+      Layer.orDie(credentials),
+      Layer.succeed(HttpClient.HttpClient, client)
+    ])
   )
 
 const name = Reference.parseRepositoryName("owner/name")
@@ -161,91 +172,102 @@ describe("spans", () => {
     }).pipe(Effect.scoped, Effect.provide(embedded("steps.test")), Effect.provide(layer))
   })
 
-  it.effect("are not made where nobody records them: by Effect's own tracer, or with tracing switched off", () => {
-    const made: Array<string> = []
-    const around: Array<Option.Option<Tracer.AnySpan>> = []
-    const own = Context.get(DefaultServices.liveServices, Tracer.Tracer)
-    const recording = Tracer.make({
-      context: (run) => run(),
-      span: (name, ...rest) => {
-        made.push(name)
-        return own.span(name, ...rest)
-      }
-    })
-    const client = HttpClient.make((request) =>
-      Effect.map(Effect.option(Effect.currentParentSpan), (span) => {
-        around.push(span)
-        const location = { location: "/v2/owner/name/blobs/uploads/1" }
-        return HttpClientResponse.fromWeb(
-          request,
-          request.method === "POST" ? new Response(null, { status: 202, headers: location }) : new Response("x")
-        )
+  it.effect(
+    "are not made where nobody records them: by Effect's own tracer, or with tracing switched off",
+    () => {
+      const made: Array<string> = []
+      const around: Array<Option.Option<Tracer.AnySpan>> = []
+      const own = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+      const recording = Tracer.make({
+        context: (run) => run(),
+        span: (name, ...rest) => {
+          made.push(name)
+          return own.span(name, ...rest)
+        }
       })
-    )
-    const program = Effect.gen(function* () {
-      const registry = yield* Registry
-      const repository = yield* name
-      yield* registry.ping
-      yield* Stream.runDrain(registry.getBlob(repository, Digest.fromBytes(utf8("x"))))
-      const session = yield* registry.startUpload(repository)
-      yield* Effect.ignore(session.write(utf8("x")))
-    }).pipe(Effect.scoped, Effect.provide(over(client, { url: "https://unseen.test" })))
-    return Effect.gen(function* () {
-      yield* Effect.withTracer(program, own)
-      yield* program.pipe(Effect.withTracerEnabled(false), Effect.withTracer(recording))
-      expect(around.length).toBeGreaterThan(6)
-      expect(around.filter(Option.isSome)).toEqual([])
-      expect(made).toEqual([])
-      yield* Effect.withTracer(program, recording)
-      expect(made).toContain("effect-oci/Registry.ping")
-      expect(made).toContain("effect-oci/Registry.getBlob")
-      expect(made).toContain("effect-oci/UploadSession.write")
-    })
-  })
+      const client = HttpClient.make((request) =>
+        Effect.map(Effect.option(Effect.currentParentSpan), (span) => {
+          around.push(span)
+          const location = { location: "/v2/owner/name/blobs/uploads/1" }
+          return HttpClientResponse.fromWeb(
+            request,
+            request.method === "POST"
+              ? new Response(null, { status: 202, headers: location })
+              : new Response("x")
+          )
+        })
+      )
+      const program = Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* name
+        yield* registry.ping
+        yield* Stream.runDrain(registry.getBlob(repository, Digest.fromBytes(utf8("x"))))
+        const session = yield* registry.startUpload(repository)
+        yield* Effect.ignore(session.write(utf8("x")))
+      }).pipe(Effect.scoped, Effect.provide(over(client, { url: "https://unseen.test" })))
+      return Effect.gen(function* () {
+        yield* Effect.withTracer(program, own)
+        yield* program.pipe(Effect.withTracerEnabled(false), Effect.withTracer(recording))
+        expect(around.length).toBeGreaterThan(6)
+        expect(around.filter(Option.isSome)).toEqual([])
+        expect(made).toEqual([])
+        yield* Effect.withTracer(program, recording)
+        expect(made).toContain("effect-oci/Registry.ping")
+        expect(made).toContain("effect-oci/Registry.getBlob")
+        expect(made).toContain("effect-oci/UploadSession.write")
+      })
+    }
+  )
 
-  it.effect("an operation has a span, and each of its requests a child with OpenTelemetry's attributes", () => {
-    const { layer, spans } = exported()
-    return Effect.gen(function* () {
-      const registry = yield* Registry
-      const repository = yield* name
-      const first = yield* Effect.option(registry.headManifest(repository, yield* tag("v1")))
-      expect(Option.flatten(first)).toEqual(Option.none())
-      const [challenged, answered, operation, ...others] = spans()
-      expect(others).toEqual([])
-      const common = {
-        [ATTR_HTTP_REQUEST_METHOD]: "HEAD",
-        [ATTR_SERVER_ADDRESS]: "spans.test",
-        [ATTR_SERVER_PORT]: 80,
-        [ATTR_URL_FULL]: "http://spans.test/v2/owner/name/manifests/v1",
-        [ATTR_URL_TEMPLATE]: "/v2/{name}/manifests/{reference}"
-      }
-      expect(challenged).toMatchObject({
-        name: "HEAD /v2/{name}/manifests/{reference}",
-        kind: SpanKind.CLIENT,
-        status: SpanStatusCode.ERROR,
-        parent: operation?.id
-      })
-      expect(challenged?.attributes).toEqual({
-        ...common,
-        [ATTR_HTTP_RESPONSE_STATUS_CODE]: 401,
-        [ATTR_ERROR_TYPE]: "401"
-      })
-      expect(answered).toMatchObject({ status: SpanStatusCode.ERROR, parent: operation?.id })
-      expect(answered?.attributes).toEqual({
-        ...common,
-        [ATTR_HTTP_REQUEST_RESEND_COUNT]: 1,
-        [ATTR_HTTP_RESPONSE_STATUS_CODE]: 404,
-        [ATTR_ERROR_TYPE]: "404"
-      })
-      expect(operation).toMatchObject({ name: "effect-oci/Registry.headManifest", status: SpanStatusCode.OK })
-      expect(operation?.attributes).toEqual({
-        [ATTR_SERVER_ADDRESS]: "spans.test",
-        [ATTR_SERVER_PORT]: 80,
-        "oci.repository": "owner/name",
-        "oci.reference": "v1"
-      })
-    }).pipe(Effect.provide(embedded("spans.test")), Effect.provide(layer))
-  })
+  it.effect(
+    "an operation has a span, and each of its requests a child with OpenTelemetry's attributes",
+    () => {
+      const { layer, spans } = exported()
+      return Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* name
+        const first = yield* Effect.option(registry.headManifest(repository, yield* tag("v1")))
+        expect(Option.flatten(first)).toEqual(Option.none())
+        const [challenged, answered, operation, ...others] = spans()
+        expect(others).toEqual([])
+        const common = {
+          [ATTR_HTTP_REQUEST_METHOD]: "HEAD",
+          [ATTR_SERVER_ADDRESS]: "spans.test",
+          [ATTR_SERVER_PORT]: 80,
+          [ATTR_URL_FULL]: "http://spans.test/v2/owner/name/manifests/v1",
+          [ATTR_URL_TEMPLATE]: "/v2/{name}/manifests/{reference}"
+        }
+        expect(challenged).toMatchObject({
+          name: "HEAD /v2/{name}/manifests/{reference}",
+          kind: SpanKind.CLIENT,
+          status: SpanStatusCode.ERROR,
+          parent: operation?.id
+        })
+        expect(challenged?.attributes).toEqual({
+          ...common,
+          [ATTR_HTTP_RESPONSE_STATUS_CODE]: 401,
+          [ATTR_ERROR_TYPE]: "401"
+        })
+        expect(answered).toMatchObject({ status: SpanStatusCode.ERROR, parent: operation?.id })
+        expect(answered?.attributes).toEqual({
+          ...common,
+          [ATTR_HTTP_REQUEST_RESEND_COUNT]: 1,
+          [ATTR_HTTP_RESPONSE_STATUS_CODE]: 404,
+          [ATTR_ERROR_TYPE]: "404"
+        })
+        expect(operation).toMatchObject({
+          name: "effect-oci/Registry.headManifest",
+          status: SpanStatusCode.OK
+        })
+        expect(operation?.attributes).toEqual({
+          [ATTR_SERVER_ADDRESS]: "spans.test",
+          [ATTR_SERVER_PORT]: 80,
+          "oci.repository": "owner/name",
+          "oci.reference": "v1"
+        })
+      }).pipe(Effect.provide(embedded("spans.test")), Effect.provide(layer))
+    }
+  )
 
   it.effect("a failed operation says with what", () => {
     const { layer, spans } = exported()
@@ -255,7 +277,9 @@ describe("spans", () => {
       yield* Effect.exit(registry.getManifest(repository, missing))
       yield* Effect.exit(Stream.runDrain(registry.getBlob(repository, missing)))
       const operations = spans().filter(({ kind }) => kind === SpanKind.INTERNAL)
-      expect(operations.map(({ attributes, name, status }) => [name, attributes["error.type"], status])).toEqual([
+      expect(
+        operations.map(({ attributes, name, status }) => [name, attributes["error.type"], status])
+      ).toEqual([
         ["effect-oci/Registry.getManifest", "NameUnknown", SpanStatusCode.ERROR],
         ["effect-oci/Registry.getBlob", "BlobUnknown", SpanStatusCode.ERROR]
       ])
@@ -264,28 +288,31 @@ describe("spans", () => {
     }).pipe(Effect.provide(embedded("failed.test")), Effect.provide(layer))
   })
 
-  it.effect("a request is a resend after a failure, whatever the reason, and not after a success", () => {
-    const { layer, spans } = exported()
-    const statuses = [200, 200, 503, 503, 200, 200]
-    const { client } = internet({
-      "https://polled.test": () => new Response(null, { status: statuses.shift() ?? 599 })
-    })
-    return Effect.gen(function* () {
-      const to = yield* RegistryClient.endpoint({ url: "https://polled.test" })
-      yield* Effect.forEach(statuses.slice(), () => RegistryClient.attempt(to, Operation.Ping())).pipe(
-        Effect.withSpan("polling")
+  it.effect(
+    "a request is a resend after a failure, whatever the reason, and not after a success",
+    () => {
+      const { layer, spans } = exported()
+      const statuses = [200, 200, 503, 503, 200, 200]
+      const { client } = internet({
+        "https://polled.test": () => new Response(null, { status: statuses.shift() ?? 599 })
+      })
+      return Effect.gen(function* () {
+        const to = yield* RegistryClient.endpoint({ url: "https://polled.test" })
+        yield* Effect.forEach(statuses.slice(), () =>
+          RegistryClient.attempt(to, Operation.Ping())
+        ).pipe(Effect.withSpan("polling"))
+        const counts = spans().map(({ attributes }) => attributes["http.request.resend_count"])
+        expect(counts).toEqual([undefined, undefined, undefined, 1, 2, undefined, undefined])
+      }).pipe(
+        Effect.provide([
+          TokenCache.layerMemory,
+          Credentials.layerAnonymous,
+          Layer.succeed(HttpClient.HttpClient, client)
+        ]),
+        Effect.provide(layer)
       )
-      const counts = spans().map(({ attributes }) => attributes["http.request.resend_count"])
-      expect(counts).toEqual([undefined, undefined, undefined, 1, 2, undefined, undefined])
-    }).pipe(
-      Effect.provide([
-        TokenCache.layerMemory,
-        Credentials.layerAnonymous,
-        Layer.succeed(HttpClient.HttpClient, client)
-      ]),
-      Effect.provide(layer)
-    )
-  })
+    }
+  )
 
   it.effect("token requests, redirect targets and upload locations have none (T13)", () => {
     const { layer, spans } = exported()
@@ -298,7 +325,10 @@ describe("spans", () => {
                 status: method === "POST" ? 202 : method === "PUT" ? 201 : 204,
                 headers: { location: "/v2/owner/name/blobs/uploads/1?_state=signed" }
               })
-            : new Response(null, { status: 307, headers: { location: "https://storage.test/b?signature=signed" } }),
+            : new Response(null, {
+                status: 307,
+                headers: { location: "https://storage.test/b?signature=signed" }
+              }),
       "https://auth.registry.test": () => json({ token: "t1" }),
       "https://storage.test": () => new Response("content")
     })
@@ -325,28 +355,45 @@ describe("spans", () => {
         spans()
           .filter(({ kind }) => kind === SpanKind.CLIENT)
           .map(({ name }) => name)
-      ).toEqual(["GET /v2/{name}/blobs/{digest}", "GET /v2/{name}/blobs/{digest}", "POST /v2/{name}/blobs/uploads/"])
+      ).toEqual([
+        "GET /v2/{name}/blobs/{digest}",
+        "GET /v2/{name}/blobs/{digest}",
+        "POST /v2/{name}/blobs/uploads/"
+      ])
       expect(JSON.stringify(spans())).not.toMatch(/signed|storage|auth\.registry/)
     }).pipe(Effect.provide(over(client, { url: "https://registry.test" })), Effect.provide(layer))
   })
 
   it.effect("a registry below a path has it in the template, and its port is named", () => {
     const { layer, spans } = exported()
-    const { client } = internet({ "https://example.test:8443": () => new Response(null, { status: 200 }) })
+    const { client } = internet({
+      "https://example.test:8443": () => new Response(null, { status: 200 })
+    })
     return Effect.gen(function* () {
       yield* (yield* Registry).ping
       const [request] = spans()
       expect(request?.name).toBe("GET /oci/v2/")
-      expect(request?.attributes).toMatchObject({ "server.address": "example.test", "server.port": 8443 })
-    }).pipe(Effect.provide(over(client, { url: "https://example.test:8443/oci" })), Effect.provide(layer))
+      expect(request?.attributes).toMatchObject({
+        "server.address": "example.test",
+        "server.port": 8443
+      })
+    }).pipe(
+      Effect.provide(over(client, { url: "https://example.test:8443/oci" })),
+      Effect.provide(layer)
+    )
   })
 
   it.effect("an address of IPv6 has no brackets", () => {
     const { layer, spans } = exported()
-    const { client } = internet({ "https://[2001:db8::1]": () => new Response(null, { status: 200 }) })
+    const { client } = internet({
+      "https://[2001:db8::1]": () => new Response(null, { status: 200 })
+    })
     return Effect.gen(function* () {
       yield* (yield* Registry).ping
-      expect(spans()[0]?.attributes).toMatchObject({ [ATTR_SERVER_ADDRESS]: "2001:db8::1", [ATTR_SERVER_PORT]: 443 })
+      expect(spans()[0]?.attributes).toMatchObject({
+        [ATTR_SERVER_ADDRESS]: "2001:db8::1",
+        [ATTR_SERVER_PORT]: 443
+      })
     }).pipe(Effect.provide(over(client, { url: "https://[2001:db8::1]" })), Effect.provide(layer))
   })
 
@@ -381,14 +428,20 @@ describe("spans", () => {
         "https://registry.test": ({ authorization }) =>
           authorization === undefined
             ? unauthorized('Bearer realm="https://auth.registry.test/token"')
-            : new Response(null, { status: 307, headers: { location: "https://storage.test/b?signature=signed" } }),
+            : new Response(null, {
+                status: 307,
+                headers: { location: "https://storage.test/b?signature=signed" }
+              }),
         "https://auth.registry.test": () => json({ token: "t1" }),
         "https://storage.test": () => new Response("content")
       })
       return Effect.gen(function* () {
         const registry = yield* Registry
         yield* Stream.runDrain(registry.getBlob(yield* name, Digest.fromBytes(utf8("content"))))
-        return seen.map(({ headers, url }) => `${url.host} ${headers["traceparent"] !== undefined} ${"b3" in headers}`)
+        return seen.map(
+          ({ headers, url }) =>
+            `${url.host} ${headers["traceparent"] !== undefined} ${"b3" in headers}`
+        )
       }).pipe(Effect.provide(over(client, { url: "https://registry.test", ...asked })))
     }
     return Effect.gen(function* () {
@@ -453,40 +506,57 @@ describe("metrics", () => {
       const registry = yield* Registry
       const repository = yield* name
       const blob = yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
-      yield* Stream.runForEach(registry.getBlob(repository, blob), () => TestClock.adjust("3 seconds"))
+      yield* Stream.runForEach(registry.getBlob(repository, blob), () =>
+        TestClock.adjust("3 seconds")
+      )
       expect(yield* metric("effect_oci.transfer.duration", "slow.test")).toMatchObject({
         "download completed": { sum: 3 }
       })
     }).pipe(Effect.provide(embedded("slow.test")), Effect.provide(layer))
   })
 
-  it.effect("retries are counted by what they follow, and requests without an answer as errors", () => {
-    const { layer, metric } = exported()
-    let answers = 0
-    const { client } = internet({
-      "https://busy.test": () => new Response(null, { status: ++answers <= 2 ? 429 : 200 })
-    })
-    return Effect.gen(function* () {
-      const fiber = yield* Effect.fork((yield* Registry).ping)
-      yield* TestClock.adjust("1 minute")
-      yield* fiber.await
-      expect(yield* metric("effect_oci.retries", "busy.test")).toEqual({ TooManyRequests: 2 })
-      expect(yield* metric("effect_oci.requests", "busy.test")).toEqual({ "GET 4xx": 2, "GET 2xx": 1 })
-    }).pipe(Effect.provide(over(client, { url: "https://busy.test" })), Effect.provide(layer))
-  })
+  it.effect(
+    "retries are counted by what they follow, and requests without an answer as errors",
+    () => {
+      const { layer, metric } = exported()
+      let answers = 0
+      const { client } = internet({
+        "https://busy.test": () => new Response(null, { status: ++answers <= 2 ? 429 : 200 })
+      })
+      return Effect.gen(function* () {
+        const fiber = yield* Effect.fork((yield* Registry).ping)
+        yield* TestClock.adjust("1 minute")
+        yield* fiber.await
+        expect(yield* metric("effect_oci.retries", "busy.test")).toEqual({ TooManyRequests: 2 })
+        expect(yield* metric("effect_oci.requests", "busy.test")).toEqual({
+          "GET 4xx": 2,
+          "GET 2xx": 1
+        })
+      }).pipe(Effect.provide(over(client, { url: "https://busy.test" })), Effect.provide(layer))
+    }
+  )
 
   it.effect("bytes are those that went: none of a body that found no connection", () => {
     const { layer, metric } = exported()
     const refusing = HttpClient.make((request) =>
       request.method === "HEAD"
         ? Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 404 })))
-        : Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause: new Error("refused") }))
+        : Effect.fail(
+            new HttpClientError.RequestError({
+              request,
+              reason: "Transport",
+              cause: new Error("refused")
+            })
+          )
     )
     return Effect.gen(function* () {
       const registry = yield* Registry
       yield* Effect.exit(registry.putBlob(yield* name, BlobSource.fromBytes(freshBytes("b1"))))
       expect(yield* metric("effect_oci.bytes", "refusing.test")).toEqual({})
-      expect(yield* metric("effect_oci.requests", "refusing.test")).toEqual({ "HEAD 4xx": 1, "POST error": 1 })
+      expect(yield* metric("effect_oci.requests", "refusing.test")).toEqual({
+        "HEAD 4xx": 1,
+        "POST error": 1
+      })
     }).pipe(
       Effect.provide(over(refusing, { url: "https://refusing.test", retry: { attempts: 0 } })),
       Effect.provide(layer)
@@ -503,15 +573,23 @@ describe("metrics", () => {
     return Effect.gen(function* () {
       const registry = yield* Registry
       yield* Stream.runDrain(registry.getBlob(yield* name, Digest.fromBytes(utf8("content"))))
-      expect(yield* metric("effect_oci.requests", "redirecting.test")).toEqual({ "GET 3xx": 1, "GET 2xx": 1 })
+      expect(yield* metric("effect_oci.requests", "redirecting.test")).toEqual({
+        "GET 3xx": 1,
+        "GET 2xx": 1
+      })
       expect(yield* metric("effect_oci.bytes", "redirecting.test")).toEqual({ download: 7 })
       expect(yield* metric("effect_oci.requests", "storage.test")).toEqual({})
-    }).pipe(Effect.provide(over(client, { url: "https://redirecting.test" })), Effect.provide(layer))
+    }).pipe(
+      Effect.provide(over(client, { url: "https://redirecting.test" })),
+      Effect.provide(layer)
+    )
   })
 
   it.effect("an application's own labels are added", () => {
     const { layer, metric } = exported()
-    const { client } = internet({ "https://tagged.test": () => new Response(null, { status: 200 }) })
+    const { client } = internet({
+      "https://tagged.test": () => new Response(null, { status: 200 })
+    })
     return Effect.gen(function* () {
       yield* Effect.tagMetrics((yield* Registry).ping, "job", "nightly")
       expect(yield* metric("effect_oci.requests", "tagged.test")).toEqual({ "GET 2xx nightly": 1 })
@@ -520,34 +598,47 @@ describe("metrics", () => {
 })
 
 describe("the log", () => {
-  it.effect("has a line for each request and each answer at debug level, its URL redacted (RG7, HK6)", () => {
-    const log: Array<string> = []
-    const { client } = internet({
-      "https://registry.test": ({ authorization }) =>
-        authorization === undefined
-          ? unauthorized('Bearer realm="https://auth.registry.test/token",service="registry.test"')
-          : new Response(null, { status: 307, headers: { location: "https://storage.test/b?signature=s3cret" } }),
-      "https://auth.registry.test": () => Effect.as(TestClock.adjust("40 millis"), json({ token: "t1" })),
-      "https://storage.test": () => new Response("content")
-    })
-    return Effect.gen(function* () {
-      const registry = yield* Registry
-      const digest = Digest.fromBytes(utf8("content"))
-      yield* Stream.runDrain(registry.getBlob(yield* name, digest))
-      const blob = `https://registry.test/v2/owner/name/blobs/${digest}`
-      const token = "service=registry.test&client_id=REDACTED&scope=repository%3Aowner%2Fname%3Apull"
-      expect(log.filter((line) => line.startsWith("DEBUG GET"))).toEqual([
-        `DEBUG GET ${blob}`,
-        `DEBUG GET ${blob} 401 (0 ms)`,
-        `DEBUG GET https://auth.registry.test/token?${token}`,
-        `DEBUG GET https://auth.registry.test/token?${token} 200 (40 ms)`,
-        `DEBUG GET ${blob}`,
-        `DEBUG GET ${blob} 307 (0 ms)`,
-        "DEBUG GET https://storage.test/b?signature=REDACTED",
-        "DEBUG GET https://storage.test/b?signature=REDACTED 200 (0 ms)"
-      ])
-    }).pipe(Effect.provide(over(client, { url: "https://registry.test" })), Effect.provide(lines(log)))
-  })
+  it.effect(
+    "has a line for each request and each answer at debug level, its URL redacted (RG7, HK6)",
+    () => {
+      const log: Array<string> = []
+      const { client } = internet({
+        "https://registry.test": ({ authorization }) =>
+          authorization === undefined
+            ? unauthorized(
+                'Bearer realm="https://auth.registry.test/token",service="registry.test"'
+              )
+            : new Response(null, {
+                status: 307,
+                headers: { location: "https://storage.test/b?signature=s3cret" }
+              }),
+        "https://auth.registry.test": () =>
+          Effect.as(TestClock.adjust("40 millis"), json({ token: "t1" })),
+        "https://storage.test": () => new Response("content")
+      })
+      return Effect.gen(function* () {
+        const registry = yield* Registry
+        const digest = Digest.fromBytes(utf8("content"))
+        yield* Stream.runDrain(registry.getBlob(yield* name, digest))
+        const blob = `https://registry.test/v2/owner/name/blobs/${digest}`
+        const token =
+          "service=registry.test&client_id=REDACTED&scope=repository%3Aowner%2Fname%3Apull"
+        expect(log.filter((line) => line.startsWith("DEBUG GET"))).toEqual([
+          `DEBUG GET ${blob}`,
+          `DEBUG GET ${blob} 401 (0 ms)`,
+          `DEBUG GET https://auth.registry.test/token?${token}`,
+          `DEBUG GET https://auth.registry.test/token?${token} 200 (40 ms)`,
+          `DEBUG GET ${blob}`,
+          `DEBUG GET ${blob} 307 (0 ms)`,
+          "DEBUG GET https://storage.test/b?signature=REDACTED",
+          "DEBUG GET https://storage.test/b?signature=REDACTED 200 (0 ms)"
+        ])
+      }).pipe(
+        Effect.provide(over(client, { url: "https://registry.test" })),
+        Effect.provide(lines(log))
+      )
+    }
+  )
 
   it.effect("says what came in place of an answer", () => {
     const log: Array<string> = []
@@ -562,7 +653,9 @@ describe("the log", () => {
       expect(log.length).toBe(3)
       yield* interrupted.interruptAsFork(interrupted.id())
       yield* interrupted.await
-      expect(log[1]).toMatch(/^DEBUG GET https:\/\/silent\.test\/v2\/ TransportFailure\.Timeout \(\d+ ms\)$/)
+      expect(log[1]).toMatch(
+        /^DEBUG GET https:\/\/silent\.test\/v2\/ TransportFailure\.Timeout \(\d+ ms\)$/
+      )
       expect(log[2]).toBe("DEBUG GET https://silent.test/v2/")
       expect(log[3]).toBe("DEBUG GET https://silent.test/v2/ interrupted (100 ms)")
     }).pipe(
@@ -580,31 +673,37 @@ describe("the log", () => {
     )
   })
 
-  it.effect("has each warning of a registry once, and the application's hook as well (C106)", () => {
-    const log: Array<string> = []
-    const warnings: Array<string> = []
-    const { client } = internet({
-      "https://moving.test": () =>
-        new Response(null, { status: 200, headers: { warning: '299 - "This repository moves", 299 - "soon"' } })
-    })
-    return Effect.gen(function* () {
-      const registry = yield* Registry
-      yield* Effect.zipRight(registry.ping, registry.ping)
-      expect(warnings).toEqual(["This repository moves", "soon"])
-      expect(log.filter((line) => line.startsWith("WARN"))).toEqual([
-        "WARN https://moving.test warns: This repository moves",
-        "WARN https://moving.test warns: soon"
-      ])
-    }).pipe(
-      Effect.provide(
-        over(client, {
-          url: "https://moving.test",
-          onWarning: (text) => Effect.sync(() => warnings.push(text))
-        })
-      ),
-      Effect.provide(lines(log))
-    )
-  })
+  it.effect(
+    "has each warning of a registry once, and the application's hook as well (C106)",
+    () => {
+      const log: Array<string> = []
+      const warnings: Array<string> = []
+      const { client } = internet({
+        "https://moving.test": () =>
+          new Response(null, {
+            status: 200,
+            headers: { warning: '299 - "This repository moves", 299 - "soon"' }
+          })
+      })
+      return Effect.gen(function* () {
+        const registry = yield* Registry
+        yield* Effect.zipRight(registry.ping, registry.ping)
+        expect(warnings).toEqual(["This repository moves", "soon"])
+        expect(log.filter((line) => line.startsWith("WARN"))).toEqual([
+          "WARN https://moving.test warns: This repository moves",
+          "WARN https://moving.test warns: soon"
+        ])
+      }).pipe(
+        Effect.provide(
+          over(client, {
+            url: "https://moving.test",
+            onWarning: (text) => Effect.sync(() => warnings.push(text))
+          })
+        ),
+        Effect.provide(lines(log))
+      )
+    }
+  )
 
   it.effect("has a thousand warnings of a registry at most, none twice (T6)", () => {
     const warnings: Array<string> = []
@@ -623,7 +722,10 @@ describe("the log", () => {
       expect(warnings).toEqual(Array.from({ length: 1000 }, (_, n) => String(n)))
     }).pipe(
       Effect.provide(
-        over(client, { url: "https://wordy.test", onWarning: (text) => Effect.sync(() => warnings.push(text)) })
+        over(client, {
+          url: "https://wordy.test",
+          onWarning: (text) => Effect.sync(() => warnings.push(text))
+        })
       ),
       Effect.provide(lines([]))
     )
@@ -633,10 +735,15 @@ describe("the log", () => {
     const log: Array<string> = []
     const told: Array<unknown> = []
     const { client } = internet({
-      "https://r.test": () => new Response(null, { status: 307, headers: { location: "https://storage.test/x" } }),
+      "https://r.test": () =>
+        new Response(null, { status: 307, headers: { location: "https://storage.test/x" } }),
       "https://storage.test": () =>
         new Response(null, {
-          headers: { warning: '299 - "Log in at evil.example"', "ratelimit-limit": "1", "ratelimit-remaining": "0" }
+          headers: {
+            warning: '299 - "Log in at evil.example"',
+            "ratelimit-limit": "1",
+            "ratelimit-remaining": "0"
+          }
         })
     })
     const tell = (what: unknown) => Effect.sync(() => told.push(what))

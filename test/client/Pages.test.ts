@@ -8,7 +8,10 @@ import { registryUrl, repository, status, world } from "./world.js"
 
 const list = "/v2/team/app/tags/list"
 
-/** What is asked for and what comes: one answer for each path with its query, and 599 for what must not be requested. */
+/**
+ * What is asked for and what comes: one answer for each path with its query, and 599 for what must
+ * not be requested.
+ */
 type Wire = Readonly<Record<string, Response | (() => Response)>>
 
 const serving = (wire: Wire) => ({
@@ -18,7 +21,8 @@ const serving = (wire: Wire) => ({
   }
 })
 
-const page = (body: string, link?: string): Response => status(200, body, link === undefined ? {} : { link })
+const page = (body: string, link?: string): Response =>
+  status(200, body, link === undefined ? {} : { link })
 const tags = (...names: ReadonlyArray<string>) => JSON.stringify({ name: "team/app", tags: names })
 
 const paths = (log: ReadonlyArray<string>) =>
@@ -59,7 +63,10 @@ const rows: Readonly<Record<string, Row>> = {
     expected: ["a", "b"]
   },
   "the same tag on two pages": {
-    wire: { [list]: page(tags("a", "b"), `<${list}?p=2>; rel="next"`), [`${list}?p=2`]: page(tags("b", "c")) },
+    wire: {
+      [list]: page(tags("a", "b"), `<${list}?p=2>; rel="next"`),
+      [`${list}?p=2`]: page(tags("b", "c"))
+    },
     expected: ["a", "b", "c"]
   }
 }
@@ -81,27 +88,44 @@ describe("tags", () => {
         Logger.make(({ logLevel, message }) => void logged.push(`${logLevel.label} ${message}`))
       )
       const { registry } = yield* world(
-        serving({ [list]: page(`{"tags":[null,"a",1,"sha256:${"0".repeat(64)}","../../x","b",{},"__proto__"]}`) })
+        serving({
+          [list]: page(
+            `{"tags":[null,"a",1,"sha256:${"0".repeat(64)}","../../x","b",{},"__proto__"]}`
+          )
+        })
       )
-      expect(yield* Effect.provide(items(registry.tags(repository)), noting)).toEqual(["a", "b", "__proto__"])
+      expect(yield* Effect.provide(items(registry.tags(repository)), noting)).toEqual([
+        "a",
+        "b",
+        "__proto__"
+      ])
       const { registry: empty } = yield* world(serving({ [list]: page('{"tags":[null]}') }))
       expect(yield* Effect.provide(items(empty.tags(repository)), noting)).toEqual([])
-      expect(logged).toEqual([`WARN ${registryUrl} lists 4 invalid entries among its tags: left out`])
+      expect(logged).toEqual([
+        `WARN ${registryUrl} lists 4 invalid entries among its tags: left out`
+      ])
     })
   )
 
   it.effect("that vanish twice are an error", () =>
     Effect.gen(function* () {
       const { registry } = yield* world(
-        serving({ [list]: page(tags("a"), `<${list}?last=a>; rel="next"`), [`${list}?last=a`]: status(404) })
+        serving({
+          [list]: page(tags("a"), `<${list}?last=a>; rel="next"`),
+          [`${list}?last=a`]: status(404)
+        })
       )
-      expect(yield* Effect.flip(items(registry.tags(repository)))).toMatchObject({ _tag: "NameUnknown" })
+      expect(yield* Effect.flip(items(registry.tags(repository)))).toMatchObject({
+        _tag: "NameUnknown"
+      })
     })
   )
 
   it.effect("are requested a page at a time, as they are consumed", () =>
     Effect.gen(function* () {
-      const { log, registry } = yield* world(serving({ [list]: page(tags("a"), `<${list}?p=2>; rel="next"`) }))
+      const { log, registry } = yield* world(
+        serving({ [list]: page(tags("a"), `<${list}?p=2>; rel="next"`) })
+      )
       expect(yield* items(Stream.take(registry.tags(repository), 1))).toEqual(["a"])
       expect(paths(log)).toEqual([list])
     })
@@ -135,7 +159,9 @@ describe("a list without end (T4)", () => {
           [`${list}?p=3`]: page(tags("c"), `<${list}?p=2>; rel="next"`)
         })
       )
-      expect(yield* Effect.flip(items(registry.tags(repository)))).toMatchObject({ _tag: "ProtocolViolation" })
+      expect(yield* Effect.flip(items(registry.tags(repository)))).toMatchObject({
+        _tag: "ProtocolViolation"
+      })
       expect(log.length).toBe(3)
     })
   )
@@ -187,7 +213,9 @@ describe("a list without end (T4)", () => {
     ["a user name", "https://u@r.example/v2/team/app/tags/list"]
   ] as const)("or one that goes on at %s, is not followed", ([, target]) =>
     Effect.gen(function* () {
-      const { log, registry } = yield* world(serving({ [list]: page(tags("a"), `<${target}>; rel="next"`) }))
+      const { log, registry } = yield* world(
+        serving({ [list]: page(tags("a"), `<${target}>; rel="next"`) })
+      )
       expect(yield* Effect.flip(items(registry.tags(repository)))).toMatchObject({
         _tag: "UntrustedLocation",
         kind: "Link"

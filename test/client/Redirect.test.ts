@@ -39,7 +39,10 @@ describe("a redirect to another origin (T1)", () => {
       })
       expect(yield* gather(registry.getBlob(repository, b1Digest))).toEqual(b1)
       expect(log).toEqual([`GET ${blobUrl} -`, `GET ${blobUrl} ${basic}`, `GET ${signed} -`])
-      expect(Object.keys(seen[2]?.headers ?? {}).toSorted()).toEqual(["accept-encoding", "user-agent"])
+      expect(Object.keys(seen[2]?.headers ?? {}).toSorted()).toEqual([
+        "accept-encoding",
+        "user-agent"
+      ])
     })
   )
 
@@ -146,11 +149,14 @@ describe("a redirect within the registry", () => {
   it.effect.each([301, 302, 307, 308])("repeats a PUT with its body on %i", (code) =>
     Effect.gen(function* () {
       const { registry, seen } = yield* world({
-        [registryUrl]: ({ url }) => (url.pathname.startsWith("/v2") ? redirect(code, "/elsewhere") : status(201))
+        [registryUrl]: ({ url }) =>
+          url.pathname.startsWith("/v2") ? redirect(code, "/elsewhere") : status(201)
       })
       const manifest = yield* knownManifest
       yield* registry.putManifest(repository, manifest, { tags: [tag] })
-      expect(seen.map(({ body, headers, method }) => [method, headers["content-type"], body])).toEqual([
+      expect(
+        seen.map(({ body, headers, method }) => [method, headers["content-type"], body])
+      ).toEqual([
         ["PUT", manifest.descriptor.mediaType, m1],
         ["PUT", manifest.descriptor.mediaType, m1]
       ])
@@ -177,14 +183,17 @@ describe("a redirect within the registry", () => {
         ["PUT", known.digest]
       ])
       const once = BlobSource.fromStreamOnce(generated(200_000), known)
-      expect(yield* Effect.flip(registry.putBlob(repository, once))).toMatchObject({ _tag: "BodyNotReplayable" })
+      expect(yield* Effect.flip(registry.putBlob(repository, once))).toMatchObject({
+        _tag: "BodyNotReplayable"
+      })
     })
   )
 
   it.effect("asks with GET, and for nothing of a body, after a 303", () =>
     Effect.gen(function* () {
       const { registry, seen } = yield* world({
-        [registryUrl]: ({ method }) => (method === "PUT" ? redirect(303, "/login") : status(200, "<html>"))
+        [registryUrl]: ({ method }) =>
+          method === "PUT" ? redirect(303, "/login") : status(200, "<html>")
       })
       const manifest = yield* knownManifest
       const error = yield* Effect.flip(registry.putManifest(repository, manifest, { tags: [tag] }))
@@ -203,19 +212,26 @@ describe("a redirect within the registry", () => {
         [registryUrl]: ({ method }) => (method === "PATCH" ? redirect(303, "/page") : status(200))
       })
       const patch = HttpClientRequest.setBody(
-        HttpClientRequest.patch(`${registryUrl}/u`, { headers: { "content-range": "0-1", accept: "a/b" } }),
+        HttpClientRequest.patch(`${registryUrl}/u`, {
+          headers: { "content-range": "0-1", accept: "a/b" }
+        }),
         HttpBody.uint8Array(b1)
       )
-      yield* followed({ registry: registryUrl, trust: Trust.strict, limits: defaultLimits })(client).execute(patch)
+      yield* followed({ registry: registryUrl, trust: Trust.strict, limits: defaultLimits })(
+        client
+      ).execute(patch)
       expect(seen[1]?.headers["accept"]).toBe("a/b")
-      expect(Object.keys(seen[1]?.headers ?? {}).filter((name) => name.startsWith("content-"))).toEqual([])
+      expect(
+        Object.keys(seen[1]?.headers ?? {}).filter((name) => name.startsWith("content-"))
+      ).toEqual([])
     })
   )
 
   it.effect("does not take the page after a 303 for a deletion", () =>
     Effect.gen(function* () {
       const { log, registry } = yield* world({
-        [registryUrl]: ({ method }) => (method === "DELETE" ? redirect(303, "/login") : status(200, "<html>"))
+        [registryUrl]: ({ method }) =>
+          method === "DELETE" ? redirect(303, "/login") : status(200, "<html>")
       })
       const error = yield* Effect.flip(registry.deleteTag(repository, tag))
       expect(error).toMatchObject({ _tag: "RegistryFailure", status: 200 })
@@ -229,7 +245,11 @@ describe("a redirect within the registry", () => {
         [registryUrl]: ({ url }) =>
           url.pathname.startsWith("/v2")
             ? redirect(303, "/m")
-            : status(200, null, { "content-type": "a/b", "content-length": "2", "docker-content-digest": b1Digest })
+            : status(200, null, {
+                "content-type": "a/b",
+                "content-length": "2",
+                "docker-content-digest": b1Digest
+              })
       })
       yield* registry.headManifest(repository, tag)
       expect(log).toEqual([`HEAD ${manifestUrl} -`, `HEAD ${registryUrl}/m -`])
@@ -261,7 +281,9 @@ it.effect(
         })
         const { registry } = yield* world({
           [registryUrl]: ({ url }) =>
-            url.pathname === "/m" ? manifestAnswer() : new Response(body, { status: 307, headers: { location: "/m" } })
+            url.pathname === "/m"
+              ? manifestAnswer()
+              : new Response(body, { status: 307, headers: { location: "/m" } })
         })
         yield* registry.getManifest(repository, tag)
         expect(seen).toBe(end)

@@ -17,7 +17,8 @@ import { internet, unauthorized } from "../auth/origins.js"
 import { utf8 } from "../support/fixtures.js"
 
 const blob = Digest.fromBytes(utf8("b1"))
-const document = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+const document =
+  '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 const manifest = Digest.fromBytes(utf8(document))
 
 /** Answers for repository `a`, with one blob and one tag. */
@@ -53,7 +54,11 @@ const registries = (
 ) =>
   Effect.provide(
     RegistryClient.layerRegistries({ hosts }).pipe(
-      Layer.provide([Layer.succeed(HttpClient.HttpClient, world.client), TokenCache.layerMemory, credentials])
+      Layer.provide([
+        Layer.succeed(HttpClient.HttpClient, world.client),
+        TokenCache.layerMemory,
+        credentials
+      ])
     )
   )
 
@@ -64,37 +69,47 @@ const tag = Effect.orDie(Reference.parseTag("1"))
 const text = (stream: Stream.Stream<Uint8Array, unknown>) =>
   Effect.map(Stream.runCollect(Stream.decodeText(stream)), (parts) => [...parts].join(""))
 
-const requests = ({ seen }: World) => seen.map(({ method, url }) => `${method} ${url.host}${url.pathname}${url.search}`)
+const requests = ({ seen }: World) =>
+  seen.map(({ method, url }) => `${method} ${url.host}${url.pathname}${url.search}`)
 
 /** `docker.io` with two mirrors, whose answers are the given ones. */
 const world = (
   one: (request: { readonly method: string; readonly url: URL }) => Response,
   two: (request: { readonly method: string; readonly url: URL }) => Response,
   origin: (request: { readonly method: string; readonly url: URL }) => Response = serving
-) => internet({ "https://one.test": one, "https://two.test": two, "https://registry-1.docker.io": origin })
+) =>
+  internet({
+    "https://one.test": one,
+    "https://two.test": two,
+    "https://registry-1.docker.io": origin
+  })
 
 const mirrors = [{ url: "https://one.test" }, { url: "https://two.test" }]
 const ns = "?ns=docker.io"
 
 const run = <A, E>(on: World, use: (registry: Registry.Service) => Effect.Effect<A, E>) =>
-  Effect.flatMap(opened("docker.io"), use).pipe(registries(on, { "docker.io": { mirrors, retry: { attempts: 0 } } }))
+  Effect.flatMap(opened("docker.io"), use).pipe(
+    registries(on, { "docker.io": { mirrors, retry: { attempts: 0 } } })
+  )
 
 describe("mirrors", () => {
-  it.effect("are asked in order, told whose copies they hold, and the first that has the content answers", () =>
-    Effect.gen(function* () {
-      const on = world(missing, serving)
-      const repository = yield* a
-      const reference = yield* tag
-      const found = yield* run(on, (registry) => registry.getManifest(repository, reference))
-      expect(found.descriptor.digest).toBe(manifest)
-      expect(yield* run(on, (registry) => text(registry.getBlob(repository, blob)))).toBe("b1")
-      expect(requests(on)).toEqual([
-        `GET one.test/v2/a/manifests/1${ns}`,
-        `GET two.test/v2/a/manifests/1${ns}`,
-        `GET one.test/v2/a/blobs/${blob}${ns}`,
-        `GET two.test/v2/a/blobs/${blob}${ns}`
-      ])
-    })
+  it.effect(
+    "are asked in order, told whose copies they hold, and the first that has the content answers",
+    () =>
+      Effect.gen(function* () {
+        const on = world(missing, serving)
+        const repository = yield* a
+        const reference = yield* tag
+        const found = yield* run(on, (registry) => registry.getManifest(repository, reference))
+        expect(found.descriptor.digest).toBe(manifest)
+        expect(yield* run(on, (registry) => text(registry.getBlob(repository, blob)))).toBe("b1")
+        expect(requests(on)).toEqual([
+          `GET one.test/v2/a/manifests/1${ns}`,
+          `GET two.test/v2/a/manifests/1${ns}`,
+          `GET one.test/v2/a/blobs/${blob}${ns}`,
+          `GET two.test/v2/a/blobs/${blob}${ns}`
+        ])
+      })
   )
 
   it.effect.each([
@@ -102,51 +117,63 @@ describe("mirrors", () => {
     ["fail, which is not tried again", broken],
     ["have something else, none of which was passed on", () => new Response("xx")],
     ["want a password that we do not have", () => unauthorized('Basic realm="mirror"')]
-  ] as const)("that %s are passed over for the host itself, which is not told of a namespace", ([_, answer]) =>
-    Effect.gen(function* () {
-      const on = world(answer, answer)
-      const repository = yield* a
-      expect(yield* run(on, (registry) => text(registry.getBlob(repository, blob)))).toBe("b1")
-      expect(requests(on)).toEqual([
-        `GET one.test/v2/a/blobs/${blob}${ns}`,
-        `GET two.test/v2/a/blobs/${blob}${ns}`,
-        `GET registry-1.docker.io/v2/a/blobs/${blob}`
-      ])
-    })
+  ] as const)(
+    "that %s are passed over for the host itself, which is not told of a namespace",
+    ([_, answer]) =>
+      Effect.gen(function* () {
+        const on = world(answer, answer)
+        const repository = yield* a
+        expect(yield* run(on, (registry) => text(registry.getBlob(repository, blob)))).toBe("b1")
+        expect(requests(on)).toEqual([
+          `GET one.test/v2/a/blobs/${blob}${ns}`,
+          `GET two.test/v2/a/blobs/${blob}${ns}`,
+          `GET registry-1.docker.io/v2/a/blobs/${blob}`
+        ])
+      })
   )
 
   it.effect("leave the error to the host itself", () =>
     Effect.gen(function* () {
       const on = world(broken, broken, missing)
       const repository = yield* a
-      const failure = yield* Effect.flip(run(on, (registry) => text(registry.getBlob(repository, blob))))
+      const failure = yield* Effect.flip(
+        run(on, (registry) => text(registry.getBlob(repository, blob)))
+      )
       expect(failure).toMatchObject({ _tag: "BlobUnknown" })
     })
   )
 
-  it.effect("that send something else are caught at its end: what they began cannot be continued elsewhere (T7)", () =>
-    Effect.gen(function* () {
-      const parts = () =>
-        new ReadableStream<Uint8Array>({
-          start: (controller) => {
-            for (const part of ["b", "2", ""]) controller.enqueue(utf8(part))
-            controller.close()
-          }
-        })
-      const on = world(() => new Response(parts()), serving)
-      const repository = yield* a
-      const failure = yield* Effect.flip(run(on, (registry) => text(registry.getBlob(repository, blob))))
-      expect(failure).toMatchObject({ _tag: "DigestMismatch" })
-      expect(requests(on)).toEqual([`GET one.test/v2/a/blobs/${blob}${ns}`])
-    })
+  it.effect(
+    "that send something else are caught at its end: what they began cannot be continued elsewhere (T7)",
+    () =>
+      Effect.gen(function* () {
+        const parts = () =>
+          new ReadableStream<Uint8Array>({
+            start: (controller) => {
+              for (const part of ["b", "2", ""]) controller.enqueue(utf8(part))
+              controller.close()
+            }
+          })
+        const on = world(() => new Response(parts()), serving)
+        const repository = yield* a
+        const failure = yield* Effect.flip(
+          run(on, (registry) => text(registry.getBlob(repository, blob)))
+        )
+        expect(failure).toMatchObject({ _tag: "DigestMismatch" })
+        expect(requests(on)).toEqual([`GET one.test/v2/a/blobs/${blob}${ns}`])
+      })
   )
 
   it.effect("do not say whether something is there, which the host itself does", () =>
     Effect.gen(function* () {
       const on = world(serving, serving, missing)
       const [repository, reference] = [yield* a, yield* tag]
-      expect(yield* run(on, (registry) => registry.headBlob(repository, blob))).toEqual(Option.none())
-      expect(yield* run(on, (registry) => registry.headManifest(repository, reference))).toEqual(Option.none())
+      expect(yield* run(on, (registry) => registry.headBlob(repository, blob))).toEqual(
+        Option.none()
+      )
+      expect(yield* run(on, (registry) => registry.headManifest(repository, reference))).toEqual(
+        Option.none()
+      )
       expect(requests(on).filter((line) => !line.includes("registry-1.docker.io"))).toEqual([])
     })
   )
@@ -158,8 +185,13 @@ describe("mirrors", () => {
       const found = yield* run(on, (registry) => registry.headManifest(repository, reference))
       expect(Option.map(found, ({ digest }) => digest)).toEqual(Option.some(manifest))
       const none = world(missing, broken, broken)
-      const failure = yield* Effect.flip(run(none, (registry) => registry.headBlob(repository, blob)))
-      expect(failure).toMatchObject({ _tag: "RegistryFailure", url: `https://registry-1.docker.io/v2/a/blobs/${blob}` })
+      const failure = yield* Effect.flip(
+        run(none, (registry) => registry.headBlob(repository, blob))
+      )
+      expect(failure).toMatchObject({
+        _tag: "RegistryFailure",
+        url: `https://registry-1.docker.io/v2/a/blobs/${blob}`
+      })
     })
   )
 
@@ -167,7 +199,9 @@ describe("mirrors", () => {
     Effect.gen(function* () {
       const [repository, reference] = [yield* a, yield* tag]
       const on = world(serving, serving)
-      expect([...(yield* run(on, (registry) => Stream.runCollect(registry.tags(repository))))]).toEqual(["1"])
+      expect([
+        ...(yield* run(on, (registry) => Stream.runCollect(registry.tags(repository))))
+      ]).toEqual(["1"])
       yield* run(on, (registry) => Effect.ignore(registry.deleteTag(repository, reference)))
       yield* run(on, (registry) => Effect.ignore(Effect.scoped(registry.startUpload(repository))))
       expect(requests(on).length).toBeGreaterThan(2)
@@ -177,68 +211,81 @@ describe("mirrors", () => {
 
   it.effect("get the credentials for their own origin and no others (T22)", () =>
     Effect.gen(function* () {
-      const secured = (accepted: string) => (request: { readonly method: string; readonly url: URL }) =>
-        "authorization" in request && request.authorization === accepted
-          ? serving(request)
-          : unauthorized('Basic realm="registry"')
-      const on = world(secured("Basic nobody"), secured("Basic bW06bWlycm9yLXNlY3JldA=="), secured("Basic nobody"))
+      const secured =
+        (accepted: string) => (request: { readonly method: string; readonly url: URL }) =>
+          "authorization" in request && request.authorization === accepted
+            ? serving(request)
+            : unauthorized('Basic realm="registry"')
+      const on = world(
+        secured("Basic nobody"),
+        secured("Basic bW06bWlycm9yLXNlY3JldA=="),
+        secured("Basic nobody")
+      )
       const credentials = Credentials.layer({
         "docker.io": Credentials.basic("hub", Redacted.make("hub-secret")),
         "two.test": Credentials.basic("mm", Redacted.make("mirror-secret"))
       })
       const repository = yield* a
-      const found = Effect.flatMap(opened("docker.io"), (registry) => text(registry.getBlob(repository, blob)))
-      expect(yield* found.pipe(registries(on, { "docker.io": { mirrors } }, Layer.orDie(credentials)))).toBe("b1")
+      const found = Effect.flatMap(opened("docker.io"), (registry) =>
+        text(registry.getBlob(repository, blob))
+      )
+      expect(
+        yield* found.pipe(registries(on, { "docker.io": { mirrors } }, Layer.orDie(credentials)))
+      ).toBe("b1")
       expect(on.log.filter((line) => !line.endsWith(" -"))).toEqual([
         `GET https://two.test/v2/a/blobs/${blob}${ns} Basic bW06bWlycm9yLXNlY3JldA==`
       ])
     })
   )
 
-  it.effect("below a repository of their own are asked for names below it, with scopes to match", () =>
-    Effect.gen(function* () {
-      const at = (name: string) => (request: { readonly method: string; readonly url: URL }) => {
-        const url = new URL(request.url)
-        url.pathname = url.pathname.replace(`/v2/${name}/`, "/v2/a/")
-        return url.pathname === request.url.pathname ? missing() : serving({ ...request, url })
-      }
-      const on = internet({
-        "https://one.test": (request) =>
-          request.authorization === "Bearer t1"
-            ? at("docker-hub/a")(request)
-            : unauthorized('Bearer realm="https://auth.one.test/token",service="one"'),
-        "https://auth.one.test": () => Response.json({ token: "t1" }),
-        "https://registry-1.docker.io": broken
-      })
-      const [repository, reference] = [yield* a, yield* tag]
-      const use = Effect.flatMap(opened("docker.io"), (registry) =>
-        Effect.gen(function* () {
-          expect((yield* registry.getManifest(repository, reference)).descriptor.digest).toBe(manifest)
-          expect(yield* text(registry.getBlob(repository, blob))).toBe("b1")
-          yield* Effect.exit(text(registry.getBlobRange(repository, blob, { start: 0 })))
-          expect(Option.isSome(yield* registry.headManifest(repository, reference))).toBe(true)
-          expect(Option.isSome(yield* registry.headBlob(repository, blob))).toBe(true)
-          yield* Effect.exit(Stream.runDrain(registry.tags(repository)))
+  it.effect(
+    "below a repository of their own are asked for names below it, with scopes to match",
+    () =>
+      Effect.gen(function* () {
+        const at = (name: string) => (request: { readonly method: string; readonly url: URL }) => {
+          const url = new URL(request.url)
+          url.pathname = url.pathname.replace(`/v2/${name}/`, "/v2/a/")
+          return url.pathname === request.url.pathname ? missing() : serving({ ...request, url })
+        }
+        const on = internet({
+          "https://one.test": (request) =>
+            request.authorization === "Bearer t1"
+              ? at("docker-hub/a")(request)
+              : unauthorized('Bearer realm="https://auth.one.test/token",service="one"'),
+          "https://auth.one.test": () => Response.json({ token: "t1" }),
+          "https://registry-1.docker.io": broken
         })
-      )
-      const below = [{ url: "https://one.test", prefix: "docker-hub" }]
-      yield* use.pipe(registries(on, { "docker.io": { mirrors: below, retry: { attempts: 0 } } }))
-      const scopes = "?service=one&client_id=effect-oci&scope=repository%3Adocker-hub%2Fa%3Apull"
-      expect(requests(on)).toEqual([
-        `GET one.test/v2/docker-hub/a/manifests/1${ns}`,
-        `GET auth.one.test/token${scopes}`,
-        `GET one.test/v2/docker-hub/a/manifests/1${ns}`,
-        `GET one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
-        `GET one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
-        // It ignores the range.
-        `GET registry-1.docker.io/v2/a/blobs/${blob}`,
-        "HEAD registry-1.docker.io/v2/a/manifests/1",
-        `HEAD one.test/v2/docker-hub/a/manifests/1${ns}`,
-        `HEAD registry-1.docker.io/v2/a/blobs/${blob}`,
-        `HEAD one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
-        "GET registry-1.docker.io/v2/a/tags/list"
-      ])
-    })
+        const [repository, reference] = [yield* a, yield* tag]
+        const use = Effect.flatMap(opened("docker.io"), (registry) =>
+          Effect.gen(function* () {
+            expect((yield* registry.getManifest(repository, reference)).descriptor.digest).toBe(
+              manifest
+            )
+            expect(yield* text(registry.getBlob(repository, blob))).toBe("b1")
+            yield* Effect.exit(text(registry.getBlobRange(repository, blob, { start: 0 })))
+            expect(Option.isSome(yield* registry.headManifest(repository, reference))).toBe(true)
+            expect(Option.isSome(yield* registry.headBlob(repository, blob))).toBe(true)
+            yield* Effect.exit(Stream.runDrain(registry.tags(repository)))
+          })
+        )
+        const below = [{ url: "https://one.test", prefix: "docker-hub" }]
+        yield* use.pipe(registries(on, { "docker.io": { mirrors: below, retry: { attempts: 0 } } }))
+        const scopes = "?service=one&client_id=effect-oci&scope=repository%3Adocker-hub%2Fa%3Apull"
+        expect(requests(on)).toEqual([
+          `GET one.test/v2/docker-hub/a/manifests/1${ns}`,
+          `GET auth.one.test/token${scopes}`,
+          `GET one.test/v2/docker-hub/a/manifests/1${ns}`,
+          `GET one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
+          `GET one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
+          // It ignores the range.
+          `GET registry-1.docker.io/v2/a/blobs/${blob}`,
+          "HEAD registry-1.docker.io/v2/a/manifests/1",
+          `HEAD one.test/v2/docker-hub/a/manifests/1${ns}`,
+          `HEAD registry-1.docker.io/v2/a/blobs/${blob}`,
+          `HEAD one.test/v2/docker-hub/a/blobs/${blob}${ns}`,
+          "GET registry-1.docker.io/v2/a/tags/list"
+        ])
+      })
   )
 
   it.effect("where a name would be too long are passed over", () =>
@@ -249,8 +296,12 @@ describe("mirrors", () => {
         { url: "https://one.test", prefix: "docker-hub" },
         { url: "https://two.test", prefix: "hub" }
       ]
-      const found = Effect.flatMap(opened("docker.io"), (registry) => text(registry.getBlob(repository, blob)))
-      yield* Effect.flip(found).pipe(registries(on, { "docker.io": { mirrors: below, retry: { attempts: 0 } } }))
+      const found = Effect.flatMap(opened("docker.io"), (registry) =>
+        text(registry.getBlob(repository, blob))
+      )
+      yield* Effect.flip(found).pipe(
+        registries(on, { "docker.io": { mirrors: below, retry: { attempts: 0 } } })
+      )
       expect(on.seen.map(({ url }) => url.host)).toEqual(["two.test", "registry-1.docker.io"])
     })
   )
@@ -273,8 +324,14 @@ describe("hosts", () => {
   const pinged = (host: string, hosts: Readonly<Record<string, RegistryClient.HostOptions>> = {}) =>
     Effect.gen(function* () {
       const ok = () => new Response("{}")
-      const on = internet({ "https://lan.test:5000": ok, "http://lan.test:5000": ok, "http://localhost:5000": ok })
-      yield* Effect.ignore(Effect.flatMap(opened(host), (registry) => registry.ping)).pipe(registries(on, hosts))
+      const on = internet({
+        "https://lan.test:5000": ok,
+        "http://lan.test:5000": ok,
+        "http://localhost:5000": ok
+      })
+      yield* Effect.ignore(Effect.flatMap(opened(host), (registry) => registry.ping)).pipe(
+        registries(on, hosts)
+      )
       return on.log
     })
 
@@ -282,9 +339,9 @@ describe("hosts", () => {
     Effect.gen(function* () {
       expect(yield* pinged("lan.test:5000")).toEqual(["GET https://lan.test:5000/v2/ -"])
       expect(yield* pinged("localhost:5000")).toEqual(["GET http://localhost:5000/v2/ -"])
-      expect(yield* pinged("lan.test:5000", { "lan.test:5000": { url: "http://lan.test:5000" } })).toEqual([
-        "GET http://lan.test:5000/v2/ -"
-      ])
+      expect(
+        yield* pinged("lan.test:5000", { "lan.test:5000": { url: "http://lan.test:5000" } })
+      ).toEqual(["GET http://lan.test:5000/v2/ -"])
     })
   )
 
@@ -294,7 +351,11 @@ describe("hosts", () => {
       const on = internet({ "https://mirror.test": serving })
       const registry = yield* Effect.provide(
         RegistryClient.make({ url: "https://mirror.test", namespace: "ghcr.io:443" }),
-        [Layer.succeed(HttpClient.HttpClient, on.client), TokenCache.layerMemory, Credentials.layerAnonymous]
+        [
+          Layer.succeed(HttpClient.HttpClient, on.client),
+          TokenCache.layerMemory,
+          Credentials.layerAnonymous
+        ]
       )
       yield* registry.headManifest(repository, reference)
       yield* registry.headBlob(repository, blob)
@@ -313,15 +374,21 @@ describe("hosts", () => {
         "https://one.test": ({ authorization, url }) =>
           authorization === undefined
             ? unauthorized('Bearer realm="https://auth.one.test/token"')
-            : new Response(null, { status: 307, headers: { location: `https://storage.test${url.pathname}` } }),
+            : new Response(null, {
+                status: 307,
+                headers: { location: `https://storage.test${url.pathname}` }
+              }),
         "https://auth.one.test": () => Response.json({ token: "t1" }),
         "https://storage.test": () => new Response("b1"),
         "https://two.test": () => new Response("b1")
       })
       const repository = yield* a
-      const get = (host: string) => Effect.flatMap(opened(host), (registry) => text(registry.getBlob(repository, blob)))
+      const get = (host: string) =>
+        Effect.flatMap(opened(host), (registry) => text(registry.getBlob(repository, blob)))
       const headers = { "X-Tenant": "blue", "user-agent": "mine", "Accept-Encoding": "gzip" }
-      yield* Effect.zip(get("one.test"), get("two.test")).pipe(registries(on, { "one.test": { headers } }))
+      yield* Effect.zip(get("one.test"), get("two.test")).pipe(
+        registries(on, { "one.test": { headers } })
+      )
       expect(on.seen.map(({ headers, url }) => [url.host, headers["x-tenant"] ?? "-"])).toEqual([
         ["one.test", "blue"],
         ["auth.one.test", "-"],
@@ -337,52 +404,60 @@ describe("hosts", () => {
     })
   )
 
-  it.effect("get them with requests for challenges and tokens, too, where these go to that origin", () =>
-    Effect.gen(function* () {
-      const on = internet({
-        // A gateway that knows whoever has the header, and a registry that names its token server to pings alone.
-        "https://one.test": ({ authorization, headers, url }) =>
-          headers["x-tenant"] !== "blue"
-            ? new Response(null, { status: 403 })
-            : url.pathname === "/token"
-              ? Response.json({ token: "t1" })
-              : authorization === "Bearer t1"
-                ? new Response("b1")
-                : unauthorized(url.pathname === "/v2/" ? 'Bearer realm="/token"' : undefined)
+  it.effect(
+    "get them with requests for challenges and tokens, too, where these go to that origin",
+    () =>
+      Effect.gen(function* () {
+        const on = internet({
+          // A gateway that knows whoever has the header, and a registry that names its token server
+          // to pings alone.
+          "https://one.test": ({ authorization, headers, url }) =>
+            headers["x-tenant"] !== "blue"
+              ? new Response(null, { status: 403 })
+              : url.pathname === "/token"
+                ? Response.json({ token: "t1" })
+                : authorization === "Bearer t1"
+                  ? new Response("b1")
+                  : unauthorized(url.pathname === "/v2/" ? 'Bearer realm="/token"' : undefined)
+        })
+        const repository = yield* a
+        const get = Effect.flatMap(opened("one.test"), (registry) =>
+          text(registry.getBlob(repository, blob))
+        )
+        yield* get.pipe(registries(on, { "one.test": { headers: { "x-tenant": "blue" } } }))
+        expect(on.seen.map(({ headers, url }) => `${url.pathname} ${headers["x-tenant"]}`)).toEqual(
+          [`/v2/a/blobs/${blob} blue`, "/v2/ blue", "/token blue", `/v2/a/blobs/${blob} blue`]
+        )
       })
-      const repository = yield* a
-      const get = Effect.flatMap(opened("one.test"), (registry) => text(registry.getBlob(repository, blob)))
-      yield* get.pipe(registries(on, { "one.test": { headers: { "x-tenant": "blue" } } }))
-      expect(on.seen.map(({ headers, url }) => `${url.pathname} ${headers["x-tenant"]}`)).toEqual([
-        `/v2/a/blobs/${blob} blue`,
-        "/v2/ blue",
-        "/token blue",
-        `/v2/a/blobs/${blob} blue`
-      ])
-    })
   )
 
-  it.effect("whose uploads go to an allowed other host do not get their headers sent there (T3)", () =>
-    Effect.gen(function* () {
-      const on = internet({
-        "https://one.test": () => new Response(null, { status: 202, headers: { location: "https://uploads.test/u1" } }),
-        "https://uploads.test": () => new Response(null, { status: 204, headers: { range: "0-0", location: "/u1" } })
-      })
-      const repository = yield* a
-      const session = Effect.flatMap(opened("one.test"), (registry) =>
-        Effect.scoped(Effect.flatMap(registry.startUpload(repository), ({ status }) => status))
-      )
-      yield* Effect.ignore(session).pipe(
-        registries(on, {
-          "one.test": {
-            headers: { "x-tenant": "blue" },
-            trust: { allowUploads: ["uploads.test"] },
-            retry: { attempts: 0 }
-          }
+  it.effect(
+    "whose uploads go to an allowed other host do not get their headers sent there (T3)",
+    () =>
+      Effect.gen(function* () {
+        const on = internet({
+          "https://one.test": () =>
+            new Response(null, { status: 202, headers: { location: "https://uploads.test/u1" } }),
+          "https://uploads.test": () =>
+            new Response(null, { status: 204, headers: { range: "0-0", location: "/u1" } })
         })
-      )
-      const tenants = on.seen.map(({ headers, url }) => `${url.host} ${headers["x-tenant"] ?? "-"}`)
-      expect(new Set(tenants)).toEqual(new Set(["one.test blue", "uploads.test -"]))
-    })
+        const repository = yield* a
+        const session = Effect.flatMap(opened("one.test"), (registry) =>
+          Effect.scoped(Effect.flatMap(registry.startUpload(repository), ({ status }) => status))
+        )
+        yield* Effect.ignore(session).pipe(
+          registries(on, {
+            "one.test": {
+              headers: { "x-tenant": "blue" },
+              trust: { allowUploads: ["uploads.test"] },
+              retry: { attempts: 0 }
+            }
+          })
+        )
+        const tenants = on.seen.map(
+          ({ headers, url }) => `${url.host} ${headers["x-tenant"] ?? "-"}`
+        )
+        expect(new Set(tenants)).toEqual(new Set(["one.test blue", "uploads.test -"]))
+      })
   )
 })

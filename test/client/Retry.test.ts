@@ -26,7 +26,10 @@ import {
 
 const get = Operation.GetManifest({ repository, reference: tag })
 
-/** What an effect results in, and at which times (in milliseconds) its attempts began, with all the time it needs. */
+/**
+ * What an effect results in, and at which times (in milliseconds) its attempts began, with all the
+ * time it needs.
+ */
 const timed = <E extends { readonly _tag: string }>(
   operation: Operation.Operation,
   options: Partial<Retry.RetryOptions>,
@@ -41,7 +44,10 @@ const timed = <E extends { readonly _tag: string }>(
     })
     const fiber = yield* Effect.fork(
       Effect.exit(
-        Retry.retried(attempt, operation, { origin: registryUrl, retry: { ...Retry.defaultRetry, ...options } })
+        Retry.retried(attempt, operation, {
+          origin: registryUrl,
+          retry: { ...Retry.defaultRetry, ...options }
+        })
       )
     )
     yield* TestClock.adjust(Duration.hours(2))
@@ -49,7 +55,8 @@ const timed = <E extends { readonly _tag: string }>(
   })
 
 const unavailable = () => new RegistryFailure({ status: 503 })
-const gaps = (times: ReadonlyArray<number>) => times.slice(1).map((time, n) => time - (times[n] ?? 0))
+const gaps = (times: ReadonlyArray<number>) =>
+  times.slice(1).map((time, n) => time - (times[n] ?? 0))
 
 describe("the schedule", () => {
   it.effect("tries four times more, each wait twice the last, within a fifth of it (T20)", () =>
@@ -64,7 +71,9 @@ describe("the schedule", () => {
           expect(wait).toBeLessThanOrEqual(250 * 2 ** n * 1.2 + 1)
         })
       }
-      const factors = runs.flatMap(({ times }) => gaps(times).map((wait, n) => wait / (250 * 2 ** n)))
+      const factors = runs.flatMap(({ times }) =>
+        gaps(times).map((wait, n) => wait / (250 * 2 ** n))
+      )
       expect(Math.min(...factors)).toBeLessThan(0.9)
       expect(Math.max(...factors)).toBeGreaterThan(1.1)
     })
@@ -73,7 +82,11 @@ describe("the schedule", () => {
   it.effect.each([
     ["429 and seconds", new TooManyRequests({ status: 429, retryAfter: 7000 }), 7000],
     ["503 and seconds", new RegistryFailure({ status: 503, retryAfter: 7000 }), 7000],
-    ["an hour, which is cut to maxDelay", new TooManyRequests({ status: 429, retryAfter: 3_600_000 }), 60_000]
+    [
+      "an hour, which is cut to maxDelay",
+      new TooManyRequests({ status: 429, retryAfter: 3_600_000 }),
+      60_000
+    ]
   ] as const)("waits as long as it is asked to: %s (C104, T20)", ([, error, wait]) =>
     Effect.gen(function* () {
       const { times } = yield* timed(get, { attempts: 1 }, () => error)
@@ -81,11 +94,17 @@ describe("the schedule", () => {
     })
   )
 
-  it.effect("never waits less than the backoff, whatever microseconds it is asked to wait (GHCR, T20)", () =>
-    Effect.gen(function* () {
-      const { times } = yield* timed(get, { attempts: 1 }, () => new TooManyRequests({ status: 429, retryAfter: 0.88 }))
-      expect(gaps(times)[0]).toBeGreaterThanOrEqual(200)
-    })
+  it.effect(
+    "never waits less than the backoff, whatever microseconds it is asked to wait (GHCR, T20)",
+    () =>
+      Effect.gen(function* () {
+        const { times } = yield* timed(
+          get,
+          { attempts: 1 },
+          () => new TooManyRequests({ status: 429, retryAfter: 0.88 })
+        )
+        expect(gaps(times)[0]).toBeGreaterThanOrEqual(200)
+      })
   )
 
   it.effect("begins no attempt after the deadline, which counts from the first one (T20)", () =>
@@ -100,8 +119,12 @@ describe("the schedule", () => {
 
 describe("what is tried again", () => {
   const failures: ReadonlyArray<readonly [again: boolean, error: { readonly _tag: string }]> = [
-    ...[408, 429, 499, 500, 502, 503, 504, 522].map((status) => [true, new RegistryFailure({ status })] as const),
-    ...[400, 401, 405, 412, 413, 416, 501, 505].map((status) => [false, new RegistryFailure({ status })] as const),
+    ...[408, 429, 499, 500, 502, 503, 504, 522].map(
+      (status) => [true, new RegistryFailure({ status })] as const
+    ),
+    ...[400, 401, 405, 412, 413, 416, 501, 505].map(
+      (status) => [false, new RegistryFailure({ status })] as const
+    ),
     [true, new TooManyRequests({ status: 429 })],
     ...(["Connect", "Reset", "Timeout", "Stall"] as const).map(
       (reason) => [true, new TransportFailure({ reason })] as const
@@ -123,7 +146,9 @@ describe("what is tried again", () => {
         attempts++
         return Effect.fail(new TransportFailure({ reason: "Reset" }))
       })
-      yield* Effect.flip(Retry.retried(attempt, get, { origin: registryUrl, retry: Retry.defaultRetry }, false))
+      yield* Effect.flip(
+        Retry.retried(attempt, get, { origin: registryUrl, retry: Retry.defaultRetry }, false)
+      )
       expect(attempts).toBe(1)
     })
   )
@@ -139,25 +164,29 @@ describe("what is tried again", () => {
     Operation.CompleteUpload({ repository, location: "/u", digest })
   ]
 
-  it.effect("a POST only where it certainly did nothing; PATCH and the closing PUT never (trap 4)", () =>
-    Effect.gen(function* () {
-      const attempts = (operation: Operation.Operation, error: { readonly _tag: string }) =>
-        Effect.map(
-          timed(operation, { attempts: 1 }, () => error),
-          ({ times }) => times.length
-        )
-      for (const post of posts) {
-        expect(yield* attempts(post, new TooManyRequests({ status: 429 }))).toBe(2)
-        expect(yield* attempts(post, new TransportFailure({ reason: "Connect" }))).toBe(2)
-        expect(yield* attempts(post, new TransportFailure({ reason: "Proxy", status: 407 }))).toBe(1)
-        expect(yield* attempts(post, new TransportFailure({ reason: "Reset" }))).toBe(1)
-        expect(yield* attempts(post, new RegistryFailure({ status: 503 }))).toBe(1)
-      }
-      for (const operation of appending) {
-        expect(yield* attempts(operation, new TooManyRequests({ status: 429 }))).toBe(1)
-        expect(yield* attempts(operation, new TransportFailure({ reason: "Connect" }))).toBe(1)
-      }
-    })
+  it.effect(
+    "a POST only where it certainly did nothing; PATCH and the closing PUT never (trap 4)",
+    () =>
+      Effect.gen(function* () {
+        const attempts = (operation: Operation.Operation, error: { readonly _tag: string }) =>
+          Effect.map(
+            timed(operation, { attempts: 1 }, () => error),
+            ({ times }) => times.length
+          )
+        for (const post of posts) {
+          expect(yield* attempts(post, new TooManyRequests({ status: 429 }))).toBe(2)
+          expect(yield* attempts(post, new TransportFailure({ reason: "Connect" }))).toBe(2)
+          expect(
+            yield* attempts(post, new TransportFailure({ reason: "Proxy", status: 407 }))
+          ).toBe(1)
+          expect(yield* attempts(post, new TransportFailure({ reason: "Reset" }))).toBe(1)
+          expect(yield* attempts(post, new RegistryFailure({ status: 503 }))).toBe(1)
+        }
+        for (const operation of appending) {
+          expect(yield* attempts(operation, new TooManyRequests({ status: 429 }))).toBe(1)
+          expect(yield* attempts(operation, new TransportFailure({ reason: "Connect" }))).toBe(1)
+        }
+      })
   )
 })
 
@@ -195,7 +224,9 @@ describe("through the client", () => {
       const { log, registry } = yield* world({
         [registryUrl]: () => (++answers < 3 ? status(503) : manifestAnswer())
       })
-      expect((yield* patiently(registry.getManifest(repository, tag))).descriptor.digest).toBe(m1Digest)
+      expect((yield* patiently(registry.getManifest(repository, tag))).descriptor.digest).toBe(
+        m1Digest
+      )
       expect(log).toEqual(Array(3).fill(`GET ${registryUrl}/v2/team/app/manifests/v1 -`))
     })
   )
@@ -229,7 +260,9 @@ describe("through the client", () => {
         },
         { trust: { allowTokens: ["auth.example"] } }
       )
-      yield* patiently(Effect.scoped(Effect.flatMap(registry.startUpload(repository), (session) => session.detach)))
+      yield* patiently(
+        Effect.scoped(Effect.flatMap(registry.startUpload(repository), (session) => session.detach))
+      )
       const post = `POST ${registryUrl}/v2/team/app/blobs/uploads/`
       const token = `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Ateam%2Fapp%3Apull%2Cpush ${basic}`
       expect(log).toEqual([`${post} -`, token, ...again, token, `${post} Bearer t`])
@@ -241,7 +274,11 @@ describe("through the client", () => {
       let puts = 0
       const { log, registry } = yield* world({
         [registryUrl]: ({ method }) =>
-          method === "PUT" ? (++puts === 1 ? status(500) : status(201)) : status(202, null, { location: "/u" })
+          method === "PUT"
+            ? ++puts === 1
+              ? status(500)
+              : status(201)
+            : status(202, null, { location: "/u" })
       })
       yield* patiently(registry.putManifest(repository, yield* knownManifest, { tags: [tag] }))
       expect(log.map((line) => line.split(" ", 1).join())).toEqual(["PUT", "PUT"])
@@ -253,11 +290,18 @@ describe("through the client", () => {
       const urls: Array<string> = []
       const client = HttpClient.make((request) => {
         urls.push(request.url)
-        const cause = Object.assign(new Error("self-signed certificate"), { code: "DEPTH_ZERO_SELF_SIGNED_CERT" })
-        return Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause }))
+        const cause = Object.assign(new Error("self-signed certificate"), {
+          code: "DEPTH_ZERO_SELF_SIGNED_CERT"
+        })
+        return Effect.fail(
+          new HttpClientError.RequestError({ request, reason: "Transport", cause })
+        )
       })
       const registry = yield* clientOver(client)
-      expect(yield* Effect.flip(registry.ping)).toMatchObject({ _tag: "TransportFailure", reason: "Tls" })
+      expect(yield* Effect.flip(registry.ping)).toMatchObject({
+        _tag: "TransportFailure",
+        reason: "Tls"
+      })
       expect(urls).toEqual([`${registryUrl}/v2/`])
     })
   )
@@ -278,13 +322,20 @@ describe("a deletion whose answer was lost", () => {
       })
       yield* patiently(registry.deleteTag(repository, tag))
       yield* patiently(registry.deleteBlob(repository, m1Digest)).pipe(Effect.flip)
-      expect(log.slice(0, 3).map((line) => line.split(" ", 1).join())).toEqual(["DELETE", "DELETE", "HEAD"])
+      expect(log.slice(0, 3).map((line) => line.split(" ", 1).join())).toEqual([
+        "DELETE",
+        "DELETE",
+        "HEAD"
+      ])
     })
   )
 
   it.effect("is success for a blob, too", () =>
     Effect.gen(function* () {
-      const answer = first([() => status(502), () => status(404, '{"errors":[{"code":"BLOB_UNKNOWN"}]}')])
+      const answer = first([
+        () => status(502),
+        () => status(404, '{"errors":[{"code":"BLOB_UNKNOWN"}]}')
+      ])
       const { log, registry } = yield* world({
         [registryUrl]: ({ method }) => (method === "HEAD" ? status(404) : answer())
       })
@@ -299,11 +350,15 @@ describe("a deletion whose answer was lost", () => {
       const there = yield* world({
         [registryUrl]: ({ method }) => (method === "HEAD" ? manifestAnswer() : answer())
       })
-      expect(yield* Effect.flip(patiently(there.registry.deleteTag(repository, tag)))).toMatchObject({
+      expect(
+        yield* Effect.flip(patiently(there.registry.deleteTag(repository, tag)))
+      ).toMatchObject({
         _tag: "ManifestUnknown"
       })
       const never = yield* world({ [registryUrl]: gone })
-      expect(yield* Effect.flip(never.registry.deleteTag(repository, tag))).toMatchObject({ _tag: "ManifestUnknown" })
+      expect(yield* Effect.flip(never.registry.deleteTag(repository, tag))).toMatchObject({
+        _tag: "ManifestUnknown"
+      })
       expect(never.log.length).toBe(1)
     })
   )

@@ -1,6 +1,6 @@
 /**
- * Transfers over sockets that break, from seeds: a sample here, and 2,000 by `npm run chaos`. `CHAOS_FROM` and `CHAOS_RUNS` choose the seeds, to see one
- * of them again.
+ * Transfers over sockets that break, from seeds: a sample here, and 2,000 by `npm run chaos`.
+ * `CHAOS_FROM` and `CHAOS_RUNS` choose the seeds, to see one of them again.
  */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,7 @@
-/** Uploads that are interrupted at every step: the registry is left without a session, though it knows none but by its newest location. */
+/**
+ * Uploads that are interrupted at every step: the registry is left without a session, though it
+ * knows none but by its newest location.
+ */
 import { describe, expect, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -28,7 +31,10 @@ const interrupt = (victim: Victim) =>
     turn
   )
 
-/** Interrupts the victim when the registry has got so many requests, before it does as it is told or after. */
+/**
+ * Interrupts the victim when the registry has got so many requests, before it does as it is told or
+ * after.
+ */
 const interrupting =
   (victim: Victim, request: number, moment: "before" | "after"): Mock.Quirk =>
   (healthy) => {
@@ -47,7 +53,10 @@ type Run = (registry: Registry.Service, victim: Victim) => Effect.Effect<unknown
 const interrupted = (run: Run, quirks: (victim: Victim) => ReadonlyArray<Mock.Quirk>) =>
   Effect.gen(function* () {
     const victim: Victim = {}
-    const world = yield* Mock.make({ host: "registry.example", quirks: [...quirks(victim), newestOnly("_state")] })
+    const world = yield* Mock.make({
+      host: "registry.example",
+      quirks: [...quirks(victim), newestOnly("_state")]
+    })
     const exit = yield* world.patiently(
       Effect.flatMap(Effect.fork(run(world.registry, victim)), (fiber) => {
         victim.fiber = fiber
@@ -77,9 +86,21 @@ describe("an upload that is interrupted leaves no session behind", () => {
     ["in chunks from its source", put(big, "size", { chunkSize: 40_000 }), []],
     ["in chunks from memory", put(big, "nothing", { chunkSize: 40_000 }), []],
     ["at the path of the blob", put(big, "both", { strategy: "direct" }), []],
-    ["where it was not mounted", (registry) => registry.putBlob(app, source(tiny), { mountFrom: base }), []],
-    ["by a mount", (registry) => registry.mountBlob(app, b2.descriptor.digest, Option.some(base)), []],
-    ["by a mount of nothing", (registry) => registry.mountBlob(app, tiny.descriptor.digest, Option.some(base)), []],
+    [
+      "where it was not mounted",
+      (registry) => registry.putBlob(app, source(tiny), { mountFrom: base }),
+      []
+    ],
+    [
+      "by a mount",
+      (registry) => registry.mountBlob(app, b2.descriptor.digest, Option.some(base)),
+      []
+    ],
+    [
+      "by a mount of nothing",
+      (registry) => registry.mountBlob(app, tiny.descriptor.digest, Option.some(base)),
+      []
+    ],
     ["by hand", session, []]
   ] as ReadonlyArray<readonly [string, Run, ReadonlyArray<Mock.Quirk>]>)(
     "%s, before and after the answer to each request",
@@ -102,7 +123,11 @@ describe("an upload that is interrupted leaves no session behind", () => {
 
   it.scoped.each([
     ["of unknown size: the stream ends where it is", {}, ["POST", "PATCH [40000]", "DELETE"]],
-    ["of known size: it is sent to its end", { size: 100_000 }, ["POST", "PATCH 0-99999 [100000]", "DELETE"]]
+    [
+      "of known size: it is sent to its end",
+      { size: 100_000 },
+      ["POST", "PATCH 0-99999 [100000]", "DELETE"]
+    ]
   ] as const)("by its own source, %s", ([, known, requests]) =>
     Effect.gen(function* () {
       const { exit, left, wire } = yield* interrupted(
@@ -110,7 +135,10 @@ describe("an upload that is interrupted leaves no session behind", () => {
           const bytes = Stream.fromIterable([0, 20_000, 40_000, 60_000, 80_000]).pipe(
             Stream.rechunk(1),
             Stream.mapEffect((at) =>
-              Effect.as(at === 60_000 ? interrupt(victim) : Effect.void, big.bytes.subarray(at, at + 20_000))
+              Effect.as(
+                at === 60_000 ? interrupt(victim) : Effect.void,
+                big.bytes.subarray(at, at + 20_000)
+              )
             )
           )
           return registry.putBlob(
@@ -131,7 +159,9 @@ describe("an upload that is interrupted leaves no session behind", () => {
       const victim: Victim = {}
       const world = yield* Mock.make({ host: "registry.example", quirks: [] })
       const idle = Stream.concat(
-        Stream.make(big.bytes.subarray(0, 20_000), big.bytes.subarray(20_000, 40_000)).pipe(Stream.rechunk(1)),
+        Stream.make(big.bytes.subarray(0, 20_000), big.bytes.subarray(20_000, 40_000)).pipe(
+          Stream.rechunk(1)
+        ),
         Stream.unwrap(Effect.as(interrupt(victim), Stream.never))
       )
       victim.fiber = yield* Effect.fork(
@@ -142,7 +172,10 @@ describe("an upload that is interrupted leaves no session behind", () => {
       )
       expect(Exit.isInterrupted(yield* world.patiently(Fiber.await(victim.fiber)))).toBe(true)
       expect(yield* Clock.currentTimeMillis).toBe(1000)
-      expect(world.wire()).toEqual(["POST /v2/team/app/blobs/uploads/", "DELETE /v2/team/app/blobs/uploads/1"])
+      expect(world.wire()).toEqual([
+        "POST /v2/team/app/blobs/uploads/",
+        "DELETE /v2/team/app/blobs/uploads/1"
+      ])
       expect(yield* world.stored.uploads).toEqual([])
     })
   )

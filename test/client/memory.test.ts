@@ -1,4 +1,7 @@
-/** Memory does not grow with the blob, and a slow registry slows the source: idea 5 of the design, measured. */
+/**
+ * Memory does not grow with the blob, and a slow registry slows the source: idea 5 of the design,
+ * measured.
+ */
 import { type ChildProcess, fork } from "node:child_process"
 import { createHash } from "node:crypto"
 import { once } from "node:events"
@@ -38,7 +41,9 @@ let child: ChildProcess
 
 /** What the child says next. It is a failure if it ends instead. */
 const told = async () => {
-  const ended = once(child, "exit").then(([code]) => Promise.reject(new Error(`the upload ended with ${code}`)))
+  const ended = once(child, "exit").then(([code]) =>
+    Promise.reject(new Error(`the upload ended with ${code}`))
+  )
   return (await Promise.race([once(child, "message"), ended]))[0]
 }
 
@@ -46,9 +51,13 @@ beforeAll(async () => {
   server.listen(0, "127.0.0.1")
   await once(server, "listening")
   const { port } = server.address() as AddressInfo
-  child = fork(fileURLToPath(new URL("../support/uploadGibibyte.ts", import.meta.url)), [`http://127.0.0.1:${port}`], {
-    execArgv: ["--import", "tsx"]
-  })
+  child = fork(
+    fileURLToPath(new URL("../support/uploadGibibyte.ts", import.meta.url)),
+    [`http://127.0.0.1:${port}`],
+    {
+      execArgv: ["--import", "tsx"]
+    }
+  )
 })
 
 afterAll(() => {
@@ -58,7 +67,8 @@ afterAll(() => {
 
 it("uploads 1 GiB made on the fly with less than 100 MB of heap, no faster than the registry reads", async () => {
   await Promise.race([isPaused, told()])
-  // Whatever is made while the registry does not read must be in some buffer: ask until no more comes.
+  // Whatever is made while the registry does not read must be in some buffer: ask until no more
+  // comes.
   let made = 0
   for (let last = -1; made !== last; ) {
     last = made
@@ -67,7 +77,8 @@ it("uploads 1 GiB made on the fly with less than 100 MB of heap, no faster than 
     made = (await told()).made
   }
   expect(made).toBeGreaterThanOrEqual(pauseAt)
-  // The kernel's buffers for a socket on loopback grow to tens of mebibytes: what matters is that most of the blob waits.
+  // The kernel's buffers for a socket on loopback grow to tens of mebibytes: what matters is that
+  // most of the blob waits.
   expect(made).toBeLessThan(pauseAt + 128 * MiB)
 
   resume()

@@ -1,4 +1,7 @@
-/** The suite of `Registry` over the client: in front of the embedded server, without and with sockets, and of Debian's docker-registry. */
+/**
+ * The suite of `Registry` over the client: in front of the embedded server, without and with
+ * sockets, and of Debian's docker-registry.
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -32,7 +35,11 @@ const client = <E>(url: string, credentials: Layer.Layer<Credentials.Credentials
 
 registrySuite("client over the embedded server, without sockets, with token authentication", {
   layer: client("http://registry.test", alice("http://registry.test")).pipe(
-    Layer.provide(Layer.unwrapEffect(Effect.map(authorization, (authorization) => layerWebClient({ authorization })))),
+    Layer.provide(
+      Layer.unwrapEffect(
+        Effect.map(authorization, (authorization) => layerWebClient({ authorization }))
+      )
+    ),
     Layer.provide(MemoryRegistry.layer())
   )
 })
@@ -41,7 +48,9 @@ registrySuite("client over the embedded server, with sockets, with token authent
   layer: Layer.unwrapEffect(Effect.map(ServerUrl, (url) => client(url, alice(url)))).pipe(
     Layer.provide(layerHttpClient),
     Layer.provide(
-      Layer.unwrapEffect(Effect.map(authorization, (authorization) => layerSocketServer({ authorization })))
+      Layer.unwrapEffect(
+        Effect.map(authorization, (authorization) => layerSocketServer({ authorization }))
+      )
     ),
     Layer.provide(MemoryRegistry.layer())
   )
@@ -59,10 +68,9 @@ const distribution = {
 
 describeDebian("Debian's docker-registry", () => {
   registrySuite("client over docker-registry", {
-    layer: Layer.unwrapEffect(Effect.map(DebianRegistry, ({ url }) => client(url, Credentials.layerAnonymous))).pipe(
-      Layer.provide(layerHttpClient),
-      Layer.provide(layerDebianRegistry)
-    ),
+    layer: Layer.unwrapEffect(
+      Effect.map(DebianRegistry, ({ url }) => client(url, Credentials.layerAnonymous))
+    ).pipe(Layer.provide(layerHttpClient), Layer.provide(layerDebianRegistry)),
     supports: distribution
   })
   registrySuite("client over docker-registry behind Basic authentication", {

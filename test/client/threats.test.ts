@@ -1,4 +1,7 @@
-/** The threats that a registry, or whoever speaks in its place, may pose to its client: at least one test for each, by its number. */
+/**
+ * The threats that a registry, or whoever speaks in its place, may pose to its client: at least one
+ * test for each, by its number.
+ */
 import { inspect } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -35,7 +38,9 @@ const strangers = (
   seen: ReadonlyArray<{ readonly url: URL; readonly headers: object; readonly body: string }>
 ): string =>
   JSON.stringify(
-    seen.filter(({ url }) => url.origin !== registryUrl).map(({ body, headers, url }) => [url.href, headers, body])
+    seen
+      .filter(({ url }) => url.origin !== registryUrl)
+      .map(({ body, headers, url }) => [url.href, headers, body])
   )
 
 const secrets = /hunter2|YWxpY2U6aHVudGVyMg|secret/
@@ -46,10 +51,17 @@ describe("T1, credentials across redirects", () => {
       const { log, registry, seen } = yield* world(
         {
           [registryUrl]: guarded(() => redirect(307, `${evil}/1`)),
-          [evil]: ({ url }) => (url.pathname === "/1" ? redirect(302, `${cdn}/2`) : manifestAnswer()),
+          [evil]: ({ url }) =>
+            url.pathname === "/1" ? redirect(302, `${cdn}/2`) : manifestAnswer(),
           [cdn]: () => redirect(308, `${evil}/3`)
         },
-        { headers: { "x-key": "secret", cookie: "sid=secret", "proxy-authorization": "Basic secret" } }
+        {
+          headers: {
+            "x-key": "secret",
+            cookie: "sid=secret",
+            "proxy-authorization": "Basic secret"
+          }
+        }
       )
       yield* registry.getManifest(repository, tag)
       expect(seen[1]?.headers).toMatchObject({ authorization: basic, "x-key": "secret" })
@@ -68,7 +80,8 @@ describe("T2, a hostile realm", () => {
   ] as const)("on %s gets neither password nor request", ([, realm]) =>
     Effect.gen(function* () {
       const { log, registry } = yield* world({
-        [registryUrl]: () => status(401, null, { "www-authenticate": `Bearer realm="${realm}",service="r"` })
+        [registryUrl]: () =>
+          status(401, null, { "www-authenticate": `Bearer realm="${realm}",service="r"` })
       })
       expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
         _tag: "UntrustedLocation",
@@ -100,18 +113,20 @@ describe("T2, a token server that redirects", () => {
     })
   )
 
-  it.effect.each(["https://169.254.169.254/token", "https://[::ffff:127.0.0.1]/token", "http://r.example/token"])(
-    "does not lead to %s",
-    (location) =>
-      Effect.gen(function* () {
-        const { log, registry } = yield* world(redirecting(location))
-        expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
-          _tag: "UntrustedLocation",
-          kind: "Redirect",
-          host: new URL(location).host
-        })
-        expect(log.filter((line) => !line.includes(` ${registryUrl}/`))).toEqual([])
+  it.effect.each([
+    "https://169.254.169.254/token",
+    "https://[::ffff:127.0.0.1]/token",
+    "http://r.example/token"
+  ])("does not lead to %s", (location) =>
+    Effect.gen(function* () {
+      const { log, registry } = yield* world(redirecting(location))
+      expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
+        _tag: "UntrustedLocation",
+        kind: "Redirect",
+        host: new URL(location).host
       })
+      expect(log.filter((line) => !line.includes(` ${registryUrl}/`))).toEqual([])
+    })
   )
 })
 
@@ -124,13 +139,22 @@ describe("T3, an upload location elsewhere", () => {
   ] as const)("on %s gets neither content nor token", ([, location, option]) =>
     Effect.gen(function* () {
       const { log, registry } = yield* world({
-        [registryUrl]: ({ method }) => (method === "HEAD" ? status(404) : status(202, null, { location }))
+        [registryUrl]: ({ method }) =>
+          method === "HEAD" ? status(404) : status(202, null, { location })
       })
       const error = yield* Effect.flip(registry.putBlob(repository, BlobSource.fromBytes(b1)))
-      expect(error).toMatchObject({ _tag: "UntrustedLocation", kind: "Upload", host: new URL(location).host })
+      expect(error).toMatchObject({
+        _tag: "UntrustedLocation",
+        kind: "Upload",
+        host: new URL(location).host
+      })
       expect("option" in error ? error.option : undefined).toBe(option)
-      expect(error.message).toContain(`an upload location on ${new URL(location).host}, which is not followed`)
-      expect(error.message.includes("(option trust.allowUploads would allow it)")).toBe(option !== undefined)
+      expect(error.message).toContain(
+        `an upload location on ${new URL(location).host}, which is not followed`
+      )
+      expect(error.message.includes("(option trust.allowUploads would allow it)")).toBe(
+        option !== undefined
+      )
       expect(log.filter((line) => !line.includes(` ${registryUrl}/v2/`))).toEqual([])
     })
   )
@@ -193,7 +217,9 @@ describe("T5, foreign layers", () => {
             : status(200, manifest, { "content-type": MediaType.imageManifest })
       })
       yield* registry.getManifest(repository, tag)
-      expect(yield* Effect.flip(gather(registry.getBlob(repository, layer)))).toMatchObject({ _tag: "BlobUnknown" })
+      expect(yield* Effect.flip(gather(registry.getBlob(repository, layer)))).toMatchObject({
+        _tag: "BlobUnknown"
+      })
       expect(log.join()).not.toContain("evil")
     })
   )
@@ -222,21 +248,32 @@ describe("T6, sizes", () => {
       })
       expect((yield* registry.getManifest(repository, tag)).bytes).toEqual(utf8(m1))
       expect(yield* items(registry.tags(repository))).toEqual(["a"])
-      expect(yield* Effect.flip(registry.ping)).toMatchObject({ _tag: "RegistryFailure", status: 418 })
-      const blob = yield* world({ [registryUrl]: () => status(200, b1, absurd) }, { retry: { attempts: 0 } })
-      expect(yield* Effect.flip(gather(blob.registry.getBlob(repository, b1Digest)))).toMatchObject({
-        _tag: "TransportFailure",
-        reason: "Reset"
+      expect(yield* Effect.flip(registry.ping)).toMatchObject({
+        _tag: "RegistryFailure",
+        status: 418
       })
+      const blob = yield* world(
+        { [registryUrl]: () => status(200, b1, absurd) },
+        { retry: { attempts: 0 } }
+      )
+      expect(yield* Effect.flip(gather(blob.registry.getBlob(repository, b1Digest)))).toMatchObject(
+        {
+          _tag: "TransportFailure",
+          reason: "Reset"
+        }
+      )
     })
   )
 
   it.effect("a manifest beyond 8 MiB is refused, not cut", () =>
     Effect.gen(function* () {
       const { registry } = yield* world({
-        [registryUrl]: () => status(200, new Uint8Array(8 * 1024 * 1024 + 1).fill(32), { "content-type": m1Type })
+        [registryUrl]: () =>
+          status(200, new Uint8Array(8 * 1024 * 1024 + 1).fill(32), { "content-type": m1Type })
       })
-      expect(yield* Effect.flip(registry.getManifest(repository, m1Digest))).toMatchObject({ _tag: "LimitExceeded" })
+      expect(yield* Effect.flip(registry.getManifest(repository, m1Digest))).toMatchObject({
+        _tag: "LimitExceeded"
+      })
     })
   )
 })
@@ -251,7 +288,9 @@ describe("T7, other content than asked for", () => {
     Effect.gen(function* () {
       const { registry } = yield* world({ [registryUrl]: () => status(200, body) })
       const blob = { mediaType: "a/b", digest: b1Digest, size: 2 }
-      expect(yield* Effect.flip(gather(registry.getBlob(repository, blob)))).toMatchObject({ _tag: expected })
+      expect(yield* Effect.flip(gather(registry.getBlob(repository, blob)))).toMatchObject({
+        _tag: expected
+      })
     })
   )
 })
@@ -259,13 +298,28 @@ describe("T7, other content than asked for", () => {
 describe("T8, names that a server supplies", () => {
   it.effect("tags, repositories and digests that are none never get into a URL", () =>
     Effect.gen(function* () {
-      const names = ["../../secret", "a/../b", "%2e%2e", "a b", "a\r\nb", "a?b", "-a", "x".repeat(129), "\u0000"]
+      const names = [
+        "../../secret",
+        "a/../b",
+        "%2e%2e",
+        "a b",
+        "a\r\nb",
+        "a?b",
+        "-a",
+        "x".repeat(129),
+        "\u0000"
+      ]
       const { registry } = yield* world({
         [registryUrl]: ({ url }) =>
-          status(200, JSON.stringify({ [url.pathname.endsWith("_catalog") ? "repositories" : "tags"]: names }))
+          status(
+            200,
+            JSON.stringify({ [url.pathname.endsWith("_catalog") ? "repositories" : "tags"]: names })
+          )
       })
       expect(yield* items(registry.tags(repository))).toEqual([])
-      expect((yield* items(registry.repositories())).filter((name) => !/^[a-z0-9]+$/.test(name))).toEqual([])
+      expect(
+        (yield* items(registry.repositories())).filter((name) => !/^[a-z0-9]+$/.test(name))
+      ).toEqual([])
     })
   )
 })
@@ -279,7 +333,11 @@ describe("T10, decompression", () => {
             ? status(200, '{"token":"t"}')
             : authorization !== undefined
               ? status(404)
-              : status(401, null, url.pathname === "/v2/" ? { "www-authenticate": `Bearer realm="/token"` } : {})
+              : status(
+                  401,
+                  null,
+                  url.pathname === "/v2/" ? { "www-authenticate": `Bearer realm="/token"` } : {}
+                )
       })
       yield* Effect.exit(registry.headBlob(repository, b1Digest))
       expect(log.map((line) => line.split("?", 1).join())).toEqual([
@@ -294,7 +352,9 @@ describe("T10, decompression", () => {
       yield* Effect.exit(gather(registry.getBlob(repository, b1Digest)))
       yield* Effect.exit(registry.putBlob(repository, BlobSource.fromBytes(b1)))
       expect(seen.length).toBeGreaterThan(5)
-      expect(new Set(seen.map(({ headers }) => headers["accept-encoding"]))).toEqual(new Set(["identity"]))
+      expect(new Set(seen.map(({ headers }) => headers["accept-encoding"]))).toEqual(
+        new Set(["identity"])
+      )
     })
   )
 })
@@ -303,7 +363,9 @@ describe("T12, injection", () => {
   it.effect("what callers supply is escaped in queries", () =>
     Effect.gen(function* () {
       const { registry, seen } = yield* world({ [registryUrl]: () => status(404) })
-      yield* Effect.exit(items(registry.referrers(repository, m1Digest, { artifactType: "a/b&x=y\r\nEvil: 1#+" })))
+      yield* Effect.exit(
+        items(registry.referrers(repository, m1Digest, { artifactType: "a/b&x=y\r\nEvil: 1#+" }))
+      )
       expect(seen[0]?.url.search).toBe("?artifactType=a%2Fb%26x%3Dy%0D%0AEvil%3A+1%23%2B")
     })
   )
@@ -312,9 +374,15 @@ describe("T12, injection", () => {
     [{ headers: { "x-key": "hunter2\r\nEvil: 1" } }, "its header x-key holds characters"],
     [{ headers: { "x-key": "hunter2\n" } }, "its header x-key holds characters"],
     [{ headers: { "x-key": "hunter2 \u{1f511}" } }, "its header x-key holds characters"],
-    [{ headers: { "x-key: hunter2\r\nEvil": "1" } }, "one of its headers has a name that no header can have"],
+    [
+      { headers: { "x-key: hunter2\r\nEvil": "1" } },
+      "one of its headers has a name that no header can have"
+    ],
     [{ headers: { "": "hunter2" } }, "one of its headers has a name that no header can have"],
-    [{ headers: { "Content-Length": "7" } }, "its header Content-Length is for the HTTP client to set"],
+    [
+      { headers: { "Content-Length": "7" } },
+      "its header Content-Length is for the HTTP client to set"
+    ],
     [{ userAgent: "hunter2\0" }, "its userAgent holds characters"],
     [{ namespace: "docker.io\r\nhunter2" }, "its namespace is not a host"],
     [{ namespace: "hunter2\ud800" }, "its namespace is not a host"],
@@ -323,7 +391,9 @@ describe("T12, injection", () => {
     "an option that no request could carry is refused at once, and not shown: %j (T13)",
     ([options, problem]) =>
       Effect.gen(function* () {
-        const failure = yield* Effect.flip(RegistryClient.endpoint({ url: registryUrl, ...options }))
+        const failure = yield* Effect.flip(
+          RegistryClient.endpoint({ url: registryUrl, ...options })
+        )
         expect(failure).toMatchObject({ _tag: "InvalidUrl", url: registryUrl })
         expect(failure.message).toMatch(problem)
         expect(`${failure.message}${inspect(failure)}`).not.toContain("hunter2")
@@ -362,7 +432,10 @@ describe("T12, injection", () => {
         { headers, userAgent: "a/1 (b)", namespace: "b\u00fccher.example:5000" }
       )
       yield* Effect.exit(registry.getManifest(repository, tag))
-      expect(seen[0]?.headers).toMatchObject({ "x-key!#$%&'*+.^_`|~1": "\u00fc\t ~", "user-agent": "a/1 (b)" })
+      expect(seen[0]?.headers).toMatchObject({
+        "x-key!#$%&'*+.^_`|~1": "\u00fc\t ~",
+        "user-agent": "a/1 (b)"
+      })
       expect(seen[0]?.url.search).toBe("?ns=b%C3%BCcher.example%3A5000")
     })
   )
@@ -371,14 +444,18 @@ describe("T12, injection", () => {
     Effect.gen(function* () {
       for (const location of ["/u\\..\\x", "https://r.example\\@evil.example/u", "/u\tx"]) {
         const { registry } = yield* world({ [registryUrl]: () => redirect(307, location) })
-        expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({ _tag: "UntrustedLocation" })
+        expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
+          _tag: "UntrustedLocation"
+        })
       }
     })
   )
 
   it.effect("texts of a registry reach messages without control characters", () =>
     Effect.gen(function* () {
-      const body = JSON.stringify({ errors: [{ code: "A\u001b[31m", message: "b\r\nc\u202e\u0000" }] })
+      const body = JSON.stringify({
+        errors: [{ code: "A\u001b[31m", message: "b\r\nc\u202e\u0000" }]
+      })
       const { registry } = yield* world({ [registryUrl]: () => status(418, body) })
       const error = yield* Effect.flip(registry.getManifest(repository, tag))
       expect(error.message).not.toMatch(/[\p{Cc}\p{Bidi_Control}]/u)
@@ -426,7 +503,8 @@ describe("T18, cookies", () => {
   it.effect("none is kept", () =>
     Effect.gen(function* () {
       const { registry, seen } = yield* world({
-        [registryUrl]: () => status(200, m1, { "content-type": m1Type, "set-cookie": "sid=1; Path=/" })
+        [registryUrl]: () =>
+          status(200, m1, { "content-type": m1Type, "set-cookie": "sid=1; Path=/" })
       })
       yield* registry.getManifest(repository, tag)
       yield* registry.getManifest(repository, tag)
@@ -473,8 +551,12 @@ describe("T21, numbers and keys", () => {
     "a length of %j is none",
     (length) =>
       Effect.gen(function* () {
-        const { registry } = yield* world({ [registryUrl]: () => status(200, null, { "content-length": length }) })
-        expect(yield* Effect.flip(registry.headBlob(repository, b1Digest))).toMatchObject({ _tag: "ProtocolViolation" })
+        const { registry } = yield* world({
+          [registryUrl]: () => status(200, null, { "content-length": length })
+        })
+        expect(yield* Effect.flip(registry.headBlob(repository, b1Digest))).toMatchObject({
+          _tag: "ProtocolViolation"
+        })
       })
   )
 
@@ -505,9 +587,14 @@ describe("a request", () => {
       const ours = yield* world({ [registryUrl]: manifestAnswer })
       yield* ours.registry.getManifest(repository, tag)
       expect(ours.seen[0]?.headers["user-agent"]).toBe("effect-oci/0.1.0")
-      const theirs = yield* world({ [registryUrl]: guarded(manifestAnswer) }, { userAgent: "bot/1" })
+      const theirs = yield* world(
+        { [registryUrl]: guarded(manifestAnswer) },
+        { userAgent: "bot/1" }
+      )
       yield* theirs.registry.getManifest(repository, tag)
-      expect(theirs.seen.map(({ authorization, headers }) => [headers["user-agent"], authorization])).toEqual([
+      expect(
+        theirs.seen.map(({ authorization, headers }) => [headers["user-agent"], authorization])
+      ).toEqual([
         ["bot/1", undefined],
         ["bot/1", basic]
       ])

@@ -1,4 +1,7 @@
-/** A client and the origins around it, without sockets: what each origin answers is said by a test, and all that is sent is recorded. */
+/**
+ * A client and the origins around it, without sockets: what each origin answers is said by a test,
+ * and all that is sent is recorded.
+ */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,17 +20,25 @@ import { utf8 } from "../support/fixtures.js"
 export const registryUrl = "https://r.example"
 export const cdn = "https://cdn.example"
 
-export const repository: Reference.RepositoryName = Effect.runSync(Reference.parseRepositoryName("team/app"))
+export const repository: Reference.RepositoryName = Effect.runSync(
+  Reference.parseRepositoryName("team/app")
+)
 export const tag: Reference.Tag = Effect.runSync(Reference.parseTag("v1"))
 
-/** A manifest of a type that is not looked into, as it may stand on the wire, and its digest by `sha256sum`. */
+/**
+ * A manifest of a type that is not looked into, as it may stand on the wire, and its digest by
+ * `sha256sum`.
+ */
 export const m1 = '{"mediaType":"application/vnd.example.m1"}'
 export const m1Type = "application/vnd.example.m1"
 export const m1Digest: Digest.Digest = Digest.fromBytes(utf8(m1))
 
 type Handlers = Parameters<typeof internet>[0]
 
-/** A client of `registryUrl` that knows a password for it, in a world of these origins. The first request to it is already answered with Basic. */
+/**
+ * A client of `registryUrl` that knows a password for it, in a world of these origins. The first
+ * request to it is already answered with Basic.
+ */
 export const world = (
   origins: Handlers,
   options: Partial<RegistryClient.EndpointOptions> = {}
@@ -52,7 +63,11 @@ export const clientOver = (
     const services = yield* Layer.buildWithScope(
       Layer.merge(
         TokenCache.layerMemory,
-        Credentials.layerBasic({ host: "r.example", username: "alice", password: Redacted.make("hunter2") })
+        Credentials.layerBasic({
+          host: "r.example",
+          username: "alice",
+          password: Redacted.make("hunter2")
+        })
       ),
       yield* Scope.make()
     )
@@ -79,7 +94,8 @@ export const status = (
   headers: Record<string, string> = {}
 ): Response => new Response(body, { status: code, headers })
 
-export const redirect = (code: number, location: string): Response => status(code, "moved", { location })
+export const redirect = (code: number, location: string): Response =>
+  status(code, "moved", { location })
 
 export const manifestAnswer = (): Response =>
   status(200, m1, { "content-type": m1Type, "docker-content-digest": m1Digest })

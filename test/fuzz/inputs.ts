@@ -11,10 +11,28 @@ export const generator = (seed: number): (() => number) => {
   }
 }
 
-/** What parsers stumble over, each with how often it may be repeated at most: inputs stay below 64 Ki characters. */
+/**
+ * What parsers stumble over, each with how often it may be repeated at most: inputs stay below 64
+ * Ki characters.
+ */
 const tokens: ReadonlyArray<string> = [
   ..."\"\\'=,;:<>/@?#&%*-_.+[]{}() \t\r\n\0~!$^|`",
-  ...["0", "9", "a", "Z", "é", "\u00ff", "\u2028", "\u202e", "\ufeff", "\ud800", "\udc00", "😀", "ﬀ", "İ"],
+  ...[
+    "0",
+    "9",
+    "a",
+    "Z",
+    "é",
+    "\u00ff",
+    "\u2028",
+    "\u202e",
+    "\ufeff",
+    "\ud800",
+    "\udc00",
+    "😀",
+    "ﬀ",
+    "İ"
+  ],
   ...[
     "//",
     "/..",
@@ -45,8 +63,29 @@ const tokens: ReadonlyArray<string> = [
     '"constructor":',
     "__proto__"
   ],
-  ...["-1", "1e308", "9007199254740993", "99999999999999999999", "0x7f.1", "NaN", "Infinity", "00", "1.5"],
-  ...["sha256:", "sha512:", "bytes ", "bytes=", "Bearer ", "Basic ", 'realm="', 'rel="next"', "299 - ", "repository:"],
+  ...[
+    "-1",
+    "1e308",
+    "9007199254740993",
+    "99999999999999999999",
+    "0x7f.1",
+    "NaN",
+    "Infinity",
+    "00",
+    "1.5"
+  ],
+  ...[
+    "sha256:",
+    "sha512:",
+    "bytes ",
+    "bytes=",
+    "Bearer ",
+    "Basic ",
+    'realm="',
+    'rel="next"',
+    "299 - ",
+    "repository:"
+  ],
   ...[
     "<Error>",
     "<Code>",
@@ -82,8 +121,15 @@ interface Random {
   readonly pick: (from: ReadonlyArray<string>) => string
 }
 
-/** Changes one value of a JSON document and leaves the rest as it is: what comes after it is still read. */
-const mutateJson = (text: string, { below, pick }: Random, mutateText: (text: string) => string): string => {
+/**
+ * Changes one value of a JSON document and leaves the rest as it is: what comes after it is still
+ * read.
+ */
+const mutateJson = (
+  text: string,
+  { below, pick }: Random,
+  mutateText: (text: string) => string
+): string => {
   let document: unknown
   try {
     document = JSON.parse(text)
@@ -105,7 +151,12 @@ const mutateJson = (text: string, { below, pick }: Random, mutateText: (text: st
   const [holder, key] = place
   const value: unknown = Reflect.get(holder, key)
   const set = (key: string, value: unknown) =>
-    Object.defineProperty(holder, key, { value, enumerable: true, configurable: true, writable: true })
+    Object.defineProperty(holder, key, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true
+    })
   switch (below(8)) {
     case 0:
       Reflect.deleteProperty(holder, key)
@@ -124,7 +175,8 @@ const mutateJson = (text: string, { below, pick }: Random, mutateText: (text: st
       break
     case 5: {
       let nested = value
-      for (let depth = below(200); depth > 0; depth--) nested = below(2) === 0 ? [nested] : { a: nested }
+      for (let depth = below(200); depth > 0; depth--)
+        nested = below(2) === 0 ? [nested] : { a: nested }
       set(key, nested)
       break
     }
@@ -143,7 +195,10 @@ const mutateJson = (text: string, { below, pick }: Random, mutateText: (text: st
   }
 }
 
-/** Changes the parts between the separators of a header, a path or a reference: drops one, repeats one, swaps two, puts one of another text there. */
+/**
+ * Changes the parts between the separators of a header, a path or a reference: drops one, repeats
+ * one, swaps two, puts one of another text there.
+ */
 const mutateParts = (text: string, other: string, below: Random["below"]): string => {
   const split = (text: string) => text.split(/([,;=:/?&"\s@]+)/)
   const parts = split(text)
@@ -174,10 +229,15 @@ export const inputs = (seeds: ReadonlyArray<string>, seed: number): (() => strin
   const below = (limit: number) => Math.floor(random() * limit)
   const pick = (from: ReadonlyArray<string>): string => from[below(from.length)] ?? ""
   const noise = () =>
-    String.fromCharCode(...Array.from({ length: below(24) }, () => below(random() < 0.8 ? 0x80 : 0x10000)))
+    String.fromCharCode(
+      ...Array.from({ length: below(24) }, () => below(random() < 0.8 ? 0x80 : 0x10000))
+    )
 
   const mutateText = (text: string): string => {
-    const [at, to] = [below(text.length + 1), below(text.length + 1)].sort((a, b) => a - b) as [number, number]
+    const [at, to] = [below(text.length + 1), below(text.length + 1)].sort((a, b) => a - b) as [
+      number,
+      number
+    ]
     const [before, middle, after] = [text.slice(0, at), text.slice(at, to), text.slice(to)]
     switch (below(9)) {
       case 0:
@@ -193,7 +253,9 @@ export const inputs = (seeds: ReadonlyArray<string>, seed: number): (() => strin
       case 5:
         return pick(seeds).slice(0, below(200)) + middle + after
       case 6:
-        return before + String.fromCharCode(text.charCodeAt(at) ^ (1 << below(8))) + text.slice(at + 1)
+        return (
+          before + String.fromCharCode(text.charCodeAt(at) ^ (1 << below(8))) + text.slice(at + 1)
+        )
       case 7:
         return before + middle.toUpperCase() + after
       default:
@@ -217,7 +279,10 @@ export const inputs = (seeds: ReadonlyArray<string>, seed: number): (() => strin
     if (kind > 0.2 && kind < 0.203) {
       const unit = random() < 0.5 ? pick(tokens) : text
       const at = below(text.length + 1)
-      text = text.slice(0, at) + unit.repeat(below(Math.ceil(longest / Math.max(1, unit.length)))) + text.slice(at)
+      text =
+        text.slice(0, at) +
+        unit.repeat(below(Math.ceil(longest / Math.max(1, unit.length)))) +
+        text.slice(at)
     }
     last = text.length > 2000 ? "" : text
     return text.slice(0, longest)

@@ -1,9 +1,11 @@
 /**
- * `npm run fuzz -- [--runs 1000000] [--seed 1] [--target Link]`: every target with that many inputs. It ends with an error at the first input that
- * makes a target throw, take more than 20 milliseconds of the processor, not come back at all or return too much, and if a target has kept memory when
- * it is done.
+ * `npm run fuzz -- [--runs 1000000] [--seed 1] [--target Link]`: every target with that many
+ * inputs. It ends with an error at the first input that makes a target throw, take more than 20
+ * milliseconds of the processor, not come back at all or return too much, and if a target has kept
+ * memory when it is done.
  *
- * Each target has a thread of its own, so that one that hangs can be found out: the thread counts its inputs where this one sees it.
+ * Each target has a thread of its own, so that one that hangs can be found out: the thread counts
+ * its inputs where this one sees it.
  */
 import { parseArgs } from "node:util"
 import { setFlagsFromString } from "node:v8"
@@ -14,7 +16,10 @@ import { excess, seedsFor, type Target, targets } from "./targets.js"
 
 const slowest = 20
 const kept = 8 * 1024 * 1024
-/** Milliseconds of the processor without a new input after which a target hangs: what else the machine does takes none of them. */
+/**
+ * Milliseconds of the processor without a new input after which a target hangs: what else the
+ * machine does takes none of them.
+ */
 const patience = 20_000
 
 interface Work {
@@ -38,7 +43,10 @@ const problemAt = (target: Target, seed: number, run: number, problem: string): 
 // The thread of a target
 // -----------------------------------------------------------------------------
 
-/** What an input costs in milliseconds of the processor: the least of several runs, so that neither other programs nor the garbage of earlier inputs count. */
+/**
+ * What an input costs in milliseconds of the processor: the least of several runs, so that neither
+ * other programs nor the garbage of earlier inputs count.
+ */
 const cost = (target: Target, input: string): number => {
   let least = Number.POSITIVE_INFINITY
   for (let run = 0; run < 5; run++) {
@@ -51,7 +59,10 @@ const cost = (target: Target, input: string): number => {
 }
 
 /** The problem of an input, if it has one, and what it took if that was much. */
-const judge = (target: Target, input: string): { readonly problem?: string | undefined; readonly time: number } => {
+const judge = (
+  target: Target,
+  input: string
+): { readonly problem?: string | undefined; readonly time: number } => {
   try {
     const start = performance.now()
     const problem = excess(target, input, target.run(input))
@@ -88,7 +99,8 @@ const fuzz = ({ begun, runs, seed, target: index }: Work): string => {
     worst = Math.max(worst, time)
   }
   const growth = memory(collect) - before
-  if (growth > kept) throw new Error(`${target.name} keeps memory: ${growth} bytes after ${runs} inputs`)
+  if (growth > kept)
+    throw new Error(`${target.name} keeps memory: ${growth} bytes after ${runs} inputs`)
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
   const slow = Math.max(worst, slowest / 10).toFixed(1)
   return `${target.name}: ${runs} inputs in ${seconds} s, the slowest in ${slow} ms or less, ${Math.round(growth / 1024)} KiB more memory`
@@ -113,7 +125,11 @@ const watched = (work: Work): Promise<string> =>
       if (begun !== last) since = process.cpuUsage()
       else if (begun > 0 && (system + user) / 1000 > patience) {
         void worker.terminate()
-        reject(new Error(problemAt(targets[work.target] as Target, work.seed, begun - 1, "it does not come back")))
+        reject(
+          new Error(
+            problemAt(targets[work.target] as Target, work.seed, begun - 1, "it does not come back")
+          )
+        )
       }
       last = begun
     }, 1000)
@@ -134,7 +150,9 @@ const main = async () => {
   for (const [target, { name }] of targets.entries()) {
     if (!name.includes(values.target)) continue
     const begun = new Int32Array(new SharedArrayBuffer(4))
-    console.log(await watched({ target, runs: Number(values.runs), seed: Number(values.seed), begun }))
+    console.log(
+      await watched({ target, runs: Number(values.runs), seed: Number(values.seed), begun })
+    )
   }
 }
 

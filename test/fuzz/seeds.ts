@@ -12,7 +12,9 @@ export const seedsOf = (module: string): ReadonlyArray<string> => {
     if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) found.add(node.text)
     // Between the values of a template, what is typical of its module.
     if (ts.isTemplateExpression(node))
-      found.add([node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)].join("a"))
+      found.add(
+        [node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)].join("a")
+      )
     if (!imported) ts.forEachChild(node, visit)
   }
   visit(tree)

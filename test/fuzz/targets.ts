@@ -38,8 +38,8 @@ import { UploadState } from "../../src/Transfer.js"
 import { seedsOf } from "./seeds.js"
 
 /**
- * `bound` is how many characters the result may hold, whatever the input: by default, four times as many as that, and 2,048. `tests` names the tests
- * whose texts are seeds besides `seeds`.
+ * `bound` is how many characters the result may hold, whatever the input: by default, four times as
+ * many as that, and 2,048. `tests` names the tests whose texts are seeds besides `seeds`.
  */
 export interface Target {
   readonly name: string
@@ -56,7 +56,8 @@ const outcome = <A, E>(effect: Effect.Effect<A, E>): unknown =>
       const failure = Option.getOrUndefined(Cause.failureOption(cause))
       if (failure === undefined) throw Cause.squash(cause)
       // Messages go to logs and terminals.
-      if (failure instanceof Error && failure.message.length > 2048) throw new Error("the message is too long")
+      if (failure instanceof Error && failure.message.length > 2048)
+        throw new Error("the message is too long")
       return failure
     },
     onSuccess: (value) => value
@@ -74,9 +75,16 @@ const received = (input: string): unknown => {
   const [method = "", url = "", ...headers] = input.split("\n")
   return outcome(
     Effect.map(
-      Operation.fromRequest({ method, url, headers: Object.fromEntries(headers.map((line) => line.split(": ", 2))) }),
+      Operation.fromRequest({
+        method,
+        url,
+        headers: Object.fromEntries(headers.map((line) => line.split(": ", 2)))
+      }),
       (operation) => {
-        const { headers, method, url } = Operation.toRequest("https://registry.example.com", operation)
+        const { headers, method, url } = Operation.toRequest(
+          "https://registry.example.com",
+          operation
+        )
         return [operation, Operation.requiredScopes(operation), method, url, headers]
       }
     )
@@ -129,7 +137,8 @@ const decoded = (bytes: Uint8Array): unknown =>
     )
   )
 
-const reader = <A, I>(schema: Schema.Schema<A, I>): ((input: unknown) => unknown) => Schema.decodeUnknownOption(schema)
+const reader = <A, I>(schema: Schema.Schema<A, I>): ((input: unknown) => unknown) =>
+  Schema.decodeUnknownOption(schema)
 
 const json = <A, I>(schema: Schema.Schema<A, I>) => reader(Schema.parseJson(schema))
 
@@ -145,9 +154,11 @@ const schemas = [
 
 /** What a file of logins has for some registries. */
 const credentialsIn = (text: string, legacy: boolean): unknown => {
-  const demands = ["https://registry-1.docker.io", "https://ghcr.io", "http://registry.example.com:5000"].map(
-    (origin) => ({ origin, repository: Option.some(repository), scopes: [] })
-  )
+  const demands = [
+    "https://registry-1.docker.io",
+    "https://ghcr.io",
+    "http://registry.example.com:5000"
+  ].map((origin) => ({ origin, repository: Option.some(repository), scopes: [] }))
   return outcome(
     Effect.flatMap(AuthFile.parse(text, { source: "config.json", legacy }), (file) =>
       Effect.forEach(demands, (demand) =>
@@ -181,14 +192,19 @@ const helped = (output: Uint8Array, exitCode: number): unknown => {
 
 const destinations = ["http://ghcr.io", "https://10.1.2.3:5000", "https://[fd00::1]"]
 
-/** Where requests go if this is in the environment, whose owner may make exceptions that take their time. */
+/**
+ * Where requests go if this is in the environment, whose owner may make exceptions that take their
+ * time.
+ */
 const proxied = (value: string): unknown => {
   const settings = ProxySettings.fromEnvironment({
     http_proxy: value,
     HTTPS_PROXY: value,
     NO_PROXY: value.slice(0, 256)
   })
-  return destinations.map((url) => Option.map(ProxySettings.proxyFor(settings, new URL(url)), Redacted.value))
+  return destinations.map((url) =>
+    Option.map(ProxySettings.proxyFor(settings, new URL(url)), Redacted.value)
+  )
 }
 
 export const targets: ReadonlyArray<Target> = [
@@ -196,7 +212,11 @@ export const targets: ReadonlyArray<Target> = [
     name: "Digest.parse",
     tests: "spec/Digest",
     seeds: [sha, sha.toUpperCase(), "sha512:ab", "a+b.c:=_-"],
-    run: (s) => [outcome(Digest.parse(s)), Digest.isDigest(s), Digest.fromBytes(new TextEncoder().encode(s))]
+    run: (s) => [
+      outcome(Digest.parse(s)),
+      Digest.isDigest(s),
+      Digest.fromBytes(new TextEncoder().encode(s))
+    ]
   },
   {
     name: "Reference.parse",
@@ -209,7 +229,9 @@ export const targets: ReadonlyArray<Target> = [
       "docker.io/library/a"
     ],
     run: (s) => [
-      outcome(Effect.map(Reference.parse(s), (reference) => [Reference.format(reference), reference])),
+      outcome(
+        Effect.map(Reference.parse(s), (reference) => [Reference.format(reference), reference])
+      ),
       Reference.isDockerHub(s),
       Reference.apiHost(s)
     ]
@@ -245,7 +267,12 @@ export const targets: ReadonlyArray<Target> = [
       MediaType.equals(s, `${s};a=b`)
     ]
   },
-  { name: "Descriptor (schema)", tests: "spec/Descriptor", seeds: [layer, config], run: json(Descriptor.Descriptor) },
+  {
+    name: "Descriptor (schema)",
+    tests: "spec/Descriptor",
+    seeds: [layer, config],
+    run: json(Descriptor.Descriptor)
+  },
   {
     name: "Descriptor.fromBytes",
     seeds: ["{}"],
@@ -309,7 +336,11 @@ export const targets: ReadonlyArray<Target> = [
     ],
     run: (s) => {
       const challenges = Challenge.parse(s)
-      return [challenges, Challenge.format(challenges), Challenge.select(challenges, { basic: true })]
+      return [
+        challenges,
+        Challenge.format(challenges),
+        Challenge.select(challenges, { basic: true })
+      ]
     }
   },
   {
@@ -330,7 +361,10 @@ export const targets: ReadonlyArray<Target> = [
   {
     name: "Link",
     tests: "protocol/Link",
-    seeds: [`</v2/${name}/tags/list?n=2&last=b>; rel="next"`, "<https://a/b>; rel=prev; title=\"x\", <c>; rel='next'"],
+    seeds: [
+      `</v2/${name}/tags/list?n=2&last=b>; rel="next"`,
+      "<https://a/b>; rel=prev; title=\"x\", <c>; rel='next'"
+    ],
     run: (s) => {
       const links = Link.parse(s)
       return [links, Link.format(links), Link.next(s)]
@@ -400,7 +434,11 @@ export const targets: ReadonlyArray<Target> = [
     // A character may take nine in a URL.
     bound: 20 * 64 * 1024
   },
-  { name: "ContentCoding.parse", seeds: ["gzip", "gzip, deflate", "identity"], run: (s) => ContentCoding.parse(s) },
+  {
+    name: "ContentCoding.parse",
+    seeds: ["gzip", "gzip, deflate", "identity"],
+    run: (s) => ContentCoding.parse(s)
+  },
   {
     name: "RateLimit.fromHeaders",
     seeds: ["100;w=21600", "20;w=21600", "4999"],

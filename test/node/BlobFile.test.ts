@@ -21,7 +21,12 @@ import * as ByteStream from "../../src/ByteStream.js"
 import * as BlobFile from "../../src/node/BlobFile.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import { Registry } from "../../src/Registry.js"
-import { DigestMismatch, StorageFailure, TransportFailure, Unsupported } from "../../src/RegistryError.js"
+import {
+  DigestMismatch,
+  StorageFailure,
+  TransportFailure,
+  Unsupported
+} from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
@@ -39,7 +44,10 @@ const folder = Effect.acquireRelease(
 const bytesOf = (
   source: { readonly open: (offset: number) => Stream.Stream<Uint8Array, StorageFailure> },
   at: number
-) => Effect.map(Stream.runCollect(source.open(at)), (chunks) => Buffer.concat(Chunk.toReadonlyArray(chunks)))
+) =>
+  Effect.map(Stream.runCollect(source.open(at)), (chunks) =>
+    Buffer.concat(Chunk.toReadonlyArray(chunks))
+  )
 
 const contents = (path: string) => Effect.promise(() => Fs.readFile(path))
 const entries = (path: string) => Effect.promise(async () => (await Fs.readdir(path)).sort())
@@ -53,7 +61,11 @@ const sizeIn = (root: string) =>
 
 /** What this process has open, from Linux. */
 const openFiles = Effect.promise(async () =>
-  Promise.all((await Fs.readdir("/proc/self/fd")).map((fd) => Fs.readlink(`/proc/self/fd/${fd}`).catch(() => "")))
+  Promise.all(
+    (await Fs.readdir("/proc/self/fd")).map((fd) =>
+      Fs.readlink(`/proc/self/fd/${fd}`).catch(() => "")
+    )
+  )
 )
 
 const predicted = vi.hoisted(() => ({ uuid: "" }))
@@ -81,55 +93,69 @@ describe("source", () => {
       const path = Path.join(yield* folder, "blob")
       const bytes = randomBytes(2 * MiB + 17)
       yield* Effect.promise(() => Fs.writeFile(path, bytes))
-      const chunks = Chunk.toReadonlyArray(yield* Stream.runCollect((yield* BlobFile.source(path)).open(0)))
+      const chunks = Chunk.toReadonlyArray(
+        yield* Stream.runCollect((yield* BlobFile.source(path)).open(0))
+      )
       expect(chunks.map((chunk) => chunk.length)).toEqual([MiB, MiB, 17])
       expect(Buffer.concat(chunks).equals(bytes)).toBe(true)
     })
   )
 
-  it.scoped("an upload reads it into the same memory again, and every byte arrives, however slow the registry", () =>
-    Effect.gen(function* () {
-      const path = Path.join(yield* folder, "blob")
-      const bytes = randomBytes(24 * MiB + 17)
-      yield* Effect.promise(() => Fs.writeFile(path, bytes))
-      const received: Array<Buffer> = []
-      const { url } = yield* serve((request, response) => {
-        // A reader that leaves bytes in both sockets.
-        request.on("data", (part: Buffer) => {
-          received.push(Buffer.from(part))
-          request.pause()
-          setTimeout(() => request.resume(), 1)
+  it.scoped(
+    "an upload reads it into the same memory again, and every byte arrives, however slow the registry",
+    () =>
+      Effect.gen(function* () {
+        const path = Path.join(yield* folder, "blob")
+        const bytes = randomBytes(24 * MiB + 17)
+        yield* Effect.promise(() => Fs.writeFile(path, bytes))
+        const received: Array<Buffer> = []
+        const { url } = yield* serve((request, response) => {
+          // A reader that leaves bytes in both sockets.
+          request.on("data", (part: Buffer) => {
+            received.push(Buffer.from(part))
+            request.pause()
+            setTimeout(() => request.resume(), 1)
+          })
+          request.on("end", () => {
+            const total = received.reduce((size, part) => size + part.length, 0)
+            const status =
+              { HEAD: 404, POST: 202, PATCH: 202, PUT: 201 }[request.method ?? ""] ?? 500
+            response
+              .writeHead(status, {
+                location: "/v2/a/blobs/uploads/1",
+                range: `0-${Math.max(0, total - 1)}`
+              })
+              .end()
+          })
         })
-        request.on("end", () => {
-          const total = received.reduce((size, part) => size + part.length, 0)
-          const status = { HEAD: 404, POST: 202, PATCH: 202, PUT: 201 }[request.method ?? ""] ?? 500
-          response.writeHead(status, { location: "/v2/a/blobs/uploads/1", range: `0-${Math.max(0, total - 1)}` }).end()
-        })
-      })
-      const layer = Layer.provide(NodeRegistry.layer({ url }), Credentials.layerAnonymous)
-      const { putBlob } = Context.get(yield* Layer.build(layer), Registry)
-      const repository = yield* Reference.parseRepositoryName("a")
-      const source = yield* BlobFile.source(path)
-      const digest = Digest.fromBytes(bytes)
-      for (const [known, options] of [
-        [{ digest: Option.some(digest) }, {}],
-        [{}, {}],
-        [{}, { chunkSize: 3_333_333 }]
-      ] as const) {
-        received.length = 0
-        const reads = vi.spyOn(Buffer, "allocUnsafeSlow")
-        expect(yield* putBlob(repository, { ...source, ...known }, options)).toMatchObject({ digest })
-        expect(Digest.fromBytes(Buffer.concat(received))).toBe(digest)
-        expect(reads.mock.calls.filter(([size]) => size === MiB).length).toBeLessThan(8)
-        reads.mockRestore()
-      }
+        const layer = Layer.provide(NodeRegistry.layer({ url }), Credentials.layerAnonymous)
+        const { putBlob } = Context.get(yield* Layer.build(layer), Registry)
+        const repository = yield* Reference.parseRepositoryName("a")
+        const source = yield* BlobFile.source(path)
+        const digest = Digest.fromBytes(bytes)
+        for (const [known, options] of [
+          [{ digest: Option.some(digest) }, {}],
+          [{}, {}],
+          [{}, { chunkSize: 3_333_333 }]
+        ] as const) {
+          received.length = 0
+          const reads = vi.spyOn(Buffer, "allocUnsafeSlow")
+          expect(yield* putBlob(repository, { ...source, ...known }, options)).toMatchObject({
+            digest
+          })
+          expect(Digest.fromBytes(Buffer.concat(received))).toBe(digest)
+          expect(reads.mock.calls.filter(([size]) => size === MiB).length).toBeLessThan(8)
+          reads.mockRestore()
+        }
 
-      // What somebody else sees on the way is theirs.
-      const kept: Array<Uint8Array> = []
-      const keeping = BlobSource.make((offset) => ByteStream.tap(source.open(offset), (part) => kept.push(part)))
-      yield* putBlob(repository, keeping)
-      expect(Digest.fromBytes(Buffer.concat(kept))).toBe(digest)
-    })
+        // What somebody else sees on the way is theirs.
+        const kept: Array<Uint8Array> = []
+        const keeping = BlobSource.make((offset) =>
+          ByteStream.tap(source.open(offset), (part) => kept.push(part))
+        )
+        yield* putBlob(repository, keeping)
+        expect(Digest.fromBytes(Buffer.concat(kept))).toBe(digest)
+      })
   )
 
   it.scoped("a file that grew is read to its new end, so that checks of size can see it", () =>
@@ -209,7 +235,11 @@ describe("write", () => {
         path,
         Stream.concat(
           Stream.make(randomBytes(2 * MiB)),
-          Stream.drain(Stream.fromEffect(Effect.flatMap(entries(root), (names) => Deferred.succeed(seen, names))))
+          Stream.drain(
+            Stream.fromEffect(
+              Effect.flatMap(entries(root), (names) => Deferred.succeed(seen, names))
+            )
+          )
         )
       )
       const during = yield* Deferred.await(seen)
@@ -218,19 +248,21 @@ describe("write", () => {
     })
   )
 
-  it.scoped("content that fails its verification leaves what was there before, and no partial file", () =>
-    Effect.gen(function* () {
-      const root = yield* folder
-      const path = Path.join(root, "blob")
-      yield* Effect.promise(() => Fs.writeFile(path, "before"))
-      const stream = ByteStream.verify(Stream.make(Buffer.from("evil")), {
-        digest: Digest.fromBytes(Buffer.from("good"))
+  it.scoped(
+    "content that fails its verification leaves what was there before, and no partial file",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* folder
+        const path = Path.join(root, "blob")
+        yield* Effect.promise(() => Fs.writeFile(path, "before"))
+        const stream = ByteStream.verify(Stream.make(Buffer.from("evil")), {
+          digest: Digest.fromBytes(Buffer.from("good"))
+        })
+        expect(yield* Effect.flip(BlobFile.write(path, stream))).toBeInstanceOf(DigestMismatch)
+        expect((yield* contents(path)).toString()).toBe("before")
+        expect(yield* entries(root)).toEqual(["blob"])
+        expect((yield* openFiles).filter((open) => open.startsWith(root))).toEqual([])
       })
-      expect(yield* Effect.flip(BlobFile.write(path, stream))).toBeInstanceOf(DigestMismatch)
-      expect((yield* contents(path)).toString()).toBe("before")
-      expect(yield* entries(root)).toEqual(["blob"])
-      expect((yield* openFiles).filter((open) => open.startsWith(root))).toEqual([])
-    })
   )
 
   it.scoped("interruption removes the partial file", () =>
@@ -239,7 +271,9 @@ describe("write", () => {
       const started = yield* Deferred.make<void>()
       const stream = Stream.concat(
         Stream.make(randomBytes(2 * MiB)),
-        Stream.drain(Stream.fromEffect(Effect.zipRight(Deferred.succeed(started, undefined), Effect.never)))
+        Stream.drain(
+          Stream.fromEffect(Effect.zipRight(Deferred.succeed(started, undefined), Effect.never))
+        )
       )
       const fiber = yield* Effect.fork(BlobFile.write(Path.join(root, "blob"), stream))
       yield* Deferred.await(started)
@@ -264,9 +298,12 @@ describe("write", () => {
       const root = yield* folder
       const path = Path.join(root, "blob")
       const [one, other] = [randomBytes(3 * MiB), randomBytes(3 * MiB)]
-      yield* Effect.all([BlobFile.write(path, Stream.make(one)), BlobFile.write(path, Stream.make(other))], {
-        concurrency: 2
-      })
+      yield* Effect.all(
+        [BlobFile.write(path, Stream.make(one)), BlobFile.write(path, Stream.make(other))],
+        {
+          concurrency: 2
+        }
+      )
       const written = yield* contents(path)
       expect(written.equals(one) || written.equals(other)).toBe(true)
       expect(yield* entries(root)).toEqual(["blob"])
@@ -302,31 +339,35 @@ describe("write", () => {
     })
   )
 
-  it.scoped("a missing directory, a directory and a device fail with the path before the stream starts", () =>
-    Effect.gen(function* () {
-      const root = yield* folder
-      // A link to a device, since a defect here must not cost this machine its /dev/null.
-      const device = Path.join(root, "device")
-      yield* Effect.promise(() => Fs.symlink("/dev/null", device))
-      for (const path of [Path.join(root, "missing", "blob"), root, device]) {
-        let started = false
-        const stream = Stream.sync(() => {
-          started = true
-          return Buffer.from("x")
-        })
-        const error = yield* Effect.flip(BlobFile.write(path, stream))
-        expect(error).toBeInstanceOf(StorageFailure)
-        expect(error.path).toBe(path)
-        expect(started).toBe(false)
-      }
-      expect(yield* entries(root)).toEqual(["device"])
-    })
+  it.scoped(
+    "a missing directory, a directory and a device fail with the path before the stream starts",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* folder
+        // A link to a device, since a defect here must not cost this machine its /dev/null.
+        const device = Path.join(root, "device")
+        yield* Effect.promise(() => Fs.symlink("/dev/null", device))
+        for (const path of [Path.join(root, "missing", "blob"), root, device]) {
+          let started = false
+          const stream = Stream.sync(() => {
+            started = true
+            return Buffer.from("x")
+          })
+          const error = yield* Effect.flip(BlobFile.write(path, stream))
+          expect(error).toBeInstanceOf(StorageFailure)
+          expect(error.path).toBe(path)
+          expect(started).toBe(false)
+        }
+        expect(yield* entries(root)).toEqual(["device"])
+      })
   )
 
   it("a disk that takes only part of a block fails the write instead of leaving a short file", () => {
     const script = fileURLToPath(new URL("./fixtures/fileLimit.ts", import.meta.url))
     const command = 'ulimit -f 1536 && exec "$0" --import tsx "$1"'
-    const { stdout, stderr } = spawnSync("bash", ["-c", command, process.execPath, script], { encoding: "utf8" })
+    const { stdout, stderr } = spawnSync("bash", ["-c", command, process.execPath, script], {
+      encoding: "utf8"
+    })
     expect(stderr).toBe("")
     expect(stdout.trimEnd().split("\n")).toEqual([
       "last block: Error: EFBIG, left: 0",
@@ -362,7 +403,10 @@ describe("download", () => {
   const repository = Effect.runSync(Reference.parseRepositoryName("a"))
   const kept = /^\.effect-oci-[0-9a-f]{32}-[0-9a-f]{8}-0-.*\.partial$/
 
-  /** A registry whose blob breaks off after so many bytes, each time anew; and the offsets it was asked for. */
+  /**
+   * A registry whose blob breaks off after so many bytes, each time anew; and the offsets it was
+   * asked for.
+   */
   const registry = (
     options: { readonly upTo?: number; readonly ranges?: boolean; readonly bytes?: Uint8Array } = {}
   ) => {
@@ -406,7 +450,9 @@ describe("download", () => {
       yield* Effect.promise(() => Fs.writeFile(path, "before"))
       const broken = registry({ upTo: 3 * MiB + 5 })
       for (const blob of [descriptor, digest]) {
-        expect(yield* Effect.flip(BlobFile.download(broken, repository, blob, path))).toBeInstanceOf(TransportFailure)
+        expect(
+          yield* Effect.flip(BlobFile.download(broken, repository, blob, path))
+        ).toBeInstanceOf(TransportFailure)
         expect((yield* contents(path)).toString()).toBe("before")
         expect(yield* entries(root)).toEqual([expect.stringMatching(kept), "blob"])
       }
@@ -432,12 +478,18 @@ describe("download", () => {
   it.scoped.each([
     ["holds other bytes", (): Uint8Array => Buffer.alloc(2 * MiB), true],
     ["is longer than the blob", (): Uint8Array => Buffer.concat([content, content]), true],
-    ["cannot be continued, the registry knowing no ranges", (): Uint8Array => content.subarray(0, 2 * MiB), false]
+    [
+      "cannot be continued, the registry knowing no ranges",
+      (): Uint8Array => content.subarray(0, 2 * MiB),
+      false
+    ]
   ] as const)("throws away a partial file that %s, and downloads all", ([, partial, ranges]) =>
     Effect.gen(function* () {
       const root = yield* folder
       const path = Path.join(root, "blob")
-      yield* Effect.flip(BlobFile.download(registry({ upTo: 2 * MiB }), repository, descriptor, path))
+      yield* Effect.flip(
+        BlobFile.download(registry({ upTo: 2 * MiB }), repository, descriptor, path)
+      )
       const [name = ""] = yield* entries(root)
       yield* Effect.promise(() => Fs.writeFile(Path.join(root, name), partial()))
       yield* BlobFile.download(registry({ ranges }), repository, descriptor, path)
@@ -462,7 +514,9 @@ describe("download", () => {
     Effect.gen(function* () {
       const root = yield* folder
       const path = Path.join(root, "blob")
-      yield* Effect.flip(BlobFile.download(registry({ upTo: 2 * MiB }), repository, descriptor, path))
+      yield* Effect.flip(
+        BlobFile.download(registry({ upTo: 2 * MiB }), repository, descriptor, path)
+      )
       const [name = ""] = yield* entries(root)
       const [target, partial] = [Path.join(root, "target"), Path.join(root, name)]
       for (const link of [Fs.symlink, Fs.link]) {
@@ -488,7 +542,9 @@ describe("download", () => {
         getBlob: () =>
           Stream.concat(
             Stream.make(content.subarray(0, 2 * MiB)),
-            Stream.drain(Stream.fromEffect(Effect.zipRight(Deferred.succeed(started, undefined), Effect.never)))
+            Stream.drain(
+              Stream.fromEffect(Effect.zipRight(Deferred.succeed(started, undefined), Effect.never))
+            )
           )
       }
       const fiber = yield* Effect.fork(BlobFile.download(silent, repository, descriptor, path))
@@ -515,13 +571,26 @@ describe("download", () => {
       const signal = yield* Effect.promise(
         () =>
           new Promise((resolve) => {
-            const args = ["--conditions=@effect-oci/source", "--import", "tsx", script, url, digest, path, `${4 * MiB}`]
-            spawn(process.execPath, args, { stdio: "inherit" }).once("exit", (_, signal) => resolve(signal))
+            const args = [
+              "--conditions=@effect-oci/source",
+              "--import",
+              "tsx",
+              script,
+              url,
+              digest,
+              path,
+              `${4 * MiB}`
+            ]
+            spawn(process.execPath, args, { stdio: "inherit" }).once("exit", (_, signal) =>
+              resolve(signal)
+            )
           })
       )
       expect(signal).toBe("SIGKILL")
       const [left = ""] = yield* entries(root)
-      expect((yield* Effect.promise(() => Fs.stat(Path.join(root, left)))).size).toBeGreaterThanOrEqual(2 * MiB)
+      expect(
+        (yield* Effect.promise(() => Fs.stat(Path.join(root, left)))).size
+      ).toBeGreaterThanOrEqual(2 * MiB)
       const starts: Array<number> = []
       const watched: typeof client.getBlobRange = (repository, digest, range) => {
         starts.push(range.start)

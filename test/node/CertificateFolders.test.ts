@@ -63,22 +63,29 @@ describe("a folder", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("may be named for the host with the port of https, or for Docker Hub by any of its names", () =>
-    Effect.gen(function* () {
-      const root = yield* folder({ "Registry.example.com:443/ca.crt": "ca a", "docker.io/ca.crt": "ca b" })
-      expect(yield* authoritiesOf([root], "registry.example.com")).toEqual(Option.some(["ca a"]))
-      expect(yield* authoritiesOf([root], "registry-1.docker.io")).toEqual(Option.some(["ca b"]))
-    }).pipe(Effect.scoped)
+  it.effect(
+    "may be named for the host with the port of https, or for Docker Hub by any of its names",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* folder({
+          "Registry.example.com:443/ca.crt": "ca a",
+          "docker.io/ca.crt": "ca b"
+        })
+        expect(yield* authoritiesOf([root], "registry.example.com")).toEqual(Option.some(["ca a"]))
+        expect(yield* authoritiesOf([root], "registry-1.docker.io")).toEqual(Option.some(["ca b"]))
+      }).pipe(Effect.scoped)
   )
 
-  it.effect("is the first that has the host, which is taken whole; missing ones, and files, are as empty", () =>
-    Effect.gen(function* () {
-      const first = yield* folder({ "one.test/ca.crt": "first", "two.test": "a file" })
-      const second = yield* folder({ "one.test/ca.crt": "second", "two.test/ca.crt": "second" })
-      const folders = [Path.join(first, "missing"), Path.join(first, "two.test"), first, second]
-      expect(yield* authoritiesOf(folders, "one.test")).toEqual(Option.some(["first"]))
-      expect(yield* authoritiesOf(folders, "two.test")).toEqual(Option.some(["second"]))
-    }).pipe(Effect.scoped)
+  it.effect(
+    "is the first that has the host, which is taken whole; missing ones, and files, are as empty",
+    () =>
+      Effect.gen(function* () {
+        const first = yield* folder({ "one.test/ca.crt": "first", "two.test": "a file" })
+        const second = yield* folder({ "one.test/ca.crt": "second", "two.test/ca.crt": "second" })
+        const folders = [Path.join(first, "missing"), Path.join(first, "two.test"), first, second]
+        expect(yield* authoritiesOf(folders, "one.test")).toEqual(Option.some(["first"]))
+        expect(yield* authoritiesOf(folders, "two.test")).toEqual(Option.some(["second"]))
+      }).pipe(Effect.scoped)
   )
 
   it.effect("that this user may not enter is as empty", () =>
@@ -104,16 +111,21 @@ describe("a folder", () => {
   it.effect.each([
     ["alice.cert", "alice.key"],
     ["alice.key", "alice.cert"]
-  ] as const)("with %s and without its %s fails, and names both; other hosts do not", ([present, missing]) =>
-    Effect.gen(function* () {
-      const root = yield* folder({ [`registry.example.com/${present}`]: "half", "other.test/ca.crt": "ca" })
-      expect(yield* Effect.flip(authoritiesOf([root], "registry.example.com"))).toMatchObject({
-        _tag: "CredentialsFailure",
-        source: Path.join(root, "registry.example.com", present),
-        problem: `${missing} is missing beside it`
-      })
-      expect(yield* authoritiesOf([root], "other.test")).toEqual(Option.some(["ca"]))
-    }).pipe(Effect.scoped)
+  ] as const)(
+    "with %s and without its %s fails, and names both; other hosts do not",
+    ([present, missing]) =>
+      Effect.gen(function* () {
+        const root = yield* folder({
+          [`registry.example.com/${present}`]: "half",
+          "other.test/ca.crt": "ca"
+        })
+        expect(yield* Effect.flip(authoritiesOf([root], "registry.example.com"))).toMatchObject({
+          _tag: "CredentialsFailure",
+          source: Path.join(root, "registry.example.com", present),
+          problem: `${missing} is missing beside it`
+        })
+        expect(yield* authoritiesOf([root], "other.test")).toEqual(Option.some(["ca"]))
+      }).pipe(Effect.scoped)
   )
 
   it.effect("with a file that cannot be read fails, and names it", () =>
@@ -129,61 +141,83 @@ describe("a folder", () => {
 })
 
 describe("by default", () => {
-  it.effect("the folders are those of podman and Docker, with and without root, and the user's own come first", () =>
-    Effect.gen(function* () {
-      yield* environment("HOME", "/home/alice")
-      yield* environment("XDG_CONFIG_HOME", "")
-      expect(CertificateFolders.defaultFolders()).toEqual([
-        "/home/alice/.config/containers/certs.d",
-        "/home/alice/.config/docker/certs.d",
-        "/home/alice/.docker/certs.d",
-        "/etc/containers/certs.d",
-        "/etc/docker/certs.d"
-      ])
-      yield* environment("XDG_CONFIG_HOME", "/config")
-      expect(CertificateFolders.defaultFolders()[1]).toBe("/config/docker/certs.d")
-    }).pipe(Effect.scoped)
+  it.effect(
+    "the folders are those of podman and Docker, with and without root, and the user's own come first",
+    () =>
+      Effect.gen(function* () {
+        yield* environment("HOME", "/home/alice")
+        yield* environment("XDG_CONFIG_HOME", "")
+        expect(CertificateFolders.defaultFolders()).toEqual([
+          "/home/alice/.config/containers/certs.d",
+          "/home/alice/.config/docker/certs.d",
+          "/home/alice/.docker/certs.d",
+          "/etc/containers/certs.d",
+          "/etc/docker/certs.d"
+        ])
+        yield* environment("XDG_CONFIG_HOME", "/config")
+        expect(CertificateFolders.defaultFolders()[1]).toBe("/config/docker/certs.d")
+      }).pipe(Effect.scoped)
   )
 
-  it.live("a host is met as they say, unless other folders are named, or none, or settings for this host", () =>
-    Effect.gen(function* () {
-      const { ours, theirs } = yield* authorities
-      const host = yield* asking()
-      const [{ cert, key }] = (yield* alice).certificates as [{ cert: string; key: Redacted.Redacted }]
-      const home = yield* folder({
-        [`.config/containers/certs.d/${host}/ca.crt`]: ours.cert,
-        [`.config/containers/certs.d/${host}/client.cert`]: cert,
-        [`.config/containers/certs.d/${host}/client.key`]: Redacted.value(key)
-      })
-      const others = yield* folder({ [`${host}/ca.crt`]: ours.cert })
-      yield* environment("HOME", home)
-      expect(yield* get(host)).toBe("alice")
-      expect(yield* get(host, { certificateFolders: [others] })).toBe("nobody")
-      expect(yield* refusal(host, { certificateFolders: [] })).toBe(untrusted)
-      expect(yield* refusal(host, { tls: { [host]: { ca: [theirs.cert] } } })).toBe(untrusted)
-      expect(yield* refusal(yield* serve(hello))).toBe(untrusted)
-    }).pipe(Effect.scoped)
+  it.live(
+    "a host is met as they say, unless other folders are named, or none, or settings for this host",
+    () =>
+      Effect.gen(function* () {
+        const { ours, theirs } = yield* authorities
+        const host = yield* asking()
+        const [{ cert, key }] = (yield* alice).certificates as [
+          { cert: string; key: Redacted.Redacted }
+        ]
+        const home = yield* folder({
+          [`.config/containers/certs.d/${host}/ca.crt`]: ours.cert,
+          [`.config/containers/certs.d/${host}/client.cert`]: cert,
+          [`.config/containers/certs.d/${host}/client.key`]: Redacted.value(key)
+        })
+        const others = yield* folder({ [`${host}/ca.crt`]: ours.cert })
+        yield* environment("HOME", home)
+        expect(yield* get(host)).toBe("alice")
+        expect(yield* get(host, { certificateFolders: [others] })).toBe("nobody")
+        expect(yield* refusal(host, { certificateFolders: [] })).toBe(untrusted)
+        expect(yield* refusal(host, { tls: { [host]: { ca: [theirs.cert] } } })).toBe(untrusted)
+        expect(yield* refusal(yield* serve(hello))).toBe(untrusted)
+      }).pipe(Effect.scoped)
   )
 
-  it.live("a registry is pulled from as docker does, with a token server and a storage of the same authority", () =>
-    Effect.gen(function* () {
-      const { log, registry } = yield* registryWithOthers
-      const home = yield* folder({ [`.docker/certs.d/${registry}/ca.crt`]: (yield* authorities).ours.cert })
-      yield* environment("HOME", home)
-      const layer = NodeRegistry.layer({ url: registry.replace("localhost", "https://localhost") })
-      expect(yield* Effect.provide(pullBlob, Layer.provide(layer, Credentials.layerAnonymous))).toBe("blob")
-      expect(log).toEqual(["registry v2 nobody", "tokens /token nobody", "registry v2 nobody", "storage /b1 nobody"])
-    }).pipe(Effect.scoped)
+  it.live(
+    "a registry is pulled from as docker does, with a token server and a storage of the same authority",
+    () =>
+      Effect.gen(function* () {
+        const { log, registry } = yield* registryWithOthers
+        const home = yield* folder({
+          [`.docker/certs.d/${registry}/ca.crt`]: (yield* authorities).ours.cert
+        })
+        yield* environment("HOME", home)
+        const layer = NodeRegistry.layer({
+          url: registry.replace("localhost", "https://localhost")
+        })
+        expect(
+          yield* Effect.provide(pullBlob, Layer.provide(layer, Credentials.layerAnonymous))
+        ).toBe("blob")
+        expect(log).toEqual([
+          "registry v2 nobody",
+          "tokens /token nobody",
+          "registry v2 nobody",
+          "storage /b1 nobody"
+        ])
+      }).pipe(Effect.scoped)
   )
 })
 
 describe("a process that goes on", () => {
-  const certificateOf = (name: string) => Effect.flatMap(authorities, ({ ours }) => Certificates.client(ours, name))
+  const certificateOf = (name: string) =>
+    Effect.flatMap(authorities, ({ ours }) => Certificates.client(ours, name))
 
   it.live("takes certificates that were renewed, once its connections are gone", () =>
     Effect.gen(function* () {
       // A server that closes its connections.
-      const host = yield* asking((name, _, response) => response.setHeader("connection", "close").end(name))
+      const host = yield* asking((name, _, response) =>
+        response.setHeader("connection", "close").end(name)
+      )
       const first = yield* certificateOf("first")
       const root = yield* folder({
         [`${host}/ca.crt`]: (yield* authorities).ours.cert,
@@ -196,30 +230,40 @@ describe("a process that goes on", () => {
       const second = yield* certificateOf("second")
       yield* write(Path.join(root, host, "client.cert"), second.cert)
       yield* write(Path.join(root, host, "client.key"), second.key)
-      expect(yield* Effect.repeat(name, { until: (name) => name !== "first", times: 100 })).toBe("second")
+      expect(yield* Effect.repeat(name, { until: (name) => name !== "first", times: 100 })).toBe(
+        "second"
+      )
     }).pipe(Effect.scoped)
   )
 
-  it.live("fails with what is wrong, which is not tried again, and goes on when that is put right", () =>
-    Effect.gen(function* () {
-      const host = yield* serve((_, response) => response.end("{}"))
-      const root = yield* folder({ [`${host}/client.cert`]: "hunter2" })
-      const layer = NodeRegistry.layer({ url: `https://${host}`, http: { certificateFolders: [root] } })
-      yield* Effect.gen(function* () {
-        const { ping } = yield* Registry
-        const failure = yield* Effect.flip(ping)
-        expect(failure.message).toBe(
-          `Credentials from ${root}/${host}/client.cert: client.key is missing beside it. A client certificate is a pair of .cert and .key; certificates of authorities end in .crt`
-        )
-        yield* write(Path.join(root, host, "client.key"), "hunter2")
-        const broken = yield* Effect.flip(ping)
-        expect(broken).toMatchObject({ _tag: "CredentialsFailure", source: Path.join(root, host) })
-        expect(broken.message).not.toContain("hunter2")
-        yield* Effect.promise(() => Fs.rm(Path.join(root, host), { recursive: true }))
-        yield* Effect.promise(() => Fs.mkdir(Path.join(root, host)))
-        yield* write(Path.join(root, host, "ca.crt"), (yield* authorities).ours.cert)
-        yield* ping
-      }).pipe(Effect.provide(Layer.provide(layer, Credentials.layerAnonymous)))
-    }).pipe(Effect.scoped)
+  it.live(
+    "fails with what is wrong, which is not tried again, and goes on when that is put right",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* serve((_, response) => response.end("{}"))
+        const root = yield* folder({ [`${host}/client.cert`]: "hunter2" })
+        const layer = NodeRegistry.layer({
+          url: `https://${host}`,
+          http: { certificateFolders: [root] }
+        })
+        yield* Effect.gen(function* () {
+          const { ping } = yield* Registry
+          const failure = yield* Effect.flip(ping)
+          expect(failure.message).toBe(
+            `Credentials from ${root}/${host}/client.cert: client.key is missing beside it. A client certificate is a pair of .cert and .key; certificates of authorities end in .crt`
+          )
+          yield* write(Path.join(root, host, "client.key"), "hunter2")
+          const broken = yield* Effect.flip(ping)
+          expect(broken).toMatchObject({
+            _tag: "CredentialsFailure",
+            source: Path.join(root, host)
+          })
+          expect(broken.message).not.toContain("hunter2")
+          yield* Effect.promise(() => Fs.rm(Path.join(root, host), { recursive: true }))
+          yield* Effect.promise(() => Fs.mkdir(Path.join(root, host)))
+          yield* write(Path.join(root, host, "ca.crt"), (yield* authorities).ours.cert)
+          yield* ping
+        }).pipe(Effect.provide(Layer.provide(layer, Credentials.layerAnonymous)))
+      }).pipe(Effect.scoped)
   )
 })

@@ -24,9 +24,21 @@ it.live("whoever is logged in with docker or podman on this machine is known", (
       Effect.map(credentialFor(place), (credential) =>
         credential._tag === "Basic" ? credential.username : credential._tag
       )
-    const places = ["ci.example", "docker.io", "cloud.example", "quay.io/team/app", "quay.io/other", "ghcr.io"]
+    const places = [
+      "ci.example",
+      "docker.io",
+      "cloud.example",
+      "quay.io/team/app",
+      "quay.io/other",
+      "ghcr.io"
+    ]
     const users = yield* Effect.forEach(places, found).pipe(
-      Effect.provide(Layer.provide(NodeCredentials.layer, Layer.setConfigProvider(ConfigProvider.fromMap(environment))))
+      Effect.provide(
+        Layer.provide(
+          NodeCredentials.layer,
+          Layer.setConfigProvider(ConfigProvider.fromMap(environment))
+        )
+      )
     )
     expect(users).toEqual(["ci", "docker", "AWS", "podman", "Anonymous", "Anonymous"])
   }).pipe(Effect.scoped)

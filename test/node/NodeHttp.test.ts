@@ -42,7 +42,10 @@ it.live("200 requests at once share 128 connections", () =>
       full ||= waiting.length === 128
       if (full) for (const go of waiting.splice(0)) go()
     })
-    yield* Effect.forEach(Array.from({ length: 200 }), () => get(url), { concurrency: "unbounded", discard: true })
+    yield* Effect.forEach(Array.from({ length: 200 }), () => get(url), {
+      concurrency: "unbounded",
+      discard: true
+    })
     expect(counted.made).toBe(128)
   }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
 )
@@ -50,7 +53,9 @@ it.live("200 requests at once share 128 connections", () =>
 it.live("an answer may carry 40 KiB of headers", () =>
   Effect.gen(function* () {
     const location = `/upload?state=${"s".repeat(40 * 1024)}`
-    const { url } = yield* serve((_, response) => response.writeHead(202, { location, "content-length": 0 }).end())
+    const { url } = yield* serve((_, response) =>
+      response.writeHead(202, { location, "content-length": 0 }).end()
+    )
     const response = yield* HttpClient.get(url)
     expect(response.headers["location"]).toBe(location)
   }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
@@ -61,7 +66,11 @@ it.live("redirects and content codings arrive as they were sent", () =>
     const body = gzipSync("hello")
     const { url, counted } = yield* serve((_, response) =>
       response
-        .writeHead(307, { location: "/elsewhere", "content-encoding": "gzip", "content-length": body.length })
+        .writeHead(307, {
+          location: "/elsewhere",
+          "content-encoding": "gzip",
+          "content-length": body.length
+        })
         .end(body)
     )
     const response = yield* HttpClient.get(url)
@@ -81,7 +90,9 @@ it.live("the connections are gone when the layer's Scope closes, and no others a
     for (const registry of ["", "https://registry.example.com"]) {
       const sent = Effect.provideService(client.get(url), OnBehalfOf, registry)
       const mistake = yield* Effect.flip(Effect.sandbox(sent))
-      expect(String(Cause.squash(mistake))).toContain("This HttpClient was closed with the Scope of its layer")
+      expect(String(Cause.squash(mistake))).toContain(
+        "This HttpClient was closed with the Scope of its layer"
+      )
     }
     expect(counted).toEqual({ made: 1, open: 0 })
   }).pipe(Effect.scoped)

@@ -8,10 +8,15 @@ import { Registries } from "../../src/Registries.js"
 import { Registry } from "../../src/Registry.js"
 import { alice, asking, authorities, pullBlob } from "../support/https.js"
 
-/** A registry that has every blob, if it is "blob", and answers whoever shows the certificate of alice; all else is asked of whoever is there. */
+/**
+ * A registry that has every blob, if it is "blob", and answers whoever shows the certificate of
+ * alice; all else is asked of whoever is there.
+ */
 const guarded = (log: Array<string>, name: string) =>
   asking((shown, request, response) => {
-    log.push(`${name} ${request.url?.replace(/test\/[^/]+\/blobs\/.*?(?=\?|$)/, "<blob>")} ${shown}`)
+    log.push(
+      `${name} ${request.url?.replace(/test\/[^/]+\/blobs\/.*?(?=\?|$)/, "<blob>")} ${shown}`
+    )
     if (shown === "alice") response.setHeader("content-length", 4).end("blob")
     else response.writeHead(404).end()
   })
@@ -39,7 +44,10 @@ it.live("a host, and each of its mirrors, has the TLS settings that stand beside
       }
     }
     expect(yield* pull("registry.example.com", hosts)).toBe("blob")
-    expect(log).toEqual(["mirror /v2/<blob>?ns=registry.example.com nobody", "host /v2/<blob> alice"])
+    expect(log).toEqual([
+      "mirror /v2/<blob>?ns=registry.example.com nobody",
+      "host /v2/<blob> alice"
+    ])
   }).pipe(Effect.scoped)
 )
 
@@ -49,8 +57,14 @@ it.live("the client of one registry has those beside its URL, too", () =>
     const host = yield* guarded(log, "host")
     // A loopback host, which is reached by https only where that is said.
     const other = host.replace("localhost", "https://localhost")
-    const layer = NodeRegistry.layer({ url: other, tls: yield* alice, http: { certificateFolders: [] } })
-    expect(yield* Effect.provide(pullBlob, Layer.provide(layer, Credentials.layerAnonymous))).toBe("blob")
+    const layer = NodeRegistry.layer({
+      url: other,
+      tls: yield* alice,
+      http: { certificateFolders: [] }
+    })
+    expect(yield* Effect.provide(pullBlob, Layer.provide(layer, Credentials.layerAnonymous))).toBe(
+      "blob"
+    )
     expect(log).toEqual(["host /v2/<blob> alice"])
   }).pipe(Effect.scoped)
 )

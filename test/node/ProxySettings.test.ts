@@ -43,8 +43,18 @@ describe("the environment", () => {
     ["HTTP_PROXY, which is for http alone", { HTTP_PROXY: plain }, plain, "straight"],
     ["HTTPS_PROXY, which is for https alone", { HTTPS_PROXY: secure }, "straight", secure],
     ["both", { http_proxy: plain, https_proxy: secure }, plain, secure],
-    ["both cases, of which lower wins", { http_proxy: plain, HTTP_PROXY: "http://upper:1" }, plain, "straight"],
-    ["an empty value, which means none", { https_proxy: "", HTTPS_PROXY: secure }, "straight", "straight"],
+    [
+      "both cases, of which lower wins",
+      { http_proxy: plain, HTTP_PROXY: "http://upper:1" },
+      plain,
+      "straight"
+    ],
+    [
+      "an empty value, which means none",
+      { https_proxy: "", HTTPS_PROXY: secure },
+      "straight",
+      "straight"
+    ],
     ["a proxy without scheme", { HTTPS_PROXY: " secure.proxy:3128 " }, "straight", secure],
     [
       "HTTP_PROXY as a header of a request makes it",
@@ -52,7 +62,12 @@ describe("the environment", () => {
       "straight",
       "straight"
     ],
-    ["http_proxy, which no header makes", { http_proxy: plain, REQUEST_METHOD: "GET" }, plain, "straight"]
+    [
+      "http_proxy, which no header makes",
+      { http_proxy: plain, REQUEST_METHOD: "GET" },
+      plain,
+      "straight"
+    ]
   ])("with %s", (_, environment, http, https) => {
     expect(route(environment, "http://registry.example.com/v2/")).toBe(http)
     expect(route(environment, "https://registry.example.com/v2/")).toBe(https)
@@ -111,18 +126,22 @@ describe("NO_PROXY", () => {
   })
 })
 
-it.effect.each(["hunter2", "socks5://walter:hunter2@proxy:1080", "http://walter:hunter2%@proxy:3128"])(
-  "%s is no proxy's URL, and is not shown (T13)",
-  (url) =>
-    Effect.gen(function* () {
-      const building = Layer.build(NodeHttp.layer({ proxy: { https: Redacted.make(url) } }))
-      const failure = yield* Effect.flip(Effect.scoped(building))
-      expect(failure).toMatchObject({
-        _tag: "InvalidUrl",
-        message: expect.stringMatching(/^Cannot use the https proxy: /)
-      })
-      expect(`${failure.message}${inspect(failure)}${JSON.stringify(failure)}`).not.toContain("hunter2")
+it.effect.each([
+  "hunter2",
+  "socks5://walter:hunter2@proxy:1080",
+  "http://walter:hunter2%@proxy:3128"
+])("%s is no proxy's URL, and is not shown (T13)", (url) =>
+  Effect.gen(function* () {
+    const building = Layer.build(NodeHttp.layer({ proxy: { https: Redacted.make(url) } }))
+    const failure = yield* Effect.flip(Effect.scoped(building))
+    expect(failure).toMatchObject({
+      _tag: "InvalidUrl",
+      message: expect.stringMatching(/^Cannot use the https proxy: /)
     })
+    expect(`${failure.message}${inspect(failure)}${JSON.stringify(failure)}`).not.toContain(
+      "hunter2"
+    )
+  })
 )
 
 /** The embedded registry on a port of this machine, and every header that reached it. */
@@ -136,7 +155,10 @@ const registryServer = (make: () => Server) =>
       })
     )
     yield* Layer.build(
-      RegistryServer.layer().pipe(Layer.provide(MemoryRegistry.layer()), Layer.provide(Layer.succeedContext(listening)))
+      RegistryServer.layer().pipe(
+        Layer.provide(MemoryRegistry.layer()),
+        Layer.provide(Layer.succeedContext(listening))
+      )
     )
     const { address } = Context.get(listening, HttpServer.HttpServer)
     if (address._tag !== "TcpAddress") return yield* Effect.dieMessage("no port")
@@ -144,29 +166,41 @@ const registryServer = (make: () => Server) =>
   })
 
 describeTinyproxy("through tinyproxy", () => {
-  const proxyUrl = (host: string, { password, username }: { username: string; password: string } = proxyUser) =>
-    Redacted.make(`http://${username}:${password}@${host}`)
+  const proxyUrl = (
+    host: string,
+    { password, username }: { username: string; password: string } = proxyUser
+  ) => Redacted.make(`http://${username}:${password}@${host}`)
 
   /** A push and a pull. */
   const work = Effect.gen(function* () {
     const registry = yield* Registry
     const repository = yield* freshRepository
     const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("b1")))
-    return [...(yield* Stream.runCollect(Stream.decodeText(registry.getBlob(repository, digest))))].join("")
+    return [
+      ...(yield* Stream.runCollect(Stream.decodeText(registry.getBlob(repository, digest))))
+    ].join("")
   })
 
-  it.live("plain http goes as requests to the proxy, whose password does not reach the registry", () =>
-    Effect.gen(function* () {
-      const { port, seen } = yield* registryServer(() => createServer())
-      const proxy = yield* tinyproxy([443])
-      const layer = NodeRegistry.layer({ url: `localhost:${port}`, http: { proxy: { http: proxyUrl(proxy.host) } } })
-      expect(yield* Effect.provide(work, Layer.provide(layer, Credentials.layerAnonymous))).toBe("b1")
-      const requests = yield* proxy.requests
-      expect(requests.length).toBe(seen.length)
-      expect(requests.length).toBeGreaterThan(1)
-      for (const line of requests) expect(line).toMatch(new RegExp(`^(HEAD|GET|POST|PUT) http://localhost:${port}/v2/`))
-      expect(JSON.stringify(seen)).not.toMatch(/proxy-authorization/i)
-    }).pipe(Effect.scoped)
+  it.live(
+    "plain http goes as requests to the proxy, whose password does not reach the registry",
+    () =>
+      Effect.gen(function* () {
+        const { port, seen } = yield* registryServer(() => createServer())
+        const proxy = yield* tinyproxy([443])
+        const layer = NodeRegistry.layer({
+          url: `localhost:${port}`,
+          http: { proxy: { http: proxyUrl(proxy.host) } }
+        })
+        expect(yield* Effect.provide(work, Layer.provide(layer, Credentials.layerAnonymous))).toBe(
+          "b1"
+        )
+        const requests = yield* proxy.requests
+        expect(requests.length).toBe(seen.length)
+        expect(requests.length).toBeGreaterThan(1)
+        for (const line of requests)
+          expect(line).toMatch(new RegExp(`^(HEAD|GET|POST|PUT) http://localhost:${port}/v2/`))
+        expect(JSON.stringify(seen)).not.toMatch(/proxy-authorization/i)
+      }).pipe(Effect.scoped)
   )
 
   it.live("https goes through tunnels, and certificates are checked at their other end", () =>
@@ -182,65 +216,73 @@ describeTinyproxy("through tinyproxy", () => {
       const through = { proxy: { https: proxyUrl(proxy.host) } }
       const tls = { [`localhost:${port}`]: { ca: [ca.cert] } }
       expect(yield* Effect.provide(work, registry({ ...through, tls }))).toBe("b1")
-      expect(new Set(yield* proxy.requests)).toEqual(new Set([`CONNECT localhost:${port} HTTP/1.1`]))
+      expect(new Set(yield* proxy.requests)).toEqual(
+        new Set([`CONNECT localhost:${port} HTTP/1.1`])
+      )
       expect(JSON.stringify(seen)).not.toMatch(/proxy-authorization/i)
       const failure = yield* Effect.flip(Effect.provide(work, registry(through)))
       expect(failure).toMatchObject({ _tag: "TransportFailure", reason: "Tls" })
     }).pipe(Effect.scoped)
   )
 
-  it.live("what the proxy refuses is a failure that says so, and is tried again only if it may pass", () =>
-    Effect.gen(function* () {
-      const gone = yield* Effect.scoped(
-        Effect.map(
-          registryServer(() => createServer()),
-          ({ port }) => port
+  it.live(
+    "what the proxy refuses is a failure that says so, and is tried again only if it may pass",
+    () =>
+      Effect.gen(function* () {
+        const gone = yield* Effect.scoped(
+          Effect.map(
+            registryServer(() => createServer()),
+            ({ port }) => port
+          )
         )
-      )
-      const proxy = yield* tinyproxy([gone])
-      const failed = (url: string, by: Redacted.Redacted) =>
-        work.pipe(
-          Effect.flip,
-          Effect.provide(
-            NodeRegistry.layer({
-              url,
-              http: { proxy: { http: by, https: by } },
-              retry: { attempts: 1, base: "1 millis" }
-            })
-          ),
-          Effect.provide(Credentials.layerAnonymous)
+        const proxy = yield* tinyproxy([gone])
+        const failed = (url: string, by: Redacted.Redacted) =>
+          work.pipe(
+            Effect.flip,
+            Effect.provide(
+              NodeRegistry.layer({
+                url,
+                http: { proxy: { http: by, https: by } },
+                retry: { attempts: 1, base: "1 millis" }
+              })
+            ),
+            Effect.provide(Credentials.layerAnonymous)
+          )
+        const nobody = Redacted.make(`http://${proxy.host}`)
+        const wrong = proxyUrl(proxy.host, { username: "walter", password: "hunter2" })
+        const refused = (status: number) => ({ _tag: "TransportFailure", reason: "Proxy", status })
+        // No user name, a wrong password, a port that it makes no tunnels to, a registry that it
+        // does not reach.
+        const cases = [
+          [yield* failed(`https://localhost:${gone}`, nobody), refused(407)],
+          [yield* failed(`https://localhost:${gone}`, wrong), refused(401)],
+          [yield* failed("https://localhost:1", proxyUrl(proxy.host)), refused(403)],
+          [
+            yield* failed(`https://localhost:${gone}`, proxyUrl(proxy.host)),
+            { _tag: "TransportFailure", reason: "Connect", status: 500 }
+          ],
+          [yield* failed(`http://localhost:${gone}`, nobody), refused(407)],
+          // Of a plain request, tinyproxy refuses a wrong password as a registry would.
+          [yield* failed(`http://localhost:${gone}`, wrong), { _tag: "Unauthorized" }],
+          [
+            yield* failed(`http://localhost:${gone}`, proxyUrl(proxy.host)),
+            { _tag: "RegistryFailure", status: 500 }
+          ]
+        ] as const
+        for (const [failure, expected] of cases) {
+          expect(failure).toMatchObject(expected)
+          expect(
+            `${failure.message}${inspect(failure, { depth: 9 })}${JSON.stringify(failure)}`
+          ).not.toMatch(new RegExp(`hunter2|${proxyUser.password}|proxy-authorization`, "i"))
+        }
+        expect(cases[0][0].message).toMatch(
+          /^A proxy on the way to the registry refuses: check which proxy is used, and the user name and password for it \(HEAD https:\/\/localhost:\d+\/v2\/.* answered 407\)$/
         )
-      const nobody = Redacted.make(`http://${proxy.host}`)
-      const wrong = proxyUrl(proxy.host, { username: "walter", password: "hunter2" })
-      const refused = (status: number) => ({ _tag: "TransportFailure", reason: "Proxy", status })
-      // No user name, a wrong password, a port that it makes no tunnels to, a registry that it does not reach.
-      const cases = [
-        [yield* failed(`https://localhost:${gone}`, nobody), refused(407)],
-        [yield* failed(`https://localhost:${gone}`, wrong), refused(401)],
-        [yield* failed("https://localhost:1", proxyUrl(proxy.host)), refused(403)],
-        [
-          yield* failed(`https://localhost:${gone}`, proxyUrl(proxy.host)),
-          { _tag: "TransportFailure", reason: "Connect", status: 500 }
-        ],
-        [yield* failed(`http://localhost:${gone}`, nobody), refused(407)],
-        // Of a plain request, tinyproxy refuses a wrong password as a registry would.
-        [yield* failed(`http://localhost:${gone}`, wrong), { _tag: "Unauthorized" }],
-        [yield* failed(`http://localhost:${gone}`, proxyUrl(proxy.host)), { _tag: "RegistryFailure", status: 500 }]
-      ] as const
-      for (const [failure, expected] of cases) {
-        expect(failure).toMatchObject(expected)
-        expect(`${failure.message}${inspect(failure, { depth: 9 })}${JSON.stringify(failure)}`).not.toMatch(
-          new RegExp(`hunter2|${proxyUser.password}|proxy-authorization`, "i")
-        )
-      }
-      expect(cases[0][0].message).toMatch(
-        /^A proxy on the way to the registry refuses: check which proxy is used, and the user name and password for it \(HEAD https:\/\/localhost:\d+\/v2\/.* answered 407\)$/
-      )
-      // Twice where the registry may come back.
-      const tunnel = `CONNECT localhost:${gone} HTTP/1.1`
-      const tries = (yield* proxy.requests).filter((line) => line === tunnel).length
-      expect(tries).toBe(1 + 1 + 2)
-    }).pipe(Effect.scoped)
+        // Twice where the registry may come back.
+        const tunnel = `CONNECT localhost:${gone} HTTP/1.1`
+        const tries = (yield* proxy.requests).filter((line) => line === tunnel).length
+        expect(tries).toBe(1 + 1 + 2)
+      }).pipe(Effect.scoped)
   )
 })
 
@@ -249,21 +291,31 @@ describeTinyproxy("a tunnel through tinyproxy", () => {
   it.live.each([
     ["to a port that is not allowed", 4443, { reason: "Proxy", status: 403 }, 1],
     ["to where nobody listens", closed, { reason: "Connect", status: 500 }, 3]
-  ] as const)("%s is a failure that is retried only where it may pass", ([_, port, facts, attempts]) =>
-    Effect.gen(function* () {
-      const proxy = yield* tinyproxy([closed])
-      const layer = NodeRegistry.layer({
-        url: `https://localhost:${port}`,
-        http: { proxy: { https: Redacted.make(`http://${proxyUser.username}:${proxyUser.password}@${proxy.host}`) } },
-        retry: { attempts: 2, base: 1 }
-      })
-      const ping = Effect.flatMap(Registry, (registry) => registry.ping)
-      const failure = yield* Effect.flip(Effect.provide(ping, Layer.provide(layer, Credentials.layerAnonymous)))
-      expect(failure).toMatchObject({ _tag: "TransportFailure", ...facts })
-      expect(yield* proxy.requests).toEqual(
-        Array.from({ length: attempts }, () => `CONNECT localhost:${port} HTTP/1.1`)
-      )
-    }).pipe(Effect.scoped)
+  ] as const)(
+    "%s is a failure that is retried only where it may pass",
+    ([_, port, facts, attempts]) =>
+      Effect.gen(function* () {
+        const proxy = yield* tinyproxy([closed])
+        const layer = NodeRegistry.layer({
+          url: `https://localhost:${port}`,
+          http: {
+            proxy: {
+              https: Redacted.make(
+                `http://${proxyUser.username}:${proxyUser.password}@${proxy.host}`
+              )
+            }
+          },
+          retry: { attempts: 2, base: 1 }
+        })
+        const ping = Effect.flatMap(Registry, (registry) => registry.ping)
+        const failure = yield* Effect.flip(
+          Effect.provide(ping, Layer.provide(layer, Credentials.layerAnonymous))
+        )
+        expect(failure).toMatchObject({ _tag: "TransportFailure", ...facts })
+        expect(yield* proxy.requests).toEqual(
+          Array.from({ length: attempts }, () => `CONNECT localhost:${port} HTTP/1.1`)
+        )
+      }).pipe(Effect.scoped)
   )
 })
 
@@ -278,7 +330,11 @@ it.live(
       const shown: Array<unknown> = []
       const proxy = yield* Effect.acquireRelease(
         Effect.async<Https.Server>((resume) => {
-          const starting = Https.createServer({ ...certificate, requestCert: true, rejectUnauthorized: false })
+          const starting = Https.createServer({
+            ...certificate,
+            requestCert: true,
+            rejectUnauthorized: false
+          })
           starting.on("connect", ({ url }, socket: TLSSocket) => {
             shown.push(url, socket.getPeerCertificate().subject?.CN ?? "nobody")
             const onwards = Net.connect(port, "127.0.0.1", () => {
@@ -294,7 +350,10 @@ it.live(
       )
       const url = Redacted.make(`https://localhost:${(proxy.address() as Net.AddressInfo).port}`)
       const tls = {
-        [`localhost:${port}`]: { certificates: [{ cert: alice.cert, key: Redacted.make(alice.key) }], ca: [ca.cert] }
+        [`localhost:${port}`]: {
+          certificates: [{ cert: alice.cert, key: Redacted.make(alice.key) }],
+          ca: [ca.cert]
+        }
       }
       const ping = (http: NodeHttp.Options) =>
         HttpClient.get(`https://localhost:${port}/v2/`).pipe(
@@ -311,7 +370,9 @@ it.live(
     }).pipe(Effect.scoped)
 )
 
-/** A proxy in so many words: what it does with each connection. Also the connections that are open. */
+/**
+ * A proxy in so many words: what it does with each connection. Also the connections that are open.
+ */
 const bareProxy = (use: (socket: Net.Socket) => unknown) =>
   Effect.gen(function* () {
     const open = new Set<Net.Socket>()
@@ -330,7 +391,10 @@ const bareProxy = (use: (socket: Net.Socket) => unknown) =>
           running.close()
         })
     )
-    return { url: Redacted.make(`http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`), open }
+    return {
+      url: Redacted.make(`http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`),
+      open
+    }
   })
 
 it.live.each([
@@ -340,39 +404,47 @@ it.live.each([
     (socket: Net.Socket) => void socket.write("HTTP/1.1 200 OK\r\n\r\n"),
     expect.stringContaining("registry.invalid:443")
   ]
-] as const)("a proxy that %s is given up after the connect timeout, and its connection closed", ([, answer, message]) =>
-  Effect.gen(function* () {
-    const asked: Array<string> = []
-    const proxy = yield* bareProxy((socket) =>
-      socket.once("data", (bytes) => {
-        asked.push(String(bytes).split("\r\n", 1).join())
-        answer(socket)
+] as const)(
+  "a proxy that %s is given up after the connect timeout, and its connection closed",
+  ([, answer, message]) =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const proxy = yield* bareProxy((socket) =>
+        socket.once("data", (bytes) => {
+          asked.push(String(bytes).split("\r\n", 1).join())
+          answer(socket)
+        })
+      )
+      const layer = NodeRegistry.layer({
+        url: "https://registry.invalid",
+        http: { proxy: { https: proxy.url }, connectTimeout: "50 millis" },
+        retry: { attempts: 1, base: "1 millis" }
       })
-    )
-    const layer = NodeRegistry.layer({
-      url: "https://registry.invalid",
-      http: { proxy: { https: proxy.url }, connectTimeout: "50 millis" },
-      retry: { attempts: 1, base: "1 millis" }
-    })
-    const failure = yield* Effect.flip(Effect.flatMap(Registry, (registry) => registry.ping)).pipe(
-      Effect.tap(until(() => proxy.open.size === 0)),
-      Effect.provide(Layer.provide(layer, Credentials.layerAnonymous))
-    )
-    expect(failure).toMatchObject({
-      _tag: "TransportFailure",
-      reason: "Connect",
-      cause: { code: "UND_ERR_CONNECT_TIMEOUT", message }
-    })
-    // Retried, as any connection that fails.
-    expect(asked).toEqual(Array.from({ length: 2 }, () => "CONNECT registry.invalid:443 HTTP/1.1"))
-  }).pipe(Effect.scoped)
+      const failure = yield* Effect.flip(
+        Effect.flatMap(Registry, (registry) => registry.ping)
+      ).pipe(
+        Effect.tap(until(() => proxy.open.size === 0)),
+        Effect.provide(Layer.provide(layer, Credentials.layerAnonymous))
+      )
+      expect(failure).toMatchObject({
+        _tag: "TransportFailure",
+        reason: "Connect",
+        cause: { code: "UND_ERR_CONNECT_TIMEOUT", message }
+      })
+      // Retried, as any connection that fails.
+      expect(asked).toEqual(
+        Array.from({ length: 2 }, () => "CONNECT registry.invalid:443 HTTP/1.1")
+      )
+    }).pipe(Effect.scoped)
 )
 
 it.live("an answer to plain http may have as many headers through a proxy as without one", () =>
   Effect.gen(function* () {
     const proxy = yield* bareProxy((socket) => {
       socket.once("data", () => {
-        socket.end(`HTTP/1.1 200 OK\r\nx-signed: ${"s".repeat(40_000)}\r\ncontent-length: 0\r\n\r\n`)
+        socket.end(
+          `HTTP/1.1 200 OK\r\nx-signed: ${"s".repeat(40_000)}\r\ncontent-length: 0\r\n\r\n`
+        )
       })
     })
     const response = yield* HttpClient.get("http://registry.invalid/v2/").pipe(
@@ -397,12 +469,17 @@ it.live("the proxies of the environment are taken by default, and not with an em
     )
     // The characters that a URL cannot have stand in it percent-encoded.
     const user = `${encodeURIComponent("corp\\walter")}:${encodeURIComponent("p@ss:w/rd")}`
-    yield* environment("http_proxy", `http://${user}@127.0.0.1:${(server.address() as Net.AddressInfo).port}`)
+    yield* environment(
+      "http_proxy",
+      `http://${user}@127.0.0.1:${(server.address() as Net.AddressInfo).port}`
+    )
     const get = Effect.scoped(HttpClient.get("http://registry.invalid:5000/v2/"))
     yield* Effect.provide(get, NodeHttp.layerHttpClient)
     const basic = `Basic ${Buffer.from("corp\\walter:p@ss:w/rd").toString("base64")}`
     expect(seen).toEqual([`GET http://registry.invalid:5000/v2/ ${basic}`])
-    const token = Redacted.make(`http://a-token@127.0.0.1:${(server.address() as Net.AddressInfo).port}`)
+    const token = Redacted.make(
+      `http://a-token@127.0.0.1:${(server.address() as Net.AddressInfo).port}`
+    )
     yield* Effect.provide(get, NodeHttp.layer({ proxy: { http: token } }))
     expect(seen[1]).toMatch(`Basic ${Buffer.from("a-token:").toString("base64")}`)
     const straight = yield* Effect.exit(Effect.provide(get, NodeHttp.layer({ proxy: {} })))

@@ -52,41 +52,69 @@ describe("authorities", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("those of NODE_EXTRA_CA_CERTS, which Node reads as it starts, stay trusted beside a host's own", () =>
-    Effect.gen(function* () {
-      const { ours, theirs } = yield* authorities
-      const host = yield* serve(hello)
-      const root = yield* folder({ "ours.pem": ours.cert, "theirs.pem": theirs.cert })
-      const script = fileURLToPath(new URL("./fixtures/get.ts", import.meta.url))
-      const args = ["--conditions=@effect-oci/source", "--import", "tsx", script, host, Path.join(root, "theirs.pem")]
-      const env = { ...process.env, NODE_EXTRA_CA_CERTS: Path.join(root, "ours.pem") }
-      const { stdout } = yield* Effect.promise(() => promisify(execFile)(process.execPath, args, { env }))
-      expect(stdout).toBe("hello\n")
-    }).pipe(Effect.scoped)
+  it.live(
+    "those of NODE_EXTRA_CA_CERTS, which Node reads as it starts, stay trusted beside a host's own",
+    () =>
+      Effect.gen(function* () {
+        const { ours, theirs } = yield* authorities
+        const host = yield* serve(hello)
+        const root = yield* folder({ "ours.pem": ours.cert, "theirs.pem": theirs.cert })
+        const script = fileURLToPath(new URL("./fixtures/get.ts", import.meta.url))
+        const args = [
+          "--conditions=@effect-oci/source",
+          "--import",
+          "tsx",
+          script,
+          host,
+          Path.join(root, "theirs.pem")
+        ]
+        const env = { ...process.env, NODE_EXTRA_CA_CERTS: Path.join(root, "ours.pem") }
+        const { stdout } = yield* Effect.promise(() =>
+          promisify(execFile)(process.execPath, args, { env })
+        )
+        expect(stdout).toBe("hello\n")
+      }).pipe(Effect.scoped)
   )
 
-  it.live("of a registry are trusted for its token server and its storage, on its behalf and on no other's", () =>
-    Effect.gen(function* () {
-      const { log, registry, tokens } = yield* registryWithOthers
-      const other = yield* asking((_, __, response) =>
-        response.writeHead(401, { "www-authenticate": `Bearer realm="https://${tokens}/token"` }).end()
-      )
-      // One set of connections for both: that it was made for the one does not help the other.
-      const connections = yield* Layer.build(
-        NodeHttp.layer({ tls: { [registry]: yield* alice, [other]: { rejectUnauthorized: false } } })
-      )
-      const pull = (host: string) =>
-        pullBlob.pipe(
-          Effect.provide(RegistryClient.layer({ url: `https://${host}` })),
-          Effect.provide([TokenCache.layerMemory, Credentials.layerAnonymous, Layer.succeedContext(connections)])
+  it.live(
+    "of a registry are trusted for its token server and its storage, on its behalf and on no other's",
+    () =>
+      Effect.gen(function* () {
+        const { log, registry, tokens } = yield* registryWithOthers
+        const other = yield* asking((_, __, response) =>
+          response
+            .writeHead(401, { "www-authenticate": `Bearer realm="https://${tokens}/token"` })
+            .end()
         )
-      expect(yield* pull(registry)).toBe("blob")
-      expect(log).toEqual(["registry v2 alice", "tokens /token nobody", "registry v2 alice", "storage /b1 nobody"])
-      const refused = yield* Effect.flip(pull(other))
-      expect(refused._tag).toBe("TransportFailure")
-      expect(refused.message).toContain(`a private one: ${untrusted} (GET https://${tokens}/token?`)
-      expect(log.length).toBe(4)
-    }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)), Effect.scoped)
+        // One set of connections for both: that it was made for the one does not help the other.
+        const connections = yield* Layer.build(
+          NodeHttp.layer({
+            tls: { [registry]: yield* alice, [other]: { rejectUnauthorized: false } }
+          })
+        )
+        const pull = (host: string) =>
+          pullBlob.pipe(
+            Effect.provide(RegistryClient.layer({ url: `https://${host}` })),
+            Effect.provide([
+              TokenCache.layerMemory,
+              Credentials.layerAnonymous,
+              Layer.succeedContext(connections)
+            ])
+          )
+        expect(yield* pull(registry)).toBe("blob")
+        expect(log).toEqual([
+          "registry v2 alice",
+          "tokens /token nobody",
+          "registry v2 alice",
+          "storage /b1 nobody"
+        ])
+        const refused = yield* Effect.flip(pull(other))
+        expect(refused._tag).toBe("TransportFailure")
+        expect(refused.message).toContain(
+          `a private one: ${untrusted} (GET https://${tokens}/token?`
+        )
+        expect(log.length).toBe(4)
+      }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)), Effect.scoped)
   )
 
   it.live("a certificate for another name is refused, whoever signed it", () =>
@@ -127,7 +155,9 @@ describe("client certificates", () => {
         }
       })
       expect(yield* get(host, { tls: settings("open sesame") })).toBe("bob")
-      expect(yield* Effect.flip(get(host, { tls: settings("wrong") }))).toMatchObject({ _tag: "CredentialsFailure" })
+      expect(yield* Effect.flip(get(host, { tls: settings("wrong") }))).toMatchObject({
+        _tag: "CredentialsFailure"
+      })
     }).pipe(Effect.scoped)
   )
 
@@ -141,8 +171,15 @@ describe("client certificates", () => {
           url: `https://${registry}`,
           http: { ca: [ours.cert], tls: { [registry]: yield* alice } }
         })
-        expect(yield* Effect.provide(pullBlob, Layer.provide(layer, Credentials.layerAnonymous))).toBe("blob")
-        expect(log).toEqual(["registry v2 alice", "tokens /token nobody", "registry v2 alice", "storage /b1 nobody"])
+        expect(
+          yield* Effect.provide(pullBlob, Layer.provide(layer, Credentials.layerAnonymous))
+        ).toBe("blob")
+        expect(log).toEqual([
+          "registry v2 alice",
+          "tokens /token nobody",
+          "registry v2 alice",
+          "storage /b1 nobody"
+        ])
       }).pipe(Effect.scoped)
   )
 })
@@ -228,7 +265,12 @@ describe("settings", () => {
         },
         // The key of somebody else.
         {
-          certificates: [{ cert: (yield* authorities).ours.cert, key: Redacted.make((yield* authorities).theirs.key) }]
+          certificates: [
+            {
+              cert: (yield* authorities).ours.cert,
+              key: Redacted.make((yield* authorities).theirs.key)
+            }
+          ]
         }
       ]
       for (const settings of cases) {

@@ -20,8 +20,10 @@ import { serve, until } from "../support/serve.js"
 
 const MiB = 1024 * 1024
 
-const live = <A, E>(name: string, test: () => Effect.Effect<A, E, HttpClient.HttpClient | Scope.Scope>) =>
-  it.live(name, () => test().pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped))
+const live = <A, E>(
+  name: string,
+  test: () => Effect.Effect<A, E, HttpClient.HttpClient | Scope.Scope>
+) => it.live(name, () => test().pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped))
 
 /** Writes as fast as the connection takes it, until `limit` bytes or its end. */
 const pour = (response: ServerResponse, limit: number, sent = { bytes: 0 }) => {
@@ -158,7 +160,10 @@ describe("a body", () => {
         ["e", "f"]
       ])
       const empty = yield* HttpClient.get(`${url}form`)
-      expect(yield* Effect.flip(empty.json)).toMatchObject({ _tag: "ResponseError", reason: "Decode" })
+      expect(yield* Effect.flip(empty.json)).toMatchObject({
+        _tag: "ResponseError",
+        reason: "Decode"
+      })
     })
   )
 })
@@ -171,16 +176,24 @@ describe("a request", () => {
         urls.push(request.url)
         response.end()
       })
-      yield* HttpClient.execute(HttpClientRequest.get(`${url}p?a=1#f`).pipe(HttpClientRequest.setUrlParam("b", "2")))
-      yield* HttpClient.execute(HttpClientRequest.get(`${url}p`).pipe(HttpClientRequest.setHash("f")))
+      yield* HttpClient.execute(
+        HttpClientRequest.get(`${url}p?a=1#f`).pipe(HttpClientRequest.setUrlParam("b", "2"))
+      )
+      yield* HttpClient.execute(
+        HttpClientRequest.get(`${url}p`).pipe(HttpClientRequest.setHash("f"))
+      )
       expect(urls).toEqual(["/p?a=1&b=2", "/p"])
     })
   )
 
   live("that cannot be sent fails before anything is", () =>
     Effect.gen(function* () {
-      expect(yield* Effect.flip(HttpClient.get("http://[broken"))).toMatchObject({ reason: "InvalidUrl" })
-      const header = HttpClientRequest.get("http://127.0.0.1:9/").pipe(HttpClientRequest.setHeader("a", "b\r\nc: d"))
+      expect(yield* Effect.flip(HttpClient.get("http://[broken"))).toMatchObject({
+        reason: "InvalidUrl"
+      })
+      const header = HttpClientRequest.get("http://127.0.0.1:9/").pipe(
+        HttpClientRequest.setHeader("a", "b\r\nc: d")
+      )
       expect(yield* Effect.flip(HttpClient.execute(header))).toMatchObject({ reason: "Transport" })
     })
   )
@@ -189,7 +202,9 @@ describe("a request", () => {
     Effect.gen(function* () {
       const client = yield* Effect.provide(HttpClient.HttpClient, NodeHttp.layerHttpClient)
       const exit = yield* Effect.exit(client.get("http://127.0.0.1:9/"))
-      expect(exit).toMatchObject({ cause: { _tag: "Die", defect: { message: expect.stringContaining("Scope") } } })
+      expect(exit).toMatchObject({
+        cause: { _tag: "Die", defect: { message: expect.stringContaining("Scope") } }
+      })
     })
   )
 
@@ -249,7 +264,8 @@ describe("a body to send", () => {
     )
     return {
       seen,
-      put: (url: string) => HttpClientRequest.setBody(HttpClientRequest.put(url), HttpBody.stream(stream))
+      put: (url: string) =>
+        HttpClientRequest.setBody(HttpClientRequest.put(url), HttpBody.stream(stream))
     }
   }
 
@@ -266,7 +282,9 @@ describe("a body to send", () => {
         Chunk.empty<string>(),
         Chunk.unsafeFromArray(parts.slice(4))
       ]
-      const { put, seen } = watched(Stream.map(Stream.fromChunks(...chunks), (part) => new TextEncoder().encode(part)))
+      const { put, seen } = watched(
+        Stream.map(Stream.fromChunks(...chunks), (part) => new TextEncoder().encode(part))
+      )
       expect((yield* HttpClient.execute(put(url))).status).toBe(200)
       expect(Buffer.concat(received).toString()).toBe(parts.join(""))
       expect(seen).toEqual({ started: 1, ended: 1, reused: true })
@@ -278,7 +296,9 @@ describe("a body to send", () => {
       const free = yield* Effect.async<number>((resume) => {
         const server = Net.createServer().listen(0, "127.0.0.1", () => {
           const address = server.address()
-          server.close(() => resume(Effect.succeed(typeof address === "object" ? (address?.port ?? 0) : 0)))
+          server.close(() =>
+            resume(Effect.succeed(typeof address === "object" ? (address?.port ?? 0) : 0))
+          )
         })
       })
       const { put, seen } = watched(Stream.make(new Uint8Array(1)))
@@ -291,8 +311,12 @@ describe("a body to send", () => {
   live("whose source fails ends the request with that failure, and the connection", () =>
     Effect.gen(function* () {
       const { counted, url } = yield* serve((request) => void request.resume())
-      const { put, seen } = watched(Stream.concat(Stream.make(new Uint8Array(9)), Stream.fail("the disk is gone")))
-      expect(yield* Effect.flip(HttpClient.execute(put(url)))).toMatchObject({ cause: "the disk is gone" })
+      const { put, seen } = watched(
+        Stream.concat(Stream.make(new Uint8Array(9)), Stream.fail("the disk is gone"))
+      )
+      expect(yield* Effect.flip(HttpClient.execute(put(url)))).toMatchObject({
+        cause: "the disk is gone"
+      })
       expect(seen.ended).toBe(1)
       yield* until(() => counted.open === 0)
     })
@@ -300,7 +324,9 @@ describe("a body to send", () => {
 
   live("is given up when the answer comes before it was sent", () =>
     Effect.gen(function* () {
-      const { url } = yield* serve((_, response) => void response.writeHead(401, { "content-length": 0 }).end())
+      const { url } = yield* serve(
+        (_, response) => void response.writeHead(401, { "content-length": 0 }).end()
+      )
       const { put, seen } = watched(Stream.concat(Stream.make(new Uint8Array(9)), Stream.never))
       expect((yield* HttpClient.execute(put(url))).status).toBe(401)
       yield* until(() => seen.ended === 1)

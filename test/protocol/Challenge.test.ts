@@ -3,7 +3,9 @@ import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Challenge from "../../src/protocol/Challenge.js"
 
-const table: ReadonlyArray<readonly [name: string, header: string, expected: ReadonlyArray<Challenge.Challenge>]> = [
+const table: ReadonlyArray<
+  readonly [name: string, header: string, expected: ReadonlyArray<Challenge.Challenge>]
+> = [
   [
     "Docker Hub",
     'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:samalba/my-app:pull,push"',
@@ -84,19 +86,38 @@ const table: ReadonlyArray<readonly [name: string, header: string, expected: Rea
     "Gitea and Codeberg: two challenges in one value (HK defect 8)",
     'Bearer realm="https://codeberg.org/v2/token",service="container_registry",scope="*",Basic realm="Gitea Container Registry"',
     [
-      { scheme: "bearer", realm: "https://codeberg.org/v2/token", service: "container_registry", scopes: ["*"] },
+      {
+        scheme: "bearer",
+        realm: "https://codeberg.org/v2/token",
+        service: "container_registry",
+        scopes: ["*"]
+      },
       { scheme: "basic", realm: "Gitea Container Registry", scopes: [] }
     ]
   ],
   [
     "Cloudflare: the request URL as realm",
     'Basic realm="https://r.example.workers.dev/v2/a/manifests/latest?x=1,2"',
-    [{ scheme: "basic", realm: "https://r.example.workers.dev/v2/a/manifests/latest?x=1,2", scopes: [] }]
+    [
+      {
+        scheme: "basic",
+        realm: "https://r.example.workers.dev/v2/a/manifests/latest?x=1,2",
+        scopes: []
+      }
+    ]
   ],
   [
     "zot: an empty scope (HK defect 10)",
     'Bearer realm="https://zot.example/token",service="zot",scope="",error="invalid_token"',
-    [{ scheme: "bearer", realm: "https://zot.example/token", service: "zot", scopes: [], error: "invalid_token" }]
+    [
+      {
+        scheme: "bearer",
+        realm: "https://zot.example/token",
+        service: "zot",
+        scopes: [],
+        error: "invalid_token"
+      }
+    ]
   ],
   [
     "zot: lower case and unquoted",
@@ -144,7 +165,11 @@ const table: ReadonlyArray<readonly [name: string, header: string, expected: Rea
       { scheme: "bearer", realm: "https://a/t", scopes: [] }
     ]
   ],
-  ["an unterminated quoted string", 'Basic realm="abc', [{ scheme: "basic", realm: "abc", scopes: [] }]],
+  [
+    "an unterminated quoted string",
+    'Basic realm="abc',
+    [{ scheme: "basic", realm: "abc", scopes: [] }]
+  ],
   [
     "parameters without commas, and white space around the equals sign (HK23)",
     'Bearer REALM = "https://a/t" Service="s"',
@@ -175,7 +200,11 @@ const table: ReadonlyArray<readonly [name: string, header: string, expected: Rea
   ],
   ["a parameter without a scheme", 'realm="a, Basic realm=b"', []],
   ["no tokens at all", '"/:;()"', []],
-  ["a parameter named __proto__", 'Basic __proto__="x",realm="r"', [{ scheme: "basic", realm: "r", scopes: [] }]],
+  [
+    "a parameter named __proto__",
+    'Basic __proto__="x",realm="r"',
+    [{ scheme: "basic", realm: "r", scopes: [] }]
+  ],
   ["the empty value", "", []]
 ]
 
@@ -185,12 +214,18 @@ describe("Challenge.parse", () => {
   }
 
   it("reads 16 challenges and 32 parameters of one", () => {
-    assert.lengthOf(Challenge.parse(Array.from({ length: 20 }, () => 'Basic realm="r"').join(", ")), 16)
-    const parameters = (count: number) => Array.from({ length: count }, (_, index) => `p${index}=x`).join(",")
+    assert.lengthOf(
+      Challenge.parse(Array.from({ length: 20 }, () => 'Basic realm="r"').join(", ")),
+      16
+    )
+    const parameters = (count: number) =>
+      Array.from({ length: count }, (_, index) => `p${index}=x`).join(",")
     assert.deepStrictEqual(Challenge.parse(`Basic ${parameters(31)},realm=r`), [
       { scheme: "basic", realm: "r", scopes: [] }
     ])
-    assert.deepStrictEqual(Challenge.parse(`Basic ${parameters(32)},realm=r`), [{ scheme: "basic", scopes: [] }])
+    assert.deepStrictEqual(Challenge.parse(`Basic ${parameters(32)},realm=r`), [
+      { scheme: "basic", scopes: [] }
+    ])
   })
 
   it("reads nothing of more than 16 KiB (T6)", () => {
@@ -210,7 +245,12 @@ describe("Challenge.format", () => {
   it("writes what registries write", () =>
     assert.strictEqual(
       Challenge.format([
-        { scheme: "bearer", realm: "https://a/t", service: "s", scopes: ["repository:a:pull", "registry:catalog:*"] },
+        {
+          scheme: "bearer",
+          realm: "https://a/t",
+          service: "s",
+          scopes: ["repository:a:pull", "registry:catalog:*"]
+        },
         { scheme: "basic", realm: 'say "hi"', scopes: [] },
         { scheme: "negotiate", scopes: [] }
       ]),
@@ -249,15 +289,28 @@ describe("Challenge.select", () => {
     readonly [string, ReadonlyArray<Challenge.Challenge>, boolean, Challenge.Challenge | undefined]
   > = [
     ["Bearer before Basic, whatever the order (ACR, Gitea)", [basic, bearer], true, bearer],
-    ["Basic when it is the only one (ECR, Harbor)", [{ scheme: "digest", scopes: [] }, basic], true, basic],
+    [
+      "Basic when it is the only one (ECR, Harbor)",
+      [{ scheme: "digest", scopes: [] }, basic],
+      true,
+      basic
+    ],
     ["nothing when only Basic is offered and no password is at hand", [basic], false, undefined],
     ["Basic when Bearer has no realm", [{ scheme: "bearer", scopes: [] }, basic], true, basic],
-    ["Basic when Bearer has an empty realm (zot)", [{ scheme: "bearer", realm: "", scopes: [] }, basic], true, basic],
+    [
+      "Basic when Bearer has an empty realm (zot)",
+      [{ scheme: "bearer", realm: "", scopes: [] }, basic],
+      true,
+      basic
+    ],
     ["nothing of nothing", [], true, undefined]
   ]
   for (const [name, challenges, canBasic, expected] of rows) {
     it(`takes ${name}`, () =>
-      assert.strictEqual(Option.getOrUndefined(Challenge.select(challenges, { basic: canBasic })), expected))
+      assert.strictEqual(
+        Option.getOrUndefined(Challenge.select(challenges, { basic: canBasic })),
+        expected
+      ))
   }
 })
 
@@ -265,7 +318,20 @@ describe("Challenge.select", () => {
 function hostile() {
   const piece = FastCheck.oneof(
     FastCheck.string({ unit: "binary" }),
-    FastCheck.constantFrom("Bearer ", "Basic", "realm", "=", '"', "\\", ",", " ", "\t", "/", "\u0000", 'scope="a b"')
+    FastCheck.constantFrom(
+      "Bearer ",
+      "Basic",
+      "realm",
+      "=",
+      '"',
+      "\\",
+      ",",
+      " ",
+      "\t",
+      "/",
+      "\u0000",
+      'scope="a b"'
+    )
   )
   return FastCheck.array(piece, { maxLength: 40 }).map((pieces) => pieces.join(""))
 }

@@ -2,11 +2,16 @@ import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as ErrorBody from "../../src/protocol/ErrorBody.js"
 
-const table: ReadonlyArray<readonly [name: string, body: string, errors: ReadonlyArray<ErrorBody.ErrorInfo>]> = [
+const table: ReadonlyArray<
+  readonly [name: string, body: string, errors: ReadonlyArray<ErrorBody.ErrorInfo>]
+> = [
   [
     "the specification's list (C100, C103)",
     '{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Tag":"v1"}},{"code":"DENIED"}]}',
-    [{ code: "MANIFEST_UNKNOWN", message: "manifest unknown", detail: { Tag: "v1" } }, { code: "DENIED" }]
+    [
+      { code: "MANIFEST_UNKNOWN", message: "manifest unknown", detail: { Tag: "v1" } },
+      { code: "DENIED" }
+    ]
   ],
   [
     "zot's bare error object",
@@ -39,8 +44,16 @@ const table: ReadonlyArray<readonly [name: string, body: string, errors: Readonl
     '\uFEFF<?xml version="1.0" encoding="utf-8"?><Error><Code>InvalidAuthenticationInfo</Code><Message>Header &lt;x&gt; &amp;lt; is wrong.\nTime:1</Message></Error>',
     [{ code: "InvalidAuthenticationInfo", message: "Header <x> &lt; is wrong. Time:1" }]
   ],
-  ["S3's XML", "<Error><Code>AccessDenied</Code><RequestId>1</RequestId></Error>", [{ code: "AccessDenied" }]],
-  ["XML that is cut off", "<Error><Code>AccessDenied</Code><Message>half", [{ code: "AccessDenied" }]],
+  [
+    "S3's XML",
+    "<Error><Code>AccessDenied</Code><RequestId>1</RequestId></Error>",
+    [{ code: "AccessDenied" }]
+  ],
+  [
+    "XML that is cut off",
+    "<Error><Code>AccessDenied</Code><Message>half",
+    [{ code: "AccessDenied" }]
+  ],
   ["HTML", "<!DOCTYPE html><html><body><h1>502 Bad Gateway</h1></body></html>", []],
   ["plain text", "404 page not found\n", []],
   ["the word true (Quay)", "true", []],
@@ -71,7 +84,10 @@ describe("ErrorBody.parse", () => {
   }
 
   it("leaves a snippet of one line, at most 512 characters", () => {
-    assert.strictEqual(ErrorBody.parse("  <html>\r\n    \t<h1>502\u0000</h1>\n").snippet, "<html> <h1>502 </h1>")
+    assert.strictEqual(
+      ErrorBody.parse("  <html>\r\n    \t<h1>502\u0000</h1>\n").snippet,
+      "<html> <h1>502 </h1>"
+    )
     assert.strictEqual(ErrorBody.parse("x".repeat(5000)).snippet, "x".repeat(512))
     assert.strictEqual(ErrorBody.parse(" \n ").snippet, "")
   })
@@ -79,19 +95,40 @@ describe("ErrorBody.parse", () => {
   it("reads bytes that are not UTF-8", () =>
     assert.deepStrictEqual(
       ErrorBody.parse(
-        Uint8Array.of(0x7b, 0x22, 0x6d, 0x65, 0x73, 0x73, 0x61, 0x67, 0x65, 0x22, 0x3a, 0x22, 0xff, 0x22, 0x7d)
+        Uint8Array.of(
+          0x7b,
+          0x22,
+          0x6d,
+          0x65,
+          0x73,
+          0x73,
+          0x61,
+          0x67,
+          0x65,
+          0x22,
+          0x3a,
+          0x22,
+          0xff,
+          0x22,
+          0x7d
+        )
       ).errors,
       [{ code: "UNKNOWN", message: "\uFFFD" }]
     ))
 
   it("bounds codes, messages, details and the number of errors (T6)", () => {
     const error = { code: "C".repeat(1000), message: "m".repeat(5000), detail: "d".repeat(4094) }
-    const { errors } = ErrorBody.parse(JSON.stringify({ errors: [error, { code: "A", detail: "d".repeat(4095) }] }))
+    const { errors } = ErrorBody.parse(
+      JSON.stringify({ errors: [error, { code: "A", detail: "d".repeat(4095) }] })
+    )
     assert.deepStrictEqual(errors, [
       { code: "C".repeat(128), message: "m".repeat(1024), detail: "d".repeat(4094) },
       { code: "A" }
     ])
-    assert.lengthOf(ErrorBody.parse(JSON.stringify({ errors: Array(100).fill({ code: "A" }) })).errors, 32)
+    assert.lengthOf(
+      ErrorBody.parse(JSON.stringify({ errors: Array(100).fill({ code: "A" }) })).errors,
+      32
+    )
   })
 
   it("never cuts a character in half", () =>
@@ -106,7 +143,8 @@ describe("ErrorBody.parse", () => {
   })
 
   it("survives deep nesting, and leaves such a detail out (T21)", () => {
-    const deep = (levels: number) => `{"code":"A","detail":${"[".repeat(levels)}${"]".repeat(levels)}}`
+    const deep = (levels: number) =>
+      `{"code":"A","detail":${"[".repeat(levels)}${"]".repeat(levels)}}`
     assert.deepStrictEqual(ErrorBody.parse(deep(30_000)).errors, [{ code: "A" }])
     assert.property(ErrorBody.parse(deep(2000)).errors[0], "detail")
   })
@@ -127,8 +165,12 @@ describe("ErrorBody.parse", () => {
       assert.notMatch(text, /[\p{Cc}\p{Bidi_Control}\p{Cs}]/u)
     }
   }
-  it.prop("never throws on any bytes", [FastCheck.uint8Array({ maxLength: 2000 })], ([bytes]) => check(bytes))
-  it.prop("never throws on any text", [FastCheck.string({ unit: "binary" })], ([text]) => check(text))
+  it.prop("never throws on any bytes", [FastCheck.uint8Array({ maxLength: 2000 })], ([bytes]) =>
+    check(bytes)
+  )
+  it.prop("never throws on any text", [FastCheck.string({ unit: "binary" })], ([text]) =>
+    check(text)
+  )
   it.prop("never throws on any errors", [FastCheck.jsonValue()], ([value]) =>
     check(JSON.stringify({ errors: [value, { code: "A", message: value, detail: value }] }))
   )
@@ -157,11 +199,17 @@ describe("ErrorBody.encode", () => {
   })
 
   const word = FastCheck.stringMatching(/^[!-~]{1,20}$/)
-  const info = FastCheck.record({ code: word, message: word, detail: word }, { requiredKeys: ["code"] })
-  it.prop("is read back by parse", [FastCheck.array(info, { minLength: 1, maxLength: 32 })], ([errors]) =>
-    assert.deepEqual(
-      ErrorBody.parse(ErrorBody.encode(errors)).errors,
-      errors.map((error) => ({ ...error }))
-    )
+  const info = FastCheck.record(
+    { code: word, message: word, detail: word },
+    { requiredKeys: ["code"] }
+  )
+  it.prop(
+    "is read back by parse",
+    [FastCheck.array(info, { minLength: 1, maxLength: 32 })],
+    ([errors]) =>
+      assert.deepEqual(
+        ErrorBody.parse(ErrorBody.encode(errors)).errors,
+        errors.map((error) => ({ ...error }))
+      )
   )
 })

@@ -4,8 +4,16 @@ import * as Option from "effect/Option"
 import * as Link from "../../src/protocol/Link.js"
 
 const next: ReadonlyArray<readonly [name: string, header: string, expected: string | undefined]> = [
-  ["distribution: relative", '</v2/a/b/tags/list?last=x&n=100>; rel="next"', "/v2/a/b/tags/list?last=x&n=100"],
-  ["ECR: absolute", '<https://ecr.example/v2/_catalog?n=1>; rel="next"', "https://ecr.example/v2/_catalog?n=1"],
+  [
+    "distribution: relative",
+    '</v2/a/b/tags/list?last=x&n=100>; rel="next"',
+    "/v2/a/b/tags/list?last=x&n=100"
+  ],
+  [
+    "ECR: absolute",
+    '<https://ecr.example/v2/_catalog?n=1>; rel="next"',
+    "https://ecr.example/v2/_catalog?n=1"
+  ],
   [
     "ACR: an empty orderby, kept as sent",
     '</v2/x/tags/list?last=v1&n=2&orderby=>; rel="next"',
@@ -21,11 +29,19 @@ const next: ReadonlyArray<readonly [name: string, header: string, expected: stri
     "https://r.example/v2/a/tags/list?last=b; rel=next",
     "https://r.example/v2/a/tags/list?last=b"
   ],
-  ["Quay: no brackets (HK10)", '/v2/_catalog?next_page=gAAAA%3D; rel="next"', "/v2/_catalog?next_page=gAAAA%3D"],
+  [
+    "Quay: no brackets (HK10)",
+    '/v2/_catalog?next_page=gAAAA%3D; rel="next"',
+    "/v2/_catalog?next_page=gAAAA%3D"
+  ],
   ["an unquoted rel in brackets (HK10)", "</v2/_catalog?n=5>; rel=next", "/v2/_catalog?n=5"],
   ["parameters before rel (HK10)", '</a>; title="x; y, z"; foo=bar; rel="next"', "/a"],
   ["parameters after rel (HK10)", '</a>; rel=next; title="x"; flag', "/a"],
-  ["commas and semicolons inside of the target", '</a?x=1,2;3&y=%2C>; rel="next"', "/a?x=1,2;3&y=%2C"],
+  [
+    "commas and semicolons inside of the target",
+    '</a?x=1,2;3&y=%2C>; rel="next"',
+    "/a?x=1,2;3&y=%2C"
+  ],
   ["a comma inside of a bare target", "/a?x=1,2; rel=next", "/a?x=1,2"],
   ["a comma at the end of a bare target", "/a?last=b,; rel=next", "/a?last=b,"],
   ["a bare link after another", "/a?x=1; rel=prev, /a?x=2; rel=next", "/a?x=2"],
@@ -47,7 +63,8 @@ const next: ReadonlyArray<readonly [name: string, header: string, expected: stri
 
 describe("Link.next", () => {
   for (const [name, header, expected] of next) {
-    it(`understands ${name}`, () => assert.strictEqual(Option.getOrUndefined(Link.next(header)), expected))
+    it(`understands ${name}`, () =>
+      assert.strictEqual(Option.getOrUndefined(Link.next(header)), expected))
   }
 })
 
@@ -96,7 +113,9 @@ describe("Link.format", () => {
 
   const link = FastCheck.record({
     target: FastCheck.stringMatching(/^[!#-;=?-~]{1,40}$/),
-    rel: FastCheck.uniqueArray(FastCheck.constantFrom("next", "prev", "first", "last"), { maxLength: 3 })
+    rel: FastCheck.uniqueArray(FastCheck.constantFrom("next", "prev", "first", "last"), {
+      maxLength: 3
+    })
   })
   it.prop("is read back by parse", [FastCheck.array(link, { maxLength: 6 })], ([links]) =>
     assert.deepEqual(
@@ -104,9 +123,13 @@ describe("Link.format", () => {
       links.map((one) => ({ ...one }))
     )
   )
-  it.prop("loses no next among other links", [FastCheck.array(link, { maxLength: 6 }), link], ([links, last]) => {
-    const others = links.map(({ target }) => ({ target, rel: ["prev"] }))
-    const header = Link.format([...others, { target: last.target, rel: ["next"] }])
-    assert.strictEqual(Option.getOrUndefined(Link.next(header)), last.target)
-  })
+  it.prop(
+    "loses no next among other links",
+    [FastCheck.array(link, { maxLength: 6 }), link],
+    ([links, last]) => {
+      const others = links.map(({ target }) => ({ target, rel: ["prev"] }))
+      const header = Link.format([...others, { target: last.target, rel: ["next"] }])
+      assert.strictEqual(Option.getOrUndefined(Link.next(header)), last.target)
+    }
+  )
 })

@@ -31,7 +31,9 @@ const accept =
 type Headers = Readonly<Record<string, string>>
 
 /** What stands on the wire for each endpoint, written out by hand. */
-const wire: ReadonlyArray<readonly [end: string, operation: Operation.Operation, line: string, headers: Headers]> = [
+const wire: ReadonlyArray<
+  readonly [end: string, operation: Operation.Operation, line: string, headers: Headers]
+> = [
   ["end-1", Operation.Ping(), "GET /v2/", {}],
   [
     "end-2",
@@ -142,7 +144,11 @@ const wire: ReadonlyArray<readonly [end: string, operation: Operation.Operation,
   ],
   [
     "end-7a",
-    Operation.PutManifest({ repository, reference: latest, mediaType: "application/vnd.oci.image.index.v1+json" }),
+    Operation.PutManifest({
+      repository,
+      reference: latest,
+      mediaType: "application/vnd.oci.image.index.v1+json"
+    }),
     "PUT /v2/library/alpine/manifests/latest",
     { "content-type": "application/vnd.oci.image.index.v1+json" }
   ],
@@ -170,7 +176,12 @@ const wire: ReadonlyArray<readonly [end: string, operation: Operation.Operation,
     "DELETE /v2/library/alpine/manifests/latest",
     {}
   ],
-  ["end-10", Operation.DeleteBlob({ repository, digest: sha256 }), `DELETE /v2/library/alpine/blobs/sha256:${hex}`, {}],
+  [
+    "end-10",
+    Operation.DeleteBlob({ repository, digest: sha256 }),
+    `DELETE /v2/library/alpine/blobs/sha256:${hex}`,
+    {}
+  ],
   [
     "end-11",
     Operation.MountBlob({ repository, digest: sha256, from: name("a/b") }),
@@ -196,9 +207,19 @@ const wire: ReadonlyArray<readonly [end: string, operation: Operation.Operation,
     { accept: "application/vnd.oci.image.index.v1+json" }
   ],
   ["end-13", Operation.UploadStatus({ repository, location }), `GET ${location}`, {}],
-  ["end-14", Operation.CancelUpload({ repository, location }), `DELETE ${location}`, { "content-length": "0" }],
+  [
+    "end-14",
+    Operation.CancelUpload({ repository, location }),
+    `DELETE ${location}`,
+    { "content-length": "0" }
+  ],
   ["catalog", Operation.ListRepositories({}), "GET /v2/_catalog", {}],
-  ["catalog, page", Operation.ListRepositories({ n: 2, last: name("a/b") }), "GET /v2/_catalog?n=2&last=a%2Fb", {}]
+  [
+    "catalog, page",
+    Operation.ListRepositories({ n: 2, last: name("a/b") }),
+    "GET /v2/_catalog?n=2&last=a%2Fb",
+    {}
+  ]
 ]
 
 const received = (request: HttpClientRequest): Operation.ReceivedRequest => ({
@@ -301,10 +322,12 @@ describe("fromRequest", () => {
       {},
       Operation.UploadBlob({ repository: name("a"), digest: sha256, size: 0 })
     ]
-  ] as const)("tells mount, single POST and session apart: %s (trap 15, trap 20)", ([text, headers, operation]) =>
-    Effect.gen(function* () {
-      expect(yield* Operation.fromRequest(line(text, headers))).toEqual({ ...operation })
-    })
+  ] as const)(
+    "tells mount, single POST and session apart: %s (trap 15, trap 20)",
+    ([text, headers, operation]) =>
+      Effect.gen(function* () {
+        expect(yield* Operation.fromRequest(line(text, headers))).toEqual({ ...operation })
+      })
   )
 
   it.effect.each([
@@ -316,7 +339,11 @@ describe("fromRequest", () => {
     [
       `GET /v2/a/referrers/sha256:${hex}?artifactType=application/spdx+json`,
       {},
-      Operation.ListReferrers({ repository: name("a"), digest: sha256, artifactType: "application/spdx+json" })
+      Operation.ListReferrers({
+        repository: name("a"),
+        digest: sha256,
+        artifactType: "application/spdx+json"
+      })
     ],
     [
       `GET /v2/a/referrers/sha256:${hex}?artifactType=`,
@@ -326,18 +353,29 @@ describe("fromRequest", () => {
     [
       "PUT /v2/a/manifests/latest",
       { "content-type": "application/x; charset=utf-8" },
-      Operation.PutManifest({ repository: name("a"), reference: latest, mediaType: "application/x" })
+      Operation.PutManifest({
+        repository: name("a"),
+        reference: latest,
+        mediaType: "application/x"
+      })
     ],
     [
       "PUT /v2/a/manifests/latest",
       {},
-      Operation.PutManifest({ repository: name("a"), reference: latest, mediaType: "application/octet-stream" })
+      Operation.PutManifest({
+        repository: name("a"),
+        reference: latest,
+        mediaType: "application/octet-stream"
+      })
     ],
     ["GET /v2/a/tags/list?last=&n=0", {}, Operation.ListTags({ repository: name("a"), n: 0 })],
     [
       `GET /v2/a/blobs/uploads/s?x=%2F&digest=sha256:${hex}&_state=+'`,
       {},
-      Operation.UploadStatus({ repository: name("a"), location: "/v2/a/blobs/uploads/s?x=%2F&_state=+'" })
+      Operation.UploadStatus({
+        repository: name("a"),
+        location: "/v2/a/blobs/uploads/s?x=%2F&_state=+'"
+      })
     ],
     [
       `PUT /v2/a/blobs/uploads/s?digest=own&digest=sha256:${hex}`,
@@ -381,11 +419,26 @@ describe("fromRequest", () => {
     ["POST /v2/a/blobs/uploads/?digest=sha256:0", 400, "DIGEST_INVALID", {}],
     ["POST /v2/a/blobs/uploads/?mount=sha256:0", 400, "DIGEST_INVALID", {}],
     [`POST /v2/a/blobs/uploads/?mount=sha256:${hex}&from=B`, 400, "NAME_INVALID", {}],
-    [`POST /v2/a/blobs/uploads/?digest=sha256:${hex}`, 411, "SIZE_INVALID", { "transfer-encoding": "chunked" }],
-    [`POST /v2/a/blobs/uploads/?digest=sha256:${hex}`, 411, "SIZE_INVALID", { "content-length": "-1" }],
+    [
+      `POST /v2/a/blobs/uploads/?digest=sha256:${hex}`,
+      411,
+      "SIZE_INVALID",
+      { "transfer-encoding": "chunked" }
+    ],
+    [
+      `POST /v2/a/blobs/uploads/?digest=sha256:${hex}`,
+      411,
+      "SIZE_INVALID",
+      { "content-length": "-1" }
+    ],
     ["PUT /v2/a/blobs/uploads/s", 400, "DIGEST_INVALID", {}],
     ["PATCH /v2/a/blobs/uploads/s", 400, "BLOB_UPLOAD_INVALID", { "content-range": "5-4" }],
-    ["PATCH /v2/a/blobs/uploads/s", 400, "SIZE_INVALID", { "content-range": "0-4", "content-length": "4" }]
+    [
+      "PATCH /v2/a/blobs/uploads/s",
+      400,
+      "SIZE_INVALID",
+      { "content-range": "0-4", "content-length": "4" }
+    ]
   ] as const)("%s is refused with %d %s", ([text, status, code, headers]) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Operation.fromRequest(line(text, headers)))
@@ -405,11 +458,13 @@ describe("fromRequest", () => {
     ["HEAD /v2/a/referrers/x", "GET"],
     ["constructor /v2/", "GET"],
     ["__proto__ /v2/", "GET"]
-  ] as const)("%s is answered 405 with the methods that are allowed (RFC 9110 §15.5.6)", ([text, allow]) =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(Operation.fromRequest(line(text)))
-      expect([error.status, error.code, error.allow]).toEqual([405, "UNSUPPORTED", allow])
-    })
+  ] as const)(
+    "%s is answered 405 with the methods that are allowed (RFC 9110 §15.5.6)",
+    ([text, allow]) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(Operation.fromRequest(line(text)))
+        expect([error.status, error.code, error.allow]).toEqual([405, "UNSUPPORTED", allow])
+      })
   )
 })
 
@@ -435,7 +490,10 @@ describe("requiredScopes", () => {
     [Operation.CancelUpload({ repository, location }), push],
     [Operation.MountBlob({ repository, digest: sha256 }), push],
     [Operation.MountBlob({ repository, digest: sha256, from: repository }), push],
-    [Operation.MountBlob({ repository, digest: sha256, from: name("base") }), ["repository:base:pull", ...push]],
+    [
+      Operation.MountBlob({ repository, digest: sha256, from: name("base") }),
+      ["repository:base:pull", ...push]
+    ],
     [Operation.DeleteManifest({ repository, reference: latest }), remove],
     [Operation.DeleteBlob({ repository, digest: sha256 }), remove],
     [Operation.ListRepositories({}), ["registry:catalog:*"]]
@@ -444,10 +502,26 @@ describe("requiredScopes", () => {
   })
 })
 
-const component = FastCheck.constantFrom("a", "x-y", "blobs", "manifests", "tags", "uploads", "referrers", "list", "v2")
-const names = FastCheck.array(component, { minLength: 1, maxLength: 5 }).map((parts) => name(parts.join("/")))
+const component = FastCheck.constantFrom(
+  "a",
+  "x-y",
+  "blobs",
+  "manifests",
+  "tags",
+  "uploads",
+  "referrers",
+  "list",
+  "v2"
+)
+const names = FastCheck.array(component, { minLength: 1, maxLength: 5 }).map((parts) =>
+  name(parts.join("/"))
+)
 const tags = FastCheck.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}$/).map(tag)
-const digests = FastCheck.constantFrom(sha256, sha512, digest("sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7="))
+const digests = FastCheck.constantFrom(
+  sha256,
+  sha512,
+  digest("sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7=")
+)
 const references = FastCheck.oneof(tags, digests)
 const count = FastCheck.nat()
 const ranges = FastCheck.record({ start: count, length: count }).map(({ start, length }) => ({
@@ -455,9 +529,11 @@ const ranges = FastCheck.record({ start: count, length: count }).map(({ start, l
   end: start + length
 }))
 const mediaTypes = FastCheck.stringMatching(/^[a-z0-9]{1,9}\/[a-zA-Z0-9!#$&^_.+-]{1,20}$/)
-const locations = FastCheck.tuple(names, FastCheck.uuid(), FastCheck.stringMatching(/^(\?[a-c+~%'=&]{1,9}x)?$/)).map(
-  ([name, session, query]) => `/v2/${name}/blobs/uploads/${session}${query}`
-)
+const locations = FastCheck.tuple(
+  names,
+  FastCheck.uuid(),
+  FastCheck.stringMatching(/^(\?[a-c+~%'=&]{1,9}x)?$/)
+).map(([name, session, query]) => `/v2/${name}/blobs/uploads/${session}${query}`)
 
 const optional = <A extends object, B extends object>(
   required: FastCheck.Arbitrary<A>,
@@ -489,14 +565,19 @@ const operations: FastCheck.Arbitrary<Operation.Operation> = FastCheck.oneof(
   optional(
     digested,
     FastCheck.record({
-      range: FastCheck.oneof(ranges, FastCheck.record({ start: count }), FastCheck.record({ suffix: count }))
+      range: FastCheck.oneof(
+        ranges,
+        FastCheck.record({ start: count }),
+        FastCheck.record({ suffix: count })
+      )
     })
   ).map(Operation.GetBlob),
   digested.map(Operation.HeadBlob),
   digested.map(Operation.DeleteBlob),
-  optional(inRepository, FastCheck.record({ algorithm: FastCheck.constantFrom("sha512", "blake3", "x+y") })).map(
-    Operation.StartUpload
-  ),
+  optional(
+    inRepository,
+    FastCheck.record({ algorithm: FastCheck.constantFrom("sha512", "blake3", "x+y") })
+  ).map(Operation.StartUpload),
   FastCheck.record({ repository: names, digest: digests, size: count }).map(Operation.UploadBlob),
   FastCheck.record({ repository: names, digest: digests, size: count }).map(Operation.PutBlob),
   optional(digested, FastCheck.record({ from: names })).map(Operation.MountBlob),
@@ -507,12 +588,14 @@ const operations: FastCheck.Arbitrary<Operation.Operation> = FastCheck.oneof(
   ).map(Operation.CompleteUpload),
   located.map(Operation.UploadStatus),
   located.map(Operation.CancelUpload),
-  optional(optional(inRepository, FastCheck.record({ n: count })), FastCheck.record({ last: tags })).map(
-    Operation.ListTags
-  ),
-  optional(optional(FastCheck.record({}), FastCheck.record({ n: count })), FastCheck.record({ last: names })).map(
-    Operation.ListRepositories
-  ),
+  optional(
+    optional(inRepository, FastCheck.record({ n: count })),
+    FastCheck.record({ last: tags })
+  ).map(Operation.ListTags),
+  optional(
+    optional(FastCheck.record({}), FastCheck.record({ n: count })),
+    FastCheck.record({ last: names })
+  ).map(Operation.ListRepositories),
   optional(digested, FastCheck.record({ artifactType: mediaTypes })).map(Operation.ListReferrers)
 )
 
@@ -539,18 +622,25 @@ it.effect.prop(
     FastCheck.oneof(
       text,
       text.map((text) => `/v2/${text}`),
-      FastCheck.tuple(text, text, text, component).map(([a, b, c, kind]) => `/v2/${a}/${kind}/${b}?${c}`),
+      FastCheck.tuple(text, text, text, component).map(
+        ([a, b, c, kind]) => `/v2/${a}/${kind}/${b}?${c}`
+      ),
       FastCheck.tuple(text, text).map(([a, b]) => `/v2/a/blobs/uploads/${a}?digest=${b}`),
       text.map((text) => `/v2/_catalog?n=${text}&last=${text}`)
     ),
-    FastCheck.dictionary(FastCheck.constantFrom("range", "content-range", "content-length", "content-type"), text)
+    FastCheck.dictionary(
+      FastCheck.constantFrom("range", "content-range", "content-length", "content-type"),
+      text
+    )
   ],
   ([method, url, headers]) =>
     Effect.gen(function* () {
       const error = yield* Effect.merge(Operation.fromRequest({ method, url, headers }))
       if (error._tag === "InvalidRequest") expect([400, 404, 405, 411]).toContain(error.status)
       else
-        expect(Operation.toRequest("https://registry.example", error).url).toMatch(/^https:\/\/registry\.example\/v2\//)
+        expect(Operation.toRequest("https://registry.example", error).url).toMatch(
+          /^https:\/\/registry\.example\/v2\//
+        )
     })
 )
 

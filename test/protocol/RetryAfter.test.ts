@@ -7,7 +7,9 @@ import * as RetryAfter from "../../src/protocol/RetryAfter.js"
 // Sun, 06 Nov 1994 08:49:37 GMT
 const now = 784_111_777_000
 
-const table: ReadonlyArray<readonly [name: string, header: string, now: number, millis: number | undefined]> = [
+const table: ReadonlyArray<
+  readonly [name: string, header: string, now: number, millis: number | undefined]
+> = [
   ["seconds", "120", now, 120_000],
   ["zero", "0", now, 0],
   ["seconds within white space", " 5 ", now, 5000],
@@ -36,38 +38,53 @@ const table: ReadonlyArray<readonly [name: string, header: string, now: number, 
 describe("RetryAfter.parse (C104)", () => {
   for (const [name, header, at, millis] of table) {
     it(`reads ${name}`, () =>
-      assert.strictEqual(Option.getOrUndefined(Option.map(RetryAfter.parse(header, at), Duration.toMillis)), millis))
+      assert.strictEqual(
+        Option.getOrUndefined(Option.map(RetryAfter.parse(header, at), Duration.toMillis)),
+        millis
+      ))
   }
 
-  it.prop("reads every date of a clock", [FastCheck.integer({ min: 0, max: 4_000_000_000 })], ([seconds]) => {
-    const parsed = RetryAfter.parse(new Date(seconds * 1000).toUTCString(), 0)
-    assert.strictEqual(Option.getOrUndefined(Option.map(parsed, Duration.toSeconds)), seconds)
-  })
+  it.prop(
+    "reads every date of a clock",
+    [FastCheck.integer({ min: 0, max: 4_000_000_000 })],
+    ([seconds]) => {
+      const parsed = RetryAfter.parse(new Date(seconds * 1000).toUTCString(), 0)
+      assert.strictEqual(Option.getOrUndefined(Option.map(parsed, Duration.toSeconds)), seconds)
+    }
+  )
 
-  it.prop("never throws, and never waits forever", [FastCheck.string({ unit: "binary" })], ([text]) => {
-    for (const wait of [RetryAfter.parse(text, now), RetryAfter.fromMessage(`retry-after: ${text}`)])
-      assert.isTrue(Option.match(wait, { onNone: () => true, onSome: Duration.isFinite }))
-  })
+  it.prop(
+    "never throws, and never waits forever",
+    [FastCheck.string({ unit: "binary" })],
+    ([text]) => {
+      for (const wait of [
+        RetryAfter.parse(text, now),
+        RetryAfter.fromMessage(`retry-after: ${text}`)
+      ])
+        assert.isTrue(Option.match(wait, { onNone: () => true, onSome: Duration.isFinite }))
+    }
+  )
 })
 
-const messages: ReadonlyArray<readonly [name: string, message: string, nanos: bigint | undefined]> = [
-  ["GHCR's microseconds", "retry-after: 880.092µs, allowed: 44000/minute", 880_092n],
-  ["the Greek letter for micro", "retry-after: 2μs", 2000n],
-  ["the letter u for micro", "retry-after: 2us", 2000n],
-  ["nanoseconds", "retry-after: 15ns", 15n],
-  ["milliseconds", "retry-after: 356.5ms, allowed: 2000/minute", 356_500_000n],
-  ["seconds", "Too many: Retry-After: 3s", 3_000_000_000n],
-  ["a combination", "retry-after: 1h2m3.5s, allowed: 1/day", 3_723_500_000_000n],
-  ["zero", "retry-after: 0s", 0n],
-  ["a negative duration as nothing", "retry-after: -1s", undefined],
-  ["an unknown unit as nothing", "retry-after: 3d", undefined],
-  ["a number without unit as nothing", "retry-after: 30, allowed: 1s", undefined],
-  ["text glued to the unit as nothing", "retry-after: 3sec", undefined],
-  ["text glued to a unit of two letters as nothing", "retry-after: 3msec", undefined],
-  ["two points as nothing", "retry-after: 1.2.3s", undefined],
-  ["an absurd duration as nothing", `retry-after: ${"9".repeat(20)}h`, undefined],
-  ["another message as nothing", "You have reached your pull rate limit.", undefined]
-]
+const messages: ReadonlyArray<readonly [name: string, message: string, nanos: bigint | undefined]> =
+  [
+    ["GHCR's microseconds", "retry-after: 880.092µs, allowed: 44000/minute", 880_092n],
+    ["the Greek letter for micro", "retry-after: 2μs", 2000n],
+    ["the letter u for micro", "retry-after: 2us", 2000n],
+    ["nanoseconds", "retry-after: 15ns", 15n],
+    ["milliseconds", "retry-after: 356.5ms, allowed: 2000/minute", 356_500_000n],
+    ["seconds", "Too many: Retry-After: 3s", 3_000_000_000n],
+    ["a combination", "retry-after: 1h2m3.5s, allowed: 1/day", 3_723_500_000_000n],
+    ["zero", "retry-after: 0s", 0n],
+    ["a negative duration as nothing", "retry-after: -1s", undefined],
+    ["an unknown unit as nothing", "retry-after: 3d", undefined],
+    ["a number without unit as nothing", "retry-after: 30, allowed: 1s", undefined],
+    ["text glued to the unit as nothing", "retry-after: 3sec", undefined],
+    ["text glued to a unit of two letters as nothing", "retry-after: 3msec", undefined],
+    ["two points as nothing", "retry-after: 1.2.3s", undefined],
+    ["an absurd duration as nothing", `retry-after: ${"9".repeat(20)}h`, undefined],
+    ["another message as nothing", "You have reached your pull rate limit.", undefined]
+  ]
 
 describe("RetryAfter.fromMessage", () => {
   for (const [name, message, nanos] of messages) {

@@ -24,14 +24,26 @@ describe("match", () => {
   })
 
   it.each([
-    ["/v2/blobs/uploads/manifests/uploads", { _tag: "Manifest", name: "blobs/uploads", reference: "uploads" }],
-    ["/v2/manifests/tags/manifests/list", { _tag: "Manifest", name: "manifests/tags", reference: "list" }],
+    [
+      "/v2/blobs/uploads/manifests/uploads",
+      { _tag: "Manifest", name: "blobs/uploads", reference: "uploads" }
+    ],
+    [
+      "/v2/manifests/tags/manifests/list",
+      { _tag: "Manifest", name: "manifests/tags", reference: "list" }
+    ],
     ["/v2/manifests/tags/tags/list", { _tag: "Tags", name: "manifests/tags" }],
     ["/v2/blobs/uploads/tags/list", { _tag: "Tags", name: "blobs/uploads" }],
     ["/v2/a/blobs/blobs/uploads/", { _tag: "Uploads", name: "a/blobs" }],
-    ["/v2/blobs/uploads/blobs/uploads/blobs", { _tag: "Upload", name: "blobs/uploads", session: "blobs" }],
+    [
+      "/v2/blobs/uploads/blobs/uploads/blobs",
+      { _tag: "Upload", name: "blobs/uploads", session: "blobs" }
+    ],
     ["/v2/blobs/blobs/uploads/uploads", { _tag: "Upload", name: "blobs", session: "uploads" }],
-    [`/v2/a/referrers/b/referrers/${sha256}`, { _tag: "Referrers", name: "a/referrers/b", digest: sha256 }],
+    [
+      `/v2/a/referrers/b/referrers/${sha256}`,
+      { _tag: "Referrers", name: "a/referrers/b", digest: sha256 }
+    ],
     [`/v2/uploads/blobs/${sha256}`, { _tag: "Blob", name: "uploads", digest: sha256 }]
   ])("%s is matched from the right (trap 64)", (path, route) => {
     expect(Option.getOrUndefined(Route.match(path))).toEqual(route)
@@ -82,22 +94,46 @@ describe("match", () => {
 })
 
 describe("built paths", () => {
-  const component = FastCheck.constantFrom("a", "x-y", "blobs", "manifests", "tags", "uploads", "referrers", "list")
+  const component = FastCheck.constantFrom(
+    "a",
+    "x-y",
+    "blobs",
+    "manifests",
+    "tags",
+    "uploads",
+    "referrers",
+    "list"
+  )
   const name = FastCheck.array(component, { minLength: 1, maxLength: 5 })
     .map((components) => components.join("/"))
     .filter(isRepositoryName)
   const tag = FastCheck.constantFrom("latest", "list", "uploads", "_", "1.2.3").filter(isTag)
-  const digest = FastCheck.constantFrom(sha256, "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7+g=").filter(isDigest)
+  const digest = FastCheck.constantFrom(
+    sha256,
+    "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7+g="
+  ).filter(isDigest)
 
-  it.prop("are recognised as what they were built for (trap 64)", [name, tag, digest], ([name, tag, digest]) => {
-    const match = (path: string) => Option.getOrUndefined(Route.match(path))
-    expect(match(Route.catalogPath)).toEqual({ _tag: "Catalog" })
-    expect(match(Route.manifestPath(name, tag))).toEqual({ _tag: "Manifest", name, reference: tag })
-    expect(match(Route.manifestPath(name, digest))).toEqual({ _tag: "Manifest", name, reference: digest })
-    expect(match(Route.blobPath(name, digest))).toEqual({ _tag: "Blob", name, digest })
-    expect(match(Route.uploadsPath(name))).toEqual({ _tag: "Uploads", name })
-    expect(match(Route.uploadPath(name, tag))).toEqual({ _tag: "Upload", name, session: tag })
-    expect(match(Route.tagsPath(name))).toEqual({ _tag: "Tags", name })
-    expect(match(Route.referrersPath(name, digest))).toEqual({ _tag: "Referrers", name, digest })
-  })
+  it.prop(
+    "are recognised as what they were built for (trap 64)",
+    [name, tag, digest],
+    ([name, tag, digest]) => {
+      const match = (path: string) => Option.getOrUndefined(Route.match(path))
+      expect(match(Route.catalogPath)).toEqual({ _tag: "Catalog" })
+      expect(match(Route.manifestPath(name, tag))).toEqual({
+        _tag: "Manifest",
+        name,
+        reference: tag
+      })
+      expect(match(Route.manifestPath(name, digest))).toEqual({
+        _tag: "Manifest",
+        name,
+        reference: digest
+      })
+      expect(match(Route.blobPath(name, digest))).toEqual({ _tag: "Blob", name, digest })
+      expect(match(Route.uploadsPath(name))).toEqual({ _tag: "Uploads", name })
+      expect(match(Route.uploadPath(name, tag))).toEqual({ _tag: "Upload", name, session: tag })
+      expect(match(Route.tagsPath(name))).toEqual({ _tag: "Tags", name })
+      expect(match(Route.referrersPath(name, digest))).toEqual({ _tag: "Referrers", name, digest })
+    }
+  )
 })

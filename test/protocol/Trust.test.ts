@@ -22,13 +22,22 @@ const decide = (kind: Kind, target: string, setting: Setting = {}): Trust.Verdic
   const base = setting.registry ?? registry
   const place = { registry: base, from: setting.from ?? `${base}/v2/a/blobs/x`, target }
   const policy = { ...Trust.strict, ...setting.policy }
-  if (kind === "Redirect") return Trust.decide(policy, { ...place, kind, method: setting.method ?? "GET" })
+  if (kind === "Redirect")
+    return Trust.decide(policy, { ...place, kind, method: setting.method ?? "GET" })
   if (kind === "Realm")
-    return Trust.decide(policy, { ...place, kind, credentials: setting.credentials ?? true, sameDomain })
+    return Trust.decide(policy, {
+      ...place,
+      kind,
+      credentials: setting.credentials ?? true,
+      sameDomain
+    })
   return Trust.decide(policy, { ...place, kind })
 }
 
-/** `with` and `without` are allowed, with and without credentials; anything else is the reason for the refusal. */
+/**
+ * `with` and `without` are allowed, with and without credentials; anything else is the reason for
+ * the refusal.
+ */
 const outcome = (verdict: Trust.Verdict): string =>
   Trust.Verdict.$match(verdict, {
     Allowed: ({ credentials }) => (credentials ? "with" : "without"),
@@ -47,15 +56,46 @@ const kinds: ReadonlyArray<Kind> = ["Redirect", "Upload", "Link", "Realm", "Laye
 
 const rows: ReadonlyArray<Row> = [
   // T1: redirects
-  ["T1: a redirect at the registry keeps credentials", "Redirect", "https://registry.example.com/x", "with"],
+  [
+    "T1: a redirect at the registry keeps credentials",
+    "Redirect",
+    "https://registry.example.com/x",
+    "with"
+  ],
   ["T1: a relative redirect keeps credentials", "Redirect", "../y?z=1", "with"],
-  ["T1: the default port is the same origin", "Redirect", "https://registry.example.com:443/x", "with"],
-  ["T1: the host in other case is the same origin", "Redirect", "HTTPS://Registry.Example.COM/x", "with"],
+  [
+    "T1: the default port is the same origin",
+    "Redirect",
+    "https://registry.example.com:443/x",
+    "with"
+  ],
+  [
+    "T1: the host in other case is the same origin",
+    "Redirect",
+    "HTTPS://Registry.Example.COM/x",
+    "with"
+  ],
   ["T1: another host gets none", "Redirect", "https://cdn.example.net/x?sig=1", "without"],
   ["T1: a sibling host gets none", "Redirect", "https://cdn.example.com/x", "without"],
-  ["T1: another port gets none (GHSA-vh4v-2xq2-g5cg)", "Redirect", "https://registry.example.com:8443/x", "without"],
-  ["T1: another scheme gets none", "Redirect", "https://r.example/x", "without", { registry: "http://r.example" }],
-  ["T1: a look-alike suffix gets none (HK defect 9)", "Redirect", "https://registry.example.com.evil/x", "without"],
+  [
+    "T1: another port gets none (GHSA-vh4v-2xq2-g5cg)",
+    "Redirect",
+    "https://registry.example.com:8443/x",
+    "without"
+  ],
+  [
+    "T1: another scheme gets none",
+    "Redirect",
+    "https://r.example/x",
+    "without",
+    { registry: "http://r.example" }
+  ],
+  [
+    "T1: a look-alike suffix gets none (HK defect 9)",
+    "Redirect",
+    "https://registry.example.com.evil/x",
+    "without"
+  ],
   [
     "T1: a look-alike port gets none (HK defect 9)",
     "Redirect",
@@ -63,9 +103,19 @@ const rows: ReadonlyArray<Row> = [
     "without",
     { registry: "http://127.0.0.1:341" }
   ],
-  ["T1: the host in another's path gets none", "Redirect", "https://evil.example/registry.example.com", "without"],
+  [
+    "T1: the host in another's path gets none",
+    "Redirect",
+    "https://evil.example/registry.example.com",
+    "without"
+  ],
   ["T1: a scheme-relative redirect gets none", "Redirect", "//evil.example/x", "without"],
-  ["T1: a trailing dot is another origin", "Redirect", "https://registry.example.com./x", "without"],
+  [
+    "T1: a trailing dot is another origin",
+    "Redirect",
+    "https://registry.example.com./x",
+    "without"
+  ],
   [
     "T1: returning to the registry does not return credentials",
     "Redirect",
@@ -80,9 +130,21 @@ const rows: ReadonlyArray<Row> = [
     "without",
     { from: "https://cdn.example.net/x" }
   ],
-  ["T1: HEAD goes where GET goes", "Redirect", "https://cdn.example.net/x", "without", { method: "HEAD" }],
+  [
+    "T1: HEAD goes where GET goes",
+    "Redirect",
+    "https://cdn.example.net/x",
+    "without",
+    { method: "HEAD" }
+  ],
   ["T3: a body may be redirected at the registry", "Redirect", "/x", "with", { method: "PUT" }],
-  ["T3: a body is not redirected elsewhere", "Redirect", "https://cdn.example.net/x", "OtherOrigin", { method: "PUT" }],
+  [
+    "T3: a body is not redirected elsewhere",
+    "Redirect",
+    "https://cdn.example.net/x",
+    "OtherOrigin",
+    { method: "PUT" }
+  ],
   [
     "T3: a DELETE is not redirected elsewhere",
     "Redirect",
@@ -102,10 +164,18 @@ const rows: ReadonlyArray<Row> = [
     "Redirect",
     "https://cdn.example.net/x",
     "OtherOrigin",
-    { method: "PUT", policy: { allowTokens: ["cdn.example.net"], allowUploads: ["cdn.example.net"] } }
+    {
+      method: "PUT",
+      policy: { allowTokens: ["cdn.example.net"], allowUploads: ["cdn.example.net"] }
+    }
   ],
   // T2: realms
-  ["T2: a realm at the registry gets credentials", "Realm", "https://registry.example.com/token", "with"],
+  [
+    "T2: a realm at the registry gets credentials",
+    "Realm",
+    "https://registry.example.com/token",
+    "with"
+  ],
   ["T2: a relative realm is at the registry", "Realm", "/token", "with"],
   [
     "T2: Docker Hub's realm has the same domain",
@@ -115,7 +185,12 @@ const rows: ReadonlyArray<Row> = [
     { registry: "https://registry-1.docker.io" }
   ],
   ["T2: another port of the same domain", "Realm", "https://auth.example.com:8443/token", "with"],
-  ["T2: another domain gets no credentials", "Realm", "https://evil.example.net/token", "OtherOrigin"],
+  [
+    "T2: another domain gets no credentials",
+    "Realm",
+    "https://evil.example.net/token",
+    "OtherOrigin"
+  ],
   [
     "T2: another domain may be asked anonymously",
     "Realm",
@@ -123,7 +198,13 @@ const rows: ReadonlyArray<Row> = [
     "without",
     { credentials: false }
   ],
-  ["T2: anonymous stays anonymous at the registry", "Realm", "/token", "without", { credentials: false }],
+  [
+    "T2: anonymous stays anonymous at the registry",
+    "Realm",
+    "/token",
+    "without",
+    { credentials: false }
+  ],
   [
     "T2: a public suffix is not a domain",
     "Realm",
@@ -138,8 +219,19 @@ const rows: ReadonlyArray<Row> = [
     "OtherOrigin",
     { registry: "https://r.github.io" }
   ],
-  ["T2: a suffix of the text is not a domain", "Realm", "https://notexample.com/token", "OtherOrigin"],
-  ["T2: addresses have no domain", "Realm", "https://10.0.0.2/token", "OtherOrigin", { registry: "https://10.0.0.1" }],
+  [
+    "T2: a suffix of the text is not a domain",
+    "Realm",
+    "https://notexample.com/token",
+    "OtherOrigin"
+  ],
+  [
+    "T2: addresses have no domain",
+    "Realm",
+    "https://10.0.0.2/token",
+    "OtherOrigin",
+    { registry: "https://10.0.0.1" }
+  ],
   [
     "T2: nor have IPv6 addresses",
     "Realm",
@@ -203,7 +295,13 @@ const rows: ReadonlyArray<Row> = [
     "with",
     { registry: "http://10.0.0.1" }
   ],
-  ["T2: one on a link-local address, too", "Realm", "/token", "with", { registry: "http://169.254.1.1" }],
+  [
+    "T2: one on a link-local address, too",
+    "Realm",
+    "/token",
+    "with",
+    { registry: "http://169.254.1.1" }
+  ],
   [
     "T2: a private registry may send to its network, anonymously",
     "Realm",
@@ -252,7 +350,13 @@ const rows: ReadonlyArray<Row> = [
     "with",
     { registry: "http://registry.example.com" }
   ],
-  ["T19: and to https", "Realm", "https://auth.example.com/token", "with", { registry: "http://registry.example.com" }],
+  [
+    "T19: and to https",
+    "Realm",
+    "https://auth.example.com/token",
+    "with",
+    { registry: "http://registry.example.com" }
+  ],
   // T3: uploads
   ["T3: an upload location at the registry", "Upload", "/v2/a/blobs/uploads/1?_state=x", "with"],
   [
@@ -261,7 +365,12 @@ const rows: ReadonlyArray<Row> = [
     "https://registry.example.com:443/v2/a/blobs/uploads/1",
     "with"
   ],
-  ["T3: on another host (GHSA-jxpm-75mh-9fp7)", "Upload", "https://evil.example.net/upload", "OtherOrigin"],
+  [
+    "T3: on another host (GHSA-jxpm-75mh-9fp7)",
+    "Upload",
+    "https://evil.example.net/upload",
+    "OtherOrigin"
+  ],
   ["T3: on another port", "Upload", "https://registry.example.com:8443/upload", "OtherOrigin"],
   ["T3: on a sibling host", "Upload", "https://uploads.example.com/upload", "OtherOrigin"],
   [
@@ -281,16 +390,38 @@ const rows: ReadonlyArray<Row> = [
   // T4: links
   ["T4: a relative next page", "Link", "/v2/a/tags/list?last=x", "with"],
   ["T4: an absolute next page", "Link", "https://registry.example.com/v2/_catalog?n=1", "with"],
-  ["T4: on another host (GHSA-h7vf-4x9w-h99v)", "Link", "https://evil.example.net/v2/_catalog", "OtherOrigin"],
+  [
+    "T4: on another host (GHSA-h7vf-4x9w-h99v)",
+    "Link",
+    "https://evil.example.net/v2/_catalog",
+    "OtherOrigin"
+  ],
   ["T4: outside of /v2/", "Link", "/admin/delete?all", "OtherPath"],
   ["T4: outside of /v2/ by dot segments (T8)", "Link", "/v2/../admin", "OtherPath"],
   ["T4: outside of /v2/ by encoded dot segments (T8)", "Link", "/v2/%2e%2e/admin", "OtherPath"],
   ["T4: /v2 as a prefix of a name", "Link", "/v2x/a", "OtherPath"],
-  ["T4: below a base path", "Link", "/docker/v2/a/tags/list", "with", { registry: "https://r.example/docker/" }],
-  ["T4: outside of a base path", "Link", "/v2/a/tags/list", "OtherPath", { registry: "https://r.example/docker" }],
+  [
+    "T4: below a base path",
+    "Link",
+    "/docker/v2/a/tags/list",
+    "with",
+    { registry: "https://r.example/docker/" }
+  ],
+  [
+    "T4: outside of a base path",
+    "Link",
+    "/v2/a/tags/list",
+    "OtherPath",
+    { registry: "https://r.example/docker" }
+  ],
   // T5: layer URLs
   ["T5: a layer URL gets no credentials", "Layer", "https://cdn.example.net/layer", "without"],
-  ["T5: not at the registry either (CVE-2020-15157)", "Layer", "https://registry.example.com/layer", "without"],
+  [
+    "T5: not at the registry either (CVE-2020-15157)",
+    "Layer",
+    "https://registry.example.com/layer",
+    "without"
+  ],
   // Addresses
   [
     "T2: a private registry may lead to its network",
@@ -348,20 +479,34 @@ describe("Trust.decide", () => {
     it(name, () => assert.strictEqual(outcome(decide(kind, target, setting)), expected))
   }
 
-  const everywhere: ReadonlyArray<readonly [name: string, target: string, expected: Trust.Reason, base?: string]> = [
+  const everywhere: ReadonlyArray<
+    readonly [name: string, target: string, expected: Trust.Reason, base?: string]
+  > = [
     ["T1: another scheme", "ftp://registry.example.com/x", "Scheme"],
     ["T1: a script", "javascript:alert(1)", "Scheme"],
     ["T1: a file", "file:///etc/passwd", "Scheme"],
     ["T1: data", "data:text/plain,x", "Scheme"],
     ["T1: user info", "https://user:pw@registry.example.com/v2/x", "UserInfo"],
-    ["T1: a user name that looks like the host", "https://registry.example.com@evil.example/v2/x", "UserInfo"],
+    [
+      "T1: a user name that looks like the host",
+      "https://registry.example.com@evil.example/v2/x",
+      "UserInfo"
+    ],
     ["T19: https to http", "http://registry.example.com/v2/x", "Downgrade"],
     ["T19: https to http on another host", "http://evil.example/v2/x", "Downgrade"],
     ["T8: a backslash", "https://registry.example.com\\@evil.example/v2/x", "Malformed"],
-    ["T8: a newline that parsers drop", "https://registry.example.com\n.evil.example/v2/x", "Malformed"],
+    [
+      "T8: a newline that parsers drop",
+      "https://registry.example.com\n.evil.example/v2/x",
+      "Malformed"
+    ],
     ["T8: a tab inside of the scheme", "ht\ttps://registry.example.com/v2/x", "Malformed"],
     ["T6: more than 16 KiB", `/v2/${"x".repeat(17_000)}`, "Malformed"],
-    ["T2: an empty label, which domain lists ignore", "https://registry.example.com../v2/x", "Malformed"],
+    [
+      "T2: an empty label, which domain lists ignore",
+      "https://registry.example.com../v2/x",
+      "Malformed"
+    ],
     ["T2: an empty first label", "https://.registry.example.com/v2/x", "Malformed"],
     ["T2: an empty label after localhost", "https://localhost../v2/x", "Malformed"],
     ["no host", "https://", "Malformed"],
@@ -376,8 +521,13 @@ describe("Trust.decide", () => {
 
   it("T2: who does not know which hosts belong together sends credentials to the registry's own origin only", () => {
     const at = (target: string) =>
-      outcome(Trust.decide(Trust.strict, { kind: "Realm", registry, from, target, credentials: true }))
-    assert.deepStrictEqual(["/token", "https://auth.example.com/token"].map(at), ["with", "OtherOrigin"])
+      outcome(
+        Trust.decide(Trust.strict, { kind: "Realm", registry, from, target, credentials: true })
+      )
+    assert.deepStrictEqual(["/token", "https://auth.example.com/token"].map(at), [
+      "with",
+      "OtherOrigin"
+    ])
   })
 
   it("T19: a downgrade is judged by the last hop too", () => {
@@ -401,7 +551,10 @@ describe("Trust.decide", () => {
   })
 
   it("a base or request URL that does not parse refuses everything", () => {
-    assert.strictEqual(outcome(decide("Redirect", "https://a/", { registry: "a", from })), "Malformed")
+    assert.strictEqual(
+      outcome(decide("Redirect", "https://a/", { registry: "a", from })),
+      "Malformed"
+    )
     assert.strictEqual(outcome(decide("Redirect", "https://a/", { from: "/x" })), "Malformed")
   })
 
@@ -445,7 +598,10 @@ describe("Trust.decide", () => {
   for (const address of addresses) {
     it(`T2: a public registry cannot lead to ${address}`, () => {
       for (const kind of ["Redirect", "Upload", "Realm", "Layer"] as const)
-        assert.strictEqual(outcome(decide(kind, `https://${address}:8080/x`, { credentials: false })), "PrivateAddress")
+        assert.strictEqual(
+          outcome(decide(kind, `https://${address}:8080/x`, { credentials: false })),
+          "PrivateAddress"
+        )
     })
   }
 
@@ -496,7 +652,11 @@ describe("Trust.decide", () => {
       "https://CDN.example:443/a/../b?sig=a+b~c%20d*!'()&x=%2f",
       "https://CDN.example:443/a/../b?sig=a+b~c%20d*!'()&x=%2f"
     ],
-    ["an absolute URL without its fragment", "https://cdn.example/a?b#c#d", "https://cdn.example/a?b"],
+    [
+      "an absolute URL without its fragment",
+      "https://cdn.example/a?b#c#d",
+      "https://cdn.example/a?b"
+    ],
     [
       "a relative URL resolved against the request",
       "../uploads/1?_state=a+b~%2F#f",
@@ -519,7 +679,10 @@ describe("Trust.decide", () => {
 
   it("judges the host that the handed back URL has: no slashes after the scheme", () => {
     const verdict = decide("Redirect", "https:evil.example/x")
-    assert.deepStrictEqual(verdict, Trust.Verdict.Allowed({ url: "https:evil.example/x", credentials: false }))
+    assert.deepStrictEqual(
+      verdict,
+      Trust.Verdict.Allowed({ url: "https:evil.example/x", credentials: false })
+    )
   })
 
   it("names the host and the list that would permit it, and no secret (T13)", () => {
@@ -527,7 +690,9 @@ describe("Trust.decide", () => {
     const refused = (kind: Kind, method = "PUT") => {
       const verdict = decide(kind, target, { method })
       assert.notInclude(JSON.stringify(verdict), "secret")
-      return verdict._tag === "Refused" ? [verdict.host, Option.getOrUndefined(verdict.option)] : undefined
+      return verdict._tag === "Refused"
+        ? [verdict.host, Option.getOrUndefined(verdict.option)]
+        : undefined
     }
     assert.deepStrictEqual(refused("Redirect"), ["10.0.0.1:9000", "allowStorage"])
     assert.deepStrictEqual(refused("Upload"), ["10.0.0.1:9000", "allowUploads"])
@@ -593,7 +758,13 @@ describe("Trust.decide", () => {
 
   it.prop(
     "T1: credentials never go to another origin, whatever the URL",
-    [FastCheck.constantFrom<Kind>("Redirect", "Upload", "Link", "Layer"), base, url, url, anyPolicy],
+    [
+      FastCheck.constantFrom<Kind>("Redirect", "Upload", "Link", "Layer"),
+      base,
+      url,
+      url,
+      anyPolicy
+    ],
     ([kind, registryUrl, requestUrl, target, policy]) => {
       for (const fromUrl of [registryUrl, requestUrl]) {
         const verdict = decide(kind, target, { registry: registryUrl, from: fromUrl, policy })
@@ -612,8 +783,12 @@ describe("Trust.decide", () => {
     "T2: credentials go to no realm but the registry's own origin and domain",
     [url],
     ([target]) => {
-      const verdict = decide("Realm", target, { registry: "https://r.a.example", from: "https://r.a.example/v2/" })
-      if (verdict._tag === "Allowed") assert.match(new URL(verdict.url).host, /^([^.]+\.)*a\.example\.?(:\d+)?$/)
+      const verdict = decide("Realm", target, {
+        registry: "https://r.a.example",
+        from: "https://r.a.example/v2/"
+      })
+      if (verdict._tag === "Allowed")
+        assert.match(new URL(verdict.url).host, /^([^.]+\.)*a\.example\.?(:\d+)?$/)
     },
     { fastCheck: { numRuns: 5000 } }
   )

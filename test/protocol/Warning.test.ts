@@ -2,9 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as Warning from "../../src/protocol/Warning.js"
 
-const of = (...texts: ReadonlyArray<string>) => texts.map((text) => ({ code: 299, agent: "-", text }))
+const of = (...texts: ReadonlyArray<string>) =>
+  texts.map((text) => ({ code: 299, agent: "-", text }))
 
-const table: ReadonlyArray<readonly [name: string, header: string, expected: ReadonlyArray<Warning.Warning>]> = [
+const table: ReadonlyArray<
+  readonly [name: string, header: string, expected: ReadonlyArray<Warning.Warning>]
+> = [
   [
     "the specification's form (C106)",
     '299 - "Your auth token will expire in 30 seconds."',
@@ -61,7 +64,10 @@ describe("Warning.parse", () => {
 
 describe("Warning.format", () => {
   it("writes the specification's form (R42)", () =>
-    assert.strictEqual(Warning.format(["a, b", 'say "hi"\r\n']), '299 - "a, b", 299 - "say \\"hi\\""'))
+    assert.strictEqual(
+      Warning.format(["a, b", 'say "hi"\r\n']),
+      '299 - "a, b", 299 - "say \\"hi\\""'
+    ))
 
   it("writes nothing of nothing", () => assert.strictEqual(Warning.format([]), ""))
 
@@ -73,7 +79,11 @@ describe("Warning.format", () => {
 
   it.prop(
     "is at most 4,096 bytes and is read back by parse",
-    [FastCheck.array(FastCheck.string({ unit: "grapheme-ascii", maxLength: 300 }), { maxLength: 12 })],
+    [
+      FastCheck.array(FastCheck.string({ unit: "grapheme-ascii", maxLength: 300 }), {
+        maxLength: 12
+      })
+    ],
     ([texts]) => {
       const header = Warning.format(texts)
       assert.isAtMost(new TextEncoder().encode(header).length, 4096)

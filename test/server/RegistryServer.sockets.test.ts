@@ -10,11 +10,16 @@ import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 import { sha256 } from "./wire.js"
 
-/** Sends exactly these bytes and answers exactly what comes back, until the server closes the connection as it was asked to. */
+/**
+ * Sends exactly these bytes and answers exactly what comes back, until the server closes the
+ * connection as it was asked to.
+ */
 const exchange = (request: string) =>
   Effect.flatMap(ServerUrl, (url) =>
     Effect.async<string>((resume) => {
-      const socket = Net.connect(Number(new URL(url).port), "127.0.0.1", () => socket.write(request))
+      const socket = Net.connect(Number(new URL(url).port), "127.0.0.1", () =>
+        socket.write(request)
+      )
       let received = ""
       socket.setEncoding("latin1")
       socket.on("data", (text) => {
@@ -26,7 +31,11 @@ const exchange = (request: string) =>
   )
 
 const request = (line: string, headers: ReadonlyArray<string> = [], body = "") =>
-  exchange([`${line} HTTP/1.1`, "Host: registry.test", "Connection: close", ...headers, "", body].join("\r\n"))
+  exchange(
+    [`${line} HTTP/1.1`, "Host: registry.test", "Connection: close", ...headers, "", body].join(
+      "\r\n"
+    )
+  )
 
 /** Without the fields that Node adds to every answer. */
 const lines = (answer: string): ReadonlyArray<string> =>
@@ -144,40 +153,44 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
     })
   )
 
-  it.effect("answers without a body say Content-Length: 0; a 204 says nothing (RFC 9110 section 8.6)", () =>
-    Effect.gen(function* () {
-      const location = yield* openUpload("a")
-      const patch = ["Transfer-Encoding: chunked", "Content-Type: application/octet-stream"]
-      expect(lines(yield* request(`PATCH ${location}`, patch, "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"))).toEqual([
-        "HTTP/1.1 202 Accepted",
-        `location: ${location}`,
-        "range: 0-4",
-        "content-length: 0",
-        "",
-        ""
-      ])
-      expect(lines(yield* request(`GET ${location}`))).toEqual([
-        "HTTP/1.1 204 No Content",
-        `location: ${location}`,
-        "range: 0-4",
-        "",
-        ""
-      ])
-      expect(lines(yield* request(`PUT ${location}?digest=${hello}`))).toEqual([
-        "HTTP/1.1 201 Created",
-        `location: /v2/a/blobs/${hello}`,
-        `docker-content-digest: ${hello}`,
-        "content-length: 0",
-        "",
-        ""
-      ])
-      expect(lines(yield* request(`DELETE /v2/a/blobs/${hello}`))).toEqual([
-        "HTTP/1.1 202 Accepted",
-        "content-length: 0",
-        "",
-        ""
-      ])
-    })
+  it.effect(
+    "answers without a body say Content-Length: 0; a 204 says nothing (RFC 9110 section 8.6)",
+    () =>
+      Effect.gen(function* () {
+        const location = yield* openUpload("a")
+        const patch = ["Transfer-Encoding: chunked", "Content-Type: application/octet-stream"]
+        expect(
+          lines(yield* request(`PATCH ${location}`, patch, "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"))
+        ).toEqual([
+          "HTTP/1.1 202 Accepted",
+          `location: ${location}`,
+          "range: 0-4",
+          "content-length: 0",
+          "",
+          ""
+        ])
+        expect(lines(yield* request(`GET ${location}`))).toEqual([
+          "HTTP/1.1 204 No Content",
+          `location: ${location}`,
+          "range: 0-4",
+          "",
+          ""
+        ])
+        expect(lines(yield* request(`PUT ${location}?digest=${hello}`))).toEqual([
+          "HTTP/1.1 201 Created",
+          `location: /v2/a/blobs/${hello}`,
+          `docker-content-digest: ${hello}`,
+          "content-length: 0",
+          "",
+          ""
+        ])
+        expect(lines(yield* request(`DELETE /v2/a/blobs/${hello}`))).toEqual([
+          "HTTP/1.1 202 Accepted",
+          "content-length: 0",
+          "",
+          ""
+        ])
+      })
   )
 
   it.effect("an empty blob is Content-Length: 0, not chunked (trap 15)", () =>
@@ -200,7 +213,14 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
       )
       const socket = Net.connect(Number(new URL(url).port), "127.0.0.1")
       socket.write(
-        [`PATCH ${location} HTTP/1.1`, "Host: a", "Content-Length: 5", "Content-Range: 0-4", "", "hel"].join("\r\n")
+        [
+          `PATCH ${location} HTTP/1.1`,
+          "Host: a",
+          "Content-Length: 5",
+          "Content-Range: 0-4",
+          "",
+          "hel"
+        ].join("\r\n")
       )
       yield* Effect.repeat(Effect.zipRight(turn, received), { until: (offset) => offset === 3 })
       socket.destroy()
@@ -212,8 +232,9 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
 })
 
 const withTokens = Layer.unwrapEffect(
-  Effect.map(ServerAuthorization.token({ users: { alice: Redacted.make("secret") } }), (authorization) =>
-    layerSocketServer({ authorization })
+  Effect.map(
+    ServerAuthorization.token({ users: { alice: Redacted.make("secret") } }),
+    (authorization) => layerSocketServer({ authorization })
   )
 ).pipe(Layer.provide(MemoryRegistry.layer()))
 
@@ -229,8 +250,12 @@ layer(withTokens)("the realm (A2)", (it) => {
     ["no Host that cannot be one", ["Host: a b"], "http://localhost/token"]
   ] as const)("follows %s", ([, headers, realm]) =>
     Effect.gen(function* () {
-      const answer = yield* exchange(["GET /v2/ HTTP/1.1", "Connection: close", ...headers, "", ""].join("\r\n"))
-      expect(lines(answer)).toContain(`www-authenticate: Bearer realm="${realm}",service="effect-oci"`)
+      const answer = yield* exchange(
+        ["GET /v2/ HTTP/1.1", "Connection: close", ...headers, "", ""].join("\r\n")
+      )
+      expect(lines(answer)).toContain(
+        `www-authenticate: Bearer realm="${realm}",service="effect-oci"`
+      )
     })
   )
 })

@@ -9,7 +9,10 @@ import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { webHandler } from "../support/server.js"
 import { type Answer, type Send, sender, sha256, sha512 } from "./wire.js"
 
-const served = <A>(test: (send: Send) => Effect.Effect<A>, options?: Options & MemoryRegistry.Options) =>
+const served = <A>(
+  test: (send: Send) => Effect.Effect<A>,
+  options?: Options & MemoryRegistry.Options
+) =>
   Effect.flatMap(webHandler(options), (handler) => test(sender(handler))).pipe(
     Effect.provide(MemoryRegistry.layer(options))
   )
@@ -49,11 +52,23 @@ const pushBlob = (send: Send, repository: string, content: string, digest = sha2
     headers: { "content-length": String(Buffer.byteLength(content)) }
   })
 
-const pushManifest = (send: Send, repository: string, reference: string, content = m1, type = imageType) =>
-  send("PUT", `/v2/${repository}/manifests/${reference}`, { body: content, headers: { "content-type": type } })
+const pushManifest = (
+  send: Send,
+  repository: string,
+  reference: string,
+  content = m1,
+  type = imageType
+) =>
+  send("PUT", `/v2/${repository}/manifests/${reference}`, {
+    body: content,
+    headers: { "content-type": type }
+  })
 
 const openUpload = (send: Send, repository: string) =>
-  Effect.map(send("POST", `/v2/${repository}/blobs/uploads/`), ({ headers }) => headers["location"] ?? "")
+  Effect.map(
+    send("POST", `/v2/${repository}/blobs/uploads/`),
+    ({ headers }) => headers["location"] ?? ""
+  )
 
 describe("end-1", () => {
   it.scoped("GET /v2/ says that this is a registry (R2)", () =>
@@ -105,38 +120,44 @@ describe("requests that are none", () => {
         const answer = yield* send("PUT", "/v2/a/tags/list")
         expect(answer.status).toBe(405)
         expect(answer.headers["allow"]).toBe("GET")
-        expect(errors(answer)).toEqual({ errors: [{ code: "UNSUPPORTED", message: "This path takes only GET" }] })
+        expect(errors(answer)).toEqual({
+          errors: [{ code: "UNSUPPORTED", message: "This path takes only GET" }]
+        })
       })
     )
   )
 })
 
 describe("manifests", () => {
-  it.scoped("a pushed manifest is at its Location, its tag and its digest, byte for byte (R3, R4, R7, R27, R28)", () =>
-    served((send) =>
-      Effect.gen(function* () {
-        yield* pushBlob(send, "team/app", "{}")
-        expect(yield* pushManifest(send, "team/app", "v1", m1, `${imageType}; charset=utf-8`)).toEqual({
-          status: 201,
-          headers: {
-            "content-length": "0",
-            "docker-content-digest": m1Digest,
-            location: `/v2/team/app/manifests/${m1Digest}`
-          },
-          body: ""
-        })
-        for (const reference of ["v1", m1Digest]) {
-          const headers = {
-            "content-length": String(m1.length),
-            "content-type": imageType,
-            "docker-content-digest": m1Digest
+  it.scoped(
+    "a pushed manifest is at its Location, its tag and its digest, byte for byte (R3, R4, R7, R27, R28)",
+    () =>
+      served((send) =>
+        Effect.gen(function* () {
+          yield* pushBlob(send, "team/app", "{}")
+          expect(
+            yield* pushManifest(send, "team/app", "v1", m1, `${imageType}; charset=utf-8`)
+          ).toEqual({
+            status: 201,
+            headers: {
+              "content-length": "0",
+              "docker-content-digest": m1Digest,
+              location: `/v2/team/app/manifests/${m1Digest}`
+            },
+            body: ""
+          })
+          for (const reference of ["v1", m1Digest]) {
+            const headers = {
+              "content-length": String(m1.length),
+              "content-type": imageType,
+              "docker-content-digest": m1Digest
+            }
+            const path = `/v2/team/app/manifests/${reference}`
+            expect(yield* send("GET", path)).toEqual({ status: 200, headers, body: m1 })
+            expect(yield* send("HEAD", path)).toEqual({ status: 200, headers, body: "" })
           }
-          const path = `/v2/team/app/manifests/${reference}`
-          expect(yield* send("GET", path)).toEqual({ status: 200, headers, body: m1 })
-          expect(yield* send("HEAD", path)).toEqual({ status: 200, headers, body: "" })
-        }
-      })
-    )
+        })
+      )
   )
 
   it.scoped("unknown ones are a 404, also to HEAD (R8, R10)", () =>
@@ -157,34 +178,40 @@ describe("manifests", () => {
     )
   )
 
-  it.scoped("?tag= sets several tags on a push by digest, listed in one OCI-Tag, sha512 included (R30, trap 35)", () =>
-    served((send) =>
-      Effect.gen(function* () {
-        yield* pushBlob(send, "a", "{}")
-        const digest = sha512(m1)
-        expect(yield* pushManifest(send, "a", `${digest}?tag=v1&tag=latest`)).toEqual({
-          status: 201,
-          headers: {
-            "content-length": "0",
-            "docker-content-digest": digest,
-            location: `/v2/a/manifests/${digest}`,
-            "oci-tag": "v1, latest"
-          },
-          body: ""
+  it.scoped(
+    "?tag= sets several tags on a push by digest, listed in one OCI-Tag, sha512 included (R30, trap 35)",
+    () =>
+      served((send) =>
+        Effect.gen(function* () {
+          yield* pushBlob(send, "a", "{}")
+          const digest = sha512(m1)
+          expect(yield* pushManifest(send, "a", `${digest}?tag=v1&tag=latest`)).toEqual({
+            status: 201,
+            headers: {
+              "content-length": "0",
+              "docker-content-digest": digest,
+              location: `/v2/a/manifests/${digest}`,
+              "oci-tag": "v1, latest"
+            },
+            body: ""
+          })
+          expect(
+            (yield* send("HEAD", "/v2/a/manifests/latest")).headers["docker-content-digest"]
+          ).toBe(digest)
         })
-        expect((yield* send("HEAD", "/v2/a/manifests/latest")).headers["docker-content-digest"]).toBe(digest)
-      })
-    )
+      )
   )
 
-  it.scoped("a manifest with a subject that does not exist is taken, and OCI-Subject acknowledges it (R11, R32)", () =>
-    served((send) =>
-      Effect.gen(function* () {
-        yield* pushBlob(send, "a", "{}")
-        const answer = yield* pushManifest(send, "a", "signature", referrer("r1", absentDigest))
-        expect([answer.status, answer.headers["oci-subject"]]).toEqual([201, absentDigest])
-      })
-    )
+  it.scoped(
+    "a manifest with a subject that does not exist is taken, and OCI-Subject acknowledges it (R11, R32)",
+    () =>
+      served((send) =>
+        Effect.gen(function* () {
+          yield* pushBlob(send, "a", "{}")
+          const answer = yield* pushManifest(send, "a", "signature", referrer("r1", absentDigest))
+          expect([answer.status, answer.headers["oci-subject"]]).toEqual([201, absentDigest])
+        })
+      )
   )
 
   it.scoped("4 MiB are taken, one byte more is a 413 (R31)", () =>
@@ -195,7 +222,9 @@ describe("manifests", () => {
         expect((yield* pushManifest(send, "a", "v1", whole, type)).status).toBe(201)
         const tooLarge = yield* pushManifest(send, "a", "v2", `${whole}x`, type)
         expect(tooLarge.status).toBe(413)
-        expect(errors(tooLarge)).toEqual({ errors: [{ code: "MANIFEST_INVALID", message: expect.any(String) }] })
+        expect(errors(tooLarge)).toEqual({
+          errors: [{ code: "MANIFEST_INVALID", message: expect.any(String) }]
+        })
         expect((yield* send("HEAD", "/v2/a/manifests/v2")).status).toBe(404)
       })
     )
@@ -255,24 +284,26 @@ describe("manifests", () => {
     )
   )
 
-  it.scoped("deleting a tag leaves the manifest; deleting the manifest removes its tags (R38, R39)", () =>
-    served((send) =>
-      Effect.gen(function* () {
-        yield* pushBlob(send, "a", "{}")
-        yield* pushManifest(send, "a", "v1")
-        yield* pushManifest(send, "a", "v2")
-        expect(yield* send("DELETE", "/v2/a/manifests/v1")).toEqual({
-          status: 202,
-          headers: { "content-length": "0" },
-          body: ""
+  it.scoped(
+    "deleting a tag leaves the manifest; deleting the manifest removes its tags (R38, R39)",
+    () =>
+      served((send) =>
+        Effect.gen(function* () {
+          yield* pushBlob(send, "a", "{}")
+          yield* pushManifest(send, "a", "v1")
+          yield* pushManifest(send, "a", "v2")
+          expect(yield* send("DELETE", "/v2/a/manifests/v1")).toEqual({
+            status: 202,
+            headers: { "content-length": "0" },
+            body: ""
+          })
+          expect((yield* send("GET", "/v2/a/manifests/v1")).status).toBe(404)
+          expect((yield* send("GET", `/v2/a/manifests/${m1Digest}`)).status).toBe(200)
+          expect((yield* send("DELETE", `/v2/a/manifests/${m1Digest}`)).status).toBe(202)
+          expect((yield* send("GET", "/v2/a/manifests/v2")).status).toBe(404)
+          expect((yield* send("DELETE", `/v2/a/manifests/${m1Digest}`)).status).toBe(404)
         })
-        expect((yield* send("GET", "/v2/a/manifests/v1")).status).toBe(404)
-        expect((yield* send("GET", `/v2/a/manifests/${m1Digest}`)).status).toBe(200)
-        expect((yield* send("DELETE", `/v2/a/manifests/${m1Digest}`)).status).toBe(202)
-        expect((yield* send("GET", "/v2/a/manifests/v2")).status).toBe(404)
-        expect((yield* send("DELETE", `/v2/a/manifests/${m1Digest}`)).status).toBe(404)
-      })
-    )
+      )
   )
 })
 
@@ -296,8 +327,16 @@ describe("blobs", () => {
           body: ""
         })
         const headers = { ...blobHeaders, "content-length": "5" }
-        expect(yield* send("GET", `/v2/a/blobs/${b1Digest}`)).toEqual({ status: 200, headers, body: "hello" })
-        expect(yield* send("HEAD", `/v2/a/blobs/${b1Digest}`)).toEqual({ status: 200, headers, body: "" })
+        expect(yield* send("GET", `/v2/a/blobs/${b1Digest}`)).toEqual({
+          status: 200,
+          headers,
+          body: "hello"
+        })
+        expect(yield* send("HEAD", `/v2/a/blobs/${b1Digest}`)).toEqual({
+          status: 200,
+          headers,
+          body: ""
+        })
       })
     )
   )
@@ -310,7 +349,11 @@ describe("blobs", () => {
         })
         expect(pushed.status).toBe(201)
         const answer = yield* send("GET", `/v2/a/blobs/${emptyDigest}`)
-        expect([answer.status, answer.headers["content-length"], answer.body]).toEqual([200, "0", ""])
+        expect([answer.status, answer.headers["content-length"], answer.body]).toEqual([
+          200,
+          "0",
+          ""
+        ])
       })
     )
   )
@@ -348,7 +391,11 @@ describe("blobs", () => {
         yield* pushBlob(send, "a", b1)
         expect(yield* send("GET", `/v2/a/blobs/${b1Digest}`, { headers: { range } })).toEqual({
           status: 206,
-          headers: { ...blobHeaders, "content-length": String(body.length), "content-range": contentRange },
+          headers: {
+            ...blobHeaders,
+            "content-length": String(body.length),
+            "content-range": contentRange
+          },
           body
         })
       })
@@ -359,9 +406,13 @@ describe("blobs", () => {
     served((send) =>
       Effect.gen(function* () {
         yield* pushBlob(send, "a", b1)
-        const answer = yield* send("GET", `/v2/a/blobs/${b1Digest}`, { headers: { range: "bytes=5-" } })
+        const answer = yield* send("GET", `/v2/a/blobs/${b1Digest}`, {
+          headers: { range: "bytes=5-" }
+        })
         expect([answer.status, answer.headers["content-range"]]).toEqual([416, "bytes */5"])
-        expect(errors(answer)).toEqual({ errors: [{ code: "RANGE_INVALID", message: "The blob has 5 bytes" }] })
+        expect(errors(answer)).toEqual({
+          errors: [{ code: "RANGE_INVALID", message: "The blob has 5 bytes" }]
+        })
       })
     )
   )
@@ -386,7 +437,11 @@ describe("blobs", () => {
         yield* pushBlob(send, "a", b1)
         yield* pushBlob(send, "b", b1)
         const path = `/v2/a/blobs/${b1Digest}`
-        expect(yield* send("DELETE", path)).toEqual({ status: 202, headers: { "content-length": "0" }, body: "" })
+        expect(yield* send("DELETE", path)).toEqual({
+          status: 202,
+          headers: { "content-length": "0" },
+          body: ""
+        })
         const gone = yield* send("GET", path)
         expect(gone.status).toBe(404)
         expect(errors(gone)).toEqual({
@@ -411,7 +466,9 @@ describe("blobs", () => {
           },
           body: ""
         })
-        expect(yield* send("POST", `/v2/b/blobs/uploads/?mount=${b1Digest}&from=a`)).toEqual(mounted("b"))
+        expect(yield* send("POST", `/v2/b/blobs/uploads/?mount=${b1Digest}&from=a`)).toEqual(
+          mounted("b")
+        )
         expect(yield* send("POST", `/v2/c/blobs/uploads/?mount=${b1Digest}`)).toEqual(mounted("c"))
         const opened = yield* send("POST", `/v2/d/blobs/uploads/?mount=${absentDigest}&from=a`)
         expect([opened.status, opened.headers["range"]]).toEqual([202, "0-0"])
@@ -437,7 +494,11 @@ describe("uploads", () => {
         const digest = sha512(b1)
         expect(yield* send("PUT", `${location}?digest=${digest}`, { body: b1 })).toEqual({
           status: 201,
-          headers: { "content-length": "0", "docker-content-digest": digest, location: `/v2/a/blobs/${digest}` },
+          headers: {
+            "content-length": "0",
+            "docker-content-digest": digest,
+            location: `/v2/a/blobs/${digest}`
+          },
           body: ""
         })
         expect((yield* send("GET", `/v2/a/blobs/${digest}`)).body).toBe("hello")
@@ -482,21 +543,25 @@ describe("uploads", () => {
       )
   )
 
-  it.scoped("a streamed PATCH without Content-Range is appended, and an empty PUT closes (C56)", () =>
-    served((send) =>
-      Effect.gen(function* () {
-        const location = yield* openUpload(send, "a")
-        const body = new ReadableStream<Uint8Array>({
-          start: (controller) => {
-            for (const part of ["he", "llo"]) controller.enqueue(new TextEncoder().encode(part))
-            controller.close()
-          }
+  it.scoped(
+    "a streamed PATCH without Content-Range is appended, and an empty PUT closes (C56)",
+    () =>
+      served((send) =>
+        Effect.gen(function* () {
+          const location = yield* openUpload(send, "a")
+          const body = new ReadableStream<Uint8Array>({
+            start: (controller) => {
+              for (const part of ["he", "llo"]) controller.enqueue(new TextEncoder().encode(part))
+              controller.close()
+            }
+          })
+          expect((yield* send("PATCH", location, { body })).headers["range"]).toBe("0-4")
+          const closed = yield* send("PUT", `${location}?digest=${b1Digest}`, {
+            headers: { "content-length": "0" }
+          })
+          expect(closed.status).toBe(201)
         })
-        expect((yield* send("PATCH", location, { body })).headers["range"]).toBe("0-4")
-        const closed = yield* send("PUT", `${location}?digest=${b1Digest}`, { headers: { "content-length": "0" } })
-        expect(closed.status).toBe(201)
-      })
-    )
+      )
   )
 
   it.scoped(
@@ -513,11 +578,9 @@ describe("uploads", () => {
             yield* chunk("PATCH", location, "lo", "3-4"),
             yield* chunk("PUT", `${location}?digest=${b1Digest}`, "lo", "3-4")
           ]) {
-            expect([refused.status, refused.headers["location"], refused.headers["range"]]).toEqual([
-              416,
-              location,
-              "0-1"
-            ])
+            expect([refused.status, refused.headers["location"], refused.headers["range"]]).toEqual(
+              [416, location, "0-1"]
+            )
             expect(errors(refused)).toEqual({
               errors: [{ code: "BLOB_UPLOAD_INVALID", message: "The upload continues at byte 2" }]
             })
@@ -525,7 +588,9 @@ describe("uploads", () => {
           // A client may ask at the very location it failed at.
           const status = yield* send("GET", `${location}?digest=${b1Digest}`)
           expect([status.status, status.headers["range"]]).toEqual([204, "0-1"])
-          expect((yield* chunk("PUT", `${location}?digest=${b1Digest}`, "llo", "2-4")).status).toBe(201)
+          expect((yield* chunk("PUT", `${location}?digest=${b1Digest}`, "llo", "2-4")).status).toBe(
+            201
+          )
         })
       )
   )
@@ -538,7 +603,10 @@ describe("uploads", () => {
         expect(refused.status).toBe(400)
         expect(errors(refused)).toEqual({
           errors: [
-            { code: "DIGEST_INVALID", message: `The content does not have digest ${absentDigest} but ${b1Digest}` }
+            {
+              code: "DIGEST_INVALID",
+              message: `The content does not have digest ${absentDigest} but ${b1Digest}`
+            }
           ]
         })
         expect((yield* send("GET", location)).status).toBe(404)
@@ -550,7 +618,9 @@ describe("uploads", () => {
     served((send) =>
       Effect.gen(function* () {
         const location = yield* openUpload(send, "a")
-        const refused = yield* send("PUT", `${location}?digest=blake3:${"0".repeat(64)}`, { body: b1 })
+        const refused = yield* send("PUT", `${location}?digest=blake3:${"0".repeat(64)}`, {
+          body: b1
+        })
         expect(refused.status).toBe(400)
         expect((yield* send("PUT", `${location}?digest=${b1Digest}`)).status).toBe(201)
       })
@@ -565,7 +635,9 @@ describe("uploads", () => {
         for (const method of ["GET", "PATCH", "DELETE"]) {
           expect((yield* send(method, location)).status).toBe(404)
         }
-        expect((yield* send("PUT", `${location}?digest=${b1Digest}`, { body: b1 })).status).toBe(404)
+        expect((yield* send("PUT", `${location}?digest=${b1Digest}`, { body: b1 })).status).toBe(
+          404
+        )
       })
     )
   )
@@ -597,28 +669,41 @@ describe("lists", () => {
           headers: { "content-length": String(body.length), "content-type": "application/json" },
           body
         })
-        expect((yield* send("GET", "/v2/a/tags/list?last=v1")).body).toBe('{"name":"a","tags":["v2","v3"]}')
+        expect((yield* send("GET", "/v2/a/tags/list?last=v1")).body).toBe(
+          '{"name":"a","tags":["v2","v3"]}'
+        )
         expect((yield* send("GET", "/v2/b/tags/list")).status).toBe(404)
       })
     )
   )
 
-  it.scoped("pages are linked as long as there is more; n=0 is an empty page without a link (R33, C83)", () =>
-    served((send) =>
-      Effect.gen(function* () {
-        yield* push(send, "a", ["v1", "v2", "v3", "v4"])
-        const pages = (query: string) =>
-          Effect.map(send("GET", `/v2/a/tags/list${query}`), ({ body, headers }) => [body, headers["link"]])
-        expect(yield* pages("?n=2")).toEqual([
-          '{"name":"a","tags":["v1","v2"]}',
-          '</v2/a/tags/list?n=2&last=v2>; rel="next"'
-        ])
-        expect(yield* pages("?n=2&last=v2")).toEqual(['{"name":"a","tags":["v3","v4"]}', undefined])
-        expect(yield* pages("?n=9")).toEqual(['{"name":"a","tags":["v1","v2","v3","v4"]}', undefined])
-        expect(yield* pages("?n=0")).toEqual(['{"name":"a","tags":[]}', undefined])
-        expect((yield* send("GET", "/v2/b/tags/list?n=0")).status).toBe(404)
-      })
-    )
+  it.scoped(
+    "pages are linked as long as there is more; n=0 is an empty page without a link (R33, C83)",
+    () =>
+      served((send) =>
+        Effect.gen(function* () {
+          yield* push(send, "a", ["v1", "v2", "v3", "v4"])
+          const pages = (query: string) =>
+            Effect.map(send("GET", `/v2/a/tags/list${query}`), ({ body, headers }) => [
+              body,
+              headers["link"]
+            ])
+          expect(yield* pages("?n=2")).toEqual([
+            '{"name":"a","tags":["v1","v2"]}',
+            '</v2/a/tags/list?n=2&last=v2>; rel="next"'
+          ])
+          expect(yield* pages("?n=2&last=v2")).toEqual([
+            '{"name":"a","tags":["v3","v4"]}',
+            undefined
+          ])
+          expect(yield* pages("?n=9")).toEqual([
+            '{"name":"a","tags":["v1","v2","v3","v4"]}',
+            undefined
+          ])
+          expect(yield* pages("?n=0")).toEqual(['{"name":"a","tags":[]}', undefined])
+          expect((yield* send("GET", "/v2/b/tags/list?n=0")).status).toBe(404)
+        })
+      )
   )
 
   it.scoped("the catalogue is linked in the same way (C92)", () =>
@@ -630,7 +715,9 @@ describe("lists", () => {
           '{"repositories":["a"]}',
           '</v2/_catalog?n=1&last=a>; rel="next"'
         ])
-        expect((yield* send("GET", "/v2/_catalog?n=1&last=a")).body).toBe('{"repositories":["team/b"]}')
+        expect((yield* send("GET", "/v2/_catalog?n=1&last=a")).body).toBe(
+          '{"repositories":["team/b"]}'
+        )
         expect((yield* send("GET", "/v2/_catalog?last=team%2Fb")).body).toBe('{"repositories":[]}')
       })
     )
@@ -662,8 +749,14 @@ describe("lists", () => {
           const all = yield* send("GET", `/v2/a/referrers/${absentDigest}`)
           expect(JSON.parse(all.body).manifests).toHaveLength(2)
           expect(all.headers["oci-filters-applied"]).toBeUndefined()
-          for (const type of ["application/vnd.example.signature%2Bjson", "application/vnd.example.signature+json"]) {
-            const filtered = yield* send("GET", `/v2/a/referrers/${absentDigest}?artifactType=${type}`)
+          for (const type of [
+            "application/vnd.example.signature%2Bjson",
+            "application/vnd.example.signature+json"
+          ]) {
+            const filtered = yield* send(
+              "GET",
+              `/v2/a/referrers/${absentDigest}?artifactType=${type}`
+            )
             expect(filtered.headers["oci-filters-applied"]).toBe("artifactType")
             expect(JSON.parse(filtered.body)).toEqual({
               schemaVersion: 2,
@@ -683,31 +776,35 @@ describe("lists", () => {
       )
   )
 
-  it.scoped("referrers beyond the page size are linked, each on one page, the filter kept (R36)", () =>
-    served(
-      (send) =>
-        Effect.gen(function* () {
-          yield* pushBlob(send, "a", "{}")
-          const digests = yield* Effect.forEach(["r1", "r2", "r3", "r4", "r5"], (name) => {
-            const content = referrer(name, absentDigest, "t/a+b")
-            return Effect.as(pushManifest(send, "a", sha256(content), content), sha256(content))
-          })
-          const found: Array<string> = []
-          const sizes: Array<number> = []
-          let next: string | undefined = `/v2/a/referrers/${absentDigest}?artifactType=t%2Fa%2Bb`
-          while (next !== undefined && sizes.length < 4) {
-            const answer: Answer = yield* send("GET", next)
-            const page: ReadonlyArray<{ digest: string }> = JSON.parse(answer.body).manifests
-            found.push(...page.map(({ digest }) => digest))
-            sizes.push(page.length)
-            next = /^<(\/v2\/a\/referrers\/[^>]+)>; rel="next"$/.exec(answer.headers["link"] ?? "")?.[1]
-            expect(answer.headers["oci-filters-applied"]).toBe("artifactType")
-          }
-          expect(sizes).toEqual([2, 2, 1])
-          expect(found).toEqual([...digests].sort())
-        }),
-      { referrersPageSize: 2 }
-    )
+  it.scoped(
+    "referrers beyond the page size are linked, each on one page, the filter kept (R36)",
+    () =>
+      served(
+        (send) =>
+          Effect.gen(function* () {
+            yield* pushBlob(send, "a", "{}")
+            const digests = yield* Effect.forEach(["r1", "r2", "r3", "r4", "r5"], (name) => {
+              const content = referrer(name, absentDigest, "t/a+b")
+              return Effect.as(pushManifest(send, "a", sha256(content), content), sha256(content))
+            })
+            const found: Array<string> = []
+            const sizes: Array<number> = []
+            let next: string | undefined = `/v2/a/referrers/${absentDigest}?artifactType=t%2Fa%2Bb`
+            while (next !== undefined && sizes.length < 4) {
+              const answer: Answer = yield* send("GET", next)
+              const page: ReadonlyArray<{ digest: string }> = JSON.parse(answer.body).manifests
+              found.push(...page.map(({ digest }) => digest))
+              sizes.push(page.length)
+              next = /^<(\/v2\/a\/referrers\/[^>]+)>; rel="next"$/.exec(
+                answer.headers["link"] ?? ""
+              )?.[1]
+              expect(answer.headers["oci-filters-applied"]).toBe("artifactType")
+            }
+            expect(sizes).toEqual([2, 2, 1])
+            expect(found).toEqual([...digests].sort())
+          }),
+        { referrersPageSize: 2 }
+      )
   )
 })
 
@@ -717,26 +814,54 @@ describe("a registry behind that fails", () => {
     <A>(test: (send: Send) => Effect.Effect<A>) =>
       Effect.gen(function* () {
         const memory = yield* MemoryRegistry.make()
-        const handler = yield* Effect.provideService(webHandler(), Registry, { ...memory, ...change })
+        const handler = yield* Effect.provideService(webHandler(), Registry, {
+          ...memory,
+          ...change
+        })
         return yield* test(sender(handler))
       })
 
   const secret = { method: "GET", url: "https://internal.example/v2/", status: 500 }
 
   it.scoped.each([
-    ["no connection", new RegistryError.TransportFailure({ ...secret, reason: "Connect" }), 502, "UNAVAILABLE"],
-    ["no answer in time", new RegistryError.TransportFailure({ ...secret, reason: "Timeout" }), 504, "UNAVAILABLE"],
+    [
+      "no connection",
+      new RegistryError.TransportFailure({ ...secret, reason: "Connect" }),
+      502,
+      "UNAVAILABLE"
+    ],
+    [
+      "no answer in time",
+      new RegistryError.TransportFailure({ ...secret, reason: "Timeout" }),
+      504,
+      "UNAVAILABLE"
+    ],
     [
       "no admission",
       new RegistryError.Unauthorized({ ...secret, reason: "Challenge", origin: secret.url }),
       502,
       "UNAVAILABLE"
     ],
-    ["an odd status", new RegistryError.RegistryFailure({ ...secret, snippet: "internal" }), 502, "UNAVAILABLE"],
-    ["too much", new RegistryError.LimitExceeded({ ...secret, what: "manifest", limit: 1 }), 502, "UNAVAILABLE"],
+    [
+      "an odd status",
+      new RegistryError.RegistryFailure({ ...secret, snippet: "internal" }),
+      502,
+      "UNAVAILABLE"
+    ],
+    [
+      "too much",
+      new RegistryError.LimitExceeded({ ...secret, what: "manifest", limit: 1 }),
+      502,
+      "UNAVAILABLE"
+    ],
     ["a broken disk", new RegistryError.StorageFailure({ path: "/internal" }), 500, "UNKNOWN"],
     ["a refusal", new RegistryError.Denied(secret), 403, "DENIED"],
-    ["wrong content", new RegistryError.DigestMismatch({ expected: "internal", actual: "x" }), 502, "UNAVAILABLE"],
+    [
+      "wrong content",
+      new RegistryError.DigestMismatch({ expected: "internal", actual: "x" }),
+      502,
+      "UNAVAILABLE"
+    ],
     [
       "a broken document",
       new RegistryError.InvalidManifest({ reason: "Json", message: "internal" }),
@@ -764,7 +889,9 @@ describe("a registry behind that fails", () => {
       )
       const handler = yield* Effect.provideService(webHandler(), Registry, { ...memory, ping })
       const client = new AbortController()
-      yield* Effect.fork(Effect.promise(() => handler(new Request("http://a/v2/", { signal: client.signal }))))
+      yield* Effect.fork(
+        Effect.promise(() => handler(new Request("http://a/v2/", { signal: client.signal })))
+      )
       yield* Deferred.await(asked)
       client.abort()
       yield* Deferred.await(stopped)
@@ -776,7 +903,9 @@ describe("a registry behind that fails", () => {
       Effect.gen(function* () {
         const answer = yield* send("GET", "/v2/")
         expect([answer.status, answer.headers["retry-after"]]).toEqual([429, "2"])
-        expect(errors(answer)).toEqual({ errors: [{ code: "TOOMANYREQUESTS", message: "Too many requests" }] })
+        expect(errors(answer)).toEqual({
+          errors: [{ code: "TOOMANYREQUESTS", message: "Too many requests" }]
+        })
       })
     )
   )
@@ -814,8 +943,14 @@ describe("a registry behind that fails", () => {
     })((send) =>
       Effect.gen(function* () {
         yield* pushBlob(send, "a", b1)
-        const answer = yield* send("GET", `/v2/a/blobs/${b1Digest}`, { headers: { range: "bytes=1-2" } })
-        expect([answer.status, answer.headers["content-length"], answer.body]).toEqual([200, "5", "hello"])
+        const answer = yield* send("GET", `/v2/a/blobs/${b1Digest}`, {
+          headers: { range: "bytes=1-2" }
+        })
+        expect([answer.status, answer.headers["content-length"], answer.body]).toEqual([
+          200,
+          "5",
+          "hello"
+        ])
       })
     )
   )

@@ -50,14 +50,18 @@ describe("basic", () => {
     })
   )
 
-  it.scoped("the right password may do everything; it may hold a colon, and the scheme be in any case", () =>
-    Effect.gen(function* () {
-      const registry = yield* send(ServerAuthorization.basic({ users }))
-      expect((yield* registry("GET", "/v2/", { headers: alice })).status).toBe(200)
-      expect((yield* registry("POST", "/v2/a/blobs/uploads/", { headers: alice })).status).toBe(202)
-      const lower = { authorization: alice.authorization.replace("Basic", "basic") }
-      expect((yield* registry("GET", "/v2/", { headers: lower })).status).toBe(200)
-    })
+  it.scoped(
+    "the right password may do everything; it may hold a colon, and the scheme be in any case",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* send(ServerAuthorization.basic({ users }))
+        expect((yield* registry("GET", "/v2/", { headers: alice })).status).toBe(200)
+        expect((yield* registry("POST", "/v2/a/blobs/uploads/", { headers: alice })).status).toBe(
+          202
+        )
+        const lower = { authorization: alice.authorization.replace("Basic", "basic") }
+        expect((yield* registry("GET", "/v2/", { headers: lower })).status).toBe(200)
+      })
   )
 
   it.scoped.each([
@@ -96,63 +100,74 @@ describe("token: challenges", () => {
     })
   )
 
-  it.scoped("a token that is not ours is invalid_token, one for less is insufficient_scope (trap 69)", () =>
-    Effect.gen(function* () {
-      const registry = yield* withTokens()
-      expect(challenge(yield* registry("GET", "/v2/", { headers: bearer("forged") }))).toEqual([
-        401,
-        `${prefix},error="invalid_token"`
-      ])
-      const pull = yield* registry("GET", "/token?scope=repository:a:pull", { headers: alice })
-      const headers = bearer(token(pull))
-      expect(challenge(yield* registry("POST", "/v2/a/blobs/uploads/", { headers }))).toEqual([
-        401,
-        `${prefix},scope="repository:a:pull,push",error="insufficient_scope"`
-      ])
-    })
+  it.scoped(
+    "a token that is not ours is invalid_token, one for less is insufficient_scope (trap 69)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* withTokens()
+        expect(challenge(yield* registry("GET", "/v2/", { headers: bearer("forged") }))).toEqual([
+          401,
+          `${prefix},error="invalid_token"`
+        ])
+        const pull = yield* registry("GET", "/token?scope=repository:a:pull", { headers: alice })
+        const headers = bearer(token(pull))
+        expect(challenge(yield* registry("POST", "/v2/a/blobs/uploads/", { headers }))).toEqual([
+          401,
+          `${prefix},scope="repository:a:pull,push",error="insufficient_scope"`
+        ])
+      })
   )
 })
 
 describe("token: GET /token", () => {
-  it.scoped("answers a token for the scopes asked for, with its lifetime and time of issue (A3, A4)", () =>
-    Effect.gen(function* () {
-      yield* TestClock.setTime(Date.UTC(2026, 0, 2, 3, 4, 5))
-      const registry = yield* withTokens({ lifetime: "90 seconds" })
-      const answer = yield* registry(
-        "GET",
-        "/token?account=alice&client_id=test&service=effect-oci&scope=repository:a:pull,push&scope=repository:b:pull",
-        { headers: alice }
-      )
-      expect(answer.status).toBe(200)
-      expect(answer.headers).toEqual({
-        "cache-control": "no-store",
-        "content-length": String(answer.body.length),
-        "content-type": "application/json"
+  it.scoped(
+    "answers a token for the scopes asked for, with its lifetime and time of issue (A3, A4)",
+    () =>
+      Effect.gen(function* () {
+        yield* TestClock.setTime(Date.UTC(2026, 0, 2, 3, 4, 5))
+        const registry = yield* withTokens({ lifetime: "90 seconds" })
+        const answer = yield* registry(
+          "GET",
+          "/token?account=alice&client_id=test&service=effect-oci&scope=repository:a:pull,push&scope=repository:b:pull",
+          { headers: alice }
+        )
+        expect(answer.status).toBe(200)
+        expect(answer.headers).toEqual({
+          "cache-control": "no-store",
+          "content-length": String(answer.body.length),
+          "content-type": "application/json"
+        })
+        const issued = token(answer)
+        expect(issued).toMatch(/^[A-Za-z0-9_-]{43}$/)
+        expect(JSON.parse(answer.body)).toEqual({
+          token: issued,
+          access_token: issued,
+          expires_in: 90,
+          issued_at: "2026-01-02T03:04:05.000Z"
+        })
+        const headers = bearer(issued)
+        expect((yield* registry("GET", "/v2/", { headers })).status).toBe(200)
+        expect((yield* registry("POST", "/v2/a/blobs/uploads/", { headers })).status).toBe(202)
+        expect((yield* registry("POST", "/v2/b/blobs/uploads/", { headers })).status).toBe(401)
+        expect((yield* registry("GET", "/v2/_catalog", { headers })).status).toBe(401)
+        yield* TestClock.adjust("89 seconds")
+        expect((yield* registry("GET", "/v2/", { headers })).status).toBe(200)
+        yield* TestClock.adjust("1 second")
+        expect((yield* registry("GET", "/v2/", { headers })).headers["www-authenticate"]).toContain(
+          "invalid_token"
+        )
       })
-      const issued = token(answer)
-      expect(issued).toMatch(/^[A-Za-z0-9_-]{43}$/)
-      expect(JSON.parse(answer.body)).toEqual({
-        token: issued,
-        access_token: issued,
-        expires_in: 90,
-        issued_at: "2026-01-02T03:04:05.000Z"
-      })
-      const headers = bearer(issued)
-      expect((yield* registry("GET", "/v2/", { headers })).status).toBe(200)
-      expect((yield* registry("POST", "/v2/a/blobs/uploads/", { headers })).status).toBe(202)
-      expect((yield* registry("POST", "/v2/b/blobs/uploads/", { headers })).status).toBe(401)
-      expect((yield* registry("GET", "/v2/_catalog", { headers })).status).toBe(401)
-      yield* TestClock.adjust("89 seconds")
-      expect((yield* registry("GET", "/v2/", { headers })).status).toBe(200)
-      yield* TestClock.adjust("1 second")
-      expect((yield* registry("GET", "/v2/", { headers })).headers["www-authenticate"]).toContain("invalid_token")
-    })
   )
 
   it.scoped("wrong credentials are a 401, even where anonymous clients may pull", () =>
     Effect.gen(function* () {
       const registry = yield* withTokens({ anonymous: "pull" })
-      for (const headers of [wrongPassword, wrongUser, inheritedName, { authorization: "Basic %%%" }]) {
+      for (const headers of [
+        wrongPassword,
+        wrongUser,
+        inheritedName,
+        { authorization: "Basic %%%" }
+      ]) {
         const answer = yield* registry("GET", "/token?scope=repository:a:pull", { headers })
         expect(challenge(answer)).toEqual([401, 'Basic realm="effect-oci"'])
         expect(answer.body).toBe(refusedBody)
@@ -165,7 +180,9 @@ describe("token: GET /token", () => {
       const path = "/token?scope=repository:a:pull,push&scope=registry:catalog:*&scope=*"
       const open = yield* withTokens({ anonymous: "pull" })
       const headers = bearer(token(yield* open("GET", path)))
-      expect((yield* open("GET", `/v2/a/referrers/sha256:${"0".repeat(64)}`, { headers })).status).toBe(200)
+      expect(
+        (yield* open("GET", `/v2/a/referrers/sha256:${"0".repeat(64)}`, { headers })).status
+      ).toBe(200)
       expect((yield* open("POST", "/v2/a/blobs/uploads/", { headers })).status).toBe(401)
       expect((yield* open("GET", "/v2/_catalog", { headers })).status).toBe(401)
       const closed = yield* withTokens()
@@ -217,7 +234,10 @@ describe("token: POST /token", () => {
   it.scoped("the password grant answers a token for scopes separated by spaces (A5)", () =>
     Effect.gen(function* () {
       const registry = yield* withTokens()
-      const answer = yield* form(registry, { ...password, scope: "repository:a:push,pull repository:b:pull" })
+      const answer = yield* form(registry, {
+        ...password,
+        scope: "repository:a:push,pull repository:b:pull"
+      })
       const body = JSON.parse(answer.body)
       expect(body).toEqual({
         access_token: expect.any(String),
@@ -230,31 +250,41 @@ describe("token: POST /token", () => {
     })
   )
 
-  it.scoped("offline access answers a refresh token, by POST and by GET, which gets other tokens (A5, A7)", () =>
-    Effect.gen(function* () {
-      const registry = yield* withTokens()
-      const refreshTokens = [
-        JSON.parse((yield* form(registry, { ...password, access_type: "offline" })).body).refresh_token,
-        JSON.parse((yield* registry("GET", "/token?offline_token=true", { headers: alice })).body).refresh_token
-      ]
-      for (const refresh_token of refreshTokens) {
-        const answer = yield* form(registry, {
-          grant_type: "refresh_token",
-          refresh_token,
-          client_id: "test",
-          scope: "repository:a:pull,push"
-        })
-        const headers = bearer(JSON.parse(answer.body).access_token)
-        expect((yield* registry("POST", "/v2/a/blobs/uploads/", { headers })).status).toBe(202)
-        // A refresh token is for the token endpoint only.
-        expect((yield* registry("GET", "/v2/", { headers: bearer(refresh_token) })).status).toBe(401)
-      }
-    })
+  it.scoped(
+    "offline access answers a refresh token, by POST and by GET, which gets other tokens (A5, A7)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* withTokens()
+        const refreshTokens = [
+          JSON.parse((yield* form(registry, { ...password, access_type: "offline" })).body)
+            .refresh_token,
+          JSON.parse((yield* registry("GET", "/token?offline_token=true", { headers: alice })).body)
+            .refresh_token
+        ]
+        for (const refresh_token of refreshTokens) {
+          const answer = yield* form(registry, {
+            grant_type: "refresh_token",
+            refresh_token,
+            client_id: "test",
+            scope: "repository:a:pull,push"
+          })
+          const headers = bearer(JSON.parse(answer.body).access_token)
+          expect((yield* registry("POST", "/v2/a/blobs/uploads/", { headers })).status).toBe(202)
+          // A refresh token is for the token endpoint only.
+          expect((yield* registry("GET", "/v2/", { headers: bearer(refresh_token) })).status).toBe(
+            401
+          )
+        }
+      })
   )
 
   it.scoped.each([
     ["wrong password", { ...password, password: "wrong" }, 401],
-    ["unknown refresh token", { grant_type: "refresh_token", refresh_token: "x", client_id: "test" }, 401],
+    [
+      "unknown refresh token",
+      { grant_type: "refresh_token", refresh_token: "x", client_id: "test" },
+      401
+    ],
     ["missing client_id", { ...password, client_id: "" }, 400],
     ["unknown grant", { ...password, grant_type: "authorization_code" }, 400],
     ["other service", { ...password, service: "other" }, 400],

@@ -12,10 +12,15 @@ import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { webHandler } from "../support/server.js"
 import { type Send, sender, sha256 } from "./wire.js"
 
-const overMemory = (change: (memory: MemoryRegistry.MemoryRegistry) => Partial<Registry.Service> = () => ({})) =>
+const overMemory = (
+  change: (memory: MemoryRegistry.MemoryRegistry) => Partial<Registry.Service> = () => ({})
+) =>
   Effect.gen(function* () {
     const memory = yield* MemoryRegistry.make()
-    const handler = yield* Effect.provideService(webHandler(), Registry, { ...memory, ...change(memory) })
+    const handler = yield* Effect.provideService(webHandler(), Registry, {
+      ...memory,
+      ...change(memory)
+    })
     return {
       send: sender(handler),
       open: Effect.map(memory.uploads, (uploads) => uploads.length),
@@ -29,8 +34,14 @@ const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)
 const openUpload = (send: Send) =>
   Effect.map(send("POST", "/v2/a/blobs/uploads/"), ({ headers }) => headers["location"] ?? "")
 
-/** A body that gives its parts, and ends as told: the next part waits until the server has taken the one before. */
-const bodyOf = (parts: ReadonlyArray<string>, end: (controller: ReadableStreamDefaultController) => unknown) => {
+/**
+ * A body that gives its parts, and ends as told: the next part waits until the server has taken the
+ * one before.
+ */
+const bodyOf = (
+  parts: ReadonlyArray<string>,
+  end: (controller: ReadableStreamDefaultController) => unknown
+) => {
   const rest = [...parts]
   return new ReadableStream<Uint8Array>({
     pull: async (controller) => {
@@ -45,20 +56,26 @@ describe("UploadSessions", () => {
   it.scoped("each upload has an identifier of its own (R14)", () =>
     Effect.gen(function* () {
       const { send } = yield* overMemory()
-      expect(new Set(yield* Effect.all([openUpload(send), openUpload(send), openUpload(send)])).size).toBe(3)
+      expect(
+        new Set(yield* Effect.all([openUpload(send), openUpload(send), openUpload(send)])).size
+      ).toBe(3)
     })
   )
 
-  it.scoped("a body that breaks off leaves a session that knows how far it came, and can be finished (C52)", () =>
-    Effect.gen(function* () {
-      const { send } = yield* overMemory()
-      const location = yield* openUpload(send)
-      const broken = yield* send("PATCH", location, { body: bodyOf(["he", "l"], (it) => it.error(new Error("reset"))) })
-      expect(broken.status).toBe(400)
-      expect((yield* send("GET", location)).headers["range"]).toBe("0-2")
-      yield* send("PATCH", location, { body: "lo", headers: { "content-range": "3-4" } })
-      expect((yield* send("PUT", `${location}?digest=${sha256("hello")}`)).status).toBe(201)
-    })
+  it.scoped(
+    "a body that breaks off leaves a session that knows how far it came, and can be finished (C52)",
+    () =>
+      Effect.gen(function* () {
+        const { send } = yield* overMemory()
+        const location = yield* openUpload(send)
+        const broken = yield* send("PATCH", location, {
+          body: bodyOf(["he", "l"], (it) => it.error(new Error("reset")))
+        })
+        expect(broken.status).toBe(400)
+        expect((yield* send("GET", location)).headers["range"]).toBe("0-2")
+        yield* send("PATCH", location, { body: "lo", headers: { "content-range": "3-4" } })
+        expect((yield* send("PUT", `${location}?digest=${sha256("hello")}`)).status).toBe(201)
+      })
   )
 
   it.scoped("a closing PUT that breaks off leaves the session open", () =>
@@ -68,7 +85,9 @@ describe("UploadSessions", () => {
       const path = `${location}?digest=${sha256("hello")}`
       yield* send("PUT", path, { body: bodyOf(["he"], (it) => it.error(new Error("reset"))) })
       expect((yield* send("GET", location)).headers["range"]).toBe("0-1")
-      expect((yield* send("PUT", path, { body: "llo", headers: { "content-range": "2-4" } })).status).toBe(201)
+      expect(
+        (yield* send("PUT", path, { body: "llo", headers: { "content-range": "2-4" } })).status
+      ).toBe(201)
     })
   )
 
@@ -99,26 +118,28 @@ describe("UploadSessions", () => {
       })
   )
 
-  it.scoped("a registry behind that fails during a chunk leaves the session where that registry says it is", () =>
-    Effect.gen(function* () {
-      let failing = true
-      const { send } = yield* overMemory((memory) => ({
-        resumeUpload: (state) =>
-          Effect.map(memory.resumeUpload(state), (session) => ({
-            ...session,
-            write: (bytes) =>
-              Effect.zipLeft(
-                session.write(bytes),
-                failing ? Effect.fail(new TransportFailure({ reason: "Reset" })) : Effect.void
-              )
-          }))
-      }))
-      const location = yield* openUpload(send)
-      expect((yield* send("PATCH", location, { body: "hel" })).status).toBe(502)
-      failing = false
-      expect((yield* send("GET", location)).headers["range"]).toBe("0-2")
-      expect((yield* send("PATCH", location, { body: "lo" })).headers["range"]).toBe("0-4")
-    })
+  it.scoped(
+    "a registry behind that fails during a chunk leaves the session where that registry says it is",
+    () =>
+      Effect.gen(function* () {
+        let failing = true
+        const { send } = yield* overMemory((memory) => ({
+          resumeUpload: (state) =>
+            Effect.map(memory.resumeUpload(state), (session) => ({
+              ...session,
+              write: (bytes) =>
+                Effect.zipLeft(
+                  session.write(bytes),
+                  failing ? Effect.fail(new TransportFailure({ reason: "Reset" })) : Effect.void
+                )
+            }))
+        }))
+        const location = yield* openUpload(send)
+        expect((yield* send("PATCH", location, { body: "hel" })).status).toBe(502)
+        failing = false
+        expect((yield* send("GET", location)).headers["range"]).toBe("0-2")
+        expect((yield* send("PATCH", location, { body: "lo" })).headers["range"]).toBe("0-4")
+      })
   )
 
   it.scoped("a session that the registry behind has lost is a 404 from then on (C55)", () =>
@@ -126,7 +147,9 @@ describe("UploadSessions", () => {
       const memory = yield* MemoryRegistry.make()
       const send = sender(yield* Effect.provideService(webHandler(), Registry, memory))
       const location = yield* openUpload(send)
-      yield* Effect.forEach(yield* memory.uploads, (state) => Effect.scoped(memory.resumeUpload(state)))
+      yield* Effect.forEach(yield* memory.uploads, (state) =>
+        Effect.scoped(memory.resumeUpload(state))
+      )
       expect((yield* send("PATCH", location, { body: "hello" })).status).toBe(404)
     })
   )
@@ -141,18 +164,20 @@ describe("UploadSessions", () => {
     })
   )
 
-  it.scoped("a session left alone for an hour is cancelled; each request gives it another one (R23)", () =>
-    Effect.gen(function* () {
-      const { open, send } = yield* overMemory()
-      const location = yield* openUpload(send)
-      yield* TestClock.adjust("59 minutes")
-      expect((yield* send("GET", location)).status).toBe(204)
-      yield* TestClock.adjust("59 minutes")
-      expect(yield* open).toBe(1)
-      yield* TestClock.adjust("2 minutes")
-      expect(yield* open).toBe(0)
-      expect((yield* send("GET", location)).status).toBe(404)
-    })
+  it.scoped(
+    "a session left alone for an hour is cancelled; each request gives it another one (R23)",
+    () =>
+      Effect.gen(function* () {
+        const { open, send } = yield* overMemory()
+        const location = yield* openUpload(send)
+        yield* TestClock.adjust("59 minutes")
+        expect((yield* send("GET", location)).status).toBe(204)
+        yield* TestClock.adjust("59 minutes")
+        expect(yield* open).toBe(1)
+        yield* TestClock.adjust("2 minutes")
+        expect(yield* open).toBe(0)
+        expect((yield* send("GET", location)).status).toBe(404)
+      })
   )
 
   it.scoped(

@@ -1,4 +1,7 @@
-/** Requests and answers as they are on the wire, without any code of ours between the test and the server. */
+/**
+ * Requests and answers as they are on the wire, without any code of ours between the test and the
+ * server.
+ */
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
 
@@ -28,7 +31,11 @@ export const sender =
           ...(body !== undefined && { body, duplex: "half" })
         })
       )
-      return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() }
+      return {
+        status: response.status,
+        headers: Object.fromEntries(response.headers),
+        body: await response.text()
+      }
     })
 
 export const sha256 = (content: string | Uint8Array): string =>

@@ -1,6 +1,7 @@
 /**
- * Thousands of mixed requests against a server that fails, hangs and cuts, interrupted and timed out at random points; then a count of what is left:
- * sockets, requests, fibers, timers and upload sessions.
+ * Thousands of mixed requests against a server that fails, hangs and cuts, interrupted and timed
+ * out at random points; then a count of what is left: sockets, requests, fibers, timers and upload
+ * sessions.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { AddressInfo, Socket } from "node:net"
@@ -62,11 +63,19 @@ const random = (seed: number) => {
 // -----------------------------------------------------------------------------
 
 /**
- * A server in front of another one. What has opened an upload session always says so, and a cancellation always arrives: without the one nobody can
- * know of the session, and without the other nobody can end it, so neither would be the client's leak.
+ * A server in front of another one. What has opened an upload session always says so, and a
+ * cancellation always arrives: without the one nobody can know of the session, and without the
+ * other nobody can end it, so neither would be the client's leak.
  */
 const faulty = (behind: Server, next: () => number) => {
-  const faults: Record<Fault, number> = { refused: 0, silent: 0, unavailable: 0, limited: 0, slow: 0, cut: 0 }
+  const faults: Record<Fault, number> = {
+    refused: 0,
+    silent: 0,
+    unavailable: 0,
+    limited: 0,
+    slow: 0,
+    cut: 0
+  }
   let requests = 0
   let answering = 0
   const inject = (fault: Fault) => {
@@ -140,13 +149,16 @@ const listening = (server: Server) =>
 // The programs
 // -----------------------------------------------------------------------------
 
-const bytesOf = (size: number, next: () => number): Uint8Array => new Uint8Array(size).fill(next() * 256)
+const bytesOf = (size: number, next: () => number): Uint8Array =>
+  new Uint8Array(size).fill(next() * 256)
 
 const streamed = (bytes: Uint8Array) =>
   BlobSource.make(
     (offset) =>
       Stream.unfold(offset, (at) =>
-        at >= bytes.length ? Option.none() : Option.some([bytes.subarray(at, at + 10_000), at + 10_000])
+        at >= bytes.length
+          ? Option.none()
+          : Option.some([bytes.subarray(at, at + 10_000), at + 10_000])
       ),
     {}
   )
@@ -155,7 +167,11 @@ const streamed = (bytes: Uint8Array) =>
 const program = (registry: Registry.Service, repository: RepositoryName, next: () => number) =>
   Effect.suspend((): Effect.Effect<unknown, unknown> => {
     const bytes = bytesOf(Math.floor(next() ** 3 * 300_000), next)
-    const blob = { mediaType: MediaType.layerTar, digest: Digest.fromBytes(bytes), size: bytes.length }
+    const blob = {
+      mediaType: MediaType.layerTar,
+      digest: Digest.fromBytes(bytes),
+      size: bytes.length
+    }
     const put = registry.putBlob(repository, BlobSource.fromBytes(bytes))
     const choices: ReadonlyArray<() => Effect.Effect<unknown, unknown>> = [
       () => put,
@@ -163,11 +179,18 @@ const program = (registry: Registry.Service, repository: RepositoryName, next: (
       () => registry.putBlob(repository, BlobSource.fromBytes(bytes), { chunkSize: 50_000 }),
       () => Effect.zipRight(put, Stream.runDrain(registry.getBlob(repository, blob))),
       () => Effect.zipRight(put, Stream.runHead(registry.getBlob(repository, blob))),
-      () => Effect.zipRight(put, Stream.runDrain(registry.getBlobRange(repository, blob.digest, { start: 1 }))),
+      () =>
+        Effect.zipRight(
+          put,
+          Stream.runDrain(registry.getBlobRange(repository, blob.digest, { start: 1 }))
+        ),
       () => Effect.zipRight(put, registry.deleteBlob(repository, blob.digest)),
       () => registry.headBlob(repository, blob.digest),
       () => registry.mountBlob(repository, blob.digest, Option.none()),
-      () => Effect.scoped(Effect.flatMap(registry.startUpload(repository), (session) => session.write(bytes))),
+      () =>
+        Effect.scoped(
+          Effect.flatMap(registry.startUpload(repository), (session) => session.write(bytes))
+        ),
       () =>
         Effect.scoped(
           Effect.flatMap(registry.startUpload(repository), (session) =>
@@ -177,7 +200,10 @@ const program = (registry: Registry.Service, repository: RepositoryName, next: (
       () =>
         Effect.gen(function* () {
           yield* put
-          const manifest = Manifest.image({ config: { ...blob, mediaType: MediaType.imageConfig }, layers: [blob] })
+          const manifest = Manifest.image({
+            config: { ...blob, mediaType: MediaType.imageConfig },
+            layers: [blob]
+          })
           const tag = yield* Reference.parseTag(`v${Math.floor(next() * 10)}`)
           yield* registry.putManifest(repository, manifest, { tags: [tag] })
           yield* registry.getManifest(repository, tag)
@@ -198,7 +224,9 @@ const program = (registry: Registry.Service, repository: RepositoryName, next: (
 class Fibers extends Supervisor.AbstractSupervisor<number> {
   readonly live = new Set<unknown>()
   override value = Effect.sync(() => this.live.size)
-  override onStart(...[, , , fiber]: Parameters<Supervisor.AbstractSupervisor<number>["onStart"]>): void {
+  override onStart(
+    ...[, , , fiber]: Parameters<Supervisor.AbstractSupervisor<number>["onStart"]>
+  ): void {
     this.live.add(fiber)
   }
   override onEnd(...[, fiber]: Parameters<Supervisor.AbstractSupervisor<number>["onEnd"]>): void {
@@ -210,7 +238,8 @@ const nextTurn = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 
-const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length
+const timers = () =>
+  process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length
 
 /** Waits until nothing is left, up to 20 seconds. */
 const settled = (left: () => number) =>
@@ -219,8 +248,14 @@ const settled = (left: () => number) =>
     body: (turn) => Effect.as(Effect.sleep(100), turn + 1)
   })
 
-/** Runs programs, 16 at a time, until the server has had so many requests. About a third is interrupted. */
-export const soak = (options: { readonly requests: number; readonly seed: number }): Effect.Effect<Report> =>
+/**
+ * Runs programs, 16 at a time, until the server has had so many requests. About a third is
+ * interrupted.
+ */
+export const soak = (options: {
+  readonly requests: number
+  readonly seed: number
+}): Effect.Effect<Report> =>
   Effect.gen(function* () {
     const next = random(options.seed)
     yield* nextTurn // Whoever runs this may start a timer of its own first.
@@ -229,7 +264,12 @@ export const soak = (options: { readonly requests: number; readonly seed: number
     const fibers = new Fibers()
     const programs = { completed: 0, failed: 0, interrupted: 0 }
     // It closes what is idle soon: what stays open is held by somebody.
-    const agent = new Agent({ connections: 128, pipelining: 1, keepAliveTimeout: 100, keepAliveMaxTimeout: 100 })
+    const agent = new Agent({
+      connections: 128,
+      pipelining: 1,
+      keepAliveTimeout: 100,
+      keepAliveMaxTimeout: 100
+    })
     const behind = createServer()
     const front = faulty(behind, next)
 
@@ -244,18 +284,26 @@ export const soak = (options: { readonly requests: number; readonly seed: number
         }).pipe(
           Layer.provide([
             TokenCache.layerMemory,
-            Credentials.layerBasic({ host: url.slice(7), username: "alice", password: Redacted.make("wonderland") }),
+            Credentials.layerBasic({
+              host: url.slice(7),
+              username: "alice",
+              password: Redacted.make("wonderland")
+            }),
             NodeHttp.layerHttpClientWithoutDispatcher
           ]),
           Layer.provide(
             Layer.scoped(
               NodeHttpClient.Dispatcher,
-              Effect.acquireRelease(Effect.succeed(agent), () => Effect.promise(() => agent.destroy()))
+              Effect.acquireRelease(Effect.succeed(agent), () =>
+                Effect.promise(() => agent.destroy())
+              )
             )
           )
         )
         const Served = Layer.unwrapEffect(
-          Effect.map(ServerAuthorization.token({ users }), (authorization) => RegistryServer.layer({ authorization }))
+          Effect.map(ServerAuthorization.token({ users }), (authorization) =>
+            RegistryServer.layer({ authorization })
+          )
         ).pipe(
           Layer.provide(NodeHttpServer.layer(() => behind, { port: 0, host: "127.0.0.1" })),
           Layer.provide(Layer.succeed(Registry, store))
@@ -267,8 +315,16 @@ export const soak = (options: { readonly requests: number; readonly seed: number
           const worker = Effect.gen(function* () {
             while (front.requests() < options.requests) {
               const patience = next() < 0.4 ? next() ** 2 * 150 : 10_000
-              const exit = yield* Effect.exit(Effect.timeoutOption(program(registry, repository, next), patience))
-              programs[Exit.isFailure(exit) ? "failed" : Option.isNone(exit.value) ? "interrupted" : "completed"]++
+              const exit = yield* Effect.exit(
+                Effect.timeoutOption(program(registry, repository, next), patience)
+              )
+              programs[
+                Exit.isFailure(exit)
+                  ? "failed"
+                  : Option.isNone(exit.value)
+                    ? "interrupted"
+                    : "completed"
+              ]++
             }
           })
           yield* Effect.all(
@@ -281,7 +337,11 @@ export const soak = (options: { readonly requests: number; readonly seed: number
               0
             )
           yield* settled(
-            () => front.answering() + front.sockets.size + working() + Math.max(0, fibers.live.size - idle)
+            () =>
+              front.answering() +
+              front.sockets.size +
+              working() +
+              Math.max(0, fibers.live.size - idle)
           )
           return {
             fibers: fibers.live.size - idle,

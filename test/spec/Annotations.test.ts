@@ -31,12 +31,20 @@ describe("schema", () => {
     })
   )
 
-  it.effect.each([null, [], ["a"], "a", 1, { a: 1 }, { a: null }, { a: "b", c: {} }, JSON.parse(`{"__proto__":{}}`)])(
-    "refuses %j",
-    (input) =>
-      Effect.gen(function* () {
-        expect((yield* Effect.flip(decode(input)))._tag).toBe("ParseError")
-      })
+  it.effect.each([
+    null,
+    [],
+    ["a"],
+    "a",
+    1,
+    { a: 1 },
+    { a: null },
+    { a: "b", c: {} },
+    JSON.parse(`{"__proto__":{}}`)
+  ])("refuses %j", (input) =>
+    Effect.gen(function* () {
+      expect((yield* Effect.flip(decode(input)))._tag).toBe("ParseError")
+    })
   )
 
   it.effect("names the key whose value is not a string", () =>
@@ -48,7 +56,12 @@ describe("schema", () => {
 
   it.effect.prop(
     "decodes any map of strings to the same entries",
-    [FastCheck.dictionary(FastCheck.oneof(FastCheck.string(), FastCheck.constant("__proto__")), FastCheck.string())],
+    [
+      FastCheck.dictionary(
+        FastCheck.oneof(FastCheck.string(), FastCheck.constant("__proto__")),
+        FastCheck.string()
+      )
+    ],
     ([map]) =>
       Effect.gen(function* () {
         expect(Object.entries(yield* decode(map))).toEqual(Object.entries(map))
@@ -80,7 +93,9 @@ describe("keys", () => {
 
 describe("title", () => {
   it("is the title annotation where there is one", () => {
-    expect(Annotations.title({ "org.opencontainers.image.title": "model.bin" })).toEqual(Option.some("model.bin"))
+    expect(Annotations.title({ "org.opencontainers.image.title": "model.bin" })).toEqual(
+      Option.some("model.bin")
+    )
     expect(Annotations.title({ title: "model.bin" })).toEqual(Option.none())
     expect(Annotations.title(undefined)).toEqual(Option.none())
   })

@@ -95,13 +95,15 @@ describe("parts", () => {
     [helloSha512, "sha512", helloSha512.slice(7), true],
     [blake3, "blake3", blake3.slice(7), false],
     ["sha256+b64u:LCa0_", "sha256+b64u", "LCa0_", false]
-  ] as const)("splits %s and knows whether it can be verified (C16)", ([input, algorithm, encoded, verifiable]) =>
-    Effect.gen(function* () {
-      const digest = yield* Digest.parse(input)
-      expect(Digest.algorithm(digest)).toBe(algorithm)
-      expect(Digest.encoded(digest)).toBe(encoded)
-      expect(Digest.isVerifiable(digest)).toBe(verifiable)
-    })
+  ] as const)(
+    "splits %s and knows whether it can be verified (C16)",
+    ([input, algorithm, encoded, verifiable]) =>
+      Effect.gen(function* () {
+        const digest = yield* Digest.parse(input)
+        expect(Digest.algorithm(digest)).toBe(algorithm)
+        expect(Digest.encoded(digest)).toBe(encoded)
+        expect(Digest.isVerifiable(digest)).toBe(verifiable)
+      })
   )
 })
 
@@ -121,11 +123,15 @@ describe("hashing", () => {
     expect(hasher.digest()).toBe(helloSha256)
   })
 
-  it.prop("does not depend on how the bytes are cut", [FastCheck.array(FastCheck.uint8Array())], ([chunks]) => {
-    const hasher = Digest.hasher("sha512")
-    for (const chunk of chunks) hasher.update(chunk)
-    expect(hasher.digest()).toBe(Digest.fromBytes(Buffer.concat(chunks), "sha512"))
-  })
+  it.prop(
+    "does not depend on how the bytes are cut",
+    [FastCheck.array(FastCheck.uint8Array())],
+    ([chunks]) => {
+      const hasher = Digest.hasher("sha512")
+      for (const chunk of chunks) hasher.update(chunk)
+      expect(hasher.digest()).toBe(Digest.fromBytes(Buffer.concat(chunks), "sha512"))
+    }
+  )
 
   it.effect("verifies with the digest's own algorithm", () =>
     Effect.gen(function* () {
@@ -144,12 +150,14 @@ describe("hashing", () => {
     })
   )
 
-  it.effect.each([blake3, "md5:d41d8cd98f00b204e9800998ecf8427e"])("cannot verify %s, and says so (C17)", (input) =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(Digest.hasherFor(yield* Digest.parse(input)))
-      expect(error.reason).toBe("Algorithm")
-      expect(error.input).toBe(input)
-    })
+  it.effect.each([blake3, "md5:d41d8cd98f00b204e9800998ecf8427e"])(
+    "cannot verify %s, and says so (C17)",
+    (input) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(Digest.hasherFor(yield* Digest.parse(input)))
+        expect(error.reason).toBe("Algorithm")
+        expect(error.input).toBe(input)
+      })
   )
 })
 

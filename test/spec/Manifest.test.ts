@@ -55,7 +55,8 @@ const indexJson = `{
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 const read = (text: string, mediaType?: string) => Manifest.fromBytes(bytesOf(text), { mediaType })
-const tagOf = (text: string, mediaType?: string) => Effect.map(read(text, mediaType), ({ content }) => content._tag)
+const tagOf = (text: string, mediaType?: string) =>
+  Effect.map(read(text, mediaType), ({ content }) => content._tag)
 
 describe("fromBytes", () => {
   it.effect("decodes an image manifest, ignoring what it does not know (I2, I3)", () =>
@@ -78,39 +79,43 @@ describe("fromBytes", () => {
     })
   )
 
-  it.effect("decodes an index with types and algorithms that it does not know (I3, C17, trap 37)", () =>
-    Effect.gen(function* () {
-      const manifest = yield* read(indexJson, ociIndex)
-      expect(manifest.content).toEqual({
-        _tag: "ImageIndex",
-        schemaVersion: 2,
-        mediaType: ociIndex,
-        manifests: [
-          {
-            mediaType: ociManifest,
-            digest: m1,
-            size: 7143,
-            platform: { architecture: "ppc64le", os: "linux" }
-          },
-          {
-            mediaType: "application/vnd.example.never-seen+json",
-            digest: "blake3:ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f",
-            size: 1
-          }
-        ]
+  it.effect(
+    "decodes an index with types and algorithms that it does not know (I3, C17, trap 37)",
+    () =>
+      Effect.gen(function* () {
+        const manifest = yield* read(indexJson, ociIndex)
+        expect(manifest.content).toEqual({
+          _tag: "ImageIndex",
+          schemaVersion: 2,
+          mediaType: ociIndex,
+          manifests: [
+            {
+              mediaType: ociManifest,
+              digest: m1,
+              size: 7143,
+              platform: { architecture: "ppc64le", os: "linux" }
+            },
+            {
+              mediaType: "application/vnd.example.never-seen+json",
+              digest: "blake3:ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f",
+              size: 1
+            }
+          ]
+        })
       })
-    })
   )
 
   it.effect.each([
     [dockerManifest, imageJson.replace(ociManifest, dockerManifest), "ImageManifest"],
     [dockerList, indexJson.replace(ociIndex, dockerList), "ImageIndex"]
-  ] as const)("decodes Docker's %s to the same shape, and keeps its type", ([mediaType, json, tag]) =>
-    Effect.gen(function* () {
-      const manifest = yield* read(json, mediaType)
-      expect(manifest.descriptor.mediaType).toBe(mediaType)
-      expect(manifest.content).toMatchObject({ _tag: tag, mediaType })
-    })
+  ] as const)(
+    "decodes Docker's %s to the same shape, and keeps its type",
+    ([mediaType, json, tag]) =>
+      Effect.gen(function* () {
+        const manifest = yield* read(json, mediaType)
+        expect(manifest.descriptor.mediaType).toBe(mediaType)
+        expect(manifest.content).toMatchObject({ _tag: tag, mediaType })
+      })
   )
 
   it.effect.each([
@@ -119,7 +124,10 @@ describe("fromBytes", () => {
     `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"${c1}","size":0},"layers":[],"manifests":null}`
   ])("takes an image without layers: %s", (json) =>
     Effect.gen(function* () {
-      expect((yield* read(json, ociManifest)).content).toMatchObject({ _tag: "ImageManifest", layers: [] })
+      expect((yield* read(json, ociManifest)).content).toMatchObject({
+        _tag: "ImageManifest",
+        layers: []
+      })
     })
   )
 
@@ -129,24 +137,29 @@ describe("fromBytes", () => {
     `{"schemaVersion":2,"manifests":[],"config":null,"layers":null}`
   ])("takes an index without manifests: %s", (json) =>
     Effect.gen(function* () {
-      expect((yield* read(json, ociIndex)).content).toMatchObject({ _tag: "ImageIndex", manifests: [] })
+      expect((yield* read(json, ociIndex)).content).toMatchObject({
+        _tag: "ImageIndex",
+        manifests: []
+      })
     })
   )
 })
 
 describe("the bytes are the truth (trap 25)", () => {
   // Digests computed with sha256sum and sha512sum.
-  it.effect("gives the digest and size of exactly the bytes received, and the bytes themselves", () =>
-    Effect.gen(function* () {
-      const bytes = bytesOf(`{ "schemaVersion":2.0, "manifests":[] }\n`)
-      const manifest = yield* Manifest.fromBytes(bytes, { mediaType: ociIndex })
-      expect(manifest.bytes).toBe(bytes)
-      expect(manifest.descriptor).toStrictEqual({
-        mediaType: ociIndex,
-        digest: "sha256:a0003054515368b3cad7f489f3b4e4967f0a0c19d084dd3279e9f7d50ec45cd1",
-        size: 40
+  it.effect(
+    "gives the digest and size of exactly the bytes received, and the bytes themselves",
+    () =>
+      Effect.gen(function* () {
+        const bytes = bytesOf(`{ "schemaVersion":2.0, "manifests":[] }\n`)
+        const manifest = yield* Manifest.fromBytes(bytes, { mediaType: ociIndex })
+        expect(manifest.bytes).toBe(bytes)
+        expect(manifest.descriptor).toStrictEqual({
+          mediaType: ociIndex,
+          digest: "sha256:a0003054515368b3cad7f489f3b4e4967f0a0c19d084dd3279e9f7d50ec45cd1",
+          size: 40
+        })
       })
-    })
   )
 
   it.effect("computes the digest with the algorithm asked for", () =>
@@ -158,7 +171,10 @@ describe("the bytes are the truth (trap 25)", () => {
         "sha512:9528caf6697b0cffde866cdc2a9276182efe28209a38e48871fb1e2ec42199d06a2f5de1141de30fc7e11fdf2595e566f8539934d3259184907913b46d61c30a"
       )
       const unverifiable = yield* Digest.parse(`blake3:${"a".repeat(64)}`)
-      const fallback = yield* Manifest.fromBytes(bytes, { mediaType: ociIndex, digest: unverifiable })
+      const fallback = yield* Manifest.fromBytes(bytes, {
+        mediaType: ociIndex,
+        digest: unverifiable
+      })
       expect(Digest.algorithm(fallback.descriptor.digest)).toBe("sha256")
     })
   )
@@ -177,15 +193,20 @@ describe("the bytes are the truth (trap 25)", () => {
     })
   )
 
-  it.effect.prop("whatever they are, as long as the type is unknown", [FastCheck.uint8Array()], ([bytes]) =>
-    Effect.gen(function* () {
-      const manifest = yield* Manifest.fromBytes(bytes, { mediaType: "application/vnd.example.unknown" })
-      expect(manifest).toEqual({
-        bytes,
-        descriptor: Descriptor.fromBytes(bytes, "application/vnd.example.unknown"),
-        content: { _tag: "UnknownManifest" }
+  it.effect.prop(
+    "whatever they are, as long as the type is unknown",
+    [FastCheck.uint8Array()],
+    ([bytes]) =>
+      Effect.gen(function* () {
+        const manifest = yield* Manifest.fromBytes(bytes, {
+          mediaType: "application/vnd.example.unknown"
+        })
+        expect(manifest).toEqual({
+          bytes,
+          descriptor: Descriptor.fromBytes(bytes, "application/vnd.example.unknown"),
+          content: { _tag: "UnknownManifest" }
+        })
       })
-    })
   )
 })
 
@@ -198,7 +219,11 @@ describe("the media type", () => {
     [untyped, ociIndex, ociIndex],
     [untyped, dockerList, dockerList],
     [typed, `${ociIndex}; charset=utf-8`, ociIndex],
-    [typed, " APPLICATION/vnd.oci.image.index.v1+json ;q=1", "APPLICATION/vnd.oci.image.index.v1+json"],
+    [
+      typed,
+      " APPLICATION/vnd.oci.image.index.v1+json ;q=1",
+      "APPLICATION/vnd.oci.image.index.v1+json"
+    ],
     [`{"schemaVersion":2,"mediaType":"","manifests":[]}`, ociIndex, ociIndex],
     // said by the document alone (trap 29)
     [typed, undefined, ociIndex],
@@ -247,7 +272,10 @@ describe("the media type", () => {
     ["", undefined]
   ] as const)("of %s sent as %j is unknown, and its fields do not tell (trap 30)", ([json, sent]) =>
     Effect.gen(function* () {
-      expect(yield* Effect.flip(read(json, sent))).toMatchObject({ _tag: "InvalidManifest", reason: "MediaType" })
+      expect(yield* Effect.flip(read(json, sent))).toMatchObject({
+        _tag: "InvalidManifest",
+        reason: "MediaType"
+      })
     })
   )
 
@@ -256,7 +284,10 @@ describe("the media type", () => {
     [`{"mediaType":"a/b\\r\\nx-evil: 1"}`, undefined]
   ] as const)("must be one, since it becomes a header (T12): %s sent as %j", ([json, sent]) =>
     Effect.gen(function* () {
-      expect(yield* Effect.flip(read(json, sent))).toMatchObject({ _tag: "InvalidManifest", reason: "MediaType" })
+      expect(yield* Effect.flip(read(json, sent))).toMatchObject({
+        _tag: "InvalidManifest",
+        reason: "MediaType"
+      })
     })
   )
 })
@@ -294,25 +325,46 @@ describe("an ambiguous manifest", () => {
     [`{"schemaVersion":2,"layers":"x","manifests":7}`, dockerManifest]
   ] as const)("is refused: %s as %s (T9, trap 30)", ([json, sent]) =>
     Effect.gen(function* () {
-      expect(yield* Effect.flip(read(json, sent))).toMatchObject({ _tag: "InvalidManifest", reason: "Ambiguous" })
+      expect(yield* Effect.flip(read(json, sent))).toMatchObject({
+        _tag: "InvalidManifest",
+        reason: "Ambiguous"
+      })
     })
   )
 })
 
 describe("a misshapen manifest", () => {
   const descriptor = `{"mediaType":"a/b","digest":"${c1}","size":0}`
-  const image = (fields: string) => `{"schemaVersion":2,"config":${descriptor},"layers":[],${fields}}`
-  const layer = (fields: string) => `{"schemaVersion":2,"config":${descriptor},"layers":[${descriptor},${fields}]}`
+  const image = (fields: string) =>
+    `{"schemaVersion":2,"config":${descriptor},"layers":[],${fields}}`
+  const layer = (fields: string) =>
+    `{"schemaVersion":2,"config":${descriptor},"layers":[${descriptor},${fields}]}`
 
   it.effect.each([
     [`{"config":${descriptor},"layers":[]}`, "schemaVersion", "schemaVersion is missing"],
-    [`{"schemaVersion":1,"config":${descriptor},"layers":[]}`, "schemaVersion", "schemaVersion: expected 2"],
-    [`{"schemaVersion":"2","config":${descriptor},"layers":[]}`, "schemaVersion", "schemaVersion: expected 2"],
+    [
+      `{"schemaVersion":1,"config":${descriptor},"layers":[]}`,
+      "schemaVersion",
+      "schemaVersion: expected 2"
+    ],
+    [
+      `{"schemaVersion":"2","config":${descriptor},"layers":[]}`,
+      "schemaVersion",
+      "schemaVersion: expected 2"
+    ],
     [`{"schemaVersion":2,"layers":[]}`, "config", "config is missing"],
     [`{"schemaVersion":2,"config":null,"layers":[]}`, "config", "config: expected Descriptor"],
     [`{"schemaVersion":2,"config":${descriptor}}`, "layers", "layers is missing"],
-    [`{"schemaVersion":2,"config":${descriptor},"layers":{}}`, "layers", "layers: expected ReadonlyArray<Descriptor>"],
-    [layer(`{"mediaType":"a/b","digest":"${c1}","size":-1}`), "layers[1].size", "layers[1].size: expected NonNegative"],
+    [
+      `{"schemaVersion":2,"config":${descriptor},"layers":{}}`,
+      "layers",
+      "layers: expected ReadonlyArray<Descriptor>"
+    ],
+    [
+      layer(`{"mediaType":"a/b","digest":"${c1}","size":-1}`),
+      "layers[1].size",
+      "layers[1].size: expected NonNegative"
+    ],
     [
       layer(`{"mediaType":"a/b","digest":"${c1}","size":1.5}`),
       "layers[1].size",
@@ -323,7 +375,11 @@ describe("a misshapen manifest", () => {
       "layers[1].size",
       "layers[1].size: expected NonNegativeInt"
     ],
-    [layer(`{"mediaType":"a/b","digest":"../../x","size":1}`), "layers[1].digest", "layers[1].digest: expected Digest"],
+    [
+      layer(`{"mediaType":"a/b","digest":"../../x","size":1}`),
+      "layers[1].digest",
+      "layers[1].digest: expected Digest"
+    ],
     [layer(`{"digest":"${c1}","size":1}`), "layers[1].mediaType", "layers[1].mediaType is missing"],
     [layer("7"), "layers[1]", "layers[1]: expected Descriptor"],
     [image(`"mediaType":7`), "mediaType", "mediaType: expected string"],
@@ -342,7 +398,10 @@ describe("a misshapen manifest", () => {
     "is refused: %j is no object",
     (text) =>
       Effect.gen(function* () {
-        expect(yield* Effect.flip(read(text, ociManifest))).toMatchObject({ _tag: "InvalidManifest", reason: "Json" })
+        expect(yield* Effect.flip(read(text, ociManifest))).toMatchObject({
+          _tag: "InvalidManifest",
+          reason: "Json"
+        })
       })
   )
 
@@ -367,13 +426,16 @@ describe("a misshapen manifest", () => {
     })
   )
 
-  it.effect.prop("is refused with a typed error, whatever JSON it is", [FastCheck.json()], ([json]) =>
-    Effect.gen(function* () {
-      const tags = yield* Effect.forEach([ociManifest, ociIndex], (mediaType) =>
-        Effect.catchAll(tagOf(json, mediaType), (error) => Effect.succeed(error._tag))
-      )
-      for (const tag of tags) expect(["InvalidManifest", "MediaTypeMismatch"]).toContain(tag)
-    })
+  it.effect.prop(
+    "is refused with a typed error, whatever JSON it is",
+    [FastCheck.json()],
+    ([json]) =>
+      Effect.gen(function* () {
+        const tags = yield* Effect.forEach([ociManifest, ociIndex], (mediaType) =>
+          Effect.catchAll(tagOf(json, mediaType), (error) => Effect.succeed(error._tag))
+        )
+        for (const tag of tags) expect(["InvalidManifest", "MediaTypeMismatch"]).toContain(tag)
+      })
   )
 })
 
@@ -394,7 +456,9 @@ describe("image and index", () => {
     expect(text(Manifest.image({ config, layers: [layer] }))).toBe(
       `{"schemaVersion":2,"mediaType":"${ociManifest}","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"${config.digest}","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"${layer.digest}","size":2}]}`
     )
-    expect(text(Manifest.index({ manifests: [] }))).toBe(`{"schemaVersion":2,"mediaType":"${ociIndex}","manifests":[]}`)
+    expect(text(Manifest.index({ manifests: [] }))).toBe(
+      `{"schemaVersion":2,"mediaType":"${ociIndex}","manifests":[]}`
+    )
   })
 
   it("write every field, annotations sorted", () => {
@@ -434,7 +498,9 @@ describe("image and index", () => {
       config: Descriptor.Descriptor,
       layers: FastCheck.array(FastCheck.constant(layer), { maxLength: 3 }),
       artifactType: FastCheck.option(FastCheck.string(), { nil: undefined }),
-      annotations: FastCheck.option(FastCheck.dictionary(FastCheck.string(), FastCheck.string()), { nil: undefined })
+      annotations: FastCheck.option(FastCheck.dictionary(FastCheck.string(), FastCheck.string()), {
+        nil: undefined
+      })
     },
     (options) =>
       Effect.gen(function* () {
@@ -460,26 +526,33 @@ describe("what a manifest says", () => {
     })
   )
 
-  it.effect("referrer: its descriptor with artifact type and annotations, as far as it has them (C77, R35)", () =>
-    Effect.gen(function* () {
-      const image = yield* read(imageJson)
-      expect(Manifest.referrer(image)).toEqual({
-        ...image.descriptor,
-        artifactType: "application/vnd.oci.image.config.v1+json",
-        annotations: JSON.parse('{ "com.example.key1": "value1", "__proto__": "kept" }')
+  it.effect(
+    "referrer: its descriptor with artifact type and annotations, as far as it has them (C77, R35)",
+    () =>
+      Effect.gen(function* () {
+        const image = yield* read(imageJson)
+        expect(Manifest.referrer(image)).toEqual({
+          ...image.descriptor,
+          artifactType: "application/vnd.oci.image.config.v1+json",
+          annotations: JSON.parse('{ "com.example.key1": "value1", "__proto__": "kept" }')
+        })
+        for (const bare of [
+          yield* read(indexJson),
+          yield* read("any", "application/vnd.example.unknown")
+        ])
+          expect(Manifest.referrer(bare)).toStrictEqual(bare.descriptor)
       })
-      for (const bare of [yield* read(indexJson), yield* read("any", "application/vnd.example.unknown")])
-        expect(Manifest.referrer(bare)).toStrictEqual(bare.descriptor)
-    })
   )
 
   it("artifactType: its own, else an image's config type, and none for an index (C77, I10, trap 48)", () => {
     const config = { ...Descriptor.empty, mediaType: "application/vnd.example.config" }
-    const image = (artifactType?: string) => Manifest.artifactType(Manifest.image({ config, layers: [], artifactType }))
+    const image = (artifactType?: string) =>
+      Manifest.artifactType(Manifest.image({ config, layers: [], artifactType }))
     expect(image("application/vnd.example")).toEqual(Option.some("application/vnd.example"))
     expect(image("")).toEqual(Option.some("application/vnd.example.config"))
     expect(image()).toEqual(Option.some("application/vnd.example.config"))
-    const index = (artifactType?: string) => Manifest.artifactType(Manifest.index({ manifests: [], artifactType }))
+    const index = (artifactType?: string) =>
+      Manifest.artifactType(Manifest.index({ manifests: [], artifactType }))
     expect(index("application/vnd.example")).toEqual(Option.some("application/vnd.example"))
     expect(index("")).toEqual(Option.none())
     expect(index()).toEqual(Option.none())

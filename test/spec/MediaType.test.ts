@@ -39,7 +39,8 @@ describe("constants", () => {
       dockerSchema1Signed: "application/vnd.docker.distribution.manifest.v1+prettyjws",
       dockerSchema1Layer: "application/vnd.docker.container.image.rootfs.diff+x-gtar"
     })
-    for (const constant of Object.values(constants)) expect(MediaType.isMediaType(constant)).toBe(true)
+    for (const constant of Object.values(constants))
+      expect(MediaType.isMediaType(constant)).toBe(true)
   })
 })
 

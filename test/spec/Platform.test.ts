@@ -40,7 +40,12 @@ describe("parse", () => {
 
 describe("format", () => {
   it("leaves out the OS version and the features", () => {
-    const windows = { architecture: "amd64", os: "windows", "os.version": "10.0.17763.1", "os.features": ["win32k"] }
+    const windows = {
+      architecture: "amd64",
+      os: "windows",
+      "os.version": "10.0.17763.1",
+      "os.features": ["win32k"]
+    }
     expect(Platform.format(windows)).toBe("windows/amd64")
   })
 })
@@ -62,11 +67,14 @@ describe("schema", () => {
     })
   )
 
-  it.effect.each([{ os: "linux" }, { architecture: "arm" }, { architecture: "arm", os: "linux", variant: 7 }, "linux"])(
-    "refuses %j",
-    (input) =>
-      Effect.gen(function* () {
-        expect((yield* Effect.flip(decode(input)))._tag).toBe("ParseError")
-      })
+  it.effect.each([
+    { os: "linux" },
+    { architecture: "arm" },
+    { architecture: "arm", os: "linux", variant: 7 },
+    "linux"
+  ])("refuses %j", (input) =>
+    Effect.gen(function* () {
+      expect((yield* Effect.flip(decode(input)))._tag).toBe("ParseError")
+    })
   )
 })

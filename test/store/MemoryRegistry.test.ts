@@ -36,22 +36,36 @@ describe("names", () => {
       const digest = freshDigest()
       const latest = yield* tag("latest")
       const unknownName = { _tag: "NameUnknown", repository }
-      expect(yield* Effect.flip(registry.getManifest(repository, latest))).toMatchObject(unknownName)
-      expect(yield* Effect.flip(registry.deleteManifest(repository, digest))).toMatchObject(unknownName)
+      expect(yield* Effect.flip(registry.getManifest(repository, latest))).toMatchObject(
+        unknownName
+      )
+      expect(yield* Effect.flip(registry.deleteManifest(repository, digest))).toMatchObject(
+        unknownName
+      )
       expect(yield* Effect.flip(registry.deleteTag(repository, latest))).toMatchObject(unknownName)
-      expect(yield* Effect.flip(gather(registry.getBlob(repository, digest)))).toMatchObject(unknownName)
+      expect(yield* Effect.flip(gather(registry.getBlob(repository, digest)))).toMatchObject(
+        unknownName
+      )
       expect(yield* Effect.flip(registry.deleteBlob(repository, digest))).toMatchObject(unknownName)
       yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
-      expect(yield* Effect.flip(registry.getManifest(repository, latest))).toMatchObject({ _tag: "ManifestUnknown" })
-      expect(yield* Effect.flip(gather(registry.getBlob(repository, digest)))).toMatchObject({ _tag: "BlobUnknown" })
+      expect(yield* Effect.flip(registry.getManifest(repository, latest))).toMatchObject({
+        _tag: "ManifestUnknown"
+      })
+      expect(yield* Effect.flip(gather(registry.getBlob(repository, digest)))).toMatchObject({
+        _tag: "BlobUnknown"
+      })
     })
   )
 
   it.effect("a repository needs content to exist, and then stays, without tags (C82)", () =>
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh
-      yield* Effect.scoped(Effect.flatMap(registry.startUpload(repository), (session) => session.write(utf8("x"))))
-      yield* Effect.flip(registry.putManifest(repository, Manifest.index({ manifests: [absentManifest()] })))
+      yield* Effect.scoped(
+        Effect.flatMap(registry.startUpload(repository), (session) => session.write(utf8("x")))
+      )
+      yield* Effect.flip(
+        registry.putManifest(repository, Manifest.index({ manifests: [absentManifest()] }))
+      )
       expect(yield* items(registry.repositories())).toEqual([])
       const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
       yield* registry.deleteBlob(repository, digest)
@@ -63,7 +77,9 @@ describe("names", () => {
   it.effect("a page of no items ends a list (C83)", () =>
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh
-      yield* registry.putManifest(repository, Manifest.index({ manifests: [] }), { tags: [yield* tag("a")] })
+      yield* registry.putManifest(repository, Manifest.index({ manifests: [] }), {
+        tags: [yield* tag("a")]
+      })
       expect(yield* items(registry.tags(repository, { n: 0 }))).toEqual([])
       expect(yield* items(registry.repositories({ n: 0 }))).toEqual([])
     })
@@ -75,7 +91,9 @@ describe("manifests", () => {
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh
       const absent = absentManifest()
-      const error = yield* Effect.flip(registry.putManifest(repository, Manifest.index({ manifests: [absent] })))
+      const error = yield* Effect.flip(
+        registry.putManifest(repository, Manifest.index({ manifests: [absent] }))
+      )
       expect(error).toMatchObject({ _tag: "BlobUnknown", repository, digest: absent.digest })
     })
   )
@@ -86,7 +104,9 @@ describe("manifests", () => {
       const repository = yield* freshRepository
       const index = Manifest.index({ manifests: [absentManifest()] })
       yield* registry.putManifest(repository, index)
-      expect((yield* registry.getManifest(repository, index.descriptor.digest)).bytes).toEqual(index.bytes)
+      expect((yield* registry.getManifest(repository, index.descriptor.digest)).bytes).toEqual(
+        index.bytes
+      )
     })
   )
 
@@ -95,7 +115,11 @@ describe("manifests", () => {
       const { registry, repository } = yield* fresh
       const empty = Manifest.index({ manifests: [] })
       const put = (changes: Partial<Manifest.Manifest["descriptor"]>, bytes = empty.bytes) =>
-        registry.putManifest(repository, { ...empty, bytes, descriptor: { ...empty.descriptor, ...changes } })
+        registry.putManifest(repository, {
+          ...empty,
+          bytes,
+          descriptor: { ...empty.descriptor, ...changes }
+        })
       expect(yield* Effect.flip(put({ digest: freshDigest() }))).toMatchObject({
         _tag: "DigestMismatch",
         actual: empty.descriptor.digest
@@ -104,14 +128,21 @@ describe("manifests", () => {
         _tag: "InvalidManifest",
         reason: "MediaType"
       })
-      expect(yield* Effect.flip(put({}, utf8("{")))).toMatchObject({ _tag: "InvalidManifest", reason: "Json" })
-      expect(yield* Effect.flip(put({ digest: yield* unverifiableDigest }))).toMatchObject({ _tag: "InvalidDigest" })
+      expect(yield* Effect.flip(put({}, utf8("{")))).toMatchObject({
+        _tag: "InvalidManifest",
+        reason: "Json"
+      })
+      expect(yield* Effect.flip(put({ digest: yield* unverifiableDigest }))).toMatchObject({
+        _tag: "InvalidDigest"
+      })
       expect(yield* items(registry.repositories())).toEqual([])
       // A view and a size that the caller made up do not get in.
       const absent = absentManifest()
       const lying = { ...empty, content: Manifest.index({ manifests: [absent] }).content }
       expect(yield* registry.putManifest(repository, lying)).toEqual(empty.descriptor)
-      expect((yield* registry.getManifest(repository, empty.descriptor.digest)).content).toMatchObject({
+      expect(
+        (yield* registry.getManifest(repository, empty.descriptor.digest)).content
+      ).toMatchObject({
         manifests: []
       })
       expect(yield* put({ size: 1 })).toEqual(empty.descriptor)
@@ -125,14 +156,18 @@ describe("manifests", () => {
       const bytes = Buffer.from(empty.bytes)
       yield* registry.putManifest(repository, { ...empty, bytes })
       bytes.fill(0)
-      expect((yield* registry.getManifest(repository, empty.descriptor.digest)).bytes).toEqual(empty.bytes)
+      expect((yield* registry.getManifest(repository, empty.descriptor.digest)).bytes).toEqual(
+        empty.bytes
+      )
     })
   )
 
   it.effect("stores any type of manifest without reading it (I3, I4)", () =>
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh
-      const unknown = yield* Manifest.fromBytes(utf8("not even JSON"), { mediaType: "application/vnd.example.thing" })
+      const unknown = yield* Manifest.fromBytes(utf8("not even JSON"), {
+        mediaType: "application/vnd.example.thing"
+      })
       yield* registry.putManifest(repository, unknown)
       expect(yield* registry.getManifest(repository, unknown.descriptor.digest)).toEqual(unknown)
     })
@@ -142,7 +177,9 @@ describe("manifests", () => {
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh
       const blob = yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
-      const index = Manifest.index({ manifests: [{ ...blob, mediaType: "application/vnd.example.thing" }] })
+      const index = Manifest.index({
+        manifests: [{ ...blob, mediaType: "application/vnd.example.thing" }]
+      })
       expect(yield* registry.putManifest(repository, index)).toEqual(index.descriptor)
     })
   )
@@ -185,25 +222,27 @@ describe("uploads", () => {
     })
   )
 
-  it.effect("a session's location is a path of the registry (R14), and its state can be stored", () =>
-    Effect.gen(function* () {
-      const { registry, repository } = yield* fresh
-      const state = yield* Effect.scoped(
-        Effect.flatMap(registry.startUpload(repository), (session) =>
-          Effect.zipRight(session.write(utf8("hello")), session.detach)
+  it.effect(
+    "a session's location is a path of the registry (R14), and its state can be stored",
+    () =>
+      Effect.gen(function* () {
+        const { registry, repository } = yield* fresh
+        const state = yield* Effect.scoped(
+          Effect.flatMap(registry.startUpload(repository), (session) =>
+            Effect.zipRight(session.write(utf8("hello")), session.detach)
+          )
         )
-      )
-      expect(state.location.startsWith(`/v2/${repository}/blobs/uploads/`)).toBe(true)
-      expect(yield* registry.uploads).toEqual([state])
-      const stored = yield* Schema.encode(Schema.parseJson(Transfer.UploadState))(state)
-      const restored = yield* Schema.decode(Schema.parseJson(Transfer.UploadState))(stored)
-      // The registry knows better how far it is.
-      yield* Effect.scoped(
-        Effect.flatMap(registry.resumeUpload({ ...restored, offset: 99 }), (session) =>
-          Effect.map(session.state, (resumed) => expect(resumed).toEqual(state))
+        expect(state.location.startsWith(`/v2/${repository}/blobs/uploads/`)).toBe(true)
+        expect(yield* registry.uploads).toEqual([state])
+        const stored = yield* Schema.encode(Schema.parseJson(Transfer.UploadState))(state)
+        const restored = yield* Schema.decode(Schema.parseJson(Transfer.UploadState))(stored)
+        // The registry knows better how far it is.
+        yield* Effect.scoped(
+          Effect.flatMap(registry.resumeUpload({ ...restored, offset: 99 }), (session) =>
+            Effect.map(session.state, (resumed) => expect(resumed).toEqual(state))
+          )
         )
-      )
-    })
+      })
   )
 
   it.effect("a session belongs to one repository", () =>
@@ -212,8 +251,13 @@ describe("uploads", () => {
       const other = yield* freshRepository
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const { location } = yield* Effect.flatMap(registry.startUpload(repository), (session) => session.state)
-          const error = yield* Effect.flip(registry.resumeUpload({ repository: other, location, offset: 0 }))
+          const { location } = yield* Effect.flatMap(
+            registry.startUpload(repository),
+            (session) => session.state
+          )
+          const error = yield* Effect.flip(
+            registry.resumeUpload({ repository: other, location, offset: 0 })
+          )
           expect(error).toMatchObject({ _tag: "UploadUnknown", repository: other })
         })
       )
@@ -224,7 +268,9 @@ describe("uploads", () => {
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh
       const session = yield* registry.startUpload(repository)
-      yield* Effect.flip(session.write(Stream.concat(Stream.make(utf8("hello")), Stream.fail("broken"))))
+      yield* Effect.flip(
+        session.write(Stream.concat(Stream.make(utf8("hello")), Stream.fail("broken")))
+      )
       expect(yield* session.state).toMatchObject({ offset: 5 })
     })
   )
@@ -245,7 +291,9 @@ describe("uploads", () => {
       const { registry, repository } = yield* fresh
       const session = yield* registry.startUpload(repository)
       yield* session.write(utf8("hello"))
-      expect(yield* Effect.flip(session.commit(yield* unverifiableDigest))).toMatchObject({ _tag: "InvalidDigest" })
+      expect(yield* Effect.flip(session.commit(yield* unverifiableDigest))).toMatchObject({
+        _tag: "InvalidDigest"
+      })
       const digest = Digest.fromBytes(utf8("hello"))
       expect(yield* session.commit(digest)).toMatchObject({ digest, size: 5 })
     })
@@ -256,8 +304,13 @@ describe("blobs", () => {
   it.effect("are read in pieces of at most 64 KiB", () =>
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh
-      const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(new Uint8Array(150_000)))
-      const sizes = (yield* items(registry.getBlob(repository, digest))).map((piece) => piece.length)
+      const { digest } = yield* registry.putBlob(
+        repository,
+        BlobSource.fromBytes(new Uint8Array(150_000))
+      )
+      const sizes = (yield* items(registry.getBlob(repository, digest))).map(
+        (piece) => piece.length
+      )
       expect(sizes).toEqual([65_536, 65_536, 18_928])
     })
   )
@@ -265,9 +318,18 @@ describe("blobs", () => {
   it.effect("a range that cannot be had is named as on the wire", () =>
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh
-      const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("0123456789")))
-      const error = yield* Effect.flip(gather(registry.getBlobRange(repository, digest, { start: 10, end: 12 })))
-      expect(error).toMatchObject({ _tag: "RangeMismatch", expected: "bytes=10-12", actual: "bytes */10" })
+      const { digest } = yield* registry.putBlob(
+        repository,
+        BlobSource.fromBytes(utf8("0123456789"))
+      )
+      const error = yield* Effect.flip(
+        gather(registry.getBlobRange(repository, digest, { start: 10, end: 12 }))
+      )
+      expect(error).toMatchObject({
+        _tag: "RangeMismatch",
+        expected: "bytes=10-12",
+        actual: "bytes */10"
+      })
     })
   )
 })
@@ -281,7 +343,9 @@ describe("layerRegistries", () => {
       expect(yield* registries.get("index.docker.io")).toBe(hub)
       const ghcr = yield* registries.get("ghcr.io")
       expect(yield* registries.get("GHCR.io")).toBe(ghcr)
-      expect(yield* registries.get("localhost:5000")).not.toBe(yield* registries.get("localhost:5001"))
+      expect(yield* registries.get("localhost:5000")).not.toBe(
+        yield* registries.get("localhost:5001")
+      )
       const repository = yield* freshRepository
       yield* ghcr.putManifest(repository, yield* image(ghcr, repository, "m1"))
       expect(yield* items(ghcr.repositories())).toEqual([repository])
@@ -289,19 +353,31 @@ describe("layerRegistries", () => {
     }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
   )
 
-  it.effect.each(["", "name", "ghcr.io/owner", "https://ghcr.io", "a b.example", "host:99999"])("refuses %o", (host) =>
-    Effect.gen(function* () {
-      const registries = yield* Registries
-      expect(yield* Effect.flip(registries.get(host))).toMatchObject({ _tag: "InvalidUrl", url: host })
-    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  it.effect.each(["", "name", "ghcr.io/owner", "https://ghcr.io", "a b.example", "host:99999"])(
+    "refuses %o",
+    (host) =>
+      Effect.gen(function* () {
+        const registries = yield* Registries
+        expect(yield* Effect.flip(registries.get(host))).toMatchObject({
+          _tag: "InvalidUrl",
+          url: host
+        })
+      }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
   )
 
   it.effect("passes its options on", () =>
     Effect.gen(function* () {
       const registry = yield* Effect.flatMap(Registries, (registries) => registries.get("ghcr.io"))
-      yield* registry.putManifest(yield* freshRepository, Manifest.index({ manifests: [absentManifest()] }))
+      yield* registry.putManifest(
+        yield* freshRepository,
+        Manifest.index({ manifests: [absentManifest()] })
+      )
     }).pipe(Effect.provide(MemoryRegistry.layerRegistries({ missingReferences: "accept" })))
   )
 })
 
-const absentManifest = () => ({ mediaType: MediaType.imageManifest, digest: freshDigest(), size: 7 })
+const absentManifest = () => ({
+  mediaType: MediaType.imageManifest,
+  digest: freshDigest(),
+  size: 7
+})

@@ -38,10 +38,12 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       expect(put).toMatchObject({ digest: Digest.fromBytes(b1), size: b1.length })
       expect(yield* gather(registry.getBlob(repository, put.digest))).toEqual(b1)
       expect(yield* gather(registry.getBlob(repository, put))).toEqual(b1)
-      expect(Option.getOrUndefined(yield* registry.headBlob(repository, put.digest))).toMatchObject({
-        digest: put.digest,
-        size: b1.length
-      })
+      expect(Option.getOrUndefined(yield* registry.headBlob(repository, put.digest))).toMatchObject(
+        {
+          digest: put.digest,
+          size: b1.length
+        }
+      )
     })
   )
 
@@ -73,12 +75,17 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
         ...(known.digest ? { digest: Digest.fromBytes(bytes) } : {})
       }
       const stream = generated(bytes.length)
-      for (const source of [BlobSource.fromStream(stream, declared), BlobSource.fromStreamOnce(stream, declared)]) {
+      for (const source of [
+        BlobSource.fromStream(stream, declared),
+        BlobSource.fromStreamOnce(stream, declared)
+      ]) {
         for (const chunkSize of [undefined, 100_000, 400_000]) {
           const repository = yield* freshRepository
           const put = yield* registry.putBlob(repository, source, { chunkSize })
           expect(put).toMatchObject({ digest: Digest.fromBytes(bytes), size: bytes.length })
-          expect(Digest.fromBytes(yield* gather(registry.getBlob(repository, put)))).toBe(put.digest)
+          expect(Digest.fromBytes(yield* gather(registry.getBlob(repository, put)))).toBe(
+            put.digest
+          )
         }
       }
     })
@@ -123,7 +130,10 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       for (const declared of [{ size }, { size, digest: Digest.fromBytes(b1) }]) {
         for (const chunkSize of [undefined, 10]) {
           const repository = yield* freshRepository
-          const source = BlobSource.fromStream(Stream.make(b1.subarray(0, 15), b1.subarray(15)), declared)
+          const source = BlobSource.fromStream(
+            Stream.make(b1.subarray(0, 15), b1.subarray(15)),
+            declared
+          )
           const error = yield* Effect.flip(registry.putBlob(repository, source, { chunkSize }))
           expect(error).toMatchObject({ _tag: "SizeMismatch", expected: size })
           expect(yield* registry.headBlob(repository, Digest.fromBytes(b1))).toEqual(Option.none())
@@ -138,7 +148,10 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       const b1 = freshBytes("b1")
       const stream = Stream.concat(Stream.make(b1), Stream.fail(new Boom({ n: 7 })))
       for (const known of [{}, { size: b1.length + 1 }, { digest: Digest.fromBytes(b1) }]) {
-        for (const source of [BlobSource.fromStream(stream, known), BlobSource.fromStreamOnce(stream, known)]) {
+        for (const source of [
+          BlobSource.fromStream(stream, known),
+          BlobSource.fromStreamOnce(stream, known)
+        ]) {
           const repository = yield* freshRepository
           const error = yield* Effect.flip(registry.putBlob(repository, source))
           expect(error).toEqual(new Boom({ n: 7 }))
@@ -157,7 +170,12 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       // The observer is a service of the caller, as any other that a source's stream may need.
       const stream = Stream.fromEffect(
         Effect.as(
-          Transfer.emit({ _tag: "Bytes", subject: { direction: "upload", repository }, offset: -1, rate: 0 }),
+          Transfer.emit({
+            _tag: "Bytes",
+            subject: { direction: "upload", repository },
+            offset: -1,
+            rate: 0
+          }),
           b1
         )
       )
@@ -194,7 +212,9 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       const registry = yield* Registry
       const repository = yield* freshRepository
       const size = 200_000
-      const up = yield* items(Transfer.events(registry.putBlob(repository, BlobSource.fromStream(generated(size)))))
+      const up = yield* items(
+        Transfer.events(registry.putBlob(repository, BlobSource.fromStream(generated(size))))
+      )
       const result = up.at(-1)
       if (result?._tag !== "Result") throw new Error("the last event is the result")
       const { digest } = result.value
@@ -215,7 +235,9 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
         expect(offsets).toEqual(offsets.toSorted((self, that) => self - that))
         expect(offsets.at(-1)).toBe(size)
         expect(events).toContainEqual(expect.objectContaining({ _tag: "Verified", digest }))
-        expect(events).toContainEqual(expect.objectContaining({ _tag: "Completed", skipped: false }))
+        expect(events).toContainEqual(
+          expect.objectContaining({ _tag: "Completed", skipped: false })
+        )
       }
     })
   )
@@ -223,7 +245,11 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
   it.effect("mounts a blob of another repository, without reading the source (C59, R24)", () =>
     Effect.gen(function* () {
       const registry = yield* Registry
-      const [from, first, second] = [yield* freshRepository, yield* freshRepository, yield* freshRepository]
+      const [from, first, second] = [
+        yield* freshRepository,
+        yield* freshRepository,
+        yield* freshRepository
+      ]
       const b1 = freshBytes("b1")
       const put = yield* registry.putBlob(from, BlobSource.fromBytes(b1))
       const source = unopened(put.digest, b1.length)
@@ -249,7 +275,9 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       expect(yield* registry.mountBlob(to, digest, Option.some(yield* freshRepository))).toBe(false)
       expect(yield* registry.mountBlob(to, digest, Option.none())).toBe(false)
       expect(yield* registry.headBlob(to, digest)).toEqual(Option.none())
-      expect(yield* registry.putBlob(to, BlobSource.fromBytes(b2), { mountFrom: from })).toMatchObject({ digest })
+      expect(
+        yield* registry.putBlob(to, BlobSource.fromBytes(b2), { mountFrom: from })
+      ).toMatchObject({ digest })
       expect(yield* gather(registry.getBlob(to, digest))).toEqual(b2)
     })
   )
@@ -271,15 +299,25 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
   it.effect("deletes a blob in one repository and leaves it in others (C99, R39)", () =>
     Effect.gen(function* () {
       const registry = yield* Registry
-      const [first, second, mounted] = [yield* freshRepository, yield* freshRepository, yield* freshRepository]
+      const [first, second, mounted] = [
+        yield* freshRepository,
+        yield* freshRepository,
+        yield* freshRepository
+      ]
       const b1 = freshBytes("b1")
       const { digest } = yield* registry.putBlob(first, BlobSource.fromBytes(b1))
       yield* registry.putBlob(second, BlobSource.fromBytes(b1))
       yield* registry.mountBlob(mounted, digest, Option.some(first))
       yield* registry.deleteBlob(first, digest)
       expect(yield* registry.headBlob(first, digest)).toEqual(Option.none())
-      expect(yield* Effect.flip(gather(registry.getBlob(first, digest)))).toMatchObject({ _tag: "BlobUnknown", digest })
-      expect(yield* Effect.flip(registry.deleteBlob(first, digest))).toMatchObject({ _tag: "BlobUnknown", digest })
+      expect(yield* Effect.flip(gather(registry.getBlob(first, digest)))).toMatchObject({
+        _tag: "BlobUnknown",
+        digest
+      })
+      expect(yield* Effect.flip(registry.deleteBlob(first, digest))).toMatchObject({
+        _tag: "BlobUnknown",
+        digest
+      })
       for (const repository of [second, mounted]) {
         expect(yield* gather(registry.getBlob(repository, digest))).toEqual(b1)
       }
@@ -294,8 +332,12 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       const digest = freshDigest()
       expect(yield* registry.headBlob(repository, digest)).toEqual(Option.none())
       const unknown = { _tag: "BlobUnknown", repository, digest }
-      expect(yield* Effect.flip(gather(registry.getBlob(repository, digest)))).toMatchObject(unknown)
-      expect(yield* Effect.flip(gather(registry.getBlobRange(repository, digest, { start: 0 })))).toMatchObject(unknown)
+      expect(yield* Effect.flip(gather(registry.getBlob(repository, digest)))).toMatchObject(
+        unknown
+      )
+      expect(
+        yield* Effect.flip(gather(registry.getBlobRange(repository, digest, { start: 0 })))
+      ).toMatchObject(unknown)
       expect(yield* Effect.flip(registry.deleteBlob(repository, digest))).toMatchObject(unknown)
     })
   )
@@ -315,7 +357,9 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
     Effect.gen(function* () {
       const registry = yield* Registry
       const repository = yield* freshRepository
-      const error = yield* Effect.flip(gather(registry.getBlob(repository, yield* unverifiableDigest)))
+      const error = yield* Effect.flip(
+        gather(registry.getBlob(repository, yield* unverifiableDigest))
+      )
       expect(error).toMatchObject({ _tag: "InvalidDigest", reason: "Algorithm" })
     })
   )
@@ -325,7 +369,9 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       const registry = yield* Registry
       const repository = yield* freshRepository
       const put = yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
-      expect(yield* Effect.flip(gather(registry.getBlob(repository, { ...put, size })))).toMatchObject({
+      expect(
+        yield* Effect.flip(gather(registry.getBlob(repository, { ...put, size })))
+      ).toMatchObject({
         _tag: "SizeMismatch",
         expected: size
       })
@@ -344,7 +390,10 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
     Effect.gen(function* () {
       const registry = yield* Registry
       const repository = yield* freshRepository
-      const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("0123456789")))
+      const { digest } = yield* registry.putBlob(
+        repository,
+        BlobSource.fromBytes(utf8("0123456789"))
+      )
       expect(yield* gather(registry.getBlobRange(repository, digest, range))).toEqual(utf8(bytes))
     })
   )
@@ -355,7 +404,10 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       Effect.gen(function* () {
         const registry = yield* Registry
         const repository = yield* freshRepository
-        const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("0123456789")))
+        const { digest } = yield* registry.putBlob(
+          repository,
+          BlobSource.fromBytes(utf8("0123456789"))
+        )
         const error = yield* Effect.flip(gather(registry.getBlobRange(repository, digest, range)))
         expect(error._tag).toBe("RangeMismatch")
       })
@@ -370,20 +422,25 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
     { start: 0, end: 1.5 },
     { start: Number.NaN },
     { start: 0, end: Number.POSITIVE_INFINITY }
-  ])("reports what is no range as RangeMismatch, of a blob that is not there as well: %o", (range) =>
-    Effect.gen(function* () {
-      const registry = yield* Registry
-      const repository = yield* freshRepository
-      const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("0123456789")))
-      for (const asked of [digest, freshDigest()]) {
-        const error = yield* Effect.flip(gather(registry.getBlobRange(repository, asked, range)))
-        expect(error).toMatchObject({
-          _tag: "RangeMismatch",
-          actual: "",
-          message: expect.stringMatching("is no range")
-        })
-      }
-    })
+  ])(
+    "reports what is no range as RangeMismatch, of a blob that is not there as well: %o",
+    (range) =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const { digest } = yield* registry.putBlob(
+          repository,
+          BlobSource.fromBytes(utf8("0123456789"))
+        )
+        for (const asked of [digest, freshDigest()]) {
+          const error = yield* Effect.flip(gather(registry.getBlobRange(repository, asked, range)))
+          expect(error).toMatchObject({
+            _tag: "RangeMismatch",
+            actual: "",
+            message: expect.stringMatching("is no range")
+          })
+        }
+      })
   )
 
   it.effect("stores nothing of an upload that is interrupted, and takes the blob afterwards", () =>
@@ -393,7 +450,9 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       const b1 = freshBytes("b1")
       const [waiting, released] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
       const stalled = Stream.make(b1).pipe(
-        Stream.concat(Stream.execute(Effect.zipRight(Deferred.succeed(waiting, undefined), Effect.never))),
+        Stream.concat(
+          Stream.execute(Effect.zipRight(Deferred.succeed(waiting, undefined), Effect.never))
+        ),
         Stream.ensuring(Deferred.succeed(released, undefined))
       )
       const fiber = yield* Effect.fork(registry.putBlob(repository, BlobSource.fromStream(stalled)))
@@ -416,7 +475,9 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
         (bytes) => registry.putBlob(repository, BlobSource.fromBytes(bytes)),
         { concurrency: 8 }
       )
-      expect(put.map(({ digest }) => digest)).toEqual([...blobs, ...blobs].map((bytes) => Digest.fromBytes(bytes)))
+      expect(put.map(({ digest }) => digest)).toEqual(
+        [...blobs, ...blobs].map((bytes) => Digest.fromBytes(bytes))
+      )
       for (const bytes of blobs) {
         expect(yield* gather(registry.getBlob(repository, Digest.fromBytes(bytes)))).toEqual(bytes)
       }

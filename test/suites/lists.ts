@@ -19,12 +19,14 @@ export const listSuite = (it: It, supports: Supports): void => {
     return { registry, repository, tags }
   })
 
-  it.effect.each([undefined, 1, 2, 3, 100])("lists all tags whatever the page size: n = %s (C83, C85)", (n) =>
-    Effect.gen(function* () {
-      const { registry, repository } = yield* tagged("c", "a", "d", "B", "e")
-      const listed = yield* items(registry.tags(repository, { n }))
-      expect(listed.toSorted()).toEqual(["B", "a", "c", "d", "e"])
-    })
+  it.effect.each([undefined, 1, 2, 3, 100])(
+    "lists all tags whatever the page size: n = %s (C83, C85)",
+    (n) =>
+      Effect.gen(function* () {
+        const { registry, repository } = yield* tagged("c", "a", "d", "B", "e")
+        const listed = yield* items(registry.tags(repository, { n }))
+        expect(listed.toSorted()).toEqual(["B", "a", "c", "d", "e"])
+      })
   )
 
   if (supports.tagPaging) {
@@ -33,9 +35,21 @@ export const listSuite = (it: It, supports: Supports): void => {
       (n) =>
         Effect.gen(function* () {
           const { registry, repository } = yield* tagged("2.0", "1.10", "1.9", "3")
-          expect(yield* items(registry.tags(repository, { n }))).toEqual(["1.10", "1.9", "2.0", "3"])
-          expect(yield* items(registry.tags(repository, { n, last: yield* tag("1.9") }))).toEqual(["2.0", "3"])
-          expect(yield* items(registry.tags(repository, { n, last: yield* tag("1.11") }))).toEqual(["1.9", "2.0", "3"])
+          expect(yield* items(registry.tags(repository, { n }))).toEqual([
+            "1.10",
+            "1.9",
+            "2.0",
+            "3"
+          ])
+          expect(yield* items(registry.tags(repository, { n, last: yield* tag("1.9") }))).toEqual([
+            "2.0",
+            "3"
+          ])
+          expect(yield* items(registry.tags(repository, { n, last: yield* tag("1.11") }))).toEqual([
+            "1.9",
+            "2.0",
+            "3"
+          ])
           expect(yield* items(registry.tags(repository, { n, last: yield* tag("3") }))).toEqual([])
         })
     )
@@ -54,7 +68,10 @@ export const listSuite = (it: It, supports: Supports): void => {
     Effect.gen(function* () {
       const registry = yield* Registry
       const repository = yield* freshRepository
-      expect(yield* Effect.flip(items(registry.tags(repository)))).toMatchObject({ _tag: "NameUnknown", repository })
+      expect(yield* Effect.flip(items(registry.tags(repository)))).toMatchObject({
+        _tag: "NameUnknown",
+        repository
+      })
     })
   )
 
@@ -65,7 +82,8 @@ export const listSuite = (it: It, supports: Supports): void => {
       yield* Effect.forEach(created, (repository) =>
         registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
       )
-      const listed = (among: ReadonlyArray<RepositoryName>) => among.filter((name) => created.includes(name))
+      const listed = (among: ReadonlyArray<RepositoryName>) =>
+        among.filter((name) => created.includes(name))
       expect(listed(yield* items(registry.repositories()))).toEqual(created)
       expect(listed(yield* items(registry.repositories({ n: 2 })))).toEqual(created)
       const last = created[0]
@@ -86,8 +104,13 @@ export const listSuite = (it: It, supports: Supports): void => {
         subject
       })
       const untyped = yield* image(registry, repository, "a2", { subject })
-      const index = Manifest.index({ manifests: [subject], annotations: { "org.example.note": "two" }, subject })
-      for (const referrer of [typed, untyped, index]) yield* registry.putManifest(repository, referrer)
+      const index = Manifest.index({
+        manifests: [subject],
+        annotations: { "org.example.note": "two" },
+        subject
+      })
+      for (const referrer of [typed, untyped, index])
+        yield* registry.putManifest(repository, referrer)
       const listed = yield* items(registry.referrers(repository, subject.digest))
       expect(listed.toSorted(byDigest)).toEqual(
         [
@@ -108,14 +131,18 @@ export const listSuite = (it: It, supports: Supports): void => {
       const registry = yield* Registry
       const repository = yield* freshRepository
       const { descriptor: subject } = yield* image(registry, repository, "m1")
-      const [sbom, signature] = ["application/vnd.example.sbom", "application/vnd.example.signature"]
+      const [sbom, signature] = [
+        "application/vnd.example.sbom",
+        "application/vnd.example.signature"
+      ]
       const a1 = yield* image(registry, repository, "a1", { artifactType: sbom, subject })
       const a2 = yield* image(registry, repository, "a2", { artifactType: signature, subject })
       yield* registry.putManifest(repository, a1)
       yield* registry.putManifest(repository, a2)
       const ofType = (artifactType: string) =>
-        Effect.map(items(registry.referrers(repository, subject.digest, { artifactType })), (found) =>
-          found.map(({ digest }) => digest)
+        Effect.map(
+          items(registry.referrers(repository, subject.digest, { artifactType })),
+          (found) => found.map(({ digest }) => digest)
         )
       expect(yield* ofType(sbom)).toEqual([a1.descriptor.digest])
       expect(yield* ofType(signature)).toEqual([a2.descriptor.digest])
@@ -129,8 +156,9 @@ export const listSuite = (it: It, supports: Supports): void => {
       const repository = yield* freshRepository
       const m1 = yield* image(registry, repository, "m1")
       const a1 = yield* image(registry, repository, "a1", { subject: m1.descriptor })
-      const digests = Effect.map(items(registry.referrers(repository, m1.descriptor.digest)), (found) =>
-        found.map(({ digest }) => digest)
+      const digests = Effect.map(
+        items(registry.referrers(repository, m1.descriptor.digest)),
+        (found) => found.map(({ digest }) => digest)
       )
       yield* registry.putManifest(repository, a1)
       expect(yield* digests).toEqual([a1.descriptor.digest])
@@ -162,7 +190,9 @@ export const listSuite = (it: It, supports: Supports): void => {
       expect(yield* items(registry.referrers(repository, freshDigest()))).toEqual([])
       yield* registry.putManifest(repository, yield* image(registry, repository, "m1"))
       expect(yield* items(registry.referrers(repository, freshDigest()))).toEqual([])
-      expect(yield* items(registry.referrers(repository, Digest.fromBytes(freshBytes("x"), "sha512")))).toEqual([])
+      expect(
+        yield* items(registry.referrers(repository, Digest.fromBytes(freshBytes("x"), "sha512")))
+      ).toEqual([])
     })
   )
 }

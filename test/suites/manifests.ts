@@ -5,58 +5,80 @@ import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
-import { freshDigest, freshRepository, image, items, tag, unverifiableDigest, utf8 } from "../support/fixtures.js"
+import {
+  freshDigest,
+  freshRepository,
+  image,
+  items,
+  tag,
+  unverifiableDigest,
+  utf8
+} from "../support/fixtures.js"
 import type { It, Supports } from "./registry.js"
 
 export const manifestSuite = (it: It, supports: Supports): void => {
   it.effect("lets us in", () => Effect.flatMap(Registry, (registry) => registry.ping))
 
-  it.effect("gives a manifest back byte for byte, by tag and by digest, whatever its layout (R27, I1)", () =>
-    Effect.gen(function* () {
-      const registry = yield* Registry
-      const repository = yield* freshRepository
-      const latest = yield* tag("latest")
-      const { content } = yield* image(registry, repository, "m1")
-      if (content._tag !== "ImageManifest") throw new Error("m1 is an image")
-      const bytes = utf8(
-        `\n{ "layers" : ${JSON.stringify(content.layers)},\t"org.example.unknown": {"b":1,"a":2},\n\n` +
-          `  "config":${JSON.stringify(content.config)} ,"mediaType":"application/vnd.oci.image.manifest.v1+json",\r\n` +
-          `  "annotations": {"org.example.text": "\\u00fc \\/ ü"}, "schemaVersion": 2 }\n\n`
-      )
-      const m1 = yield* Manifest.fromBytes(bytes)
-      const put = yield* registry.putManifest(repository, m1, { tags: [latest] })
-      expect(put).toEqual({
-        mediaType: "application/vnd.oci.image.manifest.v1+json",
-        digest: Digest.fromBytes(bytes),
-        size: bytes.length
+  it.effect(
+    "gives a manifest back byte for byte, by tag and by digest, whatever its layout (R27, I1)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const latest = yield* tag("latest")
+        const { content } = yield* image(registry, repository, "m1")
+        if (content._tag !== "ImageManifest") throw new Error("m1 is an image")
+        const bytes = utf8(
+          `\n{ "layers" : ${JSON.stringify(content.layers)},\t"org.example.unknown": {"b":1,"a":2},\n\n` +
+            `  "config":${JSON.stringify(content.config)} ,"mediaType":"application/vnd.oci.image.manifest.v1+json",\r\n` +
+            `  "annotations": {"org.example.text": "\\u00fc \\/ ü"}, "schemaVersion": 2 }\n\n`
+        )
+        const m1 = yield* Manifest.fromBytes(bytes)
+        const put = yield* registry.putManifest(repository, m1, { tags: [latest] })
+        expect(put).toEqual({
+          mediaType: "application/vnd.oci.image.manifest.v1+json",
+          digest: Digest.fromBytes(bytes),
+          size: bytes.length
+        })
+        for (const reference of [latest, put.digest]) {
+          const got = yield* registry.getManifest(repository, reference)
+          expect(got.bytes).toEqual(bytes)
+          expect(got.descriptor).toEqual(put)
+          expect(got.content).toMatchObject({
+            _tag: "ImageManifest",
+            annotations: { "org.example.text": "ü / ü" }
+          })
+          expect(yield* registry.headManifest(repository, reference)).toEqual(Option.some(put))
+        }
       })
-      for (const reference of [latest, put.digest]) {
-        const got = yield* registry.getManifest(repository, reference)
-        expect(got.bytes).toEqual(bytes)
-        expect(got.descriptor).toEqual(put)
-        expect(got.content).toMatchObject({ _tag: "ImageManifest", annotations: { "org.example.text": "ü / ü" } })
-        expect(yield* registry.headManifest(repository, reference)).toEqual(Option.some(put))
-      }
-    })
   )
 
-  it.effect("keeps the media type a manifest was put with: Docker's, and lists of both kinds (R7)", () =>
-    Effect.gen(function* () {
-      const registry = yield* Registry
-      const repository = yield* freshRepository
-      const docker = yield* image(registry, repository, "m1", { mediaType: MediaType.dockerManifest })
-      const oci = yield* image(registry, repository, "m2")
-      const list = Manifest.index({ mediaType: MediaType.dockerManifestList, manifests: [docker.descriptor] })
-      const index = Manifest.index({ manifests: [oci.descriptor, docker.descriptor] })
-      for (const manifest of [docker, oci, list, index]) {
-        const { digest, mediaType } = yield* registry.putManifest(repository, manifest)
-        const got = yield* registry.getManifest(repository, digest)
-        expect(got.descriptor.mediaType).toBe(mediaType)
-        expect(got.descriptor).toEqual(manifest.descriptor)
-        expect(got.content._tag).toBe(manifest.content._tag)
-      }
-      expect(list.descriptor.mediaType).toBe("application/vnd.docker.distribution.manifest.list.v2+json")
-    })
+  it.effect(
+    "keeps the media type a manifest was put with: Docker's, and lists of both kinds (R7)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const docker = yield* image(registry, repository, "m1", {
+          mediaType: MediaType.dockerManifest
+        })
+        const oci = yield* image(registry, repository, "m2")
+        const list = Manifest.index({
+          mediaType: MediaType.dockerManifestList,
+          manifests: [docker.descriptor]
+        })
+        const index = Manifest.index({ manifests: [oci.descriptor, docker.descriptor] })
+        for (const manifest of [docker, oci, list, index]) {
+          const { digest, mediaType } = yield* registry.putManifest(repository, manifest)
+          const got = yield* registry.getManifest(repository, digest)
+          expect(got.descriptor.mediaType).toBe(mediaType)
+          expect(got.descriptor).toEqual(manifest.descriptor)
+          expect(got.content._tag).toBe(manifest.content._tag)
+        }
+        expect(list.descriptor.mediaType).toBe(
+          "application/vnd.docker.distribution.manifest.list.v2+json"
+        )
+      })
   )
 
   it.effect("puts a manifest under several tags, and moves a tag", () =>
@@ -84,20 +106,22 @@ export const manifestSuite = (it: It, supports: Supports): void => {
     })
   )
 
-  it.effect("reports an unknown tag and an unknown digest as ManifestUnknown, and a HEAD of them as none (R8)", () =>
-    Effect.gen(function* () {
-      const registry = yield* Registry
-      const repository = yield* freshRepository
-      yield* registry.putManifest(repository, yield* image(registry, repository, "m1"))
-      for (const reference of [yield* tag("absent"), freshDigest()]) {
-        expect(yield* Effect.flip(registry.getManifest(repository, reference))).toMatchObject({
-          _tag: "ManifestUnknown",
-          repository,
-          reference
-        })
-        expect(yield* registry.headManifest(repository, reference)).toEqual(Option.none())
-      }
-    })
+  it.effect(
+    "reports an unknown tag and an unknown digest as ManifestUnknown, and a HEAD of them as none (R8)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        yield* registry.putManifest(repository, yield* image(registry, repository, "m1"))
+        for (const reference of [yield* tag("absent"), freshDigest()]) {
+          expect(yield* Effect.flip(registry.getManifest(repository, reference))).toMatchObject({
+            _tag: "ManifestUnknown",
+            repository,
+            reference
+          })
+          expect(yield* registry.headManifest(repository, reference)).toEqual(Option.none())
+        }
+      })
   )
 
   it.effect("reports an unknown repository as absent (R8)", () =>
@@ -139,9 +163,13 @@ export const manifestSuite = (it: It, supports: Supports): void => {
           Manifest.image({ config: { ...absent, mediaType: MediaType.imageConfig }, layers: [] }),
           Manifest.index({ manifests: [{ ...absent, mediaType: MediaType.imageManifest }] })
         ]) {
-          const error = yield* Effect.flip(registry.putManifest(repository, manifest, { tags: [latest] }))
+          const error = yield* Effect.flip(
+            registry.putManifest(repository, manifest, { tags: [latest] })
+          )
           expect(error).toMatchObject({ _tag: "BlobUnknown", repository })
-          expect(yield* registry.headManifest(repository, manifest.descriptor.digest)).toEqual(Option.none())
+          expect(yield* registry.headManifest(repository, manifest.descriptor.digest)).toEqual(
+            Option.none()
+          )
           expect(yield* registry.headManifest(repository, latest)).toEqual(Option.none())
         }
       })
@@ -149,16 +177,26 @@ export const manifestSuite = (it: It, supports: Supports): void => {
   }
 
   if (supports.nonDistributableMissing) {
-    it.effect("takes a manifest whose layers that are not to be distributed are missing (C63)", () =>
-      Effect.gen(function* () {
-        const registry = yield* Registry
-        const repository = yield* freshRepository
-        const [config] = Manifest.references(yield* image(registry, repository, "m1"))
-        if (config === undefined) throw new Error("m1 has a config")
-        const foreign = { mediaType: MediaType.dockerForeignLayerTarGzip, digest: freshDigest(), size: 7 }
-        const manifest = Manifest.image({ config, layers: [foreign], mediaType: MediaType.dockerManifest })
-        expect(yield* registry.putManifest(repository, manifest)).toEqual(manifest.descriptor)
-      })
+    it.effect(
+      "takes a manifest whose layers that are not to be distributed are missing (C63)",
+      () =>
+        Effect.gen(function* () {
+          const registry = yield* Registry
+          const repository = yield* freshRepository
+          const [config] = Manifest.references(yield* image(registry, repository, "m1"))
+          if (config === undefined) throw new Error("m1 has a config")
+          const foreign = {
+            mediaType: MediaType.dockerForeignLayerTarGzip,
+            digest: freshDigest(),
+            size: 7
+          }
+          const manifest = Manifest.image({
+            config,
+            layers: [foreign],
+            mediaType: MediaType.dockerManifest
+          })
+          expect(yield* registry.putManifest(repository, manifest)).toEqual(manifest.descriptor)
+        })
     )
   }
 
@@ -171,7 +209,9 @@ export const manifestSuite = (it: It, supports: Supports): void => {
         const { bytes, descriptor } = yield* image(registry, repository, "m1")
         const digest = Digest.fromBytes(bytes, "sha512")
         const m1 = yield* Manifest.fromBytes(bytes, { mediaType: descriptor.mediaType, digest })
-        expect((yield* registry.putManifest(repository, m1, { tags: [latest] })).digest).toBe(digest)
+        expect((yield* registry.putManifest(repository, m1, { tags: [latest] })).digest).toBe(
+          digest
+        )
         expect((yield* registry.getManifest(repository, digest)).bytes).toEqual(bytes)
         expect(yield* registry.headManifest(repository, latest)).toEqual(Option.some(m1.descriptor))
       })
@@ -183,9 +223,13 @@ export const manifestSuite = (it: It, supports: Supports): void => {
       const registry = yield* Registry
       const repository = yield* freshRepository
       const text = "x".repeat(4 * 1024 * 1024 - 2000)
-      const m1 = yield* image(registry, repository, "m1", { annotations: { "org.example.text": text } })
+      const m1 = yield* image(registry, repository, "m1", {
+        annotations: { "org.example.text": text }
+      })
       yield* registry.putManifest(repository, m1)
-      expect((yield* registry.getManifest(repository, m1.descriptor.digest)).bytes.length).toBe(m1.bytes.length)
+      expect((yield* registry.getManifest(repository, m1.descriptor.digest)).bytes.length).toBe(
+        m1.bytes.length
+      )
     })
   )
 
@@ -198,9 +242,13 @@ export const manifestSuite = (it: It, supports: Supports): void => {
         const m1 = yield* image(registry, repository, "m1")
         yield* registry.putManifest(repository, m1, { tags: [one, two] })
         yield* registry.deleteTag(repository, one)
-        expect((yield* Effect.flip(registry.getManifest(repository, one)))._tag).toBe("ManifestUnknown")
+        expect((yield* Effect.flip(registry.getManifest(repository, one)))._tag).toBe(
+          "ManifestUnknown"
+        )
         expect(yield* registry.headManifest(repository, two)).toEqual(Option.some(m1.descriptor))
-        expect(yield* registry.headManifest(repository, m1.descriptor.digest)).toEqual(Option.some(m1.descriptor))
+        expect(yield* registry.headManifest(repository, m1.descriptor.digest)).toEqual(
+          Option.some(m1.descriptor)
+        )
         expect(yield* Effect.flip(registry.deleteTag(repository, one))).toMatchObject({
           _tag: "ManifestUnknown",
           repository,
@@ -233,11 +281,15 @@ export const manifestSuite = (it: It, supports: Supports): void => {
       yield* registry.putManifest(repository, m2, { tags: [kept] })
       yield* registry.deleteManifest(repository, m1.descriptor.digest)
       for (const reference of [one, two, m1.descriptor.digest]) {
-        expect((yield* Effect.flip(registry.getManifest(repository, reference)))._tag).toBe("ManifestUnknown")
+        expect((yield* Effect.flip(registry.getManifest(repository, reference)))._tag).toBe(
+          "ManifestUnknown"
+        )
       }
       expect(yield* registry.headManifest(repository, kept)).toEqual(Option.some(m2.descriptor))
       expect(yield* items(registry.tags(repository))).toEqual([kept])
-      expect(yield* Effect.flip(registry.deleteManifest(repository, m1.descriptor.digest))).toMatchObject({
+      expect(
+        yield* Effect.flip(registry.deleteManifest(repository, m1.descriptor.digest))
+      ).toMatchObject({
         _tag: "ManifestUnknown",
         repository,
         reference: m1.descriptor.digest
@@ -264,13 +316,16 @@ export const manifestSuite = (it: It, supports: Supports): void => {
       const put = yield* Effect.forEach(
         symbols,
         (symbol) =>
-          Effect.flatMap(Effect.all([image(registry, repository, symbol), tag(symbol)]), ([manifest, name]) =>
-            registry.putManifest(repository, manifest, { tags: [name] })
+          Effect.flatMap(
+            Effect.all([image(registry, repository, symbol), tag(symbol)]),
+            ([manifest, name]) => registry.putManifest(repository, manifest, { tags: [name] })
           ),
         { concurrency: 6 }
       )
       for (const [n, symbol] of symbols.entries()) {
-        expect((yield* registry.getManifest(repository, yield* tag(symbol))).descriptor).toEqual(put[n])
+        expect((yield* registry.getManifest(repository, yield* tag(symbol))).descriptor).toEqual(
+          put[n]
+        )
       }
     })
   )

@@ -1,4 +1,7 @@
-/** What every implementation of `Registry` must do: one suite, run over memory, over client and server, and over real registries. */
+/**
+ * What every implementation of `Registry` must do: one suite, run over memory, over client and
+ * server, and over real registries.
+ */
 import type { Vitest } from "@effect/vitest"
 import { describe, layer as withLayer } from "@effect/vitest"
 import type * as Layer from "effect/Layer"
@@ -8,7 +11,10 @@ import { listSuite } from "./lists.js"
 import { manifestSuite } from "./manifests.js"
 import { uploadSuite } from "./uploads.js"
 
-/** Facts in which registries that are right by the specification, or in wide use, differ. Each is true unless said otherwise. */
+/**
+ * Facts in which registries that are right by the specification, or in wide use, differ. Each is
+ * true unless said otherwise.
+ */
 export interface Supports {
   /** Tags can be deleted (C95). Otherwise `deleteTag` fails with `Unsupported`. */
   readonly tagDelete: boolean
@@ -22,7 +28,10 @@ export interface Supports {
   readonly sha512Manifests: boolean
   /** A mount without a source repository finds the blob (R25). */
   readonly mountFromAnywhere: boolean
-  /** A session can be continued at an older location, and refuses bytes out of order instead of forgetting itself (R20, C52). */
+  /**
+   * A session can be continued at an older location, and refuses bytes out of order instead of
+   * forgetting itself (R20, C52).
+   */
   readonly staleLocations: boolean
 }
 
@@ -45,7 +54,10 @@ export interface SuiteOptions {
 
 export type It = Vitest.MethodsNonLive<Registry, true>
 
-/** Each test has a repository of its own, so that a registry may have seen other runs before. Time is real: sockets know no TestClock. */
+/**
+ * Each test has a repository of its own, so that a registry may have seen other runs before. Time
+ * is real: sockets know no TestClock.
+ */
 export const registrySuite = (name: string, options: SuiteOptions): void => {
   const supports = { ...everything, ...options.supports }
   describe(name, () => {

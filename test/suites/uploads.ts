@@ -21,7 +21,9 @@ export const uploadSuite = (it: It, supports: Supports): void => {
       const session = yield* registry.startUpload(repository)
       expect(yield* session.state).toMatchObject({ repository, offset: 0 })
       expect(yield* session.write(utf8("hello"))).toMatchObject({ repository, offset: 5 })
-      expect(yield* session.write(Stream.make(utf8(", "), utf8("wor")))).toMatchObject({ offset: 10 })
+      expect(yield* session.write(Stream.make(utf8(", "), utf8("wor")))).toMatchObject({
+        offset: 10
+      })
       expect(yield* session.write(utf8("ld"))).toMatchObject({ offset: 12 })
       expect(yield* session.state).toMatchObject({ offset: 12 })
       expect(yield* session.status).toMatchObject({ repository, offset: 12 })
@@ -82,36 +84,45 @@ export const uploadSuite = (it: It, supports: Supports): void => {
     })
   )
 
-  it.effect("leaves a session open that a finalizer detaches when the program is interrupted (C52)", () =>
-    Effect.gen(function* () {
-      const registry = yield* Registry
-      const repository = yield* freshRepository
-      const sent = yield* Deferred.make<void>()
-      const saved = yield* Deferred.make<UploadState>()
-      const endless = Stream.concat(
-        Stream.make(utf8("a"), utf8("a")),
-        Stream.repeatEffect(Effect.zipRight(Deferred.succeed(sent, undefined), Effect.as(Effect.yieldNow(), utf8("a"))))
-      )
-      const fiber = yield* Effect.forkScoped(
-        Effect.scoped(
+  it.effect(
+    "leaves a session open that a finalizer detaches when the program is interrupted (C52)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const sent = yield* Deferred.make<void>()
+        const saved = yield* Deferred.make<UploadState>()
+        const endless = Stream.concat(
+          Stream.make(utf8("a"), utf8("a")),
+          Stream.repeatEffect(
+            Effect.zipRight(
+              Deferred.succeed(sent, undefined),
+              Effect.as(Effect.yieldNow(), utf8("a"))
+            )
+          )
+        )
+        const fiber = yield* Effect.forkScoped(
+          Effect.scoped(
+            Effect.gen(function* () {
+              const session = yield* registry.startUpload(repository)
+              yield* Effect.addFinalizer(() =>
+                Effect.flatMap(session.detach, (state) => Deferred.succeed(saved, state))
+              )
+              yield* session.write(endless)
+            })
+          )
+        )
+        yield* Deferred.await(sent)
+        yield* Fiber.interrupt(fiber)
+        yield* Effect.scoped(
           Effect.gen(function* () {
-            const session = yield* registry.startUpload(repository)
-            yield* Effect.addFinalizer(() => Effect.flatMap(session.detach, (state) => Deferred.succeed(saved, state)))
-            yield* session.write(endless)
+            const session = yield* registry.resumeUpload(yield* Deferred.await(saved))
+            const { offset } = yield* session.state
+            expect(offset).toBeGreaterThanOrEqual(2)
+            yield* session.commit(Digest.fromBytes(utf8("a".repeat(offset))))
           })
         )
-      )
-      yield* Deferred.await(sent)
-      yield* Fiber.interrupt(fiber)
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          const session = yield* registry.resumeUpload(yield* Deferred.await(saved))
-          const { offset } = yield* session.state
-          expect(offset).toBeGreaterThanOrEqual(2)
-          yield* session.commit(Digest.fromBytes(utf8("a".repeat(offset))))
-        })
-      )
-    }).pipe(Effect.scoped)
+      }).pipe(Effect.scoped)
   )
 
   it.effect("cancels a session when its Scope closes (C57)", () =>
@@ -136,29 +147,38 @@ export const uploadSuite = (it: It, supports: Supports): void => {
         )
       )
       yield* Effect.scoped(registry.resumeUpload(state))
-      expect(yield* Effect.flip(Effect.scoped(registry.resumeUpload(state)))).toMatchObject({ _tag: "UploadUnknown" })
+      expect(yield* Effect.flip(Effect.scoped(registry.resumeUpload(state)))).toMatchObject({
+        _tag: "UploadUnknown"
+      })
     })
   )
 
-  it.scoped("refuses to commit other content, stores nothing, and leaves no session behind (R13)", () =>
-    Effect.gen(function* () {
-      const registry = yield* Registry
-      const repository = yield* freshRepository
-      const b1 = freshBytes("b1")
-      const expected = freshDigest()
-      const state = yield* Effect.scoped(
-        Effect.gen(function* () {
-          const session = yield* registry.startUpload(repository)
-          const state = yield* session.write(b1)
-          expect(yield* Effect.flip(session.commit(expected))).toMatchObject({ _tag: "DigestMismatch", expected })
-          return state
+  it.scoped(
+    "refuses to commit other content, stores nothing, and leaves no session behind (R13)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const b1 = freshBytes("b1")
+        const expected = freshDigest()
+        const state = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* registry.startUpload(repository)
+            const state = yield* session.write(b1)
+            expect(yield* Effect.flip(session.commit(expected))).toMatchObject({
+              _tag: "DigestMismatch",
+              expected
+            })
+            return state
+          })
+        )
+        for (const digest of [expected, Digest.fromBytes(b1)]) {
+          expect(yield* registry.headBlob(repository, digest)).toEqual(Option.none())
+        }
+        expect(yield* Effect.flip(registry.resumeUpload(state))).toMatchObject({
+          _tag: "UploadUnknown"
         })
-      )
-      for (const digest of [expected, Digest.fromBytes(b1)]) {
-        expect(yield* registry.headBlob(repository, digest)).toEqual(Option.none())
-      }
-      expect(yield* Effect.flip(registry.resumeUpload(state))).toMatchObject({ _tag: "UploadUnknown" })
-    })
+      })
   )
 
   it.scoped("knows a committed session no longer (C55)", () =>
@@ -169,11 +189,17 @@ export const uploadSuite = (it: It, supports: Supports): void => {
       const b1 = freshBytes("b1")
       const state = yield* session.write(b1)
       yield* session.commit(Digest.fromBytes(b1))
-      expect(yield* Effect.flip(registry.resumeUpload(state))).toMatchObject({ _tag: "UploadUnknown" })
+      expect(yield* Effect.flip(registry.resumeUpload(state))).toMatchObject({
+        _tag: "UploadUnknown"
+      })
       expect(yield* Effect.flip(session.status)).toMatchObject({ _tag: "UploadUnknown" })
       expect(yield* Effect.flip(session.write(b1))).toMatchObject({ _tag: "UploadUnknown" })
-      expect(yield* Effect.flip(session.write(Stream.make(b1)))).toMatchObject({ _tag: "UploadUnknown" })
-      expect(yield* Effect.flip(session.commit(Digest.fromBytes(b1)))).toMatchObject({ _tag: "UploadUnknown" })
+      expect(yield* Effect.flip(session.write(Stream.make(b1)))).toMatchObject({
+        _tag: "UploadUnknown"
+      })
+      expect(yield* Effect.flip(session.commit(Digest.fromBytes(b1)))).toMatchObject({
+        _tag: "UploadUnknown"
+      })
     })
   )
 
@@ -194,30 +220,38 @@ export const uploadSuite = (it: It, supports: Supports): void => {
         const content = utf8("hello, world")
         const session = yield* registry.startUpload(repository)
         yield* session.write(content.subarray(0, 3))
-        yield* Effect.flip(session.write(Stream.concat(Stream.make(content.subarray(3, 7)), Stream.fail(new Boom()))))
+        yield* Effect.flip(
+          session.write(Stream.concat(Stream.make(content.subarray(3, 7)), Stream.fail(new Boom())))
+        )
         const { offset } = yield* session.status
         expect([3, 7]).toContain(offset)
         yield* session.write(content.subarray(offset))
         yield* session.commit(Digest.fromBytes(content))
-        expect(yield* gather(registry.getBlob(repository, Digest.fromBytes(content)))).toEqual(content)
+        expect(yield* gather(registry.getBlob(repository, Digest.fromBytes(content)))).toEqual(
+          content
+        )
       })
     )
 
-    it.scoped("refuses bytes out of order, keeps the session, and says where to continue (R20, C52)", () =>
-      Effect.gen(function* () {
-        const registry = yield* Registry
-        const repository = yield* freshRepository
-        const first = yield* registry.startUpload(repository)
-        const state = yield* first.write(utf8("hello"))
-        const second = yield* registry.resumeUpload(state)
-        yield* second.write(utf8(", "))
-        expect(yield* Effect.flip(first.write(utf8("XXXXX")))).toMatchObject({ _tag: "RangeMismatch" })
-        expect(yield* first.status).toMatchObject({ offset: 7 })
-        yield* first.write(utf8("world"))
-        const digest = Digest.fromBytes(utf8("hello, world"))
-        yield* first.commit(digest)
-        expect(yield* gather(registry.getBlob(repository, digest))).toEqual(utf8("hello, world"))
-      })
+    it.scoped(
+      "refuses bytes out of order, keeps the session, and says where to continue (R20, C52)",
+      () =>
+        Effect.gen(function* () {
+          const registry = yield* Registry
+          const repository = yield* freshRepository
+          const first = yield* registry.startUpload(repository)
+          const state = yield* first.write(utf8("hello"))
+          const second = yield* registry.resumeUpload(state)
+          yield* second.write(utf8(", "))
+          expect(yield* Effect.flip(first.write(utf8("XXXXX")))).toMatchObject({
+            _tag: "RangeMismatch"
+          })
+          expect(yield* first.status).toMatchObject({ offset: 7 })
+          yield* first.write(utf8("world"))
+          const digest = Digest.fromBytes(utf8("hello, world"))
+          yield* first.commit(digest)
+          expect(yield* gather(registry.getBlob(repository, digest))).toEqual(utf8("hello, world"))
+        })
     )
   }
 }

@@ -9,9 +9,14 @@ export interface Certificate {
 
 const keyType = { keyType: "ec", algorithm: "sha256" } as const
 
-const make = (name: string, extensions: Parameters<typeof generate>[1]): Effect.Effect<Certificate> =>
+const make = (
+  name: string,
+  extensions: Parameters<typeof generate>[1]
+): Effect.Effect<Certificate> =>
   Effect.map(
-    Effect.promise(() => generate([{ name: "commonName", value: name }], { ...keyType, ...extensions })),
+    Effect.promise(() =>
+      generate([{ name: "commonName", value: name }], { ...keyType, ...extensions })
+    ),
     (pems) => ({ cert: pems.cert, key: pems.private })
   )
 
@@ -24,19 +29,29 @@ export const authority = (name: string): Effect.Effect<Certificate> =>
   })
 
 /** Of a server, valid for these names and 127.0.0.1. */
-export const server = (ca: Certificate, ...names: ReadonlyArray<string>): Effect.Effect<Certificate> =>
+export const server = (
+  ca: Certificate,
+  ...names: ReadonlyArray<string>
+): Effect.Effect<Certificate> =>
   make("server", {
     ca,
     extensions: [
       {
         name: "subjectAltName",
-        altNames: [...names.map((value) => ({ type: 2 as const, value })), { type: 7, ip: "127.0.0.1" }]
+        altNames: [
+          ...names.map((value) => ({ type: 2 as const, value })),
+          { type: 7, ip: "127.0.0.1" }
+        ]
       }
     ]
   })
 
 /** Of a client; with a passphrase, its key is encrypted. */
-export const client = (ca: Certificate, name: string, passphrase?: string): Effect.Effect<Certificate> =>
+export const client = (
+  ca: Certificate,
+  name: string,
+  passphrase?: string
+): Effect.Effect<Certificate> =>
   make(name, {
     ca,
     extensions: [{ name: "extKeyUsage", clientAuth: true }],

@@ -1,4 +1,7 @@
-/** One transfer through a proxy that breaks it, from a seed: it must end with the exact bytes or a typed error, and leave nothing behind. */
+/**
+ * One transfer through a proxy that breaks it, from a seed: it must end with the exact bytes or a
+ * typed error, and leave nothing behind.
+ */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,7 +19,14 @@ import * as Digest from "../../src/spec/Digest.js"
 import { type Fault, type FaultProxy, faultProxy } from "./faultProxy.js"
 import { freshRepository, gather, generated } from "./fixtures.js"
 
-const strategies: ReadonlyArray<UploadStrategy> = ["auto", "single", "put", "patch", "chunked", "direct"]
+const strategies: ReadonlyArray<UploadStrategy> = [
+  "auto",
+  "single",
+  "put",
+  "patch",
+  "chunked",
+  "direct"
+]
 
 const pick = <A>(items: ReadonlyArray<A>): Effect.Effect<A> =>
   Effect.map(Random.nextIntBetween(0, items.length), (index) => {
@@ -63,7 +73,12 @@ const client = (url: string) =>
       RegistryClient.layer({
         url,
         timeouts: { response: Duration.millis(300) },
-        retry: { attempts: 3, base: Duration.millis(1), maxDelay: Duration.millis(20), deadline: Duration.seconds(30) }
+        retry: {
+          attempts: 3,
+          base: Duration.millis(1),
+          maxDelay: Duration.millis(20),
+          deadline: Duration.seconds(30)
+        }
       }).pipe(Layer.provide([Credentials.layerAnonymous, TokenCache.layerMemory]))
     ),
     (context) => context.unsafeMap.get(Registry.key) as Registry.Service
@@ -73,7 +88,13 @@ const client = (url: string) =>
 export const world = (upstream: string, options: Pick<World, "direct" | "sessions">) =>
   Effect.gen(function* () {
     const proxy = yield* faultProxy(upstream)
-    return { proxy, client: yield* client(proxy.url), truth: yield* client(upstream), upstream, ...options }
+    return {
+      proxy,
+      client: yield* client(proxy.url),
+      truth: yield* client(upstream),
+      upstream,
+      ...options
+    }
   })
 
 export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
@@ -84,18 +105,26 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
     const repository = yield* freshRepository
     const salt = yield* Random.nextIntBetween(0, 1 << 30)
     // Content no other run has, since a registry may find it elsewhere.
-    const bytes = (yield* gather(generated(size))).map((byte, n) => byte ^ ((salt >> (n % 24)) & 255))
+    const bytes = (yield* gather(generated(size))).map(
+      (byte, n) => byte ^ ((salt >> (n % 24)) & 255)
+    )
     const digest = Digest.fromBytes(bytes)
     const pieces = (from: number) =>
       Stream.unfold(from, (at) =>
-        at >= size ? Option.none() : Option.some([bytes.subarray(at, at + 50_000), Math.min(size, at + 50_000)])
+        at >= size
+          ? Option.none()
+          : Option.some([bytes.subarray(at, at + 50_000), Math.min(size, at + 50_000)])
       )
     const knowsSize = yield* Random.nextBoolean
     const knowsDigest = yield* Random.nextBoolean
     const once = yield* Effect.map(Random.nextIntBetween(0, 4), (n) => n === 0)
-    const strategy = yield* pick(strategies.filter((strategy) => world.direct || strategy !== "direct"))
+    const strategy = yield* pick(
+      strategies.filter((strategy) => world.direct || strategy !== "direct")
+    )
     const known = { ...(knowsSize && { size }), ...(knowsDigest && { digest }) }
-    const source = once ? BlobSource.fromStreamOnce(pieces(0), known) : BlobSource.make(pieces, known)
+    const source = once
+      ? BlobSource.fromStreamOnce(pieces(0), known)
+      : BlobSource.make(pieces, known)
     if (!up) yield* Effect.orDie(truth.putBlob(repository, BlobSource.fromBytes(bytes)))
 
     const count = yield* Random.nextIntBetween(1, 4)
@@ -118,7 +147,9 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
           }),
           (put) => (put.digest === digest && put.size === size ? bytes : undefined)
         )
-      : gather(world.client.getBlob(repository, knowsSize ? { mediaType: "a/b", digest, size } : digest))
+      : gather(
+          world.client.getBlob(repository, knowsSize ? { mediaType: "a/b", digest, size } : digest)
+        )
     const exit = yield* Effect.exit(
       Effect.timeoutFail(transfer, { duration: "20 seconds", onTimeout: () => ({ _tag: "Hangs" }) })
     )
@@ -126,15 +157,18 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
 
     const problems: Array<string> = []
     if (Exit.isSuccess(exit)) {
-      if (exit.value === undefined || Buffer.compare(exit.value, bytes) !== 0) problems.push("a wrong success")
+      if (exit.value === undefined || Buffer.compare(exit.value, bytes) !== 0)
+        problems.push("a wrong success")
     } else {
       const error = Cause.failureOption(exit.cause)
       if (Option.isNone(error)) problems.push(`no typed error: ${Cause.pretty(exit.cause)}`)
       else if (error.value._tag === "Hangs") problems.push("it hangs")
     }
     const there = yield* Effect.either(gather(truth.getBlob(repository, digest)))
-    if (there._tag === "Right" && Buffer.compare(there.right, bytes) !== 0) problems.push("other bytes at the registry")
-    if (there._tag === "Left" && Exit.isSuccess(exit)) problems.push(`a success without the blob: ${there.left._tag}`)
+    if (there._tag === "Right" && Buffer.compare(there.right, bytes) !== 0)
+      problems.push("other bytes at the registry")
+    if (there._tag === "Left" && Exit.isSuccess(exit))
+      problems.push(`a success without the blob: ${there.left._tag}`)
     for (const location of world.sessions ? proxy.locations : []) {
       const status = yield* Effect.promise(async () => {
         const answer = await fetch(world.upstream + location)
@@ -143,13 +177,20 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
       })
       if (status !== 404) problems.push(`a session left behind (${status}): ${location}`)
     }
-    yield* Effect.repeat(Effect.sleep("5 millis"), { times: 100, until: () => proxy.active() <= before })
-    if (proxy.active() > before) problems.push(`${proxy.active() - before} exchanges left under way`)
+    yield* Effect.repeat(Effect.sleep("5 millis"), {
+      times: 100,
+      until: () => proxy.active() <= before
+    })
+    if (proxy.active() > before)
+      problems.push(`${proxy.active() - before} exchanges left under way`)
     return {
       description: `seed ${seed}: ${up ? "upload" : "download"} of ${size} bytes, ${strategy}, ${JSON.stringify({ knowsSize, knowsDigest, once })}, faults ${JSON.stringify(faults)}\n  ${proxy.log.map(({ line, status }) => `${line.slice(0, 80)} ${status ?? "-"}`).join("\n  ")}`,
       ending: Exit.isSuccess(exit)
         ? "Success"
-        : Option.match(Cause.failureOption(exit.cause), { onNone: () => "Defect", onSome: ({ _tag }) => _tag }),
+        : Option.match(Cause.failureOption(exit.cause), {
+            onNone: () => "Defect",
+            onSome: ({ _tag }) => _tag
+          }),
       faults: faults.filter((fault) => fault !== undefined).length,
       problems
     }

@@ -1,4 +1,7 @@
-/** Debian's `docker-registry` (CNCF distribution 2.8) as a test service: a real registry, in a process and a folder of its own. */
+/**
+ * Debian's `docker-registry` (CNCF distribution 2.8) as a test service: a real registry, in a
+ * process and a folder of its own.
+ */
 import { type ChildProcessByStdio, spawn } from "node:child_process"
 import * as Fs from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -16,7 +19,10 @@ export class DebianRegistry extends Context.Tag("test/DebianRegistry")<
   DebianRegistry,
   {
     readonly url: string
-    /** The upload sessions that are open in a repository, as its storage has them. Of a cancelled one it keeps the hash states. */
+    /**
+     * The upload sessions that are open in a repository, as its storage has them. Of a cancelled
+     * one it keeps the hash states.
+     */
     readonly uploads: (repository: string) => Effect.Effect<ReadonlyArray<string>>
   }
 >() {}
@@ -39,7 +45,10 @@ ${auth}
 
 type Running = ChildProcessByStdio<null, null, Readable>
 
-/** The registry takes a free port by itself and logs it once it listens, so there is no port to race for. */
+/**
+ * The registry takes a free port by itself and logs it once it listens, so there is no port to race
+ * for.
+ */
 const listening = (child: Running): Promise<string> =>
   new Promise((resolve, reject) => {
     let log = ""
@@ -65,7 +74,8 @@ const listening = (child: Running): Promise<string> =>
 
 const stop = (child: Running): Promise<void> =>
   new Promise((resolve) => {
-    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resolve()
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null)
+      return resolve()
     child.once("exit", () => resolve())
     child.kill("SIGKILL")
   })
@@ -90,9 +100,9 @@ const start = (auth: (folder: string) => string, files: Readonly<Record<string, 
     return {
       url: yield* Effect.promise(() => listening(child)),
       uploads: (repository: string) =>
-        Effect.promise(() => Fs.readdir(sessions(repository), { recursive: true }).catch(() => [])).pipe(
-          Effect.map((files) => files.filter((file) => Path.basename(file) === "startedat"))
-        )
+        Effect.promise(() =>
+          Fs.readdir(sessions(repository), { recursive: true }).catch(() => [])
+        ).pipe(Effect.map((files) => files.filter((file) => Path.basename(file) === "startedat")))
     }
   })
 
@@ -105,12 +115,19 @@ export const layerDebianRegistry: Layer.Layer<DebianRegistry> = Layer.scoped(
 /** The same behind Basic authentication, for `debianUser` alone. */
 export const layerDebianRegistryBasic: Layer.Layer<DebianRegistry> = Layer.scoped(
   DebianRegistry,
-  start((folder) => `auth: { htpasswd: { realm: test, path: ${JSON.stringify(Path.join(folder, "htpasswd"))} } }`, {
-    htpasswd
-  })
+  start(
+    (folder) =>
+      `auth: { htpasswd: { realm: test, path: ${JSON.stringify(Path.join(folder, "htpasswd"))} } }`,
+    {
+      htpasswd
+    }
+  )
 )
 
-/** The same for holders of tokens that `issuer` has signed for `service`, with the key in the certificate (PEM); others are sent to `realm`. */
+/**
+ * The same for holders of tokens that `issuer` has signed for `service`, with the key in the
+ * certificate (PEM); others are sent to `realm`.
+ */
 export const debianRegistryToken = (options: {
   readonly realm: string
   readonly service: string
@@ -129,4 +146,5 @@ export const debianRegistryToken = (options: {
   )
 
 /** A suite that needs the registry: see `describeInstalled`. */
-export const describeDebian = (name: string, suite: () => void): void => describeInstalled(command, name, suite)
+export const describeDebian = (name: string, suite: () => void): void =>
+  describeInstalled(command, name, suite)

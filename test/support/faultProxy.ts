@@ -1,4 +1,7 @@
-/** A proxy before a registry that breaks exchanges as it is told: at a request, at a byte, in either direction. */
+/**
+ * A proxy before a registry that breaks exchanges as it is told: at a request, at a byte, in either
+ * direction.
+ */
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Effect from "effect/Effect"
@@ -7,9 +10,12 @@ import type * as Scope from "effect/Scope"
 /**
  * What happens to one exchange.
  *
- * - `cut`, `reset`: the connection is closed, or reset, once `at` bytes of the body (of the request if `up`, else of the answer) went through.
- * - `stall`: nothing more goes through from that byte on, and the connection stays, taking in what comes.
- * - `status`: an answer of the proxy's own: before the registry has seen anything, or (`late`) instead of the registry's own answer.
+ * - `cut`, `reset`: the connection is closed, or reset, once `at` bytes of the body (of the request
+ *   if `up`, else of the answer) went through.
+ * - `stall`: nothing more goes through from that byte on, and the connection stays, taking in what
+ *   comes.
+ * - `status`: an answer of the proxy's own: before the registry has seen anything, or (`late`)
+ *   instead of the registry's own answer.
  */
 export type Fault =
   | { readonly kind: "cut" | "reset" | "stall"; readonly up: boolean; readonly at: number }
@@ -17,7 +23,10 @@ export type Fault =
 
 export interface FaultProxy {
   readonly url: string
-  /** The faults of the exchanges to come, by their order of arrival; an exchange without one goes through. */
+  /**
+   * The faults of the exchanges to come, by their order of arrival; an exchange without one goes
+   * through.
+   */
   faults: Array<Fault | undefined>
   /** `METHOD path` of every request, with the status that went back, if one did. */
   readonly log: Array<{ readonly line: string; status?: number }>
@@ -60,7 +69,12 @@ export const faultProxy = (upstream: string): Effect.Effect<FaultProxy, never, S
     ({ proxy }) => proxy
   )
 
-const exchange = (proxy: FaultProxy, target: URL, incoming: IncomingMessage, outgoing: ServerResponse): void => {
+const exchange = (
+  proxy: FaultProxy,
+  target: URL,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse
+): void => {
   const entry: FaultProxy["log"][number] = { line: `${incoming.method} ${incoming.url}` }
   proxy.log.push(entry)
   const fault = proxy.faults.shift()
@@ -68,7 +82,9 @@ const exchange = (proxy: FaultProxy, target: URL, incoming: IncomingMessage, out
     incoming.resume()
     entry.status = status
     const body = JSON.stringify({ errors: [{ code: "UNAVAILABLE", message: "broken on purpose" }] })
-    outgoing.writeHead(status, { "content-type": "application/json", "content-length": body.length }).end(body)
+    outgoing
+      .writeHead(status, { "content-type": "application/json", "content-length": body.length })
+      .end(body)
   }
   if (fault?.kind === "status" && !fault.late) {
     answer(fault.status)
@@ -107,7 +123,8 @@ const exchange = (proxy: FaultProxy, target: URL, incoming: IncomingMessage, out
     }
   )
   upstream.on("error", () => {
-    if (!outgoing.headersSent && !incoming.destroyed && fault === undefined) incoming.socket.destroy()
+    if (!outgoing.headersSent && !incoming.destroyed && fault === undefined)
+      incoming.socket.destroy()
   })
   outgoing.on("close", () => upstream.destroy())
   relay(incoming, upstream, fault?.kind !== "status" && fault?.up ? fault : undefined, strike)
@@ -143,7 +160,8 @@ const relay = (
       fire()
     }
   })
-  // A body shorter than the byte in question breaks at its end, where there is nothing left to wait for.
+  // A body shorter than the byte in question breaks at its end, where there is nothing left to wait
+  // for.
   from.on("end", () => (fault.kind === "stall" ? to.end() : fire()))
   from.on("error", () => undefined)
 }

@@ -18,16 +18,22 @@ export const freshRepository: Effect.Effect<Reference.RepositoryName> = Effect.s
   Effect.orDie(Reference.parseRepositoryName(`test/${randomUUID()}`))
 )
 
-/** Content that no other test has, so that a registry which looks into all repositories does not find it. */
+/**
+ * Content that no other test has, so that a registry which looks into all repositories does not
+ * find it.
+ */
 export const freshBytes = (symbol: string): Uint8Array => utf8(`${symbol} ${randomUUID()}`)
 
 /** A digest that nothing has. */
 export const freshDigest = (): Digest.Digest => Digest.fromBytes(freshBytes("nothing"))
 
 /** A grammatical digest that cannot be computed here (C17). */
-export const unverifiableDigest: Effect.Effect<Digest.Digest> = Effect.orDie(Digest.parse(`blake3:${"ab".repeat(32)}`))
+export const unverifiableDigest: Effect.Effect<Digest.Digest> = Effect.orDie(
+  Digest.parse(`blake3:${"ab".repeat(32)}`)
+)
 
-export const tag = (text: string): Effect.Effect<Reference.Tag> => Effect.orDie(Reference.parseTag(text))
+export const tag = (text: string): Effect.Effect<Reference.Tag> =>
+  Effect.orDie(Reference.parseTag(text))
 
 /** `size` bytes, made 64 KiB at a time as they are asked for; no two pieces are equal. */
 export const generated = (size: number): Stream.Stream<Uint8Array> =>
@@ -39,11 +45,15 @@ export const generated = (size: number): Stream.Stream<Uint8Array> =>
   })
 
 /** Everything a stream yields, as one array. */
-export const gather = <E, R>(stream: Stream.Stream<Uint8Array, E, R>): Effect.Effect<Uint8Array, E, R> =>
+export const gather = <E, R>(
+  stream: Stream.Stream<Uint8Array, E, R>
+): Effect.Effect<Uint8Array, E, R> =>
   Effect.map(Stream.runCollect(stream), (chunk) => ByteStream.concat([...chunk]))
 
 /** Everything a stream yields, as an array of its items. */
-export const items = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<ReadonlyArray<A>, E, R> =>
+export const items = <A, E, R>(
+  stream: Stream.Stream<A, E, R>
+): Effect.Effect<ReadonlyArray<A>, E, R> =>
   Effect.map(Stream.runCollect(stream), (chunk) => [...chunk])
 
 /** An image manifest, not put yet, whose config and layer are in the repository. */
@@ -53,8 +63,14 @@ export const image = Effect.fnUntraced(function* (
   symbol: string,
   options: Omit<Parameters<typeof Manifest.image>[0], "config" | "layers"> = {}
 ) {
-  const config = yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes(`config of ${symbol}`)))
-  const layer = yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes(`layer of ${symbol}`)))
+  const config = yield* registry.putBlob(
+    repository,
+    BlobSource.fromBytes(freshBytes(`config of ${symbol}`))
+  )
+  const layer = yield* registry.putBlob(
+    repository,
+    BlobSource.fromBytes(freshBytes(`layer of ${symbol}`))
+  )
   return Manifest.image({
     config: { ...config, mediaType: MediaType.imageConfig },
     layers: [{ ...layer, mediaType: MediaType.layerTar }],

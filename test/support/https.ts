@@ -15,7 +15,9 @@ import * as Certificates from "./certificates.js"
 import { freshRepository, utf8 } from "./fixtures.js"
 
 export const authorities = Effect.runSync(
-  Effect.cached(Effect.all({ ours: Certificates.authority("ours"), theirs: Certificates.authority("theirs") }))
+  Effect.cached(
+    Effect.all({ ours: Certificates.authority("ours"), theirs: Certificates.authority("theirs") })
+  )
 )
 
 export const portOf = (server: Net.Server): number => {
@@ -44,7 +46,9 @@ export const serve = (listener: RequestListener, options: ServerOptions = {}) =>
 
 /** The name in the certificate that a client showed, or "nobody". */
 const shown = ({ socket }: IncomingMessage): string =>
-  socket instanceof TLSSocket ? String(socket.getPeerCertificate().subject?.CN ?? "nobody") : "plain"
+  socket instanceof TLSSocket
+    ? String(socket.getPeerCertificate().subject?.CN ?? "nobody")
+    : "plain"
 
 /** A server that asks for a certificate and takes any or none; it answers the name. */
 export const asking = (listener?: (seen: string, ...rest: Parameters<RequestListener>) => void) =>
@@ -68,8 +72,8 @@ export const alice = Effect.gen(function* () {
 })
 
 /**
- * A registry whose token server and storage are elsewhere, all three by the authority "ours", and each asking for a certificate. The log has which of
- * them was asked for what, and by whom.
+ * A registry whose token server and storage are elsewhere, all three by the authority "ours", and
+ * each asking for a certificate. The log has which of them was asked for what, and by whom.
  */
 export const registryWithOthers = Effect.gen(function* () {
   const log: Array<string> = []
@@ -84,7 +88,9 @@ export const registryWithOthers = Effect.gen(function* () {
   const registry = yield* asking((name, request, response) => {
     log.push(`registry ${request.url?.split("/")[1]} ${name}`)
     if (request.headers.authorization === undefined)
-      response.writeHead(401, { "www-authenticate": `Bearer realm="https://${tokens}/token"` }).end()
+      response
+        .writeHead(401, { "www-authenticate": `Bearer realm="https://${tokens}/token"` })
+        .end()
     else response.writeHead(307, { location: `https://${storage}/b1` }).end()
   })
   return { registry, tokens, storage, log }

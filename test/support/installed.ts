@@ -19,8 +19,8 @@ export const isInstalled = (command: string): boolean =>
     .some((folder) => folder !== "" && executable(Path.join(folder, command)))
 
 /**
- * A suite that needs a command. Where it is not installed, the suite is skipped under a name that says so; with `CI=true` it fails instead, so that
- * no run passes by having tested nothing.
+ * A suite that needs a command. Where it is not installed, the suite is skipped under a name that
+ * says so; with `CI=true` it fails instead, so that no run passes by having tested nothing.
  */
 export const describeInstalled = (command: string, name: string, suite: () => void): void => {
   const missing = `${command} is not installed (apt-get install ${command})`

@@ -14,14 +14,21 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** `until` sends SIGINT, as Ctrl-C does, `delay` milliseconds after the program first printed `text`. */
+/**
+ * `until` sends SIGINT, as Ctrl-C does, `delay` milliseconds after the program first printed
+ * `text`.
+ */
 export interface RunOptions {
   readonly input?: string
   readonly until?: { readonly text: string; readonly delay: number }
 }
 
 /** Runs an example to its end. It is killed when interrupted. */
-export const run = (example: string, args: ReadonlyArray<string>, options: RunOptions = {}): Effect.Effect<Ended> =>
+export const run = (
+  example: string,
+  args: ReadonlyArray<string>,
+  options: RunOptions = {}
+): Effect.Effect<Ended> =>
   Effect.async<Ended>((resume) => {
     const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
       process.execPath,

@@ -1,4 +1,7 @@
-/** A registry that is a script: it sees each request with its whole body, and answers it or breaks the connection. */
+/**
+ * A registry that is a script: it sees each request with its whole body, and answers it or breaks
+ * the connection.
+ */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -29,8 +32,8 @@ export type Reply =
     }
 
 /**
- * A client of `http://registry.test` whose requests `answer` gets, and the lines of those requests. Of the body of the request `unread` only the first
- * piece is read before it is answered.
+ * A client of `http://registry.test` whose requests `answer` gets, and the lines of those requests.
+ * Of the body of the request `unread` only the first piece is read before it is answered.
  */
 export const scripted = (
   answer: (received: Received) => Reply,
@@ -39,7 +42,8 @@ export const scripted = (
   Effect.gen(function* () {
     const wire: Array<string> = []
     const client = HttpClient.make((request, url) => {
-      const broken = (cause: unknown) => new HttpClientError.RequestError({ request, reason: "Transport", cause })
+      const broken = (cause: unknown) =>
+        new HttpClientError.RequestError({ request, reason: "Transport", cause })
       const { body } = request
       const content =
         body._tag === "Stream"
@@ -51,14 +55,20 @@ export const scripted = (
           : Effect.succeed(body._tag === "Uint8Array" ? body.body : new Uint8Array())
       return Effect.flatMap(Effect.mapError(content, broken), (bytes) => {
         const line = `${request.method} ${url.pathname}${url.search}`
-        const length = body.contentLength === undefined ? {} : { "content-length": String(body.contentLength) }
+        const length =
+          body.contentLength === undefined ? {} : { "content-length": String(body.contentLength) }
         const headers: Received["headers"] = { ...length, ...request.headers }
-        wire.push(`${line}${headers["content-range"] === undefined ? "" : ` ${headers["content-range"]}`}`)
+        wire.push(
+          `${line}${headers["content-range"] === undefined ? "" : ` ${headers["content-range"]}`}`
+        )
         const reply = answer({ line, headers, body: bytes })
         if (reply === "cut") return Effect.fail(broken("cut"))
         const { body: text = null, ...init } = reply
         return Effect.succeed(
-          HttpClientResponse.fromWeb(request, new Response(typeof text === "function" ? text() : text, init))
+          HttpClientResponse.fromWeb(
+            request,
+            new Response(typeof text === "function" ? text() : text, init)
+          )
         )
       })
     })
@@ -73,7 +83,9 @@ export const scripted = (
     return { registry, wire }
   })
 
-/** A registry answers when it has the bytes that it was told of, whether or not the client has more. */
+/**
+ * A registry answers when it has the bytes that it was told of, whether or not the client has more.
+ */
 const upTo = <E>(stream: Stream.Stream<Uint8Array, E>, length = Number.POSITIVE_INFINITY) => {
   let count = 0
   return Stream.takeUntil(stream, (bytes) => {

@@ -1,4 +1,6 @@
-/** The embedded server for tests: as an `HttpClient` without sockets, and on a socket of 127.0.0.1. */
+/**
+ * The embedded server for tests: as an `HttpClient` without sockets, and on a socket of 127.0.0.1.
+ */
 import { createServer } from "node:http"
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -16,7 +18,10 @@ import * as Stream from "effect/Stream"
 import type { Registry } from "../../src/Registry.js"
 import * as RegistryServer from "../../src/server/RegistryServer.js"
 
-/** The application as a function of web requests, which runs with the test's runtime, and so on its TestClock. */
+/**
+ * The application as a function of web requests, which runs with the test's runtime, and so on its
+ * TestClock.
+ */
 export const webHandler = (
   options?: RegistryServer.Options
 ): Effect.Effect<(request: Request) => Promise<Response>, never, Registry | Scope.Scope> =>
@@ -26,10 +31,12 @@ export const webHandler = (
   })
 
 /**
- * An `HttpClient` whose every request, whatever its host, is answered by a server over the `Registry`. Stream bodies stay streams, and
- * `Content-Length` arrives as it was set.
+ * An `HttpClient` whose every request, whatever its host, is answered by a server over the
+ * `Registry`. Stream bodies stay streams, and `Content-Length` arrives as it was set.
  */
-export const layerWebClient = (options?: RegistryServer.Options): Layer.Layer<HttpClient.HttpClient, never, Registry> =>
+export const layerWebClient = (
+  options?: RegistryServer.Options
+): Layer.Layer<HttpClient.HttpClient, never, Registry> =>
   Layer.scoped(
     HttpClient.HttpClient,
     Effect.map(webHandler(options), (handler) =>
@@ -46,14 +53,17 @@ export const layerWebClient = (options?: RegistryServer.Options): Layer.Layer<Ht
                   ...(body instanceof ReadableStream && { duplex: "half" })
                 })
               ),
-            catch: (cause) => new HttpClientError.RequestError({ request, reason: "Transport", cause })
+            catch: (cause) =>
+              new HttpClientError.RequestError({ request, reason: "Transport", cause })
           })
         ).pipe(Effect.map((response) => HttpClientResponse.fromWeb(request, response)))
       )
     )
   )
 
-const bodyOf = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<Uint8Array | ReadableStream | null> => {
+const bodyOf = (
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<Uint8Array | ReadableStream | null> => {
   switch (request.body._tag) {
     case "Uint8Array":
       return Effect.succeed(request.body.body)
@@ -73,7 +83,9 @@ const lengthOf = ({ body }: HttpClientRequest.HttpClientRequest) =>
 export class ServerUrl extends Context.Tag("test/ServerUrl")<ServerUrl, string>() {}
 
 /** A server over the `Registry` on a free port of 127.0.0.1. */
-export const layerSocketServer = (options?: RegistryServer.Options): Layer.Layer<ServerUrl, ServeError, Registry> =>
+export const layerSocketServer = (
+  options?: RegistryServer.Options
+): Layer.Layer<ServerUrl, ServeError, Registry> =>
   Layer.effect(
     ServerUrl,
     HttpServer.addressWith((address) =>

@@ -1,7 +1,8 @@
 /**
- * Watches every test file for secrets. What was made `Redacted` in it, by a test or by the library (passwords, tokens, private keys), must be in nothing
- * that an application can observe: no error of ours in any form, no line of the log or the console, no span, no metric; nor may a query that can be
- * signed (T13). It is set up before each file, and so sees what no test looks at.
+ * Watches every test file for secrets. What was made `Redacted` in it, by a test or by the library
+ * (passwords, tokens, private keys), must be in nothing that an application can observe: no error
+ * of ours in any form, no line of the log or the console, no span, no metric; nor may a query that
+ * can be signed (T13). It is set up before each file, and so sees what no test looks at.
  *
  * Secrets of less than six characters are left out: they would be found by chance.
  */
@@ -29,16 +30,24 @@ const shortest = 6
 const secrets = new Set<string>()
 
 /** Where Effect keeps the values of `Redacted`. */
-const registry = globalValue("effect/Redacted/redactedRegistry", () => new WeakMap<object, unknown>())
+const registry = globalValue(
+  "effect/Redacted/redactedRegistry",
+  () => new WeakMap<object, unknown>()
+)
 const set = registry.set.bind(registry)
 registry.set = (key, value) => {
   if (typeof value === "string") secrets.add(value)
   return set(key, value)
 }
 
-/** A secret as it may be written: in URLs, in the base64 of a login, a line of a key alone, a header without its scheme; of a URL, its password. */
+/**
+ * A secret as it may be written: in URLs, in the base64 of a login, a line of a key alone, a header
+ * without its scheme; of a URL, its password.
+ */
 const spellings = (secret: string): ReadonlyArray<string> => {
-  const password = URL.canParse(secret) ? new URLSearchParams(`p=${new URL(secret).password}`).get("p") : secret
+  const password = URL.canParse(secret)
+    ? new URLSearchParams(`p=${new URL(secret).password}`).get("p")
+    : secret
   return (password ?? "")
     .split("\n")
     .filter((line) => !line.startsWith("-----"))
@@ -46,7 +55,8 @@ const spellings = (secret: string): ReadonlyArray<string> => {
     .flatMap((line) => [
       line,
       new URLSearchParams([["", line]]).toString().slice(1),
-      // Wherever it begins within the three bytes that four characters stand for; its end depends on what follows.
+      // Wherever it begins within the three bytes that four characters stand for; its end depends
+      // on what follows.
       ...["", "a", "aa"].map((before) =>
         Buffer.from(before + line)
           .toString("base64")
@@ -69,7 +79,8 @@ export const see = (value: unknown): void => {
   observed.add(typeof value === "string" ? value : inspect(value, { depth: 12 }))
 }
 
-const seeCause = (cause: Cause.Cause<unknown>): void => see(Cause.pretty(cause, { renderErrorCause: true }))
+const seeCause = (cause: Cause.Cause<unknown>): void =>
+  see(Cause.pretty(cause, { renderErrorCause: true }))
 
 const errors: Array<Error> = []
 
@@ -78,7 +89,12 @@ Object.defineProperty(Data.Error.prototype, "_tag", {
   configurable: true,
   get: () => undefined,
   set(this: Error, value: unknown) {
-    Object.defineProperty(this, "_tag", { value, enumerable: true, configurable: true, writable: true })
+    Object.defineProperty(this, "_tag", {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true
+    })
     const { identifier } = this.constructor as { readonly identifier?: unknown }
     if (typeof identifier === "string" && identifier.startsWith("effect-oci/")) errors.push(this)
   }
@@ -141,7 +157,10 @@ for (const method of ["debug", "error", "info", "log", "warn"] as const) {
 // The search
 // -----------------------------------------------------------------------------
 
-/** All that stands in a text, each with what is around it: it is read once, however many secrets there are. */
+/**
+ * All that stands in a text, each with what is around it: it is read once, however many secrets
+ * there are.
+ */
 const find = (text: string): ReadonlyArray<string> => {
   const beginnings = new Map<string, Set<string>>()
   for (const spelling of new Set([...secrets].flatMap(spellings))) {
@@ -152,7 +171,9 @@ const find = (text: string): ReadonlyArray<string> => {
   for (let at = 0; at < text.length && beginnings.size > 0; at++) {
     for (const spelling of beginnings.get(text.slice(at, at + shortest)) ?? [])
       if (text.startsWith(spelling, at))
-        found.push(`${spelling} in: ${text.slice(Math.max(0, at - 200), at + spelling.length + 100)}`)
+        found.push(
+          `${spelling} in: ${text.slice(Math.max(0, at - 200), at + spelling.length + 100)}`
+        )
   }
   return found
 }

@@ -12,7 +12,8 @@ import { describeInstalled } from "./installed.js"
 const command = "tinyproxy"
 
 /** A suite that needs the proxy: see `describeInstalled`. */
-export const describeTinyproxy = (name: string, suite: () => void): void => describeInstalled(command, name, suite)
+export const describeTinyproxy = (name: string, suite: () => void): void =>
+  describeInstalled(command, name, suite)
 
 /** Who may use the proxy. */
 export const proxyUser = { username: "walter", password: "proxy-secret" } as const
@@ -24,7 +25,11 @@ export interface Tinyproxy {
   readonly requests: Effect.Effect<ReadonlyArray<string>>
 }
 
-const config = (folder: string, port: number, tunnels: ReadonlyArray<number>): string => `Port ${port}
+const config = (
+  folder: string,
+  port: number,
+  tunnels: ReadonlyArray<number>
+): string => `Port ${port}
 Listen 127.0.0.1
 Timeout 30
 Allow 127.0.0.1
@@ -51,8 +56,13 @@ const connect = (port: number): Effect.Effect<void, Error> =>
     }).once("error", (error) => resume(Effect.fail(error)))
   })
 
-/** A running proxy for `proxyUser` alone, which tunnels to the given ports only, as company proxies do. */
-export const tinyproxy = (tunnels: ReadonlyArray<number>): Effect.Effect<Tinyproxy, Error, Scope.Scope> =>
+/**
+ * A running proxy for `proxyUser` alone, which tunnels to the given ports only, as company proxies
+ * do.
+ */
+export const tinyproxy = (
+  tunnels: ReadonlyArray<number>
+): Effect.Effect<Tinyproxy, Error, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
       Effect.promise(() => Fs.mkdtemp(Path.join(tmpdir(), "effect-oci-proxy-"))),
@@ -70,12 +80,16 @@ export const tinyproxy = (tunnels: ReadonlyArray<number>): Effect.Effect<Tinypro
           child.kill("SIGKILL")
         })
     )
-    yield* Effect.retry(connect(port), Schedule.intersect(Schedule.spaced("20 millis"), Schedule.recurs(500)))
+    yield* Effect.retry(
+      connect(port),
+      Schedule.intersect(Schedule.spaced("20 millis"), Schedule.recurs(500))
+    )
     return {
       host: `127.0.0.1:${port}`,
       requests: Effect.map(
         Effect.promise(() => Fs.readFile(Path.join(folder, "log"), "utf8")),
-        (log) => [...log.matchAll(/Request \(file descriptor \d+\): (.+)/g)].map(([, line = ""]) => line)
+        (log) =>
+          [...log.matchAll(/Request \(file descriptor \d+\): (.+)/g)].map(([, line = ""]) => line)
       )
     }
   })

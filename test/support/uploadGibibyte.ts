@@ -1,4 +1,7 @@
-/** Uploads 1 GiB that is made as it is sent to the registry at the first argument; tells its parent how far it is, and at the end what memory it took. */
+/**
+ * Uploads 1 GiB that is made as it is sent to the registry at the first argument; tells its parent
+ * how far it is, and at the end what memory it took.
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Credentials from "../../src/auth/Credentials.js"

@@ -1,4 +1,7 @@
-/** Everything that anyone can observe of a program: what it ends with, what it logs, its spans, its metrics, in every form. */
+/**
+ * Everything that anyone can observe of a program: what it ends with, what it logs, its spans, its
+ * metrics, in every form.
+ */
 import { inspect } from "node:util"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
@@ -36,13 +39,20 @@ export const forms = (root: unknown): ReadonlyArray<string> => {
   return found
 }
 
-/** Runs a program with a logger that takes everything, at all levels, and a tracer that keeps every span. */
+/**
+ * Runs a program with a logger that takes everything, at all levels, and a tracer that keeps every
+ * span.
+ */
 export const watched = <A, E, R>(program: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
     const seen: Array<unknown> = []
     const logger = Logger.make((options) => {
       seen.push(options.message, options.cause, HashMap.toEntries(options.annotations))
-      seen.push(Logger.jsonLogger.log(options), Logger.logfmtLogger.log(options), Logger.stringLogger.log(options))
+      seen.push(
+        Logger.jsonLogger.log(options),
+        Logger.logfmtLogger.log(options),
+        Logger.stringLogger.log(options)
+      )
     })
     const tracer = Tracer.make({
       span: (name, parent, context, links, startTime, kind) => {
@@ -53,10 +63,18 @@ export const watched = <A, E, R>(program: Effect.Effect<A, E, R>) =>
       context: (run) => run()
     })
     return Effect.exit(program).pipe(
-      Effect.provide(Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.All))),
+      Effect.provide(
+        Layer.merge(
+          Logger.replace(Logger.defaultLogger, logger),
+          Logger.minimumLogLevel(LogLevel.All)
+        )
+      ),
       Effect.withTracer(tracer),
       Effect.zip(Metric.snapshot),
-      Effect.map(([exit, metrics]) => ({ exit, text: [exit, seen, metrics].flatMap(forms).join("\n") }))
+      Effect.map(([exit, metrics]) => ({
+        exit,
+        text: [exit, seen, metrics].flatMap(forms).join("\n")
+      }))
     )
   })
 

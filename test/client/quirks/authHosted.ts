@@ -38,7 +38,8 @@ const helper = (hasAnother: boolean) =>
     return {
       get: (_, rejected) =>
         Effect.sync(() => {
-          if (Option.isSome(rejected) && hasAnother) held = Credentials.basic("AWS", Redacted.make("fresh"))
+          if (Option.isSome(rejected) && hasAnother)
+            held = Credentials.basic("AWS", Redacted.make("fresh"))
           return held
         })
     }
@@ -62,7 +63,11 @@ const dockerLogin = Layer.provide(DockerConfig.layerEnvironment, [
         [
           "DOCKER_AUTH_CONFIG",
           JSON.stringify({
-            auths: { "https://index.docker.io/v1/": { auth: Buffer.from("alice:hunter2").toString("base64") } }
+            auths: {
+              "https://index.docker.io/v1/": {
+                auth: Buffer.from("alice:hunter2").toString("base64")
+              }
+            }
           })
         ]
       ])
@@ -71,9 +76,16 @@ const dockerLogin = Layer.provide(DockerConfig.layerEnvironment, [
 ])
 
 const hub = "https://auth.docker.io/token"
-const onHub: Pick<Row, "at" | "host" | "run"> = { at: ["§1 Docker Hub"], host: "docker.io", run: pull }
-const hubAsks = takesTokens(`Bearer realm="${hub}",service="registry.docker.io",scope="repository:team/app:pull"`)
-const askingHub = (...parameters: ReadonlyArray<string>) => asking(hub, "service=registry.docker.io", ...parameters)
+const onHub: Pick<Row, "at" | "host" | "run"> = {
+  at: ["§1 Docker Hub"],
+  host: "docker.io",
+  run: pull
+}
+const hubAsks = takesTokens(
+  `Bearer realm="${hub}",service="registry.docker.io",scope="repository:team/app:pull"`
+)
+const askingHub = (...parameters: ReadonlyArray<string>) =>
+  asking(hub, "service=registry.docker.io", ...parameters)
 
 const dockerHub: ReadonlyArray<Row> = [
   {
@@ -111,18 +123,30 @@ const dockerHub: ReadonlyArray<Row> = [
     ...onHub,
     does: "refuses a password with 401 and `details`",
     quirks: [hubAsks],
-    others: { "https://auth.docker.io": refuses(401, '{"details":"incorrect username or password"}') },
+    others: {
+      "https://auth.docker.io": refuses(401, '{"details":"incorrect username or password"}')
+    },
     credentials: known("docker.io"),
-    fails: { _tag: "Unauthorized", status: 401, errors: [{ message: "incorrect username or password" }] },
+    fails: {
+      _tag: "Unauthorized",
+      status: 401,
+      errors: [{ message: "incorrect username or password" }]
+    },
     wire: [manifest, `${askingHub("account=alice", scope("pull"))} as alice`]
   },
   {
     ...onHub,
     does: "mounts from no repository that the token is not for, and does not name it in its challenge",
-    quirks: [takesTokens(`Bearer realm="${hub}",service="registry.docker.io",scope="repository:team/app:pull,push"`)],
+    quirks: [
+      takesTokens(
+        `Bearer realm="${hub}",service="registry.docker.io",scope="repository:team/app:pull,push"`
+      )
+    ],
     others: {
       "https://auth.docker.io": issues((token, { url }) =>
-        url.searchParams.getAll("scope").includes("repository:team/base:pull") ? { token } : status(403)
+        url.searchParams.getAll("scope").includes("repository:team/base:pull")
+          ? { token }
+          : status(403)
       )
     },
     run: mountB2,
@@ -135,7 +159,8 @@ const onGhcr: Pick<Row, "at" | "host" | "run"> = { at: ["§1 GHCR"], host: "ghcr
 const ghcrAsks = takesTokens(
   'Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull"'
 )
-const askingGhcr = (...parameters: ReadonlyArray<string>) => asking("/token", "service=ghcr.io", ...parameters)
+const askingGhcr = (...parameters: ReadonlyArray<string>) =>
+  asking("/token", "service=ghcr.io", ...parameters)
 
 const ghcr: ReadonlyArray<Row> = [
   {
@@ -152,7 +177,9 @@ const ghcr: ReadonlyArray<Row> = [
     does: "does not say how long its opaque tokens last: 60 seconds, less 5",
     quirks: [
       issuesAt("/token"),
-      takesTokens('Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:team/app:pull"')
+      takesTokens(
+        'Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:team/app:pull"'
+      )
     ],
     run: (registry) =>
       Effect.all([
@@ -177,7 +204,10 @@ const ghcr: ReadonlyArray<Row> = [
     quirks: [issuesAt("/token", () => status(403)), ghcrAsks],
     credentials: known("ghcr.io"),
     fails: { _tag: "Unauthorized", reason: "TokenServer", status: 403 },
-    wire: [manifest, `${askingGhcr("account=alice", "scope=repository:user/image:pull", scope("pull"))} as alice`]
+    wire: [
+      manifest,
+      `${askingGhcr("account=alice", "scope=repository:user/image:pull", scope("pull"))} as alice`
+    ]
   },
   {
     ...onGhcr,
@@ -185,19 +215,27 @@ const ghcr: ReadonlyArray<Row> = [
     quirks: [
       issuesAt("/token"),
       answers("", ({ authorization = "" }) =>
-        authorization.startsWith("Basic ") ? status(403, '{"errors":[{"code":"DENIED"}]}') : undefined
+        authorization.startsWith("Basic ")
+          ? status(403, '{"errors":[{"code":"DENIED"}]}')
+          : undefined
       ),
       takesTokens('Bearer realm="https://ghcr.io/token",service="ghcr.io"')
     ],
     credentials: known("ghcr.io"),
     gives: pulled,
-    wire: [manifest, `${askingGhcr("account=alice", scope("pull"))} as alice`, `${manifest} with t1`]
+    wire: [
+      manifest,
+      `${askingGhcr("account=alice", scope("pull"))} as alice`,
+      `${manifest} with t1`
+    ]
   },
   {
     ...onGhcr,
     does: "refuses a password that comes as a token with 403",
     quirks: [
-      answers("", ({ authorization }) => (authorization === "Bearer ghp_1" ? status(403) : undefined)),
+      answers("", ({ authorization }) =>
+        authorization === "Bearer ghp_1" ? status(403) : undefined
+      ),
       ghcrAsks
     ],
     credentials: known("ghcr.io", Credentials.registryToken(Redacted.make("ghp_1"))),
@@ -254,7 +292,9 @@ const amazon: ReadonlyArray<Row> = [
       takesTokens(
         'Bearer realm="https://public.ecr.aws/token/",service="public.ecr.aws",scope="repository:team/app:pull"'
       ),
-      first("Manifest", () => status(429, '{"errors":[{"code":"TOOMANYREQUESTS","message":"Rate exceeded"}]}'))
+      first("Manifest", () =>
+        status(429, '{"errors":[{"code":"TOOMANYREQUESTS","message":"Rate exceeded"}]}')
+      )
     ],
     run: pull,
     gives: pulled,
@@ -310,7 +350,9 @@ const google: ReadonlyArray<Row> = [
       host: "gcr.io",
       quirks: [
         issuesAt("/v2/token"),
-        guards(isToken, (seen) => (is("Base")(seen) ? asks('Bearer realm="https://gcr.io/v2/token"') : asks()))
+        guards(isToken, (seen) =>
+          is("Base")(seen) ? asks('Bearer realm="https://gcr.io/v2/token"') : asks()
+        )
       ],
       credentials,
       run: (registry) => Effect.zip(pull(registry), pull(registry)),
@@ -330,7 +372,9 @@ const google: ReadonlyArray<Row> = [
     host: "gcr.io",
     quirks: [
       issuesAt("/v2/token"),
-      guards(isToken, (seen) => (is("Base")(seen) ? asks('Bearer realm="https://gcr.io/v2/token"') : asks()))
+      guards(isToken, (seen) =>
+        is("Base")(seen) ? asks('Bearer realm="https://gcr.io/v2/token"') : asks()
+      )
     ],
     run: (registry) => Effect.zipRight(registry.ping, pull(registry)),
     gives: pulled,
@@ -358,7 +402,10 @@ const azure: ReadonlyArray<Row> = [
     ...onAcr,
     at: ["§1 ACR", "§5 ACR", "rule 1"],
     does: "offers a password, too, which it refuses, and answers an `access_token` alone",
-    quirks: [issuesAt("/oauth2/token", (access_token) => ({ access_token })), acrAsks("registry:catalog:*")],
+    quirks: [
+      issuesAt("/oauth2/token", (access_token) => ({ access_token })),
+      acrAsks("registry:catalog:*")
+    ],
     credentials: known("x.azurecr.io"),
     run: (registry) => items(registry.repositories()),
     gives: ["team/app", "team/base"],
@@ -371,7 +418,10 @@ const azure: ReadonlyArray<Row> = [
   {
     ...onAcr,
     does: "takes what comes with an empty GUID for a refresh token",
-    quirks: [issuesAt("/oauth2/token", (access_token) => ({ access_token })), acrAsks("repository:team/app:pull")],
+    quirks: [
+      issuesAt("/oauth2/token", (access_token) => ({ access_token })),
+      acrAsks("repository:team/app:pull")
+    ],
     credentials: known(
       "x.azurecr.io",
       Credentials.fromLogin("00000000-0000-0000-0000-000000000000", Redacted.make("refresh"))
@@ -387,21 +437,30 @@ const azure: ReadonlyArray<Row> = [
     quirks: [issuesAt("/oauth2/token"), acrAsks("artifact-repository:team/app:pull")],
     run: pull,
     gives: pulled,
-    wire: [manifest, askingAcr("scope=artifact-repository:team/app:pull", scope("pull")), `${manifest} with t1`]
+    wire: [
+      manifest,
+      askingAcr("scope=artifact-repository:team/app:pull", scope("pull")),
+      `${manifest} with t1`
+    ]
   }
 ]
 
 const onQuay: Pick<Row, "at" | "host"> = { at: ["§1 Quay"], host: "quay.io" }
-const askingQuay = (...parameters: ReadonlyArray<string>) => asking("/v2/auth", "service=quay.io", ...parameters)
+const askingQuay = (...parameters: ReadonlyArray<string>) =>
+  asking("/v2/auth", "service=quay.io", ...parameters)
 const quayAsks = guards(isToken, () => {
   const html = status(401, "true", { "content-type": "text/html" })
   html.headers.set("www-authenticate", 'Bearer realm="https://quay.io/v2/auth",service="quay.io"')
   return html
 })
-/** Knows `push`, `pull` and `*`, one scope in each parameter, and nobody without a name and without a scope. */
+/**
+ * Knows `push`, `pull` and `*`, one scope in each parameter, and nobody without a name and without
+ * a scope.
+ */
 const quayIssues = issuesAt("/v2/auth", (token, { authorization, url }) => {
   const scopes = url.searchParams.getAll("scope")
-  if (scopes.some((scope) => !/^repository:[a-z/]+:(?:(?:push|pull|\*),?)+$/.test(scope))) return status(400)
+  if (scopes.some((scope) => !/^repository:[a-z/]+:(?:(?:push|pull|\*),?)+$/.test(scope)))
+    return status(400)
   return authorization === undefined && scopes.length === 0 ? status(401) : { token }
 })
 const robot = known("quay.io", Credentials.basic("team+robot$1", Redacted.make("hunter2")))
@@ -421,7 +480,11 @@ const quay: ReadonlyArray<Row> = [
     quirks: [quayIssues, quayAsks],
     credentials: robot,
     run: (registry) => registry.ping,
-    wire: ["GET /v2/", `${askingQuay("account=team%2Brobot%241")} as team+robot$1`, "GET /v2/ with t1"]
+    wire: [
+      "GET /v2/",
+      `${askingQuay("account=team%2Brobot%241")} as team+robot$1`,
+      "GET /v2/ with t1"
+    ]
   },
   {
     ...onQuay,
@@ -450,8 +513,19 @@ const quay: ReadonlyArray<Row> = [
     quirks: [quayIssues, quayAsks],
     run: (registry) => registry.putBlob(app, source(b1)),
     gives: { digest: b1.descriptor.digest },
-    wire: ["HEAD /v2/team/app/blobs/b1", askingQuay(scope("pull")), "HEAD /v2/team/app/blobs/b1 with t1"]
+    wire: [
+      "HEAD /v2/team/app/blobs/b1",
+      askingQuay(scope("pull")),
+      "HEAD /v2/team/app/blobs/b1 with t1"
+    ]
   }
 ]
 
-export const rows: ReadonlyArray<Row> = [...dockerHub, ...ghcr, ...amazon, ...google, ...azure, ...quay]
+export const rows: ReadonlyArray<Row> = [
+  ...dockerHub,
+  ...ghcr,
+  ...amazon,
+  ...google,
+  ...azure,
+  ...quay
+]

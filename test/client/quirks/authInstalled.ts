@@ -1,4 +1,7 @@
-/** Section 1, the software that companies install: how it asks who is there, and what its token servers answer. */
+/**
+ * Section 1, the software that companies install: how it asks who is there, and what its token
+ * servers answer.
+ */
 import * as Effect from "effect/Effect"
 import { items } from "../../support/fixtures.js"
 import { status } from "../world.js"
@@ -21,7 +24,11 @@ import { app, b2, base, v1 } from "./content.js"
 import { answers, guards, is, sets } from "./mock.js"
 import type { Row } from "./row.js"
 
-const onHarbor: Pick<Row, "at" | "host" | "run"> = { at: ["§1 Harbor"], host: "harbor.example", run: pull }
+const onHarbor: Pick<Row, "at" | "host" | "run"> = {
+  at: ["§1 Harbor"],
+  host: "harbor.example",
+  run: pull
+}
 const harborRealm = "https://harbor.example/service/token"
 const askingHarbor = (...parameters: ReadonlyArray<string>) =>
   asking("/service/token", "service=harbor-registry", ...parameters)
@@ -39,8 +46,10 @@ const harbor: ReadonlyArray<Row> = [
       (healthy) => {
         let uses = 0
         return guards(
-          (authorization) => authorization === "Bearer t2" || (authorization === "Bearer t1" && uses++ === 0),
-          ({ authorization }) => asks(authorization === undefined ? harborAsks() : 'Basic realm="harbor"')
+          (authorization) =>
+            authorization === "Bearer t2" || (authorization === "Bearer t1" && uses++ === 0),
+          ({ authorization }) =>
+            asks(authorization === undefined ? harborAsks() : 'Basic realm="harbor"')
         )(healthy)
       }
     ],
@@ -63,13 +72,19 @@ const harbor: ReadonlyArray<Row> = [
     quirks: [
       issuesAt("/service/token", harborToken),
       guards(
-        (authorization, seen) => (is("Catalog")(seen) ? authorization.startsWith("Basic ") : isToken(authorization)),
+        (authorization, seen) =>
+          is("Catalog")(seen) ? authorization.startsWith("Basic ") : isToken(authorization),
         (seen) => asks(is("Catalog")(seen) ? 'Basic realm="harbor"' : harborAsks())
       )
     ],
     credentials: known("harbor.example"),
     run: (registry) =>
-      Effect.all([pull(registry), items(registry.repositories()), items(registry.repositories()), pull(registry)]),
+      Effect.all([
+        pull(registry),
+        items(registry.repositories()),
+        items(registry.repositories()),
+        pull(registry)
+      ]),
     gives: [pulled, ["team/app", "team/base"], ["team/app", "team/base"], pulled],
     wire: [
       manifest,
@@ -86,7 +101,10 @@ const harbor: ReadonlyArray<Row> = [
     ...onHarbor,
     at: ["§1 Harbor", "rule 17"],
     does: "refuses a service with 400 and text",
-    quirks: [issuesAt("/service/token", () => status(400, "unable to get service")), takesTokens(harborAsks())],
+    quirks: [
+      issuesAt("/service/token", () => status(400, "unable to get service")),
+      takesTokens(harborAsks())
+    ],
     fails: { _tag: "Unauthorized", reason: "TokenServer", status: 400, errors: [] },
     wire: [manifest, askingHarbor(scope("pull"))]
   },
@@ -115,7 +133,12 @@ const harbor: ReadonlyArray<Row> = [
       does: `names a realm from behind its proxy, ${realm}, to which nothing is sent`,
       quirks: [takesTokens(harborAsks(realm))],
       credentials: known("harbor.example"),
-      fails: { _tag: "UntrustedLocation", kind: "Realm", host: new URL(realm).host, option: undefined },
+      fails: {
+        _tag: "UntrustedLocation",
+        kind: "Realm",
+        host: new URL(realm).host,
+        option: undefined
+      },
       wire: [manifest]
     })
   ),
@@ -124,7 +147,9 @@ const harbor: ReadonlyArray<Row> = [
     at: ["§1 Harbor"],
     does: "sets cookies, and takes whoever brings one for a browser (T18)",
     quirks: [
-      answers("", ({ headers }) => (headers["cookie"] === undefined ? undefined : status(403, "CSRF"))),
+      answers("", ({ headers }) =>
+        headers["cookie"] === undefined ? undefined : status(403, "CSRF")
+      ),
       sets("", () => ({ "set-cookie": "sid=1; Path=/" })),
       issuesAt("/service/token", (token) =>
         status(200, JSON.stringify({ token }), { "set-cookie": "_gorilla_csrf=1; Path=/" })
@@ -138,7 +163,11 @@ const harbor: ReadonlyArray<Row> = [
 ]
 
 const gitlabRealm = "https://gitlab.example/jwt/auth"
-const onGitlab: Pick<Row, "at" | "host" | "run"> = { at: ["§1 GitLab"], host: "registry.gitlab.example", run: pull }
+const onGitlab: Pick<Row, "at" | "host" | "run"> = {
+  at: ["§1 GitLab"],
+  host: "registry.gitlab.example",
+  run: pull
+}
 const askingGitlab = (...parameters: ReadonlyArray<string>) =>
   asking(gitlabRealm, "service=container_registry", ...parameters)
 const gitlabAsks = (realm = gitlabRealm) => `Bearer realm="${realm}",service="container_registry"`
@@ -151,14 +180,23 @@ const gitlab: ReadonlyArray<Row> = [
     others: { "https://gitlab.example": issues() },
     credentials: known("registry.gitlab.example"),
     gives: pulled,
-    wire: [manifest, `${askingGitlab("account=alice", scope("pull"))} as alice`, `${manifest} with t1`]
+    wire: [
+      manifest,
+      `${askingGitlab("account=alice", scope("pull"))} as alice`,
+      `${manifest} with t1`
+    ]
   },
   {
     ...onGitlab,
     does: "has its token server in another domain, which gets no password",
     quirks: [takesTokens(gitlabAsks("https://gitlab.other/jwt/auth"))],
     credentials: known("registry.gitlab.example"),
-    fails: { _tag: "UntrustedLocation", kind: "Realm", host: "gitlab.other", option: "trust.allowTokens" },
+    fails: {
+      _tag: "UntrustedLocation",
+      kind: "Realm",
+      host: "gitlab.other",
+      option: "trust.allowTokens"
+    },
     wire: [manifest]
   },
   {
@@ -201,8 +239,18 @@ const gitlab: ReadonlyArray<Row> = [
     ...onGitlab,
     does: "refuses a token with 403",
     quirks: [takesTokens(gitlabAsks())],
-    others: { "https://gitlab.example": refuses(403, '{"errors":[{"code":"DENIED","message":"access forbidden"}]}') },
-    fails: { _tag: "Unauthorized", reason: "TokenServer", status: 403, errors: [{ code: "DENIED" }] },
+    others: {
+      "https://gitlab.example": refuses(
+        403,
+        '{"errors":[{"code":"DENIED","message":"access forbidden"}]}'
+      )
+    },
+    fails: {
+      _tag: "Unauthorized",
+      reason: "TokenServer",
+      status: 403,
+      errors: [{ code: "DENIED" }]
+    },
     wire: [manifest, askingGitlab(scope("pull"))]
   },
   {
@@ -217,7 +265,11 @@ const gitlab: ReadonlyArray<Row> = [
     ],
     others: { "https://gitlab.example": issues() },
     run: (registry) => items(registry.repositories()),
-    fails: { _tag: "Unauthorized", reason: "Challenge", challenge: { sent: "bearer", answerable: false } },
+    fails: {
+      _tag: "Unauthorized",
+      reason: "Challenge",
+      challenge: { sent: "bearer", answerable: false }
+    },
     wire: ["GET /v2/_catalog", askingGitlab("scope=registry:catalog:*"), "GET /v2/_catalog with t1"]
   }
 ]
@@ -242,12 +294,16 @@ const jfrogAndSonatype: ReadonlyArray<Row> = [
         issuesAt(artifactoryRealm(key), (token) => ({ token: token.replace("t", `${key}-t`) }))
       ),
       guards(
-        (authorization, { url }) => authorization.startsWith(`Bearer ${url.pathname.split("/")[3]}-`),
+        (authorization, { url }) =>
+          authorization.startsWith(`Bearer ${url.pathname.split("/")[3]}-`),
         ({ url }) =>
-          asks(`Bearer realm="https://registry.example${artifactoryRealm(url.pathname.split("/")[3] ?? "")}"`)
+          asks(
+            `Bearer realm="https://registry.example${artifactoryRealm(url.pathname.split("/")[3] ?? "")}"`
+          )
       )
     ],
-    run: (registry) => Effect.zipRight(pull(registry), registry.headBlob(base, b2.descriptor.digest)),
+    run: (registry) =>
+      Effect.zipRight(pull(registry), registry.headBlob(base, b2.descriptor.digest)),
     gives: { _tag: "Some" },
     wire: [
       manifest,
@@ -272,7 +328,11 @@ const jfrogAndSonatype: ReadonlyArray<Row> = [
     at: ["§1 Nexus"],
     does: "forgets its port in the realm, behind a proxy",
     host: "nexus.example:8443",
-    quirks: [takesTokens('Bearer realm="https://nexus.example/v2/token",service="https://nexus.example/v2/token"')],
+    quirks: [
+      takesTokens(
+        'Bearer realm="https://nexus.example/v2/token",service="https://nexus.example/v2/token"'
+      )
+    ],
     others: { "https://nexus.example": refuses(404, "404 page not found") },
     run: pull,
     fails: {
@@ -281,12 +341,22 @@ const jfrogAndSonatype: ReadonlyArray<Row> = [
       status: 404,
       origin: "https://nexus.example:8443"
     },
-    wire: [manifest, asking("https://nexus.example/v2/token", "service=https://nexus.example/v2/token", scope("pull"))]
+    wire: [
+      manifest,
+      asking(
+        "https://nexus.example/v2/token",
+        "service=https://nexus.example/v2/token",
+        scope("pull")
+      )
+    ]
   },
   {
     at: ["§1 Nexus", "§1 distribution", "rule 2"],
     does: "has no scope in its challenge",
-    quirks: [issuesAt("/v2/token"), takesTokens('Bearer realm="https://registry.example/v2/token",service="nexus"')],
+    quirks: [
+      issuesAt("/v2/token"),
+      takesTokens('Bearer realm="https://registry.example/v2/token",service="nexus"')
+    ],
     run: pull,
     gives: pulled,
     wire: [manifest, asking("/v2/token", "service=nexus", scope("pull")), `${manifest} with t1`]

@@ -1,4 +1,7 @@
-/** Section 1, smaller registries, Docker's own and all others: how they ask who is there, and what their token servers answer. */
+/**
+ * Section 1, smaller registries, Docker's own and all others: how they ask who is there, and what
+ * their token servers answer.
+ */
 import * as Effect from "effect/Effect"
 import { status } from "../world.js"
 import {
@@ -31,7 +34,10 @@ const askingGitea = (...parameters: ReadonlyArray<string>) =>
 const gitea: ReadonlyArray<Row> = [
   ...[
     { does: "offers a token and a password in two fields", challenges: [giteaAsks(), giteaBasic] },
-    { does: "offers a token and a password in one field", challenges: [`${giteaAsks()},${giteaBasic}`] }
+    {
+      does: "offers a token and a password in one field",
+      challenges: [`${giteaAsks()},${giteaBasic}`]
+    }
   ].map(
     ({ challenges, does }): Row => ({
       ...onGitea,
@@ -40,7 +46,11 @@ const gitea: ReadonlyArray<Row> = [
       quirks: [giteaIssues, takesTokens(...challenges)],
       credentials: known("registry.example"),
       gives: pulled,
-      wire: [manifest, `${askingGitea("account=alice", "scope=*", scope("pull"))} as alice`, `${manifest} with t1`]
+      wire: [
+        manifest,
+        `${askingGitea("account=alice", "scope=*", scope("pull"))} as alice`,
+        `${manifest} with t1`
+      ]
     })
   ),
   {
@@ -66,19 +76,27 @@ const others: ReadonlyArray<Row> = [
     does: "names the URL of each request as the realm for a password",
     quirks: [takesPasswords(({ url }) => `Basic realm="${url.href}"`)],
     credentials: known("registry.example"),
-    run: (registry) => Effect.zipRight(pull(registry), registry.headBlob(app, b1.descriptor.digest)),
+    run: (registry) =>
+      Effect.zipRight(pull(registry), registry.headBlob(app, b1.descriptor.digest)),
     gives: { _tag: "Some" },
     wire: [manifest, `${manifest} as alice`, "HEAD /v2/team/app/blobs/b1 as alice"]
   },
   {
     at: ["§1 zot", "rule 2"],
     does: "has an empty scope in its challenge",
-    quirks: [issuesAt("/token"), takesTokens('Bearer realm="https://registry.example/token",service="zot",scope=""')],
+    quirks: [
+      issuesAt("/token"),
+      takesTokens('Bearer realm="https://registry.example/token",service="zot",scope=""')
+    ],
     run: pull,
     gives: pulled,
     wire: [manifest, asking("/token", "service=zot", scope("pull")), `${manifest} with t1`]
   },
-  ...["bearer realm=https://registry.example/token", "basic realm=my registry, really", "basic realm="].map(
+  ...[
+    "bearer realm=https://registry.example/token",
+    "basic realm=my registry, really",
+    "basic realm="
+  ].map(
     (challenge): Row => ({
       at: ["§1 zot", "rule 1"],
       does: `lets a ping in and says all the same: ${challenge}`,
@@ -105,7 +123,9 @@ const others: ReadonlyArray<Row> = [
     does: "leaves out the quotes, and has a scheme that nobody knows before the one that counts",
     quirks: [
       issuesAt("/token"),
-      takesTokens("Negotiate YII=, bEARER realm=https://registry.example/token , service=zot ,, scope=, Basic realm")
+      takesTokens(
+        "Negotiate YII=, bEARER realm=https://registry.example/token , service=zot ,, scope=, Basic realm"
+      )
     ],
     run: pull,
     gives: pulled,
@@ -174,7 +194,8 @@ const others: ReadonlyArray<Row> = [
       (healthy) => {
         let uses = 0
         return guards(
-          (authorization) => authorization === "Bearer t2" || (authorization === "Bearer t1" && uses++ === 0),
+          (authorization) =>
+            authorization === "Bearer t2" || (authorization === "Bearer t1" && uses++ === 0),
           ({ authorization }) =>
             asks(
               `Bearer realm="https://registry.example/token",service="registry",scope="repository:team/app:pull"${authorization === undefined ? "" : ',error="invalid_token"'}`
@@ -200,11 +221,19 @@ const others: ReadonlyArray<Row> = [
       issuesAt("/token"),
       guards(
         () => false,
-        () => asks('Bearer realm="https://registry.example/token",service="registry",error="invalid_token"')
+        () =>
+          asks(
+            'Bearer realm="https://registry.example/token",service="registry",error="invalid_token"'
+          )
       )
     ],
     run: pull,
-    fails: { _tag: "Unauthorized", reason: "Challenge", status: 401, challenge: { sent: "bearer" } },
+    fails: {
+      _tag: "Unauthorized",
+      reason: "Challenge",
+      status: 401,
+      challenge: { sent: "bearer" }
+    },
     wire: [manifest, asking("/token", "service=registry", scope("pull")), `${manifest} with t1`]
   },
   {
@@ -212,7 +241,9 @@ const others: ReadonlyArray<Row> = [
     does: "finds the scopes of a token insufficient, and names more",
     quirks: [
       grants(({ authorization }) =>
-        authorization === undefined ? "repository:team/app:pull" : "repository:team/app:pull repository:team/base:pull"
+        authorization === undefined
+          ? "repository:team/app:pull"
+          : "repository:team/app:pull repository:team/base:pull"
       )
     ],
     run: pull,
@@ -229,7 +260,9 @@ const others: ReadonlyArray<Row> = [
     at: ["§1 distribution", "§3 distribution"],
     does: "wants the right to delete from whoever cancels an upload",
     quirks: [
-      grants(({ method }) => (method === "DELETE" ? "repository:team/app:delete" : "repository:team/app:pull,push"))
+      grants(({ method }) =>
+        method === "DELETE" ? "repository:team/app:delete" : "repository:team/app:pull,push"
+      )
     ],
     run: (registry) => Effect.scoped(Effect.asVoid(registry.startUpload(app))),
     wire: [
@@ -255,7 +288,11 @@ const others: ReadonlyArray<Row> = [
   {
     at: ["§1 others"],
     does: "has one word for everything that is not there: UNKNOWN (Red Hat's)",
-    quirks: [answers("Manifest", () => status(404, '{"errors":[{"code":"UNKNOWN","message":"Not Found"}]}'))],
+    quirks: [
+      answers("Manifest", () =>
+        status(404, '{"errors":[{"code":"UNKNOWN","message":"Not Found"}]}')
+      )
+    ],
     run: pull,
     fails: { _tag: "ManifestUnknown", status: 404, errors: [{ code: "UNKNOWN" }] },
     wire: [manifest]

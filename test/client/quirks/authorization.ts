@@ -1,4 +1,7 @@
-/** Registries that want to know who is asking, and their token servers: what the rows of section 1 are made of. */
+/**
+ * Registries that want to know who is asking, and their token servers: what the rows of section 1
+ * are made of.
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -13,7 +16,8 @@ export const pull = (registry: Registry.Service) => registry.getManifest(app, v1
 export const pulled = { descriptor: m1.descriptor }
 export const manifest = "GET /v2/team/app/manifests/v1"
 export const mount = "POST /v2/team/app/blobs/uploads/?mount=b2&from=team%2Fbase"
-export const mountB2 = (registry: Registry.Service) => registry.mountBlob(app, b2.descriptor.digest, Option.some(base))
+export const mountB2 = (registry: Registry.Service) =>
+  registry.mountBlob(app, b2.descriptor.digest, Option.some(base))
 
 export const alice = Credentials.basic("alice", Redacted.make("hunter2"))
 export const known = (host: string, credential: Credentials.Credential = alice) =>
@@ -21,7 +25,10 @@ export const known = (host: string, credential: Credentials.Credential = alice) 
 
 /** A 401 with one challenge, or several in as many header fields. */
 export const asks = (...challenges: ReadonlyArray<string>): Response => {
-  const response = status(401, '{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}')
+  const response = status(
+    401,
+    '{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
+  )
   for (const challenge of challenges) response.headers.append("www-authenticate", challenge)
   return response
 }
@@ -29,7 +36,8 @@ export const asks = (...challenges: ReadonlyArray<string>): Response => {
 export const isToken = (authorization: string) => /^Bearer t\d+$/.test(authorization)
 
 /** A registry that takes tokens, and says so in these words. */
-export const takesTokens = (...challenges: ReadonlyArray<string>): Quirk => guards(isToken, () => asks(...challenges))
+export const takesTokens = (...challenges: ReadonlyArray<string>): Quirk =>
+  guards(isToken, () => asks(...challenges))
 export const takesPasswords = (challenge: string | ((seen: Seen) => string)): Quirk =>
   guards(
     (authorization) => authorization.startsWith("Basic "),
@@ -61,7 +69,10 @@ export const refuses =
   () =>
     status(code, body)
 
-/** A registry whose own token server grants whatever it is asked for, and that takes no token without the scopes that a request needs. */
+/**
+ * A registry whose own token server grants whatever it is asked for, and that takes no token
+ * without the scopes that a request needs.
+ */
 export const grants =
   (needs: (seen: Seen) => string): Quirk =>
   (healthy) => {
@@ -78,14 +89,18 @@ export const grants =
       return held !== undefined && AccessScope.contains(held, scope.split(" "))
         ? healthy(seen)
         : Effect.succeed(
-            asks(`Bearer realm="https://registry.example/token",service="registry",scope="${scope}"${error}`)
+            asks(
+              `Bearer realm="https://registry.example/token",service="registry",scope="${scope}"${error}`
+            )
           )
     }
   }
 
 /** A token request: the realm, then what it asks with. */
 export const asking = (realm: string, ...parameters: ReadonlyArray<string>) => {
-  const [service, ...rest] = parameters[0]?.startsWith("service=") === true ? parameters : ["", ...parameters]
+  const [service, ...rest] =
+    parameters[0]?.startsWith("service=") === true ? parameters : ["", ...parameters]
   return `GET ${realm}?${[service, "client_id=effect-oci", ...rest].filter((part) => part !== "").join("&")}`
 }
-export const scope = (actions: string, repository = "team/app") => `scope=repository:${repository}:${actions}`
+export const scope = (actions: string, repository = "team/app") =>
+  `scope=repository:${repository}:${actions}`

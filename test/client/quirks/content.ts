@@ -56,7 +56,10 @@ export const s2 = Manifest.image({
 export const tiny = blob(utf8("hello, world"), "application/octet-stream")
 export const big = blob(Effect.runSync(gather(generated(100_000))), "application/octet-stream")
 /** Twelve mebibytes. */
-export const huge = blob(Effect.runSync(gather(generated(12 * 1024 * 1024))), "application/octet-stream")
+export const huge = blob(
+  Effect.runSync(gather(generated(12 * 1024 * 1024))),
+  "application/octet-stream"
+)
 /** Has a digest that nothing has. */
 export const nothing = blob(utf8("nothing"), "application/octet-stream")
 
@@ -72,7 +75,10 @@ export const source = (
 
 const symbols = { c1, b1, m1, i1, s1, b2, m2, s2, tiny, big, huge, nothing }
 
-/** Text with symbols for digests, as they are or as they stand in a query, and for tags that list referrers. */
+/**
+ * Text with symbols for digests, as they are or as they stand in a query, and for tags that list
+ * referrers.
+ */
 export const withSymbols = (text: string): string =>
   Object.entries(symbols).reduce(
     (named, [symbol, { descriptor }]) =>

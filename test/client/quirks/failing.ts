@@ -60,7 +60,13 @@ const limiting: ReadonlyArray<Row> = [
     options: (hear) => ({ onRateLimit: hear }),
     quirks: [refusesPull(() => status(429, "You have reached your pull rate limit.", hubLimits))],
     run: pull,
-    fails: { _tag: "TooManyRequests", status: 429, limit: "100;w=21600", remaining: "20;w=21600", errors: [] },
+    fails: {
+      _tag: "TooManyRequests",
+      status: 429,
+      limit: "100;w=21600",
+      remaining: "20;w=21600",
+      errors: []
+    },
     wire: attempts,
     hears: attempts.map(() => hubRate)
   },
@@ -77,7 +83,11 @@ const limiting: ReadonlyArray<Row> = [
     at: ["§6 GHCR", "rule 18"],
     does: "has the time to wait in its message, as a Go duration",
     host: "ghcr.io",
-    quirks: [refusesOnce(() => status(429, errors("TOOMANYREQUESTS", "retry-after: 42s, allowed: 44000/minute")))],
+    quirks: [
+      refusesOnce(() =>
+        status(429, errors("TOOMANYREQUESTS", "retry-after: 42s, allowed: 44000/minute"))
+      )
+    ],
     run: timed,
     gives: 42_000,
     wire: [manifest, manifest]
@@ -88,7 +98,9 @@ const limiting: ReadonlyArray<Row> = [
     host: "ghcr.io",
     options: { retry: { base: "10 seconds" } },
     quirks: [
-      refusesOnce(() => status(429, errors("TOOMANYREQUESTS", "retry-after: 880.092µs, allowed: 44000/minute")))
+      refusesOnce(() =>
+        status(429, errors("TOOMANYREQUESTS", "retry-after: 880.092µs, allowed: 44000/minute"))
+      )
     ],
     run: (registry) => Effect.map(timed(registry), (waited) => waited >= 8000 && waited <= 12_001),
     gives: true,
@@ -138,9 +150,14 @@ const limiting: ReadonlyArray<Row> = [
     at: ["§6 all", "rule 18"],
     does: "wants to be asked again at a time that is past",
     options: { retry: { base: "1 second" } },
-    quirks: [refusesOnce(() => status(503, null, { "retry-after": "Thu, 01 Jan 1970 00:00:00 GMT" }))],
+    quirks: [
+      refusesOnce(() => status(503, null, { "retry-after": "Thu, 01 Jan 1970 00:00:00 GMT" }))
+    ],
     run: (registry) =>
-      Effect.map(Effect.zipRight(TestClock.adjust("1 minute"), timed(registry)), (waited) => waited < 1300),
+      Effect.map(
+        Effect.zipRight(TestClock.adjust("1 minute"), timed(registry)),
+        (waited) => waited < 1300
+      ),
     gives: true,
     wire: [manifest, manifest]
   }
@@ -153,25 +170,50 @@ const says = (
   run: Row["run"],
   answer: () => Response,
   fails: NonNullable<Row["fails"]>
-): Row => ({ at, does, quirks: [answers("", answer)], options: { retry: { attempts: 0 } }, run, fails })
+): Row => ({
+  at,
+  does,
+  quirks: [answers("", answer)],
+  options: { retry: { attempts: 0 } },
+  run,
+  fails
+})
 
 const put = (registry: Registry.Service) => registry.putManifest(app, m2, { tags: [v2] })
 
 const failing: ReadonlyArray<Row> = [
-  says(["§6 Quay"], "has codes with spaces", pull, () => status(405, errors("METHOD NOT ALLOWED")), {
-    _tag: "RegistryFailure",
-    status: 405,
-    errors: [{ code: "METHOD NOT ALLOWED" }]
-  }),
-  says(["§6 Quay"], "has codes of its own: TAG_EXPIRED", pull, () => status(404, errors("TAG_EXPIRED")), {
-    _tag: "ManifestUnknown",
-    errors: [{ code: "TAG_EXPIRED" }]
-  }),
-  says(["§6 Quay"], "has codes of its own: TOO_MANY_TAGS", put, () => status(413, errors("TOO_MANY_TAGS")), {
-    _tag: "RegistryFailure",
-    status: 413,
-    errors: [{ code: "TOO_MANY_TAGS" }]
-  }),
+  says(
+    ["§6 Quay"],
+    "has codes with spaces",
+    pull,
+    () => status(405, errors("METHOD NOT ALLOWED")),
+    {
+      _tag: "RegistryFailure",
+      status: 405,
+      errors: [{ code: "METHOD NOT ALLOWED" }]
+    }
+  ),
+  says(
+    ["§6 Quay"],
+    "has codes of its own: TAG_EXPIRED",
+    pull,
+    () => status(404, errors("TAG_EXPIRED")),
+    {
+      _tag: "ManifestUnknown",
+      errors: [{ code: "TAG_EXPIRED" }]
+    }
+  ),
+  says(
+    ["§6 Quay"],
+    "has codes of its own: TOO_MANY_TAGS",
+    put,
+    () => status(413, errors("TOO_MANY_TAGS")),
+    {
+      _tag: "RegistryFailure",
+      status: 413,
+      errors: [{ code: "TOO_MANY_TAGS" }]
+    }
+  ),
   says(["§6 Quay"], "has conflicts", put, () => status(409, errors("CONFLICT", "in use")), {
     _tag: "RegistryFailure",
     status: 409,
@@ -204,7 +246,10 @@ const failing: ReadonlyArray<Row> = [
     ["rule 17", "rule 20"],
     "has a proxy before it that compresses even its errors",
     put,
-    () => status(400, gzipSync(errors("MANIFEST_INVALID", "no config")), { "content-encoding": "gzip" }),
+    () =>
+      status(400, gzipSync(errors("MANIFEST_INVALID", "no config")), {
+        "content-encoding": "gzip"
+      }),
     { _tag: "RegistryFailure", errors: [{ code: "MANIFEST_INVALID", message: "no config" }] }
   ),
   says(
@@ -234,7 +279,11 @@ const failing: ReadonlyArray<Row> = [
         409,
         '\ufeff<?xml version="1.0" encoding="utf-8"?><Error><Code>BlobImmutable</Code><Message>Not &lt;now&gt;</Message></Error>'
       ),
-    { _tag: "RegistryFailure", status: 409, errors: [{ code: "BlobImmutable", message: "Not <now>" }] }
+    {
+      _tag: "RegistryFailure",
+      status: 409,
+      errors: [{ code: "BlobImmutable", message: "Not <now>" }]
+    }
   ),
   says(
     ["§6 others", "rule 17"],
@@ -270,7 +319,12 @@ const failing: ReadonlyArray<Row> = [
     ],
     run: pull,
     gives: pulled,
-    wire: [manifest, asking("/token", scope("pull")), asking("/token", scope("pull")), `${manifest} with t2`]
+    wire: [
+      manifest,
+      asking("/token", scope("pull")),
+      asking("/token", scope("pull")),
+      `${manifest} with t2`
+    ]
   },
   {
     at: ["§6 all"],

@@ -4,14 +4,24 @@ import type { Registry } from "../../../src/Registry.js"
 import { items } from "../../support/fixtures.js"
 import { status } from "../world.js"
 import { app } from "./content.js"
-import { type Answer, answers, is, type Kind, type Quirk, rewrites, type Seen, sets } from "./mock.js"
+import {
+  type Answer,
+  answers,
+  is,
+  type Kind,
+  type Quirk,
+  rewrites,
+  type Seen,
+  sets
+} from "./mock.js"
 import type { Row } from "./row.js"
 
 const errors = (code: string) => JSON.stringify({ errors: [{ code }] })
 const page = () => status(404, "404 page not found\n")
 
 const tags = (n?: number) => (registry: Registry.Service) => items(registry.tags(app, { n }))
-const repositories = (n?: number) => (registry: Registry.Service) => items(registry.repositories({ n }))
+const repositories = (n?: number) => (registry: Registry.Service) =>
+  items(registry.repositories({ n }))
 const both = ["multi", "v1"]
 const list = "GET /v2/team/app/tags/list"
 const catalog = "GET /v2/_catalog"
@@ -19,7 +29,10 @@ const catalog = "GET /v2/_catalog"
 const inPages = [`${list}?n=1`, `${list}?n=1&last=multi`]
 
 /** The query is another one on its way to the registry. */
-const asks = (kind: Kind, other: (parameters: URLSearchParams) => Record<string, string | undefined>): Quirk =>
+const asks = (
+  kind: Kind,
+  other: (parameters: URLSearchParams) => Record<string, string | undefined>
+): Quirk =>
   rewrites(kind, ({ url }) => {
     const changed = new URL(url)
     for (const [name, value] of Object.entries(other(url.searchParams))) {
@@ -46,22 +59,31 @@ const says =
       return Effect.map(
         Effect.promise(() => answer.json()),
         (document) =>
-          status(answer.status, JSON.stringify(other(Object(document), answer.headers)), withoutLength(answer.headers))
+          status(
+            answer.status,
+            JSON.stringify(other(Object(document), answer.headers)),
+            withoutLength(answer.headers)
+          )
       )
     })
 
 const withoutLength = (headers: Headers) =>
   Object.fromEntries([...headers].filter(([name]) => name !== "content-length"))
 
-const pagesBy = (size: number): Quirk => asks("Tags", (asked) => ({ n: asked.get("n") ?? String(size) }))
+const pagesBy = (size: number): Quirk =>
+  asks("Tags", (asked) => ({ n: asked.get("n") ?? String(size) }))
 const atMost = (size: number): Quirk =>
   asks("Tags", (asked) => ({ n: String(Math.min(size, Number(asked.get("n") ?? size))) }))
 const ignoresN = asks("Tags", () => ({ n: undefined }))
 const refusesOver = (limit: number, code: number, error: string): Quirk =>
-  answers("", ({ url }) => (Number(url.searchParams.get("n")) > limit ? status(code, errors(error)) : undefined))
+  answers("", ({ url }) =>
+    Number(url.searchParams.get("n")) > limit ? status(code, errors(error)) : undefined
+  )
 
 /** Answers by path and query, where nothing of the healthy registry is left. */
-const scripted = (script: Readonly<Record<string, string | readonly [document: string, link: string]>>): Quirk =>
+const scripted = (
+  script: Readonly<Record<string, string | readonly [document: string, link: string]>>
+): Quirk =>
   answers("", ({ method, url }) => {
     const said = script[`${method} ${url.pathname}${url.search}`]
     if (said === undefined) return status(599)
@@ -171,8 +193,12 @@ const tagLists: ReadonlyArray<Row> = [
     at: ["§5 Quay", "rule 14"],
     does: "has an encrypted token in absolute links",
     quirks: [
-      links(() => `<https://registry.example/v2/team/app/tags/list?next_page=gAAAA-_%3D%3D>; rel="next"`),
-      asks("Tags", (asked) => (asked.has("next_page") ? { next_page: undefined, n: "1", last: "multi" } : {}))
+      links(
+        () => `<https://registry.example/v2/team/app/tags/list?next_page=gAAAA-_%3D%3D>; rel="next"`
+      ),
+      asks("Tags", (asked) =>
+        asked.has("next_page") ? { next_page: undefined, n: "1", last: "multi" } : {}
+      )
     ],
     run: tags(1),
     gives: both,
@@ -232,7 +258,9 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["§5 Cloudflare"],
     does: "refuses an n of 0",
-    quirks: [answers("Tags", ({ url }) => (url.searchParams.get("n") === "0" ? status(400) : undefined))],
+    quirks: [
+      answers("Tags", ({ url }) => (url.searchParams.get("n") === "0" ? status(400) : undefined))
+    ],
     run: tags(0),
     gives: both,
     wire: [`${list}?n=0`, list]
@@ -263,7 +291,8 @@ const tagLists: ReadonlyArray<Row> = [
       (healthy) => {
         let deleted = false
         return (seen) => {
-          if (!is("Tags")(seen) || seen.url.searchParams.get("last") !== "multi" || deleted) return healthy(seen)
+          if (!is("Tags")(seen) || seen.url.searchParams.get("last") !== "multi" || deleted)
+            return healthy(seen)
           deleted = true
           return Effect.succeed(status(404, errors("NAME_UNKNOWN")))
         }
@@ -278,7 +307,10 @@ const tagLists: ReadonlyArray<Row> = [
     does: "has null for tags at the end",
     quirks: [
       scripted({
-        [`${list}?n=1`]: ['{"name":"team/app","tags":["v1"]}', '</v2/team/app/tags/list?n=1&last=v1>; rel="next"'],
+        [`${list}?n=1`]: [
+          '{"name":"team/app","tags":["v1"]}',
+          '</v2/team/app/tags/list?n=1&last=v1>; rel="next"'
+        ],
         [`${list}?n=1&last=v1`]: '{"name":"team/app","tags":null}'
       })
     ],
@@ -297,7 +329,10 @@ const tagLists: ReadonlyArray<Row> = [
     at: ["rule 14"],
     does: "has several links in one field",
     quirks: [
-      links((target) => `</v2/team/app/tags/list?p=0>; rel="prev" , <${target}>; title="a, b"; rel="last next"`)
+      links(
+        (target) =>
+          `</v2/team/app/tags/list?p=0>; rel="prev" , <${target}>; title="a, b"; rel="last next"`
+      )
     ],
     run: tags(1),
     gives: both,
@@ -327,7 +362,9 @@ const catalogs: ReadonlyArray<Row> = [
     does: "has a token in the links of its catalog",
     quirks: [
       links(() => '</v2/_catalog?next_page=gAAAA%3D&n=1>; rel="next"'),
-      asks("Catalog", (asked) => (asked.has("next_page") ? { next_page: undefined, last: "team/app" } : {}))
+      asks("Catalog", (asked) =>
+        asked.has("next_page") ? { next_page: undefined, last: "team/app" } : {}
+      )
     ],
     run: repositories(1),
     gives: ["team/app", "team/base"],

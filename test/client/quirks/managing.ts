@@ -13,7 +13,8 @@ import { answers, losesAnswer, type Quirk, rewrites, type Seen, sets, type World
 import type { Row } from "./row.js"
 
 const errors = (code: string, message?: string) => JSON.stringify({ errors: [{ code, message }] })
-const page = () => status(404, "404 page not found\n", { "content-type": "text/plain; charset=utf-8" })
+const page = () =>
+  status(404, "404 page not found\n", { "content-type": "text/plain; charset=utf-8" })
 
 // -----------------------------------------------------------------------------
 // Mounts
@@ -22,10 +23,14 @@ const page = () => status(404, "404 page not found\n", { "content-type": "text/p
 const mounts = ({ url }: Seen) => url.searchParams.has("mount")
 const mountsNameless = (seen: Seen) => mounts(seen) && !seen.url.searchParams.has("from")
 const nameless = "POST /v2/team/app/blobs/uploads/?mount=b2"
-const mountFromAnywhere = (registry: Registry.Service) => registry.mountBlob(app, b2.descriptor.digest, Option.none())
-const putFromBase = (registry: Registry.Service) => registry.putBlob(app, source(b2), { mountFrom: base })
+const mountFromAnywhere = (registry: Registry.Service) =>
+  registry.mountBlob(app, b2.descriptor.digest, Option.none())
+const putFromBase = (registry: Registry.Service) =>
+  registry.putBlob(app, source(b2), { mountFrom: base })
 const opensInstead = (concerns: (seen: Seen) => boolean): Quirk =>
-  rewrites("POST Uploads", (seen) => (concerns(seen) ? { url: new URL(seen.url.pathname, seen.url) } : {}))
+  rewrites("POST Uploads", (seen) =>
+    concerns(seen) ? { url: new URL(seen.url.pathname, seen.url) } : {}
+  )
 
 const mounting: ReadonlyArray<Row> = [
   {
@@ -91,7 +96,11 @@ const mounting: ReadonlyArray<Row> = [
         does: `refuses to mount what cannot be read with ${code}: it is uploaded`,
         run: putFromBase,
         gives: { digest: b2.descriptor.digest },
-        wire: [mount, "HEAD /v2/team/app/blobs/b2", "POST /v2/team/app/blobs/uploads/?digest=b2 [2]"]
+        wire: [
+          mount,
+          "HEAD /v2/team/app/blobs/b2",
+          "POST /v2/team/app/blobs/uploads/?digest=b2 [2]"
+        ]
       },
       {
         ...refusing,
@@ -109,7 +118,8 @@ const mounting: ReadonlyArray<Row> = [
 // -----------------------------------------------------------------------------
 
 const deleteTag = (registry: Registry.Service) => registry.deleteTag(app, v1)
-const deleteManifest = (registry: Registry.Service) => registry.deleteManifest(app, m1.descriptor.digest)
+const deleteManifest = (registry: Registry.Service) =>
+  registry.deleteManifest(app, m1.descriptor.digest)
 const deleteBlob = (registry: Registry.Service) => registry.deleteBlob(app, b1.descriptor.digest)
 const tagged = "DELETE /v2/team/app/manifests/v1"
 const reads = "GET /v2/team/app/manifests/m1"
@@ -125,7 +135,11 @@ const deleting: ReadonlyArray<Row> = [
       ["§4 Docker Hub", () => status(405, errors("UNSUPPORTED")), "405"],
       ["§4 ACR", () => status(405, errors("UNSUPPORTED")), "405"],
       ["§4 Harbor", () => status(400, errors("UNSUPPORTED")), "400 UNSUPPORTED"],
-      ["§4 GitLab", () => status(400, errors("DIGEST_INVALID")), "400 DIGEST_INVALID, having another route for it"]
+      [
+        "§4 GitLab",
+        () => status(400, errors("DIGEST_INVALID")),
+        "400 DIGEST_INVALID, having another route for it"
+      ]
     ] as const
   ).map(
     ([at, answer, how]): Row => ({
@@ -150,7 +164,13 @@ const deleting: ReadonlyArray<Row> = [
     const refusing = { at: [...at, "rule 13"], quirks: [refuses(answer)] }
     const does = (what: string) => `deletes no ${what}: ${how}`
     return [
-      { ...refusing, does: does("tags"), run: deleteTag, fails: { _tag: "Unsupported" }, wire: [tagged] },
+      {
+        ...refusing,
+        does: does("tags"),
+        run: deleteTag,
+        fails: { _tag: "Unsupported" },
+        wire: [tagged]
+      },
       {
         ...refusing,
         does: does("manifests"),
@@ -158,7 +178,13 @@ const deleting: ReadonlyArray<Row> = [
         fails: { _tag: "Unsupported" },
         wire: [reads, deletes]
       },
-      { ...refusing, does: does("blobs"), run: deleteBlob, fails: { _tag: "Unsupported" }, wire: [stored] }
+      {
+        ...refusing,
+        does: does("blobs"),
+        run: deleteBlob,
+        fails: { _tag: "Unsupported" },
+        wire: [stored]
+      }
     ]
   }),
   ...[200, 202, 204].map(
@@ -166,7 +192,8 @@ const deleting: ReadonlyArray<Row> = [
       at: ["§4 zot", "rule 13"],
       does: `deletes with ${code}`,
       quirks: [refuses(() => status(code))],
-      run: (registry) => Effect.all([deleteTag(registry), deleteManifest(registry), deleteBlob(registry)]),
+      run: (registry) =>
+        Effect.all([deleteTag(registry), deleteManifest(registry), deleteBlob(registry)]),
       wire: [tagged, reads, deletes, stored]
     })
   ),
@@ -210,7 +237,11 @@ const deleting: ReadonlyArray<Row> = [
       Effect.flatMap(Effect.flip(deleteManifest(registry)), (error) =>
         Effect.as(Effect.zip(deleteTag(registry), deleteManifest(registry)), error)
       ),
-    gives: { _tag: "RegistryFailure", status: 400, errors: [{ code: "GOOGLE_MANIFEST_DANGLING_TAG" }] },
+    gives: {
+      _tag: "RegistryFailure",
+      status: 400,
+      errors: [{ code: "GOOGLE_MANIFEST_DANGLING_TAG" }]
+    },
     wire: [reads, deletes, tagged, reads, deletes]
   },
   {
@@ -218,7 +249,11 @@ const deleting: ReadonlyArray<Row> = [
     does: "deletes no blobs: METHOD NOT ALLOWED",
     quirks: [answers("DELETE Blob", () => status(405, errors("METHOD NOT ALLOWED")))],
     run: deleteBlob,
-    fails: { _tag: "Unsupported", operation: "deleting blobs", errors: [{ code: "METHOD NOT ALLOWED" }] },
+    fails: {
+      _tag: "Unsupported",
+      operation: "deleting blobs",
+      errors: [{ code: "METHOD NOT ALLOWED" }]
+    },
     wire: [stored]
   },
   ...[errors("MANIFEST_INVALID", "the tags of the manifest are too many to delete"), ""].map(
@@ -226,7 +261,11 @@ const deleting: ReadonlyArray<Row> = [
       at: ["§4 Cloudflare"],
       does: `has deleted a part of many tags, and links with 400 to the rest${body === "" ? ", without a word" : ""}`,
       quirks: [
-        refuses(() => status(400, body, { link: "https://registry.example/v2/team/app/manifests/x?last=a; rel=next" }))
+        refuses(() =>
+          status(400, body, {
+            link: "https://registry.example/v2/team/app/manifests/x?last=a; rel=next"
+          })
+        )
       ],
       run: deleteManifest,
       fails: { _tag: "RegistryFailure", status: 400 },
@@ -241,7 +280,8 @@ const deleting: ReadonlyArray<Row> = [
 
 const list = "GET /v2/team/app/referrers/m1"
 const byTag = "GET /v2/team/app/manifests/referrers-of-m1"
-const referrers = (registry: Registry.Service) => items(registry.referrers(app, m1.descriptor.digest))
+const referrers = (registry: Registry.Service) =>
+  items(registry.referrers(app, m1.descriptor.digest))
 const isS1 = { digest: s1.descriptor.digest }
 const isS2 = { digest: s2.descriptor.digest }
 
@@ -261,21 +301,38 @@ const lists = (index: Manifest.Manifest, headers = {}) =>
   status(200, index.bytes, { "content-type": MediaType.imageIndex, ...headers })
 
 const putS2 = "PUT /v2/team/app/manifests/s2"
-const putS2AndList = (registry: Registry.Service) => Effect.zipRight(registry.putManifest(app, s2), referrers(registry))
+const putS2AndList = (registry: Registry.Service) =>
+  Effect.zipRight(registry.putManifest(app, s2), referrers(registry))
 const putTag = "PUT /v2/team/app/manifests/referrers-of-m1"
 
 const referring: ReadonlyArray<Row> = [
   ...(
     [
       [["§4 Docker Hub", "§4 distribution"], "has no list: 404 page not found", page],
-      [["§4 Quay"], "has no list, the feature being off: 404", () => status(404, errors("NAME_UNKNOWN"))],
-      [["§4 Quay"], "does not know the subject: 400 MANIFEST_INVALID", () => status(400, errors("MANIFEST_INVALID"))],
+      [
+        ["§4 Quay"],
+        "has no list, the feature being off: 404",
+        () => status(404, errors("NAME_UNKNOWN"))
+      ],
+      [
+        ["§4 Quay"],
+        "does not know the subject: 400 MANIFEST_INVALID",
+        () => status(400, errors("MANIFEST_INVALID"))
+      ],
       [["§4 GAR"], "has no list: 406", () => status(406)],
       [["rule 16"], "has no list: 405", () => status(405)],
       [["rule 16"], "has no list: 501", () => status(501)],
       [["§4 ECR"], "has no list: 200 and nothing", () => status(200, "")],
-      [["§4 ECR"], "has no list: 200 and JSON", () => status(200, "{}", { "content-type": "application/json" })],
-      [["rule 16"], "has no list: 200 and HTML", () => status(200, "<html>", { "content-type": "text/html" })]
+      [
+        ["§4 ECR"],
+        "has no list: 200 and JSON",
+        () => status(200, "{}", { "content-type": "application/json" })
+      ],
+      [
+        ["rule 16"],
+        "has no list: 200 and HTML",
+        () => status(200, "<html>", { "content-type": "text/html" })
+      ]
     ] as const
   ).map(
     ([at, does, answer]): Row => ({
@@ -303,7 +360,10 @@ const referring: ReadonlyArray<Row> = [
   {
     at: ["§4 GHCR", "§4 Docker Hub", "§4 distribution", "rule 16"],
     does: "keeps no referrers, so that a tag does",
-    quirks: [sets("PUT Manifest", () => ({ "oci-subject": undefined })), answers("Referrers", page)],
+    quirks: [
+      sets("PUT Manifest", () => ({ "oci-subject": undefined })),
+      answers("Referrers", page)
+    ],
     run: withTag(putS2AndList),
     gives: [isS1, isS2],
     wire: [putS2, byTag, putTag, list, byTag]
@@ -346,7 +406,9 @@ const referring: ReadonlyArray<Row> = [
       answers("Referrers", ({ url }) => {
         const path = `${url.pathname}?page_size=1&artifactType=a/b+c`
         return url.searchParams.get("page") === "3"
-          ? lists(Manifest.index({ manifests: [s2.descriptor] }), { link: `<${path}&page=2>; rel="prev"` })
+          ? lists(Manifest.index({ manifests: [s2.descriptor] }), {
+              link: `<${path}&page=2>; rel="prev"`
+            })
           : lists(Manifest.index({ manifests: [s1.descriptor] }), {
               link: `<${path}&page=1>; rel="prev" , <${path}&page=3>; rel="next"`
             })
@@ -363,7 +425,11 @@ const referring: ReadonlyArray<Row> = [
     run: (registry) =>
       Effect.zipRight(
         registry.putManifest(app, s2),
-        items(registry.referrers(app, m1.descriptor.digest, { artifactType: "application/vnd.example.s2" }))
+        items(
+          registry.referrers(app, m1.descriptor.digest, {
+            artifactType: "application/vnd.example.s2"
+          })
+        )
       ),
     gives: [isS2]
   },
@@ -377,7 +443,11 @@ const referring: ReadonlyArray<Row> = [
     run: (registry) =>
       Effect.zipRight(
         registry.putManifest(app, s2),
-        items(registry.referrers(app, m1.descriptor.digest, { artifactType: "application/vnd.example.s2" }))
+        items(
+          registry.referrers(app, m1.descriptor.digest, {
+            artifactType: "application/vnd.example.s2"
+          })
+        )
       ),
     gives: [isS2]
   },

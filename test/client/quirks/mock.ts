@@ -1,6 +1,7 @@
 /**
- * A registry that is healthy but for its quirks, without sockets: the embedded server over an in-memory registry, wrapped by what turns its requests
- * and answers into those of another registry. Whatever it remembers between two requests is the healthy one's.
+ * A registry that is healthy but for its quirks, without sockets: the embedded server over an
+ * in-memory registry, wrapped by what turns its requests and answers into those of another
+ * registry. Whatever it remembers between two requests is the healthy one's.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Chunk from "effect/Chunk"
@@ -25,8 +26,13 @@ import { app, b1, b2, base, c1, i1, m1, multi, s1, v1, withSymbols } from "./con
 
 export type { Answer, Handler, Seen }
 
-/** What a registry does in place of the healthy one, or to its requests and answers. Made anew for each world, so that it may keep something in mind. */
-export type Quirk = (healthy: (seen: Seen) => Effect.Effect<Answer>) => (seen: Seen) => Effect.Effect<Answer>
+/**
+ * What a registry does in place of the healthy one, or to its requests and answers. Made anew for
+ * each world, so that it may keep something in mind.
+ */
+export type Quirk = (
+  healthy: (seen: Seen) => Effect.Effect<Answer>
+) => (seen: Seen) => Effect.Effect<Answer>
 
 // -----------------------------------------------------------------------------
 // Quirks
@@ -34,7 +40,10 @@ export type Quirk = (healthy: (seen: Seen) => Effect.Effect<Answer>) => (seen: S
 
 type Place = Route.Route["_tag"]
 
-/** Requests by method and route, such as `HEAD GET Manifest`; a route alone means all methods, and nothing means everything. */
+/**
+ * Requests by method and route, such as `HEAD GET Manifest`; a route alone means all methods, and
+ * nothing means everything.
+ */
 export type Kind = Place | `${string} ${Place}` | ""
 
 export const is = (kind: Kind): ((seen: Seen) => boolean) => {
@@ -43,7 +52,8 @@ export const is = (kind: Kind): ((seen: Seen) => boolean) => {
   const methods = words.slice(0, -1)
   return ({ method, url }) =>
     (methods.length === 0 || methods.includes(method)) &&
-    (place === undefined || Route.match(url.pathname).pipe((route) => "value" in route && route.value._tag === place))
+    (place === undefined ||
+      Route.match(url.pathname).pipe((route) => "value" in route && route.value._tag === place))
 }
 
 /** What is answered in place of the registry; `undefined` leaves it to the registry. */
@@ -83,9 +93,13 @@ export const changes =
 export const sets = (
   kind: Kind,
   headers: (headers: Headers, seen: Seen) => Readonly<Record<string, string | undefined>>
-): Quirk => changes(kind, (response, seen) => withHeaders(response, headers(response.headers, seen)))
+): Quirk =>
+  changes(kind, (response, seen) => withHeaders(response, headers(response.headers, seen)))
 
-const withHeaders = (response: Response, wanted: Readonly<Record<string, string | undefined>>): Response => {
+const withHeaders = (
+  response: Response,
+  wanted: Readonly<Record<string, string | undefined>>
+): Response => {
   const headers = new Headers(response.headers)
   for (const [name, value] of Object.entries(wanted)) {
     if (value === undefined) headers.delete(name)
@@ -117,24 +131,34 @@ export const breaksOff =
       const headers = { ...seen.headers, "content-range": undefined, "content-length": undefined }
       const url = new URL(seen.url.pathname, seen.url)
       // What arrived of a closing PUT is stored, but nothing is closed.
-      return Effect.as(healthy({ ...seen, method: "PATCH", url, headers, bytes: seen.bytes.subarray(0, kept) }), "cut")
+      return Effect.as(
+        healthy({ ...seen, method: "PATCH", url, headers, bytes: seen.bytes.subarray(0, kept) }),
+        "cut"
+      )
     }
   }
 
-/** Nobody is let in whose authorization is not accepted. `challenge` may depend on what was sent. */
+/**
+ * Nobody is let in whose authorization is not accepted. `challenge` may depend on what was sent.
+ */
 export const guards = (
   accepts: (authorization: string, seen: Seen) => boolean,
   challenge: (seen: Seen) => Response
 ): Quirk =>
   answers("", (seen) =>
-    seen.authorization !== undefined && accepts(seen.authorization, seen) ? undefined : challenge(seen)
+    seen.authorization !== undefined && accepts(seen.authorization, seen)
+      ? undefined
+      : challenge(seen)
   )
 
 // -----------------------------------------------------------------------------
 // The world around it
 // -----------------------------------------------------------------------------
 
-/** The host that a registry is asked for by, its quirks (the outermost first), the origins beside it, and who is asking with which options. */
+/**
+ * The host that a registry is asked for by, its quirks (the outermost first), the origins beside
+ * it, and who is asking with which options.
+ */
 export interface Setting {
   readonly host: string
   readonly quirks: ReadonlyArray<Quirk>
@@ -154,11 +178,15 @@ export interface World {
   /** What the callbacks among the options were told. */
   readonly heard: ReadonlyArray<unknown>
   /**
-   * Every request in order: method, path and query at the registry or URL elsewhere, `Content-Range`, the number of bytes sent in brackets (but for
-   * manifests), and what authorizes it. Digests are symbols, and upload sessions numbers.
+   * Every request in order: method, path and query at the registry or URL elsewhere,
+   * `Content-Range`, the number of bytes sent in brackets (but for manifests), and what authorizes
+   * it. Digests are symbols, and upload sessions numbers.
    */
   readonly wire: () => ReadonlyArray<string>
-  /** Runs an effect with all the time it asks for: the clock goes on to the next alarm when nothing else is under way. */
+  /**
+   * Runs an effect with all the time it asks for: the clock goes on to the next alarm when nothing
+   * else is under way.
+   */
   readonly patiently: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
@@ -180,7 +208,9 @@ export const make = (setting: Setting): Effect.Effect<World, never, Scope.Scope>
         serve(
           new Request(url, {
             method,
-            headers: Object.entries(headers).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+            headers: Object.entries(headers).flatMap(([name, value]) =>
+              value === undefined ? [] : [[name, value]]
+            ),
             body: bytes.length === 0 ? null : Uint8Array.from(bytes)
           })
         )
@@ -194,11 +224,17 @@ export const make = (setting: Setting): Effect.Effect<World, never, Scope.Scope>
           Effect.sync(() => underWay--)
         )
       })
-    const beside = Object.fromEntries(Object.entries(others).map(([origin, handler]) => [origin, handler()]))
+    const beside = Object.fromEntries(
+      Object.entries(others).map(([origin, handler]) => [origin, handler()])
+    )
     const { client, seen } = internet({ ...beside, [own]: registryDoes })
-    const services = yield* Layer.build(Layer.orDie(Layer.merge(TokenCache.layerMemory, credentials)))
+    const services = yield* Layer.build(
+      Layer.orDie(Layer.merge(TokenCache.layerMemory, credentials))
+    )
     const registries = yield* Registries.pipe(
-      Effect.provide(RegistryClient.layerRegistries({ hosts: options === undefined ? {} : { [host]: options } })),
+      Effect.provide(
+        RegistryClient.layerRegistries({ hosts: options === undefined ? {} : { [host]: options } })
+      ),
       Effect.provideService(HttpClient.HttpClient, client),
       Effect.provide(services)
     )

@@ -1,4 +1,7 @@
-/** The client against every difference between registries that its operations can meet: one row for each. */
+/**
+ * The client against every difference between registries that its operations can meet: one row for
+ * each.
+ */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -28,20 +31,29 @@ const tables: Readonly<Record<string, ReadonlyArray<Row>>> = {
 
 for (const [table, rows] of Object.entries(tables)) {
   describe(table, () => {
-    it.scoped.each(rows.map((row) => [`${row.at.join(", ")}: ${row.does}`, row] as const))("%s", ([, row]) =>
-      Effect.gen(function* () {
-        const world = yield* Mock.make({ host: "registry.example", quirks: [], ...row })
-        const result = yield* world.patiently(Effect.either(Effect.scoped(row.run(world.registry, world))))
-        if (row.wire !== undefined) expect(world.wire()).toEqual(row.wire)
-        if (row.fails !== undefined) expect(Either.flip(result)).toMatchObject({ _tag: "Right", right: row.fails })
-        else expect(result).toMatchObject({ _tag: "Right", ...("gives" in row && { right: row.gives }) })
-        const message = Either.isLeft(result) ? String(result.left) : ""
-        expect(message).not.toMatch(/[\p{Cc}\p{Bidi_Control}]|hunter2/u)
-        expect(message.length).toBeLessThan(2048)
-        if (row.hears !== undefined) expect(world.heard).toEqual(row.hears)
-        expect(yield* world.stored.uploads).toHaveLength(row.leaves ?? 0)
-        for (const { headers } of world.seen) expect(headers["cookie"]).toBeUndefined()
-      })
+    it.scoped.each(rows.map((row) => [`${row.at.join(", ")}: ${row.does}`, row] as const))(
+      "%s",
+      ([, row]) =>
+        Effect.gen(function* () {
+          const world = yield* Mock.make({ host: "registry.example", quirks: [], ...row })
+          const result = yield* world.patiently(
+            Effect.either(Effect.scoped(row.run(world.registry, world)))
+          )
+          if (row.wire !== undefined) expect(world.wire()).toEqual(row.wire)
+          if (row.fails !== undefined)
+            expect(Either.flip(result)).toMatchObject({ _tag: "Right", right: row.fails })
+          else
+            expect(result).toMatchObject({
+              _tag: "Right",
+              ...("gives" in row && { right: row.gives })
+            })
+          const message = Either.isLeft(result) ? String(result.left) : ""
+          expect(message).not.toMatch(/[\p{Cc}\p{Bidi_Control}]|hunter2/u)
+          expect(message.length).toBeLessThan(2048)
+          if (row.hears !== undefined) expect(world.heard).toEqual(row.hears)
+          expect(yield* world.stored.uploads).toHaveLength(row.leaves ?? 0)
+          for (const { headers } of world.seen) expect(headers["cookie"]).toBeUndefined()
+        })
     )
   })
 }
@@ -58,6 +70,8 @@ describe("the tables", () => {
   it("have each row once, with a result", () => {
     const names = all.map(({ at, does }) => `${at.join()}: ${does}`)
     expect(names.filter((name, n) => names.indexOf(name) !== n)).toEqual([])
-    expect(all.filter(({ wire, fails, hears, ...row }) => !wire && !fails && !hears && !("gives" in row))).toEqual([])
+    expect(
+      all.filter(({ wire, fails, hears, ...row }) => !wire && !fails && !hears && !("gives" in row))
+    ).toEqual([])
   })
 })

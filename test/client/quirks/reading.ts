@@ -1,4 +1,7 @@
-/** Section 2: what differs where manifests and blobs are read, in their headers, and where redirects lead. */
+/**
+ * Section 2: what differs where manifests and blobs are read, in their headers, and where redirects
+ * lead.
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Registry } from "../../../src/Registry.js"
@@ -7,16 +10,29 @@ import { gather, items } from "../../support/fixtures.js"
 import { status } from "../world.js"
 import { known, manifest, pull, pulled, takesPasswords } from "./authorization.js"
 import { app, b1, i1, m1, m2, multi, nothing, source, tiny, v1, v2 } from "./content.js"
-import { answers, changes, first, type Handler, type Quirk, rewrites, type Seen, sets } from "./mock.js"
+import {
+  answers,
+  changes,
+  first,
+  type Handler,
+  type Quirk,
+  rewrites,
+  type Seen,
+  sets
+} from "./mock.js"
 import type { Row } from "./row.js"
 
 const blob = "GET /v2/team/app/blobs/b1"
 const head = "HEAD /v2/team/app/manifests/v1"
 const text = (registry: Registry.Service) =>
-  Effect.map(gather(registry.getBlob(app, b1.descriptor.digest)), (bytes) => new TextDecoder().decode(bytes))
+  Effect.map(gather(registry.getBlob(app, b1.descriptor.digest)), (bytes) =>
+    new TextDecoder().decode(bytes)
+  )
 
-const html = () => status(200, "<html><body>Sign in</body></html>", { "content-type": "text/html; charset=utf-8" })
-const xml = (code: string) => status(400, `<?xml version="1.0"?><Error><Code>${code}</Code></Error>`)
+const html = () =>
+  status(200, "<html><body>Sign in</body></html>", { "content-type": "text/html; charset=utf-8" })
+const xml = (code: string) =>
+  status(400, `<?xml version="1.0"?><Error><Code>${code}</Code></Error>`)
 
 /** Storage that serves `b1`, and takes nobody who shows more than the URL. */
 const storage =
@@ -27,11 +43,24 @@ const storage =
       ? refusal()
       : status(200, method === "HEAD" ? null : b1.bytes, { "content-length": "2" })
 
-const redirects = (kind: Parameters<typeof answers>[0], code: number, location: string, headers = {}): Quirk =>
-  answers(kind, () => status(code, null, { location, ...headers }))
+const redirects = (
+  kind: Parameters<typeof answers>[0],
+  code: number,
+  location: string,
+  headers = {}
+): Quirk => answers(kind, () => status(code, null, { location, ...headers }))
 
-/** Blobs are elsewhere: asked for with a password and a header of the caller's, they are read there with neither. */
-const readsBlobsAt = (at: Row["at"], host: string, code: number, url: string, refusal: () => Response): Row => ({
+/**
+ * Blobs are elsewhere: asked for with a password and a header of the caller's, they are read there
+ * with neither.
+ */
+const readsBlobsAt = (
+  at: Row["at"],
+  host: string,
+  code: number,
+  url: string,
+  refusal: () => Response
+): Row => ({
   at: [...at, "rule 19"],
   does: `sends whoever reads a blob to storage with ${code}, where only the URL counts`,
   host,
@@ -58,8 +87,12 @@ export const rows: ReadonlyArray<Row> = [
     "https://production.cloudflare.docker.com/registry-v2/b?verify=1-a%2Bb%3D",
     () => status(403)
   ),
-  readsBlobsAt(["§2 GHCR"], "ghcr.io", 307, "https://pkg-containers.githubusercontent.com/ghcr1/b?se=1&sig=a%2Fb", () =>
-    status(403)
+  readsBlobsAt(
+    ["§2 GHCR"],
+    "ghcr.io",
+    307,
+    "https://pkg-containers.githubusercontent.com/ghcr1/b?se=1&sig=a%2Fb",
+    () => status(403)
   ),
   readsBlobsAt(
     ["§2 ECR"],
@@ -68,7 +101,13 @@ export const rows: ReadonlyArray<Row> = [
     "https://prod-starport.s3.eu-west-1.amazonaws.com/b?X-Amz-Security-Token=a%2F%2B&X-Amz-Signature=ab",
     () => xml("InvalidArgument")
   ),
-  readsBlobsAt(["§2 GCR"], "gcr.io", 302, "https://storage.googleapis.com/b?access_token=ya29.a", () => status(401)),
+  readsBlobsAt(
+    ["§2 GCR"],
+    "gcr.io",
+    302,
+    "https://storage.googleapis.com/b?access_token=ya29.a",
+    () => status(401)
+  ),
   readsBlobsAt(
     ["§2 ACR"],
     "x.azurecr.io",
@@ -76,13 +115,24 @@ export const rows: ReadonlyArray<Row> = [
     "https://eus.blob.core.windows.net/a//docker/registry/b?sig=a%2Bb%3D&sv=1",
     () => xml("InvalidAuthenticationInfo")
   ),
-  readsBlobsAt(["§2 Quay"], "quay.io", 302, "https://cdn.quay.io/b?Signature=a~b-c_&Key-Pair-Id=k", () => status(403)),
+  readsBlobsAt(
+    ["§2 Quay"],
+    "quay.io",
+    302,
+    "https://cdn.quay.io/b?Signature=a~b-c_&Key-Pair-Id=k",
+    () => status(403)
+  ),
   {
     at: ["§2 GCR"],
     does: "has a token in the URL of its storage, which no error shows",
     host: "gcr.io",
-    quirks: [redirects("GET Blob", 302, "https://storage.googleapis.com/b?access_token=ya29.secret")],
-    others: { "https://storage.googleapis.com": () => () => status(403, "<Error><Code>AccessDenied</Code></Error>") },
+    quirks: [
+      redirects("GET Blob", 302, "https://storage.googleapis.com/b?access_token=ya29.secret")
+    ],
+    others: {
+      "https://storage.googleapis.com": () => () =>
+        status(403, "<Error><Code>AccessDenied</Code></Error>")
+    },
     run: text,
     fails: {
       _tag: "RegistryFailure",
@@ -101,7 +151,9 @@ export const rows: ReadonlyArray<Row> = [
         "docker-content-digest": b1.descriptor.digest
       })
     ],
-    others: { "https://eus.blob.core.windows.net": storage(() => xml("InvalidAuthenticationInfo")) },
+    others: {
+      "https://eus.blob.core.windows.net": storage(() => xml("InvalidAuthenticationInfo"))
+    },
     run: (registry) => registry.headBlob(app, b1.descriptor.digest),
     gives: Option.some({ digest: b1.descriptor.digest, size: 2 }),
     wire: ["HEAD /v2/team/app/blobs/b1", "HEAD https://eus.blob.core.windows.net/b"]
@@ -127,7 +179,8 @@ export const rows: ReadonlyArray<Row> = [
           : { url: new URL("/v2/team/app/manifests/v1", seen.url) }
       )
     ],
-    run: (registry) => Effect.all([registry.getManifest(app, multi), registry.headManifest(app, multi)]),
+    run: (registry) =>
+      Effect.all([registry.getManifest(app, multi), registry.headManifest(app, multi)]),
     gives: [{ descriptor: i1.descriptor }, Option.some(i1.descriptor)]
   },
   {
@@ -165,7 +218,9 @@ export const rows: ReadonlyArray<Row> = [
     does: "compresses blobs for whoever takes gzip (Red Hat's)",
     quirks: [
       changes("GET Blob", (response, { headers }) =>
-        headers["accept-encoding"] === "identity" ? response : status(200, "?", { "content-encoding": "gzip" })
+        headers["accept-encoding"] === "identity"
+          ? response
+          : status(200, "?", { "content-encoding": "gzip" })
       )
     ],
     run: text,
@@ -183,7 +238,10 @@ export const rows: ReadonlyArray<Row> = [
       )
     ],
     run: (registry) =>
-      Effect.zipRight(registry.putBlob(app, source(tiny)), registry.putManifest(app, m2, { tags: [v2] })),
+      Effect.zipRight(
+        registry.putBlob(app, source(tiny)),
+        registry.putManifest(app, m2, { tags: [v2] })
+      ),
     gives: m2.descriptor
   },
   {
@@ -247,9 +305,15 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§2 Harbor", "rule 6"],
     does: "adds a charset to the types of documents",
-    quirks: [sets("", (headers) => ({ "content-type": `${headers.get("content-type")}; charset=utf-8` }))],
+    quirks: [
+      sets("", (headers) => ({ "content-type": `${headers.get("content-type")}; charset=utf-8` }))
+    ],
     run: (registry) =>
-      Effect.all([pull(registry), items(registry.tags(app)), items(registry.referrers(app, m1.descriptor.digest))]),
+      Effect.all([
+        pull(registry),
+        items(registry.tags(app)),
+        items(registry.referrers(app, m1.descriptor.digest))
+      ]),
     gives: [pulled, ["multi", "v1"], [{ artifactType: "application/vnd.example.s1" }]]
   },
   {
@@ -257,7 +321,10 @@ export const rows: ReadonlyArray<Row> = [
     does: "answers a HEAD for a digest that it does not like with 405",
     quirks: [answers("HEAD Manifest", () => status(405)), answers("HEAD Blob", () => status(405))],
     run: (registry) =>
-      Effect.all([registry.headManifest(app, nothing.descriptor.digest), registry.putBlob(app, source(tiny))]),
+      Effect.all([
+        registry.headManifest(app, nothing.descriptor.digest),
+        registry.putBlob(app, source(tiny))
+      ]),
     gives: [Option.none(), { digest: tiny.descriptor.digest }],
     wire: [
       "HEAD /v2/team/app/manifests/nothing",
@@ -285,14 +352,24 @@ export const rows: ReadonlyArray<Row> = [
   ...(
     [
       ["a manifest", pull, [manifest], "ProtocolViolation"],
-      ["the HEAD of a tag", (registry) => registry.headManifest(app, v1), [head, manifest], "ProtocolViolation"],
+      [
+        "the HEAD of a tag",
+        (registry) => registry.headManifest(app, v1),
+        [head, manifest],
+        "ProtocolViolation"
+      ],
       [
         "the HEAD of a manifest",
         (registry) => registry.headManifest(app, m1.descriptor.digest),
         ["HEAD /v2/team/app/manifests/m1", "GET /v2/team/app/manifests/m1"],
         "ProtocolViolation"
       ],
-      ["a list", (registry) => items(registry.tags(app)), ["GET /v2/team/app/tags/list"], "ProtocolViolation"],
+      [
+        "a list",
+        (registry) => items(registry.tags(app)),
+        ["GET /v2/team/app/tags/list"],
+        "ProtocolViolation"
+      ],
       ["a blob", text, [blob], "DigestMismatch"],
       [
         "the HEAD of a blob",
@@ -335,7 +412,11 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§2 Harbor"],
     does: "says UNKNOWN of what is not there",
-    quirks: [answers("GET Manifest", () => status(404, '{"errors":[{"code":"UNKNOWN","message":"not found"}]}'))],
+    quirks: [
+      answers("GET Manifest", () =>
+        status(404, '{"errors":[{"code":"UNKNOWN","message":"not found"}]}')
+      )
+    ],
     run: pull,
     fails: { _tag: "ManifestUnknown", status: 404 }
   },
@@ -344,7 +425,10 @@ export const rows: ReadonlyArray<Row> = [
     does: "keeps an image back for a policy, with 412",
     quirks: [
       answers("GET Manifest", () =>
-        status(412, '{"errors":[{"code":"PROJECTPOLICYVIOLATION","message":"current image with vulnerabilities"}]}')
+        status(
+          412,
+          '{"errors":[{"code":"PROJECTPOLICYVIOLATION","message":"current image with vulnerabilities"}]}'
+        )
       )
     ],
     run: pull,
@@ -360,7 +444,11 @@ export const rows: ReadonlyArray<Row> = [
     does: "cannot tell the type of an unusual layer, and says so in text",
     quirks: [answers("GET Blob", () => status(400, "Content type could not be determined"))],
     run: text,
-    fails: { _tag: "RegistryFailure", status: 400, snippet: "Content type could not be determined" },
+    fails: {
+      _tag: "RegistryFailure",
+      status: 400,
+      snippet: "Content type could not be determined"
+    },
     wire: [blob]
   },
   {
@@ -412,4 +500,7 @@ export const rows: ReadonlyArray<Row> = [
 ]
 
 const withoutBody = ({ headers, status: code }: Response): Response =>
-  new Response(null, { status: code, headers: { ...Object.fromEntries(headers), "content-length": "33" } })
+  new Response(null, {
+    status: code,
+    headers: { ...Object.fromEntries(headers), "content-length": "33" }
+  })

@@ -11,7 +11,10 @@ export interface Row extends Partial<Setting> {
   /** What the registry does. */
   readonly does: string
   /** What the client is asked for. */
-  readonly run: (registry: Registry.Service, world: World) => Effect.Effect<unknown, unknown, Scope.Scope>
+  readonly run: (
+    registry: Registry.Service,
+    world: World
+  ) => Effect.Effect<unknown, unknown, Scope.Scope>
   /** The value that it yields, compared as by `toMatchObject` where it is an object, */
   readonly gives?: unknown
   /** or the failure. */

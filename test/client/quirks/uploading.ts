@@ -5,13 +5,17 @@ import { status } from "../world.js"
 import { app, type big, source } from "./content.js"
 import { answers, type Quirk, rewrites, sets } from "./mock.js"
 
-export const errors = (code: string, message?: string) => JSON.stringify({ errors: [{ code, message }] })
+export const errors = (code: string, message?: string) =>
+  JSON.stringify({ errors: [{ code, message }] })
 
 export const put =
   (blob: typeof big, declares: "both" | "size" | "nothing" = "both", options?: PutBlobOptions) =>
   (registry: Registry.Service) =>
     registry.putBlob(app, source(blob, declares), options)
-export const arrives = (blob: typeof big) => ({ digest: blob.descriptor.digest, size: blob.bytes.length })
+export const arrives = (blob: typeof big) => ({
+  digest: blob.descriptor.digest,
+  size: blob.bytes.length
+})
 
 export const looks = (blob: string) => `HEAD /v2/team/app/blobs/${blob}`
 export const single = "POST /v2/team/app/blobs/uploads/?digest=tiny [12]"
@@ -24,10 +28,14 @@ export const mebibyte = 1024 * 1024
 export const locations = (other: (location: string) => string): Quirk =>
   sets("", (headers) => {
     const location = headers.get("location") ?? ""
-    return location.includes("/blobs/uploads/") ? { location: other(location.split("?", 1).join()) } : {}
+    return location.includes("/blobs/uploads/")
+      ? { location: other(location.split("?", 1).join()) }
+      : {}
   })
 
-/** Every answer has another state in its location, and no request is taken without the newest one. */
+/**
+ * Every answer has another state in its location, and no request is taken without the newest one.
+ */
 export const newestOnly =
   (parameter: string): Quirk =>
   (healthy) => {
@@ -53,8 +61,11 @@ export const ignoresDigest = rewrites("POST Uploads", ({ headers, url }) => ({
   bytes: new Uint8Array()
 }))
 
-export const takesAtMost = (limit: number, refusal: () => Response, kind: "PATCH Upload" | "PATCH PUT Upload"): Quirk =>
-  answers(kind, ({ bytes }) => (bytes.length > limit ? refusal() : undefined))
+export const takesAtMost = (
+  limit: number,
+  refusal: () => Response,
+  kind: "PATCH Upload" | "PATCH PUT Upload"
+): Quirk => answers(kind, ({ bytes }) => (bytes.length > limit ? refusal() : undefined))
 
 export const wholeBig = [looks("big"), opens, `PUT ${upload()}?digest=big [100000]`]
 export const streamedBig = [opens, `PATCH ${upload()} [100000]`, `PUT ${upload()}?digest=big`]

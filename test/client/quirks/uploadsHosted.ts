@@ -2,7 +2,16 @@
 import * as Effect from "effect/Effect"
 import { status } from "../world.js"
 import { big, huge, tiny } from "./content.js"
-import { type Answer, answers, breaksOff, changes, is, losesAnswer, type Quirk, sets } from "./mock.js"
+import {
+  type Answer,
+  answers,
+  breaksOff,
+  changes,
+  is,
+  losesAnswer,
+  type Quirk,
+  sets
+} from "./mock.js"
 import type { Row } from "./row.js"
 import {
   arrives,
@@ -40,7 +49,11 @@ export const rows: ReadonlyArray<Row> = [
     quirks: [newestOnly("_state")],
     run: put(big, "nothing"),
     gives: arrives(big),
-    wire: [opens, `PATCH ${upload()}?_state=1%2F+~! [100000]`, `PUT ${upload()}?_state=2%2F+~!&digest=big`]
+    wire: [
+      opens,
+      `PATCH ${upload()}?_state=1%2F+~! [100000]`,
+      `PUT ${upload()}?_state=2%2F+~!&digest=big`
+    ]
   },
   {
     at: ["§3 Docker Hub", "rule 10"],
@@ -62,12 +75,17 @@ export const rows: ReadonlyArray<Row> = [
     quirks: [
       takesAtMost(
         4 * mebibyte,
-        () => status(416, errors("REQUESTED_RANGE_NOT_SATISFIABLE", "the request body is too large")),
+        () =>
+          status(416, errors("REQUESTED_RANGE_NOT_SATISFIABLE", "the request body is too large")),
         "PATCH Upload"
       )
     ],
     run: (registry) =>
-      Effect.all([put(huge, "size")(registry), put(huge, "nothing")(registry), put(big, "size")(registry)]),
+      Effect.all([
+        put(huge, "size")(registry),
+        put(huge, "nothing")(registry),
+        put(big, "size")(registry)
+      ]),
     gives: [arrives(huge), arrives(huge), arrives(big)],
     wire: [
       opens,
@@ -86,7 +104,13 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 GHCR"],
     does: "calls a chunk that is too large a bad range, which is no reason to send it again",
-    quirks: [takesAtMost(4 * mebibyte, () => status(416, errors("REQUESTED_RANGE_NOT_SATISFIABLE")), "PATCH Upload")],
+    quirks: [
+      takesAtMost(
+        4 * mebibyte,
+        () => status(416, errors("REQUESTED_RANGE_NOT_SATISFIABLE")),
+        "PATCH Upload"
+      )
+    ],
     run: put(huge, "size", { strategy: "chunked" }),
     fails: { _tag: "RangeMismatch", status: 416 },
     wire: [opens, `PATCH ${upload()} 0-8388607 [8388608]`, `GET ${upload()}`, `DELETE ${upload()}`]
@@ -94,7 +118,9 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 ECR", "rule 10"],
     does: "answers a PATCH with 201",
-    quirks: [changes("PATCH Upload", ({ headers }) => new Response(null, { status: 201, headers }))],
+    quirks: [
+      changes("PATCH Upload", ({ headers }) => new Response(null, { status: 201, headers }))
+    ],
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: streamedBig
@@ -114,7 +140,8 @@ export const rows: ReadonlyArray<Row> = [
       (healthy) => {
         let small = false
         return answers("PATCH Upload", ({ bytes }) => {
-          if (small || bytes.length > 20 * mebibyte) return status(400, errors("LayerPartTooSmallException"))
+          if (small || bytes.length > 20 * mebibyte)
+            return status(400, errors("LayerPartTooSmallException"))
           small = bytes.length < 5 * mebibyte
           return undefined
         })(healthy)
@@ -188,7 +215,10 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 ECR"],
     does: "has no status of an upload, so that it is begun anew after a fault",
-    quirks: [answers("GET Upload", () => status(404, "404 page not found")), breaksOff("PATCH Upload", 50_000)],
+    quirks: [
+      answers("GET Upload", () => status(404, "404 page not found")),
+      breaksOff("PATCH Upload", 50_000)
+    ],
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: [
@@ -229,7 +259,11 @@ export const rows: ReadonlyArray<Row> = [
     at: ["§3 GAR", "rule 8"],
     does: "has a proxy before it that knows no PATCH, and a page for it: the upload is still there, so the whole goes by PUT",
     quirks: [answers("PATCH Upload", () => status(404, "<html>Not Found</html>"))],
-    run: (registry) => Effect.zip(put(big, "nothing")(registry), put(big, "size", { strategy: "chunked" })(registry)),
+    run: (registry) =>
+      Effect.zip(
+        put(big, "nothing")(registry),
+        put(big, "size", { strategy: "chunked" })(registry)
+      ),
     fails: { _tag: "Unsupported", status: 404 },
     wire: [
       opens,
@@ -322,7 +356,11 @@ export const rows: ReadonlyArray<Row> = [
         `PATCH ${upload()} 0-99999 [100000]`,
         `GET ${upload()}`,
         ...(refusing
-          ? [`PATCH ${upload()} 50001-99999 [49999]`, `GET ${upload()}`, `PATCH ${upload()} 50000-99999 [50000]`]
+          ? [
+              `PATCH ${upload()} 50001-99999 [49999]`,
+              `GET ${upload()}`,
+              `PATCH ${upload()} 50000-99999 [50000]`
+            ]
           : []),
         `PUT ${upload()}?digest=big`
       ]

@@ -1,4 +1,7 @@
-/** Section 3, the software that companies install, and what is true of all: the forms, the locations and the ranges of uploads. */
+/**
+ * Section 3, the software that companies install, and what is true of all: the forms, the locations
+ * and the ranges of uploads.
+ */
 import * as Effect from "effect/Effect"
 import { status } from "../world.js"
 import { app, big, huge, tiny } from "./content.js"
@@ -25,9 +28,17 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Harbor"],
     does: "is over its quota, with 403",
-    quirks: [answers("PUT Upload", () => status(403, errors("DENIED", "adding 100000 bytes will exceed the quota")))],
+    quirks: [
+      answers("PUT Upload", () =>
+        status(403, errors("DENIED", "adding 100000 bytes will exceed the quota"))
+      )
+    ],
     run: put(big),
-    fails: { _tag: "Denied", status: 403, errors: [{ message: "adding 100000 bytes will exceed the quota" }] },
+    fails: {
+      _tag: "Denied",
+      status: 403,
+      errors: [{ message: "adding 100000 bytes will exceed the quota" }]
+    },
     wire: [...wholeBig, `DELETE ${upload()}`]
   },
   {
@@ -59,7 +70,11 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Nexus"],
     does: "refuses a chunk with 400, blob upload invalid",
-    quirks: [answers("PATCH Upload", () => status(400, errors("BLOB_UPLOAD_INVALID", "blob upload invalid")))],
+    quirks: [
+      answers("PATCH Upload", () =>
+        status(400, errors("BLOB_UPLOAD_INVALID", "blob upload invalid"))
+      )
+    ],
     run: put(big, "nothing"),
     fails: { _tag: "RegistryFailure", status: 400, errors: [{ code: "BLOB_UPLOAD_INVALID" }] },
     wire: [opens, `PATCH ${upload()} [100000]`, `DELETE ${upload()}`]
@@ -116,7 +131,10 @@ export const rows: ReadonlyArray<Row> = [
     at: ["§3 Cloudflare", "rule 9", "rule 11"],
     does: "wants chunks of 5 MiB at least, equal in size but for the last, at the newest location",
     quirks: [
-      sets("POST Uploads", () => ({ "oci-chunk-min-length": "5242880", "oci-chunk-max-length": "100000000" })),
+      sets("POST Uploads", () => ({
+        "oci-chunk-min-length": "5242880",
+        "oci-chunk-max-length": "100000000"
+      })),
       newestOnly("_stateHash")
     ],
     run: put(huge, "nothing"),
@@ -144,7 +162,9 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["rule 11"],
     does: "wants chunks larger than any memory: the content goes as one, the last, as it is read (T6)",
-    quirks: [sets("POST Uploads", () => ({ "oci-chunk-min-length": String(Number.MAX_SAFE_INTEGER) }))],
+    quirks: [
+      sets("POST Uploads", () => ({ "oci-chunk-min-length": String(Number.MAX_SAFE_INTEGER) }))
+    ],
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: streamedBig
@@ -180,7 +200,13 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Cloudflare"],
     does: "takes no body over a limit, with 413 and HTML: it goes in chunks",
-    quirks: [takesAtMost(10_000_000, () => status(413, "<html>413 Payload Too Large</html>"), "PATCH PUT Upload")],
+    quirks: [
+      takesAtMost(
+        10_000_000,
+        () => status(413, "<html>413 Payload Too Large</html>"),
+        "PATCH PUT Upload"
+      )
+    ],
     run: (registry) => Effect.zip(put(huge)(registry), put(big)(registry)),
     gives: [arrives(huge), arrives(big)],
     wire: [
@@ -207,13 +233,19 @@ export const rows: ReadonlyArray<Row> = [
       answers("", ({ bytes, headers, method, url }) => {
         if (bytes.length === 0) return undefined
         if (headers["content-type"] !== "application/octet-stream") return status(415)
-        return method === "POST" && headers["content-length"] !== String(bytes.length) && url.search !== ""
+        return method === "POST" &&
+          headers["content-length"] !== String(bytes.length) &&
+          url.search !== ""
           ? status(400)
           : undefined
       })
     ],
     run: (registry) =>
-      Effect.all([put(tiny)(registry), put(big)(registry), put(huge, "nothing", { chunkSize: mebibyte })(registry)]),
+      Effect.all([
+        put(tiny)(registry),
+        put(big)(registry),
+        put(huge, "nothing", { chunkSize: mebibyte })(registry)
+      ]),
     gives: [arrives(tiny), arrives(big), arrives(huge)]
   },
   {
@@ -256,7 +288,12 @@ export const rows: ReadonlyArray<Row> = [
     does: "does not know its scheme behind a proxy (T3)",
     quirks: [locations((location) => `http://registry.example${location}`)],
     run: put(big),
-    fails: { _tag: "UntrustedLocation", kind: "Upload", host: "registry.example", option: undefined },
+    fails: {
+      _tag: "UntrustedLocation",
+      kind: "Upload",
+      host: "registry.example",
+      option: undefined
+    },
     wire: [looks("big"), opens],
     leaves: 1
   },
@@ -297,7 +334,11 @@ export const rows: ReadonlyArray<Row> = [
     does: "says BLOB_UPLOAD_INVALID, with 404, of an upload that is gone",
     quirks: [answers("Upload", () => status(404, errors("BLOB_UPLOAD_INVALID")))],
     run: (registry) =>
-      registry.resumeUpload({ repository: app, location: `https://registry.example${upload()}`, offset: 0 }),
+      registry.resumeUpload({
+        repository: app,
+        location: `https://registry.example${upload()}`,
+        offset: 0
+      }),
     fails: { _tag: "UploadUnknown", status: 404, errors: [{ code: "BLOB_UPLOAD_INVALID" }] },
     wire: [`GET ${upload()}`]
   },
@@ -307,7 +348,12 @@ export const rows: ReadonlyArray<Row> = [
     quirks: [losesAnswer("PATCH Upload")],
     run: put(big, "size"),
     gives: arrives(big),
-    wire: [opens, `PATCH ${upload()} 0-99999 [100000]`, `GET ${upload()}`, `PUT ${upload()}?digest=big`]
+    wire: [
+      opens,
+      `PATCH ${upload()} 0-99999 [100000]`,
+      `GET ${upload()}`,
+      `PUT ${upload()}?digest=big`
+    ]
   },
   {
     at: ["§3 all"],
@@ -335,7 +381,16 @@ export const rows: ReadonlyArray<Row> = [
     wire: [opens, `PATCH ${upload()}?x=a%2Fb [100000]`, `PUT ${upload()}?x=a%2Fb&digest=big`]
   },
   ...([202, 201, 204] as const).flatMap((code) =>
-    ["0-49999", "bytes=0-49999", "bytes 0-49999", "0-0", "0--1", "bytes=0--1", "nonsense", undefined].map(
+    [
+      "0-49999",
+      "bytes=0-49999",
+      "bytes 0-49999",
+      "0-0",
+      "0--1",
+      "bytes=0--1",
+      "nonsense",
+      undefined
+    ].map(
       (range): Row => ({
         at: ["rule 10"],
         does: `answers a chunk with ${code} and the Range ${range}`,
