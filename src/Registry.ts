@@ -11,6 +11,7 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { BlobSource } from "./BlobSource.js"
+import type { UploadState } from "./internal/UploadState.js"
 import type {
   BlobUnknown,
   BodyNotReplayable,
@@ -30,7 +31,6 @@ import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
 import type { Manifest } from "./spec/Manifest.js"
 import type { RepositoryName, Tag } from "./spec/Reference.js"
-import type { UploadState } from "./UploadState.js"
 
 /**
  * One registry. Every operation lists exactly what it can fail with: `CommonError`, for whatever

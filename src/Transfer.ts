@@ -29,7 +29,7 @@ export {
    * @category models
    */
   UploadState
-} from "./UploadState.js"
+} from "./internal/UploadState.js"
 
 // -----------------------------------------------------------------------------
 // Events

@@ -106,7 +106,6 @@ export * as Challenge from "./protocol/Challenge.js"
  * @since 0.1.0
  */
 export * as ErrorBody from "./protocol/ErrorBody.js"
-
 /**
  * The `Link` field (RFC 8288), with which registries page lists: `</v2/a/tags/list?last=x>;
  * rel="next"`.
@@ -122,44 +121,12 @@ export * as Link from "./protocol/Link.js"
  */
 export * as Operation from "./protocol/Operation.js"
 /**
- * URLs as errors, spans and logs may show them.
- *
- * @since 0.1.0
- */
-export * as RedactedUrl from "./protocol/RedactedUrl.js"
-/**
- * Which hosts belong together, by the list of public suffixes: `auth.docker.io` and
- * `registry-1.docker.io` do, two customers of `github.io` do not.
- *
- * @since 0.1.0
- */
-export * as RegistrableDomain from "./protocol/RegistrableDomain.js"
-/**
- * How long a registry asks to wait (C104).
- *
- * @since 0.1.0
- */
-export * as RetryAfter from "./protocol/RetryAfter.js"
-/**
- * The paths below `/v2/`, recognised and built.
- *
- * @since 0.1.0
- */
-export * as Route from "./protocol/Route.js"
-/**
  * Which URLs of a server may be followed, and which of them may receive credentials: one policy for
  * redirects, upload locations, next pages, token realms and layer URLs (T1 to T5).
  *
  * @since 0.1.0
  */
 export * as Trust from "./protocol/Trust.js"
-/**
- * The `Warning` field, with which a registry tells its users something, such as a deprecation
- * (C106): `299 - "text"`.
- *
- * @since 0.1.0
- */
-export * as Warning from "./protocol/Warning.js"
 /**
  * All registries a program may meet, by host.
  *

@@ -61,7 +61,8 @@ const citations = (path: string, text: string): ReadonlyArray<string> => {
     else ts.forEachChild(node, blank)
   }
   if (path.endsWith(".ts")) blank(ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true))
-  const prose = characters.join("")
+  // A citation may go over the end of a line.
+  const prose = characters.join("").replace(/\n\s*(?:\*|\/\/) /g, " ")
   return [
     ...Array.from(
       prose.matchAll(/(?<![\w%.-])(C|R|I|A|T|RG|HK)([1-9]\d{0,2})\b(?: to \1(\d+))?/g),

@@ -3,6 +3,7 @@
  * depend on the machine.
  */
 import { readdirSync, readFileSync } from "node:fs"
+import { basename } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import ts from "typescript"
 import { inputs } from "./fuzz/inputs.js"
@@ -17,7 +18,11 @@ it("every export of spec/ and protocol/ that reads text or bytes is run, and so 
   const missing: Array<string> = []
   let count = 0
   for (const room of ["spec", "protocol"]) {
-    for (const file of readdirSync(new URL(`../src/${room}`, import.meta.url))) {
+    const names = readdirSync(new URL(`../src/${room}`, import.meta.url), {
+      recursive: true,
+      encoding: "utf8"
+    })
+    for (const file of names.filter((name) => name.endsWith(".ts"))) {
       const tree = ts.createSourceFile(
         file,
         source(`../src/${room}/${file}`),
@@ -39,7 +44,7 @@ it("every export of spec/ and protocol/ that reads text or bytes is run, and so 
           const schema = /^Schema\./.test(type?.getText() ?? initializer?.getText() ?? "")
           if (!reads && !schema) continue
           count++
-          if (!new RegExp(`\\b${file.replace(".ts", "")}\\.${name.getText()}\\b`).test(run))
+          if (!new RegExp(`\\b${basename(file, ".ts")}\\.${name.getText()}\\b`).test(run))
             missing.push(`${file}: ${name.getText()}`)
         }
       }

@@ -14,10 +14,10 @@ import * as Option from "effect/Option"
 import * as Trust from "../protocol/Trust.js"
 import type { AuthChallenge, CredentialsFailure } from "../RegistryError.js"
 import { Credentials, type Demand } from "./Credentials.js"
-import { prove, type Sending } from "./Proof.js"
-import { refused } from "./Refusal.js"
+import { prove, type Sending } from "./internal/Proof.js"
+import { refused } from "./internal/Refusal.js"
+import type * as TokenServer from "./internal/TokenServer.js"
 import { TokenCache } from "./TokenCache.js"
-import type * as TokenServer from "./TokenServer.js"
 
 /**
  * What `authorized` adds to the errors of a client.

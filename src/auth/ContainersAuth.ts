@@ -10,10 +10,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { CredentialsFailure } from "../RegistryError.js"
-import * as AuthFiles from "./AuthFiles.js"
 import * as CredentialHelper from "./CredentialHelper.js"
 import { Credentials } from "./Credentials.js"
 import type * as DockerConfig from "./DockerConfig.js"
+import * as AuthFiles from "./internal/AuthFiles.js"
 
 /**
  * `path` if it is given, else the one file that `REGISTRY_AUTH_FILE` names; else, of these, the

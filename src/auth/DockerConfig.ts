@@ -11,10 +11,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { CredentialsFailure } from "../RegistryError.js"
-import * as AuthFile from "./AuthFile.js"
-import * as AuthFiles from "./AuthFiles.js"
 import * as CredentialHelper from "./CredentialHelper.js"
 import { Credentials } from "./Credentials.js"
+import * as AuthFile from "./internal/AuthFile.js"
+import * as AuthFiles from "./internal/AuthFiles.js"
 
 /**
  * What the layers of files need: the platform's files and programs. `effect-oci/node` brings them.

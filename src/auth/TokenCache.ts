@@ -20,7 +20,7 @@ import * as Metrics from "../Metrics.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import type { Challenge } from "../protocol/Challenge.js"
 import type { Demand } from "./Credentials.js"
-import * as TokenStore from "./TokenStore.js"
+import * as TokenStore from "./internal/TokenStore.js"
 
 /**
  * What a token is for: a registry (`origin`), who issues it (`realm`, `service`, empty if unnamed),

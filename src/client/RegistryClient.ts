@@ -26,18 +26,18 @@ import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
 import * as MediaType from "../spec/MediaType.js"
 import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
-import * as BlobDownload from "./BlobDownload.js"
-import * as BlobUpload from "./BlobUpload.js"
-import { isPage } from "./Classify.js"
-import * as ContentCoding from "./ContentCoding.js"
-import { type Endpoint, type EndpointOptions, endpoint } from "./Endpoint.js"
-import { type Exchanging, exchanging } from "./Exchange.js"
-import * as Limits from "./Limits.js"
-import * as Manifests from "./Manifests.js"
-import * as Mirrors from "./Mirrors.js"
-import * as ObservedRegistry from "./ObservedRegistry.js"
-import * as Pages from "./Pages.js"
-import { type Pipeline, pipeline } from "./Pipeline.js"
+import * as Mirrors from "../store/internal/Mirrors.js"
+import * as ObservedRegistry from "../store/internal/ObservedRegistry.js"
+import * as BlobDownload from "./blobs/BlobDownload.js"
+import * as BlobUpload from "./blobs/BlobUpload.js"
+import { isPage } from "./http/Classify.js"
+import * as ContentCoding from "./http/ContentCoding.js"
+import { type Endpoint, type EndpointOptions, endpoint } from "./http/Endpoint.js"
+import { type Exchanging, exchanging } from "./http/Exchange.js"
+import * as Limits from "./http/Limits.js"
+import { type Pipeline, pipeline } from "./http/Pipeline.js"
+import * as Pages from "./lists/Pages.js"
+import * as Manifests from "./manifests/Manifests.js"
 
 export {
   /**
@@ -60,7 +60,7 @@ export {
    * @category constructors
    */
   endpoint
-} from "./Endpoint.js"
+} from "./http/Endpoint.js"
 export {
   /**
    * @since 0.1.0
@@ -82,14 +82,14 @@ export {
    * @category operations
    */
   execute
-} from "./Exchange.js"
+} from "./http/Exchange.js"
 export {
   /**
    * @since 0.1.0
    * @category layers
    */
   layerFetch
-} from "./FetchClient.js"
+} from "./http/FetchClient.js"
 export type {
   /**
    * @since 0.1.0
@@ -101,21 +101,21 @@ export type {
    * @category models
    */
   Timeouts
-} from "./Limits.js"
+} from "./http/Limits.js"
 export type {
   /**
    * @since 0.1.0
    * @category models
    */
   RateLimit
-} from "./RateLimit.js"
+} from "./http/RateLimit.js"
 export type {
   /**
    * @since 0.1.0
    * @category models
    */
   RetryOptions
-} from "./Retry.js"
+} from "./http/Retry.js"
 
 /**
  * How to reach a registry, and when to try again after a challenge.

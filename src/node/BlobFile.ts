@@ -16,8 +16,8 @@ import type { Descriptor } from "../spec/Descriptor.js"
 import type * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
-import { attempt, drain, inTurn, newBlock, read, readFrom } from "./FileBlocks.js"
-import * as PartialFile from "./PartialFile.js"
+import { attempt, drain, inTurn, newBlock, read, readFrom } from "./internal/FileBlocks.js"
+import * as PartialFile from "./internal/PartialFile.js"
 
 /**
  * What a download to a file can fail with.

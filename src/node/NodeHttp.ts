@@ -16,10 +16,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { type CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as CertificateFolders from "./CertificateFolders.js"
+import * as TlsLookup from "./internal/TlsLookup.js"
+import * as UndiciClient from "./internal/UndiciClient.js"
 import * as ProxySettings from "./ProxySettings.js"
-import * as TlsLookup from "./TlsLookup.js"
 import type { TlsSettings } from "./TlsSettings.js"
-import * as UndiciClient from "./UndiciClient.js"
 
 /**
  * How connections are made.

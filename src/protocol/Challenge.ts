@@ -7,7 +7,7 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as FieldValue from "./FieldValue.js"
+import * as FieldValue from "./internal/FieldValue.js"
 
 /**
  * One challenge. `scheme` is in lower case (`bearer`, `basic`, or one that we cannot answer);

@@ -7,7 +7,7 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as FieldValue from "./FieldValue.js"
+import * as FieldValue from "./internal/FieldValue.js"
 
 /**
  * One error that a registry reports. `code` is open (C102): one of `Code`, whatever else the

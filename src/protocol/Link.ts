@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
-import * as FieldValue from "./FieldValue.js"
+import * as FieldValue from "./internal/FieldValue.js"
 
 /**
  * One link. `target` is exactly as sent, relative or absolute; `rel` holds its relation types in

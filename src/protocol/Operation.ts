@@ -15,7 +15,7 @@ import * as MediaType from "../spec/MediaType.js"
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from "../spec/Reference.js"
 import * as AccessScope from "./AccessScope.js"
 import * as ByteRange from "./ByteRange.js"
-import * as Route from "./Route.js"
+import * as Route from "./internal/Route.js"
 
 /**
  * One request. A `location` (of an upload) and a `link` (of a next page) are what the registry

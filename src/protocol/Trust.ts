@@ -12,8 +12,8 @@
 import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import ipaddr from "ipaddr.js"
-import * as FieldValue from "./FieldValue.js"
-import type { SameDomain } from "./RegistrableDomain.js"
+import * as FieldValue from "./internal/FieldValue.js"
+import type { SameDomain } from "./internal/RegistrableDomain.js"
 
 /**
  * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or

@@ -15,12 +15,12 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Operation from "../protocol/Operation.js"
 import { Registry } from "../Registry.js"
-import * as Answer from "./Answer.js"
-import * as BlobEndpoints from "./BlobEndpoints.js"
-import * as ListEndpoints from "./ListEndpoints.js"
-import * as ManifestEndpoints from "./ManifestEndpoints.js"
+import * as Answer from "./internal/Answer.js"
+import * as BlobEndpoints from "./internal/BlobEndpoints.js"
+import * as ListEndpoints from "./internal/ListEndpoints.js"
+import * as ManifestEndpoints from "./internal/ManifestEndpoints.js"
+import * as UploadSessions from "./internal/UploadSessions.js"
 import type { ServerAuthorization } from "./ServerAuthorization.js"
-import * as UploadSessions from "./UploadSessions.js"
 
 /**
  * How to serve.

@@ -17,7 +17,7 @@ import * as ByteStream from "../ByteStream.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import * as Challenge from "../protocol/Challenge.js"
 import * as Digest from "../spec/Digest.js"
-import * as Answer from "./Answer.js"
+import * as Answer from "./internal/Answer.js"
 
 /**
  * Looks at every request before the registry does. None lets it through; otherwise the request gets

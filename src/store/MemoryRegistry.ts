@@ -28,7 +28,7 @@ import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import * as Reference from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
-import * as MemoryUploads from "./MemoryUploads.js"
+import * as MemoryUploads from "./internal/MemoryUploads.js"
 
 /**
  * A `Registry` whose open upload sessions can be seen, so that a test can tell that none was left

@@ -4,7 +4,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import { expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import { OnBehalfOf } from "../../src/client/OnBehalfOf.js"
+import { OnBehalfOf } from "../../src/client/http/OnBehalfOf.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { serve } from "../support/serve.js"
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
-import * as RetryAfter from "../../src/protocol/RetryAfter.js"
+import * as RetryAfter from "../../src/protocol/internal/RetryAfter.js"
 
 // Sun, 06 Nov 1994 08:49:37 GMT
 const now = 784_111_777_000

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
-import * as Route from "../../src/protocol/Route.js"
+import * as Route from "../../src/protocol/internal/Route.js"
 import { isDigest } from "../../src/spec/Digest.js"
 import { isRepositoryName, isTag } from "../../src/spec/Reference.js"
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
-import * as RegistrableDomain from "../../src/protocol/RegistrableDomain.js"
+import * as RegistrableDomain from "../../src/protocol/internal/RegistrableDomain.js"
 import * as Trust from "../../src/protocol/Trust.js"
 
 const registry = "https://registry.example.com"

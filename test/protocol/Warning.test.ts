@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import * as Warning from "../../src/protocol/Warning.js"
+import * as Warning from "../../src/protocol/internal/Warning.js"
 
 const of = (...texts: ReadonlyArray<string>) =>
   texts.map((text) => ({ code: 299, agent: "-", text }))

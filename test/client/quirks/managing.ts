@@ -1,7 +1,7 @@
 /** Section 4: what differs where blobs are mounted, content is deleted, and referrers are kept. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { referrersTag } from "../../../src/client/ReferrersTag.js"
+import { referrersTag } from "../../../src/client/manifests/ReferrersTag.js"
 import type { Registry } from "../../../src/Registry.js"
 import * as Manifest from "../../../src/spec/Manifest.js"
 import * as MediaType from "../../../src/spec/MediaType.js"

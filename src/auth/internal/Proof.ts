@@ -1,0 +1,244 @@
+/**
+ * What a request shows to a registry that has asked who is there: a password, a token of its own,
+ * or one that a token server gives.
+ */
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as AccessScope from "../../protocol/AccessScope.js"
+import * as Challenge from "../../protocol/Challenge.js"
+import type * as Trust from "../../protocol/Trust.js"
+import {
+  AuthChallenge,
+  CredentialsFailure,
+  RegistryFailure,
+  TooManyRequests,
+  Unauthorized
+} from "../../RegistryError.js"
+import type { Credential, Credentials, Demand } from "../Credentials.js"
+import type { TokenCache } from "../TokenCache.js"
+import * as Secrets from "./Secrets.js"
+import * as TokenServer from "./TokenServer.js"
+
+/** One request to the demand's origin. */
+export interface Sending<E, R> {
+  readonly client: TokenServer.Sender<E, R>
+  readonly credentials: Credentials.Service
+  readonly cache: TokenCache.Service
+  readonly demand: Demand
+  readonly fixedScopes: boolean
+  readonly trust: Trust.Policy
+  readonly request: HttpClientRequest.HttpClientRequest
+}
+
+/**
+ * What a request shows: a credential itself, or a token that the `issuer` gave for it, for
+ * `scopes`, in this very attempt if it is `fresh`.
+ */
+export interface Proof {
+  readonly header: string
+  readonly scheme: string
+  readonly credential: Credential
+  readonly token: Option.Option<{
+    readonly value: Redacted.Redacted
+    readonly issuer: Challenge.Challenge
+    readonly scopes: ReadonlyArray<string>
+    readonly fresh: boolean
+  }>
+}
+
+/**
+ * The proof for what the origin asked for, or none: before the first contact, and when the
+ * credential does not fit.
+ */
+export const prove = <E, R>(
+  sending: Sending<E, R>
+): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> =>
+  Effect.flatMap(sending.cache.challenges(sending.demand), (challenges) =>
+    challenges.length === 0 ? Effect.succeedNone : proveTo(sending, challenges)
+  )
+
+const proveTo = <E, R>(
+  sending: Sending<E, R>,
+  challenges: ReadonlyArray<Challenge.Challenge>
+): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
+  const { cache, credentials, demand } = sending
+  return Effect.flatMap(credentials.get(demand, Option.none()), (credential) =>
+    Effect.catchAll(proofOf(sending, challenges, credential), (error) =>
+      (error instanceof Unauthorized
+        ? Effect.flatMap(credentials.get(demand, Option.some(credential)), (renewed) =>
+            renewed.identity === credential.identity
+              ? Effect.fail(error)
+              : proofOf(sending, challenges, renewed)
+          )
+        : Effect.fail(error)
+      ).pipe(
+        // Not for ever: the token server may have moved, and only the registry knows where to.
+        Effect.tapError((error) => (isTemporary(error) ? Effect.void : cache.remember(demand, []))),
+        Effect.mapError((error) =>
+          error instanceof Unauthorized ? unanswered(demand, challenges, error) : error
+        )
+      )
+    )
+  )
+}
+
+/** What a credential has to show for one of the challenges. */
+const proofOf = <E, R>(
+  sending: Sending<E, R>,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  credential: Credential
+): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> =>
+  Effect.flatMap(
+    choose(sending, challenges, credential),
+    (
+      chosen
+    ): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
+      if (Option.isNone(chosen)) return Effect.succeedNone
+      if (chosen.value.scheme === "basic") {
+        return credential._tag === "Basic"
+          ? Effect.succeedSome({
+              header: Secrets.basicHeader(credential),
+              scheme: "basic",
+              credential,
+              token: Option.none()
+            })
+          : Effect.succeedNone
+      }
+      if (credential._tag !== "RegistryToken")
+        return Effect.asSome(tokenProof(sending, chosen.value, credential))
+      return Option.match(Secrets.bearerHeader(credential.token), {
+        onNone: () => Effect.fail(unusableToken),
+        onSome: (header) =>
+          Effect.succeedSome({ header, scheme: "bearer", credential, token: Option.none() })
+      })
+    }
+  )
+
+/**
+ * The refusal of a token server with the challenge that is left open by it, for whoever knows
+ * another credential.
+ */
+const unanswered = (
+  { origin, scopes }: Demand,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  { errors, method, reason, status, url }: Unauthorized
+): Unauthorized => {
+  const facts = { method, url, status, errors, origin }
+  const challenge = new AuthChallenge({
+    ...facts,
+    challenges,
+    scopes,
+    sent: "nothing",
+    answerable: false
+  })
+  return new Unauthorized({ ...facts, reason, challenge })
+}
+
+const unusableToken = new CredentialsFailure({
+  source: "a registry token",
+  problem: "it is empty, or holds characters that a header cannot carry",
+  fix: "Look for white space or a line break around it"
+})
+
+const isTemporary = (error: unknown): boolean =>
+  error instanceof TooManyRequests ||
+  error instanceof RegistryFailure ||
+  error instanceof CredentialsFailure
+
+/**
+ * Bearer if its realm may receive the credential, else Basic if there is a password for it: Gitea
+ * and Nexus name wrong realms behind proxies. With neither, the Bearer challenge all the same,
+ * whose failure says why.
+ */
+export const choose = <E, R>(
+  { demand, request, trust }: Sending<E, R>,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  credential: Credential
+): Effect.Effect<Option.Option<Challenge.Challenge>> => {
+  const isTrusted = ({ realm = "", scheme }: Challenge.Challenge) =>
+    scheme === "bearer"
+      ? Effect.map(
+          TokenServer.judge({ trust, origin: demand.origin, from: request.url, realm, credential }),
+          (verdict) => verdict._tag === "Allowed"
+        )
+      : Effect.succeed(true)
+  return Effect.map(Effect.filter(challenges, isTrusted), (trusted) =>
+    Option.orElse(Challenge.select(trusted, { basic: credential._tag === "Basic" }), () =>
+      Challenge.select(challenges, { basic: false })
+    )
+  )
+}
+
+const tokenProof = <E, R>(
+  sending: Sending<E, R>,
+  challenge: Challenge.Challenge,
+  credential: Credential
+): Effect.Effect<Proof, E | TokenServer.TokenError, R> => {
+  const { cache, client, demand, request, trust } = sending
+  const realm = challenge.realm ?? ""
+  const service = challenge.service ?? ""
+  const scopes = scopesFor(sending, challenge)
+  return Effect.map(
+    cache.getOrAcquire(
+      { origin: demand.origin, realm, service, identity: credential.identity, scopes },
+      (refreshToken) => {
+        const exchange = (scopes: ReadonlyArray<string>) =>
+          TokenServer.exchange(client, {
+            origin: demand.origin,
+            realm,
+            service,
+            scopes,
+            credential,
+            refreshToken,
+            from: request.url,
+            trust,
+            userAgent: request.headers["user-agent"]
+          })
+        const instead = deletes(demand.scopes)
+          ? demand.scopes.map(withEveryAction)
+          : challenge.scopes
+        const isAlternative =
+          !sending.fixedScopes &&
+          instead.length > 0 &&
+          !isSame(AccessScope.canonical(instead), AccessScope.canonical(scopes))
+        // Kept for all the scopes: whether it has them is for the registry to say (A8).
+        return isAlternative
+          ? Effect.catchIf(exchange(scopes), isScopeRefused, () => exchange(instead))
+          : exchange(scopes)
+      }
+    ),
+    ({ isNew, value }): Proof => ({
+      header: `Bearer ${Redacted.value(value)}`,
+      scheme: "bearer",
+      credential,
+      token: Option.some({ value, issuer: challenge, scopes, fresh: isNew })
+    })
+  )
+}
+
+/** The scopes to ask for when a challenge is answered. */
+export const scopesFor = <E, R>(
+  { demand, fixedScopes }: Sending<E, R>,
+  challenge: Challenge.Challenge
+): ReadonlyArray<string> =>
+  fixedScopes ? demand.scopes : AccessScope.combine(challenge.scopes, demand.scopes)
+
+const isScopeRefused = (error: unknown): boolean =>
+  error instanceof Unauthorized && (error.status === 400 || error.status === 401)
+
+/** Whether one of the scopes is for deleting. */
+export const deletes = (scopes: ReadonlyArray<string>): boolean =>
+  scopes
+    .map(AccessScope.parse)
+    .some((scope) => scope._tag === "Resource" && scope.actions.includes("delete"))
+
+/** A scope widened to every action. */
+export const withEveryAction = (text: string): string => {
+  const scope = AccessScope.parse(text)
+  return scope._tag === "Resource" ? `${scope.type}:${scope.name}:*` : text
+}
+
+const isSame = (first: ReadonlyArray<string>, second: ReadonlyArray<string>): boolean =>
+  first.length === second.length && first.every((scope, index) => scope === second[index])

@@ -1,0 +1,419 @@
+/**
+ * The exchange with a token server: a credential and the scopes wanted, for a token (A3 to A5,
+ * Docker's token specification). Where the realm may lead, and whether a credential may go there,
+ * is decided by `Trust` before anything is sent (T2).
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
+import * as Metrics from "../../Metrics.js"
+import * as ErrorBody from "../../protocol/ErrorBody.js"
+import * as FieldValue from "../../protocol/internal/FieldValue.js"
+import { redact } from "../../protocol/internal/RedactedUrl.js"
+import { type SameDomain, sameDomain } from "../../protocol/internal/RegistrableDomain.js"
+import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
+import * as Trust from "../../protocol/Trust.js"
+import {
+  type Exchange,
+  isTransient,
+  LimitExceeded,
+  RegistryFailure,
+  TooManyRequests,
+  TransportFailure,
+  Unauthorized,
+  UntrustedLocation
+} from "../../RegistryError.js"
+import { anonymous, type Credential } from "../Credentials.js"
+import type { Token } from "../TokenCache.js"
+import * as Secrets from "./Secrets.js"
+
+/**
+ * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the
+ * token, `realm` the token server's URL, `service` empty if the challenge names none.
+ * `refreshToken` is what the same realm issued earlier for the same credential. `userAgent` is sent
+ * if given.
+ */
+export interface TokenRequest {
+  readonly origin: string
+  readonly from: string
+  readonly realm: string
+  readonly service: string
+  readonly scopes: ReadonlyArray<string>
+  readonly credential: Credential
+  readonly refreshToken: Option.Option<Redacted.Redacted>
+  readonly trust: Trust.Policy
+  readonly userAgent: string | undefined
+}
+
+/** What an exchange can fail with, besides the errors of its client. */
+export type TokenError =
+  | Unauthorized
+  | UntrustedLocation
+  | LimitExceeded
+  | TooManyRequests
+  | RegistryFailure
+  | TransportFailure
+
+/** Whatever sends requests, such as an `HttpClient`. */
+export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
+
+/**
+ * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password
+ * grant by `POST` where there is no `GET` (404, 405); an identity token by `POST` as OAuth 2
+ * refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token
+ * is asked for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before
+ * all else, and given up when it is refused. No span and no trace header accompanies the requests
+ * (T13). An answer is read up to 128 KiB, within 30 seconds.
+ *
+ * Fails with
+ *
+ * - `UntrustedLocation` if the realm may not be followed, or not with credentials; nothing was
+ *   sent;
+ * - `Unauthorized` (`TokenServer`) if the server refuses, or its answer holds no token that fits
+ *   into a header;
+ * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary
+ *   failure, so that trying again may help;
+ * - `LimitExceeded`, `TransportFailure` if the answer is too long or breaks off.
+ */
+export const exchange = <E, R>(
+  client: Sender<E, R>,
+  wanted: TokenRequest
+): Effect.Effect<Token, E | TokenError, R> =>
+  Effect.flatMap(judge(wanted), (verdict) =>
+    verdict._tag === "Refused"
+      ? Effect.fail(UntrustedLocation.from("Realm", verdict, {}))
+      : exchangeAt(verdict.url, client, wanted)
+  )
+
+/** Whether a realm may be asked with a credential. */
+export const judge = ({
+  credential,
+  from,
+  origin,
+  realm,
+  trust
+}: Pick<
+  TokenRequest,
+  "trust" | "origin" | "from" | "realm" | "credential"
+>): Effect.Effect<Trust.Verdict> => {
+  const credentials = credential._tag !== "Anonymous"
+  const decide = (sameDomain?: SameDomain) =>
+    Trust.decide(trust, {
+      kind: "Realm",
+      registry: origin,
+      from,
+      target: realm,
+      credentials,
+      sameDomain
+    })
+  return credentials ? Effect.map(sameDomain, decide) : Effect.succeed(decide())
+}
+
+const exchangeAt = <E, R>(
+  url: string,
+  client: Sender<E, R>,
+  wanted: TokenRequest
+): Effect.Effect<Token, E | TokenError, R> => {
+  const { credential } = wanted
+  const get = (login: Credential) => ask(client, wanted, getRequest(url, wanted, login))
+  const post = (grant: Grant) => ask(client, wanted, postRequest(url, wanted, grant))
+  const byCredential = (): Effect.Effect<Token, E | TokenError, R> => {
+    switch (credential._tag) {
+      case "Basic":
+        return Effect.catchIf(get(credential), isUnknownMethod, (missing) =>
+          Effect.mapError(post(passwordGrant(credential)), (error) =>
+            isUnknownMethod(error) ? missing : error
+          )
+        )
+      case "IdentityToken":
+        return Effect.catchIf(post(refreshGrant(credential.token)), isUnknownMethod, () =>
+          Effect.map(get(anonymous), withoutRefreshToken)
+        )
+      default:
+        return get(credential)
+    }
+  }
+  // Anonymous requests may go where no refresh token may, so none is taken from there.
+  if (credential._tag === "Anonymous") return Effect.map(byCredential(), withoutRefreshToken)
+  return Option.match(wanted.refreshToken, {
+    onNone: byCredential,
+    onSome: (held) =>
+      post(refreshGrant(held)).pipe(
+        Effect.map((token) => ({ ...token, refreshToken: token.refreshToken ?? held })),
+        Effect.catchIf((error) => error instanceof Unauthorized, byCredential)
+      )
+  })
+}
+
+const withoutRefreshToken = ({ expiresAt, value }: Token): Token => ({ expiresAt, value })
+
+const clientId = "effect-oci"
+const maxAnswer = 128 * 1024
+
+/**
+ * In seconds: both what a token lives that does not say so (A4), and the least that is believed.
+ */
+const minLifetime = 60
+
+/** The fields of an OAuth 2 grant (RFC 6749 §4.3.2, §6), and the secret among them. */
+interface Grant {
+  readonly fields: ReadonlyArray<readonly [name: string, value: string]>
+  readonly secret: Redacted.Redacted
+}
+
+const passwordGrant = ({
+  password,
+  username
+}: Extract<Credential, { readonly _tag: "Basic" }>): Grant => ({
+  fields: [
+    ["grant_type", "password"],
+    ["username", username],
+    ["password", Redacted.value(password)]
+  ],
+  secret: password
+})
+
+const refreshGrant = (token: Redacted.Redacted): Grant => ({
+  fields: [
+    ["grant_type", "refresh_token"],
+    ["refresh_token", Redacted.value(token)]
+  ],
+  secret: token
+})
+
+/** A request, and the secrets in it, which no error may repeat. */
+interface Asking {
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly secrets: ReadonlyArray<string>
+}
+
+/** One `scope` parameter for each scope (A3). */
+const getRequest = (
+  realm: string,
+  { scopes, service }: TokenRequest,
+  login: Credential
+): Asking => {
+  const request = HttpClientRequest.get(
+    append(
+      realm,
+      encode([
+        ["service", service],
+        ["client_id", clientId],
+        ["account", login._tag === "Basic" ? login.username : ""],
+        ...scopes.map((scope) => ["scope", scope] as const)
+      ])
+    )
+  )
+  if (login._tag !== "Basic") return { request, secrets: [] }
+  const header = Secrets.basicHeader(login)
+  return {
+    request: HttpClientRequest.setHeader(request, "authorization", header),
+    secrets: Secrets.inHeader(header)
+  }
+}
+
+/**
+ * All scopes in one field (A5). The body is bytes, since a text would show in inspections of the
+ * request (T13).
+ */
+const postRequest = (
+  realm: string,
+  { scopes, service }: TokenRequest,
+  { fields, secret }: Grant
+): Asking => {
+  const form = encode([
+    ...fields,
+    ["service", service],
+    ["client_id", clientId],
+    ["scope", scopes.join(" ")]
+  ])
+  return {
+    request: HttpClientRequest.setBody(
+      HttpClientRequest.post(realm),
+      HttpBody.uint8Array(new TextEncoder().encode(form), "application/x-www-form-urlencoded")
+    ),
+    secrets: [Redacted.value(secret)]
+  }
+}
+
+/** The parameters that have a value. Unlike encodeURIComponent, this cannot throw. */
+const encode = (parameters: ReadonlyArray<readonly [name: string, value: string]>): string => {
+  const query = new URLSearchParams()
+  for (const [name, value] of parameters) if (value !== "") query.append(name, value)
+  return query.toString()
+}
+
+/** As text, since a URL object would write the realm's own query anew. */
+const append = (url: string, query: string): string =>
+  `${url}${url.includes("?") ? (/[?&]$/.test(url) ? "" : "&") : "?"}${query}`
+
+const ask = <E, R>(
+  client: Sender<E, R>,
+  wanted: TokenRequest,
+  { request, secrets }: Asking
+): Effect.Effect<Token, E | TokenError, R> =>
+  Effect.gen(function* () {
+    yield* Metrics.update(Metrics.tokenRequests, 1, Metrics.hostLabels(wanted.origin))
+    const response = yield* Effect.locally(
+      client.execute(
+        HttpClientRequest.setHeaders(request, {
+          accept: "application/json",
+          "accept-encoding": "identity",
+          ...(wanted.userAgent === undefined ? {} : { "user-agent": wanted.userAgent })
+        })
+      ),
+      HttpClient.currentTracerDisabledWhen,
+      () => true
+    )
+    const facts: Exchange = {
+      method: request.method,
+      url: redact(request.url),
+      status: response.status
+    }
+    if (response.status !== 200) return yield* refused(response, facts, wanted.origin, secrets)
+    const body = yield* document(response, facts)
+    const token = parseAnswer(body, yield* Clock.currentTimeMillis)
+    return (
+      token ?? (yield* new Unauthorized({ ...facts, reason: "TokenServer", origin: wanted.origin }))
+    )
+  })
+
+const document = (
+  response: HttpClientResponse,
+  facts: Exchange
+): Effect.Effect<Uint8Array, LimitExceeded | TransportFailure> =>
+  response.stream.pipe(
+    Stream.mapError(
+      (error) => new TransportFailure({ ...facts, reason: "Reset", cause: error.cause })
+    ),
+    ByteStream.collect({ what: "The answer of the token server", limit: maxAnswer }),
+    Effect.catchTag("LimitExceeded", ({ limit, what }) =>
+      Effect.fail(new LimitExceeded({ ...facts, limit, what }))
+    ),
+    Effect.timeoutFail({
+      duration: Duration.seconds(30),
+      onTimeout: () => new TransportFailure({ ...facts, reason: "Stall" })
+    })
+  )
+
+/**
+ * A token server that fails for the moment has not judged the credentials: those errors can be
+ * retried.
+ */
+const refused = (
+  response: HttpClientResponse,
+  facts: Exchange,
+  origin: string,
+  secrets: ReadonlyArray<string>
+): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure> =>
+  Effect.gen(function* () {
+    const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
+    const exchange = { ...facts, errors: parseRefusal(Secrets.hideIn(body, secrets)) }
+    const wait = RetryAfter.parse(
+      response.headers["retry-after"] ?? "",
+      yield* Clock.currentTimeMillis
+    )
+    const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
+    if (response.status === 429) return yield* new TooManyRequests({ ...exchange, retryAfter })
+    const failure = new RegistryFailure({ ...exchange, retryAfter })
+    return yield* isTransient(failure)
+      ? failure
+      : new Unauthorized({ ...exchange, reason: "TokenServer", origin })
+  })
+
+const OAuthError = Schema.parseJson(
+  Schema.Struct({ error: Schema.NonEmptyString, error_description: Schema.optional(Schema.String) })
+)
+
+/**
+ * What a token server says with a refusal, in the registry's form, or else OAuth's (RFC 6749 §5.2).
+ */
+export const parseRefusal = (body: Uint8Array): ReadonlyArray<ErrorBody.ErrorInfo> => {
+  const oauth = Option.getOrUndefined(
+    Schema.decodeUnknownOption(OAuthError)(new TextDecoder().decode(body))
+  )
+  return oauth === undefined
+    ? ErrorBody.parse(body).errors
+    : [
+        {
+          code: FieldValue.plain(oauth.error, 128),
+          message: FieldValue.plain(oauth.error_description ?? "", 1024)
+        }
+      ]
+}
+
+/**
+ * The server has no such endpoint, or does not speak OAuth: it has judged nobody. Registries' own
+ * codes are in upper case, OAuth's in lower.
+ */
+const isUnknownMethod = (error: unknown): boolean =>
+  error instanceof Unauthorized &&
+  (error.status === 404 ||
+    error.status === 405 ||
+    (error.method === "POST" &&
+      error.status === 400 &&
+      (error.errors ?? []).every(
+        ({ code }) => code === "unsupported_grant_type" || !/^[a-z_]+$/.test(code)
+      )))
+
+const Answer = Schema.parseJson(
+  Schema.Struct({
+    token: Schema.optional(Schema.Unknown),
+    access_token: Schema.optional(Schema.Unknown),
+    expires_in: Schema.optional(Schema.Unknown),
+    issued_at: Schema.optional(Schema.Unknown),
+    refresh_token: Schema.optional(Schema.Unknown)
+  })
+)
+
+/**
+ * The token in an answer that arrived `now`, if there is one. Harbor sends an empty `access_token`
+ * beside its `token`, ACR no `token` at all.
+ */
+export const parseAnswer = (body: Uint8Array, now: number): Token | undefined => {
+  const answer = Option.getOrUndefined(
+    Schema.decodeUnknownOption(Answer)(new TextDecoder().decode(body))
+  )
+  const value = [answer?.token, answer?.access_token].find(
+    (token): token is string => typeof token === "string" && token !== ""
+  )
+  if (answer === undefined || value === undefined || !Secrets.isHeaderSafe(value)) return undefined
+  const lifetime = lifetimeOf(answer.expires_in) * 1000
+  const refreshToken = answer.refresh_token
+  return {
+    value: Redacted.make(value),
+    expiresAt: issuedAt(answer.issued_at, lifetime, now) + lifetime,
+    refreshToken:
+      typeof refreshToken === "string" && refreshToken !== ""
+        ? Redacted.make(refreshToken)
+        : undefined
+  }
+}
+
+const lifetimeOf = (expiresIn: unknown): number => {
+  const seconds =
+    typeof expiresIn === "string" && /^\d{1,10}$/.test(expiresIn) ? Number(expiresIn) : expiresIn
+  return typeof seconds === "number" && Number.isSafeInteger(seconds * 1000)
+    ? Math.max(minLifetime, Math.floor(seconds))
+    : minLifetime
+}
+
+/**
+ * The server's clock counts as long as it makes sense here: neither in the future nor at the end of
+ * the token's life already.
+ */
+const issuedAt = (issued: unknown, lifetime: number, now: number): number => {
+  const time = typeof issued === "string" && rfc3339.test(issued) ? Date.parse(issued) : Number.NaN
+  return time <= now && time + lifetime > now ? time : now
+}
+
+const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$/

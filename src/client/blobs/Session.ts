@@ -1,0 +1,383 @@
+/**
+ * Upload sessions of one registry: opened in a Scope that cancels them, advanced by chunks or
+ * streams, and closed. Every step goes to the newest location the registry gave (C50, rule 9).
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { UploadState } from "../../internal/UploadState.js"
+import * as ByteRange from "../../protocol/ByteRange.js"
+import * as Operation from "../../protocol/Operation.js"
+import * as Trust from "../../protocol/Trust.js"
+import type { Registry, UploadSession } from "../../Registry.js"
+import {
+  DigestMismatch,
+  isTransient,
+  ProtocolViolation,
+  TransportFailure,
+  UntrustedLocation
+} from "../../RegistryError.js"
+import type { Descriptor } from "../../spec/Descriptor.js"
+import * as Digest from "../../spec/Digest.js"
+import * as MediaType from "../../spec/MediaType.js"
+import type { RepositoryName } from "../../spec/Reference.js"
+import type { Endpoint } from "../http/Endpoint.js"
+import * as Limits from "../http/Limits.js"
+import type { Send } from "../http/Pipeline.js"
+import * as Retry from "../http/Retry.js"
+import * as SourceFailure from "./SourceFailure.js"
+import { unabandoned } from "./Unabandoned.js"
+
+/**
+ * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled;
+ * `chunkMinimum`: the smallest chunk the registry takes but for the last, in bytes (C46), 0 where
+ * it would be too large to be kept in memory; `chunkMaximum`: the largest one, which Cloudflare's
+ * registry announces (quirks §3).
+ */
+export interface Session {
+  readonly repository: RepositoryName
+  readonly chunkMinimum: number
+  readonly chunkMaximum: number
+  location: string
+  offset: number
+  settled: boolean
+}
+
+/** Sessions that were opened in place of something else. */
+export type Adopted = Array<Session>
+
+/**
+ * In bytes: a chunk is kept in memory until it is acknowledged, so that no registry can ask for
+ * more (T6). Without a minimum the content goes as the last chunk, which may have any length.
+ */
+const maxChunkMinimum = 128 * 1024 * 1024
+
+/** Bytes that an interrupted step can still send in the time that it is given. */
+const short = 64 * 1024 * 1024
+
+/** The steps of a session. */
+export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headBlob"]) => {
+  /** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
+  const start = (repository: RepositoryName, algorithm?: string) =>
+    held(
+      Effect.flatMap(send(Operation.StartUpload({ repository, algorithm })), (response) =>
+        opened(repository, response)
+      )
+    )
+
+  /**
+   * The session of an answer that may have opened one: `adopted` from the moment that the answer
+   * arrives.
+   */
+  const adopt = <E>(
+    request: Effect.Effect<HttpClientResponse, E>,
+    repository: RepositoryName,
+    adopted: Adopted
+  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation> =>
+    unabandoned(
+      Effect.flatMap(request, (response) =>
+        response.status === 202
+          ? Effect.map(opened(repository, response), (session) => {
+              adopted.push(session)
+              return Option.some(session)
+            })
+          : Effect.as(Limits.excerpt(response), Option.none())
+      )
+    )
+
+  /**
+   * Cancels what was adopted, unless it was committed: the Scope of sessions that hardly ever are.
+   */
+  const adopting = <A, E, R>(
+    use: (adopted: Adopted) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const adopted: Adopted = []
+      return Effect.ensuring(
+        use(adopted),
+        Effect.suspend(() => Effect.forEach(adopted, cancel, { discard: true }))
+      )
+    })
+
+  const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
+    Effect.acquireRelease(unabandoned(session), cancel)
+
+  const opened = (repository: RepositoryName, response: HttpClientResponse) =>
+    Effect.zipRight(
+      Limits.excerpt(response),
+      Effect.map(locationOf(response), (location): Session => {
+        const bound = (header: string, otherwise: number) =>
+          Option.getOrElse(ByteRange.parseLength(response.headers[header] ?? ""), () => otherwise)
+        const chunkMinimum = bound("oci-chunk-min-length", 0)
+        return {
+          repository,
+          location,
+          offset: 0,
+          settled: false,
+          chunkMinimum: chunkMinimum > maxChunkMinimum ? 0 : chunkMinimum,
+          chunkMaximum: Math.max(1, bound("oci-chunk-max-length", Number.MAX_SAFE_INTEGER))
+        }
+      })
+    )
+
+  /** Continues a session where the registry says it is. */
+  const resume = (state: UploadState) =>
+    Effect.flatMap(
+      Effect.acquireRelease(
+        Effect.sync(
+          (): Session => ({
+            ...state,
+            settled: true,
+            chunkMinimum: 0,
+            chunkMaximum: Number.MAX_SAFE_INTEGER
+          })
+        ),
+        cancel
+      ),
+      (session) =>
+        Effect.map(status(session), () => {
+          // Only a session that is known to exist is ours to cancel.
+          session.settled = false
+          return session
+        })
+    )
+
+  /** Whether it succeeds is of no consequence: registries time sessions out (C58, R23). */
+  const cancel = (session: Session): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      session.settled
+        ? Effect.void
+        : send(
+            Operation.CancelUpload({ repository: session.repository, location: session.location })
+          ).pipe(
+            Effect.flatMap(Limits.excerpt),
+            Effect.timeout(Duration.seconds(10)),
+            unabandoned,
+            Effect.catchAllCause((cause) =>
+              Effect.logDebug("An upload session could not be cancelled", cause)
+            )
+          )
+    )
+
+  /** Appends one chunk with its range (C47, C48). No chunk can be empty (trap 15). */
+  const write = (session: Session, bytes: Uint8Array) =>
+    Effect.suspend(() => {
+      const range = { start: session.offset, end: session.offset + bytes.length - 1 }
+      const { location, repository } = session
+      return bytes.length === 0
+        ? Effect.void
+        : unabandoned(
+            Effect.flatMap(
+              send(
+                Operation.UploadChunk({ repository, location, range }),
+                HttpBody.uint8Array(bytes, MediaType.octetStream)
+              ),
+              (response) => advance(session, response, bytes.length)
+            )
+          )
+    })
+
+  /**
+   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it,
+   * `end`, is known, else without (C56). A registry that answers before it has taken everything has
+   * not stored everything. When interrupted, one without a length ends where it is, and a short one
+   * is sent to its end; a long one, and one whose source has nothing to send, is cut off, and
+   * Docker's registry cannot cancel its upload any more, which times out.
+   */
+  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
+    Effect.suspend(() => {
+      const { location, offset, repository } = session
+      const range = end === undefined ? undefined : { start: offset, end: end - 1 }
+      const length = end === undefined ? undefined : end - offset
+      const reading: SourceFailure.Reading = { isIdle: false, isWanted: true }
+      const step = Effect.flatMap(
+        SourceFailure.streaming(
+          stream,
+          (body) =>
+            send(
+              Operation.UploadChunk({ repository, location, range }),
+              HttpBody.stream(body, MediaType.octetStream, length)
+            ),
+          reading
+        ),
+        ({ ended, result: response, taken }) => {
+          // With the last byte of a known length all is said, whether or not the end of the stream
+          // was asked for.
+          const isWhole = length === undefined ? ended : taken === length
+          return Effect.zipRight(
+            advance(session, response, isWhole ? taken : 0),
+            isWhole
+              ? Effect.void
+              : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
+          )
+        }
+      )
+      if (length !== undefined && length > short) return step
+      return unabandoned(step, {
+        isIdle: () => reading.isIdle,
+        onInterrupt: () => {
+          reading.isWanted = length !== undefined
+        }
+      })
+    })
+
+  /**
+   * The success of a chunk is what counts: some registries report a `Range` that stands still (trap
+   * 4).
+   */
+  const advance = (session: Session, response: HttpClientResponse, count: number) =>
+    Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
+      session.offset += count
+    })
+
+  const status = (session: Session) =>
+    Effect.suspend(() => {
+      const { location, repository } = session
+      return unabandoned(
+        Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
+          Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
+            const range = Option.flatMap(
+              Option.fromNullable(response.headers["range"]),
+              ByteRange.parseUpload
+            )
+            if (Option.isSome(range))
+              session.offset = ByteRange.nextOffset(range.value, session.offset)
+          })
+        )
+      )
+    })
+
+  /**
+   * Closes the session as a blob: with no body, or with the whole blob where nothing was sent
+   * before (C37, C54). When interrupted it comes to its end, unless that is far: what Docker's
+   * registry was closing can neither be closed nor cancelled any more.
+   */
+  const complete = (
+    session: Session,
+    digest: Digest.Digest,
+    body?: HttpBody.HttpBody,
+    range?: ByteRange.ByteRange | undefined
+  ) =>
+    Effect.suspend(() => {
+      const { location, repository } = session
+      const step = Effect.flatMap(
+        send(Operation.CompleteUpload({ repository, location, digest, range }), body),
+        (response) => {
+          session.settled = true
+          const announced = response.headers["docker-content-digest"]
+          return Effect.zipRight(
+            Limits.excerpt(response),
+            Digest.isDigest(announced) && Digest.disagree(announced, digest)
+              ? Effect.fail(
+                  new DigestMismatch({
+                    ...Limits.factsOf(response),
+                    expected: digest,
+                    actual: announced
+                  })
+                )
+              : Effect.void
+          )
+        }
+      )
+      return (body?.contentLength ?? 0) > short ? step : unabandoned(step)
+    })
+
+  /**
+   * Closes a session whose bytes are all there. A lost answer, or a 500 that lies, is settled by
+   * asking for the blob, as is the 404 that a repeated closing is answered with.
+   */
+  const close = (session: Session, digest: Digest.Digest) =>
+    Effect.suspend(() => {
+      let lost = false
+      return complete(session, digest).pipe(
+        Effect.catchIf(
+          (error) => isTransient(error) || (lost && error._tag === "UploadUnknown"),
+          (error) => {
+            lost = true
+            return Effect.filterOrFail(present(session.repository, digest), identity, () => error)
+          }
+        ),
+        Effect.retry(Retry.schedule(to)),
+        Effect.zipRight(
+          Effect.sync(() => {
+            session.settled = true
+          })
+        )
+      )
+    })
+
+  /** Whether the registry has the blob after all. That it cannot be asked means no. */
+  const present = (repository: RepositoryName, digest: Digest.Digest): Effect.Effect<boolean> =>
+    Effect.match(headBlob(repository, digest), { onFailure: () => false, onSuccess: Option.isSome })
+
+  const relocate = (session: Session, response: HttpClientResponse) =>
+    response.headers["location"] === undefined
+      ? Effect.void // Quay's answers to a status request (quirks §3).
+      : Effect.map(locationOf(response), (location) => {
+          session.location = location
+        })
+
+  const locationOf = (
+    response: HttpClientResponse
+  ): Effect.Effect<string, ProtocolViolation | UntrustedLocation> => {
+    const target = response.headers["location"]
+    if (target === undefined)
+      return Effect.fail(
+        new ProtocolViolation({
+          ...Limits.factsOf(response),
+          problem: "The registry opened an upload without a Location"
+        })
+      )
+    const from = response.request.url
+    const verdict = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
+    return verdict._tag === "Allowed"
+      ? Effect.succeed(verdict.url)
+      : Effect.fail(UntrustedLocation.from("Upload", verdict, Limits.factsOf(response)))
+  }
+
+  /** The session as `Registry` shows it: one step at a time. */
+  const expose = (session: Session): UploadSession => {
+    const inTurn = Effect.unsafeMakeSemaphore(1).withPermits(1)
+    const state = Effect.sync(
+      (): UploadState => ({
+        repository: session.repository,
+        location: session.location,
+        offset: session.offset
+      })
+    )
+    return {
+      state,
+      write: (bytes) =>
+        inTurn(
+          Effect.zipRight(
+            bytes instanceof Uint8Array
+              ? write(session, bytes)
+              : SourceFailure.exposed(pour(session, bytes)),
+            state
+          )
+        ),
+      status: inTurn(Effect.zipRight(status(session), state)),
+      commit: (digest) =>
+        inTurn(
+          Effect.as(close(session, digest), {
+            mediaType: MediaType.octetStream,
+            digest,
+            size: session.offset
+          } satisfies Descriptor)
+        ),
+      detach: inTurn(
+        Effect.suspend(() => {
+          session.settled = true
+          return state
+        })
+      )
+    }
+  }
+
+  return { start, adopt, adopting, resume, status, write, pour, complete, close, present, expose }
+}

@@ -1,0 +1,341 @@
+/**
+ * The fourth step of the pipeline: from a status and an error body to a typed error. What an
+ * operation can fail with is in one table; everything beyond it is common to all.
+ */
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Secrets from "../../auth/internal/Secrets.js"
+import * as ByteRange from "../../protocol/ByteRange.js"
+import * as ErrorBody from "../../protocol/ErrorBody.js"
+import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
+import type { Operation } from "../../protocol/Operation.js"
+import * as Trust from "../../protocol/Trust.js"
+import {
+  BlobUnknown,
+  Denied,
+  DigestMismatch,
+  type Exchange,
+  ManifestUnknown,
+  NameUnknown,
+  RangeMismatch,
+  RegistryFailure,
+  TooManyRequests,
+  Unsupported,
+  UploadUnknown
+} from "../../RegistryError.js"
+import * as ContentCoding from "./ContentCoding.js"
+import * as Limits from "./Limits.js"
+
+/** What each operation can be refused with, beyond `Refusal`. */
+export interface OwnErrors {
+  readonly Ping: Unsupported
+  readonly GetManifest: ManifestUnknown | NameUnknown
+  readonly HeadManifest: never
+  readonly PutManifest: NameUnknown | BlobUnknown
+  readonly DeleteManifest: ManifestUnknown | NameUnknown | Unsupported
+  readonly GetBlob: BlobUnknown | NameUnknown | RangeMismatch
+  readonly HeadBlob: never
+  readonly DeleteBlob: BlobUnknown | NameUnknown | Unsupported
+  readonly StartUpload: NameUnknown | Unsupported
+  readonly UploadBlob: NameUnknown | Unsupported
+  readonly PutBlob: DigestMismatch | NameUnknown | Unsupported
+  readonly MountBlob: NameUnknown | Unsupported
+  readonly UploadChunk: UploadUnknown | RangeMismatch | Unsupported
+  readonly CompleteUpload: UploadUnknown | DigestMismatch
+  readonly UploadStatus: UploadUnknown
+  readonly CancelUpload: UploadUnknown
+  readonly ListTags: NameUnknown
+  readonly ListRepositories: Unsupported
+  readonly ListReferrers: Unsupported
+}
+
+/** What any operation can be refused with. */
+export type Refusal = Denied | TooManyRequests | RegistryFailure
+
+type OperationOf<K extends Operation["_tag"]> = Extract<Operation, { readonly _tag: K }>
+
+interface Rule<K extends Operation["_tag"], O = OperationOf<K>> {
+  readonly success: ReadonlyArray<number>
+  /** The error of its own that an answer means, if it means one. */
+  readonly own: (answer: Answer, operation: O) => OwnErrors[K] | undefined
+}
+
+interface Answer {
+  readonly status: number
+  readonly codes: ReadonlyArray<string>
+  /** False for the page of a router or proxy that knows nothing of registries. */
+  readonly fromRegistry: boolean
+  /** True for the answer of another origin, after a redirect. */
+  readonly foreign: boolean
+  readonly range: string | undefined
+  /** Whether it says where something goes on. */
+  readonly linked: boolean
+  readonly exchange: Exchange
+}
+
+/**
+ * The answer itself if it is a success of this operation, else a typed error. The body of a refusal
+ * is read up to 64 KiB, for the registry's codes and a snippet. `origin` is the registry's: what
+ * others answer after a redirect says nothing of the caller's rights.
+ */
+export const classify = <O extends Operation>(
+  operation: O,
+  response: HttpClientResponse,
+  origin: string
+): Effect.Effect<HttpClientResponse, OwnErrors[O["_tag"]] | Refusal> => {
+  // The compiler does not see that the tag of an `O` picks the rule for an `O`.
+  const rule = rules[operation._tag] as unknown as Rule<O["_tag"], O>
+  // What a 303 made of a deletion is no deletion.
+  const turned = response.request.method === "GET" && operation._tag.startsWith("Delete")
+  return rule.success.includes(response.status) && !turned
+    ? Effect.succeed(response)
+    : Effect.flatMap(Effect.zip(legible(response), Clock.currentTimeMillis), ([body, now]) => {
+        const { errors, snippet } = ErrorBody.parse(
+          Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
+        )
+        const exchange: Exchange = { ...Limits.factsOf(response), errors }
+        const answer: Answer = {
+          status: response.status,
+          codes: errors.map((error) => error.code),
+          fromRegistry: errors.length > 0 || body.length === 0,
+          foreign: !Trust.isAt(origin, response.request.url),
+          range: response.headers["range"],
+          linked: response.headers["link"] !== undefined,
+          exchange
+        }
+        return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, snippet, now))
+      })
+}
+
+/**
+ * Whether what came is a page for people: portals and some registries apologise with 200 (quirks
+ * §2).
+ */
+export const isPage = (mediaType: string): boolean => mediaType === "text/html"
+
+/** A proxy that compresses whatever passes it does so with errors as well (rule 20). */
+const legible = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
+  Effect.flatMap(Limits.excerpt(response), (body) =>
+    ContentCoding.plain(body, response.headers["content-encoding"], undefined, {
+      what: "An error",
+      limit: 65_536
+    }).pipe(Effect.orElseSucceed(() => body))
+  )
+
+const refusal = (
+  answer: Answer,
+  response: HttpClientResponse,
+  snippet: string,
+  now: number
+): Refusal => {
+  const { exchange, foreign, status } = answer
+  const limited = status === 429 || has(answer, "TOOMANYREQUESTS")
+  if (!limited && ((status === 403 && !foreign) || has(answer, "DENIED")))
+    return new Denied(exchange)
+  const wait = Option.getOrUndefined(
+    Option.map(retryAfter(response, exchange, now), Duration.toMillis)
+  )
+  return limited
+    ? new TooManyRequests({
+        ...exchange,
+        retryAfter: wait,
+        limit: response.headers["ratelimit-limit"],
+        remaining: response.headers["ratelimit-remaining"]
+      })
+    : new RegistryFailure({ ...exchange, snippet, retryAfter: wait })
+}
+
+/** GHCR puts the delay into the message (quirks §6). */
+const retryAfter = (
+  response: HttpClientResponse,
+  exchange: Exchange,
+  now: number
+): Option.Option<Duration.Duration> =>
+  Option.fromNullable(response.headers["retry-after"]).pipe(
+    Option.flatMap((header) => RetryAfter.parse(header, now)),
+    Option.orElse(() =>
+      Option.firstSomeOf(
+        (exchange.errors ?? []).map((error) => RetryAfter.fromMessage(error.message ?? ""))
+      )
+    )
+  )
+
+const has = (answer: Answer, ...codes: ReadonlyArray<string>): boolean =>
+  codes.some((code) => answer.codes.includes(code))
+
+// -----------------------------------------------------------------------------
+// The meaning of statuses and codes
+// -----------------------------------------------------------------------------
+
+const nameUnknown = (answer: Answer, operation: { readonly repository: string }) =>
+  answer.status === 404 && has(answer, "NAME_UNKNOWN")
+    ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
+    : undefined
+
+const manifestUnknown = (
+  answer: Answer,
+  operation: { readonly repository: string; readonly reference: string }
+) =>
+  nameUnknown(answer, operation) ??
+  (answer.status === 404
+    ? new ManifestUnknown({
+        ...answer.exchange,
+        repository: operation.repository,
+        reference: operation.reference
+      })
+    : undefined)
+
+const blobUnknown = (
+  answer: Answer,
+  operation: { readonly repository: string; readonly digest: string }
+) =>
+  nameUnknown(answer, operation) ??
+  (answer.status === 404
+    ? new BlobUnknown({
+        ...answer.exchange,
+        repository: operation.repository,
+        digest: operation.digest
+      })
+    : undefined)
+
+/** Docker's registry answers 404 with `BLOB_UPLOAD_INVALID` as well (C55). */
+const uploadUnknown = (answer: Answer, operation: { readonly repository: string }) =>
+  answer.status === 404
+    ? new UploadUnknown({ ...answer.exchange, repository: operation.repository })
+    : undefined
+
+const rangeMismatch = (answer: Answer, expected: string) =>
+  answer.status === 416
+    ? new RangeMismatch({ ...answer.exchange, expected, actual: answer.range ?? "none" })
+    : undefined
+
+/** 405, the code, or a 404 that no registry wrote: rule 13, C96. */
+const unsupported = (answer: Answer, operation: string) =>
+  answer.status === 405 ||
+  answer.status === 501 ||
+  has(answer, "UNSUPPORTED") ||
+  (answer.status === 404 && !answer.fromRegistry)
+    ? new Unsupported({ ...answer.exchange, operation })
+    : undefined
+
+/**
+ * Where deletion is switched off the answer may be 400 as well (C95, C96, C99); to Docker's
+ * registry a tag is an invalid digest. One that links to the rest has deleted a part (Cloudflare,
+ * quirks §4).
+ */
+const deleteRefused = (
+  answer: Answer,
+  operation: "deleting manifests" | "deleting tags" | "deleting blobs"
+) =>
+  unsupported(answer, operation) ??
+  (answer.status === 400 &&
+  !answer.linked &&
+  (operation === "deleting tags" || answer.codes.length === 0)
+    ? new Unsupported({ ...answer.exchange, operation })
+    : undefined)
+
+const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
+  Ping: {
+    success: [200],
+    own: (answer) =>
+      answer.status === 404
+        ? new Unsupported({ ...answer.exchange, operation: "the distribution API (GET /v2/)" })
+        : undefined
+  },
+  GetManifest: { success: [200], own: manifestUnknown },
+  // That there is nothing is an answer, too (C30).
+  HeadManifest: { success: [200, 404], own: () => undefined },
+  PutManifest: {
+    success: [201, 202, 204],
+    own: (answer, operation) =>
+      has(answer, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
+        ? new BlobUnknown({ ...answer.exchange, repository: operation.repository })
+        : answer.status === 404
+          ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
+          : undefined
+  },
+  DeleteManifest: {
+    success: [200, 202, 204],
+    own: (answer, operation) =>
+      deleteRefused(
+        answer,
+        operation.reference.includes(":") ? "deleting manifests" : "deleting tags"
+      ) ?? manifestUnknown(answer, operation)
+  },
+  GetBlob: {
+    success: [200, 206],
+    own: (answer, operation) =>
+      blobUnknown(answer, operation) ??
+      rangeMismatch(
+        answer,
+        operation.range === undefined ? "all" : ByteRange.formatRequest(operation.range)
+      )
+  },
+  HeadBlob: { success: [200, 404], own: () => undefined },
+  DeleteBlob: {
+    success: [200, 202, 204],
+    own: (answer, operation) =>
+      deleteRefused(answer, "deleting blobs") ?? blobUnknown(answer, operation)
+  },
+  StartUpload: { success: [202], own: (answer, operation) => startRefused(answer, operation) },
+  UploadBlob: { success: [201, 202], own: (answer, operation) => startRefused(answer, operation) },
+  PutBlob: {
+    success: [200, 201, 202, 204],
+    own: (answer, operation) => digestMismatch(answer, operation) ?? startRefused(answer, operation)
+  },
+  MountBlob: { success: [201, 202], own: (answer, operation) => startRefused(answer, operation) },
+  UploadChunk: {
+    success: [201, 202, 204], // C49, trap 22
+    own: (answer, operation) =>
+      unsupported(answer, "uploading by PATCH") ??
+      uploadUnknown(answer, operation) ??
+      rangeMismatch(
+        answer,
+        operation.range === undefined ? "all" : `${operation.range.start}-${operation.range.end}`
+      )
+  },
+  CompleteUpload: {
+    success: [201, 202, 204],
+    own: (answer, operation) =>
+      uploadUnknown(answer, operation) ?? digestMismatch(answer, operation)
+  },
+  UploadStatus: { success: [200, 202, 204], own: uploadUnknown },
+  CancelUpload: { success: [200, 202, 204], own: uploadUnknown },
+  ListTags: {
+    success: [200],
+    own: (answer, operation) =>
+      answer.status === 404
+        ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
+        : undefined
+  },
+  ListRepositories: {
+    success: [200],
+    own: (answer) =>
+      answer.status === 404
+        ? unsupported({ ...answer, fromRegistry: false }, "listing repositories")
+        : unsupported(answer, "listing repositories")
+  },
+  // Registries without the API answer 404, 405, 406 or 400, or send elsewhere (rule 16); reading
+  // the referrers tag instead does no harm.
+  ListReferrers: {
+    success: [200],
+    own: (answer) =>
+      answer.foreign || [400, 404, 405, 406].includes(answer.status)
+        ? new Unsupported({ ...answer.exchange, operation: "the referrers API" })
+        : unsupported(answer, "the referrers API")
+  }
+}
+
+const digestMismatch = (answer: Answer, operation: { readonly digest: string }) =>
+  has(answer, "DIGEST_INVALID")
+    ? new DigestMismatch({ ...answer.exchange, expected: operation.digest, actual: "another one" })
+    : undefined
+
+const startRefused = (answer: Answer, operation: { readonly repository: string }) =>
+  unsupported(answer, "uploading blobs") ??
+  (answer.status === 404
+    ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
+    : undefined)

@@ -1,0 +1,216 @@
+/**
+ * How a registry is reached: what an application says of it, checked, and what the client has seen
+ * of it so far.
+ */
+import * as Headers from "@effect/platform/Headers"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as FieldValue from "../../protocol/internal/FieldValue.js"
+import { redact } from "../../protocol/internal/RedactedUrl.js"
+import * as Trust from "../../protocol/Trust.js"
+import { InvalidUrl } from "../../RegistryError.js"
+import * as Concurrency from "./Concurrency.js"
+import * as Limits from "./Limits.js"
+import * as Observability from "./Observability.js"
+import type { RateLimit } from "./RateLimit.js"
+import * as Retry from "./Retry.js"
+import * as Watchdog from "./Watchdog.js"
+
+/**
+ * How to reach a registry. All but `url` has safe defaults.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EndpointOptions {
+  /**
+   * The base of the registry, without `/v2`: `https://ghcr.io`, `http://localhost:5000`,
+   * `https://example.com/prefix`; without a scheme it is https, or http for a loopback host (T19).
+   */
+  readonly url: string
+  /** Exceptions to the rules on URLs from the registry; none by default. */
+  readonly trust?: Partial<Trust.Policy> | undefined
+  /**
+   * What every token is asked for, instead of the scopes of operations and challenges (RG5): scopes
+   * separated by spaces, for registries whose token servers go by rules of their own.
+   */
+  readonly authScope?: string | undefined
+  /** Upper bounds on what the registry may send. */
+  readonly limits?: Partial<Limits.Limits> | undefined
+  /** How long to wait for the registry. */
+  readonly timeouts?: Partial<Limits.Timeouts> | undefined
+  /** How to try again after temporary failures. */
+  readonly retry?: Partial<Retry.RetryOptions> | undefined
+  /**
+   * How many requests, and apart from them how many downloads and how many uploads of blobs, the
+   * operations of a `Registry` have under way at a time; the others wait in line. 6 by default.
+   */
+  readonly concurrency?: number | undefined
+  /**
+   * Run with every answer that tells how much of a rate limit is left, so that a bulk job can slow
+   * down in time.
+   */
+  readonly onRateLimit?: ((rate: RateLimit) => Effect.Effect<void>) | undefined
+  /** The `User-Agent` of every request, `defaultUserAgent` by default. */
+  readonly userAgent?: string | undefined
+  /**
+   * These go with every request to the registry's own origin, and to no other (T1); what a request
+   * needs for itself wins over them.
+   */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /**
+   * The host that this one is a mirror of, as references have it: it goes along as `ns` when
+   * content is pulled (C107).
+   */
+  readonly namespace?: string | undefined
+  /**
+   * Run with each warning that the registry sends (C106), once for each text. Warnings are logged
+   * besides.
+   */
+  readonly onWarning?: ((text: string) => Effect.Effect<void>) | undefined
+  /**
+   * Sends the trace along (`traceparent` and `b3`), off by default, and only ever to the registry's
+   * own origin.
+   */
+  readonly tracePropagation?: boolean | undefined
+}
+
+/**
+ * One registry as a client knows it: how to reach it, and what it has shown of itself so far.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Endpoint {
+  readonly base: string
+  readonly origin: string
+  readonly trust: Trust.Policy
+  readonly scopes: ReadonlyArray<string> | undefined
+  readonly limits: Limits.Limits
+  readonly timeouts: Limits.Timeouts
+  readonly retry: Retry.RetryOptions
+  /** An application's own, if it has any, and those that every request has. */
+  readonly headers: Headers.Headers | undefined
+  readonly standardHeaders: Headers.Headers
+  readonly namespace: string | undefined
+  readonly concurrency: Concurrency.Concurrency
+  readonly onRateLimit: (rate: RateLimit) => Effect.Effect<void>
+  readonly watchdog: Watchdog.Watchdog
+  readonly observation: Observability.Observation
+  readonly onWarning: (text: string) => Effect.Effect<void>
+  /** Warnings that were logged already, to log each once (C106). */
+  readonly warned: Set<string>
+}
+
+/**
+ * The `User-Agent` sent by default.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const defaultUserAgent = "effect-oci/0.1.0"
+
+/**
+ * Checks how a registry is to be reached. Nothing is sent. Fails with `InvalidUrl` when `url` is
+ * not http or https, or holds a user name, a query or a fragment, and when no request could carry
+ * `headers`, `userAgent` or `namespace`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidUrl> =>
+  Effect.suspend(() => {
+    const written = options.url.trim()
+    const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(written)
+      ? written
+      : `${Trust.isLoopback(host(written)) ? "http" : "https"}://${written}`
+    const problem = problemOf(text) ?? unsendable(options)
+    const origin = Trust.origin(text)
+    if (problem !== undefined || Option.isNone(origin))
+      return Effect.fail(
+        new InvalidUrl({
+          // A password in it may hold any character (T13).
+          url: FieldValue.plain(redact(text.replace(/\/\/.*@/s, "//")), 128),
+          problem: problem ?? "it is not a valid URL"
+        })
+      )
+    const timeouts = { ...Limits.defaultTimeouts, ...options.timeouts }
+    const base = origin.value + new URL(text).pathname.replace(/\/+$/, "")
+    return Effect.succeed({
+      base,
+      origin: origin.value,
+      trust: { ...Trust.strict, ...options.trust },
+      scopes: options.authScope?.split(" ").filter((scope) => scope !== ""),
+      limits: { ...Limits.defaultLimits, ...options.limits },
+      timeouts,
+      retry: { ...Retry.defaultRetry, ...options.retry },
+      headers:
+        Object.keys(options.headers ?? {}).length === 0
+          ? undefined
+          : Headers.fromInput(options.headers),
+      standardHeaders: Headers.fromInput({
+        "user-agent": options.userAgent ?? defaultUserAgent,
+        "accept-encoding": "identity"
+      }),
+      namespace: options.namespace,
+      concurrency: Concurrency.make(options.concurrency ?? 6),
+      onRateLimit: options.onRateLimit ?? (() => Effect.void),
+      watchdog: Watchdog.make(Duration.min(timeouts.response, timeouts.overall)),
+      observation: Observability.make(base, options.tracePropagation ?? false),
+      onWarning: options.onWarning ?? (() => Effect.void),
+      warned: new Set<string>()
+    })
+  })
+
+const host = (url: string): string => url.split("/", 1).join("")
+
+const problemOf = (text: string): string | undefined => {
+  // Control characters and backslashes are no part of a URL either, but parsers drop and turn them
+  // (T8).
+  if (!URL.canParse(text) || FieldValue.hasControl(text) || text.includes("\\"))
+    return "it is not a valid URL: write a host such as ghcr.io, or https://host:port"
+  const url = new URL(text)
+  if (url.protocol !== "https:" && url.protocol !== "http:")
+    return "its scheme is neither https nor http"
+  // Also where it does not look like one to the parser, for the slash in its password.
+  if (text.includes("@")) return "it holds a user name: supply Credentials instead"
+  if (url.search !== "" || url.hash !== "") return "it has a query or a fragment"
+  return /(^|\/)v2\/?$/.test(url.pathname) ? "leave out /v2, which every request adds" : undefined
+}
+
+/** Names that are the HTTP client's to send. */
+const connection = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "keep-alive",
+  "transfer-encoding",
+  "upgrade"
+])
+
+/**
+ * The option that no request could carry (T12): the HTTP client would say so of each, as of a
+ * broken connection. Headers can be secrets (T13).
+ */
+const unsendable = ({
+  headers = {},
+  namespace,
+  userAgent = ""
+}: EndpointOptions): string | undefined => {
+  for (const [name, value] of Object.entries(headers)) {
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+      return "one of its headers has a name that no header can have"
+    if (connection.has(name.toLowerCase()))
+      return `its header ${name} is for the HTTP client to set`
+    if (!isFieldValue(value))
+      return `its header ${name} holds characters that no header can carry, such as a line break`
+  }
+  if (!isFieldValue(userAgent))
+    return "its userAgent holds characters that no header can carry, such as a line break"
+  return namespace === undefined || /^[^\s\p{Cc}\p{Cs}]+$/u.test(namespace)
+    ? undefined
+    : 'its namespace is not a host, such as "docker.io"'
+}
+
+const isFieldValue = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)

@@ -1,0 +1,344 @@
+/**
+ * One exchange, from an operation to whatever the registry answers: limits and timeouts, redirects
+ * and authorization, with challenges answered. `attempt` and `execute` are the way to what
+ * `Registry` does not offer.
+ */
+import type * as Headers from "@effect/platform/Headers"
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { authorizedBy, type Sender } from "../../auth/Authorization.js"
+import { Credentials } from "../../auth/Credentials.js"
+import * as Secrets from "../../auth/internal/Secrets.js"
+import { TokenCache } from "../../auth/TokenCache.js"
+import * as Warning from "../../protocol/internal/Warning.js"
+import { type Operation, requiredScopes, toRequest } from "../../protocol/Operation.js"
+import * as Trust from "../../protocol/Trust.js"
+import {
+  type AuthChallenge,
+  type CredentialsFailure,
+  type LimitExceeded,
+  type RegistryFailure,
+  type TooManyRequests,
+  type TransportFailure,
+  Unauthorized,
+  type UntrustedLocation
+} from "../../RegistryError.js"
+import type { Endpoint } from "./Endpoint.js"
+import * as Limits from "./Limits.js"
+import * as Observability from "./Observability.js"
+import { fromHeaders } from "./RateLimit.js"
+import * as Redirect from "./Redirect.js"
+import * as Retry from "./Retry.js"
+
+/**
+ * What a request can fail with before its answer is classified; `TooManyRequests` and
+ * `RegistryFailure` are then a token server's.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ExchangeError =
+  | Unauthorized
+  | CredentialsFailure
+  | UntrustedLocation
+  | LimitExceeded
+  | TransportFailure
+  | TooManyRequests
+  | RegistryFailure
+
+/**
+ * One authorised exchange: whatever the registry answers, except that a 401 of its own is the error
+ * `AuthChallenge`. The challenge is remembered in `TokenCache`, so that the next attempt answers
+ * it. For applications that bring their own loop. It does not wait in the endpoint's line, and the
+ * body of the answer is the caller's to read or to abandon.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const attempt = (
+  to: Endpoint,
+  operation: Operation,
+  options: { readonly body?: HttpBody.HttpBody | undefined } = {}
+): Effect.Effect<
+  HttpClientResponse,
+  AuthChallenge | ExchangeError,
+  HttpClient.HttpClient | Credentials | TokenCache
+> =>
+  Effect.flatMap(services, (given) =>
+    attemptWithin(
+      given,
+      boundsOf(to, operation, given.clock),
+      to,
+      operation,
+      options.body ?? HttpBody.empty
+    )
+  )
+
+/** What an exchange is made with. */
+export interface Given {
+  readonly client: HttpClient.HttpClient
+  readonly credentials: Credentials.Service
+  readonly cache: TokenCache.Service
+}
+
+const services = Effect.all({
+  client: HttpClient.HttpClient,
+  credentials: Credentials,
+  cache: TokenCache,
+  clock: Effect.clock
+})
+
+const attemptWithin = (
+  { cache, client, credentials }: Given,
+  bounds: Limits.Bounds,
+  to: Endpoint,
+  operation: Operation,
+  body: HttpBody.HttpBody
+): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError> => {
+  const demand = {
+    origin: to.origin,
+    repository: "repository" in operation ? Option.some(operation.repository) : Option.none(),
+    scopes: requiredScopes(operation)
+  }
+  const request = requestOf(to, operation)
+  const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
+    Observability.observed(to.observation, operation, request.url)(Limits.limited(bounds)(client))
+  )
+  const authorized = authorizedBy(credentials, cache, demand, {
+    trust: to.trust,
+    scopes: to.scopes
+  })(to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed))
+  return Effect.flatMap(
+    authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
+    (response) => {
+      const { headers } = response
+      return headers["warning"] === undefined && headers["ratelimit-limit"] === undefined
+        ? Effect.succeed(response)
+        : Effect.as(heed(to, response), response)
+    }
+  )
+}
+
+const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
+  const request = toRequest(to.base, operation)
+  return HttpClientRequest.setHeaders(
+    to.namespace !== undefined && pulls.has(operation._tag)
+      ? HttpClientRequest.setUrl(request, `${request.url}?ns=${encodeURIComponent(to.namespace)}`)
+      : request,
+    to.standardHeaders
+  )
+}
+
+/**
+ * The application's headers go to the registry, which may be its own token server, and not to where
+ * an upload has its location or a realm leads.
+ */
+const withHeaders = <E>(
+  origin: string,
+  headers: Headers.Headers,
+  client: Sender<E>
+): Sender<E> => ({
+  execute: (request) =>
+    client.execute(
+      Trust.isAt(origin, request.url)
+        ? HttpClientRequest.setHeaders(request, { ...headers, ...request.headers })
+        : request
+    )
+})
+
+const pulls: ReadonlySet<Operation["_tag"]> = new Set([
+  "GetManifest",
+  "HeadManifest",
+  "GetBlob",
+  "HeadBlob"
+])
+
+/** Blobs take their time: what moves them is watched step by step. */
+const transfers: ReadonlySet<Operation["_tag"]> = new Set([
+  "GetBlob",
+  "UploadBlob",
+  "PutBlob",
+  "UploadChunk",
+  "CompleteUpload"
+])
+
+/** The bounds of an exchange for an operation that begins now. */
+export const boundsOf = (
+  to: Endpoint,
+  operation: Operation,
+  clock: Clock.Clock
+): Limits.Bounds => ({
+  limits: to.limits,
+  response: Duration.toMillis(to.timeouts.response),
+  until: transfers.has(operation._tag)
+    ? Number.POSITIVE_INFINITY
+    : clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
+  watchdog: to.watchdog,
+  registry: to.origin
+})
+
+/**
+ * The schedule that `execute` follows by default: again as long as the challenge is answerable, at
+ * most three times. Once is the rule; a token that was kept too long, and one for too few scopes,
+ * take once more each.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedule.whileInput(
+  Schedule.recurs(3),
+  (challenge: AuthChallenge) => challenge.answerable
+)
+
+/**
+ * An exchange with its challenges answered: whatever the registry finally answers. `schedule`
+ * decides whether to try again after a challenge, by default with `defaultSchedule`; when it gives
+ * up, the challenge becomes `Unauthorized`. It sees the challenge again, as not answerable, when
+ * the token server gave no token for it: another credential, from a login say, may help then. As
+ * with `attempt`, the answer is the caller's.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const execute = <R = never>(
+  to: Endpoint,
+  operation: Operation,
+  options: {
+    readonly body?: HttpBody.HttpBody | undefined
+    readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
+  } = {}
+): Effect.Effect<
+  HttpClientResponse,
+  ExchangeError,
+  HttpClient.HttpClient | Credentials | TokenCache | R
+> =>
+  Effect.flatMap(services, (given) =>
+    exchanging(to, given, options.schedule)(
+      boundsOf(to, operation, given.clock),
+      operation,
+      options.body ?? HttpBody.empty
+    )
+  )
+
+/**
+ * `execute` with its services at hand, within bounds that its caller goes on to apply to the
+ * answer.
+ */
+export const exchanging =
+  <R = never>(
+    to: Endpoint,
+    given: Given,
+    schedule: Schedule.Schedule<unknown, AuthChallenge, R> = defaultSchedule
+  ): Exchanging<R> =>
+  (bounds, operation, body) => {
+    const source = askedAgainOnce(given.credentials)
+    const exchange = attemptWithin({ ...given, credentials: source }, bounds, to, operation, body)
+    return Effect.catchAll(exchange, (error) => {
+      const refused = refusal(error)
+      return isOpen(refused) ? answered(refused, exchange, schedule) : Effect.fail(refused)
+    })
+  }
+
+/**
+ * A source may have another credential each time it is asked again (ECR's helper makes them): what
+ * it had the second time is not asked about, but refused for good. A schedule that goes on all the
+ * same has it asked anew.
+ */
+const askedAgainOnce = (source: Credentials.Service): Credentials.Service => {
+  let renewed = false
+  return {
+    get: (demand, rejected) => {
+      if (Option.isNone(rejected)) return source.get(demand, rejected)
+      if (renewed) {
+        renewed = false
+        return Effect.succeed(rejected.value)
+      }
+      return Effect.map(source.get(demand, rejected), (credential) => {
+        renewed = credential.identity !== rejected.value.identity
+        return credential
+      })
+    }
+  }
+}
+
+/** One exchange with its challenges answered. */
+export type Exchanging<R = never> = (
+  bounds: Limits.Bounds,
+  operation: Operation,
+  body: HttpBody.HttpBody
+) => Effect.Effect<HttpClientResponse, ExchangeError, R>
+
+const answered = <R>(
+  error: Open,
+  exchange: Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError>,
+  schedule: Schedule.Schedule<unknown, AuthChallenge, R>
+): Effect.Effect<HttpClientResponse, ExchangeError, R> =>
+  Retry.from(
+    error,
+    // The schedule sees challenges only, whatever type an application gives it.
+    Effect.matchEffect(exchange, {
+      onSuccess: (response) => Effect.succeed(Effect.succeed(response)),
+      onFailure: (error) => {
+        const refused = refusal(error)
+        return isOpen(refused) ? Effect.fail(refused) : Effect.succeed(Effect.fail(refused))
+      }
+    }),
+    Schedule.mapInput(schedule, ({ challenge }: Open) => challenge)
+  ).pipe(Effect.flatten)
+
+/**
+ * What a schedule may decide about: the registry's challenge, or the one that its token server gave
+ * no token for.
+ */
+type Open = Unauthorized & { readonly challenge: AuthChallenge }
+
+const isOpen = (error: ExchangeError): error is Open =>
+  error._tag === "Unauthorized" && error.challenge !== undefined
+
+const refusal = (error: AuthChallenge | ExchangeError): ExchangeError => {
+  if (error._tag !== "AuthChallenge") return error
+  const { errors, method, origin, status, url } = error
+  return new Unauthorized({
+    method,
+    url,
+    status,
+    errors,
+    origin,
+    reason: "Challenge",
+    challenge: error
+  })
+}
+
+/**
+ * Rate limits are for the application, and warnings for people: each text is logged once per
+ * endpoint, and nothing acts on it (C106). Those of another host, after a redirect, are not the
+ * registry's.
+ */
+const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Effect<void> => {
+  if (!Trust.isAt(to.origin, request.url)) return Effect.void
+  const rate = fromHeaders(headers)
+  const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
+  const warnings = headers["warning"]
+  if (warnings === undefined) return told
+  const shown = Secrets.hide(warnings, Secrets.inHeader(request.headers["authorization"]))
+  const texts = Warning.parse(shown).map((warning) => warning.text)
+  const fresh = texts.filter(
+    (text) => !to.warned.has(text) && to.warned.size < 1000 && to.warned.add(text)
+  )
+  return Effect.zipRight(
+    told,
+    Effect.forEach(
+      fresh,
+      (text) =>
+        Effect.zipRight(Effect.logWarning(`${to.origin} warns: ${text}`), to.onWarning(text)),
+      { discard: true }
+    )
+  )
+}

@@ -1,0 +1,315 @@
+/**
+ * The innermost step of the pipeline: what a request may cost. Every failure of the HTTP client
+ * becomes a `TransportFailure` here, every answer must begin in time, and bodies are read under a
+ * limit.
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as ClientResponse from "@effect/platform/HttpClientResponse"
+import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as Stream from "effect/Stream"
+import type { Sender } from "../../auth/Authorization.js"
+import * as ByteStream from "../../ByteStream.js"
+import { LimitExceeded, TransportFailure } from "../../RegistryError.js"
+import * as ClientFailure from "./ClientFailure.js"
+import * as ContentCoding from "./ContentCoding.js"
+import { OnBehalfOf } from "./OnBehalfOf.js"
+import { onTurn } from "./Turns.js"
+import * as Watchdog from "./Watchdog.js"
+
+/**
+ * Upper bounds on what a registry may send (T4, T6). Going over one is `LimitExceeded`, never a
+ * truncated value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limits {
+  /** Bytes of a manifest, 8 MiB by default (C70). */
+  readonly manifest: number
+  /** Bytes of one page of a list, 8 MiB by default. */
+  readonly page: number
+  /** Pages of one list, 10,000 by default. */
+  readonly pages: number
+  /** Entries of one list, 1,000,000 by default. */
+  readonly items: number
+  /**
+   * Bytes of the header section of an answer, names and values, 64 KiB by default. The HTTP client
+   * may have a lower limit.
+   */
+  readonly headers: number
+  /** Redirects of one request, 10 by default. */
+  readonly redirects: number
+}
+
+/**
+ * How long to wait. Either may be overrun by a second. The time to connect is a setting of the HTTP
+ * client, and counts as waiting for an answer here.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Timeouts {
+  /**
+   * Until an answer begins, for each request, 60 seconds by default. Only the registry is waited
+   * for: while a stream is sent, the time since it took what there was. A body in memory has a
+   * second more for each 64 KiB.
+   */
+  readonly response: Duration.DurationInput
+  /**
+   * For all of an exchange in which no blob travels, its redirects, token requests and the document
+   * at the end included, 2 minutes by default. Blobs take as long as they keep moving.
+   */
+  readonly overall: Duration.DurationInput
+}
+
+/** The defaults that `Limits` documents. */
+export const defaultLimits: Limits = {
+  manifest: 8 * 1024 * 1024,
+  page: 8 * 1024 * 1024,
+  pages: 10_000,
+  items: 1_000_000,
+  headers: 64 * 1024,
+  redirects: 10
+}
+
+/** The defaults that `Timeouts` documents. */
+export const defaultTimeouts: Timeouts = {
+  response: Duration.seconds(60),
+  overall: Duration.minutes(2)
+}
+
+/** Of an answer that is not wanted, as much is read as keeps its connection usable. */
+const discardable = 64 * 1024
+
+/**
+ * What bounds one exchange: the limits, the milliseconds until an answer must begin, the time (in
+ * milliseconds of the clock) when all must be over, and who watches both. `registry`: the origin
+ * that it is `OnBehalfOf`.
+ */
+export interface Bounds {
+  readonly limits: Limits
+  readonly response: number
+  readonly until: number
+  readonly watchdog: Watchdog.Watchdog
+  readonly registry: string
+}
+
+/**
+ * The client with its failures typed and its answers bounded in time and in the size of their
+ * headers. No span and no trace header of its own: the default ones would carry signed URLs and
+ * reach strangers (T13).
+ *
+ * An answer of up to 64 KiB that somebody is going to read arrives with its body, in the same time:
+ * to read a body by itself costs more than to ask for it. That the body of a refusal breaks off
+ * does not matter.
+ */
+export const limited =
+  (bounds: Bounds) =>
+  (client: HttpClient.HttpClient): Sender<ClientFailure.ClientFailure> => ({
+    execute: (request) => {
+      let begun: HttpClientResponse | undefined
+      return Watchdog.watch(
+        bounds.watchdog,
+        (deadline) => {
+          const { body } = request
+          const patience =
+            bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+          const awaited = () => {
+            deadline.at = Math.min(
+              bounds.until,
+              deadline.clock.unsafeCurrentTimeMillis() + patience
+            )
+          }
+          awaited()
+          const answered = Effect.zipRight(
+            setUp(bounds.registry),
+            client.execute(observed(request, deadline, awaited))
+          )
+          return Effect.matchEffect(answered, {
+            onFailure: (error) =>
+              Effect.fail(ClientFailure.ofRequest(request, error, bounds.limits)),
+            onSuccess: (
+              response
+            ): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
+              begun = response
+              awaited()
+              const { headers, status } = response
+              // Plain http goes through proxies as it is; servers have no such status.
+              if (status === 407)
+                return Effect.zipRight(
+                  excerpt(response),
+                  Effect.fail(ClientFailure.ofProxy(request, status))
+                )
+              let size = 0
+              for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
+              return size <= bounds.limits.headers
+                ? gathered(response)
+                : Effect.zipRight(
+                    excerpt(response),
+                    Effect.fail(ClientFailure.tooManyHeaders(request, bounds.limits))
+                  )
+            }
+          })
+        },
+        () =>
+          begun === undefined
+            ? new TransportFailure({ ...ClientFailure.facts(request), reason: "Timeout" })
+            : new TransportFailure({ ...factsOf(begun), reason: "Stall" })
+      )
+    }
+  })
+
+/** For the fiber of one exchange, which the watchdog began: nothing has to be put back. */
+const setUp = (registry: string): Effect.Effect<void> =>
+  Effect.zipRight(
+    FiberRef.set(HttpClient.currentTracerDisabledWhen, always),
+    FiberRef.update(FiberRef.currentContext, Context.add(OnBehalfOf, registry))
+  )
+
+const always = () => true
+
+const Gathered: unique symbol = Symbol.for("effect-oci/Limits/Gathered")
+
+/** The body of an answer that arrived with it, if it did. */
+export const gatheredOf = (
+  response: HttpClientResponse & { readonly [Gathered]?: Uint8Array }
+): Uint8Array | undefined => response[Gathered]
+
+const gathered = (
+  response: HttpClientResponse
+): Effect.Effect<HttpClientResponse, TransportFailure> => {
+  const { request, status } = response
+  const length = ContentCoding.length(response)
+  if (request.method === "HEAD" || (request.method !== "GET" && status < 300))
+    return Effect.succeed(response)
+  if (length === undefined || length > discardable) return Effect.succeed(response)
+  return Effect.matchEffect(response.arrayBuffer, {
+    onFailure: (error) =>
+      status < 300
+        ? Effect.fail(ClientFailure.ofBody(error))
+        : Effect.succeed(withBody(response, new Uint8Array())),
+    onSuccess: (buffer) => Effect.succeed(withBody(response, new Uint8Array(buffer)))
+  })
+}
+
+const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse => {
+  // The body that the client has is read already.
+  const read = () =>
+    ClientResponse.fromWeb(
+      response.request,
+      new Response(bytes.slice(), { headers: response.headers })
+    )
+  return Object.create(response, {
+    [Gathered]: { value: bytes },
+    arrayBuffer: { get: () => Effect.sync(() => bytes.slice().buffer) },
+    stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) },
+    text: { get: () => read().text },
+    json: { get: () => read().json },
+    urlParamsBody: { get: () => read().urlParamsBody },
+    formData: { get: () => read().formData }
+  })
+}
+
+/** A body is not late while its source is being waited for. */
+const observed = (
+  request: HttpClientRequest.HttpClientRequest,
+  deadline: Watchdog.Deadline,
+  awaited: () => void
+): HttpClientRequest.HttpClientRequest => {
+  const { body } = request
+  if (body._tag !== "Stream") return request
+  const asked = () => {
+    deadline.at = Number.POSITIVE_INFINITY
+  }
+  const stream = onTurn(body.stream, { asked, given: awaited })
+  return HttpClientRequest.setBody(
+    request,
+    HttpBody.stream(stream, body.contentType, body.contentLength)
+  )
+}
+
+/**
+ * The body of an answer, its failures typed. The chunks are plain `Uint8Array`s, on Node too, whose
+ * `Buffer` has another `slice`.
+ */
+export const body = (response: HttpClientResponse): Stream.Stream<Uint8Array, TransportFailure> =>
+  response.stream.pipe(Stream.mapChunks(Chunk.map(plain)), Stream.mapError(ClientFailure.ofBody))
+
+const plain = (bytes: Uint8Array): Uint8Array =>
+  bytes.constructor === Uint8Array
+    ? bytes
+    : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+/**
+ * The whole body of an answer that is a document, within `limit` bytes and the time of its
+ * exchange.
+ */
+export const document = (
+  response: HttpClientResponse,
+  limit: ByteStream.Limit,
+  bounds: Bounds
+): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> => {
+  const tooLong = () => new LimitExceeded({ ...limit, ...factsOf(response) })
+  const within = (bytes: Uint8Array) =>
+    bytes.length <= limit.limit ? Effect.succeed(bytes) : Effect.fail(tooLong())
+  const known = gatheredOf(response)
+  if (known !== undefined) return within(known)
+  const received = Effect.suspend(() =>
+    // HTTP clients see to it that a body is no longer than its `Content-Length`.
+    (ContentCoding.length(response) ?? Number.POSITIVE_INFINITY) <= limit.limit
+      ? Effect.matchEffect(response.arrayBuffer, {
+          onFailure: (error) => Effect.fail(ClientFailure.ofBody(error)),
+          onSuccess: (buffer) => within(new Uint8Array(buffer))
+        })
+      : Effect.catchTag(ByteStream.collect(body(response), limit), "LimitExceeded", () =>
+          Effect.fail(tooLong())
+        )
+  )
+  return Watchdog.watch(
+    bounds.watchdog,
+    (deadline) => {
+      deadline.at = bounds.until
+      return received
+    },
+    () => new TransportFailure({ ...factsOf(response), reason: "Stall" })
+  )
+}
+
+/**
+ * The first 64 KiB of a body whose rest is of no interest, such as that of an error: what could be
+ * read of it, without failing. The connection can be used again if that was all, and is closed if
+ * not.
+ */
+export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array> => {
+  const known = gatheredOf(response)
+  if (known !== undefined) return Effect.succeed(known)
+  if (
+    response.headers["content-length"] === "0" ||
+    response.status === 204 ||
+    response.request.method === "HEAD"
+  )
+    return Effect.succeed(new Uint8Array())
+  return Effect.map(ByteStream.beginning(body(response), discardable), (bytes) =>
+    bytes.subarray(0, discardable)
+  )
+}
+
+/** The facts of an exchange that an error may show. */
+export const factsOf = ({
+  request,
+  status
+}: HttpClientResponse): {
+  readonly method: string
+  readonly url: string
+  readonly status: number
+} => ({
+  ...ClientFailure.facts(request),
+  status
+})

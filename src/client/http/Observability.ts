@@ -1,0 +1,283 @@
+/**
+ * What an operator sees of the requests: a span for each that the caller asked for, lines in the
+ * log at debug level, and `Metrics`. Nothing shows a header, a query that may be signed, or the
+ * address of an upload, a token server or a redirect's target beyond what `RedactedUrl` leaves
+ * (T13).
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
+import * as LogLevel from "effect/LogLevel"
+import * as MetricLabel from "effect/MetricLabel"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
+import type { Sender } from "../../auth/Authorization.js"
+import * as ByteStream from "../../ByteStream.js"
+import { isRecorded } from "../../internal/Spans.js"
+import * as Metrics from "../../Metrics.js"
+import { redact } from "../../protocol/internal/RedactedUrl.js"
+import type { Operation } from "../../protocol/Operation.js"
+import * as Limits from "./Limits.js"
+
+/** Of one endpoint, what spans and metrics say of it, computed once. */
+export interface Observation {
+  readonly host: string
+  readonly address: string
+  readonly port: number
+  readonly path: string
+  readonly propagation: boolean
+  readonly labels: (...pairs: ReadonlyArray<readonly [name: string, value: string]>) => Labels
+}
+
+type Labels = ReadonlyArray<MetricLabel.MetricLabel>
+
+/**
+ * The observation of the registry at `base`. `propagation`: whether its own requests carry the
+ * trace.
+ */
+export const make = (base: string, propagation: boolean): Observation => {
+  const { host, hostname, pathname, port, protocol } = new URL(base)
+  const known = new Map<string, Labels>()
+  return {
+    host,
+    address: hostname.replace(/^\[|\]$/g, ""),
+    port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
+    path: pathname.replace(/\/$/, ""),
+    propagation,
+    labels: (...pairs) => {
+      const key = pairs.join()
+      const found =
+        known.get(key) ??
+        [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
+      known.set(key, found)
+      return found
+    }
+  }
+}
+
+/**
+ * The paths of requests without what differs between them; none where the registry named the URL,
+ * which can be a secret.
+ */
+const templates: Record<Operation["_tag"], string | undefined> = {
+  Ping: "/v2/",
+  GetManifest: "/v2/{name}/manifests/{reference}",
+  HeadManifest: "/v2/{name}/manifests/{reference}",
+  PutManifest: "/v2/{name}/manifests/{reference}",
+  DeleteManifest: "/v2/{name}/manifests/{reference}",
+  GetBlob: "/v2/{name}/blobs/{digest}",
+  HeadBlob: "/v2/{name}/blobs/{digest}",
+  DeleteBlob: "/v2/{name}/blobs/{digest}",
+  StartUpload: "/v2/{name}/blobs/uploads/",
+  UploadBlob: "/v2/{name}/blobs/uploads/",
+  PutBlob: "/v2/{name}/blobs/{digest}",
+  MountBlob: "/v2/{name}/blobs/uploads/",
+  UploadChunk: undefined,
+  CompleteUpload: undefined,
+  UploadStatus: undefined,
+  CancelUpload: undefined,
+  ListTags: "/v2/{name}/tags/list",
+  ListRepositories: "/v2/_catalog",
+  ListReferrers: "/v2/{name}/referrers/{digest}"
+}
+
+/**
+ * The client with its requests observed. `url` is that of the operation's own request: only this
+ * one has a span (and, where asked for, the headers of the trace). Token requests and followed
+ * redirects are logged and counted only.
+ */
+export const observed =
+  (of: Observation, operation: Operation, url: string) =>
+  <E extends { readonly _tag: string }>(client: Sender<E>): Sender<E> => ({
+    execute: (request) =>
+      exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
+  })
+
+const exchange = <E extends { readonly _tag: string }>(
+  client: Sender<E>,
+  of: Observation,
+  request: HttpClientRequest.HttpClientRequest,
+  template: string | undefined
+): Effect.Effect<HttpClientResponse, E> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime((fiber) => {
+      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+      const traced = template !== undefined && isRecorded(fiber)
+      const logged = LogLevel.lessThanEqual(
+        fiber.getFiberRef(FiberRef.currentMinimumLogLevel),
+        LogLevel.Debug
+      )
+      const began = clock.unsafeCurrentTimeMillis()
+      const body = counted(request)
+      const sent = traced
+        ? inSpan(client, of, body.request, template, fiber.currentSpan, clock)
+        : client.execute(body.request)
+      const line = () => `${request.method} ${redact(request.url)}`
+      const told = logged ? Effect.zipRight(Effect.logDebug(line()), sent) : sent
+      return Effect.flatMap(Effect.exit(restore(told)), (exit) => {
+        const outcome = outcomeOf(exit)
+        const status = Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"
+        const labels = of.labels(["method", request.method], ["status", status])
+        Metrics.unsafeUpdate(fiber, Metrics.requests, 1, labels)
+        const bytes = body.count(Exit.isSuccess(exit))
+        if (bytes > 0)
+          Metrics.unsafeUpdate(fiber, Metrics.bytes, bytes, of.labels(["direction", "upload"]))
+        if (Exit.isSuccess(exit)) {
+          const { length } = Limits.gatheredOf(exit.value) ?? []
+          if (length > 0)
+            Metrics.unsafeUpdate(fiber, Metrics.bytes, length, of.labels(["direction", "download"]))
+        }
+        const answered = Exit.isSuccess(exit)
+          ? Effect.succeed(countedResponse(of, exit.value))
+          : exit
+        if (!logged) return answered
+        const took = clock.unsafeCurrentTimeMillis() - began
+        return Effect.zipRight(Effect.logDebug(`${line()} ${outcome} (${took} ms)`), answered)
+      })
+    })
+  )
+
+/** The status of an answer, else what came instead of it. */
+const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }>): string =>
+  Exit.isSuccess(exit)
+    ? String(exit.value.status)
+    : Option.match(Cause.failureOption(exit.cause), {
+        onNone: () => (Cause.isInterrupted(exit.cause) ? "interrupted" : "defect"),
+        onSome: (error) => ("reason" in error ? `${error._tag}.${error.reason}` : error._tag)
+      })
+
+// -----------------------------------------------------------------------------
+// Spans
+// -----------------------------------------------------------------------------
+
+/**
+ * OpenTelemetry's conventions for HTTP clients; the span ends when the answer begins, and an answer
+ * of 400 or more is its error.
+ */
+const inSpan = <E extends { readonly _tag: string }>(
+  client: Sender<E>,
+  of: Observation,
+  request: HttpClientRequest.HttpClientRequest,
+  template: string,
+  parent: Tracer.AnySpan | undefined,
+  clock: Clock.Clock
+): Effect.Effect<HttpClientResponse, E> => {
+  const resends = resendsOf(parent, `${request.method} ${request.url}`)
+  const attributes = {
+    "http.request.method": request.method,
+    "server.address": of.address,
+    "server.port": of.port,
+    "url.full": redact(request.url),
+    "url.template": of.path + template,
+    ...(resends.count > 0 && { "http.request.resend_count": resends.count })
+  }
+  const name = `${request.method} ${of.path}${template}`
+  return Effect.flatMap(
+    Effect.makeSpan(name, { kind: "client", captureStackTrace: false, attributes }),
+    (span) =>
+      client
+        .execute(
+          of.propagation
+            ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span))
+            : request
+        )
+        .pipe(
+          Effect.withParentSpan(span),
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              const outcome = outcomeOf(exit)
+              if (Exit.isSuccess(exit))
+                span.attribute("http.response.status_code", exit.value.status)
+              const failed = Exit.isFailure(exit) || exit.value.status >= 400
+              if (failed) span.attribute("error.type", outcome)
+              resends.ended(failed)
+              span.end(
+                clock.unsafeCurrentTimeNanos(),
+                failed && Exit.isSuccess(exit)
+                  ? Exit.fail(`The answer is ${outcome}`)
+                  : Exit.asVoid(exit)
+              )
+            })
+          )
+        )
+  )
+}
+
+/**
+ * The failed requests of each operation under way, by method and URL: what is sent again is not
+ * sent because it went well.
+ */
+const failedRequests = new WeakMap<Tracer.AnySpan, Map<string, number>>()
+
+const resendsOf = (parent: Tracer.AnySpan | undefined, key: string) => {
+  const failed =
+    (parent === undefined ? undefined : failedRequests.get(parent)) ?? new Map<string, number>()
+  const count = failed.get(key) ?? 0
+  return {
+    count,
+    ended: (again: boolean) => {
+      if (again) failed.set(key, count + 1)
+      else failed.delete(key)
+      if (again && parent !== undefined) failedRequests.set(parent, failed)
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Bytes and durations
+// -----------------------------------------------------------------------------
+
+const received = (of: Observation, count: number): Effect.Effect<void> =>
+  count === 0
+    ? Effect.void
+    : Metrics.update(Metrics.bytes, count, of.labels(["direction", "download"]))
+
+const counted = (request: HttpClientRequest.HttpClientRequest) => {
+  const { body } = request
+  // How much of an array went, if nothing answered, only the HTTP client knows.
+  if (body._tag !== "Stream")
+    return { request, count: (answered: boolean) => (answered ? (body.contentLength ?? 0) : 0) }
+  let count = 0
+  const stream = ByteStream.tap(body.stream, (bytes) => {
+    count += bytes.length
+  })
+  return {
+    request: HttpClientRequest.setBody(
+      request,
+      HttpBody.stream(stream, body.contentType, body.contentLength)
+    ),
+    count: () => count
+  }
+}
+
+const countedResponse = (of: Observation, response: HttpClientResponse): HttpClientResponse =>
+  response.request.method === "HEAD" || Limits.gatheredOf(response) !== undefined
+    ? response
+    : Object.create(response, {
+        arrayBuffer: {
+          get: () =>
+            Effect.flatMap(response.arrayBuffer, (buffer) =>
+              Effect.as(received(of, buffer.byteLength), buffer)
+            )
+        },
+        stream: {
+          get: () =>
+            Stream.suspend(() => {
+              let count = 0
+              return Stream.ensuring(
+                ByteStream.tap(response.stream, (bytes) => {
+                  count += bytes.length
+                }),
+                Effect.suspend(() => received(of, count))
+              )
+            })
+        }
+      })

@@ -1,0 +1,141 @@
+/**
+ * One request, from an operation to a classified answer. From the wire outwards: limits and
+ * timeouts, redirects, authorization (`Exchange`), classification, retries; each in its own file,
+ * put together here.
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import type * as ByteStream from "../../ByteStream.js"
+import type { Operation } from "../../protocol/Operation.js"
+import { type Digest, isDigest } from "../../spec/Digest.js"
+import * as Classify from "./Classify.js"
+import * as ContentCoding from "./ContentCoding.js"
+import type { Endpoint } from "./Endpoint.js"
+import { boundsOf, type ExchangeError, type Exchanging } from "./Exchange.js"
+import * as Limits from "./Limits.js"
+import * as Retry from "./Retry.js"
+
+/**
+ * Sends an operation through the whole pipeline: challenges answered, temporary failures retried,
+ * and any answer that is no success of this operation a typed error. The body is an array, or a
+ * stream that is sent once. What the answer has for a body is the caller's to read: of a blob all,
+ * of anything else no more than `Limits.excerpt`.
+ */
+export type Send = <O extends Operation>(
+  operation: O,
+  body?: HttpBody.HttpBody
+) => Effect.Effect<
+  HttpClientResponse,
+  Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
+>
+
+/**
+ * Like `Send`, for an operation whose answer is a document: that one arrives as a whole or is asked
+ * for again. `expected` is the digest of the document, which tells what was meant if it comes
+ * encoded; whether it has this digest is for the caller to verify.
+ */
+export type Read = <O extends Operation>(
+  operation: O,
+  limit: ByteStream.Limit,
+  expected?: Digest
+) => Effect.Effect<
+  readonly [bytes: Uint8Array, response: HttpClientResponse],
+  Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
+>
+
+type Deletion = Extract<Operation, { readonly _tag: "DeleteManifest" | "DeleteBlob" }>
+
+/**
+ * Deletes. When an earlier attempt went unanswered or failed on the registry's side, it may have
+ * deleted all the same, and the next one finds nothing: then `absent`, asked once, decides whether
+ * that is success.
+ */
+export type Remove = <O extends Deletion>(
+  operation: O,
+  absent: Effect.Effect<boolean>
+) => Effect.Effect<void, Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError>
+
+/** The ways through the pipeline. */
+export interface Pipeline {
+  readonly send: Send
+  readonly read: Read
+  readonly remove: Remove
+}
+
+/**
+ * The pipeline to one registry, over an exchange that answers challenges. A place in the endpoint's
+ * line is held for one exchange, not while waiting between two attempts; what moves a stream takes
+ * none, since that would make one caller's code wait for another's.
+ */
+export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
+  const answer = <O extends Operation>(
+    bounds: Limits.Bounds,
+    operation: O,
+    body: HttpBody.HttpBody = HttpBody.empty
+  ) =>
+    Effect.flatMap(exchange(bounds, operation, body), (response) =>
+      Classify.classify(operation, response, to.origin)
+    )
+
+  const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
+    const answered = Effect.flatMap(Effect.clock, (clock) =>
+      answer(boundsOf(to, operation, clock), operation, body)
+    )
+    return body?._tag === "Stream" || operation._tag === "GetBlob"
+      ? answered
+      : to.concurrency.exchange(answered)
+  }
+
+  const send: Send = (operation, body) => {
+    const sent = Retry.retried(once(operation, body), operation, to, body?._tag !== "Stream")
+    return operation._tag === "GetBlob" && operation.range === undefined
+      ? Effect.map(sent, (response) => ContentCoding.plainBlob(response, operation.digest))
+      : sent
+  }
+
+  const read: Read = <O extends Operation>(
+    operation: O,
+    limit: ByteStream.Limit,
+    expected?: Digest
+  ) =>
+    Retry.retried(
+      to.concurrency.exchange(
+        Effect.flatMap(Effect.clock, (clock) => {
+          const bounds = boundsOf(to, operation, clock)
+          return Effect.flatMap(answer(bounds, operation), (response) =>
+            Effect.flatMap(Limits.document(response, limit, bounds), (bytes) => {
+              const coding = response.headers["content-encoding"]
+              if (coding === undefined) return Effect.succeed([bytes, response] as const)
+              const announced = response.headers["docker-content-digest"]
+              const digest = expected ?? (isDigest(announced) ? announced : undefined)
+              return Effect.map(
+                ContentCoding.plain(bytes, coding, digest, limit),
+                (bytes) => [bytes, response] as const
+              )
+            })
+          )
+        })
+      ),
+      operation,
+      to
+    )
+
+  const remove: Remove = (operation, absent) =>
+    Effect.suspend(() => {
+      let attempts = 0
+      const attempt = Effect.suspend(() => {
+        attempts++
+        return Effect.flatMap(once(operation), Limits.excerpt)
+      })
+      return Retry.retried(attempt, operation, to).pipe(
+        Effect.asVoid,
+        Effect.catchIf(
+          (error) => attempts > 1 && "status" in error && error.status === 404,
+          (error) => Effect.flatMap(absent, (gone) => (gone ? Effect.void : Effect.fail(error)))
+        )
+      )
+    })
+
+  return { send, read, remove }
+}

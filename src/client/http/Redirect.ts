@@ -1,0 +1,112 @@
+/**
+ * The second step of the pipeline: redirects. They are followed here, not by the HTTP client, since
+ * only `Trust` knows where one may lead and what may go along.
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Sender } from "../../auth/Authorization.js"
+import * as Trust from "../../protocol/Trust.js"
+import { LimitExceeded, UntrustedLocation } from "../../RegistryError.js"
+import * as Limits from "./Limits.js"
+
+const redirects = new Set([301, 302, 303, 307, 308])
+
+/**
+ * What is left of a request that goes to another origin: nothing that the caller or the
+ * authorization put there (T1).
+ */
+const portable = new Set(["accept", "accept-encoding", "range", "user-agent"])
+
+/**
+ * The client with redirects followed: any request may be redirected (C4), GET and HEAD to any
+ * origin that `Trust` allows, others only within the registry's origin (or to allowed storage). A
+ * request that begins elsewhere, at a token server or where an upload was sent, has that origin for
+ * its own instead, and the body of a token request never leaves it. A change of origin drops every
+ * header but `Accept`, `Accept-Encoding`, `Range` and `User-Agent` for the rest of the chain. The
+ * method stays as it is, with its body, but for 303, which asks for a GET and has none (RFC 9110
+ * §15.4). A redirect without a `Location` is an answer like any other.
+ */
+export const followed =
+  (options: {
+    readonly registry: string
+    readonly trust: Trust.Policy
+    readonly limits: Limits.Limits
+  }) =>
+  <E>(client: Sender<E>): Sender<E | UntrustedLocation | LimitExceeded> => {
+    const follow = (
+      request: HttpClientRequest.HttpClientRequest,
+      first: HttpClientRequest.HttpClientRequest,
+      hops: number
+    ): Effect.Effect<HttpClientResponse, E | UntrustedLocation | LimitExceeded> =>
+      Effect.flatMap(client.execute(request), (response) => {
+        const location = response.headers["location"]
+        return redirects.has(response.status) && location !== undefined
+          ? Effect.zipRight(Limits.excerpt(response), redirected(response, location, first, hops))
+          : Effect.succeed(response)
+      })
+    const redirected = (
+      response: HttpClientResponse,
+      location: string,
+      first: HttpClientRequest.HttpClientRequest,
+      hops: number
+    ) => {
+      const { request, status } = response
+      const facts = Limits.factsOf(response)
+      if (hops === options.limits.redirects)
+        return Effect.fail(
+          new LimitExceeded({
+            ...facts,
+            what: "The number of redirects",
+            limit: hops,
+            option: "limits.redirects"
+          })
+        )
+      const method = status === 303 && request.method !== "HEAD" ? "GET" : request.method
+      const isSecret = holdsSecret(first)
+      const verdict = Trust.decide(isSecret ? Trust.strict : options.trust, {
+        kind: "Redirect",
+        registry: isSameOrigin(first.url, options.registry) ? options.registry : first.url,
+        from: request.url,
+        target: location,
+        method
+      })
+      return verdict._tag === "Refused"
+        ? Effect.fail(
+            UntrustedLocation.from(
+              "Redirect",
+              isSecret ? { ...verdict, option: Option.none() } : verdict,
+              facts
+            )
+          )
+        : follow(redirectedRequest(request, verdict, method), first, hops + 1)
+    }
+    return { execute: (request) => follow(request, request, 0) }
+  }
+
+/**
+ * The only forms are those of token requests, with a password or a refresh token inside: no storage
+ * may have them, whatever is listed (A7).
+ */
+const holdsSecret = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
+  body._tag === "Uint8Array" && body.contentType === "application/x-www-form-urlencoded"
+
+const isSameOrigin = (first: string, second: string): boolean =>
+  Option.getOrUndefined(Trust.origin(first)) === Option.getOrUndefined(Trust.origin(second))
+
+const redirectedRequest = (
+  request: HttpClientRequest.HttpClientRequest,
+  to: { readonly url: string; readonly credentials: boolean },
+  method: HttpClientRequest.HttpClientRequest["method"]
+): HttpClientRequest.HttpClientRequest => {
+  const same = method === request.method
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).filter(
+      ([name]) => (to.credentials || portable.has(name)) && (same || !name.startsWith("content-"))
+    )
+  )
+  const next = HttpClientRequest.make(method)(to.url, { headers })
+  return HttpClientRequest.setBody(next, same ? request.body : HttpBody.empty)
+}

@@ -1,0 +1,157 @@
+/** Files read and written in blocks of a mebibyte, with no Effect for a chunk. */
+import * as Fs from "node:fs/promises"
+import * as Channel from "effect/Channel"
+import type * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
+import { StorageFailure } from "../../RegistryError.js"
+
+/**
+ * Bytes per read, and the least per write: at 64 KiB an Effect for each costs a quarter of the
+ * throughput.
+ */
+const blockSize = 1_048_576
+
+/** A step that fails naming the file. */
+export const attempt = <A>(path: string, run: () => Promise<A>): Effect.Effect<A, StorageFailure> =>
+  Effect.tryPromise({ try: run, catch: (cause) => new StorageFailure({ path, cause }) })
+
+// -----------------------------------------------------------------------------
+// Reading
+// -----------------------------------------------------------------------------
+
+/** Where the next block goes. */
+export type Memory = () => Buffer
+
+/** New memory for every block. */
+export const newBlock: Memory = () => Buffer.allocUnsafeSlow(blockSize)
+
+/**
+ * The same memory over and over: one block is being read, one held until the next is verified, one
+ * ready, one being sent, and two are to spare.
+ */
+export const inTurn = (): Memory => {
+  const blocks = Array.from({ length: 6 }, newBlock)
+  let turn = 0
+  return () => blocks[turn++ % blocks.length] ?? newBlock()
+}
+
+/** A file from a byte on, opened anew whenever the stream is run. */
+export const read = (
+  path: string,
+  offset: number,
+  memory: () => Memory
+): Stream.Stream<Uint8Array, StorageFailure> =>
+  Effect.acquireRelease(
+    attempt(path, () => Fs.open(path, "r")),
+    (file) => Effect.ignore(attempt(path, () => file.close()))
+  ).pipe(
+    Effect.map((file) => readFrom(path, file, offset, memory())),
+    Stream.unwrapScoped
+  )
+
+/**
+ * An open file from a byte on. While a block is on its way, the next one is being read. What is
+ * being read is no part of the stream's state: from one block's promise to the next a chain would
+ * lead, by which the garbage collector keeps all of them until it goes through the whole heap.
+ */
+export const readFrom = (
+  path: string,
+  file: Fs.FileHandle,
+  offset: number,
+  memory: Memory
+): Stream.Stream<Uint8Array, StorageFailure> =>
+  Stream.suspend(() => {
+    let position = offset
+    let reading: Promise<Uint8Array> | undefined
+    const read = async (): Promise<Uint8Array> => {
+      const { buffer, bytesRead } = await file.read(memory(), 0, blockSize, position)
+      position += bytesRead
+      return buffer.subarray(0, bytesRead)
+    }
+    const next = attempt(path, async () => {
+      const block = await (reading ?? read())
+      reading = block.length === 0 ? undefined : read()
+      // Whoever waits for it sees the failure; when nobody reads on, nobody does.
+      reading?.catch(() => undefined)
+      return block
+    })
+    return Stream.repeatEffectOption(
+      Effect.flatMap(Effect.mapError(next, Option.some), (block) =>
+        block.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(block)
+      )
+    )
+  })
+
+// -----------------------------------------------------------------------------
+// Writing
+// -----------------------------------------------------------------------------
+
+/**
+ * Writes the chunks as they are, a mebibyte or more at a time, while the next ones gather; with no
+ * Effect for a chunk, and no copy.
+ */
+export const drain = <E, R>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  path: string,
+  file: Fs.FileHandle,
+  offset: number
+): Effect.Effect<void, E | StorageFailure, R> =>
+  Effect.suspend(() => {
+    type Loop = Channel.Channel<
+      never,
+      Chunk.Chunk<Uint8Array>,
+      E | StorageFailure,
+      E,
+      void,
+      unknown
+    >
+    let held: Array<Uint8Array> = []
+    let size = 0
+    let position = offset
+    let writing = Promise.resolve()
+    const written = Channel.fromEffect(attempt(path, () => writing))
+    const flush = Channel.map(written, () => {
+      writing = writeAll(file, held, size, position)
+      position += size
+      // The failure is for whoever waits next; after an interruption nobody does.
+      writing.catch(() => undefined)
+      held = []
+      size = 0
+    })
+    const loop: Loop = Channel.readWithCause({
+      onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+        for (const bytes of chunk) {
+          held.push(bytes)
+          size += bytes.length
+        }
+        return size < blockSize ? loop : Channel.flatMap(flush, () => loop)
+      },
+      // What is held may be worth keeping.
+      onFailure: (cause) =>
+        Channel.flatMap(
+          Channel.catchAll(flush, () => Channel.void),
+          () => Channel.failCause(cause)
+        ),
+      onDone: () => Channel.flatMap(flush, () => written)
+    })
+    return Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop))
+  })
+
+/** All of the bytes, however few of them the file system takes at a time. */
+const writeAll = async (
+  file: Fs.FileHandle,
+  parts: ReadonlyArray<Uint8Array>,
+  size: number,
+  position: number
+): Promise<void> => {
+  if (size === 0) return
+  const { bytesWritten } = await file.writev(parts, position)
+  if (bytesWritten === size) return
+  const bytes = ByteStream.concat(parts)
+  for (let at = bytesWritten; at < size; ) {
+    at += (await file.write(bytes, at, size - at, position + at)).bytesWritten
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Files that are not complete yet: beside the file that they are to become, under a name of their
+ * own until they take its name.
+ */
+import { createHash, randomUUID } from "node:crypto"
+import { constants as Constants } from "node:fs"
+import * as Fs from "node:fs/promises"
+import { hostname } from "node:os"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { StorageFailure } from "../../RegistryError.js"
+import * as Digest from "../../spec/Digest.js"
+import { attempt } from "./FileBlocks.js"
+
+/** A new file that gets its name when it is published. */
+export interface PartialFile {
+  readonly file: Fs.FileHandle
+  readonly publish: () => Promise<void>
+}
+
+/** A partial file in the directory of `path`, removed with the Scope unless it was published. */
+export const acquire = (path: string): Effect.Effect<PartialFile, StorageFailure, Scope.Scope> => {
+  const name = Path.join(Path.dirname(path), `.effect-oci-${randomUUID()}.partial`)
+  let published = false
+  return Effect.acquireRelease(
+    attempt(path, async (): Promise<PartialFile> => {
+      // wx: never what someone else has put there, a symbolic link least of all.
+      const file = await Fs.open(name, "wx")
+      return {
+        file,
+        publish: async () => {
+          // The last chance of a file system to report a failed write.
+          await file.close()
+          await Fs.rename(name, path)
+          published = true
+        }
+      }
+    }),
+    ({ file }) =>
+      Effect.ignore(
+        attempt(path, async () => {
+          if (published) return
+          await file.close().catch(() => undefined)
+          await Fs.rm(name, { force: true })
+        })
+      )
+  )
+}
+
+/** A partial file that outlives its download. */
+export interface KeptFile {
+  readonly file: Fs.FileHandle
+  readonly publish: Effect.Effect<void, StorageFailure>
+  readonly discard: Effect.Effect<void>
+}
+
+/** The partial files of this process that are being written. */
+const written = new Set<string>()
+
+/** Process numbers mean something on their own machine only. */
+const machine = createHash("sha256").update(hostname()).digest("hex").slice(0, 8)
+
+/**
+ * A partial file of this process alone, named for the digest and its owner: one that nobody owns
+ * any more, taken over by renaming it, or a new one. Unless it is published or discarded, closing
+ * the Scope leaves it without an owner. Links are no partial files: to take one over would be to
+ * write where they lead.
+ */
+export const acquireKept = (
+  path: string,
+  digest: Digest.Digest,
+  keep: boolean
+): Effect.Effect<KeptFile, StorageFailure, Scope.Scope> => {
+  const folder = Path.dirname(path)
+  const prefix = `.effect-oci-${Digest.encoded(digest).slice(0, 32)}-${machine}-`
+  const name = Path.join(folder, `${prefix}${process.pid}-${randomUUID()}.partial`)
+  let settled = false
+  const open = async (): Promise<Fs.FileHandle> => {
+    written.add(name)
+    for (const entry of keep ? await Fs.readdir(folder) : []) {
+      const found = Path.join(folder, entry)
+      if (!entry.startsWith(prefix) || !isOwnerless(found, entry.slice(prefix.length))) continue
+      const stats = await Fs.lstat(found).catch(() => undefined)
+      if (stats?.isFile() !== true || stats.nlink !== 1) continue
+      // Whoever renames it first has it.
+      if (
+        await Fs.rename(found, name).then(
+          () => true,
+          () => false
+        )
+      )
+        return Fs.open(name, Constants.O_RDWR | Constants.O_NOFOLLOW)
+    }
+    return Fs.open(name, "wx+")
+  }
+  return Effect.map(
+    Effect.acquireRelease(attempt(path, open), (file) =>
+      Effect.ignore(
+        attempt(path, async () => {
+          await file.close().catch(() => undefined)
+          const { size } = settled ? { size: 0 } : await Fs.stat(name)
+          if (size > 0)
+            await Fs.rename(name, Path.join(folder, `${prefix}0-${randomUUID()}.partial`))
+          else await Fs.rm(name, { force: true })
+          written.delete(name)
+        })
+      )
+    ),
+    (file) => ({
+      file,
+      discard: Effect.sync(() => {
+        settled = true
+      }),
+      publish: attempt(path, async () => {
+        // The last chance of a file system to report a failed write.
+        await file.close()
+        settled = true
+        await Fs.rename(name, path)
+      })
+    })
+  )
+}
+
+const isOwnerless = (name: string, rest: string): boolean => {
+  const owner = Number(rest.split("-", 1)[0])
+  if (!Number.isSafeInteger(owner)) return false
+  if (owner === 0) return true
+  // A process of the same number may have lived before this one, as the first of a container does.
+  if (owner === process.pid) return !written.has(name)
+  try {
+    process.kill(owner, 0)
+    return false
+  } catch (cause) {
+    return cause instanceof Error && "code" in cause && cause.code === "ESRCH"
+  }
+}

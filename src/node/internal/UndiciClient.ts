@@ -1,0 +1,143 @@
+/**
+ * An `HttpClient` straight on undici's dispatcher, without a Node stream in between: a body arrives
+ * in as many chunks at a time as have come in, is gathered without a stream where it is wanted
+ * whole, and goes out as fast as the socket takes it. `NodeHttpClient.makeUndici` is the same for
+ * other purposes than these.
+ */
+import * as Headers from "@effect/platform/Headers"
+import * as HttpClient from "@effect/platform/HttpClient"
+import { type HttpClientError, RequestError } from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as UrlParams from "@effect/platform/UrlParams"
+import { type Dispatcher, errors as Errors } from "@effect/platform-node/Undici"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import { OnBehalfOf } from "../../client/http/OnBehalfOf.js"
+import { Outgoing } from "./UndiciRequestBody.js"
+import { Incoming, make as makeResponse } from "./UndiciResponse.js"
+
+/**
+ * The client over a dispatcher, whose own affair connections, TLS and proxies are. It follows no
+ * redirects, decodes no content codings, has no timeouts and makes no spans. A connection is used
+ * again after a HEAD, which undici by itself closes.
+ *
+ * A body that is a stream is started when its connection stands, and its finalizers have run when a
+ * request that did not succeed ends. The body of an answer has to be read, or its stream abandoned;
+ * of an answer that nobody holds any more the connection is closed.
+ */
+export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
+  HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
+    Effect.flatMap((request) => {
+      const { body } = request
+      if (body._tag !== "Stream")
+        return Effect.flatMap(OnBehalfOf, (registry) =>
+          send(dispatcher, registry, request, plainBody(body))
+        )
+      const outgoing = new Outgoing()
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(
+          Effect.forkDaemon(Effect.interruptible(outgoing.pump(body.stream))),
+          (pump) => {
+            outgoing.onClose = () => pump.unsafeInterruptAsFork(FiberId.none)
+            const sent = Effect.flatMap(OnBehalfOf, (registry) =>
+              send(dispatcher, registry, request, outgoing)
+            )
+            return Effect.onError(restore(sent), () => Fiber.interrupt(pump))
+          }
+        )
+      )
+    }),
+    Effect.succeed
+  )
+
+/** What a dispatcher is told: besides all that undici has, on whose behalf (`OnBehalfOf`). */
+export interface Options extends Dispatcher.DispatchOptions {
+  readonly registry: string
+}
+
+type Body = NonNullable<Dispatcher.DispatchOptions["body"]>
+
+const plainBody = (
+  body: Exclude<HttpClientRequest.HttpClientRequest["body"], { readonly _tag: "Stream" }>
+) => {
+  switch (body._tag) {
+    case "Empty":
+      return null
+    case "FormData":
+      return body.formData as Body
+    default:
+      return body.body as Body
+  }
+}
+
+const send = (
+  dispatcher: Dispatcher,
+  registry: string,
+  request: HttpClientRequest.HttpClientRequest,
+  body: Body | Outgoing | null
+): Effect.Effect<HttpClientResponse, HttpClientError> => {
+  const parsed = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+  if (Either.isLeft(parsed))
+    return Effect.fail(new RequestError({ request, reason: "InvalidUrl", cause: parsed.left }))
+  const url = parsed.right
+  const options: Options = {
+    registry,
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: request.method,
+    headers: request.headers,
+    // undici takes any iterable, which its types do not say.
+    body: body as Body | null,
+    reset: false,
+    headersTimeout: 0,
+    bodyTimeout: 0
+  }
+  return Effect.async<HttpClientResponse, HttpClientError>((resume) => {
+    let sent = false
+    const incoming = new Incoming({
+      onResponse: (status, headers) =>
+        resume(
+          Effect.sync(() => makeResponse(request, status, Headers.fromInput(headers), incoming))
+        ),
+      onFailure: (cause) =>
+        resume(
+          !sent && isClosed(cause)
+            ? Effect.dieMessage(
+                "This HttpClient was closed with the Scope of its layer: provide the layer further out"
+              )
+            : Effect.fail(
+                new RequestError({ request, reason: "Transport", cause: ofTunnel(cause) })
+              )
+        ),
+      onEnd: () => {
+        if (body instanceof Outgoing) body.close()
+      }
+    })
+    // undici takes a connection back one turn of the event loop after the answer; a request made
+    // before that would open another.
+    const next = setImmediate(() => {
+      try {
+        dispatcher.dispatch(options, incoming)
+        sent = true
+      } catch (cause) {
+        incoming.fail(cause)
+      }
+    })
+    return Effect.sync(() => {
+      clearImmediate(next)
+      incoming.abort()
+    })
+  })
+}
+
+/** No request of ours has this timeout, but one for a tunnel may. */
+const ofTunnel = (cause: unknown): unknown =>
+  cause instanceof Errors.HeadersTimeoutError
+    ? new Errors.ConnectTimeoutError("The proxy did not make a tunnel in time")
+    : cause
+
+const isClosed = (cause: unknown): boolean =>
+  cause instanceof Errors.ClientDestroyedError || cause instanceof Errors.ClientClosedError

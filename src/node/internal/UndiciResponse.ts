@@ -1,0 +1,271 @@
+/**
+ * The answer to a request through undici's dispatcher: its body as it comes in, under backpressure,
+ * and as the `HttpClientResponse` that Effect knows.
+ */
+import type { IncomingHttpHeaders } from "node:http"
+import * as Cookies from "@effect/platform/Cookies"
+import type * as Headers from "@effect/platform/Headers"
+import { ResponseError } from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as ClientResponse from "@effect/platform/HttpClientResponse"
+import * as IncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as UrlParams from "@effect/platform/UrlParams"
+import type { Dispatcher } from "@effect/platform-node/Undici"
+import * as Channel from "effect/Channel"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
+
+/**
+ * How many bytes are held for a reader who is slower than the registry, before the connection is
+ * told to wait.
+ */
+const capacity = 1024 * 1024
+
+/**
+ * What undici tells of one exchange, and the body as far as it came and was not taken.
+ *
+ * - `next`: all that has come, waiting for it if need be; at the end nothing.
+ * - `all`: the whole body, however large, once it is complete.
+ * - `abort`: ends the exchange, and its connection unless it was over.
+ */
+export class Incoming implements Dispatcher.DispatchHandler {
+  private controller: Dispatcher.DispatchController | undefined
+  private responded = false
+  private aborted = false
+  private ended = false
+  private failure: { readonly cause: unknown } | undefined
+  private held: Array<Uint8Array> = []
+  private size = 0
+  private gathering = false
+  private waiting: (() => void) | undefined
+  private waking = false
+
+  constructor(
+    private readonly on: {
+      readonly onResponse: (status: number, headers: IncomingHttpHeaders) => void
+      readonly onFailure: (cause: unknown) => void
+      readonly onEnd: () => void
+    }
+  ) {}
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller
+    if (this.aborted) controller.abort(new Aborted())
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders
+  ): void {
+    if (status < 200) return
+    this.responded = true
+    this.on.onResponse(status, headers)
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    // Plain arrays, since a Buffer has another `slice`.
+    this.held.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length))
+    this.size += chunk.length
+    if (this.gathering) return
+    if (this.size >= capacity) controller.pause()
+    this.wakeLater()
+  }
+
+  onResponseEnd(): void {
+    this.ended = true
+    this.on.onEnd()
+    this.wake()
+  }
+
+  onResponseError(_: Dispatcher.DispatchController | undefined, cause: Error): void {
+    this.fail(cause)
+  }
+
+  fail(cause: unknown): void {
+    this.ended = true
+    this.failure = { cause }
+    this.on.onEnd()
+    if (!this.responded) this.on.onFailure(cause)
+    this.wake()
+  }
+
+  abort(): void {
+    if (this.ended || this.aborted) return
+    this.aborted = true
+    this.controller?.abort(new Aborted())
+  }
+
+  get isOver(): boolean {
+    return this.ended
+  }
+
+  next<E>(onFailure: (cause: unknown) => E): Effect.Effect<ReadonlyArray<Uint8Array>, E> {
+    return Effect.suspend(() => {
+      const { held } = this
+      if (held.length > 0) {
+        this.held = []
+        this.size = 0
+        if (this.controller?.paused === true) this.controller.resume()
+        return Effect.succeed(held)
+      }
+      if (this.failure !== undefined) return Effect.fail(onFailure(this.failure.cause))
+      return this.ended ? Effect.succeed(held) : Effect.zipRight(this.news, this.next(onFailure))
+    })
+  }
+
+  all<E>(onFailure: (cause: unknown) => E): Effect.Effect<Uint8Array, E> {
+    return Effect.suspend(() => {
+      this.gathering = true
+      if (this.controller?.paused === true) this.controller.resume()
+      if (!this.ended) return Effect.zipRight(this.news, this.all(onFailure))
+      return this.failure === undefined
+        ? Effect.succeed(ByteStream.concat(this.held))
+        : Effect.fail(onFailure(this.failure.cause))
+    })
+  }
+
+  private readonly news: Effect.Effect<void> = Effect.async((resume) => {
+    this.waiting = () => resume(Effect.void)
+    return Effect.sync(() => {
+      this.waiting = undefined
+    })
+  })
+
+  private wake(): void {
+    const { waiting } = this
+    this.waiting = undefined
+    waiting?.()
+  }
+
+  /**
+   * When the event loop has read what there is: a chunk of 64 KiB at a time would cost its reader
+   * more than the hash of it.
+   */
+  private wakeLater(): void {
+    if (this.waiting === undefined || this.waking) return
+    this.waking = true
+    setImmediate(() => {
+      this.waking = false
+      this.wake()
+    })
+  }
+}
+
+class Aborted extends Error {
+  override readonly name = "AbortError"
+  constructor() {
+    super("The request was given up")
+  }
+}
+
+/** An answer that nobody reads to its end would hold its connection for ever. */
+const forgotten = new FinalizationRegistry<Incoming>((incoming) => incoming.abort())
+
+/**
+ * The answer with its body. Reading it fails with `ResponseError`, whose cause is undici's; giving
+ * up reading closes the connection.
+ */
+export const make = (
+  request: HttpClientRequest.HttpClientRequest,
+  status: number,
+  headers: Headers.Headers,
+  incoming: Incoming
+): ClientResponse.HttpClientResponse => {
+  const response = new UndiciResponse(request, status, headers, incoming)
+  if (!incoming.isOver) forgotten.register(response, incoming)
+  return response
+}
+
+class UndiciResponse extends Inspectable.Class implements ClientResponse.HttpClientResponse {
+  readonly [IncomingMessage.TypeId]: IncomingMessage.TypeId = IncomingMessage.TypeId
+  readonly [ClientResponse.TypeId]: ClientResponse.TypeId = ClientResponse.TypeId
+
+  constructor(
+    readonly request: HttpClientRequest.HttpClientRequest,
+    readonly status: number,
+    readonly headers: Headers.Headers,
+    private readonly incoming: Incoming
+  ) {
+    super()
+  }
+
+  get cookies(): Cookies.Cookies {
+    return Cookies.fromSetCookie(this.headers["set-cookie"] ?? [])
+  }
+
+  get remoteAddress(): Option.Option<string> {
+    return Option.none()
+  }
+
+  get stream(): Stream.Stream<Uint8Array, ResponseError> {
+    const { incoming } = this
+    const failed = this.failed()
+    const read: Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, ResponseError> = Channel.flatMap(
+      Channel.fromEffect(incoming.next(failed)),
+      (chunks) =>
+        chunks.length === 0
+          ? Channel.void
+          : Channel.flatMap(Channel.write(Chunk.unsafeFromArray(chunks)), () => read)
+    )
+    return Stream.fromChannel(
+      Channel.ensuring(
+        read,
+        Effect.sync(() => incoming.abort())
+      )
+    )
+  }
+
+  get bytes(): Effect.Effect<Uint8Array, ResponseError> {
+    return Effect.onInterrupt(this.incoming.all(this.failed()), () =>
+      Effect.sync(() => this.incoming.abort())
+    )
+  }
+
+  get arrayBuffer(): Effect.Effect<ArrayBuffer, ResponseError> {
+    return Effect.map(this.bytes, (bytes) => new Uint8Array(bytes).buffer)
+  }
+
+  get text(): Effect.Effect<string, ResponseError> {
+    return Effect.map(this.bytes, (bytes) => new TextDecoder().decode(bytes))
+  }
+
+  get json(): Effect.Effect<unknown, ResponseError> {
+    return Effect.flatMap(this.text, (text) =>
+      Effect.try({
+        try: (): unknown => (text === "" ? null : JSON.parse(text)),
+        catch: this.failed()
+      })
+    )
+  }
+
+  get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, ResponseError> {
+    return Effect.map(this.text, (text) => UrlParams.fromInput(new URLSearchParams(text)))
+  }
+
+  get formData(): Effect.Effect<FormData, ResponseError> {
+    return Effect.flatMap(this.arrayBuffer, (buffer) =>
+      Effect.tryPromise({
+        try: () => new Response(buffer, { headers: this.headers }).formData(),
+        catch: this.failed()
+      })
+    )
+  }
+
+  toJSON(): unknown {
+    return {
+      _id: "@effect/platform/HttpClientResponse",
+      request: this.request.toJSON(),
+      status: this.status
+    }
+  }
+
+  private failed() {
+    return (cause: unknown) =>
+      new ResponseError({ request: this.request, response: this, reason: "Decode", cause })
+  }
+}

@@ -1,0 +1,223 @@
+/** The blobs of a registry server: download, whole or in ranges, and the ways to upload. */
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as BlobSource from "../../BlobSource.js"
+import type { UploadState } from "../../internal/UploadState.js"
+import * as ByteRange from "../../protocol/ByteRange.js"
+import * as Route from "../../protocol/internal/Route.js"
+import type { Operation } from "../../protocol/Operation.js"
+import type { Registry, UploadSession } from "../../Registry.js"
+import { BlobUnknown } from "../../RegistryError.js"
+import type * as Digest from "../../spec/Digest.js"
+import * as MediaType from "../../spec/MediaType.js"
+import type { RepositoryName } from "../../spec/Reference.js"
+import * as Answer from "./Answer.js"
+import { begin, receive } from "./RequestBody.js"
+import type { UploadSessions } from "./UploadSessions.js"
+
+type Case<Tag extends Operation["_tag"]> = Extract<Operation, { readonly _tag: Tag }>
+
+/** Size and digest of a blob (end-2). */
+export const headBlob = (registry: Registry.Service, operation: Case<"HeadBlob">) =>
+  Effect.map(describe(registry, operation), ({ digest, size }) =>
+    Answer.head(size, MediaType.octetStream, blobHeaders(digest))
+  )
+
+/**
+ * The bytes of a blob, or the range of them that was asked for (R9). A registry behind that ignores
+ * ranges makes this one ignore them too, as RFC 9110 section 14.2 allows.
+ */
+export const getBlob = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  { digest, range, repository }: Case<"GetBlob">,
+  request: HttpServerRequest
+) {
+  const descriptor = yield* describe(registry, { repository, digest })
+  const headers = blobHeaders(digest)
+  // There are no validators that an If-Range could name, so its condition is false (RFC 9110
+  // section 13.1.5).
+  if (range !== undefined && request.headers["if-range"] === undefined) {
+    const selected = Option.getOrUndefined(ByteRange.resolve(range, descriptor.size))
+    if (selected === undefined) {
+      return yield* new Answer.Refusal({
+        status: 416,
+        code: "RANGE_INVALID",
+        message: `The blob has ${descriptor.size} bytes`,
+        headers: { "content-range": `bytes */${descriptor.size}` }
+      })
+    }
+    const part = yield* Effect.catchTag(
+      begin(registry.getBlobRange(repository, digest, selected)),
+      "Unsupported",
+      () => Effect.succeedNone
+    )
+    if (Option.isSome(part)) {
+      return Answer.stream(206, part.value, selected.end - selected.start + 1, {
+        ...headers,
+        "content-range": ByteRange.formatContent(selected, descriptor.size)
+      })
+    }
+  }
+  const whole = yield* begin(registry.getBlob(repository, descriptor))
+  return Answer.stream(
+    200,
+    Option.getOrElse(whole, () => Stream.empty),
+    descriptor.size,
+    headers
+  )
+})
+
+// -----------------------------------------------------------------------------
+// Uploads
+// -----------------------------------------------------------------------------
+
+/** Opens a session (R14). */
+export const startUpload = Effect.fnUntraced(function* (
+  sessions: UploadSessions,
+  {
+    algorithm = "sha256",
+    repository
+  }: { readonly repository: RepositoryName; readonly algorithm?: string | undefined }
+) {
+  if (algorithm !== "sha256" && algorithm !== "sha512") {
+    return yield* new Answer.Refusal({
+      status: 400,
+      code: "DIGEST_INVALID",
+      message: "Digests of this algorithm cannot be verified: use sha256 or sha512"
+    })
+  }
+  const state = yield* sessions.start(repository)
+  return Answer.empty(202, progress(state.location, state))
+})
+
+/** A blob in a single request (R16), or put at its own path. */
+export const uploadBlob = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  { digest, repository, size }: Case<"UploadBlob" | "PutBlob">,
+  request: HttpServerRequest
+) {
+  const body = Option.getOrElse(yield* receive(request), () => Stream.empty)
+  yield* registry.putBlob(repository, BlobSource.fromStreamOnce(body, { digest, size }))
+  return created(repository, digest)
+})
+
+/** Mounts a blob, or opens a session where that cannot be done (R24 to R26). */
+export const mountBlob = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  sessions: UploadSessions,
+  { digest, from, repository }: Case<"MountBlob">
+) {
+  const mounted = yield* registry.mountBlob(repository, digest, Option.fromNullable(from))
+  return mounted ? created(repository, digest) : yield* startUpload(sessions, { repository })
+})
+
+/** Appends to a session, in order (R19, R20). */
+export const uploadChunk = (
+  sessions: UploadSessions,
+  operation: Case<"UploadChunk">,
+  request: HttpServerRequest
+) =>
+  Effect.map(
+    sessions.use(
+      operation,
+      (session) => append(session, operation, request),
+      () => true
+    ),
+    (state) => Answer.empty(202, progress(operation.location, state))
+  )
+
+/**
+ * Closes a session (R22). One whose content turns out to be other than announced is over (C54); any
+ * other failure leaves it for another try (R20).
+ */
+export const completeUpload = (
+  sessions: UploadSessions,
+  operation: Case<"CompleteUpload">,
+  request: HttpServerRequest
+) =>
+  Effect.map(
+    sessions.use(
+      operation,
+      (session) =>
+        Effect.zipRight(append(session, operation, request), session.commit(operation.digest)),
+      Exit.match({
+        onFailure: (cause) =>
+          !Option.exists(Cause.failureOption(cause), (error) => error._tag === "DigestMismatch"),
+        onSuccess: () => false
+      })
+    ),
+    ({ digest }) => created(operation.repository, digest)
+  )
+
+/** How far a session is (R21). */
+export const uploadStatus = (sessions: UploadSessions, operation: Case<"UploadStatus">) =>
+  Effect.map(
+    sessions.use(
+      operation,
+      (session) => session.state,
+      () => true
+    ),
+    (state) => Answer.empty(204, progress(operation.location, state))
+  )
+
+/** Cancels a session (R23). */
+export const cancelUpload = (sessions: UploadSessions, operation: Case<"CancelUpload">) =>
+  Effect.as(
+    sessions.use(
+      operation,
+      () => Effect.void,
+      () => false
+    ),
+    Answer.empty(204)
+  )
+
+const append = Effect.fnUntraced(function* (
+  session: UploadSession,
+  {
+    location,
+    range
+  }: { readonly location: string; readonly range?: ByteRange.ByteRange | undefined },
+  request: HttpServerRequest
+) {
+  const state = yield* session.state
+  if (range !== undefined && range.start !== state.offset) {
+    return yield* new Answer.Refusal({
+      status: 416,
+      code: "BLOB_UPLOAD_INVALID",
+      message: `The upload continues at byte ${state.offset}`,
+      headers: progress(location, state)
+    })
+  }
+  const body = yield* receive(request)
+  return Option.isSome(body) ? yield* session.write(body.value) : state
+})
+
+const progress = (location: string, { offset }: Pick<UploadState, "offset">) => ({
+  location,
+  range: ByteRange.formatUpload(offset)
+})
+
+const created = (repository: RepositoryName, digest: Digest.Digest): HttpServerResponse =>
+  Answer.empty(201, {
+    location: Route.blobPath(repository, digest),
+    ...Answer.contentDigest(digest)
+  })
+
+const describe = (
+  registry: Registry.Service,
+  { digest, repository }: { readonly repository: RepositoryName; readonly digest: Digest.Digest }
+) =>
+  Effect.flatMap(
+    registry.headBlob(repository, digest),
+    Effect.mapError(() => new BlobUnknown({ repository, digest }))
+  )
+
+const blobHeaders = (digest: Digest.Digest) => ({
+  ...Answer.contentDigest(digest),
+  "accept-ranges": "bytes"
+})

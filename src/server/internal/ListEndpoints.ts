@@ -1,0 +1,102 @@
+/** The lists of a registry server: tags, repositories and referrers, and their pages. */
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Route from "../../protocol/internal/Route.js"
+import * as Link from "../../protocol/Link.js"
+import type { Operation } from "../../protocol/Operation.js"
+import type { ListOptions, Registry } from "../../Registry.js"
+import * as Manifest from "../../spec/Manifest.js"
+import * as MediaType from "../../spec/MediaType.js"
+import * as Answer from "./Answer.js"
+
+/** The tags, in the registry's order; all of them unless the client asked for pages (R33). */
+export const listTags = (
+  registry: Registry.Service,
+  operation: Extract<Operation, { _tag: "ListTags" }>
+) =>
+  Effect.map(
+    page(
+      registry.tags(operation.repository, upstream(operation)),
+      operation.n,
+      Route.tagsPath(operation.repository)
+    ),
+    ({ headers, items }) => Answer.json(200, { name: operation.repository, tags: items }, headers)
+  )
+
+/**
+ * The repositories, in the registry's order (C92); all of them unless the client asked for pages.
+ */
+export const listRepositories = (
+  registry: Registry.Service,
+  operation: Extract<Operation, { _tag: "ListRepositories" }>
+) =>
+  Effect.map(
+    page(registry.repositories(upstream(operation)), operation.n, Route.catalogPath),
+    ({ headers, items }) => Answer.json(200, { repositories: items }, headers)
+  )
+
+/**
+ * The referrers of a manifest as an image index, at most `pageSize` of them (R34 to R37). They are
+ * in the order of their digests: what is deleted between two requests cannot make the second one
+ * lose its place.
+ */
+export const listReferrers = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  { artifactType, digest, repository }: Extract<Operation, { _tag: "ListReferrers" }>,
+  pageSize: number,
+  request: HttpServerRequest
+) {
+  const after = new URL(request.url, "http://localhost").searchParams.get("last") ?? ""
+  const all = Chunk.toReadonlyArray(
+    yield* Stream.runCollect(registry.referrers(repository, digest, { artifactType }))
+  )
+  const rest = all
+    .filter((item) => item.digest > after)
+    .sort((a, b) => (a.digest < b.digest ? -1 : 1))
+  const manifests = rest.slice(0, pageSize)
+  const last = manifests.at(-1)?.digest
+  return Answer.bytes(200, Manifest.index({ manifests }).bytes, MediaType.imageIndex, {
+    ...(artifactType === undefined ? {} : { "oci-filters-applied": "artifactType" }),
+    ...(last === undefined || rest.length <= pageSize
+      ? {}
+      : nextPage(Route.referrersPath(repository, digest), { artifactType, last }))
+  })
+})
+
+/** One item more than the page has tells whether there is another page. */
+const upstream = <A>({ last, n }: ListOptions<A>): ListOptions<A> => ({
+  last,
+  n: n === undefined ? undefined : n + 1
+})
+
+/**
+ * The page, and a Link unless it is the last (R33). An empty page has no last item to continue
+ * after (C83).
+ */
+const page = <E>(items: Stream.Stream<string, E>, n: number | undefined, path: string) =>
+  Effect.map(
+    Stream.runCollect(n === undefined ? items : Stream.take(items, n + 1)),
+    (
+      chunk
+    ): {
+      readonly items: ReadonlyArray<string>
+      readonly headers: Readonly<Record<string, string>>
+    } => {
+      const all = Chunk.toReadonlyArray(chunk)
+      if (n === undefined) return { items: all, headers: {} }
+      const last = all[n - 1]
+      return {
+        items: all.slice(0, n),
+        headers: last === undefined || all.length <= n ? {} : nextPage(path, { n: String(n), last })
+      }
+    }
+  )
+
+const nextPage = (path: string, parameters: Readonly<Record<string, string | undefined>>) => {
+  const query = Object.entries(parameters).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]
+  )
+  return { link: Link.format([{ target: `${path}?${query.join("&")}`, rel: ["next"] }]) }
+}

@@ -1,0 +1,148 @@
+/**
+ * The upload sessions of a registry server: its own identifiers, each for a session at the registry
+ * behind, which is resumed for one request and detached again. Whatever happens to a request, the
+ * next one finds the session where the registry says that it is.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { UploadState } from "../../internal/UploadState.js"
+import * as Route from "../../protocol/internal/Route.js"
+import type { Registry, UploadSession } from "../../Registry.js"
+import {
+  type CommonError,
+  type NameUnknown,
+  type Unsupported,
+  UploadUnknown
+} from "../../RegistryError.js"
+import type { RepositoryName } from "../../spec/Reference.js"
+import { Refusal } from "./Answer.js"
+
+/**
+ * Sessions under the server's own locations.
+ *
+ * - `start` opens one and answers its state, with the server's location; it is refused with a 429
+ *   when too many are open.
+ * - `use` resumes the session at a location for one request and runs `f` on it. Requests to one
+ *   session wait for each other, as bytes go in order (C51). Afterwards the session stays open if
+ *   `stays` says so, and is otherwise cancelled, unless it was committed. `UploadUnknown` when
+ *   there is none.
+ */
+export interface UploadSessions {
+  readonly start: (
+    repository: RepositoryName
+  ) => Effect.Effect<UploadState, Refusal | NameUnknown | Unsupported | CommonError>
+  readonly use: <A, E, R>(
+    target: { readonly repository: RepositoryName; readonly location: string },
+    f: (session: UploadSession) => Effect.Effect<A, E, R>,
+    stays: (exit: Exit.Exit<A, E>) => boolean
+  ) => Effect.Effect<A, E | UploadUnknown | CommonError, Exclude<R, Scope.Scope>>
+}
+
+/** A session that no request was made to for this long is cancelled (R23), in milliseconds. */
+const lifetime = 60 * 60 * 1000
+
+/** Sessions beyond this are refused, lest clients that never finish fill the memory. */
+const capacity = 1000
+
+interface Entry {
+  readonly lock: Effect.Semaphore
+  state: UploadState
+  /** When the last request to it ended, in milliseconds of the Clock. */
+  used: number
+}
+
+/**
+ * Sessions at this registry. Those left when the Scope closes are cancelled, since their locations
+ * lead nowhere from then on.
+ */
+export const make = (
+  registry: Registry.Service
+): Effect.Effect<UploadSessions, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const entries = new Map<string, Entry>()
+
+    const start = Effect.fnUntraced(function* (repository: RepositoryName) {
+      if (entries.size >= capacity) {
+        return yield* new Refusal({
+          status: 429,
+          code: "TOOMANYREQUESTS",
+          message: "Too many uploads are open",
+          headers: { "retry-after": "60" }
+        })
+      }
+      const session = yield* registry.startUpload(repository)
+      const opened = Effect.gen(function* () {
+        const id = crypto.randomUUID()
+        const state = yield* session.detach
+        entries.set(id, {
+          lock: Effect.unsafeMakeSemaphore(1),
+          state,
+          used: yield* Clock.currentTimeMillis
+        })
+        return { ...state, location: Route.uploadPath(repository, id) }
+      })
+      return yield* Effect.uninterruptible(opened)
+    }, Effect.scoped)
+
+    const use: UploadSessions["use"] = (target, f, stays) =>
+      Effect.suspend(() => {
+        const unknown = new UploadUnknown({ repository: target.repository })
+        const id = sessionId(target.location)
+        const entry = entries.get(id)
+        if (entry === undefined || entry.state.repository !== target.repository)
+          return Effect.fail(unknown)
+        // It may have been finished while this request waited.
+        const resumed = Effect.suspend(() =>
+          entries.get(id) === entry ? registry.resumeUpload(entry.state) : Effect.fail(unknown)
+        )
+        const settle = (session: UploadSession, stay: boolean) =>
+          Effect.gen(function* () {
+            if (!stay) return void entries.delete(id)
+            entry.state = yield* session.detach
+            entry.used = yield* Clock.currentTimeMillis
+          })
+        return Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(restore(resumed), (session) =>
+            Effect.onExit(restore(f(session)), (exit) => settle(session, stays(exit)))
+          )
+        ).pipe(Effect.scoped, entry.lock.withPermits(1))
+      })
+
+    /**
+     * Cancels what nobody is using. The registry may have forgotten it already: whether it answers
+     * does not matter (C58).
+     */
+    const cancel = (entry: Entry, id: string): Effect.Effect<void> =>
+      Effect.sync(() => entries.delete(id)).pipe(
+        Effect.zipRight(registry.resumeUpload(entry.state)),
+        Effect.scoped,
+        Effect.ignore,
+        entry.lock.withPermitsIfAvailable(1),
+        Effect.asVoid
+      )
+
+    const cancelUnusedSince = (time: number) =>
+      Effect.forEach(
+        [...entries].filter(([, entry]) => entry.used <= time),
+        ([id, entry]) => cancel(entry, id),
+        { concurrency: 16, discard: true }
+      )
+
+    yield* Effect.addFinalizer(() => cancelUnusedSince(Number.POSITIVE_INFINITY))
+    yield* Effect.flatMap(Clock.currentTimeMillis, (now) => cancelUnusedSince(now - lifetime)).pipe(
+      Effect.schedule(Schedule.spaced("1 minute")),
+      Effect.forkScoped
+    )
+    return { start, use }
+  })
+
+/** Only the path counts: clients may have added parameters of their own. */
+const sessionId = (location: string): string =>
+  Option.match(Route.match(location.split("?", 1)[0] ?? ""), {
+    onNone: () => "",
+    onSome: (route) => (route._tag === "Upload" ? route.session : "")
+  })

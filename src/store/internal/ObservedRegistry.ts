@@ -1,0 +1,225 @@
+/**
+ * What an operator sees of the operations of a `Registry`: a span for each, and how long the
+ * transfers of blobs take.
+ */
+import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as MetricLabel from "effect/MetricLabel"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
+import { whenRecorded } from "../../internal/Spans.js"
+import * as Metrics from "../../Metrics.js"
+import type { Registry, UploadSession } from "../../Registry.js"
+
+/** What spans and metrics say of a registry. */
+export interface Observation {
+  readonly address: string
+  readonly port: number
+  readonly labels: (
+    ...pairs: ReadonlyArray<readonly [name: string, value: string]>
+  ) => ReadonlyArray<MetricLabel.MetricLabel>
+}
+
+/**
+ * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the
+ * spans of its requests. Attributes: `server.address` and `server.port` of the registry,
+ * `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and
+ * `error.type`, the tag of the error that the operation failed with. The span of a stream lasts
+ * from its first pull to its end. The steps of an upload session that ask the registry have spans
+ * of their own, `effect-oci/UploadSession.<step>`. Where nobody records spans, none are made.
+ */
+export const observed = (of: Observation, registry: Registry.Service): Registry.Service => {
+  const optionsOf = (attributes: Attributes) => {
+    const all: Record<string, unknown> = { "server.address": of.address, "server.port": of.port }
+    for (const [name, value] of Object.entries(attributes))
+      if (value !== undefined) all[`oci.${name}`] = value
+    // The capture of a stack trace would cost more than the span.
+    return { captureStackTrace: false, attributes: all }
+  }
+  const inSpan = <A, E, R>(
+    name: string,
+    attributes: Attributes,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> =>
+    whenRecorded((recorded) =>
+      recorded
+        ? Effect.withSpan(
+            Effect.tapError(effect, annotate),
+            `effect-oci/${name}`,
+            optionsOf(attributes)
+          )
+        : effect
+    )
+  const spanned = <A, E, R>(
+    operation: keyof Registry.Service,
+    attributes: Attributes,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> => inSpan(`Registry.${operation}`, attributes, effect)
+  const stepwise =
+    (repository: string) =>
+    (session: UploadSession): UploadSession => ({
+      ...session,
+      write: (bytes) => inSpan("UploadSession.write", { repository }, session.write(bytes)),
+      status: inSpan("UploadSession.status", { repository }, session.status),
+      commit: (digest) =>
+        inSpan("UploadSession.commit", { repository, digest }, session.commit(digest))
+    })
+  const streamed = <A, E, R>(
+    operation: keyof Registry.Service,
+    attributes: Attributes,
+    stream: Stream.Stream<A, E, R>
+  ): Stream.Stream<A, E, R> =>
+    ByteStream.unwrap(
+      whenRecorded((recorded) =>
+        Effect.succeed(
+          recorded
+            ? Stream.withSpan(
+                Stream.tapError(stream, annotate),
+                `effect-oci/Registry.${operation}`,
+                optionsOf(attributes)
+              )
+            : stream
+        )
+      )
+    )
+
+  return {
+    ping: spanned("ping", {}, registry.ping),
+    getManifest: (repository, reference) =>
+      spanned(
+        "getManifest",
+        { repository, reference },
+        registry.getManifest(repository, reference)
+      ),
+    headManifest: (repository, reference) =>
+      spanned(
+        "headManifest",
+        { repository, reference },
+        registry.headManifest(repository, reference)
+      ),
+    putManifest: (repository, manifest, options) =>
+      spanned(
+        "putManifest",
+        { repository, digest: manifest.descriptor.digest },
+        registry.putManifest(repository, manifest, options)
+      ),
+    deleteTag: (repository, tag) =>
+      spanned("deleteTag", { repository, reference: tag }, registry.deleteTag(repository, tag)),
+    deleteManifest: (repository, digest) =>
+      spanned(
+        "deleteManifest",
+        { repository, digest },
+        registry.deleteManifest(repository, digest)
+      ),
+    tags: (repository, options) =>
+      streamed("tags", { repository }, registry.tags(repository, options)),
+    repositories: (options) => streamed("repositories", {}, registry.repositories(options)),
+    referrers: (repository, digest, options) =>
+      streamed(
+        "referrers",
+        { repository, digest },
+        registry.referrers(repository, digest, options)
+      ),
+    headBlob: (repository, digest) =>
+      spanned("headBlob", { repository, digest }, registry.headBlob(repository, digest)),
+    getBlob: (repository, blob) =>
+      streamed(
+        "getBlob",
+        { repository, digest: typeof blob === "string" ? blob : blob.digest },
+        timedStream(of, registry.getBlob(repository, blob))
+      ),
+    getBlobRange: (repository, digest, range) =>
+      streamed(
+        "getBlobRange",
+        { repository, digest },
+        registry.getBlobRange(repository, digest, range)
+      ),
+    putBlob: (repository, source, options) =>
+      spanned(
+        "putBlob",
+        { repository, digest: Option.getOrUndefined(source.digest), from: options?.mountFrom },
+        timed(of, registry.putBlob(repository, source, options))
+      ),
+    deleteBlob: (repository, digest) =>
+      spanned("deleteBlob", { repository, digest }, registry.deleteBlob(repository, digest)),
+    startUpload: (repository) =>
+      Effect.map(
+        spanned("startUpload", { repository }, registry.startUpload(repository)),
+        stepwise(repository)
+      ),
+    resumeUpload: (state) =>
+      Effect.map(
+        spanned("resumeUpload", { repository: state.repository }, registry.resumeUpload(state)),
+        stepwise(state.repository)
+      ),
+    mountBlob: (repository, digest, from) =>
+      spanned(
+        "mountBlob",
+        { repository, digest, from: Option.getOrUndefined(from) },
+        registry.mountBlob(repository, digest, from)
+      )
+  }
+}
+
+type Attributes = Readonly<Record<string, string | undefined>>
+
+/** A source can fail with anything. */
+const annotate = (error: unknown): Effect.Effect<void> =>
+  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
+    ? Effect.annotateCurrentSpan("error.type", error._tag)
+    : Effect.void
+
+// -----------------------------------------------------------------------------
+// Durations
+// -----------------------------------------------------------------------------
+
+const timed = <A, E, R>(of: Observation, upload: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Clock.currentTimeMillis, (began) =>
+    Effect.onExit(upload, (exit) =>
+      took(of, "upload", began, outcomeOf(exit, Exit.isSuccess(exit)))
+    )
+  )
+
+const timedStream = <A, E, R>(
+  of: Observation,
+  download: Stream.Stream<A, E, R>
+): Stream.Stream<A, E, R> =>
+  ByteStream.unwrap(
+    Effect.map(Clock.currentTimeMillis, (began) => {
+      let completed = false
+      const content = Channel.flatMap(Stream.toChannel(download), () =>
+        Channel.sync(() => {
+          completed = true
+        })
+      )
+      // A consumer that wants no more ends a stream with success, too.
+      return Stream.ensuringWith(Stream.fromChannel(content), (exit) =>
+        took(of, "download", began, outcomeOf(exit, completed))
+      )
+    })
+  )
+
+const outcomeOf = (exit: Exit.Exit<unknown, unknown>, completed: boolean): string =>
+  completed
+    ? "completed"
+    : Exit.isSuccess(exit) || Exit.isInterrupted(exit)
+      ? "abandoned"
+      : "failed"
+
+/** In seconds, as OpenTelemetry has durations. */
+const took = (
+  of: Observation,
+  direction: "upload" | "download",
+  began: number,
+  outcome: string
+): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Metrics.update(
+      Metrics.transferDuration,
+      (now - began) / 1000,
+      of.labels(["direction", direction], ["outcome", outcome])
+    )
+  )
