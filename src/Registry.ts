@@ -158,6 +158,66 @@ export interface UploadSession {
  */
 export declare namespace Registry {
   /**
+   * What `getManifest` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type GetManifestError =
+    | ManifestUnknown
+    | NameUnknown
+    | DigestMismatch
+    | MediaTypeMismatch
+    | InvalidManifest
+    | InvalidDigest
+    | CommonError
+
+  /**
+   * What `putManifest` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type PutManifestError =
+    | NameUnknown
+    | BlobUnknown
+    | DigestMismatch
+    | InvalidManifest
+    | InvalidDigest
+    | CommonError
+
+  /**
+   * What `getBlob` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type GetBlobError =
+    | BlobUnknown
+    | NameUnknown
+    | DigestMismatch
+    | SizeMismatch
+    | InvalidDigest
+    | CommonError
+
+  /**
+   * What `putBlob` can fail with, besides the error of its source.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type PutBlobError =
+    | NameUnknown
+    | UploadUnknown
+    | DigestMismatch
+    | SizeMismatch
+    | RangeMismatch
+    | InvalidDigest
+    | BodyNotReplayable
+    | Unsupported
+    | CommonError
+
+  /**
    * The operations. Streams are lazy: nothing is requested before they run, and a list requests one
    * page at a time.
    *
@@ -179,16 +239,7 @@ export declare namespace Registry {
     readonly getManifest: (
       repository: RepositoryName,
       reference: Tag | Digest
-    ) => Effect.Effect<
-      Manifest,
-      | ManifestUnknown
-      | NameUnknown
-      | DigestMismatch
-      | MediaTypeMismatch
-      | InvalidManifest
-      | InvalidDigest
-      | CommonError
-    >
+    ) => Effect.Effect<Manifest, GetManifestError>
 
     /**
      * Media type, digest and size of a manifest, without its bytes where the registry allows
@@ -209,10 +260,7 @@ export declare namespace Registry {
       repository: RepositoryName,
       manifest: Manifest,
       options?: { readonly tags?: ReadonlyArray<Tag> | undefined }
-    ) => Effect.Effect<
-      Descriptor,
-      NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | InvalidDigest | CommonError
-    >
+    ) => Effect.Effect<Descriptor, PutManifestError>
 
     /**
      * Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot:
@@ -270,10 +318,7 @@ export declare namespace Registry {
     readonly getBlob: (
       repository: RepositoryName,
       blob: Digest | Descriptor
-    ) => Stream.Stream<
-      Uint8Array,
-      BlobUnknown | NameUnknown | DigestMismatch | SizeMismatch | InvalidDigest | CommonError
-    >
+    ) => Stream.Stream<Uint8Array, GetBlobError>
 
     /**
      * Bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read that
@@ -300,20 +345,7 @@ export declare namespace Registry {
       repository: RepositoryName,
       source: BlobSource<E, R>,
       options?: PutBlobOptions
-    ) => Effect.Effect<
-      Descriptor,
-      | NameUnknown
-      | UploadUnknown
-      | DigestMismatch
-      | SizeMismatch
-      | RangeMismatch
-      | InvalidDigest
-      | BodyNotReplayable
-      | Unsupported
-      | CommonError
-      | E,
-      R
-    >
+    ) => Effect.Effect<Descriptor, PutBlobError | E, R>
 
     /** Removes a blob from the repository (end-10, C99). */
     readonly deleteBlob: (

@@ -218,8 +218,6 @@ export const track = <E, R>(
 // Uploads at the end of a pipe
 // -----------------------------------------------------------------------------
 
-type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
-
 /**
  * An upload as a Sink: the bytes of whatever stream is run into it become a blob, whose descriptor
  * it answers. The stream is read as fast as the registry takes it, once, so that a step that would
@@ -248,7 +246,7 @@ export const sink = (
   registry: Pick<Registry.Service, "putBlob">,
   repository: RepositoryName,
   known: Known & PutBlobOptions = {}
-): Sink.Sink<Descriptor, Uint8Array, never, PutBlobError> =>
+): Sink.Sink<Descriptor, Uint8Array, never, Registry.PutBlobError> =>
   Sink.unwrapScoped(
     Effect.gen(function* () {
       // None ends it. A bound of one: the registry sets the pace.

@@ -69,9 +69,6 @@ export interface Pushed {
   readonly manifest: Manifest.Manifest
 }
 
-type PutBlobError = Effect.Effect.Error<ReturnType<Registry.Service["putBlob"]>>
-type PutManifestError = Effect.Effect.Error<ReturnType<Registry.Service["putManifest"]>>
-
 /**
  * What pushing can fail with, beyond the errors of the sources themselves. `DigestMismatch` also
  * when the reference has a digest that the artifact turns out not to have; nothing is tagged then.
@@ -79,7 +76,7 @@ type PutManifestError = Effect.Effect.Error<ReturnType<Registry.Service["putMani
  * @since 0.1.0
  * @category errors
  */
-export type PushError = PutBlobError | PutManifestError
+export type PushError = Registry.PutBlobError | Registry.PutManifestError
 
 /**
  * Pushes files as an artifact under a reference such as `ghcr.io/owner/name:tag`: blobs first, each
@@ -199,7 +196,7 @@ export interface Pulled {
  * @since 0.1.0
  * @category errors
  */
-export type PullError = Effect.Effect.Error<ReturnType<Registry.Service["getManifest"]>>
+export type PullError = Registry.GetManifestError
 
 /**
  * Finds the artifact under a reference such as `ghcr.io/owner/name:tag` (a missing tag is `latest`)

@@ -25,9 +25,7 @@ import * as PartialFile from "./internal/PartialFile.js"
  * @since 0.1.0
  * @category errors
  */
-export type DownloadError =
-  | Stream.Stream.Error<ReturnType<Registry.Service["getBlob"]>>
-  | StorageFailure
+export type DownloadError = Registry.GetBlobError | StorageFailure
 
 /**
  * A file as bytes to upload, of the size it has now (in bytes). Every `open` reads the file anew
