@@ -7,7 +7,7 @@
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Agent, Dispatcher, Pool, ProxyAgent } from "@effect/platform-node/Undici"
+import { Agent, type Dispatcher, Pool, ProxyAgent } from "@effect/platform-node/Undici"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -18,6 +18,7 @@ import { type CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as CertificateFolders from "./CertificateFolders.js"
 import * as TlsLookup from "./internal/TlsLookup.js"
 import * as UndiciClient from "./internal/UndiciClient.js"
+import * as UndiciDispatcher from "./internal/UndiciDispatcher.js"
 import * as ProxySettings from "./ProxySettings.js"
 import type { TlsSettings } from "./TlsSettings.js"
 
@@ -64,6 +65,22 @@ export interface Options {
  * No connection serves two origins or two registries, and each is made with the settings of its own
  * host. A proxy's user name and password go to the proxy alone.
  *
+ * Connections that carry HEAD requests carry nothing else, and there are at most 128 of those as
+ * well: a server that sends a body after the response to a HEAD, which has none
+ * ([RFC 9110 section 9.3.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2)), would have it
+ * read as the response to the next request. Bytes that come in before the next request is written
+ * close the connection, and the origin's HEAD requests take a connection each from then on. Bytes
+ * that come in later are indistinguishable from the response to the next HEAD: a descriptor that
+ * `headBlob` or `headManifest` returned is only as trustworthy as the server. undici looks at idle
+ * connections from version 7.28.0 on; with an older one, which is logged as a warning, no
+ * connection carries a second request after a HEAD.
+ *
+ * A `100 Continue` that nobody asked for, which
+ * [RFC 9110 section 15.2](https://www.rfc-editor.org/rfc/rfc9110#section-15.2) has clients ignore,
+ * breaks the request: undici closes the connection before this library sees it. Operations then
+ * fail with `TransportFailure`, whose cause is undici's "bad response". Other informational
+ * responses are ignored.
+ *
  * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with
  * `CredentialsFailure` when TLS settings are broken. What is in certificate folders is read when a
  * host is connected to: that fails with `CredentialsFailure` then.
@@ -94,12 +111,20 @@ export const layerDispatcher = (
             timeout
           })
         )
-      const connect = (url: URL, registry: string): Either.Either<Dispatcher, CredentialsFailure> =>
+      const connect = (
+        url: URL,
+        registry: string,
+        onUnrequested: (origin: string) => void
+      ): Either.Either<Dispatcher, CredentialsFailure> =>
         Either.gen(function* () {
+          const watched = (pool: Pool) =>
+            pool.on("disconnect", (_, __, cause) => {
+              if (UndiciDispatcher.isUnrequested(cause)) onUnrequested(url.origin)
+            })
           const requestTls = yield* secured(url, registry)
           const proxy = ProxySettings.proxyFor(proxies, url)
           if (Option.isNone(proxy))
-            return new Pool(url.origin, { ...connections, connect: requestTls })
+            return watched(new Pool(url.origin, { ...connections, connect: requestTls }))
           const uri = Redacted.value(proxy.value)
           const proxyTls = yield* secured(new URL(uri))
           return new ProxyAgent({
@@ -114,20 +139,25 @@ export const layerDispatcher = (
             // bounded otherwise.
             clientFactory: (proxy, options) =>
               new Pool(proxy, { ...options, headersTimeout: timeout }),
-            factory: (origin, options) => new Pool(origin, { ...connections, ...options })
+            factory: (origin, options) => watched(new Pool(origin, { ...connections, ...options }))
           })
         })
-      const agent = (registry: string) =>
+      const agent: UndiciDispatcher.MakeAgent = (registry, onUnrequested) =>
         new Agent({
           factory: (origin) => {
             const url = new URL(origin)
-            return Either.getOrElse(connect(url, registry), (failure) =>
+            return Either.getOrElse(connect(url, registry, onUnrequested), (failure) =>
               refusing(url.origin, failure)
             )
           }
         })
+      const reusable = yield* UndiciDispatcher.validatesIdleConnections
+      if (!reusable)
+        yield* Effect.logWarning(
+          "undici is older than 7.28.0: each HEAD takes a connection of its own. Update undici"
+        )
       return yield* Effect.acquireRelease(
-        Effect.sync(() => new ByRegistry(agent)),
+        Effect.sync(() => new UndiciDispatcher.UndiciDispatcher(agent, reusable)),
         (dispatcher) => Effect.promise(() => dispatcher.destroy())
       )
     })
@@ -136,31 +166,6 @@ export const layerDispatcher = (
 /** undici has no other way to fail before the first byte. */
 const refusing = (origin: string, failure: CredentialsFailure) =>
   new Pool(origin, { connect: (_, done) => done(failure, null) })
-
-/** Agents by the registry that they serve, which is one of a request's options. */
-class ByRegistry extends Dispatcher {
-  readonly agents = new Map<string, Agent>()
-  destroyed = false
-  constructor(readonly agent: (registry: string) => Agent) {
-    super()
-  }
-  override dispatch(
-    options: Dispatcher.DispatchOptions,
-    handler: Dispatcher.DispatchHandler
-  ): boolean {
-    const registry =
-      "registry" in options && typeof options.registry === "string" ? options.registry : ""
-    const agent = this.agents.get(registry) ?? this.agent(registry)
-    this.agents.set(registry, agent)
-    // A client that outlives its layer opens nothing.
-    if (this.destroyed) void agent.destroy()
-    return agent.dispatch(options, handler)
-  }
-  override async destroy(): Promise<void> {
-    this.destroyed = true
-    await Promise.all([...this.agents.values()].map((agent) => agent.destroy()))
-  }
-}
 
 /**
  * The bound is against running out of file descriptors, far above what concurrent transfers hold:

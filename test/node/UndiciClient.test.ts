@@ -11,12 +11,17 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as ByteStream from "../../src/ByteStream.js"
+import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { serve, until } from "../support/serve.js"
+import { wireServer } from "../support/wireServer.js"
 
 const MiB = 1024 * 1024
 
@@ -363,6 +368,45 @@ describe("a body to send", () => {
         yield* Effect.sleep("300 millis")
       }
       expect(made).toBeLessThan(128)
+    })
+  )
+})
+
+describe("an informational response that nobody asked for (RFC 9110 section 15.2)", () => {
+  const informed = (status: string) =>
+    wireServer(({ socket }) => {
+      socket.write(`HTTP/1.1 ${status}\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}`)
+    })
+
+  for (const status of ["102 Processing", "103 Early Hints"]) {
+    live(`${status} is ignored`, () =>
+      Effect.gen(function* () {
+        const { log, url } = yield* informed(status)
+        const response = yield* HttpClient.get(url)
+        expect([response.status, yield* response.text]).toEqual([200, "{}"])
+        yield* Effect.flatMap(HttpClient.get(url), (response) => response.text)
+        expect(log).toEqual(["1 GET /", "1 GET /"])
+      })
+    )
+  }
+
+  live("100 Continue is a transport failure, since undici closes the connection", () =>
+    Effect.gen(function* () {
+      const { log, open, url } = yield* informed("100 Continue")
+      expect(yield* Effect.flip(HttpClient.get(url))).toMatchObject({
+        _tag: "RequestError",
+        reason: "Transport",
+        cause: { code: "UND_ERR_SOCKET", message: "bad response" }
+      })
+      yield* until(() => open.size === 0)
+      log.length = 0
+      const registry = yield* RegistryClient.make({ url, retry: { attempts: 1 } }).pipe(
+        Effect.provide(Layer.merge(Credentials.layerAnonymous, TokenCache.layerMemory))
+      )
+      const failure = yield* Effect.flip(registry.ping)
+      expect(failure._tag).toBe("TransportFailure")
+      expect(failure.message).toContain(`${url}/v2/`)
+      expect(log).toEqual(["2 GET /v2/", "3 GET /v2/"])
     })
   )
 })

@@ -21,8 +21,8 @@ import { Incoming, make as makeResponse } from "./UndiciResponse.js"
 
 /**
  * The client over a dispatcher, whose own affair connections, TLS and proxies are. It follows no
- * redirects, decodes no content codings, has no timeouts and makes no spans. A connection is used
- * again after a HEAD, which undici by itself closes.
+ * redirects, decodes no content codings, has no timeouts and makes no spans. Whether a connection is
+ * used again after a HEAD is for the dispatcher to say; undici by itself closes it.
  *
  * A body that is a stream is started when its connection stands, and its finalizers have run when a
  * request that did not succeed ends. The body of an answer has to be read, or its stream abandoned;
@@ -91,7 +91,8 @@ const send = (
     headers: request.headers,
     // undici takes any iterable, which its types do not say.
     body: body as Body | null,
-    reset: false,
+    // After a HEAD it is for the dispatcher to say.
+    ...(request.method === "HEAD" ? {} : { reset: false }),
     headersTimeout: 0,
     bodyTimeout: 0
   }

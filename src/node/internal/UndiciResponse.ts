@@ -58,13 +58,18 @@ export class Incoming implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(
-    _: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: IncomingHttpHeaders
   ): void {
     if (status < 200) return
     this.responded = true
     this.on.onResponse(status, headers)
+    // A body that cannot be there would be the response to the next request.
+    if ((status === 204 || status === 304) && announcesBody(headers)) {
+      this.onResponseEnd()
+      controller.abort(new Aborted())
+    }
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -87,6 +92,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
   }
 
   fail(cause: unknown): void {
+    if (this.ended) return
     this.ended = true
     this.failure = { cause }
     this.on.onEnd()
@@ -155,6 +161,9 @@ export class Incoming implements Dispatcher.DispatchHandler {
     })
   }
 }
+
+const announcesBody = (headers: IncomingHttpHeaders): boolean =>
+  headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
 
 class Aborted extends Error {
   override readonly name = "AbortError"
