@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import ipaddr from "ipaddr.js"
 import * as FieldValue from "./internal/FieldValue.js"
 import type { SameDomain } from "./internal/RegistrableDomain.js"
+import * as UrlQuery from "./internal/UrlQuery.js"
 
 /**
  * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or
@@ -98,9 +99,10 @@ export type Reason =
   | "OtherPath"
 
 /**
- * `Allowed`: `url` is what to request: `target` itself when it is absolute, so that signed queries
- * arrive as sent, else resolved against `from`; without fragment. `credentials` says whether they
- * may go along; if not, no header that the caller set may either.
+ * `Allowed`: `url` is what to request, absolute and without fragment. Its scheme, host, port and
+ * path are what a URL parser made of `target` and what was judged; its query is that of `target`,
+ * byte for byte, since it may be signed. `credentials` says whether they may go along; if not, no
+ * header that the caller set may either.
  *
  * `Refused`: `host` is where the URL leads (empty if that is unknown), `option` the list of
  * `Policy` that would permit it, and `message` completes "is not followed:". None of them shows a
@@ -191,7 +193,7 @@ export const decide = (policy: Policy, request: Request): Verdict => {
   const atRegistry = target.origin === registry.origin
   const allow = (credentials: boolean): Verdict =>
     Verdict.Allowed({
-      url: withoutFragment(absolute === undefined ? target.href : request.target),
+      url: UrlQuery.restored(target, request.target, request.from),
       credentials
     })
   // A chain that has left the registry does not get the credentials back by returning to it (T1).
@@ -303,8 +305,6 @@ const isAmbiguous = (text: string, url: URL): boolean =>
 const isHttp = (url: URL): boolean => url.protocol === "https:" || url.protocol === "http:"
 
 const isSafe = (method: string): boolean => method === "GET" || method === "HEAD"
-
-const withoutFragment = (url: string): string => url.split("#", 1).join("")
 
 /** An entry that holds more than a host and a port names nothing. */
 const names = (entry: string, url: URL): boolean => {

@@ -648,9 +648,25 @@ describe("Trust.decide", () => {
 
   const urls: ReadonlyArray<readonly [name: string, target: string, url: string]> = [
     [
-      "an absolute URL exactly as sent",
-      "https://CDN.example:443/a/../b?sig=a+b~c%20d*!'()&x=%2f",
-      "https://CDN.example:443/a/../b?sig=a+b~c%20d*!'()&x=%2f"
+      "what was judged of an absolute URL, and its query byte for byte",
+      "https://CDN.example:443/a/../b c?sig=a+b~c%20d*!'()\"<>{}|^`[]&&x=%2f?=",
+      "https://cdn.example/b%20c?sig=a+b~c%20d*!'()\"<>{}|^`[]&&x=%2f?="
+    ],
+    [
+      "a URL without the spaces around it",
+      "  https://cdn.example/a?b  ",
+      "https://cdn.example/a?b"
+    ],
+    [
+      "in its query what no request line can carry percent-encoded",
+      "https://cdn.example/a?b c\u00e9\u{1f600}\ud800",
+      "https://cdn.example/a?b%20c%C3%A9%F0%9F%98%80%EF%BF%BD"
+    ],
+    ["an empty query as one", "https://cdn.example/a?#b", "https://cdn.example/a?"],
+    [
+      "no query where the question is one of the fragment",
+      "https://cdn.example/a#?b",
+      "https://cdn.example/a"
     ],
     [
       "an absolute URL without its fragment",
@@ -663,9 +679,9 @@ describe("Trust.decide", () => {
       "https://registry.example.com/v2/a/uploads/1?_state=a+b~%2F"
     ],
     [
-      "a relative URL with the apostrophe that URL normalisation encodes",
-      "/x?a='b'",
-      "https://registry.example.com/x?a=%27b%27"
+      "a relative URL with the apostrophes in its query",
+      "/x'y?a='b'",
+      "https://registry.example.com/x'y?a='b'"
     ],
     ["a scheme-relative URL with the request's scheme", "//cdn.example/x", "https://cdn.example/x"],
     ["an empty URL as the request's own", "", from]
@@ -681,8 +697,15 @@ describe("Trust.decide", () => {
     const verdict = decide("Redirect", "https:evil.example/x")
     assert.deepStrictEqual(
       verdict,
-      Trust.Verdict.Allowed({ url: "https:evil.example/x", credentials: false })
+      Trust.Verdict.Allowed({ url: "https://evil.example/x", credentials: false })
     )
+  })
+
+  it("an empty URL, and a fragment, have the query of the request byte for byte", () => {
+    for (const target of ["", "#x", " "]) {
+      const verdict = decide("Redirect", target, { from: `${from}?a='b'&c=d` })
+      assert.strictEqual(verdict._tag === "Allowed" && verdict.url, `${from}?a='b'&c=d`)
+    }
   })
 
   it("names the host and the list that would permit it, and no secret (T13)", () => {
@@ -773,6 +796,9 @@ describe("Trust.decide", () => {
         assert.match(sent.protocol, /^https?:$/)
         assert.notInclude(verdict.url, "#")
         assert.strictEqual(`${sent.username}${sent.password}`, "")
+        // What was judged is what is requested.
+        assert.isTrue(verdict.url.startsWith(sent.origin + sent.pathname))
+        assert.match(verdict.url, /^[!-~]+$/)
         if (verdict.credentials) assert.strictEqual(sent.origin, new URL(registryUrl).origin)
       }
     },

@@ -11,6 +11,7 @@ import * as AccessScope from "../../protocol/AccessScope.js"
 import * as Challenge from "../../protocol/Challenge.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
 import { redact } from "../../protocol/internal/RedactedUrl.js"
+import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
 import * as Trust from "../../protocol/Trust.js"
 import { AuthChallenge, type CredentialsFailure } from "../../RegistryError.js"
 import type { Demand } from "../Credentials.js"
@@ -176,7 +177,10 @@ const absolute = (challenge: Challenge.Challenge, url: string): Challenge.Challe
   challenge.realm !== undefined &&
   !URL.canParse(challenge.realm) &&
   URL.canParse(challenge.realm, url)
-    ? { ...challenge, realm: new URL(challenge.realm, url).href }
+    ? {
+        ...challenge,
+        realm: UrlQuery.restored(new URL(challenge.realm, url), challenge.realm, url)
+      }
     : challenge
 
 /**

@@ -16,6 +16,7 @@ import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { OnBehalfOf } from "../../client/http/OnBehalfOf.js"
+import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
 import { Outgoing } from "./UndiciRequestBody.js"
 import { Incoming, make as makeResponse } from "./UndiciResponse.js"
 
@@ -86,7 +87,8 @@ const send = (
   const options: Options = {
     registry,
     origin: url.origin,
-    path: url.pathname + url.search,
+    path:
+      url.pathname + (request.urlParams.length === 0 ? UrlQuery.ofUrl(request.url) : url.search),
     method: request.method,
     headers: request.headers,
     // undici takes any iterable, which its types do not say.
