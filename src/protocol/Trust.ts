@@ -133,9 +133,11 @@ export const Verdict = Data.taggedEnum<Verdict>()
  * Judges a URL.
  *
  * - Redirects may lead anywhere with GET and HEAD, but credentials stay at the registry's origin.
- *   Anything else, a body above all, stays there too, or goes to `allowStorage`.
- * - Upload locations are at the registry's origin, or in `allowUploads`.
- * - Next pages are at the registry's origin, under its `/v2/`.
+ *   Anything else, a body above all, stays there too, or goes to `allowStorage`, and does not come
+ *   back from there.
+ * - Upload locations are at the registry's origin, or in `allowUploads`. One that another origin
+ *   names does not lead back to the registry, whatever is listed.
+ * - Next pages are at the registry's origin, under its `/v2/`, and named by that origin.
  * - Realms are named by the registry's origin only. One that would receive credentials has that
  *   origin, the same registrable domain (of names, never of addresses or single labels), or is in
  *   `allowTokens`.
@@ -198,9 +200,13 @@ export const decide = (policy: Policy, request: Request): Verdict => {
     })
   // A chain that has left the registry does not get the credentials back by returning to it (T1).
   const own = atRegistry && from.origin === registry.origin
+  // Nor does another origin choose what is written to the registry, or read with its credentials:
+  // they go by the URL of a request, and its answer would have chosen that.
+  const returns = atRegistry && !own
 
   switch (request.kind) {
     case "Redirect":
+      if (returns && !isSafe(request.method)) return refuse(target, "OtherOrigin", returning)
       return atRegistry || listed || isSafe(request.method)
         ? allow(own)
         : refuse(
@@ -210,11 +216,13 @@ export const decide = (policy: Policy, request: Request): Verdict => {
             option
           )
     case "Upload":
+      if (returns) return refuse(target, "OtherOrigin", returning)
       return atRegistry || listed
         ? allow(own)
         : refuse(target, "OtherOrigin", "it would send the content to another origin", option)
     case "Link":
       if (!atRegistry) return refuse(target, "OtherOrigin", "it leads to another origin")
+      if (returns) return refuse(target, "OtherOrigin", returning)
       return target.pathname.startsWith(`${registry.pathname.replace(/\/$/, "")}/v2/`)
         ? allow(own)
         : refuse(target, "OtherPath", "it leads out of the registry's /v2/")
@@ -266,6 +274,8 @@ export const isLoopback = (host: string): boolean => {
   const url = parseUrl(`http://${host}`)
   return url !== undefined && names(host, url) && network(url) === "Loopback"
 }
+
+const returning = "another origin sends it back to the registry, to a path of its own choice"
 
 const optionFor: Record<Request["kind"], keyof Policy | undefined> = {
   Redirect: "allowStorage",

@@ -514,6 +514,26 @@ describe("after a fault", () => {
       ]
     ],
     [
+      "a session that is unknown, as olareg says it with 400, is begun anew as well",
+      sized,
+      {},
+      [
+        opened("/u/1"),
+        refused(400, "BLOB_UPLOAD_UNKNOWN"),
+        missing,
+        opened("/u/2"),
+        opened("/u/3"),
+        created
+      ],
+      [
+        "PATCH /u/1 0-99999",
+        "DELETE /u/1",
+        "POST /v2/a/blobs/uploads/",
+        "PATCH /u/2 0-99999",
+        `PUT /u/3?digest=${encodedBig}`
+      ]
+    ],
+    [
       "a session that is unknown when a chunk comes is not asked for its status",
       unknown,
       { chunkSize: 60_000 },

@@ -1,13 +1,21 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { RateLimit } from "../../src/client/RegistryClient.js"
-import type { Registry } from "../../src/Registry.js"
+import type { Registry, UploadSession } from "../../src/Registry.js"
 import { gather, items } from "../support/fixtures.js"
 import { knownManifest, m1Digest, registryUrl, repository, status, tag, world } from "./world.js"
 
 const once = { retry: { attempts: 0 } }
 const errors = (...codes: ReadonlyArray<string>) =>
   JSON.stringify({ errors: codes.map((code) => ({ code })) })
+
+/** A step of a session whose opening went well. */
+const step =
+  <E>(use: (session: UploadSession) => Effect.Effect<unknown, E>) =>
+  (registry: Registry.Service) =>
+    Effect.scoped(Effect.flatMap(registry.startUpload(repository), use))
+
+const isStep = (operation: string) => /^(write|status|commit)/.test(operation)
 
 const operations = {
   ping: (registry: Registry.Service) => registry.ping,
@@ -22,6 +30,9 @@ const operations = {
   headBlob: (registry: Registry.Service) => registry.headBlob(repository, m1Digest),
   deleteBlob: (registry: Registry.Service) => registry.deleteBlob(repository, m1Digest),
   startUpload: (registry: Registry.Service) => Effect.scoped(registry.startUpload(repository)),
+  writeUpload: step((session) => session.write(new Uint8Array([1]))),
+  statusUpload: step((session) => session.status),
+  commitUpload: step((session) => session.commit(m1Digest)),
   tags: (registry: Registry.Service) => items(registry.tags(repository)),
   repositories: (registry: Registry.Service) => items(registry.repositories())
 }
@@ -43,6 +54,30 @@ const meanings: ReadonlyArray<readonly [keyof typeof operations, number, string,
   ["getManifest", 403, errors("TOOMANYREQUESTS"), "TooManyRequests"],
   ["getManifest", 500, errors("UNKNOWN"), "RegistryFailure"],
   ["getManifest", 204, "", "RegistryFailure"],
+  // A code of the registry's counts besides its status, at any 4xx but those that mean something
+  // by themselves.
+  ["getManifest", 400, errors("MANIFEST_UNKNOWN"), "ManifestUnknown"],
+  ["getManifest", 410, errors("NAME_UNKNOWN"), "NameUnknown"],
+  ["getManifest", 403, errors("MANIFEST_UNKNOWN"), "Denied"],
+  ["getManifest", 429, errors("MANIFEST_UNKNOWN"), "TooManyRequests"],
+  ["getManifest", 500, errors("MANIFEST_UNKNOWN"), "RegistryFailure"],
+  ["getBlob", 400, errors("BLOB_UNKNOWN"), "BlobUnknown"],
+  ["getBlob", 422, errors("UNKNOWN", "NAME_UNKNOWN"), "NameUnknown"],
+  ["putManifest", 400, errors("NAME_UNKNOWN"), "NameUnknown"],
+  ["deleteTag", 400, errors("MANIFEST_UNKNOWN"), "ManifestUnknown"],
+  ["deleteTag", 403, errors("UNSUPPORTED"), "Denied"],
+  ["deleteBlob", 400, errors("BLOB_UNKNOWN"), "BlobUnknown"],
+  ["startUpload", 400, errors("NAME_UNKNOWN"), "NameUnknown"],
+  ["startUpload", 400, errors("UNSUPPORTED"), "Unsupported"],
+  ["writeUpload", 400, errors("BLOB_UPLOAD_UNKNOWN"), "UploadUnknown"], // olareg
+  ["writeUpload", 400, errors("RANGE_INVALID"), "RangeMismatch"],
+  ["writeUpload", 400, errors("BLOB_UPLOAD_INVALID"), "RegistryFailure"],
+  ["statusUpload", 400, errors("BLOB_UPLOAD_UNKNOWN"), "UploadUnknown"],
+  ["statusUpload", 404, errors("BLOB_UPLOAD_INVALID"), "UploadUnknown"], // C55
+  ["statusUpload", 403, errors("BLOB_UPLOAD_UNKNOWN"), "Denied"],
+  ["commitUpload", 400, errors("BLOB_UPLOAD_UNKNOWN"), "UploadUnknown"],
+  ["commitUpload", 400, errors("DIGEST_INVALID"), "DigestMismatch"],
+  ["tags", 400, errors("NAME_UNKNOWN"), "NameUnknown"],
   ["getBlob", 404, errors("BLOB_UNKNOWN"), "BlobUnknown"],
   ["getBlob", 404, errors("NAME_UNKNOWN"), "NameUnknown"],
   ["getBlob", 400, "Content type could not be determined", "RegistryFailure"],
@@ -69,7 +104,12 @@ describe("an answer that is no success", () => {
   it.effect.each(meanings)("%s, %i, %s: %s", ([operation, code, body, expected]) =>
     Effect.gen(function* () {
       const { registry } = yield* world(
-        { [registryUrl]: () => status(code, code === 204 ? null : body) },
+        {
+          [registryUrl]: ({ method }) =>
+            method === "POST" && isStep(operation)
+              ? status(202, null, { location: "/u/1" })
+              : status(code, code === 204 ? null : body)
+        },
         once
       )
       const failing: Effect.Effect<unknown, { readonly _tag: string }> =
@@ -114,6 +154,19 @@ describe("an answer that is no success", () => {
       expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
         _tag: "RegistryFailure",
         retryAfter: 7000
+      })
+    })
+  )
+
+  it.effect("of storage behind a redirect does not say with a code what the blob is", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* world({
+        [registryUrl]: () => status(307, null, { location: "https://s3.example/b" }),
+        "https://s3.example": () => status(400, errors("BLOB_UNKNOWN"))
+      })
+      expect(yield* Effect.flip(gather(registry.getBlob(repository, m1Digest)))).toMatchObject({
+        _tag: "RegistryFailure",
+        status: 400
       })
     })
   )

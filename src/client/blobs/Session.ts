@@ -17,6 +17,7 @@ import * as Trust from "../../protocol/Trust.js"
 import type { Registry, UploadSession } from "../../Registry.js"
 import {
   DigestMismatch,
+  type Exchange,
   isTransient,
   ProtocolViolation,
   TransportFailure,
@@ -129,9 +130,12 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
   const resume = (state: UploadState) =>
     Effect.flatMap(
       Effect.acquireRelease(
-        Effect.sync(
-          (): Session => ({
+        // Whoever could write the state chose its location: it is judged like one of the registry's.
+        Effect.map(
+          trusted(to.base, state.location, {}),
+          (location): Session => ({
             ...state,
+            location,
             settled: true,
             chunkMinimum: 0,
             chunkMaximum: Number.MAX_SAFE_INTEGER
@@ -318,12 +322,14 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
   const relocate = (session: Session, response: HttpClientResponse) =>
     response.headers["location"] === undefined
       ? Effect.void // Quay's answers to a status request (quirks §3).
-      : Effect.map(locationOf(response), (location) => {
+      : Effect.map(locationOf(response, session.location), (location) => {
           session.location = location
         })
 
+  /** The location that a response names; `sentTo`: where the request went before any redirect. */
   const locationOf = (
-    response: HttpClientResponse
+    response: HttpClientResponse,
+    sentTo: string = to.base
   ): Effect.Effect<string, ProtocolViolation | UntrustedLocation> => {
     const target = response.headers["location"]
     if (target === undefined)
@@ -333,11 +339,22 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
           problem: "The registry opened an upload without a Location"
         })
       )
-    const from = response.request.url
+    const { url } = response.request
+    // Another origin that redirects to the registry has chosen what the registry answers.
+    return Trust.isAt(to.origin, sentTo) || !URL.canParse(target, url)
+      ? trusted(url, target, Limits.factsOf(response))
+      : trusted(sentTo, new URL(target, url).href, Limits.factsOf(response))
+  }
+
+  const trusted = (
+    from: string,
+    target: string,
+    facts: Exchange
+  ): Effect.Effect<string, UntrustedLocation> => {
     const verdict = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
     return verdict._tag === "Allowed"
       ? Effect.succeed(verdict.url)
-      : Effect.fail(UntrustedLocation.from("Upload", verdict, Limits.factsOf(response)))
+      : Effect.fail(UntrustedLocation.from("Upload", verdict, facts))
   }
 
   /** The session as `Registry` shows it: one step at a time. */

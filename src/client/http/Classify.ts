@@ -170,8 +170,19 @@ const has = (answer: Answer, ...codes: ReadonlyArray<string>): boolean =>
 // The meaning of statuses and codes
 // -----------------------------------------------------------------------------
 
+/** What the status may mean by itself, the registry's own code says in so many words. */
+const says = (answer: Answer, ...codes: ReadonlyArray<string>): boolean =>
+  !answer.foreign &&
+  answer.status >= 400 &&
+  answer.status < 500 &&
+  !decided.has(answer.status) &&
+  has(answer, ...codes)
+
+/** Statuses that mean the same whatever the code beside them. */
+const decided = new Set([401, 403, 429])
+
 const nameUnknown = (answer: Answer, operation: { readonly repository: string }) =>
-  answer.status === 404 && has(answer, "NAME_UNKNOWN")
+  says(answer, "NAME_UNKNOWN")
     ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
     : undefined
 
@@ -180,7 +191,7 @@ const manifestUnknown = (
   operation: { readonly repository: string; readonly reference: string }
 ) =>
   nameUnknown(answer, operation) ??
-  (answer.status === 404
+  (answer.status === 404 || says(answer, "MANIFEST_UNKNOWN")
     ? new ManifestUnknown({
         ...answer.exchange,
         repository: operation.repository,
@@ -193,7 +204,7 @@ const blobUnknown = (
   operation: { readonly repository: string; readonly digest: string }
 ) =>
   nameUnknown(answer, operation) ??
-  (answer.status === 404
+  (answer.status === 404 || says(answer, "BLOB_UNKNOWN")
     ? new BlobUnknown({
         ...answer.exchange,
         repository: operation.repository,
@@ -201,14 +212,14 @@ const blobUnknown = (
       })
     : undefined)
 
-/** Docker's registry answers 404 with `BLOB_UPLOAD_INVALID` as well (C55). */
+/** Docker's registry answers 404 with `BLOB_UPLOAD_INVALID` as well (C55), olareg 400. */
 const uploadUnknown = (answer: Answer, operation: { readonly repository: string }) =>
-  answer.status === 404
+  answer.status === 404 || says(answer, "BLOB_UPLOAD_UNKNOWN")
     ? new UploadUnknown({ ...answer.exchange, repository: operation.repository })
     : undefined
 
 const rangeMismatch = (answer: Answer, expected: string) =>
-  answer.status === 416
+  answer.status === 416 || says(answer, "RANGE_INVALID")
     ? new RangeMismatch({ ...answer.exchange, expected, actual: answer.range ?? "none" })
     : undefined
 
@@ -216,7 +227,7 @@ const rangeMismatch = (answer: Answer, expected: string) =>
 const unsupported = (answer: Answer, operation: string) =>
   answer.status === 405 ||
   answer.status === 501 ||
-  has(answer, "UNSUPPORTED") ||
+  says(answer, "UNSUPPORTED") ||
   (answer.status === 404 && !answer.fromRegistry)
     ? new Unsupported({ ...answer.exchange, operation })
     : undefined
@@ -233,6 +244,7 @@ const deleteRefused = (
   unsupported(answer, operation) ??
   (answer.status === 400 &&
   !answer.linked &&
+  !says(answer, "NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN") &&
   (operation === "deleting tags" || answer.codes.length === 0)
     ? new Unsupported({ ...answer.exchange, operation })
     : undefined)
@@ -251,9 +263,9 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
   PutManifest: {
     success: [201, 202, 204],
     own: (answer, operation) =>
-      has(answer, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
+      says(answer, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
         ? new BlobUnknown({ ...answer.exchange, repository: operation.repository })
-        : answer.status === 404
+        : answer.status === 404 || says(answer, "NAME_UNKNOWN")
           ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
           : undefined
   },
@@ -307,7 +319,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
   ListTags: {
     success: [200],
     own: (answer, operation) =>
-      answer.status === 404
+      answer.status === 404 || says(answer, "NAME_UNKNOWN")
         ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
         : undefined
   },
@@ -330,12 +342,12 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
 }
 
 const digestMismatch = (answer: Answer, operation: { readonly digest: string }) =>
-  has(answer, "DIGEST_INVALID")
+  says(answer, "DIGEST_INVALID")
     ? new DigestMismatch({ ...answer.exchange, expected: operation.digest, actual: "another one" })
     : undefined
 
 const startRefused = (answer: Answer, operation: { readonly repository: string }) =>
   unsupported(answer, "uploading blobs") ??
-  (answer.status === 404
+  (answer.status === 404 || says(answer, "NAME_UNKNOWN")
     ? new NameUnknown({ ...answer.exchange, repository: operation.repository })
     : undefined)

@@ -63,6 +63,8 @@ export interface Pipeline {
   readonly remove: Remove
 }
 
+const gone: ReadonlySet<string> = new Set(["BlobUnknown", "ManifestUnknown", "NameUnknown"])
+
 /**
  * The pipeline to one registry, over an exchange that answers challenges. A place in the endpoint's
  * line is held for one exchange, not while waiting between two attempts; what moves a stream takes
@@ -131,8 +133,10 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
       return Retry.retried(attempt, operation, to).pipe(
         Effect.asVoid,
         Effect.catchIf(
-          (error) => attempts > 1 && "status" in error && error.status === 404,
-          (error) => Effect.flatMap(absent, (gone) => (gone ? Effect.void : Effect.fail(error)))
+          (error) =>
+            attempts > 1 && (gone.has(error._tag) || ("status" in error && error.status === 404)),
+          (error) =>
+            Effect.flatMap(absent, (isAbsent) => (isAbsent ? Effect.void : Effect.fail(error)))
         )
       )
     })
