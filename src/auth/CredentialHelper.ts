@@ -7,22 +7,26 @@
  */
 import * as Command from "@effect/platform/Command"
 import * as CommandExecutor from "@effect/platform/CommandExecutor"
-import type { PlatformError } from "@effect/platform/Error"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as String from "effect/String"
 import * as ByteStream from "../ByteStream.js"
 import { CredentialsFailure } from "../RegistryError.js"
 import { isDockerHub } from "../spec/Reference.js"
 import { anonymous, type Credential, Credentials, fromLogin } from "./Credentials.js"
+import { members } from "./internal/Members.js"
+import { problemOf } from "./internal/Sendable.js"
 
 /**
  * How helpers are run.
@@ -36,7 +40,7 @@ export interface Options {
 }
 
 /**
- * The program of a helper is not installed.
+ * The program of a helper is not installed, or cannot be executed.
  *
  * @since 0.1.0
  * @category errors
@@ -58,9 +62,10 @@ export interface Helpers {
   /**
    * What the helper `docker-credential-<suffix>` has for a host, none if it knows nothing of it.
    *
-   * Fails with `HelperMissing` when there is no such program, and with `CredentialsFailure` when
-   * `suffix` is not a plain name, or the program fails, takes too long, prints more than 64 KiB or
-   * no credential. None of these shows anything that the program printed.
+   * Fails with `HelperMissing` when there is no such program or it cannot be executed, and with
+   * `CredentialsFailure` when `suffix` is not a plain name, or the program fails, takes too long,
+   * prints more than 64 KiB, no credential, or one that no request could carry. None of these shows
+   * anything that the program printed.
    *
    * @since 0.1.0
    */
@@ -148,7 +153,8 @@ const isGood = (exit: Answered, rejected: Option.Option<Credential>): boolean =>
     Option.getOrUndefined(rejected)?.identity
 
 /**
- * The credentials that one helper has, for any host. A missing program is a `CredentialsFailure`.
+ * The credentials that one helper has, for any host. A program that is missing, or cannot be
+ * executed, is a `CredentialsFailure`.
  *
  * @example
  * ```ts
@@ -207,15 +213,14 @@ const ask = (
   host: string,
   timeout: Duration.DurationInput
 ): Effect.Effect<Option.Option<Credential>, CredentialsFailure | HelperMissing> =>
-  Effect.suspend(() => {
-    if (!isSuffix(suffix)) {
-      return new CredentialsFailure({
+  Effect.gen(function* () {
+    if (!isSuffix(suffix))
+      return yield* new CredentialsFailure({
         source: "a credential helper",
         problem:
           "its name holds other characters than letters, digits, dots, dashes and underscores",
         fix: 'Write what follows "docker-credential-" in the name of the program'
       })
-    }
     const program = `docker-credential-${suffix}`
     const failure = (problem: string) =>
       new CredentialsFailure({
@@ -227,71 +232,129 @@ const ask = (
       // Docker Hub has been kept under the URL of its first index ever since.
       Command.feed(isDockerHub(host) ? "https://index.docker.io/v1/" : host)
     )
-    return run(executor, command).pipe(
+    const { errors, exitCode, output } = yield* run(executor, command, program).pipe(
       Effect.catchTags({
         LimitExceeded: () => Effect.fail(failure("it printed more than 64 KiB")),
-        SystemError: ({ reason }) =>
-          Effect.fail(
-            reason === "NotFound" || reason === "PermissionDenied"
-              ? new HelperMissing({ program })
-              : failure("it could not be run to its end")
-          ),
+        SystemError: () => Effect.fail(failure("it could not be run to its end")),
         BadArgument: () => Effect.fail(failure("it could not be run"))
       }),
       Effect.timeoutFail({
         duration: timeout,
         onTimeout: () => failure("it did not answer in time and was ended")
-      }),
-      Effect.flatMap(({ exitCode, output }) =>
-        exitCode === 0
-          ? Option.match(decodeAnswer(output), {
-              onNone: () => Effect.fail(failure("it printed something other than a credential")),
-              onSome: ({ Secret, Username }) => {
-                if (Username === "" && Secret === "") return Effect.succeedNone
-                return Username === "" || Secret === ""
-                  ? Effect.fail(failure("it has a user name or a secret, and not both"))
-                  : Effect.succeedSome(fromLogin(Username, Redacted.make(Secret)))
-              }
-            })
-          : output.trim() === notFound
-            ? Effect.succeedNone
-            : Effect.fail(failure(`it failed with exit code ${exitCode}`))
-      )
+      })
     )
+    if (exitCode === 0) return yield* credentialOf(output, failure)
+    if (isNotExecutable(program, exitCode, errors)) return yield* new HelperMissing({ program })
+    if (Option.contains(Option.map(output, String.trim), notFound)) return Option.none()
+    return yield* failure(`it failed with exit code ${exitCode}`)
   })
 
 const notFound = "credentials not found in native keychain"
 
-const Answer = Schema.parseJson(Schema.Struct({ Username: Schema.String, Secret: Schema.String }))
-const decodeAnswer = Schema.decodeUnknownOption(Answer)
+/**
+ * A shell says so of what it cannot execute (126) or find (127), such as a Windows program that a
+ * script on WSL starts. What has no format that the system knows is read by a shell as its own
+ * script.
+ */
+const isNotExecutable = (program: string, exitCode: number, errors: string): boolean =>
+  exitCode === 126 ||
+  exitCode === 127 ||
+  (exitCode === 2 && errors.includes(`${program}: `) && /syntax error/i.test(errors))
 
-const run = (executor: CommandExecutor.CommandExecutor, command: Command.Command) =>
+/** What Go's clients make of an answer: a member that is not there is an empty one. */
+const Answer = Schema.Struct({
+  Username: Schema.optionalWith(Schema.String, { default: () => "" }),
+  Secret: Schema.optionalWith(Schema.String, { default: () => "" })
+})
+
+const decodeAnswer = (output: string) =>
+  Option.flatMap(parseJson(output), (json) =>
+    Schema.decodeUnknownOption(Answer)(members(json, Object.keys(Answer.fields)))
+  )
+
+const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
+
+/** The credential in what a helper printed, none if its members are empty. */
+const credentialOf = (
+  output: Option.Option<string>,
+  failure: (problem: string) => CredentialsFailure
+): Effect.Effect<Option.Option<Credential>, CredentialsFailure> => {
+  if (Option.isNone(output)) return failure("it printed bytes that are not UTF-8")
+  const answer = decodeAnswer(output.value)
+  if (Option.isNone(answer)) return failure("it printed something other than a credential")
+  const { Secret, Username } = answer.value
+  if (Username === "" && Secret === "") return Effect.succeedNone
+  if (Username === "" || Secret === "")
+    return failure("it has a user name or a secret, and not both")
+  const credential = fromLogin(Username, Redacted.make(Secret))
+  const problem = problemOf(credential)
+  return problem === undefined
+    ? Effect.succeedSome(credential)
+    : failure(`its credential cannot be sent: ${problem}`)
+}
+
+const run = (
+  executor: CommandExecutor.CommandExecutor,
+  command: Command.Command,
+  program: string
+) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const process = yield* started(executor, command)
-      // Not shown, but read: a program waits for a full pipe to be emptied.
-      yield* Effect.forkScoped(Effect.ignore(Stream.runDrain(process.stderr)))
+      const process = yield* started(executor, command, program)
+      // Not shown, but read to its end: a program waits for a full pipe to be emptied.
+      const reading = yield* Effect.forkScoped(
+        Effect.orElseSucceed(beginning(process.stderr), () => "")
+      )
       const output = yield* ByteStream.collect(process.stdout, {
         what: "The output of a helper",
         limit: maxOutput
       })
-      return { output: new TextDecoder().decode(output), exitCode: yield* process.exitCode }
+      const exitCode = yield* process.exitCode
+      // A program of its own that it left behind may keep the pipe open.
+      const errors =
+        exitCode === 2 ? Fiber.join(reading).pipe(Effect.timeoutTo(lateErrors)) : Effect.succeed("")
+      return { output: decodeUtf8(output), exitCode, errors: yield* errors }
     })
   )
 
+const lateErrors = {
+  duration: "1 second",
+  onSuccess: identity<string>,
+  onTimeout: () => ""
+} as const
+
+/** The first bytes as text; the rest is read as well. */
+const beginning = <E>(stream: Stream.Stream<Uint8Array, E>): Effect.Effect<string, E> =>
+  Effect.map(
+    Stream.runFold(stream, new Uint8Array(), (read, bytes) =>
+      read.length >= 1024 ? read : ByteStream.concat([read, bytes]).slice(0, 1024)
+    ),
+    (bytes) => new TextDecoder().decode(bytes)
+  )
+
+const decodeUtf8 = Option.liftThrowable((bytes: Uint8Array): string =>
+  new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+)
+
 /**
  * The executor ends its programs with SIGTERM and waits for them, for ever if they do not listen.
+ * What Node cannot start for a rare reason it throws, such as the wrong format of a program.
  */
 const started = (
   executor: CommandExecutor.CommandExecutor,
-  command: Command.Command
-): Effect.Effect<CommandExecutor.Process, PlatformError, Scope.Scope> =>
-  Effect.tap(executor.start(command), (process) =>
-    Effect.addFinalizer(() =>
-      Effect.ignore(
-        Effect.whenEffect(
-          process.kill("SIGKILL"),
-          Effect.orElseSucceed(process.isRunning, () => true)
+  command: Command.Command,
+  program: string
+): Effect.Effect<CommandExecutor.Process, HelperMissing, Scope.Scope> =>
+  executor.start(command).pipe(
+    Effect.catchAllDefect(() => Effect.fail(new HelperMissing({ program }))),
+    Effect.mapError(() => new HelperMissing({ program })),
+    Effect.tap((process) =>
+      Effect.addFinalizer(() =>
+        Effect.ignore(
+          Effect.whenEffect(
+            process.kill("SIGKILL"),
+            Effect.orElseSucceed(process.isRunning, () => true)
+          )
         )
       )
     )

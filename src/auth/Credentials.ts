@@ -16,6 +16,7 @@ import * as Redacted from "effect/Redacted"
 import { CredentialsFailure } from "../RegistryError.js"
 import * as Digest from "../spec/Digest.js"
 import * as Reference from "../spec/Reference.js"
+import { isLossy, problemOf } from "./internal/Sendable.js"
 
 /**
  * What a client can show.
@@ -161,7 +162,9 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
  * and must be equal to the registry's after normalisation: `ghcr.io` and `ghcr.io:443` are the same
  * over https, and all names of Docker Hub are one. Never a URL, a suffix or a pattern (T15).
  *
- * Fails with `CredentialsFailure` when a key is not a host.
+ * Fails with `CredentialsFailure` when a key is not a host. Asking for a credential does when no
+ * request could carry it as it is: a user name with a colon (RFC 7617), a text that is not valid
+ * Unicode, a registry token that does not fit into a header.
  *
  * @example
  * ```ts
@@ -185,7 +188,7 @@ export const layer = (
 /**
  * A user name and password for one host: `layer` with a single entry.
  *
- * Fails with `CredentialsFailure` when `host` is not a host.
+ * Fails as `layer` does.
  *
  * @since 0.1.0
  * @category layers
@@ -199,8 +202,8 @@ export const layerBasic = (options: {
 /**
  * `layerBasic` with its options read from the configuration.
  *
- * Fails with `ConfigError` when a value is missing, and with `CredentialsFailure` when `host` is
- * not a host.
+ * Fails with `ConfigError` when a value is missing, with `CredentialsFailure`
+ * when a value holds bytes that are not UTF-8, and as `layer` does.
  *
  * @example
  * ```ts
@@ -224,12 +227,24 @@ export const layerConfig = (
     readonly password: Redacted.Redacted
   }>
 ): Layer.Layer<Credentials, ConfigError.ConfigError | CredentialsFailure> =>
-  Layer.effect(Credentials, Effect.flatMap(Config.unwrap(options), fromOptions))
+  Layer.effect(
+    Credentials,
+    Effect.gen(function* () {
+      const login = yield* Config.unwrap(options)
+      if (isLossy(login.username) || isLossy(Redacted.value(login.password)))
+        return yield* new CredentialsFailure({
+          source: "the configuration of the Credentials layer",
+          problem: "the user name or password holds bytes that are not UTF-8",
+          fix: "Set it in UTF-8"
+        })
+      return yield* fromOptions(login)
+    })
+  )
 
 /**
  * A token for the registry itself, for one host: `layer` with a single entry.
  *
- * Fails with `CredentialsFailure` when `host` is not a host.
+ * Fails as `layer` does.
  *
  * @since 0.1.0
  * @category layers
@@ -243,7 +258,7 @@ export const layerRegistryToken = (options: {
 /**
  * An OAuth 2 refresh token for the token server of one host: `layer` with a single entry.
  *
- * Fails with `CredentialsFailure` when `host` is not a host.
+ * Fails as `layer` does.
  *
  * @since 0.1.0
  * @category layers
@@ -343,7 +358,7 @@ const fromEntries = (
   entries: ReadonlyArray<readonly [host: string, credential: Credential]>
 ): Effect.Effect<Credentials.Service, CredentialsFailure> =>
   Effect.gen(function* () {
-    const byOrigin = new Map<string, Credential>()
+    const byOrigin = new Map<string, Effect.Effect<Credential, CredentialsFailure>>()
     for (const [host, credential] of entries) {
       for (const scheme of ["https:", "http:"]) {
         const url = URL.canParse(`${scheme}//${host}`) ? new URL(`${scheme}//${host}`) : undefined
@@ -358,15 +373,30 @@ const fromEntries = (
             fix: 'Write a host such as "ghcr.io" or "localhost:5000", without scheme, path or user name'
           })
         }
-        byOrigin.set(canonical(url), credential)
+        byOrigin.set(canonical(url), sendable(host, credential))
       }
     }
     return {
       get: ({ origin }) =>
-        Effect.sync(() =>
-          URL.canParse(origin) ? (byOrigin.get(canonical(new URL(origin))) ?? anonymous) : anonymous
-        )
+        Effect.suspend(() => {
+          const known = URL.canParse(origin) ? byOrigin.get(canonical(new URL(origin))) : undefined
+          return known ?? Effect.succeed(anonymous)
+        })
     }
   })
+
+const sendable = (
+  host: string,
+  credential: Credential
+): Effect.Effect<Credential, CredentialsFailure> => {
+  const problem = problemOf(credential)
+  return problem === undefined
+    ? Effect.succeed(credential)
+    : new CredentialsFailure({
+        source: "the Credentials layer",
+        problem: `the credential of ${host} cannot be sent: ${problem}`,
+        fix: "See that it is as its registry gave it, without white space or line breaks around it"
+      })
+}
 
 const canonical = (url: URL): string => `${url.protocol}//${Reference.apiHost(url.host)}`

@@ -34,12 +34,16 @@ export type Services = FileSystem.FileSystem | Path.Path | CommandExecutor.Comma
  * `credsStore`. Where there is none, or it knows nobody, the entry in `auths` counts: its
  * `registrytoken`, `identitytoken`, `auth`, or `username` and `password`, in this order. Keys are
  * compared with the registry's host as a whole (T15); a scheme, a path that is no repository's and
- * the port that the scheme implies make no difference, and all names of Docker Hub are one. A
- * default helper that is not installed is passed over, with a warning.
+ * the port that the scheme implies make no difference, and all names of Docker Hub are one; what
+ * Docker Desktop keeps under `https://index.docker.io/v1/access-token` and `/refresh-token` is no
+ * login. As in Docker, names of members are compared without case, and an empty or `null` helper in
+ * `credHelpers` is none for that registry, the default one included. A default helper that is not
+ * installed, or cannot be executed, is passed over, with a warning.
  *
  * Where the files are missing there are no credentials, but a `path` must exist. Asking for
  * credentials fails with `CredentialsFailure`, which names the file, when it cannot be read, it or
- * the entry is broken, a helper fails, or the one of `credHelpers` is not installed.
+ * the entry is broken, no request could carry the login as it is (bytes that are not UTF-8, a user
+ * name with a colon), a helper fails, or the one of `credHelpers` is not installed.
  *
  * @since 0.1.0
  * @category layers

@@ -132,7 +132,28 @@ describe("entries", () => {
     ["a note that a helper knows", {}, "anonymous"],
     ["null", null, "anonymous"],
     ["empty values", { auth: "", identitytoken: "", registrytoken: null }, "anonymous"],
-    ["a name without a password", { username: "alice" }, "anonymous"]
+    ["a name without a password", { username: "alice" }, "anonymous"],
+    [
+      "member names in any case, as Go reads them",
+      { Auth: "YWxpY2U6cDp3", AUTH: null, registryToken: null },
+      is(Credentials.basic("alice", secret))
+    ],
+    ["identityToken", { identityToken: "p:w" }, is(Credentials.identityToken(secret))],
+    [
+      "the pair in another case",
+      { UserName: "alice", passWord: "p:w" },
+      is(Credentials.basic("alice", secret))
+    ],
+    [
+      "the later of two members with one name",
+      { auth: base64("bob:x"), Auth: "YWxpY2U6cDp3" },
+      is(Credentials.basic("alice", secret))
+    ],
+    [
+      "a password with U+FFFD that is its own",
+      { auth: base64("a:\ufffd") },
+      is(Credentials.basic("a", Redacted.make("\ufffd")))
+    ]
   ] as const)("%s", ([, value, identity]) =>
     Effect.map(foundIn({ auths: { "ghcr.io": value } }, "ghcr.io"), (found) =>
       expect(found.identity).toBe(identity)
@@ -175,12 +196,35 @@ describe("keys are compared exactly (T15)", () => {
     ["https://index.docker.io/v1/", "registry-1.docker.io/library/alpine", true],
     ["docker.io", "registry-1.docker.io", true],
     ["registry-1.docker.io", "index.docker.io", true],
-    ["https://index.docker.io/v1/", "auth.docker.io", false]
+    ["https://index.docker.io/v1/", "auth.docker.io", false],
+    ["https://index.docker.io/v1", "docker.io", true],
+    ["https://index.docker.io", "docker.io", true],
+    ["https://index.docker.io/v2/", "docker.io", true],
+    ["https://index.docker.io/v1/access-token", "docker.io", false],
+    ["https://index.docker.io/v1/refresh-token", "docker.io", false],
+    ["https://index.docker.io/v1/access-token/", "registry-1.docker.io/library/alpine", false],
+    ["http://INDEX.docker.io/v1/refresh-token", "index.docker.io", false],
+    ["https://index.docker.io/v1/other", "docker.io", false],
+    ["docker.io/v1/access-token", "docker.io/library/alpine", false],
+    ["https://ghcr.io/v1/access-token", "ghcr.io", false],
+    ["https://ghcr.io/some/path", "ghcr.io", true]
   ] as const)("%j for %s: %s", ([key, place, expected]) =>
     Effect.map(
       userIn(`{"auths":{${JSON.stringify(key)}:{"auth":"YWxpY2U6cHc="}}}`, place),
       (user) => expect(user).toBe(expected ? "alice" : "Anonymous")
     )
+  )
+
+  it.effect.each([
+    ["before", ["access-token", "refresh-token", ""]],
+    ["after", ["", "access-token", "refresh-token"]]
+  ] as const)("Docker Desktop's tokens %s the login of Docker Hub are not it", ([, paths]) =>
+    Effect.gen(function* () {
+      const auths = Object.fromEntries(
+        paths.map((path) => [`https://index.docker.io/v1/${path}`, entry(path || "alice")])
+      )
+      expect(yield* userIn({ auths }, "docker.io/library/alpine")).toBe("alice")
+    })
   )
 
   const scoped = {
@@ -252,6 +296,53 @@ describe("helpers", () => {
     ],
     ["an empty default is none", { credsStore: "", auths: { "ghcr.io": entry("file") } }, "file"],
     [
+      "an empty one for the host is none, whatever the default",
+      {
+        credHelpers: { "ghcr.io": "" },
+        credsStore: "default",
+        auths: { "ghcr.io": entry("file") }
+      },
+      "file"
+    ],
+    [
+      "null is as good as an empty one, under any spelling of the host",
+      {
+        credHelpers: { "https://GHCR.io": null, "quay.io": null },
+        credsStore: "default",
+        auths: { "ghcr.io": entry("file") }
+      },
+      "file"
+    ],
+    [
+      "the host as it is spelled comes before any other spelling",
+      { credHelpers: { "https://ghcr.io": "url", "ghcr.io": "own" } },
+      "own@ghcr.io"
+    ],
+    [
+      "null for all of them is none",
+      { credHelpers: null, credsStore: null, auths: { "ghcr.io": entry("file") } },
+      "file"
+    ],
+    [
+      "member names have any case",
+      {
+        CredHelpers: { "ghcr.io": "own" },
+        credsstore: "default",
+        Auths: { "ghcr.io": entry("file") }
+      },
+      "own@ghcr.io"
+    ],
+    [
+      "so has the default's",
+      { credsstore: "default", AUTHS: { "ghcr.io": entry("file") } },
+      "default@ghcr.io"
+    ],
+    [
+      "members with one name are one",
+      { auths: { "quay.io": entry("quay") }, Auths: { "ghcr.io": entry("file") } },
+      "file"
+    ],
+    [
       "a helper of another host is not asked",
       { credHelpers: { "ghcr.io.evil.example": "own", "hcr.io": "own" } },
       "Anonymous"
@@ -315,6 +406,36 @@ describe("a broken file", () => {
       "a registry token on two lines",
       '{"auths":{"ghcr.io":{"registrytoken":"hunter2\\nhunter2"}}}',
       "header"
+    ],
+    [
+      "a user name with a colon",
+      '{"auths":{"ghcr.io":{"username":"team:bot","password":"hunter2"}}}',
+      'the login of "ghcr.io" cannot be sent: its user name holds a colon'
+    ],
+    [
+      "auth in Latin-1",
+      `{"auths":{"ghcr.io":{"auth":"${Buffer.from("alice:hunter2\xe9", "latin1").toString("base64")}"}}}`,
+      '"auth" of "ghcr.io" holds bytes that are not UTF-8'
+    ],
+    [
+      "a password with half a surrogate pair",
+      '{"auths":{"ghcr.io":{"username":"alice","password":"hunter2\\ud800"}}}',
+      "not valid Unicode"
+    ],
+    [
+      "an identity token with half a surrogate pair",
+      '{"auths":{"ghcr.io":{"identitytoken":"hunter2\\udc00"}}}',
+      "not valid Unicode"
+    ],
+    [
+      "a password whose bytes the platform could not decode",
+      '{"auths":{"ghcr.io":{"username":"alice","password":"hunter2\ufffd"}}}',
+      '"password" of "ghcr.io" holds bytes that are not UTF-8'
+    ],
+    [
+      "an identity token whose bytes the platform could not decode",
+      '{"auths":{"ghcr.io":{"identitytoken":"hunter2\ufffd"}}}',
+      '"identitytoken" of "ghcr.io" holds bytes that are not UTF-8'
     ]
   ] as const)(
     "%s is a failure that names the file and the fix, and repeats no secret (T13)",

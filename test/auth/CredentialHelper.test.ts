@@ -1,3 +1,5 @@
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
 import { inspect } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -47,9 +49,17 @@ describe("the protocol", () => {
     )
   )
 
+  it.live("member names have any case, as in Go", () =>
+    Effect.map(answer(`echo '{"username":"octocat","SECRET":"hunter2"}'`), (credential) =>
+      expect(credential).toMatchObject({ _tag: "Basic", username: "octocat" })
+    )
+  )
+
   it.live.each([
     ["says so", "echo 'credentials not found in native keychain'; exit 1"],
-    ["has an empty entry", prints("", "")]
+    ["has an empty entry", prints("", "")],
+    ["has null for all", `echo '{"ServerURL":null,"Username":null,"Secret":null}'`],
+    ["has an entry without members", "echo '{}'"]
   ] as const)("nobody is known where the helper %s", ([, script]) =>
     Effect.map(answer(script), (credential) => expect(credential).toBe(Credentials.anonymous))
   )
@@ -80,7 +90,25 @@ describe("the protocol", () => {
       "while :; do echo hunter2hunter2hunter2hunter2hunter2hunter2; done",
       "64 KiB"
     ],
-    ["dies", "kill -9 $$", "could not be run to its end"]
+    ["dies", "kill -9 $$", "could not be run to its end"],
+    ["has a user name with a colon", prints("team:bot", "hunter2"), "holds a colon"],
+    [
+      "prints bytes that are not UTF-8",
+      `printf '{"Username":"octocat","Secret":"hunter2\\351"}'`,
+      "not UTF-8"
+    ],
+    [
+      "prints half a surrogate pair",
+      `printf '%s' '{"Username":"octocat","Secret":"hunter2\\ud800"}'`,
+      "not valid Unicode"
+    ],
+    ["prints null for the secret", `echo '{"Username":"hunter2","Secret":null}'`, "not both"],
+    ["prints a list", `echo '["hunter2"]'`, "something other than a credential"],
+    [
+      "fails with a message of its own about syntax",
+      "echo 'syntax error' >&2; exit 2",
+      "exit code 2"
+    ]
   ] as const)(
     "a helper that %s is a failure that names it and shows nothing of its output (T17)",
     ([, script, problem]) =>
@@ -112,6 +140,56 @@ describe("the protocol", () => {
       )
       expect(error.problem).toContain("did not answer in time")
       expect(Duration.toSeconds(time)).toBeLessThan(5)
+    })
+  )
+
+  it.live.each([
+    ["a script that starts a program that is not there", "exec docker-credential-nowhere get"],
+    ["a script that starts what is not executable", 'exec "$0.log"'],
+    ["a script that says 126", "exit 126"]
+  ] as const)("%s is a helper that cannot be executed", ([, script]) =>
+    Effect.map(Effect.flip(answer(script)), (error) =>
+      expect(error.message).toContain("not installed, or not executable")
+    )
+  )
+
+  it.live("so is a program of another system, as on WSL", () =>
+    Effect.gen(function* () {
+      const { home, helper, provide } = yield* machine
+      yield* helper("desktop.exe", "")
+      yield* Effect.promise(() =>
+        Fs.writeFile(
+          Path.join(home, "bin", "docker-credential-desktop.exe"),
+          "MZ\x90\0\x03\0\0\0\x04\0'\n!This program cannot be run in DOS mode.\r\n$("
+        )
+      )
+      const error = yield* Effect.flip(
+        credentialFor("ghcr.io").pipe(provide(CredentialHelper.layer("desktop.exe")))
+      )
+      expect(error.message).toContain("not installed, or not executable")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("so is what Node cannot start for a reason that it throws", () =>
+    Effect.gen(function* () {
+      const { home, helper, provide } = yield* machine
+      yield* helper("other", "")
+      const program = Path.join(home, "bin", "docker-credential-loop")
+      yield* Effect.promise(() => Fs.symlink(program, program))
+      const error = yield* Effect.flip(
+        credentialFor("ghcr.io").pipe(provide(CredentialHelper.layer("loop")))
+      )
+      expect(error.message).toContain("not installed, or not executable")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("one that leaves a program behind that keeps its pipes is not waited for", () =>
+    Effect.gen(function* () {
+      const [time, credential] = yield* Effect.timed(
+        answer(`sleep 20 >/dev/null &\n${prints("octocat", "s")}`)
+      )
+      expect(credential._tag).toBe("Basic")
+      expect(Duration.toSeconds(time)).toBeLessThan(15)
     })
   )
 

@@ -143,6 +143,59 @@ describe("layers of one credential", () => {
   )
 })
 
+describe("a credential that HTTP would turn into another one is a failure", () => {
+  const colon = "holds a colon"
+  const surrogate = "not valid Unicode"
+  it.effect.each([
+    ["a user name with a colon", Credentials.basic("team:bot", secret("hunter2")), colon],
+    ["half a surrogate pair", Credentials.basic("alice", secret("hunter2\ud800")), surrogate],
+    ["one in a user name", Credentials.basic("\udc00", secret("hunter2")), surrogate],
+    ["one in an identity token", Credentials.identityToken(secret("hunter2\ud800")), surrogate],
+    [
+      "a registry token that no header can carry",
+      Credentials.registryToken(secret("hunter2\n")),
+      "header"
+    ]
+  ] as const)("%s, when it is asked for", ([, credential, problem]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(getFor("https://ghcr.io"))
+      expect(error).toMatchObject({ _tag: "CredentialsFailure" })
+      expect(error.message).toContain(problem)
+      expect(error.message).toContain("ghcr.io")
+      expect(inspect(error, { depth: 9 }) + error.message).not.toContain("hunter2")
+      expect(yield* getFor("https://quay.io")).toBe(Credentials.anonymous)
+    }).pipe(
+      Effect.provide(Credentials.layer({ "ghcr.io": credential, "quay.io": Credentials.anonymous }))
+    )
+  )
+
+  it.effect("whole pairs and colons in passwords are sent as they are", () =>
+    Effect.gen(function* () {
+      expect(yield* getFor("https://ghcr.io")).toMatchObject({ username: "🦊" })
+    }).pipe(
+      Effect.provide(
+        Credentials.layerBasic({ host: "ghcr.io", username: "🦊", password: secret(":🦊:") })
+      )
+    )
+  )
+
+  it.effect("a configuration whose bytes the platform could not decode is one, too", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        Layer.build(
+          Credentials.layerConfig({
+            host: Config.succeed("ghcr.io"),
+            username: Config.succeed("alice"),
+            password: Config.succeed(secret("hunter2\ufffd"))
+          })
+        )
+      )
+      expect(String(error)).toContain("not UTF-8")
+      expect(String(error)).not.toContain("hunter2")
+    }).pipe(Effect.scoped)
+  )
+})
+
 describe("identity", () => {
   it("tells every credential from every other, wherever their parts meet (T14)", () => {
     const identities = [

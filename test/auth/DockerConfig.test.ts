@@ -5,6 +5,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as ContainersAuth from "../../src/auth/ContainersAuth.js"
 import * as Credentials from "../../src/auth/Credentials.js"
@@ -90,6 +91,47 @@ describe("Docker's configuration", () => {
         username: "hubble"
       })
       expect(yield* asked("desk")).toEqual(["get ghcr.io"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
+    ["is not there", undefined],
+    ["is a script that cannot start what it is for", "exec /mnt/c/docker-credential-desktop.exe"],
+    ["is a script that may not start it", "exit 126"]
+  ] as const)("does without a default helper that %s, and says so", ([, script]) =>
+    Effect.gen(function* () {
+      const { helper, provide, write } = yield* machine
+      const warnings: Array<string> = []
+      const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+      if (script !== undefined) yield* helper("desk", script)
+      yield* write(standard, { credsStore: "desk", auths: auths("alice") })
+      expect(
+        yield* credentialFor("ghcr.io").pipe(
+          provide(layer),
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+        )
+      ).toMatchObject({ username: "alice" })
+      expect(warnings.join()).toMatch(/docker-credential-desk, the default helper in .* is not/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("does not do without the helper that a host has of its own", () =>
+    Effect.gen(function* () {
+      const { helper, provide, write } = yield* machine
+      yield* helper("desk", "exit 127")
+      yield* write(standard, { credHelpers: { "ghcr.io": "desk" }, auths: auths("alice") })
+      const error = yield* Effect.flip(credentialFor("ghcr.io").pipe(provide(layer)))
+      expect(error.message).toContain("not installed, or not executable")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("sends no password whose bytes are not UTF-8 in the file", () =>
+    Effect.gen(function* () {
+      const { provide, write } = yield* machine
+      const file = `{"auths":{"ghcr.io":{"username":"alice","password":"p\xe9"}}}`
+      yield* write(standard, Buffer.from(file, "latin1"))
+      const error = yield* Effect.flip(credentialFor("ghcr.io").pipe(provide(layer)))
+      expect(error.problem).toBe('"password" of "ghcr.io" holds bytes that are not UTF-8')
     }).pipe(Effect.scoped)
   )
 

@@ -38,7 +38,12 @@ export const machine = Effect.gen(function* () {
       Effect.promise(async () => {
         const file = Path.join(home, name)
         await Fs.mkdir(Path.dirname(file), { recursive: true })
-        await Fs.writeFile(file, typeof content === "string" ? content : JSON.stringify(content))
+        await Fs.writeFile(
+          file,
+          typeof content === "string" || Buffer.isBuffer(content)
+            ? content
+            : JSON.stringify(content)
+        )
         return file
       }),
     /**

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { CredentialsFailure } from "../../RegistryError.js"
-import { apiHost } from "../../spec/Reference.js"
+import { apiHost, isDockerHub } from "../../spec/Reference.js"
 import {
   type Credential,
   type Demand,
@@ -17,17 +17,18 @@ import {
   identityToken,
   registryToken
 } from "../Credentials.js"
-import { isHeaderSafe } from "./Secrets.js"
+import { members } from "./Members.js"
+import { isLossy, problemOf } from "./Sendable.js"
 
 /**
  * A file as it was read. `source` names it in failures. The keys of `auths` are hosts, URLs
  * (Docker's older form) or, podman's form, a host and the beginning of a repository's name; those
- * of `credHelpers` are hosts.
+ * of `credHelpers` are hosts, and no helper at all is none for this host, the default one included.
  */
 export interface AuthFile {
   readonly source: string
   readonly auths: ReadonlyMap<string, Entry>
-  readonly credHelpers: ReadonlyMap<string, string>
+  readonly credHelpers: ReadonlyMap<string, Option.Option<string>>
   readonly credsStore: Option.Option<string>
 }
 
@@ -49,30 +50,23 @@ export const parse = (
   text: string,
   options: { readonly source: string; readonly legacy?: boolean | undefined }
 ): Effect.Effect<AuthFile, CredentialsFailure> =>
-  Effect.suspend(() => {
+  Effect.gen(function* () {
     const { source } = options
-    const json = Option.getOrUndefined(parseJson(text))
-    if (json === undefined)
-      return broken(source, "it is not JSON", "Correct it, or log in again if a login wrote it")
-    const decoded = Option.getOrUndefined(
-      decodeFile(options.legacy === true ? { auths: json } : json)
-    )
-    if (decoded === undefined) {
-      return broken(
+    const json = parseJson(text)
+    if (Option.isNone(json))
+      return yield* failure(
         source,
-        "it does not have the form of Docker's config.json",
-        '"auths", "credHelpers" and "credsStore" are read: objects of objects and of strings, and a string'
+        "it is not JSON",
+        "Correct it, or log in again if a login wrote it"
       )
-    }
-    return Effect.succeed({
-      source,
-      // A Map, since "__proto__" may be a key (T21).
-      auths: new Map(
-        Object.entries(decoded.auths ?? {}).map(([key, entry]) => [key, entryOf(entry)])
-      ),
-      credHelpers: new Map(Object.entries(decoded.credHelpers ?? {})),
-      credsStore: nonEmpty(decoded.credsStore)
-    })
+    const file = decodeFile(options.legacy === true ? { auths: json.value } : json.value)
+    return Option.isSome(file)
+      ? { source, ...file.value }
+      : yield* failure(
+          source,
+          "it does not have the form of Docker's config.json",
+          '"auths", "credHelpers" and "credsStore" are read: objects of objects and of strings, and a string'
+        )
   })
 
 /**
@@ -83,18 +77,18 @@ export interface Found {
   readonly file: AuthFile
   readonly name: string
   readonly helper: Option.Option<{ readonly suffix: string; readonly isDefault: boolean }>
-  readonly entry: Effect.Effect<Option.Option<Credential>, CredentialsFailure>
+  readonly entry: Either.Either<Option.Option<Credential>, CredentialsFailure>
 }
 
 /**
  * Looks for the place of a demand, none if its origin is no host. The helper named for the host
  * comes before the default helper. `auths` is searched for the repository, then for what its name
  * begins with, then for the host; hosts must be equal after normalisation (T15), and all names of
- * Docker Hub are one. `entry` fails with `CredentialsFailure` when the entry is broken.
+ * Docker Hub are one. `entry` is a `CredentialsFailure` when the entry is broken.
  */
 export const find = (file: AuthFile, demand: Demand): Option.Option<Found> =>
   Option.map(placeOf(demand), (place) => {
-    const own = [...file.credHelpers].find(([key]) => hostOf(key, demand.origin) === place.host)
+    const own = keyOf(file.credHelpers.keys(), demand, { ...place, paths: [] })
     const key = keyOf(file.auths.keys(), demand, place)
     const entry = key === undefined ? undefined : file.auths.get(key)
     return {
@@ -103,10 +97,13 @@ export const find = (file: AuthFile, demand: Demand): Option.Option<Found> =>
       helper:
         own === undefined
           ? Option.map(file.credsStore, (suffix) => ({ suffix, isDefault: true }))
-          : Option.some({ suffix: own[1], isDefault: false }),
+          : Option.map(file.credHelpers.get(own) ?? Option.none(), (suffix) => ({
+              suffix,
+              isDefault: false
+            })),
       entry:
         key === undefined || entry === undefined
-          ? Effect.succeedNone
+          ? Either.right(Option.none())
           : credentialOf(file.source, key, entry)
     }
   })
@@ -115,7 +112,7 @@ export const find = (file: AuthFile, demand: Demand): Option.Option<Found> =>
 // The format
 // -----------------------------------------------------------------------------
 
-const text = Schema.optional(Schema.NullOr(Schema.String))
+const text = Schema.optional(Schema.String)
 
 const EntryJson = Schema.Struct({
   auth: text,
@@ -126,86 +123,118 @@ const EntryJson = Schema.Struct({
 })
 
 const FileJson = Schema.Struct({
-  auths: Schema.optional(
-    Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.NullOr(EntryJson) }))
-  ),
+  auths: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
   credHelpers: Schema.optional(
-    Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.String }))
+    Schema.Record({ key: Schema.String, value: Schema.NullOr(Schema.String) })
   ),
   credsStore: text
 })
 
-const decodeFile = Schema.decodeUnknownOption(FileJson)
 const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
+
+const decodeFile = (json: unknown): Option.Option<Omit<AuthFile, "source">> =>
+  Option.gen(function* () {
+    const file = yield* Schema.decodeUnknownOption(FileJson)(
+      members(json, Object.keys(FileJson.fields))
+    )
+    // Maps, since "__proto__" may be a key (T21).
+    const auths = new Map<string, Entry>()
+    for (const [key, value] of Object.entries(file.auths ?? {}))
+      auths.set(key, yield* decodeEntry(value))
+    const credHelpers = new Map(
+      Object.entries(file.credHelpers ?? {}).map(([key, suffix]) => [key, nonEmpty(suffix)])
+    )
+    return { auths, credHelpers, credsStore: nonEmpty(file.credsStore) }
+  })
+
+const decodeEntry = (json: unknown): Option.Option<Entry> =>
+  Option.map(
+    Schema.decodeUnknownOption(EntryJson)(members(json ?? {}, Object.keys(EntryJson.fields))),
+    (entry) => {
+      const secret = (text: string | undefined) => Option.map(nonEmpty(text), Redacted.make)
+      return {
+        auth: secret(entry.auth),
+        username: nonEmpty(entry.username),
+        password: secret(entry.password),
+        identityToken: secret(entry.identitytoken),
+        registryToken: secret(entry.registrytoken)
+      }
+    }
+  )
 
 const nonEmpty = (text: string | null | undefined): Option.Option<string> =>
   text === null || text === undefined || text === "" ? Option.none() : Option.some(text)
 
-const entryOf = (entry: Schema.Schema.Type<typeof EntryJson> | null): Entry => {
-  const secret = (text: string | null | undefined) => Option.map(nonEmpty(text), Redacted.make)
-  return {
-    auth: secret(entry?.auth),
-    username: nonEmpty(entry?.username),
-    password: secret(entry?.password),
-    identityToken: secret(entry?.identitytoken),
-    registryToken: secret(entry?.registrytoken)
-  }
-}
-
-const broken = (source: string, problem: string, fix: string) =>
-  new CredentialsFailure({ source, problem, fix })
-
-/** Docker's order: tokens before passwords, `auth` before the pair. */
+/** The credential of an entry, if a request can carry it as it is. */
 const credentialOf = (
   source: string,
   key: string,
   entry: Entry
-): Effect.Effect<Option.Option<Credential>, CredentialsFailure> => {
-  const of = (member: string) => `"${member}" of ${JSON.stringify(key.slice(0, 255))}`
-  if (Option.isSome(entry.registryToken)) {
-    return isHeaderSafe(Redacted.value(entry.registryToken.value))
-      ? Effect.succeedSome(registryToken(entry.registryToken.value))
-      : broken(
-          source,
-          `${of("registrytoken")} is not what a header can carry`,
-          "Look for white space or a line break"
-        )
-  }
-  if (Option.isSome(entry.identityToken))
-    return Effect.succeedSome(identityToken(entry.identityToken.value))
-  if (Option.isSome(entry.auth)) {
-    const login = decodeAuth(Redacted.value(entry.auth.value))
-    return login === undefined
-      ? broken(
-          source,
-          `${of("auth")} is not the base64 form of "user:password"`,
-          "Correct it, or log in again if a login wrote it"
-        )
-      : Effect.succeedSome(fromLogin(login.username, login.password))
-  }
-  return Effect.succeed(
-    Option.map(Option.all([entry.username, entry.password]), ([username, password]) =>
-      fromLogin(username, password)
-    )
+): Either.Either<Option.Option<Credential>, CredentialsFailure> => {
+  const name = JSON.stringify(key.slice(0, 255))
+  const broken = (problem: string) =>
+    failure(source, problem, "Correct it, or log in again if a login wrote it")
+  return Either.flatMap(
+    loginOf(entry, (member, problem) => broken(`"${member}" of ${name} ${problem}`)),
+    (login) => {
+      const problem = Option.getOrUndefined(Option.map(login, problemOf))
+      return problem === undefined
+        ? Either.right(login)
+        : Either.left(broken(`the login of ${name} cannot be sent: ${problem}`))
+    }
   )
 }
 
-/**
- * Standard base64, on one line or several, with or without its padding; NULs at the end are the
- * padding of an old client.
- */
-const decodeAuth = (
-  auth: string
-): { readonly username: string; readonly password: Redacted.Redacted } | undefined => {
-  const bare = auth.replace(/\s+/g, "").replace(/={1,2}$/, "")
-  const padded = bare + "=".repeat((4 - (bare.length % 4)) % 4)
-  const decoded = Option.getOrUndefined(Either.getRight(Encoding.decodeBase64String(padded)))
-  const at = decoded?.indexOf(":") ?? -1
-  if (decoded === undefined || at < 1) return undefined
-  let end = decoded.length
-  while (decoded.charAt(end - 1) === "\0") end--
-  return { username: decoded.slice(0, at), password: Redacted.make(decoded.slice(at + 1, end)) }
+/** The order is Docker's: tokens before passwords, `auth` before the pair. */
+const loginOf = (
+  { auth, identityToken: identity, password, registryToken: registry, username }: Entry,
+  broken: (member: string, problem: string) => CredentialsFailure
+): Either.Either<Option.Option<Credential>, CredentialsFailure> => {
+  const found = (credential: Credential) => Either.right(Option.some(credential))
+  const lossy = (member: string) => Either.left(broken(member, "holds bytes that are not UTF-8"))
+  if (Option.isSome(registry)) return found(registryToken(registry.value))
+  if (Option.isSome(identity))
+    return isLossy(Redacted.value(identity.value))
+      ? lossy("identitytoken")
+      : found(identityToken(identity.value))
+  if (Option.isSome(auth)) {
+    const bytes = decodeBase64(Redacted.value(auth.value))
+    const text = Option.flatMap(bytes, decodeUtf8)
+    if (Option.isSome(bytes) && Option.isNone(text)) return lossy("auth")
+    const login = Option.flatMap(text, splitLogin)
+    return Option.isSome(login)
+      ? found(fromLogin(...login.value))
+      : Either.left(broken("auth", 'is not the base64 form of "user:password"'))
+  }
+  if (Option.isNone(username) || Option.isNone(password)) return Either.right(Option.none())
+  if (isLossy(username.value)) return lossy("username")
+  if (isLossy(Redacted.value(password.value))) return lossy("password")
+  return found(fromLogin(username.value, password.value))
 }
+
+/** Standard base64, on one line or several, with or without its padding. */
+const decodeBase64 = (text: string): Option.Option<Uint8Array> => {
+  const bare = text.replace(/\s+/g, "").replace(/={1,2}$/, "")
+  return Either.getRight(Encoding.decodeBase64(bare + "=".repeat((4 - (bare.length % 4)) % 4)))
+}
+
+const decodeUtf8 = Option.liftThrowable((bytes: Uint8Array): string =>
+  new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
+)
+
+/** NULs at the end are the padding of an old client. */
+const splitLogin = (
+  login: string
+): Option.Option<readonly [username: string, password: Redacted.Redacted]> => {
+  const at = login.indexOf(":")
+  if (at < 1) return Option.none()
+  let end = login.length
+  while (login.charAt(end - 1) === "\0") end--
+  return Option.some([login.slice(0, at), Redacted.make(login.slice(at + 1, end))])
+}
+
+const failure = (source: string, problem: string, fix: string): CredentialsFailure =>
+  new CredentialsFailure({ source, problem, fix })
 
 // -----------------------------------------------------------------------------
 // Keys
@@ -255,13 +284,12 @@ const keyOf = (
  */
 const hostOf = (key: string, origin: string): string | undefined => {
   const bare = key.replace(/^https?:\/\//i, "")
-  const [host = ""] = bare.split("/", 1)
-  return bare === host ||
-    bare !== key ||
-    /^\/v[12]\/$/.test(bare.slice(host.length)) ||
-    bare === `${host}/`
-    ? normalised(host, origin)
-    : undefined
+  const [written = ""] = bare.split("/", 1)
+  const path = bare.slice(written.length)
+  if (/^\/?$|^\/v[12]\/?$/.test(path)) return normalised(written, origin)
+  if (bare === key || /\/(access|refresh)-token\/?$/.test(path)) return undefined
+  const host = normalised(written, origin)
+  return host !== undefined && isDockerHub(host) ? undefined : host
 }
 
 /** A host and the beginning of a repository's name, the host normalised. */

@@ -6,6 +6,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { CredentialsFailure } from "../../RegistryError.js"
 import * as CredentialHelper from "../CredentialHelper.js"
@@ -95,8 +96,9 @@ export const source = (
         reading = current
         for (const found of lookUp(current, demand)) {
           const known = yield* askHelper(current, found, rejected)
-          const credential = Option.isSome(known) ? known : yield* found.entry
-          if (Option.isSome(credential)) return credential.value
+          if (Option.isSome(known)) return known.value
+          if (Either.isLeft(found.entry)) return yield* found.entry.left
+          if (Option.isSome(found.entry.right)) return found.entry.right.value
         }
         return anonymous
       })

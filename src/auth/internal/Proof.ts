@@ -19,6 +19,7 @@ import {
 import type { Credential, Credentials, Demand } from "../Credentials.js"
 import type { TokenCache } from "../TokenCache.js"
 import * as Secrets from "./Secrets.js"
+import { problemOf } from "./Sendable.js"
 import * as TokenServer from "./TokenServer.js"
 
 /** One request to the demand's origin. */
@@ -96,6 +97,8 @@ const proofOf = <E, R>(
       chosen
     ): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
       if (Option.isNone(chosen)) return Effect.succeedNone
+      const problem = problemOf(credential)
+      if (problem !== undefined) return Effect.fail(unsendable(sending.demand, problem))
       if (chosen.value.scheme === "basic") {
         return credential._tag === "Basic"
           ? Effect.succeedSome({
@@ -108,10 +111,11 @@ const proofOf = <E, R>(
       }
       if (credential._tag !== "RegistryToken")
         return Effect.asSome(tokenProof(sending, chosen.value, credential))
-      return Option.match(Secrets.bearerHeader(credential.token), {
-        onNone: () => Effect.fail(unusableToken),
-        onSome: (header) =>
-          Effect.succeedSome({ header, scheme: "bearer", credential, token: Option.none() })
+      return Effect.succeedSome({
+        header: `Bearer ${Redacted.value(credential.token)}`,
+        scheme: "bearer",
+        credential,
+        token: Option.none()
       })
     }
   )
@@ -136,11 +140,13 @@ const unanswered = (
   return new Unauthorized({ ...facts, reason, challenge })
 }
 
-const unusableToken = new CredentialsFailure({
-  source: "a registry token",
-  problem: "it is empty, or holds characters that a header cannot carry",
-  fix: "Look for white space or a line break around it"
-})
+/** Sources of an application's own may have anything. */
+const unsendable = ({ origin }: Demand, problem: string): CredentialsFailure =>
+  new CredentialsFailure({
+    source: "the Credentials service",
+    problem: `the credential for ${origin} cannot be sent: ${problem}`,
+    fix: "See that it is as its registry gave it, without white space or line breaks around it"
+  })
 
 const isTemporary = (error: unknown): boolean =>
   error instanceof TooManyRequests ||

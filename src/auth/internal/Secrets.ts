@@ -4,27 +4,12 @@
  */
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import type { Credential } from "../Credentials.js"
 
 /** The value of an `Authorization` header for a user name and password (RFC 7617, in UTF-8). */
 export const basicHeader = (credential: Extract<Credential, { readonly _tag: "Basic" }>): string =>
   `Basic ${Encoding.encodeBase64(`${credential.username}:${Redacted.value(credential.password)}`)}`
-
-/** A token that can be sent in a header: visible ASCII only, and not empty (T12). */
-export const HeaderSafe = Schema.String.pipe(Schema.pattern(/^[!-~]+$/))
-
-/** Whether a text is a token that can be sent in a header. */
-export const isHeaderSafe = Schema.is(HeaderSafe)
-
-/** The value of an `Authorization` header for a token, none if it cannot be one. */
-export const bearerHeader = (token: Redacted.Redacted): Option.Option<string> =>
-  Option.map(
-    Option.liftPredicate(isHeaderSafe)(Redacted.value(token)),
-    (value) => `Bearer ${value}`
-  )
 
 /**
  * What an `Authorization` header shows: what follows the scheme, and for Basic the password by

@@ -35,6 +35,7 @@ import {
 import { anonymous, type Credential } from "../Credentials.js"
 import type { Token } from "../TokenCache.js"
 import * as Secrets from "./Secrets.js"
+import { isHeaderSafe } from "./Sendable.js"
 
 /**
  * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the
@@ -386,7 +387,7 @@ export const parseAnswer = (body: Uint8Array, now: number): Token | undefined =>
   const value = [answer?.token, answer?.access_token].find(
     (token): token is string => typeof token === "string" && token !== ""
   )
-  if (answer === undefined || value === undefined || !Secrets.isHeaderSafe(value)) return undefined
+  if (answer === undefined || value === undefined || !isHeaderSafe(value)) return undefined
   const lifetime = lifetimeOf(answer.expires_in) * 1000
   const refreshToken = answer.refresh_token
   return {

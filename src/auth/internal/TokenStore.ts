@@ -10,7 +10,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { Challenge } from "../../protocol/Challenge.js"
 import * as Digest from "../../spec/Digest.js"
-import { HeaderSafe } from "./Secrets.js"
+import { HeaderSafe } from "./Sendable.js"
 
 /**
  * The tokens of one issue (origin, realm, service and identity), and what to obtain the next one
