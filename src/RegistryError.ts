@@ -340,7 +340,8 @@ export class RegistryFailure extends Schema.TaggedError<RegistryFailure>(
 
 /**
  * Content does not have the digest it was asked for or declared with (C23, C26). The bytes must not
- * be used.
+ * be used. `actual` is absent where the registry says so (`DIGEST_INVALID`) without naming the
+ * digest that it found.
  *
  * @since 0.1.0
  * @category errors
@@ -350,12 +351,12 @@ export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-o
   {
     ...exchange,
     expected: Schema.String,
-    actual: Schema.String
+    actual: Schema.optional(Schema.String)
   }
 ) {
   override get message(): string {
     return sentence(
-      `Content was expected to have digest ${this.expected} and has ${this.actual}: it was corrupted or replaced, and is not to be trusted`,
+      `Content was expected to have digest ${this.expected} and has ${this.actual ?? "another"}: it was corrupted or replaced, and is not to be trusted`,
       this
     )
   }
@@ -385,8 +386,9 @@ export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/S
 }
 
 /**
- * A range answer is not the range asked for: `expected` and `actual` are as on the wire. Or
- * `expected` is no range, and nothing was asked: then there is no status, and `actual` is empty.
+ * The range of a response is not the range asked for: `expected` and `actual` are as on the wire,
+ * and empty where none was asked for or named. Or `expected` is not a range, and nothing was asked:
+ * then there is no status.
  *
  * @since 0.1.0
  * @category errors
@@ -401,9 +403,9 @@ export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci
 ) {
   override get message(): string {
     return this.status === undefined && this.actual === ""
-      ? `${this.expected} is no range: it takes whole numbers, none negative, and an end that is not before the start`
+      ? `${this.expected} is not a range: it takes whole numbers, none negative, and an end that is not before the start`
       : sentence(
-          `The registry was asked for range ${this.expected} and speaks of ${this.actual || "none"}`,
+          `The registry was asked for ${this.expected === "" ? "no range" : `range ${this.expected}`} and speaks of ${this.actual || "none"}`,
           this
         )
   }

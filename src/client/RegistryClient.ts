@@ -9,29 +9,19 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import * as Operation from "../protocol/Operation.js"
 import { Registries } from "../Registries.js"
 import { Registry } from "../Registry.js"
-import {
-  type AuthChallenge,
-  DigestMismatch,
-  InvalidUrl,
-  ProtocolViolation
-} from "../RegistryError.js"
-import type { Descriptor } from "../spec/Descriptor.js"
-import * as Digest from "../spec/Digest.js"
-import * as MediaType from "../spec/MediaType.js"
+import { type AuthChallenge, InvalidUrl } from "../RegistryError.js"
 import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
 import * as Mirrors from "../store/internal/Mirrors.js"
 import * as ObservedRegistry from "../store/internal/ObservedRegistry.js"
 import * as BlobDownload from "./blobs/BlobDownload.js"
+import * as BlobHead from "./blobs/BlobHead.js"
 import * as BlobUpload from "./blobs/BlobUpload.js"
-import { isPage } from "./http/Classify.js"
-import * as ContentCoding from "./http/ContentCoding.js"
 import { type Endpoint, type EndpointOptions, endpoint } from "./http/Endpoint.js"
 import { type Exchanging, exchanging } from "./http/Exchange.js"
 import * as Limits from "./http/Limits.js"
@@ -306,29 +296,7 @@ const services: (context: Context.Context<Services>) => Context.Context<Services
 /** The operations over a pipeline. */
 const over = (to: Endpoint, through: Pipeline): Registry.Service => {
   const { read, remove, send } = through
-  const headBlob: Registry.Service["headBlob"] = (repository, digest) =>
-    Effect.flatMap(
-      send(Operation.HeadBlob({ repository, digest })),
-      (response): Effect.Effect<Option.Option<Descriptor>, DigestMismatch | ProtocolViolation> => {
-        if (response.status === 404) return Effect.succeedNone
-        const announced = response.headers["docker-content-digest"]
-        if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
-          return Effect.fail(
-            new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })
-          )
-        const violation = (problem: string) =>
-          Effect.fail(new ProtocolViolation({ ...Limits.factsOf(response), problem }))
-        if (
-          announced === undefined &&
-          isPage(MediaType.essence(response.headers["content-type"] ?? ""))
-        )
-          return violation("The registry answered with a page instead of a blob")
-        const size = ContentCoding.length(response)
-        return size === undefined
-          ? violation("The registry does not say how long the blob is")
-          : Effect.succeedSome({ mediaType: MediaType.octetStream, digest, size })
-      }
-    )
+  const head = BlobHead.make(to, send)
   const manifests = Manifests.make(to, through)
 
   return {
@@ -352,13 +320,16 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
         key: identity,
         after: ({ n }, last) => Operation.ListRepositories({ n, last })
       }),
-    headBlob,
+    headBlob: head.headBlob,
     ...BlobDownload.make(to, send),
-    ...BlobUpload.make(to, send, headBlob),
+    ...BlobUpload.make(to, send, head),
     deleteBlob: (repository, digest) =>
       remove(
         Operation.DeleteBlob({ repository, digest }),
-        Effect.orElseSucceed(Effect.map(headBlob(repository, digest), Option.isNone), () => false)
+        Effect.match(head.exists(repository, digest), {
+          onFailure: () => false,
+          onSuccess: (exists) => !exists
+        })
       )
   }
 }

@@ -437,7 +437,7 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
           expect(error).toMatchObject({
             _tag: "RangeMismatch",
             actual: "",
-            message: expect.stringMatching("is no range")
+            message: expect.stringMatching("is not a range")
           })
         }
       })

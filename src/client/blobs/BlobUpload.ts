@@ -30,6 +30,7 @@ import * as Transfer from "../../Transfer.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import * as Limits from "../http/Limits.js"
 import type { Send } from "../http/Pipeline.js"
+import type { BlobHead } from "./BlobHead.js"
 import * as Resume from "./Resume.js"
 import * as Session from "./Session.js"
 import * as SessionUpload from "./SessionUpload.js"
@@ -56,9 +57,9 @@ type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
 export const make = (
   to: Endpoint,
   send: Send,
-  headBlob: Registry.Service["headBlob"]
+  head: BlobHead
 ): Pick<Registry.Service, "putBlob" | "startUpload" | "resumeUpload" | "mountBlob"> => {
-  const sessions = Session.make(to, send, headBlob)
+  const sessions = Session.make(to, send, head)
   const transfer = SessionUpload.make(sessions)
 
   /** The size from which on a form was refused, in bytes. */
@@ -119,7 +120,7 @@ export const make = (
     }
     // Some answer 403 or 405 for what is missing (trap 23, quirks §2), or have a page for
     // everything: not known is not there.
-    const found = yield* Effect.catchAll(headBlob(repository, digest), (error) =>
+    const found = yield* Effect.catchAll(head.find(repository, digest, size), (error) =>
       error._tag === "Denied" ||
       error._tag === "ProtocolViolation" ||
       (error._tag === "RegistryFailure" && !isTransient(error))

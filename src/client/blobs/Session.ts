@@ -14,7 +14,7 @@ import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as Operation from "../../protocol/Operation.js"
 import * as Trust from "../../protocol/Trust.js"
-import type { Registry, UploadSession } from "../../Registry.js"
+import type { UploadSession } from "../../Registry.js"
 import {
   DigestMismatch,
   type Exchange,
@@ -31,6 +31,7 @@ import type { Endpoint } from "../http/Endpoint.js"
 import * as Limits from "../http/Limits.js"
 import type { Send } from "../http/Pipeline.js"
 import * as Retry from "../http/Retry.js"
+import type { BlobHead } from "./BlobHead.js"
 import * as SourceFailure from "./SourceFailure.js"
 import { unabandoned } from "./Unabandoned.js"
 
@@ -62,7 +63,7 @@ const maxChunkMinimum = 128 * 1024 * 1024
 const short = 64 * 1024 * 1024
 
 /** The steps of a session. */
-export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headBlob"]) => {
+export const make = (to: Endpoint, send: Send, head: BlobHead) => {
   /** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
   const start = (repository: RepositoryName, algorithm?: string) =>
     held(
@@ -317,7 +318,7 @@ export const make = (to: Endpoint, send: Send, headBlob: Registry.Service["headB
 
   /** Whether the registry has the blob after all. That it cannot be asked means no. */
   const present = (repository: RepositoryName, digest: Digest.Digest): Effect.Effect<boolean> =>
-    Effect.match(headBlob(repository, digest), { onFailure: () => false, onSuccess: Option.isSome })
+    Effect.orElseSucceed(head.exists(repository, digest), () => false)
 
   const relocate = (session: Session, response: HttpClientResponse) =>
     response.headers["location"] === undefined

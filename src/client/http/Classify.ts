@@ -4,6 +4,7 @@
  */
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,14 +19,17 @@ import {
   Denied,
   DigestMismatch,
   type Exchange,
+  isTransientStatus,
   ManifestUnknown,
   NameUnknown,
+  ProtocolViolation,
   RangeMismatch,
   RegistryFailure,
   TooManyRequests,
   Unsupported,
   UploadUnknown
 } from "../../RegistryError.js"
+import * as MediaType from "../../spec/MediaType.js"
 import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 
@@ -33,11 +37,11 @@ import * as Limits from "./Limits.js"
 export interface OwnErrors {
   readonly Ping: Unsupported
   readonly GetManifest: ManifestUnknown | NameUnknown
-  readonly HeadManifest: never
+  readonly HeadManifest: HeadUnsupported
   readonly PutManifest: NameUnknown | BlobUnknown
   readonly DeleteManifest: ManifestUnknown | NameUnknown | Unsupported
   readonly GetBlob: BlobUnknown | NameUnknown | RangeMismatch
-  readonly HeadBlob: never
+  readonly HeadBlob: HeadUnsupported
   readonly DeleteBlob: BlobUnknown | NameUnknown | Unsupported
   readonly StartUpload: NameUnknown | Unsupported
   readonly UploadBlob: NameUnknown | Unsupported
@@ -53,7 +57,13 @@ export interface OwnErrors {
 }
 
 /** What any operation can be refused with. */
-export type Refusal = Denied | TooManyRequests | RegistryFailure
+export type Refusal = Denied | TooManyRequests | RegistryFailure | ProtocolViolation
+
+/**
+ * The response to a HEAD says nothing of what was asked for, and a GET has to: the registry does
+ * not take this method, or has redirected to storage, which refuses a URL that is signed for GET.
+ */
+export class HeadUnsupported extends Data.TaggedError("HeadUnsupported") {}
 
 type OperationOf<K extends Operation["_tag"]> = Extract<Operation, { readonly _tag: K }>
 
@@ -70,6 +80,7 @@ interface Answer {
   readonly fromRegistry: boolean
   /** True for the answer of another origin, after a redirect. */
   readonly foreign: boolean
+  /** The range that the registry names: of an upload `Range`, of a blob `Content-Range`. */
   readonly range: string | undefined
   /** Whether it says where something goes on. */
   readonly linked: boolean
@@ -88,33 +99,67 @@ export const classify = <O extends Operation>(
 ): Effect.Effect<HttpClientResponse, OwnErrors[O["_tag"]] | Refusal> => {
   // The compiler does not see that the tag of an `O` picks the rule for an `O`.
   const rule = rules[operation._tag] as unknown as Rule<O["_tag"], O>
-  // What a 303 made of a deletion is no deletion.
-  const turned = response.request.method === "GET" && operation._tag.startsWith("Delete")
-  return rule.success.includes(response.status) && !turned
-    ? Effect.succeed(response)
-    : Effect.flatMap(Effect.zip(legible(response), Clock.currentTimeMillis), ([body, now]) => {
-        const { errors, snippet } = ErrorBody.parse(
-          Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
-        )
-        const exchange: Exchange = { ...Limits.factsOf(response), errors }
-        const answer: Answer = {
-          status: response.status,
-          codes: errors.map((error) => error.code),
-          fromRegistry: errors.length > 0 || body.length === 0,
-          foreign: !Trust.isAt(origin, response.request.url),
-          range: response.headers["range"],
-          linked: response.headers["link"] !== undefined,
-          exchange
-        }
-        return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, snippet, now))
-      })
+  if (rule.success.includes(response.status) && !isTurned(operation, response))
+    return response.status === 200 && unread.has(operation._tag) && isPage(response)
+      ? refusedPage(response)
+      : Effect.succeed(response)
+  return Effect.flatMap(Effect.zip(legible(response), Clock.currentTimeMillis), ([body, now]) => {
+    const { errors, snippet } = ErrorBody.parse(
+      Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
+    )
+    const exchange: Exchange = { ...Limits.factsOf(response), errors }
+    const answer: Answer = {
+      status: response.status,
+      codes: errors.map((error) => error.code),
+      fromRegistry: errors.length > 0 || body.length === 0,
+      foreign: !Trust.isAt(origin, response.request.url),
+      range: response.headers[operation._tag === "GetBlob" ? "content-range" : "range"],
+      linked: response.headers["link"] !== undefined,
+      exchange
+    }
+    return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, snippet, now))
+  })
 }
 
 /**
- * Whether what came is a page for people: portals and some registries apologise with 200 (quirks
+ * Whether the response is a page for people: portals and some registries apologise with 200 (quirks
  * §2).
  */
-export const isPage = (mediaType: string): boolean => mediaType === "text/html"
+export const isPage = ({ headers }: HttpClientResponse): boolean =>
+  pages.has(MediaType.essence(headers["content-type"] ?? "").toLowerCase())
+
+const pages = new Set(["text/html", "application/xhtml+xml"])
+
+/** Operations of whose success nothing is read but the status. */
+const unread: ReadonlySet<Operation["_tag"]> = new Set([
+  "DeleteManifest",
+  "DeleteBlob",
+  "PutBlob",
+  "UploadStatus",
+  "CancelUpload"
+])
+
+/** What a 303 made of a write is not that write. */
+const isTurned = ({ _tag }: Operation, { request }: HttpClientResponse): boolean =>
+  request.method === "GET" && (_tag.startsWith("Delete") || _tag === "PutBlob")
+
+/**
+ * Some have a page for every path, to log in or to apologise: it does not say that anything was
+ * done. One without content is a response like any other.
+ */
+const refusedPage = (
+  response: HttpClientResponse
+): Effect.Effect<HttpClientResponse, ProtocolViolation> =>
+  Effect.flatMap(Limits.excerpt(response), (body) =>
+    body.length === 0
+      ? Effect.succeed(Limits.withBody(response, body))
+      : Effect.fail(
+          new ProtocolViolation({
+            ...Limits.factsOf(response),
+            problem: "The registry answered with a page, which does not say that it did anything"
+          })
+        )
+  )
 
 /** A proxy that compresses whatever passes it does so with errors as well (rule 20). */
 const legible = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
@@ -220,7 +265,7 @@ const uploadUnknown = (answer: Answer, operation: { readonly repository: string 
 
 const rangeMismatch = (answer: Answer, expected: string) =>
   answer.status === 416 || says(answer, "RANGE_INVALID")
-    ? new RangeMismatch({ ...answer.exchange, expected, actual: answer.range ?? "none" })
+    ? new RangeMismatch({ ...answer.exchange, expected, actual: answer.range ?? "" })
     : undefined
 
 /** 405, the code, or a 404 that no registry wrote: rule 13, C96. */
@@ -249,6 +294,15 @@ const deleteRefused = (
     ? new Unsupported({ ...answer.exchange, operation })
     : undefined)
 
+/**
+ * Where HEAD is not taken, or storage behind a redirect refuses it: a URL that is signed for GET
+ * admits nothing else. What may pass is tried again.
+ */
+const headUnsupported = ({ foreign, status }: Answer) =>
+  status === 405 || status === 501 || (foreign && status < 500 && !isTransientStatus(status))
+    ? new HeadUnsupported()
+    : undefined
+
 const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
   Ping: {
     success: [200],
@@ -259,7 +313,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
   },
   GetManifest: { success: [200], own: manifestUnknown },
   // That there is nothing is an answer, too (C30).
-  HeadManifest: { success: [200, 404], own: () => undefined },
+  HeadManifest: { success: [200, 404], own: headUnsupported },
   PutManifest: {
     success: [201, 202, 204],
     own: (answer, operation) =>
@@ -283,10 +337,10 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
       blobUnknown(answer, operation) ??
       rangeMismatch(
         answer,
-        operation.range === undefined ? "all" : ByteRange.formatRequest(operation.range)
+        operation.range === undefined ? "" : ByteRange.formatRequest(operation.range)
       )
   },
-  HeadBlob: { success: [200, 404], own: () => undefined },
+  HeadBlob: { success: [200, 404], own: headUnsupported },
   DeleteBlob: {
     success: [200, 202, 204],
     own: (answer, operation) =>
@@ -306,7 +360,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
       uploadUnknown(answer, operation) ??
       rangeMismatch(
         answer,
-        operation.range === undefined ? "all" : `${operation.range.start}-${operation.range.end}`
+        operation.range === undefined ? "" : `${operation.range.start}-${operation.range.end}`
       )
   },
   CompleteUpload: {
@@ -343,7 +397,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
 
 const digestMismatch = (answer: Answer, operation: { readonly digest: string }) =>
   says(answer, "DIGEST_INVALID")
-    ? new DigestMismatch({ ...answer.exchange, expected: operation.digest, actual: "another one" })
+    ? new DigestMismatch({ ...answer.exchange, expected: operation.digest })
     : undefined
 
 const startRefused = (answer: Answer, operation: { readonly repository: string }) =>

@@ -199,7 +199,8 @@ const gathered = (
   })
 }
 
-const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse => {
+/** The response with its body, which was read already. */
+export const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse => {
   // The body that the client has is read already.
   const read = () =>
     ClientResponse.fromWeb(
@@ -300,6 +301,13 @@ export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array>
     bytes.subarray(0, discardable)
   )
 }
+
+/** Gives a body up of which nothing is wanted. Its connection is closed, unless all has arrived. */
+export const abandon = (response: HttpClientResponse): Effect.Effect<void> =>
+  gatheredOf(response) !== undefined || response.request.method === "HEAD"
+    ? Effect.void
+    : // Reading has to begin before it can be given up.
+      Effect.ignore(Effect.raceFirst(Stream.runDrain(response.stream), Effect.yieldNow()))
 
 /** The facts of an exchange that an error may show. */
 export const factsOf = ({

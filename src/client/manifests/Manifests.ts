@@ -53,7 +53,7 @@ export const make = (
       { what: "The manifest", limit: to.limits.manifest, option: "limits.manifest" },
       Digest.isDigest(reference) ? reference : undefined
     )
-    return isPage(MediaType.essence(response.headers["content-type"] ?? ""))
+    return isPage(response)
       ? yield* new ProtocolViolation({
           ...Limits.factsOf(response),
           problem: "The registry answered with a page instead of a manifest"
@@ -103,16 +103,13 @@ export const make = (
         const size = ContentCoding.length(response)
         return found === undefined ||
           size === undefined ||
+          size === 0 || // No manifest is empty: proxies say so of a HEAD.
           !MediaType.isMediaType(mediaType) ||
-          isPage(mediaType)
+          isPage(response)
           ? absent(got)
           : Effect.succeedSome<Descriptor>({ mediaType, digest: found, size })
       }),
-      // The answer to a HEAD has no body to tell "unknown" from "unsupported" by.
-      (failure) =>
-        failure._tag === "RegistryFailure" && failure.status === 405
-          ? absent(got)
-          : Effect.fail(failure)
+      (failure) => (failure._tag === "HeadUnsupported" ? absent(got) : Effect.fail(failure))
     )
   }
 
@@ -185,9 +182,9 @@ export const make = (
   const drop = (repository: RepositoryName, reference: Tag | Digest.Digest) =>
     remove(
       Operation.DeleteManifest({ repository, reference }),
-      Effect.match(send(Operation.HeadManifest({ repository, reference })), {
+      Effect.match(headManifest(repository, reference), {
         onFailure: () => false,
-        onSuccess: ({ status }) => status === 404
+        onSuccess: Option.isNone
       })
     )
 

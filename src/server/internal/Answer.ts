@@ -199,7 +199,7 @@ export const refusal = (failure: Failure, operation: Operation["_tag"]): Refusal
         ? new Refusal({
             status: 400,
             code: "DIGEST_INVALID",
-            message: `The content does not have digest ${failure.expected} but ${failure.actual}`
+            message: `The content does not have digest ${failure.expected}${failure.actual === undefined ? "" : ` but ${failure.actual}`}`
           })
         : badGateway
     case "SizeMismatch":
