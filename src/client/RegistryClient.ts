@@ -24,7 +24,7 @@ import * as BlobHead from "./blobs/BlobHead.js"
 import * as BlobUpload from "./blobs/BlobUpload.js"
 import { type Endpoint, type EndpointOptions, endpoint } from "./http/Endpoint.js"
 import { type Exchanging, exchanging } from "./http/Exchange.js"
-import * as Limits from "./http/Limits.js"
+import * as Ping from "./http/Ping.js"
 import { type Pipeline, pipeline } from "./http/Pipeline.js"
 import * as Pages from "./lists/Pages.js"
 import * as Manifests from "./manifests/Manifests.js"
@@ -300,7 +300,7 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
   const manifests = Manifests.make(to, through)
 
   return {
-    ping: Effect.asVoid(Effect.flatMap(send(Operation.Ping()), Limits.excerpt)),
+    ping: Effect.flatMap(send(Operation.Ping()), Ping.check),
     ...manifests,
     tags: (repository, options) =>
       Pages.paginate(to, Operation.ListTags({ ...options, repository }), {

@@ -103,7 +103,7 @@ export const classify = <O extends Operation>(
     return response.status === 200 && unread.has(operation._tag) && isPage(response)
       ? refusedPage(response)
       : Effect.succeed(response)
-  return Effect.flatMap(Effect.zip(legible(response), Clock.currentTimeMillis), ([body, now]) => {
+  return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
     const { errors, snippet } = ErrorBody.parse(
       Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
     )
@@ -161,8 +161,11 @@ const refusedPage = (
         )
   )
 
-/** A proxy that compresses whatever passes it does so with errors as well (rule 20). */
-const legible = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
+/**
+ * The first 64 KiB of a body, to be read as text: a proxy that compresses whatever passes it does so
+ * with errors as well (rule 20).
+ */
+export const readable = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
   Effect.flatMap(Limits.excerpt(response), (body) =>
     ContentCoding.plain(body, response.headers["content-encoding"], undefined, {
       what: "An error",

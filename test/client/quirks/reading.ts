@@ -123,6 +123,19 @@ export const rows: ReadonlyArray<Row> = [
     () => status(403)
   ),
   {
+    at: ["§2 Quay"],
+    does: "answers an authenticated ping with true, as text/html",
+    host: "quay.io",
+    quirks: [
+      takesPasswords('Basic realm="r"'),
+      answers("GET Base", () => status(200, "true", { "content-type": "text/html" }))
+    ],
+    credentials: known("quay.io"),
+    run: (registry) => Effect.as(registry.ping, "pong"),
+    gives: "pong",
+    wire: ["GET /v2/", "GET /v2/ as alice"]
+  },
+  {
     at: ["§2 GCR"],
     does: "has a token in the URL of its storage, which no error shows",
     host: "gcr.io",
