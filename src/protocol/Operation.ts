@@ -322,8 +322,8 @@ export const toRequest = (
 /**
  * The operation that a received request asks for: the inverse of `toRequest`. Of an upload, the
  * `location` is path and query as received, less the `digest` that the client appended (C38). Lists
- * are read as `n` and `last`, never as `link`. A `Range` that cannot be used is ignored (RFC 9110
- * §14.2).
+ * are read as `n` and `last`, never as `link`; a `last` that is not a tag or name is left out. HEAD
+ * asks for what GET does (RFC 9110 §9.3.2). A `Range` other than one of bytes is left out.
  *
  * Fails with `InvalidRequest`: 404 for an unknown path, 405 for a method the path does not take,
  * 400 for an invalid name, tag, digest, number or range, 411 for a single POST of unknown length
@@ -344,11 +344,12 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
     return invalid(404, "UNSUPPORTED", "There is no such path in the distribution API")
   switch (route._tag) {
     case "Base":
-      return byMethod(request.method, { GET: Effect.succeed(Ping()) })
+      return byMethod(request.method, readable(Effect.succeed(Ping())))
     case "Catalog":
-      return byMethod(request.method, {
-        GET: Effect.map(listPage(parameters, repositoryName), ListRepositories)
-      })
+      return byMethod(
+        request.method,
+        readable(Effect.map(listPage(parameters, isRepositoryName), ListRepositories))
+      )
     case "Manifest": {
       const target = Effect.all({
         repository: repositoryName(route.name),
@@ -403,7 +404,7 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
         ...range
       }))
       return byMethod(request.method, {
-        GET: Effect.map(target, UploadStatus),
+        ...readable(Effect.map(target, UploadStatus)),
         PATCH: Effect.map(body, UploadChunk),
         PUT: Effect.zipWith(
           body,
@@ -414,21 +415,27 @@ export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, 
       })
     }
     case "Tags":
-      return byMethod(request.method, {
-        GET: Effect.zipWith(
-          repositoryName(route.name),
-          listPage(parameters, tag),
-          (repository, page) => ListTags({ repository, ...page })
+      return byMethod(
+        request.method,
+        readable(
+          Effect.zipWith(
+            repositoryName(route.name),
+            listPage(parameters, isTag),
+            (repository, page) => ListTags({ repository, ...page })
+          )
         )
-      })
+      )
     case "Referrers": {
       const artifactType = parameters.get("artifactType")
-      return byMethod(request.method, {
-        GET: Effect.map(
-          Effect.all({ repository: repositoryName(route.name), digest: digest(route.digest) }),
-          (target) => ListReferrers(artifactType ? { ...target, artifactType } : target)
+      return byMethod(
+        request.method,
+        readable(
+          Effect.map(
+            Effect.all({ repository: repositoryName(route.name), digest: digest(route.digest) }),
+            (target) => ListReferrers(artifactType ? { ...target, artifactType } : target)
+          )
         )
-      })
+      )
     }
   }
 }
@@ -555,6 +562,11 @@ const byMethod = (
   )
 }
 
+const readable = (operation: Effect.Effect<Operation, InvalidRequest>) => ({
+  GET: operation,
+  HEAD: operation
+})
+
 const repositoryName = (name: string): Effect.Effect<RepositoryName, InvalidRequest> =>
   isRepositoryName(name)
     ? Effect.succeed(name)
@@ -636,15 +648,15 @@ const chunkRange = ({
     : Effect.succeed({ range })
 }
 
-const listPage = <A>(
+/** An empty number counts as absent, as it does for other registries. */
+const listPage = <A extends string>(
   parameters: URLSearchParams,
-  item: (last: string) => Effect.Effect<A, InvalidRequest>
+  isItem: (last: string) => last is A
 ): Effect.Effect<{ readonly n?: number; readonly last?: A }, InvalidRequest> => {
-  const n = parameters.get("n")
-  const last = parameters.get("last")
-  if (n !== null && !/^[0-9]{1,15}$/.test(n)) {
+  const n = parameters.get("n") ?? ""
+  const last = parameters.get("last") ?? ""
+  if (!/^[0-9]{0,15}$/.test(n)) {
     return invalid(400, "PAGINATION_NUMBER_INVALID", "n must be a number of items, 0 or more")
   }
-  const size = n === null ? {} : { n: Number(n) }
-  return last ? Effect.map(item(last), (last) => ({ ...size, last })) : Effect.succeed(size)
+  return Effect.succeed({ ...(n !== "" && { n: Number(n) }), ...(isItem(last) && { last }) })
 }

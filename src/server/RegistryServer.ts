@@ -19,6 +19,7 @@ import * as Answer from "./internal/Answer.js"
 import * as BlobEndpoints from "./internal/BlobEndpoints.js"
 import * as ListEndpoints from "./internal/ListEndpoints.js"
 import * as ManifestEndpoints from "./internal/ManifestEndpoints.js"
+import * as RequestBody from "./internal/RequestBody.js"
 import * as UploadSessions from "./internal/UploadSessions.js"
 import type { ServerAuthorization } from "./ServerAuthorization.js"
 
@@ -56,8 +57,9 @@ export const make = (
       sessions: yield* UploadSessions.make(registry),
       referrersPageSize: options.referrersPageSize ?? 1000
     }
-    return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-      Effect.matchEffect(Operation.fromRequest(request), {
+    return Effect.gen(function* () {
+      const request = inOriginForm(yield* HttpServerRequest.HttpServerRequest)
+      const response = Effect.matchEffect(Operation.fromRequest(request), {
         onFailure: (invalid) =>
           guarded(options, request, [], Effect.succeed(refuseInvalid(invalid))),
         onSuccess: (operation) =>
@@ -68,7 +70,8 @@ export const make = (
             answer(server, operation, request)
           )
       })
-    )
+      return yield* RequestBody.handled(request, Effect.map(response, Answer.withVersion))
+    })
   })
 
 /**
@@ -104,12 +107,21 @@ interface Server {
   readonly referrersPageSize: number
 }
 
+/** Proxies may send the whole URL as the target of a request (RFC 9112 section 3.2.2). */
+const inOriginForm = (
+  request: HttpServerRequest.HttpServerRequest
+): HttpServerRequest.HttpServerRequest => {
+  const [, target] = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*(.*)$/i.exec(request.url) ?? []
+  if (target === undefined) return request
+  return request.modify({ url: target.startsWith("/") ? target : `/${target}` })
+}
+
 const guarded = <R>(
   { authorization }: Options,
   request: HttpServerRequest.HttpServerRequest,
   scopes: ReadonlyArray<string>,
   answer: Effect.Effect<HttpServerResponse, never, R>
-): Effect.Effect<HttpServerResponse, never, R> =>
+): Effect.Effect<HttpServerResponse, never, R | Scope.Scope> =>
   authorization === undefined
     ? answer
     : Effect.flatMap(
@@ -161,10 +173,7 @@ const handle = (
 ): Effect.Effect<HttpServerResponse, Answer.Failure, Scope.Scope> => {
   switch (operation._tag) {
     case "Ping":
-      return Effect.as(
-        registry.ping,
-        Answer.json(200, {}, { "docker-distribution-api-version": "registry/2.0" })
-      )
+      return Effect.as(registry.ping, Answer.json(200, {}))
     case "GetManifest":
       return ManifestEndpoints.getManifest(registry, operation)
     case "HeadManifest":
@@ -198,9 +207,9 @@ const handle = (
     case "CancelUpload":
       return BlobEndpoints.cancelUpload(sessions, operation)
     case "ListTags":
-      return ListEndpoints.listTags(registry, operation)
+      return ListEndpoints.listTags(registry, operation, request)
     case "ListRepositories":
-      return ListEndpoints.listRepositories(registry, operation)
+      return ListEndpoints.listRepositories(registry, operation, request)
     case "ListReferrers":
       return ListEndpoints.listReferrers(registry, operation, referrersPageSize, request)
   }

@@ -13,11 +13,14 @@ import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import * as Challenge from "../protocol/Challenge.js"
 import * as Digest from "../spec/Digest.js"
 import * as Answer from "./internal/Answer.js"
+import { receive } from "./internal/RequestBody.js"
 
 /**
  * Looks at every request before the registry does. None lets it through; otherwise the request gets
@@ -31,7 +34,7 @@ export interface ServerAuthorization {
   readonly intercept: (
     request: HttpServerRequest.HttpServerRequest,
     scopes: ReadonlyArray<string>
-  ) => Effect.Effect<Option.Option<HttpServerResponse>>
+  ) => Effect.Effect<Option.Option<HttpServerResponse>, never, Scope.Scope>
 }
 
 /**
@@ -154,9 +157,9 @@ const check = (
 const serveToken = (
   issuer: Issuer,
   request: HttpServerRequest.HttpServerRequest
-): Effect.Effect<HttpServerResponse> => {
+): Effect.Effect<HttpServerResponse, never, Scope.Scope> => {
   const answered =
-    request.method === "GET"
+    request.method === "GET" || request.method === "HEAD"
       ? serveGet(issuer, request)
       : request.method === "POST"
         ? servePost(issuer, request)
@@ -165,7 +168,7 @@ const serveToken = (
               status: 405,
               code: "UNSUPPORTED",
               message: "Tokens are obtained by GET or POST",
-              headers: { allow: "GET, POST" }
+              headers: { allow: "GET, HEAD, POST" }
             })
           )
   return Effect.catchAll(answered, (refusal) => Effect.succeed(Answer.refused(refusal)))
@@ -201,10 +204,13 @@ const servePost = Effect.fnUntraced(function* (
   issuer: Issuer,
   request: HttpServerRequest.HttpServerRequest
 ) {
-  const body = yield* Effect.mapError(
-    ByteStream.collect(request.stream, { what: "A token request", limit: 65_536 }),
-    () => malformed("The form is missing or too large")
+  const received = Effect.flatMap(receive(request), (body) =>
+    ByteStream.collect(
+      Option.getOrElse(body, () => Stream.empty),
+      { what: "A token request", limit: 65_536 }
+    )
   )
+  const body = yield* Effect.mapError(received, () => malformed("The form is missing or too large"))
   const form = new URLSearchParams(new TextDecoder().decode(body))
   yield* checkService(form)
   if (!form.get("client_id")) return yield* malformed("client_id is missing")

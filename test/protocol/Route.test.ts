@@ -61,7 +61,8 @@ describe("match", () => {
   it.each([
     "",
     "/",
-    "/v2",
+    "/v2x",
+    "/v1",
     "/v1/",
     "/v2/a",
     "/v2/manifests/x",

@@ -37,9 +37,14 @@ const request = (line: string, headers: ReadonlyArray<string> = [], body = "") =
     )
   )
 
-/** Without the fields that Node adds to every answer. */
-const lines = (answer: string): ReadonlyArray<string> =>
-  answer.split("\r\n").filter((line) => !/^(Date|Connection|Keep-Alive): /.test(line))
+/** Without the fields that Node and the server add to every answer. */
+const lines = (answer: string): ReadonlyArray<string> => {
+  const all = answer.split("\r\n")
+  expect(all).toContain("docker-distribution-api-version: registry/2.0")
+  return all.filter(
+    (line) => !/^(Date|Connection|Keep-Alive|docker-distribution-api-version): /.test(line)
+  )
+}
 
 const hello = sha256("hello")
 const config = sha256("{}")
@@ -56,9 +61,9 @@ const push = (repository: string, content: string) =>
 /** Lets sockets, which the runtime knows nothing of, go on. */
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
-const openUpload = (repository: string) =>
+const openUpload = (repository: string, at = "") =>
   Effect.map(
-    request(`POST /v2/${repository}/blobs/uploads/`, ["Content-Length: 0"]),
+    request(`POST ${at}/v2/${repository}/blobs/uploads/`, ["Content-Length: 0"]),
     (answer) => /^location: (.*)$/m.exec(answer)?.[1] ?? ""
   )
 
@@ -74,7 +79,6 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
     Effect.gen(function* () {
       expect(lines(yield* request("GET /v2/"))).toEqual([
         "HTTP/1.1 200 OK",
-        "docker-distribution-api-version: registry/2.0",
         "content-type: application/json",
         "content-length: 2",
         "",
@@ -202,6 +206,33 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
     })
   )
 
+  it.effect.each([
+    ["http://elsewhere.example/v2/", 200],
+    ["HTTP://user@elsewhere.example:5000/v2/?a=b", 200],
+    ["https://elsewhere.example/v2/nowhere/tags/list", 404],
+    ["http://elsewhere.example", 404],
+    ["http://elsewhere.example?/v2/", 404]
+  ] as const)("a target may be a whole URL: %s (RFC 9112 section 3.2.2)", ([target, status]) =>
+    Effect.gen(function* () {
+      for (const method of ["GET", "HEAD"])
+        expect(yield* request(`${method} ${target}`)).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    })
+  )
+
+  it.effect("an upload whose targets are whole URLs has a Location as any other", () =>
+    Effect.gen(function* () {
+      const at = "http://elsewhere.example"
+      const location = yield* openUpload("absolute", at)
+      expect(location).toMatch(/^\/v2\/absolute\/blobs\/uploads\//)
+      expect(
+        lines(yield* request(`PATCH ${at}${location}`, ["Content-Length: 5"], "hello"))
+      ).toContain(`location: ${location}`)
+      expect(
+        lines(yield* request(`PUT ${at}${location}?digest=${hello}`, ["Content-Length: 0"]))
+      ).toContain(`location: /v2/absolute/blobs/${hello}`)
+    })
+  )
+
   it.effect("a client that goes away in the middle of a PATCH finds its bytes again (C52)", () =>
     Effect.gen(function* () {
       const registry = yield* Memory
@@ -247,11 +278,17 @@ layer(withTokens)("the realm (A2)", (it) => {
       "https://a.example/token"
     ],
     ["a Host with quotes, escaped", ['Host: a",service="b'], 'http://a\\",service=\\"b/token'],
+    [
+      "the Host of a target that is a whole URL",
+      ["Host: a"],
+      "http://b.example/token",
+      "http://b.example"
+    ],
     ["no Host that cannot be one", ["Host: a b"], "http://localhost/token"]
-  ] as const)("follows %s", ([, headers, realm]) =>
+  ] as const)("follows %s", ([, headers, realm, at = ""]) =>
     Effect.gen(function* () {
       const answer = yield* exchange(
-        ["GET /v2/ HTTP/1.1", "Connection: close", ...headers, "", ""].join("\r\n")
+        [`GET ${at}/v2/ HTTP/1.1`, "Connection: close", ...headers, "", ""].join("\r\n")
       )
       expect(lines(answer)).toContain(
         `www-authenticate: Bearer realm="${realm}",service="effect-oci"`

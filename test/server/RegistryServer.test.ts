@@ -78,11 +78,48 @@ describe("end-1", () => {
           status: 200,
           headers: {
             "content-length": "2",
-            "content-type": "application/json",
-            "docker-distribution-api-version": "registry/2.0"
+            "content-type": "application/json"
           },
           body: "{}"
         })
+      })
+    )
+  )
+
+  it.scoped("without the slash as well", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        for (const path of ["/v2", "/v2?a=b"]) {
+          const { body, status } = yield* send("GET", path)
+          expect([status, body]).toEqual([200, "{}"])
+        }
+        expect((yield* send("GET", "/v2a")).status).toBe(404)
+      })
+    )
+  )
+})
+
+describe("HEAD", () => {
+  it.scoped("is answered as GET is, without the body (RFC 9110 section 9.3.2)", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        yield* pushBlob(send, "a", "{}")
+        yield* pushManifest(send, "a", "v1")
+        const paths = [
+          "/v2/",
+          "/v2/a/tags/list?n=1",
+          "/v2/b/tags/list",
+          "/v2/_catalog",
+          `/v2/a/referrers/${m1Digest}`,
+          "/v2/a/manifests/v1",
+          `/v2/a/blobs/${configDigest}`,
+          yield* openUpload(send, "a"),
+          "/nowhere"
+        ]
+        for (const path of paths) {
+          const { headers, status } = yield* send("GET", path)
+          expect(yield* send("HEAD", path)).toEqual({ status, headers, body: "" })
+        }
       })
     )
   )
@@ -119,9 +156,9 @@ describe("requests that are none", () => {
       Effect.gen(function* () {
         const answer = yield* send("PUT", "/v2/a/tags/list")
         expect(answer.status).toBe(405)
-        expect(answer.headers["allow"]).toBe("GET")
+        expect(answer.headers["allow"]).toBe("GET, HEAD")
         expect(errors(answer)).toEqual({
-          errors: [{ code: "UNSUPPORTED", message: "This path takes only GET" }]
+          errors: [{ code: "UNSUPPORTED", message: "This path takes only GET, HEAD" }]
         })
       })
     )
@@ -384,7 +421,12 @@ describe("blobs", () => {
     ["bytes=1-3", "ell", "bytes 1-3/5"],
     ["bytes=3-", "lo", "bytes 3-4/5"],
     ["bytes=3-99", "lo", "bytes 3-4/5"],
-    ["bytes=-2", "lo", "bytes 3-4/5"]
+    ["bytes=-2", "lo", "bytes 3-4/5"],
+    ["bytes=-99999999999999999999", "hello", "bytes 0-4/5"],
+    ["bytes=3-99999999999999999999", "lo", "bytes 3-4/5"],
+    ["Bytes=0004-0004", "o", "bytes 4-4/5"],
+    ["bytes=,1-1 ,", "e", "bytes 1-1/5"],
+    ["bytes=9-9,0-1", "he", "bytes 0-1/5"]
   ] as const)("Range: %s is a 206 with those bytes (R9)", ([range, body, contentRange]) =>
     served((send) =>
       Effect.gen(function* () {
@@ -418,7 +460,51 @@ describe("blobs", () => {
   )
 
   it.scoped.each([
-    ["nonsense", { range: "bytes=a-b" }],
+    "bytes=500-0",
+    "bytes=4-3",
+    "bytes=5-9",
+    "bytes=99999999999999999999-",
+    "bytes=-0",
+    "bytes=",
+    "bytes=-",
+    "bytes=a-b",
+    "bytes=0-1-2",
+    "bytes=--1",
+    "bytes=0-4,4-3",
+    "bytes=7-8,9-"
+  ])("Range: %s is a 416, as unsatisfiable or malformed (RFC 9110 section 14)", (range) =>
+    served((send) =>
+      Effect.gen(function* () {
+        yield* pushBlob(send, "a", b1)
+        const { headers, status } = yield* send("GET", `/v2/a/blobs/${b1Digest}`, {
+          headers: { range }
+        })
+        expect([status, headers["content-range"]]).toEqual([416, "bytes */5"])
+        const head = yield* send("HEAD", `/v2/a/blobs/${b1Digest}`, { headers: { range } })
+        expect([head.status, head.headers["content-length"]]).toEqual([200, "5"])
+      })
+    )
+  )
+
+  it.scoped("of a blob of no bytes there is no range but the last bytes of it", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        yield* pushBlob(send, "a", "")
+        const get = (range: string) =>
+          Effect.map(
+            send("GET", `/v2/a/blobs/${emptyDigest}`, { headers: { range } }),
+            ({ headers, status }) => [status, headers["content-range"]]
+          )
+        expect(yield* get("bytes=0-0")).toEqual([416, "bytes */0"])
+        expect(yield* get("bytes=-0")).toEqual([416, "bytes */0"])
+        expect(yield* get("bytes=-5")).toEqual([200, undefined])
+      })
+    )
+  )
+
+  it.scoped.each([
+    ["of another unit", { range: "lines=0-1" }],
+    ["without a unit", { range: "0-1" }],
     ["several", { range: "bytes=0-1,3-4" }],
     ["conditional on a validator", { range: "bytes=0-1", "if-range": '"x"' }]
   ] as const)("ranges that are %s are ignored (RFC 9110 sections 13.1.5 and 14.2)", ([, headers]) =>
@@ -673,6 +759,38 @@ describe("lists", () => {
           '{"name":"a","tags":["v2","v3"]}'
         )
         expect((yield* send("GET", "/v2/b/tags/list")).status).toBe(404)
+      })
+    )
+  )
+
+  it.scoped("an empty n is none; a last that is no item still has a place in the order", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        yield* push(send, "a", ["v3", "v1", "v2"])
+        yield* push(send, "c", ["v1"])
+        const get = (path: string) =>
+          Effect.map(send("GET", path), ({ body, headers, status }) => {
+            const { repositories, tags } = JSON.parse(body)
+            return [status, tags ?? repositories, headers["link"]]
+          })
+        const all = ["v1", "v2", "v3"]
+        expect(yield* get("/v2/a/tags/list?n=")).toEqual([200, all, undefined])
+        expect(yield* get("/v2/a/tags/list?last=!!")).toEqual([200, all, undefined])
+        expect(yield* get("/v2/a/tags/list?last=%2Bv")).toEqual([200, all, undefined])
+        expect(yield* get("/v2/a/tags/list?last=v1!!&n=")).toEqual([200, ["v2", "v3"], undefined])
+        expect(yield* get("/v2/a/tags/list?last=~~")).toEqual([200, [], undefined])
+        expect(yield* get("/v2/a/tags/list?last=!!&n=2")).toEqual([
+          200,
+          ["v1", "v2"],
+          '</v2/a/tags/list?n=2&last=v2>; rel="next"'
+        ])
+        expect(yield* get("/v2/a/tags/list?last=!!&n=0")).toEqual([200, [], undefined])
+        expect(yield* get("/v2/_catalog?last=B&n=1")).toEqual([
+          200,
+          ["a"],
+          '</v2/_catalog?n=1&last=a>; rel="next"'
+        ])
+        expect(yield* get("/v2/_catalog?last=a//&n=")).toEqual([200, ["c"], undefined])
       })
     )
   )

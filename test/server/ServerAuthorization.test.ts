@@ -211,7 +211,7 @@ describe("token: GET /token", () => {
     Effect.gen(function* () {
       const registry = yield* withTokens()
       const answer = yield* registry("DELETE", "/token")
-      expect([answer.status, answer.headers["allow"]]).toEqual([405, "GET, POST"])
+      expect([answer.status, answer.headers["allow"]]).toEqual([405, "GET, HEAD, POST"])
     })
   )
 })

@@ -3,8 +3,10 @@
  * server.
  */
 import { createHash } from "node:crypto"
+import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 
+/** An answer without the header that every one has. */
 export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -17,6 +19,8 @@ export interface Sent {
 }
 
 export type Send = (method: string, path: string, sent?: Sent) => Effect.Effect<Answer>
+
+const version = "docker-distribution-api-version"
 
 /** Sends to `http://registry.test`, which is where the handler finds itself. */
 export const sender =
@@ -31,9 +35,11 @@ export const sender =
           ...(body !== undefined && { body, duplex: "half" })
         })
       )
+      const { [version]: api, ...others } = Object.fromEntries(response.headers)
+      expect(api).toBe("registry/2.0")
       return {
         status: response.status,
-        headers: Object.fromEntries(response.headers),
+        headers: others,
         body: await response.text()
       }
     })

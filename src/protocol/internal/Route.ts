@@ -37,8 +37,9 @@ const { Base, Catalog, Manifest, Blob, Uploads, Upload, Tags, Referrers } = Data
  * (T8).
  */
 export const match = (path: string): Option.Option<Route> => {
+  // Other registries send those who forget the slash to "/v2/", or answer at once.
+  if (path === "/v2/" || path === "/v2") return Option.some(Base())
   if (!path.startsWith("/v2/")) return Option.none()
-  if (path === "/v2/") return Option.some(Base())
   const segments: Array<string> = []
   for (const segment of path.slice(4).split("/")) {
     const decoded = decodeSegment(segment)

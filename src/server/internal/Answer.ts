@@ -131,6 +131,15 @@ export const refused = ({
   return bytes(status, new TextEncoder().encode(body), "application/json", headers)
 }
 
+/**
+ * The response with the header that every response of a registry has. Docker 20.10 takes what
+ * answers 401 without it for no registry.
+ */
+export const withVersion = (
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.setHeader(response, "docker-distribution-api-version", "registry/2.0")
+
 /** The header that names the digest of the content (R4). */
 export const contentDigest = (digest: Digest): Headers => ({ "docker-content-digest": digest })
 
@@ -259,9 +268,16 @@ export const refusal = (failure: Failure, operation: Operation["_tag"]): Refusal
             message: "The registry behind this server did not answer"
           })
         : badGateway
+    case "RegistryFailure": // a limit of the registry behind is the client's affair
+      return failure.status === 413 && fromClient
+        ? new Refusal({
+            status: 413,
+            code: operation === "PutManifest" ? "MANIFEST_INVALID" : "SIZE_INVALID",
+            message: "The registry does not take this much"
+          })
+        : badGateway
     case "Unauthorized":
     case "CredentialsFailure":
-    case "RegistryFailure":
     case "ProtocolViolation":
     case "UntrustedLocation":
     case "LimitExceeded":

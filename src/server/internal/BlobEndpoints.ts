@@ -17,6 +17,7 @@ import type * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Answer from "./Answer.js"
+import * as RangeHeader from "./RangeHeader.js"
 import { begin, receive } from "./RequestBody.js"
 import type { UploadSessions } from "./UploadSessions.js"
 
@@ -34,23 +35,24 @@ export const headBlob = (registry: Registry.Service, operation: Case<"HeadBlob">
  */
 export const getBlob = Effect.fnUntraced(function* (
   registry: Registry.Service,
-  { digest, range, repository }: Case<"GetBlob">,
+  { digest, repository }: Case<"GetBlob">,
   request: HttpServerRequest
 ) {
   const descriptor = yield* describe(registry, { repository, digest })
   const headers = blobHeaders(digest)
   // There are no validators that an If-Range could name, so its condition is false (RFC 9110
   // section 13.1.5).
-  if (range !== undefined && request.headers["if-range"] === undefined) {
-    const selected = Option.getOrUndefined(ByteRange.resolve(range, descriptor.size))
-    if (selected === undefined) {
-      return yield* new Answer.Refusal({
-        status: 416,
-        code: "RANGE_INVALID",
-        message: `The blob has ${descriptor.size} bytes`,
-        headers: { "content-range": `bytes */${descriptor.size}` }
-      })
-    }
+  const header = request.headers["if-range"] === undefined ? request.headers["range"] : undefined
+  const selected = header === undefined ? "Whole" : RangeHeader.select(header, descriptor.size)
+  if (selected === "Unsatisfiable") {
+    return yield* new Answer.Refusal({
+      status: 416,
+      code: "RANGE_INVALID",
+      message: `The blob has ${descriptor.size} bytes`,
+      headers: { "content-range": `bytes */${descriptor.size}` }
+    })
+  }
+  if (selected !== "Whole") {
     const part = yield* Effect.catchTag(
       begin(registry.getBlobRange(repository, digest, selected)),
       "Unsupported",

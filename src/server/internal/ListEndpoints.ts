@@ -14,11 +14,12 @@ import * as Answer from "./Answer.js"
 /** The tags, in the registry's order; all of them unless the client asked for pages (R33). */
 export const listTags = (
   registry: Registry.Service,
-  operation: Extract<Operation, { _tag: "ListTags" }>
+  operation: Extract<Operation, { _tag: "ListTags" }>,
+  request: HttpServerRequest
 ) =>
   Effect.map(
     page(
-      registry.tags(operation.repository, upstream(operation)),
+      after(operation, request, (options) => registry.tags(operation.repository, options)),
       operation.n,
       Route.tagsPath(operation.repository)
     ),
@@ -30,10 +31,11 @@ export const listTags = (
  */
 export const listRepositories = (
   registry: Registry.Service,
-  operation: Extract<Operation, { _tag: "ListRepositories" }>
+  operation: Extract<Operation, { _tag: "ListRepositories" }>,
+  request: HttpServerRequest
 ) =>
   Effect.map(
-    page(registry.repositories(upstream(operation)), operation.n, Route.catalogPath),
+    page(after(operation, request, registry.repositories), operation.n, Route.catalogPath),
     ({ headers, items }) => Answer.json(200, { repositories: items }, headers)
   )
 
@@ -48,12 +50,12 @@ export const listReferrers = Effect.fnUntraced(function* (
   pageSize: number,
   request: HttpServerRequest
 ) {
-  const after = new URL(request.url, "http://localhost").searchParams.get("last") ?? ""
+  const start = lastOf(request)
   const all = Chunk.toReadonlyArray(
     yield* Stream.runCollect(registry.referrers(repository, digest, { artifactType }))
   )
   const rest = all
-    .filter((item) => item.digest > after)
+    .filter((item) => item.digest > start)
     .sort((a, b) => (a.digest < b.digest ? -1 : 1))
   const manifests = rest.slice(0, pageSize)
   const last = manifests.at(-1)?.digest
@@ -65,11 +67,23 @@ export const listReferrers = Effect.fnUntraced(function* (
   })
 })
 
-/** One item more than the page has tells whether there is another page. */
-const upstream = <A>({ last, n }: ListOptions<A>): ListOptions<A> => ({
-  last,
-  n: n === undefined ? undefined : n + 1
-})
+/**
+ * The items after `last`. A `last` that no item can be is no value for the registry: it is asked
+ * for all, and what comes before is passed over.
+ */
+const after = <A extends string, E>(
+  { last, n }: ListOptions<A>,
+  request: HttpServerRequest,
+  list: (options: ListOptions<A>) => Stream.Stream<A, E>
+): Stream.Stream<A, E> => {
+  const start = lastOf(request)
+  if (last === undefined && start !== "") return Stream.filter(list({}), (item) => item > start)
+  // One item more than the page has tells whether there is another page.
+  return list({ last, n: n === undefined ? undefined : n + 1 })
+}
+
+const lastOf = (request: HttpServerRequest): string =>
+  new URL(request.url.replaceAll("+", "%2B"), "http://localhost").searchParams.get("last") ?? ""
 
 /**
  * The page, and a Link unless it is the last (R33). An empty page has no last item to continue
