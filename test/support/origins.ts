@@ -2,7 +2,7 @@
  * Servers on ports of their own that answer as a test says, and write down together what came to
  * which of them.
  */
-import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http"
+import type { IncomingHttpHeaders, OutgoingHttpHeader, OutgoingHttpHeaders } from "node:http"
 import { buffer } from "node:stream/consumers"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,7 +24,7 @@ export interface Request {
 export interface Response {
   readonly status: number
   /** A header with several values goes out as several lines. */
-  readonly headers?: OutgoingHttpHeaders
+  readonly headers?: Readonly<Record<string, OutgoingHttpHeader | ReadonlyArray<string>>>
   readonly body?: string
 }
 
@@ -43,7 +43,7 @@ export const origin = (name: string, log: Log, respond: (request: Request) => Re
             `${name} ${line} ${headers.authorization ?? "-"}${body.length === 0 ? "" : ` [${body.length}]`}`
           )
           const { body: text, headers: own, status } = respond({ line, headers, body })
-          outgoing.writeHead(status, own).end(text)
+          outgoing.writeHead(status, own as OutgoingHttpHeaders).end(text)
         },
         () => undefined
       )

@@ -21,6 +21,7 @@ import * as FieldValue from "../../protocol/internal/FieldValue.js"
 import { redact } from "../../protocol/internal/RedactedUrl.js"
 import { type SameDomain, sameDomain } from "../../protocol/internal/RegistrableDomain.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Trust from "../../protocol/Trust.js"
 import {
   type Exchange,
@@ -320,7 +321,7 @@ const refused = (
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
     const exchange = { ...facts, errors: parseRefusal(Secrets.hideIn(body, secrets)) }
     const wait = RetryAfter.parse(
-      response.headers["retry-after"] ?? "",
+      SingleField.value(response.headers, "retry-after") ?? "",
       yield* Clock.currentTimeMillis
     )
     const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))

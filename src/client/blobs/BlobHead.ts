@@ -3,6 +3,7 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ByteRange from "../../protocol/ByteRange.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { Registry } from "../../Registry.js"
 import {
@@ -125,7 +126,7 @@ const checked = (
   digest: Digest.Digest,
   response: HttpClientResponse
 ): Effect.Effect<void, DigestMismatch | ProtocolViolation> => {
-  const announced = response.headers["docker-content-digest"]
+  const announced = SingleField.value(response.headers, "docker-content-digest")
   if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
     return Effect.fail(
       new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })

@@ -6,12 +6,14 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
 import * as Trust from "../../protocol/Trust.js"
 import type { UploadSession } from "../../Registry.js"
@@ -61,6 +63,12 @@ const maxChunkMinimum = 128 * 1024 * 1024
 
 /** Bytes that an interrupted step can still send in the time that it is given. */
 const short = 64 * 1024 * 1024
+
+const noLocation: Record<SingleField.Problem, string> = {
+  absent: "The registry opened an upload without a Location",
+  blank: "The registry names a blank Location for an upload",
+  repeated: "The registry names more than one Location for an upload"
+}
 
 /** The steps of a session. */
 export const make = (to: Endpoint, send: Send, head: BlobHead) => {
@@ -114,7 +122,10 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
       Limits.excerpt(response),
       Effect.map(locationOf(response), (location): Session => {
         const bound = (header: string, otherwise: number) =>
-          Option.getOrElse(ByteRange.parseLength(response.headers[header] ?? ""), () => otherwise)
+          Option.getOrElse(
+            ByteRange.parseLength(SingleField.value(response.headers, header) ?? ""),
+            () => otherwise
+          )
         const chunkMinimum = bound("oci-chunk-min-length", 0)
         return {
           repository,
@@ -247,7 +258,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
         Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
           Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
             const range = Option.flatMap(
-              Option.fromNullable(response.headers["range"]),
+              Option.fromNullable(SingleField.value(response.headers, "range")),
               ByteRange.parseUpload
             )
             if (Option.isSome(range))
@@ -274,7 +285,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
         send(Operation.CompleteUpload({ repository, location, digest, range }), body),
         (response) => {
           session.settled = true
-          const announced = response.headers["docker-content-digest"]
+          const announced = SingleField.value(response.headers, "docker-content-digest")
           return Effect.zipRight(
             Limits.excerpt(response),
             Digest.isDigest(announced) && Digest.disagree(announced, digest)
@@ -332,14 +343,12 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
     response: HttpClientResponse,
     sentTo: string = to.base
   ): Effect.Effect<string, ProtocolViolation | UntrustedLocation> => {
-    const target = response.headers["location"]
-    if (target === undefined)
+    const named = SingleField.requiredReference(response.headers, "location")
+    if (Either.isLeft(named))
       return Effect.fail(
-        new ProtocolViolation({
-          ...Limits.factsOf(response),
-          problem: "The registry opened an upload without a Location"
-        })
+        new ProtocolViolation({ ...Limits.factsOf(response), problem: noLocation[named.left] })
       )
+    const target = named.right
     const { url } = response.request
     // Another origin that redirects to the registry has chosen what the registry answers.
     return Trust.isAt(to.origin, sentTo) || !URL.canParse(target, url)

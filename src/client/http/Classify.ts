@@ -7,11 +7,13 @@ import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Secrets from "../../auth/internal/Secrets.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
 import * as Trust from "../../protocol/Trust.js"
 import {
@@ -99,10 +101,12 @@ export const classify = <O extends Operation>(
 ): Effect.Effect<HttpClientResponse, OwnErrors[O["_tag"]] | Refusal> => {
   // The compiler does not see that the tag of an `O` picks the rule for an `O`.
   const rule = rules[operation._tag] as unknown as Rule<O["_tag"], O>
-  if (rule.success.includes(response.status) && !isTurned(operation, response))
+  if (rule.success.includes(response.status) && !isTurned(operation, response)) {
+    if (response.status === 206) return partial(response)
     return response.status === 200 && unread.has(operation._tag) && isPage(response)
       ? refusedPage(response)
       : Effect.succeed(response)
+  }
   return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
     const { errors, snippet } = ErrorBody.parse(
       Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
@@ -113,7 +117,10 @@ export const classify = <O extends Operation>(
       codes: errors.map((error) => error.code),
       fromRegistry: errors.length > 0 || body.length === 0,
       foreign: !Trust.isAt(origin, response.request.url),
-      range: response.headers[operation._tag === "GetBlob" ? "content-range" : "range"],
+      range: SingleField.value(
+        response.headers,
+        operation._tag === "GetBlob" ? "content-range" : "range"
+      ),
       linked: response.headers["link"] !== undefined,
       exchange
     }
@@ -126,9 +133,27 @@ export const classify = <O extends Operation>(
  * §2).
  */
 export const isPage = ({ headers }: HttpClientResponse): boolean =>
-  pages.has(MediaType.essence(headers["content-type"] ?? "").toLowerCase())
+  pages.has(MediaType.essence(SingleField.value(headers, "content-type") ?? "").toLowerCase())
 
 const pages = new Set(["text/html", "application/xhtml+xml"])
+
+/** A part that says in several ways which part it is, or in none, is none. */
+const partial = (
+  response: HttpClientResponse
+): Effect.Effect<HttpClientResponse, ProtocolViolation> => {
+  const range = SingleField.required(response.headers, "content-range")
+  return Either.isRight(range) || range.left === "absent"
+    ? Effect.succeed(response)
+    : Effect.zipRight(
+        Limits.excerpt(response),
+        Effect.fail(
+          new ProtocolViolation({
+            ...Limits.factsOf(response),
+            problem: `The registry answered with a part whose Content-Range is ${range.left}`
+          })
+        )
+      )
+}
 
 /** Operations of whose success nothing is read but the status. */
 const unread: ReadonlySet<Operation["_tag"]> = new Set([
@@ -202,7 +227,7 @@ const retryAfter = (
   exchange: Exchange,
   now: number
 ): Option.Option<Duration.Duration> =>
-  Option.fromNullable(response.headers["retry-after"]).pipe(
+  Option.fromNullable(SingleField.value(response.headers, "retry-after")).pipe(
     Option.flatMap((header) => RetryAfter.parse(header, now)),
     Option.orElse(() =>
       Option.firstSomeOf(

@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import { LimitExceeded } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 
@@ -43,7 +44,9 @@ export const parse = (header: string | undefined): ReadonlyArray<string> =>
 export const length = ({ headers }: HttpClientResponse): number | undefined =>
   parse(headers["content-encoding"]).length > 0
     ? undefined
-    : Option.getOrUndefined(ByteRange.parseLength(headers["content-length"] ?? ""))
+    : Option.getOrUndefined(
+        ByteRange.parseLength(SingleField.value(headers, "content-length") ?? "")
+      )
 
 /**
  * The bytes of a document that were meant: as they came if they have the digest, else decoded if

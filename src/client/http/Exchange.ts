@@ -24,6 +24,7 @@ import {
   type AuthChallenge,
   type CredentialsFailure,
   type LimitExceeded,
+  type ProtocolViolation,
   type RegistryFailure,
   type TooManyRequests,
   type TransportFailure,
@@ -49,6 +50,7 @@ export type ExchangeError =
   | CredentialsFailure
   | UntrustedLocation
   | LimitExceeded
+  | ProtocolViolation
   | TransportFailure
   | TooManyRequests
   | RegistryFailure

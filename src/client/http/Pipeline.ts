@@ -7,6 +7,7 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import type * as ByteStream from "../../ByteStream.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
 import { type Digest, isDigest } from "../../spec/Digest.js"
 import * as Classify from "./Classify.js"
@@ -109,7 +110,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
             Effect.flatMap(Limits.document(response, limit, bounds), (bytes) => {
               const coding = response.headers["content-encoding"]
               if (coding === undefined) return Effect.succeed([bytes, response] as const)
-              const announced = response.headers["docker-content-digest"]
+              const announced = SingleField.value(response.headers, "docker-content-digest")
               const digest = expected ?? (isDigest(announced) ? announced : undefined)
               return Effect.map(
                 ContentCoding.plain(bytes, coding, digest, limit),

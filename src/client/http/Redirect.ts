@@ -6,10 +6,12 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { Sender } from "../../auth/Authorization.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Trust from "../../protocol/Trust.js"
-import { LimitExceeded, UntrustedLocation } from "../../RegistryError.js"
+import { LimitExceeded, ProtocolViolation, UntrustedLocation } from "../../RegistryError.js"
 import * as Limits from "./Limits.js"
 
 const redirects = new Set([301, 302, 303, 307, 308])
@@ -27,7 +29,8 @@ const portable = new Set(["accept", "accept-encoding", "range", "user-agent"])
  * its own instead, and the body of a token request never leaves it. A change of origin drops every
  * header but `Accept`, `Accept-Encoding`, `Range` and `User-Agent` for the rest of the chain. The
  * method stays as it is, with its body, but for 303, which asks for a GET and has none (RFC 9110
- * §15.4). A redirect without a `Location` is an answer like any other.
+ * §15.4). A redirect without a `Location` is an answer like any other; with one that is blank or
+ * repeated it is a `ProtocolViolation`.
  */
 export const followed =
   (options: {
@@ -35,17 +38,25 @@ export const followed =
     readonly trust: Trust.Policy
     readonly limits: Limits.Limits
   }) =>
-  <E>(client: Sender<E>): Sender<E | UntrustedLocation | LimitExceeded> => {
+  <E>(client: Sender<E>): Sender<E | UntrustedLocation | LimitExceeded | ProtocolViolation> => {
     const follow = (
       request: HttpClientRequest.HttpClientRequest,
       first: HttpClientRequest.HttpClientRequest,
       hops: number
-    ): Effect.Effect<HttpClientResponse, E | UntrustedLocation | LimitExceeded> =>
+    ): Effect.Effect<
+      HttpClientResponse,
+      E | UntrustedLocation | LimitExceeded | ProtocolViolation
+    > =>
       Effect.flatMap(client.execute(request), (response) => {
-        const location = response.headers["location"]
-        return redirects.has(response.status) && location !== undefined
-          ? Effect.zipRight(Limits.excerpt(response), redirected(response, location, first, hops))
-          : Effect.succeed(response)
+        if (!redirects.has(response.status)) return Effect.succeed(response)
+        return Either.match(SingleField.requiredReference(response.headers, "location"), {
+          onLeft: (problem) =>
+            problem === "absent"
+              ? Effect.succeed(response)
+              : Effect.zipRight(Limits.excerpt(response), Effect.fail(unusable(response, problem))),
+          onRight: (location) =>
+            Effect.zipRight(Limits.excerpt(response), redirected(response, location, first, hops))
+        })
       })
     const redirected = (
       response: HttpClientResponse,
@@ -85,6 +96,12 @@ export const followed =
     }
     return { execute: (request) => follow(request, request, 0) }
   }
+
+const unusable = (response: HttpClientResponse, problem: "blank" | "repeated") =>
+  new ProtocolViolation({
+    ...Limits.factsOf(response),
+    problem: `The server redirects with a Location that is ${problem}`
+  })
 
 /**
  * The only forms are those of token requests, with a password or a refresh token inside: no storage

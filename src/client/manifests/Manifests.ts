@@ -8,6 +8,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { Registry } from "../../Registry.js"
 import {
@@ -62,7 +63,10 @@ export const make = (
   })
 
   const decode = (bytes: Uint8Array, response: HttpClientResponse, digest?: Digest.Digest) =>
-    Manifest.fromBytes(bytes, { mediaType: response.headers["content-type"], digest })
+    Manifest.fromBytes(bytes, {
+      mediaType: SingleField.value(response.headers, "content-type"),
+      digest
+    })
 
   const verified = (bytes: Uint8Array, digest: Digest.Digest, response: HttpClientResponse) =>
     Effect.flatMap(Digest.hasherFor(digest), (hasher) => {
@@ -99,7 +103,9 @@ export const make = (
             new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })
           )
         const found = digest ?? announced
-        const mediaType = MediaType.essence(response.headers["content-type"] ?? "")
+        const mediaType = MediaType.essence(
+          SingleField.value(response.headers, "content-type") ?? ""
+        )
         const size = ContentCoding.length(response)
         return found === undefined ||
           size === undefined ||
@@ -120,7 +126,7 @@ export const make = (
   ) {
     const [bytes, response] = yield* pull(repository, reference)
     if (Digest.isDigest(reference)) yield* verified(bytes, reference, response)
-    const mediaType = MediaType.essence(response.headers["content-type"] ?? "")
+    const mediaType = MediaType.essence(SingleField.value(response.headers, "content-type") ?? "")
     const digest = Digest.isDigest(reference) ? reference : Digest.fromBytes(bytes)
     return { mediaType, digest, size: bytes.length }
   })
@@ -166,7 +172,7 @@ export const make = (
       const subject = Option.getOrUndefined(Manifest.subject(manifest))
       if (subject !== undefined) {
         const kept =
-          response.headers["oci-subject"] !== undefined &&
+          SingleField.value(response.headers, "oci-subject") !== undefined &&
           (yield* Effect.orElseSucceed(keepsReferrers(repository, subject.digest), () => true))
         if (!kept)
           yield* changeReferrers(
@@ -319,13 +325,14 @@ const absent = <A, E extends { readonly _tag: string }, R>(
   )
 
 const isIndex = (response: HttpClientResponse): boolean =>
-  MediaType.essence(response.headers["content-type"] ?? "") === MediaType.imageIndex
+  MediaType.essence(SingleField.value(response.headers, "content-type") ?? "") ===
+  MediaType.imageIndex
 
 const invalid = (error: MediaTypeMismatch) =>
   Effect.fail(new InvalidManifest({ reason: "MediaType", message: error.message }))
 
 /** The digest a registry says content has; anything else in that header is left unread (T8). */
 const announcedDigest = (response: HttpClientResponse): Digest.Digest | undefined => {
-  const header = response.headers["docker-content-digest"]
+  const header = SingleField.value(response.headers, "docker-content-digest")
   return Digest.isDigest(header) ? header : undefined
 }
