@@ -26,9 +26,9 @@ export class Registries extends Context.Tag("effect-oci/Registries")<
  */
 export declare namespace Registries {
   /**
-   * `get` takes a host as references have it (`docker.io`, `ghcr.io`, `localhost:5000`), answers
-   * the same registry for the same host each time, and fails with `InvalidUrl` when no registry can
-   * be reached under such a host.
+   * `get` takes a host as references have it (`docker.io`, `ghcr.io`, `localhost:5000`) and returns
+   * the same registry for the same host each time, however it is written: see `Host.parse`. It fails
+   * with `InvalidUrl` when the text is not a host, or no registry can be reached there.
    *
    * @since 0.1.0
    * @category models

@@ -180,6 +180,13 @@ export * as Descriptor from "./spec/Descriptor.js"
  * @since 0.1.0
  */
 export * as Digest from "./spec/Digest.js"
+
+/**
+ * The hosts of registries, as people write them: `ghcr.io`, `Registry.LAN:5000`, `[::1]:5000`.
+ *
+ * @since 0.1.0
+ */
+export * as Host from "./spec/Host.js"
 /**
  * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them
  * (image-spec manifest.md and image-index.md).

@@ -23,7 +23,7 @@ import * as Stream from "effect/Stream"
 import * as String from "effect/String"
 import * as ByteStream from "../ByteStream.js"
 import { CredentialsFailure } from "../RegistryError.js"
-import { isDockerHub } from "../spec/Reference.js"
+import * as Host from "../spec/Host.js"
 import { anonymous, type Credential, Credentials, fromLogin } from "./Credentials.js"
 import { members } from "./internal/Members.js"
 import { problemOf } from "./internal/Sendable.js"
@@ -176,10 +176,16 @@ export const layer = (
     Credentials,
     Effect.map(make(options), (helpers) => ({
       get: ({ origin }, rejected) =>
-        helpers.get(suffix, URL.canParse(origin) ? new URL(origin).host : origin, rejected).pipe(
-          Effect.map(Option.getOrElse(() => anonymous)),
-          Effect.catchTag("HelperMissing", ({ program }) => missing(program))
-        )
+        helpers
+          .get(
+            suffix,
+            Option.getOrElse(Host.fromUrl(origin), () => origin),
+            rejected
+          )
+          .pipe(
+            Effect.map(Option.getOrElse(() => anonymous)),
+            Effect.catchTag("HelperMissing", ({ program }) => missing(program))
+          )
     }))
   )
 
@@ -230,7 +236,7 @@ const ask = (
       })
     const command = Command.make(program, "get").pipe(
       // Docker Hub has been kept under the URL of its first index ever since.
-      Command.feed(isDockerHub(host) ? "https://index.docker.io/v1/" : host)
+      Command.feed(Host.isDockerHub(host) ? "https://index.docker.io/v1/" : host)
     )
     const { errors, exitCode, output } = yield* run(executor, command, program).pipe(
       Effect.catchTags({

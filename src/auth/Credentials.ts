@@ -11,11 +11,12 @@ import * as Context from "effect/Context"
 import type * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { CredentialsFailure } from "../RegistryError.js"
 import * as Digest from "../spec/Digest.js"
-import * as Reference from "../spec/Reference.js"
+import * as Host from "../spec/Host.js"
+import type * as Reference from "../spec/Reference.js"
 import { isLossy, problemOf } from "./internal/Sendable.js"
 
 /**
@@ -158,13 +159,14 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
 })
 
 /**
- * A fixed credential for each of some hosts, and none for any other. A key is `host` or `host:port`
- * and must be equal to the registry's after normalisation: `ghcr.io` and `ghcr.io:443` are the same
- * over https, and all names of Docker Hub are one. Never a URL, a suffix or a pattern (T15).
+ * A fixed credential for each of some hosts, and none for any other. A key is `host` or `host:port`,
+ * as `Host.parse` takes it, and names the registry at exactly that host: `ghcr.io` and
+ * `ghcr.io:443` are the same over https, and all names of Docker Hub are one. Never a URL, a suffix
+ * or a pattern (T15).
  *
- * Fails with `CredentialsFailure` when a key is not a host. Asking for a credential does when no
- * request could carry it as it is: a user name with a colon (RFC 7617), a text that is not valid
- * Unicode, a registry token that does not fit into a header.
+ * Fails with `CredentialsFailure` when a key is not a host, or two keys are the same host. Asking
+ * for a credential does when no request could carry it as it is: a user name with a colon (RFC
+ * 7617), a text that is not valid Unicode, a registry token that does not fit into a header.
  *
  * @example
  * ```ts
@@ -182,8 +184,7 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
  */
 export const layer = (
   entries: Readonly<Record<string, Credential>>
-): Layer.Layer<Credentials, CredentialsFailure> =>
-  Layer.effect(Credentials, fromEntries(Object.entries(entries)))
+): Layer.Layer<Credentials, CredentialsFailure> => Layer.effect(Credentials, fromEntries(entries))
 
 /**
  * A user name and password for one host: `layer` with a single entry.
@@ -348,42 +349,44 @@ const fromOptions = (options: {
   readonly username: string
   readonly password: Redacted.Redacted
 }): Effect.Effect<Credentials.Service, CredentialsFailure> =>
-  fromEntries([[options.host, basic(options.username, options.password)]])
+  fromEntries({ [options.host]: basic(options.username, options.password) })
 
-/**
- * A host without a port is two origins, and one with a port is the default port of at most one of
- * them.
- */
 const fromEntries = (
-  entries: ReadonlyArray<readonly [host: string, credential: Credential]>
+  entries: Readonly<Record<string, Credential>>
 ): Effect.Effect<Credentials.Service, CredentialsFailure> =>
   Effect.gen(function* () {
-    const byOrigin = new Map<string, Effect.Effect<Credential, CredentialsFailure>>()
-    for (const [host, credential] of entries) {
-      for (const scheme of ["https:", "http:"]) {
-        const url = URL.canParse(`${scheme}//${host}`) ? new URL(`${scheme}//${host}`) : undefined
-        if (
-          url === undefined ||
-          url.href !== `${scheme}//${url.host}/` ||
-          /[/\\?#*\s]/.test(host)
-        ) {
-          return yield* new CredentialsFailure({
-            source: "the Credentials layer",
-            problem: "a key is not a host",
-            fix: 'Write a host such as "ghcr.io" or "localhost:5000", without scheme, path or user name'
-          })
-        }
-        byOrigin.set(canonical(url), sendable(host, credential))
-      }
-    }
+    yield* Effect.mapError(
+      Host.byHost(entries),
+      ({ message, reason }) =>
+        new CredentialsFailure({
+          source: "the Credentials layer",
+          problem: reason === "Duplicate" ? "two keys are the same host" : "a key is not a host",
+          fix: message
+        })
+    )
+    // A host without a port is two origins, and one with a port is the default port of at most one
+    // of them: there, it comes before the host without one.
+    const keys = Object.entries(entries).sort(([a], [b]) => Number(hasPort(a)) - Number(hasPort(b)))
+    const over = (scheme: "http" | "https") =>
+      new Map(
+        keys.flatMap(([key, credential]) =>
+          Option.toArray(Host.fromString(key, scheme)).map(
+            (host) => [host, sendable(key, credential)] as const
+          )
+        )
+      )
+    const [http, https] = [over("http"), over("https")]
     return {
       get: ({ origin }) =>
         Effect.suspend(() => {
-          const known = URL.canParse(origin) ? byOrigin.get(canonical(new URL(origin))) : undefined
-          return known ?? Effect.succeed(anonymous)
+          const host = Option.getOrUndefined(Host.fromUrl(origin))
+          const known = origin.startsWith("https:") ? https : http
+          return (host === undefined ? undefined : known.get(host)) ?? Effect.succeed(anonymous)
         })
     }
   })
+
+const hasPort = (host: string): boolean => /:\d+$/.test(host)
 
 const sendable = (
   host: string,
@@ -398,5 +401,3 @@ const sendable = (
         fix: "See that it is as its registry gave it, without white space or line breaks around it"
       })
 }
-
-const canonical = (url: URL): string => `${url.protocol}//${Reference.apiHost(url.host)}`

@@ -12,20 +12,23 @@ import * as Layer from "effect/Layer"
 import type * as Schedule from "effect/Schedule"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
+import { type Overrides, withDefaults } from "../internal/Options.js"
 import * as Operation from "../protocol/Operation.js"
 import { Registries } from "../Registries.js"
 import { Registry } from "../Registry.js"
 import { type AuthChallenge, InvalidUrl } from "../RegistryError.js"
-import { apiHost, isDockerHub, isRepositoryName, isTag } from "../spec/Reference.js"
+import * as Host from "../spec/Host.js"
+import { isRepositoryName, isTag } from "../spec/Reference.js"
 import * as Mirrors from "../store/internal/Mirrors.js"
 import * as ObservedRegistry from "../store/internal/ObservedRegistry.js"
 import * as BlobDownload from "./blobs/BlobDownload.js"
 import * as BlobHead from "./blobs/BlobHead.js"
 import * as BlobUpload from "./blobs/BlobUpload.js"
-import { type Endpoint, type EndpointOptions, endpoint } from "./http/Endpoint.js"
+import { type Endpoint, type EndpointOptions, endpoint, invalidHost } from "./http/Endpoint.js"
 import { type Exchanging, exchanging } from "./http/Exchange.js"
 import * as Ping from "./http/Ping.js"
 import { type Pipeline, pipeline } from "./http/Pipeline.js"
+import type { RetryOptions } from "./http/Retry.js"
 import * as Pages from "./lists/Pages.js"
 import * as Manifests from "./manifests/Manifests.js"
 
@@ -192,7 +195,9 @@ export const layer = <R = never>(
  * @since 0.1.0
  * @category models
  */
-export interface HostOptions extends Partial<EndpointOptions> {
+export interface HostOptions extends Omit<EndpointOptions, "url"> {
+  /** The base of the registry, as in `EndpointOptions`, by default that of the host. */
+  readonly url?: string | undefined
   /**
    * Registries that have copies of what the host has. Each is asked for manifests and blobs before
    * the host itself, in order, and passed over when it fails with whatever error before the first
@@ -223,7 +228,10 @@ export interface MirrorOptions extends EndpointOptions {
 /**
  * The clients of all registries, each opened when its host is first asked for. `docker.io` is
  * reached at its API host; loopback hosts are reached over http and all others over https, unless
- * `hosts` has other options for them. `get` fails with `InvalidUrl` where these name no registry.
+ * `hosts` has other options for them. Its keys are hosts in any form that `Host.parse` takes.
+ *
+ * Building the layer fails with `InvalidUrl` when a key of `hosts` is not a host, or two are the
+ * same host. `get` fails with it where the options of a host do not name a registry.
  *
  * @example
  * ```ts
@@ -241,57 +249,61 @@ export interface MirrorOptions extends EndpointOptions {
  * @category layers
  */
 export const layerRegistries = (
-  options: { readonly hosts?: Readonly<Record<string, HostOptions>> | undefined } = {}
-): Layer.Layer<Registries, never, Services> =>
+  options: { readonly hosts?: Readonly<Record<string, HostOptions | undefined>> | undefined } = {}
+): Layer.Layer<Registries, InvalidUrl, Services> =>
   Layer.effect(
     Registries,
-    Effect.map(Effect.context<Services>(), (context) => {
-      const known = new Map<string, Registry.Service>()
-      const hosts = new Map(
-        Object.entries(options.hosts ?? {}).map(([host, settings]) => [apiHost(host), settings])
+    Effect.gen(function* () {
+      const context = Context.pick(
+        HttpClient.HttpClient,
+        Credentials,
+        TokenCache
+      )(yield* Effect.context<Services>())
+      const hosts = yield* Effect.mapError(
+        Host.byHost(options.hosts ?? {}),
+        invalidHost("this key of hosts")
       )
-      const open = (host: string, url: string) =>
-        Effect.gen(function* () {
-          const { mirrors = [], ...settings } = hosts.get(url) ?? {}
-          const registry = yield* make({ url, ...settings })
-          const namespace = isDockerHub(host) ? "docker.io" : host
-          const others = yield* Effect.forEach(mirrors, ({ prefix, ...mirror }) =>
-            Effect.flatMap(
-              make({ namespace, ...mirror, retry: { attempts: 0, ...mirror.retry } }),
-              (registry): Effect.Effect<Mirrors.Mirror, InvalidUrl> =>
-                prefix === undefined || isRepositoryName(prefix)
-                  ? Effect.succeed({ registry, prefix })
-                  : Effect.fail(
-                      new InvalidUrl({
-                        url: mirror.url,
-                        problem: 'its prefix is not the name of a repository, such as "docker-hub"'
-                      })
-                    )
-            )
-          )
-          return Mirrors.mirrored(registry, others)
-        })
+      const known = new Map<Host.Host, Registry.Service>()
       return {
-        get: (host) =>
-          Effect.suspend(() => {
-            const url = apiHost(host)
-            const registry = known.get(url)
-            return registry !== undefined
-              ? Effect.succeed(registry)
-              : Effect.tap(
-                  Effect.mapInputContext(open(host, url), () => services(context)),
-                  (made) => Effect.sync(() => known.set(url, made))
-                )
+        get: (text) =>
+          Effect.gen(function* () {
+            const host = yield* Effect.mapError(Host.parse(text), invalidHost("it"))
+            const registry =
+              known.get(host) ??
+              (yield* Effect.provide(openHost(host, hosts.get(host) ?? {}), context))
+            known.set(host, registry)
+            return registry
           })
       }
     })
   )
 
-const services: (context: Context.Context<Services>) => Context.Context<Services> = Context.pick(
-  HttpClient.HttpClient,
-  Credentials,
-  TokenCache
-)
+/** The registry of a host behind its mirrors. */
+const openHost = (
+  host: Host.Host,
+  { mirrors = [], ...settings }: HostOptions
+): Effect.Effect<Registry.Service, InvalidUrl, Services> =>
+  Effect.gen(function* () {
+    const registry = yield* make(
+      withDefaults<EndpointOptions>({ url: Host.apiHost(host) }, settings)
+    )
+    const opened = yield* Effect.forEach(mirrors, ({ prefix, ...mirror }) =>
+      Effect.gen(function* () {
+        const retry = withDefaults<Overrides<RetryOptions>>({ attempts: 0 }, mirror.retry)
+        const registry = yield* make({
+          ...withDefaults<EndpointOptions>({ url: mirror.url, namespace: host }, mirror),
+          retry
+        })
+        if (prefix !== undefined && !isRepositoryName(prefix))
+          return yield* new InvalidUrl({
+            url: mirror.url,
+            problem: 'its prefix is not the name of a repository, such as "docker-hub"'
+          })
+        return { registry, prefix }
+      })
+    )
+    return Mirrors.mirrored(registry, opened)
+  })
 
 /** The operations over a pipeline. */
 const over = (to: Endpoint, through: Pipeline): Registry.Service => {

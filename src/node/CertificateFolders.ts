@@ -12,7 +12,8 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { CredentialsFailure, codeOf } from "../RegistryError.js"
-import { hostOf, type TlsSettings } from "./TlsSettings.js"
+import * as Host from "../spec/Host.js"
+import type { TlsSettings } from "./TlsSettings.js"
 
 /**
  * Where container tools look, the user's own folders first: `~/.config/containers/certs.d` (podman,
@@ -42,7 +43,7 @@ export interface Found {
 }
 
 /**
- * The settings of a host, which is as in `URL.host` over https, if one of the folders has any. In
+ * The settings of a host that is reached over https, if one of the folders has any. In
  * the folder `host` or `host:port`, each `*.crt` holds authorities to trust, and each pair of
  * `*.cert` and `*.key` a client certificate; other files are passed over. A host is taken whole
  * from the first of the folders that has it, and the folders of other hosts are not looked into.
@@ -65,9 +66,10 @@ export const find = (
   host: string
 ): Either.Either<Option.Option<Found>, CredentialsFailure> =>
   Either.gen(function* () {
+    const wanted = Option.getOrUndefined(Host.fromString(host, "https"))
     for (const folder of folders) {
       for (const name of Option.getOrElse(yield* list(folder), () => [])) {
-        if (hostOf(name) !== host) continue
+        if (!Option.contains(Host.fromString(name, "https"), wanted)) continue
         const own = Path.join(folder, name)
         const files = yield* list(own)
         if (Option.isSome(files))

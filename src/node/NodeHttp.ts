@@ -43,7 +43,7 @@ export interface Options {
    * Settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers
    * and storage, and proxies, each by itself.
    */
-  readonly tls?: Readonly<Record<string, TlsSettings>> | undefined
+  readonly tls?: Readonly<Record<string, TlsSettings | undefined>> | undefined
   /**
    * Where the settings of hosts that `tls` does not name are looked for: by default where docker
    * and podman have them, as `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
@@ -82,7 +82,8 @@ export interface Options {
  * responses are ignored.
  *
  * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with
- * `CredentialsFailure` when TLS settings are broken. What is in certificate folders is read when a
+ * `CredentialsFailure` when TLS settings are broken, a key of `tls` is not a host, or two are the
+ * same host. What is in certificate folders is read when a
  * host is connected to: that fails with `CredentialsFailure` then.
  *
  * @since 0.1.0

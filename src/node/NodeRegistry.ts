@@ -5,14 +5,16 @@
  * @since 0.1.0
  */
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type { Credentials } from "../auth/Credentials.js"
 import * as TokenCache from "../auth/TokenCache.js"
 import * as RegistryClient from "../client/RegistryClient.js"
 import type { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
 import type { CredentialsFailure, InvalidUrl } from "../RegistryError.js"
+import * as Host from "../spec/Host.js"
 import * as NodeHttp from "./NodeHttp.js"
-import { hostOf, type TlsSettings } from "./TlsSettings.js"
+import type { TlsSettings } from "./TlsSettings.js"
 
 /**
  * How connections are made, for all hosts.
@@ -72,7 +74,7 @@ export interface HostOptions extends RegistryClient.HostOptions, Secured {
  * @category models
  */
 export interface RegistriesOptions extends Connections {
-  readonly hosts?: Readonly<Record<string, HostOptions>> | undefined
+  readonly hosts?: Readonly<Record<string, HostOptions | undefined>> | undefined
 }
 
 /**
@@ -84,6 +86,7 @@ export interface RegistriesOptions extends Connections {
  * import * as Credentials from "effect-oci/Credentials"
  * import { NodeRegistry } from "effect-oci/node"
  * import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
  *
  * const Local = NodeRegistry.layer({ url: "localhost:5000" }).pipe(Layer.provide(Credentials.layerAnonymous))
  * ```
@@ -123,28 +126,38 @@ export const layerRegistries = (
     services(
       options.http,
       Object.entries(options.hosts ?? {}).flatMap(([host, settings]) => [
-        { url: host, ...settings },
-        ...(settings.mirrors ?? [])
+        { url: settings?.url ?? host, tls: settings?.tls },
+        ...(settings?.mirrors ?? [])
       ])
     )
   )
 
-/** Without options of their own, all layers of a program share one set of connections. */
+/**
+ * Without options of their own, all layers of a program share one set of connections. TLS settings
+ * beside the URL of a registry win over those that `http` has for its host.
+ */
 const services = (
   http: NodeHttp.Options | undefined,
   endpoints: ReadonlyArray<Secured & { readonly url: string }>
 ) => {
-  const tls = Object.fromEntries(
+  const own = new Map(
     endpoints.flatMap(({ tls, url }) => {
       const host = hostOf(url.trim().replace(/^https?:\/\/|\/.*$/gi, ""))
-      // What is no URL fails when the registry is opened.
+      // What is not a URL fails when the registry is opened.
       return tls === undefined || host === undefined ? [] : [[host, tls] as const]
     })
   )
+  const others = Object.entries(http?.tls ?? {}).filter(([key]) => {
+    const host = hostOf(key)
+    return host === undefined || !own.has(host)
+  })
   return Layer.merge(
-    http === undefined && Object.keys(tls).length === 0
+    http === undefined && own.size === 0
       ? NodeHttp.layerHttpClient
-      : NodeHttp.layer({ ...http, tls: { ...http?.tls, ...tls } }),
+      : NodeHttp.layer({ ...http, tls: Object.fromEntries([...others, ...own]) }),
     TokenCache.layerMemory
   )
 }
+
+const hostOf = (text: string): Host.Host | undefined =>
+  Option.getOrUndefined(Host.fromString(text, "https"))

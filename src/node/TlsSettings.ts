@@ -6,7 +6,6 @@
  * @since 0.1.0
  */
 import type * as Redacted from "effect/Redacted"
-import { apiHost } from "../spec/Reference.js"
 
 /**
  * The TLS settings of one host.
@@ -45,18 +44,4 @@ export interface ClientCertificate {
   readonly key: Redacted.Redacted
   /** That of an encrypted key. */
   readonly passphrase?: Redacted.Redacted | undefined
-}
-
-/**
- * The host that a key of the settings names, in the form of `URL.host` over https, or `undefined`
- * if it names none.
- *
- * @since 0.1.0
- * @category getters
- */
-export const hostOf = (key: string): string | undefined => {
-  const url = URL.canParse(`https://${key}`) ? new URL(`https://${key}`) : undefined
-  return url === undefined || url.href !== `https://${url.host}/` || /[/\\?#@\s]/.test(key)
-    ? undefined
-    : apiHost(url.host)
 }

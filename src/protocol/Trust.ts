@@ -12,14 +12,15 @@
 import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import ipaddr from "ipaddr.js"
+import * as Host from "../spec/Host.js"
 import * as FieldValue from "./internal/FieldValue.js"
 import type { SameDomain } from "./internal/RegistrableDomain.js"
 import * as UrlQuery from "./internal/UrlQuery.js"
 
 /**
  * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or
- * `host:port`, and must be equal to that of the URL after normalisation: never a suffix, a
- * substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme
+ * `host:port`, as `Host.parse` takes it, and names exactly the URLs that `Host.isAt` says are there:
+ * it is never a suffix, a substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme
  * other than http and https, a step from https to http, or user info.
  *
  * @since 0.1.0
@@ -183,7 +184,8 @@ export const decide = (policy: Policy, request: Request): Verdict => {
     )
 
   const option = optionFor[request.kind]
-  const listed = option !== undefined && policy[option].some((entry) => names(entry, target))
+  const listed =
+    option !== undefined && policy[option].some((entry) => Host.isAt(entry, target.href))
   if (!listed && !isReachable(registry, target))
     return refuse(
       target,
@@ -270,10 +272,7 @@ export const isAt = (place: string, url: string): boolean =>
  * @since 0.1.0
  * @category guards
  */
-export const isLoopback = (host: string): boolean => {
-  const url = parseUrl(`http://${host}`)
-  return url !== undefined && names(host, url) && network(url) === "Loopback"
-}
+export const isLoopback = (host: string): boolean => Host.isLoopback(host)
 
 const returning = "another origin sends it back to the registry, to a path of its own choice"
 
@@ -316,12 +315,6 @@ const isHttp = (url: URL): boolean => url.protocol === "https:" || url.protocol 
 
 const isSafe = (method: string): boolean => method === "GET" || method === "HEAD"
 
-/** An entry that holds more than a host and a port names nothing. */
-const names = (entry: string, url: URL): boolean => {
-  const parsed = parseUrl(`${url.protocol}//${entry}`)
-  return parsed !== undefined && parsed.href === `${url.protocol}//${url.host}/`
-}
-
 const isReachable = (registry: URL, target: URL): boolean => {
   const reached = network(target)
   if (reached === "Public" || registry.hostname === target.hostname) return true
@@ -333,14 +326,12 @@ const isReachable = (registry: URL, target: URL): boolean => {
  * metadata), unspecified, multicast, tunnels.
  */
 const network = (url: URL): "Public" | "Loopback" | "Private" | "Special" => {
+  if (Host.isLoopback(url.host)) return "Loopback"
   const host = url.hostname.replace(/^\[|\]$|\.$/g, "")
-  if (host === "localhost" || host.endsWith(".localhost")) return "Loopback"
   if (!ipaddr.isValid(host)) return "Public"
   // `process` turns v4-mapped addresses into those that they map.
   const address = ipaddr.process(host)
   switch (address.range()) {
-    case "loopback":
-      return "Loopback"
     case "private":
     case "uniqueLocal":
     case "carrierGradeNat":

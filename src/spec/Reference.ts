@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Digest from "./Digest.js"
+import * as Host from "./Host.js"
 
 /**
  * The name of a repository within a registry, such as `library/ubuntu` (C10).
@@ -31,8 +32,9 @@ export type Tag = string & Brand.Brand<"Tag">
 
 /**
  * A repository on a host, and which of its manifests is meant. Where there is both a tag and a
- * digest, the digest decides. `host` may have a port; it is lower-case, and `docker.io` for Docker
- * Hub.
+ * digest, the digest decides. `host` may have a port; it is in the form that `Host.fromString`
+ * returns, such as `docker.io` for Docker Hub, but for hosts that only their capitals or their port
+ * tell from the name of a repository.
  *
  * @since 0.1.0
  * @category models
@@ -109,7 +111,7 @@ export const parse: (input: string) => Effect.Effect<Reference, InvalidReference
 
     const slash = name.indexOf("/")
     const explicitHost = slash !== -1 && isHostLike(name.slice(0, slash))
-    const host = explicitHost ? yield* parseHost(input, name.slice(0, slash)) : dockerHub
+    const host = explicitHost ? yield* parseHost(input, name.slice(0, slash)) : Host.dockerHub
     const path = explicitHost ? name.slice(slash + 1) : name
 
     const colon = path.indexOf(":")
@@ -117,7 +119,7 @@ export const parse: (input: string) => Effect.Effect<Reference, InvalidReference
       colon === -1 ? Option.none() : Option.some(yield* parseTagOf(input, path.slice(colon + 1)))
     const written = yield* parseName(input, colon === -1 ? path : path.slice(0, colon))
     const repository =
-      host === dockerHub && !written.includes("/")
+      host === Host.dockerHub && !written.includes("/")
         ? (`library/${written}` as RepositoryName)
         : written
     if (host.length + 1 + repository.length > maxNameLength) {
@@ -176,7 +178,7 @@ export const isTag = (u: unknown): u is Tag => typeof u === "string" && tagGramm
  * @since 0.1.0
  * @category guards
  */
-export const isDockerHub = (host: string): boolean => dockerHubHosts.has(host.toLowerCase())
+export const isDockerHub = (host: string): boolean => Host.isDockerHub(host)
 
 /**
  * The name of a repository as a string.
@@ -270,7 +272,7 @@ export const tagOrDigest = (reference: Reference): Tag | Digest.Digest =>
  * @since 0.1.0
  * @category getters
  */
-export const apiHost = (host: string): string => (isDockerHub(host) ? "registry-1.docker.io" : host)
+export const apiHost = (host: string): string => Host.apiHost(host)
 
 /**
  * The same repository, pinned to a digest: `name@digest`. A tag is dropped, since it no longer
@@ -292,8 +294,6 @@ export const withDigest: {
   })
 )
 
-const dockerHub = "docker.io"
-const dockerHubHosts = new Set([dockerHub, "index.docker.io", "registry-1.docker.io"])
 const latest = "latest" as Tag
 const example = `expected something like "ghcr.io/owner/name:tag"`
 
@@ -305,34 +305,29 @@ const maxReferenceLength = 1024
 const nameComponent = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
 const tagGrammar = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
 const hostLabel = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?$/
-const hostPort = /^[0-9]{1,5}$/
 
 const isHostLike = (text: string): boolean =>
   text.includes(".") || text.includes(":") || text === "localhost" || text !== text.toLowerCase()
 
-/** Splits `host[:port]`, where only an IPv6 address, in brackets, may have colons of its own. */
+/** Whether a text has the form that references allow: names have no underscores in them. */
 const isHost = (text: string): boolean => {
-  const bracket = text.startsWith("[") ? text.indexOf("]") : -1
-  const colon = text.indexOf(":", bracket + 1)
-  const name = colon === -1 ? text : text.slice(0, colon)
-  const port = colon === -1 ? undefined : text.slice(colon + 1)
-  if (port !== undefined && !(hostPort.test(port) && Number(port) <= 65535)) return false
-  return bracket === -1 ? name.split(".").every((label) => hostLabel.test(label)) : isIPv6(name)
+  const name = text.replace(/:[0-9]{1,5}$/, "")
+  return (
+    Option.isSome(Host.fromString(text)) &&
+    (name.startsWith("[") || name.split(".").every((label) => hostLabel.test(label)))
+  )
 }
-
-const isIPv6 = (bracketed: string): boolean =>
-  /^\[[0-9a-fA-F:.]{2,45}\]$/.test(bracketed) && URL.canParse(`http://${bracketed}`)
 
 const parseHost = (input: string, text: string): Effect.Effect<string, InvalidReference> => {
   if (text.length > maxNameLength || !isHost(text)) {
-    const message = `${quote(text)} is not a host; expected something like "ghcr.io", "localhost:5000" or "[::1]:5000"`
-    return invalid(input, "Host", message)
+    const expected = 'expected something like "ghcr.io", "localhost:5000" or "[::1]:5000"'
+    return invalid(input, "Host", `${quote(text)} is not a host; ${expected}`)
   }
-  if (isDockerHub(text)) return Effect.succeed(dockerHub)
-  // A bare host that only its capitals mark as one must keep them, or its canonical text would be a
-  // Docker Hub name.
+  // A host that only its capitals or its port mark as one must keep them, or its canonical text
+  // would be a Docker Hub name.
   const lower = text.toLowerCase()
-  return Effect.succeed(isHostLike(lower) ? lower : text)
+  const canonical = Option.getOrElse(Host.fromString(text), () => lower)
+  return Effect.succeed(isHostLike(canonical) ? canonical : isHostLike(lower) ? lower : text)
 }
 
 const parseName = (

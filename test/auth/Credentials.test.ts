@@ -84,7 +84,26 @@ describe("a credential is for one host, compared exactly (T15)", () => {
     Effect.gen(function* () {
       const error = yield* Effect.flip(isFoundBy(key, "https://ghcr.io"))
       expect(error._tag).toBe("CredentialsFailure")
+      expect(error.message).toContain(JSON.stringify(key.replace("user@", "***@")))
       expect(inspect(error)).not.toContain("hunter2")
+    })
+  )
+
+  it.effect("two keys for one host are a broken configuration, which names them", () =>
+    Effect.gen(function* () {
+      const layer = Credentials.layer({ "GHCR.io": octocat, "ghcr.io:443": Credentials.anonymous })
+      const error = yield* Effect.flip(Layer.build(layer).pipe(Effect.scoped))
+      expect(error).toMatchObject({ _tag: "CredentialsFailure" })
+      expect(error.message).toContain('"ghcr.io:443" is the same host as "GHCR.io"')
+    })
+  )
+
+  it.effect("a host with a port comes before the same host without one, where they meet", () =>
+    Effect.gen(function* () {
+      const other = Credentials.basic("other", secret("hunter2"))
+      const layer = Credentials.layer({ "lan.test:80": octocat, "lan.test": other })
+      expect(yield* Effect.provide(getFor("http://lan.test"), layer)).toBe(octocat)
+      expect(yield* Effect.provide(getFor("https://lan.test"), layer)).toBe(other)
     })
   )
 })

@@ -49,7 +49,7 @@ type World = ReturnType<typeof internet>
 
 const registries = (
   world: World,
-  hosts: Readonly<Record<string, RegistryClient.HostOptions>>,
+  hosts: Readonly<Record<string, RegistryClient.HostOptions | undefined>>,
   credentials: Layer.Layer<Credentials.Credentials> = Credentials.layerAnonymous
 ) =>
   Effect.provide(
@@ -342,6 +342,97 @@ describe("hosts", () => {
       expect(
         yield* pinged("lan.test:5000", { "lan.test:5000": { url: "http://lan.test:5000" } })
       ).toEqual(["GET http://lan.test:5000/v2/ -"])
+    })
+  )
+
+  const tenant = { headers: { "x-tenant": "blue" } }
+
+  it.effect.each([
+    ["Registry.LAN:5000", "registry.lan:5000", "https://registry.lan:5000"],
+    ["registry.lan:5000", "REGISTRY.lan:5000", "https://registry.lan:5000"],
+    ["ghcr.io:443", "ghcr.io", "https://ghcr.io"],
+    ["ghcr.io", "GHCR.io:443", "https://ghcr.io"],
+    ["index.docker.io", "docker.io", "https://registry-1.docker.io"],
+    ["docker.io", "registry-1.docker.io:443", "https://registry-1.docker.io"],
+    ["localhost:80", "localhost", "http://localhost"],
+    ["127.0.0.1:5000", "127.1:5000", "http://127.0.0.1:5000"],
+    ["[0::1]:5000", "[::1]:5000", "http://[::1]:5000"],
+    ["bücher.example", "xn--bcher-kva.example", "https://xn--bcher-kva.example"]
+  ] as const)("that options have as %s are met as %s", ([key, host, origin]) =>
+    Effect.gen(function* () {
+      const on = internet({ [origin]: () => new Response("{}") })
+      yield* Effect.gen(function* () {
+        const all = yield* Registries
+        yield* (yield* all.get(host)).ping
+        expect(yield* all.get(key)).toBe(yield* all.get(host))
+      }).pipe(registries(on, { [key]: tenant }))
+      expect(on.seen.map(({ headers, url }) => [url.href, headers["x-tenant"]])).toEqual([
+        [`${origin}/v2/`, "blue"]
+      ])
+    })
+  )
+
+  it.effect("that are reached over http stay so, however their key is written", () =>
+    Effect.gen(function* () {
+      const hosts = { "LAN.test:5000": { url: "http://lan.test:5000" } }
+      expect(yield* pinged("lan.test:5000", hosts)).toEqual(["GET http://lan.test:5000/v2/ -"])
+    })
+  )
+
+  it.effect.each([
+    [["docker.io", "index.docker.io"], "index.docker.io", 'is the same host as "docker.io"'],
+    [["lan.test", "LAN.test:443"], "LAN.test:443", 'is the same host as "lan.test"'],
+    [["localhost", "localhost:80"], "localhost:80", 'is the same host as "localhost"'],
+    [["https://ghcr.io"], "https://ghcr.io", "is not a host: it is a URL"],
+    [["*.lan.test"], "*.lan.test", "is not a host: it is a pattern"],
+    [["ghcr.io/owner"], "ghcr.io/owner", "is not a host: it has a path"],
+    [["alice:hunter2@ghcr.io"], "***@ghcr.io", "is not a host: it has a user name"],
+    [[""], "", "is not a host: it is empty"]
+  ] as const)("under the keys %j fail as the layer is built", ([keys, url, problem]) =>
+    Effect.gen(function* () {
+      const hosts = Object.fromEntries(keys.map((key) => [key, tenant]))
+      const failure = yield* Effect.flip(Effect.void.pipe(registries(internet({}), hosts)))
+      expect(failure).toMatchObject({ _tag: "InvalidUrl", url })
+      expect(failure.message).toContain(`this key of hosts ${problem}`)
+      expect(failure.message).not.toContain("hunter2")
+    })
+  )
+
+  it.effect.each(["https://ghcr.io", "ghcr.io/owner", "", "ghcr.io:port"])(
+    "%j is not one",
+    (text) =>
+      Effect.gen(function* () {
+        const failure = yield* Effect.flip(opened(text))
+        expect(failure).toMatchObject({ _tag: "InvalidUrl", url: text })
+        expect(failure.message).toContain("it is not a host")
+      }).pipe(registries(internet({}), {}))
+  )
+
+  it.effect("whose options are undefined have the defaults", () =>
+    Effect.gen(function* () {
+      const [repository, reference] = [yield* a, yield* tag]
+      const on = world(broken, serving)
+      const hosts = {
+        "docker.io": {
+          url: undefined,
+          trust: undefined,
+          retry: { attempts: undefined, base: undefined, maxDelay: undefined, deadline: undefined },
+          mirrors: [
+            { url: "https://one.test", namespace: undefined, retry: { attempts: undefined } },
+            { url: "https://two.test", prefix: undefined, retry: undefined, namespace: undefined }
+          ]
+        },
+        "ghcr.io": undefined
+      }
+      const found = yield* Effect.flatMap(opened("docker.io"), (registry) =>
+        registry.getManifest(repository, reference)
+      ).pipe(registries(on, hosts))
+      expect(found.descriptor.digest).toBe(manifest)
+      // A mirror is not asked twice.
+      expect(requests(on)).toEqual([
+        `GET one.test/v2/a/manifests/1${ns}`,
+        `GET two.test/v2/a/manifests/1${ns}`
+      ])
     })
   )
 

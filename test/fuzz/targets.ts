@@ -30,6 +30,7 @@ import * as Trust from "../../src/protocol/Trust.js"
 import * as Annotations from "../../src/spec/Annotations.js"
 import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
+import * as Host from "../../src/spec/Host.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Platform from "../../src/spec/Platform.js"
@@ -234,6 +235,23 @@ export const targets: ReadonlyArray<Target> = [
       ),
       Reference.isDockerHub(s),
       Reference.apiHost(s)
+    ]
+  },
+  {
+    name: "Host",
+    tests: "spec/Host",
+    seeds: ["ghcr.io", "Registry.LAN:5000", "index.docker.io:443", "[::1]:80", "0x7f.1:5000"],
+    run: (s) => [
+      outcome(Host.parse(s)),
+      outcome(Host.byHost({ [s]: 1, "docker.io": 2 })),
+      Host.fromString(s),
+      Host.fromString(s, "http"),
+      Host.fromUrl(s),
+      Host.fromUrl(`https://${s}`),
+      Host.isAt(s, `http://${s}`),
+      Host.isDockerHub(s),
+      Host.isLoopback(s),
+      Host.apiHost(s)
     ]
   },
   {

@@ -51,6 +51,22 @@ it.live("a host, and each of its mirrors, has the TLS settings that stand beside
   }).pipe(Effect.scoped)
 )
 
+it.live("they win over those of the HTTP client for that host, however it is written there", () =>
+  Effect.gen(function* () {
+    const log: Array<string> = []
+    const host = yield* guarded(log, "host")
+    const layer = NodeRegistry.layer({
+      url: `https://${host}`,
+      tls: yield* alice,
+      http: { certificateFolders: [], tls: { [host.toUpperCase()]: {} } }
+    })
+    expect(yield* Effect.provide(pullBlob, Layer.provide(layer, Credentials.layerAnonymous))).toBe(
+      "blob"
+    )
+    expect(log).toEqual(["host /v2/<blob> alice"])
+  }).pipe(Effect.scoped)
+)
+
 it.live("the client of one registry has those beside its URL, too", () =>
   Effect.gen(function* () {
     const log: Array<string> = []

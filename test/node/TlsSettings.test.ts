@@ -246,6 +246,19 @@ describe("settings", () => {
     Effect.gen(function* () {
       const failure = yield* Effect.flip(prepared({ [key]: {} }))
       expect(failure).toMatchObject({ source: "the TLS settings", problem: "a key is not a host" })
+      expect(failure.message).toContain(JSON.stringify(key.replace("alice@", "***@")))
+    })
+  )
+
+  it.effect("under two keys for one host fail, and name them", () =>
+    Effect.gen(function* () {
+      const failure = yield* Effect.flip(prepared({ "docker.io": {}, "index.docker.io:443": {} }))
+      expect(failure).toMatchObject({
+        _tag: "CredentialsFailure",
+        source: "the TLS settings",
+        problem: "two keys are the same host"
+      })
+      expect(failure.message).toContain('"index.docker.io:443" is the same host as "docker.io"')
     })
   )
 

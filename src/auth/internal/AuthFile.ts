@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { CredentialsFailure } from "../../RegistryError.js"
-import { apiHost, isDockerHub } from "../../spec/Reference.js"
+import * as Host from "../../spec/Host.js"
 import {
   type Credential,
   type Demand,
@@ -289,7 +289,7 @@ const hostOf = (key: string, origin: string): string | undefined => {
   if (/^\/?$|^\/v[12]\/?$/.test(path)) return normalised(written, origin)
   if (bare === key || /\/(access|refresh)-token\/?$/.test(path)) return undefined
   const host = normalised(written, origin)
-  return host !== undefined && isDockerHub(host) ? undefined : host
+  return host === Host.dockerHub ? undefined : host
 }
 
 /** A host and the beginning of a repository's name, the host normalised. */
@@ -300,16 +300,6 @@ const scopeOf = (key: string, origin: string): string | undefined => {
   return host === undefined ? undefined : host + key.slice(slash)
 }
 
-/**
- * A port that the scheme of the demand implies is left out, and Docker Hub has one name. A user
- * name in a host makes it nobody's.
- */
-const normalised = (host: string, origin: string): string | undefined => {
-  const scheme = origin.slice(0, origin.indexOf(":") + 1)
-  const written = `${scheme}//${host}`
-  if (!URL.canParse(written)) return undefined
-  const url = new URL(written)
-  return url.href === `${scheme}//${url.host}/` && !/[\\@?#\s]/.test(host)
-    ? apiHost(url.host)
-    : undefined
-}
+/** A port that the scheme of the demand implies is left out. */
+const normalised = (host: string, origin: string): string | undefined =>
+  Option.getOrUndefined(Host.fromString(host, origin.startsWith("http:") ? "http" : "https"))

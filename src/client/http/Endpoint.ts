@@ -6,10 +6,12 @@ import * as Headers from "@effect/platform/Headers"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { type Overrides, withDefaults } from "../../internal/Options.js"
 import * as FieldValue from "../../protocol/internal/FieldValue.js"
 import { redact } from "../../protocol/internal/RedactedUrl.js"
 import * as Trust from "../../protocol/Trust.js"
 import { InvalidUrl } from "../../RegistryError.js"
+import * as Host from "../../spec/Host.js"
 import * as Concurrency from "./Concurrency.js"
 import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
@@ -30,18 +32,18 @@ export interface EndpointOptions {
    */
   readonly url: string
   /** Exceptions to the rules on URLs from the registry; none by default. */
-  readonly trust?: Partial<Trust.Policy> | undefined
+  readonly trust?: Overrides<Trust.Policy> | undefined
   /**
    * What every token is asked for, instead of the scopes of operations and challenges (RG5): scopes
    * separated by spaces, for registries whose token servers go by rules of their own.
    */
   readonly authScope?: string | undefined
   /** Upper bounds on what the registry may send. */
-  readonly limits?: Partial<Limits.Limits> | undefined
+  readonly limits?: Overrides<Limits.Limits> | undefined
   /** How long to wait for the registry. */
-  readonly timeouts?: Partial<Limits.Timeouts> | undefined
+  readonly timeouts?: Overrides<Limits.Timeouts> | undefined
   /** How to try again after temporary failures. */
-  readonly retry?: Partial<Retry.RetryOptions> | undefined
+  readonly retry?: Overrides<Retry.RetryOptions> | undefined
   /**
    * How many requests, and apart from them how many downloads and how many uploads of blobs, the
    * operations of a `Registry` have under way at a time; the others wait in line. 6 by default.
@@ -112,39 +114,43 @@ export interface Endpoint {
 export const defaultUserAgent = "effect-oci/0.1.0"
 
 /**
- * Checks how a registry is to be reached. Nothing is sent. Fails with `InvalidUrl` when `url` is
- * not http or https, or holds a user name, a query or a fragment, and when no request could carry
- * `headers`, `userAgent` or `namespace`.
+ * Checks how a registry is to be reached. Nothing is sent.
+ *
+ * Fails with `InvalidUrl` when `url` is not http or https, or holds a user name, a query or a
+ * fragment; when no request could carry `headers`, `userAgent` or `namespace`; and when an entry of
+ * `trust` is not a host, which it names.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidUrl> =>
-  Effect.suspend(() => {
+  Effect.gen(function* () {
     const written = options.url.trim()
     const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(written)
       ? written
-      : `${Trust.isLoopback(host(written)) ? "http" : "https"}://${written}`
+      : `${Host.isLoopback(host(written)) ? "http" : "https"}://${written}`
     const problem = problemOf(text) ?? unsendable(options)
     const origin = Trust.origin(text)
     if (problem !== undefined || Option.isNone(origin))
-      return Effect.fail(
-        new InvalidUrl({
-          // A password in it may hold any character (T13).
-          url: FieldValue.plain(redact(text.replace(/\/\/.*@/s, "//")), 128),
-          problem: problem ?? "it is not a valid URL"
-        })
-      )
-    const timeouts = { ...Limits.defaultTimeouts, ...options.timeouts }
+      return yield* new InvalidUrl({
+        // A password in it may hold any character (T13).
+        url: FieldValue.plain(redact(text.replace(/\/\/.*@/s, "//")), 128),
+        problem: problem ?? "it is not a valid URL"
+      })
+    const trust = withDefaults(Trust.strict, options.trust)
+    for (const list of ["allowStorage", "allowTokens", "allowUploads"] as const)
+      for (const entry of trust[list])
+        yield* Effect.mapError(Host.parse(entry), invalidHost(`as an entry of ${list} it`))
+    const timeouts = withDefaults(Limits.defaultTimeouts, options.timeouts)
     const base = origin.value + new URL(text).pathname.replace(/\/+$/, "")
-    return Effect.succeed({
+    return {
       base,
       origin: origin.value,
-      trust: { ...Trust.strict, ...options.trust },
+      trust,
       scopes: options.authScope?.split(" ").filter((scope) => scope !== ""),
-      limits: { ...Limits.defaultLimits, ...options.limits },
+      limits: withDefaults(Limits.defaultLimits, options.limits),
       timeouts,
-      retry: { ...Retry.defaultRetry, ...options.retry },
+      retry: withDefaults(Retry.defaultRetry, options.retry),
       headers:
         Object.keys(options.headers ?? {}).length === 0
           ? undefined
@@ -160,8 +166,14 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
       observation: Observability.make(base, options.tracePropagation ?? false),
       onWarning: options.onWarning ?? (() => Effect.void),
       warned: new Set<string>()
-    })
+    }
   })
+
+/** The failure for a host in options, which `what` names as the subject of a sentence. */
+export const invalidHost =
+  (what: string) =>
+  ({ input, problem }: Host.InvalidHost): InvalidUrl =>
+    new InvalidUrl({ url: FieldValue.plain(input, 128), problem: `${what} ${problem}` })
 
 const host = (url: string): string => url.split("/", 1).join("")
 
@@ -208,7 +220,7 @@ const unsendable = ({
   }
   if (!isFieldValue(userAgent))
     return "its userAgent holds characters that no header can carry, such as a line break"
-  return namespace === undefined || /^[^\s\p{Cc}\p{Cs}]+$/u.test(namespace)
+  return namespace === undefined || Option.isSome(Host.fromString(namespace))
     ? undefined
     : 'its namespace is not a host, such as "docker.io"'
 }

@@ -10,8 +10,9 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { CredentialsFailure } from "../../RegistryError.js"
+import * as Host from "../../spec/Host.js"
 import * as CertificateFolders from "../CertificateFolders.js"
-import { hostOf, type TlsSettings } from "../TlsSettings.js"
+import type { TlsSettings } from "../TlsSettings.js"
 
 /**
  * Where settings come from: `tls` has those of single hosts, by `host` or `host:port` (all names of
@@ -19,7 +20,7 @@ import { hostOf, type TlsSettings } from "../TlsSettings.js"
  * and `ca` is trusted for all hosts.
  */
 export interface Sources {
-  readonly tls: Readonly<Record<string, TlsSettings>>
+  readonly tls: Readonly<Record<string, TlsSettings | undefined>>
   readonly folders: ReadonlyArray<string>
   readonly ca: ReadonlyArray<string>
 }
@@ -31,7 +32,7 @@ export interface ConnectOptions {
 }
 
 /**
- * What to connect to `host` with, in the form of `URL.host` over https, on behalf of the registry
+ * What to connect to `host` with over https, on behalf of the registry
  * with the origin `registry`, if it is known: its authorities are trusted besides the host's own.
  * The folders are read each time, so that renewed certificates are taken; what is in them is parsed
  * again only when it has changed.
@@ -51,14 +52,15 @@ export type TlsLookup = (
 export const make = (sources: Sources): Effect.Effect<TlsLookup, CredentialsFailure> =>
   Effect.gen(function* () {
     const named = new Map<string, Sourced>()
-    for (const [key, settings] of Object.entries(sources.tls)) {
-      const host = hostOf(key)
-      if (host === undefined)
-        return yield* new CredentialsFailure({
+    for (const [host, settings] of yield* Effect.mapError(
+      Host.byHost(sources.tls, "https"),
+      ({ message, reason }) =>
+        new CredentialsFailure({
           source: "the TLS settings",
-          problem: "a key is not a host",
-          fix: 'Write a host such as "registry.example.com" or "localhost:5000", without scheme, path or user name'
+          problem: reason === "Duplicate" ? "two keys are the same host" : "a key is not a host",
+          fix: message
         })
+    )) {
       if (settings.rejectUnauthorized === false)
         yield* Effect.logWarning(
           `The certificate of ${host} is not checked: anyone between here and there can read and change everything`
@@ -82,10 +84,14 @@ export const make = (sources: Sources): Effect.Effect<TlsLookup, CredentialsFail
       settings: { ca: sources.ca }
     }
     const contextOf = contexts()
-    const lookup: TlsLookup = (host, registry = "") =>
+    const lookup: TlsLookup = (url, registry = "") =>
       Either.gen(function* () {
+        const host = Option.getOrElse(Host.fromString(url, "https"), () => url)
         const own = yield* settingsOf(host)
-        const acting = hostOf(registry.replace(/^https?:\/\//, ""))
+        // Also one that is reached over http.
+        const acting = Option.getOrUndefined(
+          Host.fromString(registry.replace(/^https?:\/\//, ""), "https")
+        )
         const theirs = acting === undefined || acting === host ? nothing : yield* settingsOf(acting)
         const secureContext = yield* contextOf(`${host} ${acting}`, own, [own, theirs, everywhere])
         const rejectUnauthorized = own.settings.rejectUnauthorized ?? true

@@ -232,9 +232,7 @@ export const make = (setting: Setting): Effect.Effect<World, never, Scope.Scope>
       Layer.orDie(Layer.merge(TokenCache.layerMemory, credentials))
     )
     const registries = yield* Registries.pipe(
-      Effect.provide(
-        RegistryClient.layerRegistries({ hosts: options === undefined ? {} : { [host]: options } })
-      ),
+      Effect.provide(Layer.orDie(RegistryClient.layerRegistries({ hosts: { [host]: options } }))),
       Effect.provideService(HttpClient.HttpClient, client),
       Effect.provide(services)
     )
