@@ -203,6 +203,27 @@ describeTinyproxy("through tinyproxy", () => {
       }).pipe(Effect.scoped)
   )
 
+  it.live("a request without headers leaves none for the requests to other hosts", () =>
+    Effect.gen(function* () {
+      const one = yield* registryServer(() => createServer())
+      const other = yield* registryServer(() => createServer())
+      const proxy = yield* tinyproxy([443])
+      for (const { port } of [one, other])
+        yield* Effect.scoped(HttpClient.get(`http://localhost:${port}/v2/`)).pipe(
+          Effect.provide(NodeHttp.layer({ proxy: { http: proxyUrl(proxy.host) } }))
+        )
+      yield* Effect.scoped(HttpClient.get(`http://127.0.0.1:${other.port}/v2/`)).pipe(
+        Effect.provide(NodeHttp.layer({ proxy: {} }))
+      )
+      expect([...one.seen, ...other.seen].map(({ host }) => host)).toEqual([
+        `localhost:${one.port}`,
+        `localhost:${other.port}`,
+        `127.0.0.1:${other.port}`
+      ])
+      expect(yield* proxy.requests).toHaveLength(2)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("https goes through tunnels, and certificates are checked at their other end", () =>
     Effect.gen(function* () {
       const ca = yield* Certificates.authority("ours")

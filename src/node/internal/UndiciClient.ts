@@ -90,7 +90,8 @@ const send = (
     path:
       url.pathname + (request.urlParams.length === 0 ? UrlQuery.ofUrl(request.url) : url.search),
     method: request.method,
-    headers: request.headers,
+    // A copy: undici's proxy agent adds the host to the very object, which other requests may share.
+    headers: { ...request.headers },
     // undici takes any iterable, which its types do not say.
     body: body as Body | null,
     // After a HEAD it is for the dispatcher to say.
