@@ -1,16 +1,31 @@
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 // Tests and examples import the package by its own name; this condition resolves it to the sources.
 const conditions = ["@effect-oci/source"]
+
+/** Files that count what a whole process has come first, before others leave things in theirs. */
+class Sequencer extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const sorted = await super.sort(files)
+    const counts = ({ moduleId }: TestSpecification) => moduleId.endsWith("/test/soak.test.ts")
+    return [...sorted.filter(counts), ...sorted.filter((file) => !counts(file))]
+  }
+}
 
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    testTimeout: 30_000,
+    // Other people's machines are busy: a limit only ends what hangs.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // A process for each file would take a third of all the time to start.
     isolate: false,
+    sequence: { sequencer: Sequencer },
     setupFiles: ["test/support/setup.ts"],
+    diff: { maxDepth: 8 },
     typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], tsconfig: "./tsconfig.json" }
   }
 })

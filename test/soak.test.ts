@@ -19,5 +19,5 @@ it.live(
       // It has tested something.
       expect(Math.min(...Object.values(programs), ...Object.values(faults))).toBeGreaterThan(0)
     }),
-  60_000
+  600_000
 )

@@ -2,6 +2,7 @@
  * One transfer through a proxy that breaks it, from a seed: it must end with the exact bytes or a
  * typed error, and leave nothing behind.
  */
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -56,6 +57,11 @@ export interface Outcome {
 
 interface World {
   readonly proxy: FaultProxy
+  /**
+   * The paths of the sessions that the client was told of: what the proxy wrote may have come too
+   * late for it.
+   */
+  readonly sessionsHeardOf: Set<string>
   /** The registry through the proxy. */
   readonly client: Registry.Service
   /** The same registry without it. */
@@ -67,7 +73,7 @@ interface World {
   readonly sessions: boolean
 }
 
-const client = (url: string) =>
+const client = (url: string, onLocation: (path: string) => void = () => {}) =>
   Effect.map(
     Layer.build(
       RegistryClient.layer({
@@ -79,7 +85,24 @@ const client = (url: string) =>
           maxDelay: Duration.millis(20),
           deadline: Duration.seconds(30)
         }
-      }).pipe(Layer.provide([Credentials.layerAnonymous, TokenCache.layerMemory]))
+      }).pipe(
+        Layer.provide([
+          Credentials.layerAnonymous,
+          TokenCache.layerMemory,
+          Layer.effect(
+            HttpClient.HttpClient,
+            Effect.map(
+              HttpClient.HttpClient,
+              HttpClient.tap(({ headers }) =>
+                Effect.sync(() => {
+                  const { location } = headers
+                  if (location?.includes("/uploads/")) onLocation(new URL(location, url).pathname)
+                })
+              )
+            )
+          )
+        ])
+      )
     ),
     (context) => context.unsafeMap.get(Registry.key) as Registry.Service
   )
@@ -88,9 +111,11 @@ const client = (url: string) =>
 export const world = (upstream: string, options: Pick<World, "direct" | "sessions">) =>
   Effect.gen(function* () {
     const proxy = yield* faultProxy(upstream)
+    const sessionsHeardOf = new Set<string>()
     return {
       proxy,
-      client: yield* client(proxy.url),
+      sessionsHeardOf,
+      client: yield* client(proxy.url, (path) => sessionsHeardOf.add(path)),
       truth: yield* client(upstream),
       upstream,
       ...options
@@ -136,7 +161,7 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
     }
     const before = proxy.active()
     proxy.faults = [...faults]
-    proxy.locations.clear()
+    world.sessionsHeardOf.clear()
     proxy.log.length = 0
 
     const transfer: Effect.Effect<Uint8Array | undefined, { readonly _tag: string }> = up
@@ -169,7 +194,7 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
       problems.push("other bytes at the registry")
     if (there._tag === "Left" && Exit.isSuccess(exit))
       problems.push(`a success without the blob: ${there.left._tag}`)
-    for (const location of world.sessions ? proxy.locations : []) {
+    for (const location of world.sessions ? world.sessionsHeardOf : []) {
       const status = yield* Effect.promise(async () => {
         const answer = await fetch(world.upstream + location)
         await answer.arrayBuffer()
@@ -178,7 +203,7 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
       if (status !== 404) problems.push(`a session left behind (${status}): ${location}`)
     }
     yield* Effect.repeat(Effect.sleep("5 millis"), {
-      times: 100,
+      times: 2000,
       until: () => proxy.active() <= before
     })
     if (proxy.active() > before)

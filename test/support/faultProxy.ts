@@ -30,8 +30,6 @@ export interface FaultProxy {
   faults: Array<Fault | undefined>
   /** `METHOD path` of every request, with the status that went back, if one did. */
   readonly log: Array<{ readonly line: string; status?: number }>
-  /** Upload locations that reached the client, with their paths at the registry. */
-  readonly locations: Set<string>
   /** Exchanges under way. */
   readonly active: () => number
 }
@@ -46,7 +44,6 @@ export const faultProxy = (upstream: string): Effect.Effect<FaultProxy, never, S
           url: "",
           faults: [],
           log: [],
-          locations: new Set(),
           active: () => active.size
         } as FaultProxy & {
           url: string
@@ -114,8 +111,6 @@ const exchange = (
         strike(breaking.kind)
         return
       }
-      const location = response.headers.location
-      if (location?.includes("/uploads/")) proxy.locations.add(new URL(location, target).pathname)
       entry.status = response.statusCode ?? 0
       outgoing.writeHead(response.statusCode ?? 0, response.headers)
       outgoing.flushHeaders()

@@ -92,6 +92,17 @@ export const see = (value: unknown): void => {
 const seeCause = (cause: Cause.Cause<unknown>): void =>
   see(Cause.pretty(cause, { renderErrorCause: true }))
 
+/** Metrics live as long as the process; what one of them can show of a secret is in its key. */
+const metrics = new Set<unknown>()
+
+const seeMetrics = (): void => {
+  for (const { metricKey } of Effect.runSync(Metric.snapshot)) {
+    if (metrics.has(metricKey)) continue
+    metrics.add(metricKey)
+    see(metricKey)
+  }
+}
+
 const errors: Array<Error> = []
 
 /** Every error of this library is one of `Data.Error`, which assigns its tag. */
@@ -194,7 +205,7 @@ const signed = /[?&](X-Amz-\w+|sig|signature|_?state|access_token)=(?!REDACTED)[
 /** Every secret that was observed so far, with what is around it. */
 export const leaks = (): ReadonlyArray<string> => {
   for (const error of errors.splice(0)) seeError(error)
-  see(Effect.runSync(Metric.snapshot))
+  seeMetrics()
   const text = [...observed].join("\n")
   return [...find(text), ...(text.match(signed) ?? [])]
 }
