@@ -180,6 +180,30 @@ describe("UploadSessions", () => {
       })
   )
 
+  it.scoped("a session that is used while others are being cancelled stays (R23)", () =>
+    Effect.gen(function* () {
+      const cancelling = yield* Deferred.make<void>()
+      const slow = new Set<string>()
+      const { open, send } = yield* overMemory((memory) => ({
+        startUpload: (repository) =>
+          Effect.tap(memory.startUpload(repository), ({ state }) =>
+            Effect.map(state, ({ location }) => void (slow.size < 16 && slow.add(location)))
+          ),
+        resumeUpload: (state) =>
+          slow.has(state.location)
+            ? Effect.zipRight(Deferred.await(cancelling), memory.resumeUpload(state))
+            : memory.resumeUpload(state)
+      }))
+      yield* Effect.repeatN(openUpload(send), 15)
+      const location = yield* openUpload(send)
+      yield* TestClock.adjust("61 minutes")
+      expect((yield* send("GET", location)).status).toBe(204)
+      yield* Deferred.succeed(cancelling, undefined)
+      yield* Effect.repeat(Effect.zipRight(turn, open), { until: (count) => count === 1 })
+      expect((yield* send("GET", location)).status).toBe(204)
+    })
+  )
+
   it.scoped(
     "no more than 1000 are open at a time: the next is a 429 with Retry-After, until one is finished (R41)",
     () =>

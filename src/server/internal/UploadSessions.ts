@@ -113,24 +113,20 @@ export const make = (
       })
 
     /**
-     * Cancels what nobody is using. The registry may have forgotten it already: whether it answers
-     * does not matter (C58).
+     * Cancels a session, unless it is in use or was since `time`. The registry may have forgotten it
+     * already: whether it answers does not matter (C58).
      */
-    const cancel = (entry: Entry, id: string): Effect.Effect<void> =>
-      Effect.sync(() => entries.delete(id)).pipe(
-        Effect.zipRight(registry.resumeUpload(entry.state)),
-        Effect.scoped,
-        Effect.ignore,
-        entry.lock.withPermitsIfAvailable(1),
-        Effect.asVoid
-      )
+    const cancel = (entry: Entry, id: string, time: number): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (entry.used > time || !entries.delete(id)) return Effect.void
+        return Effect.ignore(Effect.scoped(registry.resumeUpload(entry.state)))
+      }).pipe(entry.lock.withPermitsIfAvailable(1), Effect.asVoid)
 
     const cancelUnusedSince = (time: number) =>
-      Effect.forEach(
-        [...entries].filter(([, entry]) => entry.used <= time),
-        ([id, entry]) => cancel(entry, id),
-        { concurrency: 16, discard: true }
-      )
+      Effect.forEach(entries, ([id, entry]) => cancel(entry, id, time), {
+        concurrency: 16,
+        discard: true
+      })
 
     yield* Effect.addFinalizer(() => cancelUnusedSince(Number.POSITIVE_INFINITY))
     yield* Effect.flatMap(Clock.currentTimeMillis, (now) => cancelUnusedSince(now - lifetime)).pipe(
