@@ -4,9 +4,12 @@
  * specification has for it (R40).
  */
 import type { RequestError } from "@effect/platform/HttpServerError"
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
-import type * as Stream from "effect/Stream"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
 import type { Operation } from "../../protocol/Operation.js"
 import type {
@@ -98,18 +101,42 @@ export const bytes = (
     headers: { ...headers, "content-type": mediaType, "content-length": String(body.length) }
   })
 
-/** An answer with a stream of `size` bytes, read as fast as the client takes them. */
+/**
+ * An answer with a stream of `size` bytes, read as fast as the client takes them. When it fails, or
+ * has another size, the connection breaks: a client that was promised `size` bytes would wait for
+ * them, or take the next response for them.
+ */
 export const stream = <E>(
+  request: HttpServerRequest,
   status: number,
   body: Stream.Stream<Uint8Array, E>,
   size: number,
   headers: Headers
 ): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.stream(body, {
-    status,
-    contentType: MediaType.octetStream,
-    headers: { ...headers, "content-length": String(size) }
-  })
+  HttpServerResponse.stream(
+    Stream.tapErrorCause(ByteStream.verify(body, { size }), () =>
+      Effect.sync(() => breakOff(request))
+    ),
+    {
+      status,
+      contentType: MediaType.octetStream,
+      headers: { ...headers, "content-length": String(size) }
+    }
+  )
+
+/**
+ * The platform ends a response whose body fails as if it were complete. Node's request can close the
+ * connection; a web response whose body fails is broken as it is.
+ */
+const breakOff = ({ source }: HttpServerRequest): void => {
+  if (
+    typeof source === "object" &&
+    source !== null &&
+    "destroy" in source &&
+    typeof source.destroy === "function"
+  )
+    source.destroy()
+}
 
 /** An answer in JSON. */
 export const json = (

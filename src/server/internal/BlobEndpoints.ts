@@ -59,7 +59,7 @@ export const getBlob = Effect.fnUntraced(function* (
       () => Effect.succeedNone
     )
     if (Option.isSome(part)) {
-      return Answer.stream(206, part.value, selected.end - selected.start + 1, {
+      return Answer.stream(request, 206, part.value, selected.end - selected.start + 1, {
         ...headers,
         "content-range": ByteRange.formatContent(selected, descriptor.size)
       })
@@ -67,6 +67,7 @@ export const getBlob = Effect.fnUntraced(function* (
   }
   const whole = yield* begin(registry.getBlob(repository, descriptor))
   return Answer.stream(
+    request,
     200,
     Option.getOrElse(whole, () => Stream.empty),
     descriptor.size,
