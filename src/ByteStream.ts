@@ -198,10 +198,14 @@ export const verify: {
   Stream.unwrap(Effect.map(verifier(expected), ({ pass }) => pass(self)))
 )
 
+/** How long the end of a body is waited for whose last byte has arrived. */
+const lingering = Duration.seconds(1)
+
 /**
  * The same bytes, read ahead by a fiber of its own up to `ahead` bytes. It fails with `onFault`:
  * for a `Stall` when no bytes arrive for the duration `stall`, for a `Reset` when they end before
- * there were `length` of them. Time counts only while bytes are waited for, not while the consumer
+ * there were `length` of them. With `length` bytes it ends, whatever else would come: the end of
+ * the source is waited for a second, since its connection can be used again then. Time counts only while bytes are waited for, not while the consumer
  * is slower than they are: one watchdog looks four times in `stall`, and no chunk costs a timer.
  *
  * @since 0.1.0
@@ -224,6 +228,7 @@ export const watched = <E, R, E2>(
       let count = 0
       let idle = 0
       let ended: Exit.Exit<void, E | E2> | undefined
+      const { length = Number.POSITIVE_INFINITY } = options
       const news = Effect.unsafeMakeLatch(false)
       const room = Effect.unsafeMakeLatch(true)
       const end = (exit: Exit.Exit<void, E | E2>) =>
@@ -241,12 +246,17 @@ export const watched = <E, R, E2>(
       > = Channel.readWithCause({
         onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
           idle = 0
+          let isOver = false
           for (const bytes of chunk) {
-            held.push(bytes)
-            size += bytes.length
-            count += bytes.length
+            const wanted = Math.min(bytes.length, length - count)
+            isOver ||= wanted < bytes.length
+            if (wanted === 0) continue
+            held.push(isOver ? bytes.subarray(0, wanted) : bytes)
+            size += wanted
+            count += wanted
           }
           news.unsafeOpen()
+          if (isOver) return Channel.void
           if (size < options.ahead) return reading
           room.unsafeClose()
           return Channel.flatMap(Channel.fromEffect(room.await), () => reading)
@@ -258,7 +268,7 @@ export const watched = <E, R, E2>(
         Effect.exit,
         Effect.flatMap((exit) =>
           end(
-            Exit.isSuccess(exit) && options.length !== undefined && count < options.length
+            Exit.isSuccess(exit) && options.length !== undefined && count < length
               ? Exit.fail(options.onFault("Reset"))
               : exit
           )
@@ -282,7 +292,9 @@ export const watched = <E, R, E2>(
         }
         if (ended !== undefined) return Channel.fromEffect(ended)
         news.unsafeClose()
-        return Channel.flatMap(Channel.fromEffect(news.await), loop)
+        return count === length
+          ? Channel.fromEffect(Effect.ignore(Effect.timeout(news.await, lingering)))
+          : Channel.flatMap(Channel.fromEffect(news.await), loop)
       }
       return Stream.fromChannel(Channel.suspend(loop))
     })

@@ -13,7 +13,9 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as Transfer from "../../src/Transfer.js"
 import { gather, generated, items, utf8 } from "../support/fixtures.js"
+import { registryAt, reply } from "../support/listeners.js"
 import { inOrder, type Reply, scripted } from "../support/scripted.js"
+import { until } from "../support/serve.js"
 
 const repository = Effect.runSync(Reference.parseRepositoryName("a"))
 const size = 100_000
@@ -310,6 +312,149 @@ describe("a range", () => {
     Effect.gen(function* () {
       const { result } = yield* ranged([{ status: 416 }])
       expect(result).toMatchObject({ left: { expected: "bytes=10000-59999" } })
+    })
+  )
+})
+
+describe("a range, on sockets", () => {
+  const url = `/v2/a/blobs/${digest}`
+  const range = { start: 10, end: 19 }
+
+  it.scopedLive.each([
+    ["a piece at once", (bytes: Uint8Array) => [bytes]],
+    ["byte by byte", (bytes: Uint8Array) => Array.from(bytes, (byte) => Uint8Array.of(byte))]
+  ] as const)(
+    "ends at its last byte where the registry sends on without end, %s, and leaves the connection",
+    ([, pieces]) =>
+      Effect.gen(function* () {
+        const { counted, log, registry } = yield* registryAt((request, response) => {
+          response.writeHead(206, { "content-range": `bytes 10-19/${size}` })
+          for (const piece of pieces(bytes.subarray(10, 40))) response.write(piece)
+          const more = setInterval(() => response.write(new Uint8Array(65_536)), 1)
+          request.socket.on("close", () => clearInterval(more))
+        })
+        const delivered = yield* gather(registry.getBlobRange(repository, digest, range))
+        expect(delivered).toEqual(bytes.slice(10, 20))
+        expect(log).toEqual([`GET ${url} bytes=10-19`])
+        yield* until(() => counted.open === 0)
+      })
+  )
+
+  it.scopedLive("ends at its last byte where the registry sends nothing more, and no end", () =>
+    Effect.gen(function* () {
+      const { counted, registry } = yield* registryAt((_, response) => {
+        response.writeHead(206, { "content-range": `bytes 10-19/${size}` })
+        response.write(bytes.subarray(10, 20))
+      })
+      const delivered = yield* gather(registry.getBlobRange(repository, digest, range))
+      expect(delivered).toEqual(bytes.slice(10, 20))
+      yield* until(() => counted.open === 0)
+    })
+  )
+
+  it.scopedLive("that is whole leaves its connection to the next one", () =>
+    Effect.gen(function* () {
+      const { counted, registry } = yield* registryAt((_, response) =>
+        reply(
+          response,
+          206,
+          { "content-range": `bytes 10-${size - 1}/${size}` },
+          bytes.subarray(10)
+        )
+      )
+      for (const _ of [1, 2, 3])
+        yield* Stream.runDrain(registry.getBlobRange(repository, digest, { start: 10 }))
+      expect(counted.made).toBe(1)
+    })
+  )
+
+  it.scopedLive.each([
+    ["that is announced as longer", { "content-range": `bytes 10-19/${size}` }, "RangeMismatch"],
+    ["that goes further", { "content-range": `bytes 10-39/${size}` }, "RangeMismatch"],
+    ["that goes to the end", { "content-range": "bytes 10-39/40" }, "RangeMismatch"],
+    ["without its range", {}, "ProtocolViolation"],
+    ["of a blank range", { "content-range": " " }, "ProtocolViolation"],
+    [
+      "of two ranges",
+      { "content-range": [`bytes 10-19/${size}`, `bytes 20-29/${size}`] },
+      "ProtocolViolation"
+    ],
+    [
+      "of one range twice",
+      { "content-range": [`bytes 10-19/${size}`, `bytes 10-19/${size}`] },
+      "ProtocolViolation"
+    ]
+  ] as ReadonlyArray<readonly [string, Record<string, string | ReadonlyArray<string>>, string]>)(
+    "is not a part %s: nothing of it is delivered",
+    ([, headers, _tag]) =>
+      Effect.gen(function* () {
+        const body = bytes.subarray(10, 40)
+        const { registry } = yield* registryAt((_, response) =>
+          reply(response, 206, { ...headers, "content-length": `${body.length}` }, body)
+        )
+        const delivered: Array<Uint8Array> = []
+        const read = Stream.runForEach(registry.getBlobRange(repository, digest, range), (part) =>
+          Effect.sync(() => void delivered.push(part))
+        )
+        expect(yield* Effect.flip(read)).toMatchObject({
+          _tag,
+          method: "GET",
+          status: 206,
+          url: expect.stringContaining(url)
+        })
+        expect(delivered).toEqual([])
+      })
+  )
+
+  it.scopedLive("that is refused says what the registry has instead", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* registryAt((_, response) =>
+        reply(response, 416, { "content-range": "bytes */5" })
+      )
+      expect(
+        yield* Effect.flip(Stream.runDrain(registry.getBlobRange(repository, digest, range)))
+      ).toMatchObject({ _tag: "RangeMismatch", expected: "bytes=10-19", actual: "bytes */5" })
+    })
+  )
+})
+
+describe("content that is not what it should be", () => {
+  const url = `/v2/a/blobs/${digest}`
+  const other = Uint8Array.from(bytes).fill(7, 0, 1)
+
+  it.scopedLive.each([
+    ["in one piece", Buffer.from("b2")],
+    ["in many", other]
+  ] as const)("is a mismatch of the request that brought it, %s", ([, content]) =>
+    Effect.gen(function* () {
+      const { registry, url: base } = yield* registryAt((_, response) =>
+        reply(response, 200, {}, content)
+      )
+      const facts = { method: "GET", status: 200, url: base + url }
+      expect(
+        yield* Effect.flip(Stream.runDrain(registry.getBlob(repository, digest)))
+      ).toMatchObject({
+        _tag: "DigestMismatch",
+        expected: digest,
+        actual: Digest.fromBytes(content),
+        ...facts
+      })
+      expect(
+        yield* Effect.flip(
+          Stream.runDrain(registry.getBlob(repository, { ...descriptor, size: content.length - 1 }))
+        )
+      ).toMatchObject({ _tag: "SizeMismatch", expected: content.length - 1, ...facts })
+    })
+  )
+
+  it.live("is a mismatch of the last request, where there were several", () =>
+    Effect.gen(function* () {
+      const rest = { ...(part(50_000, 99_999) as object), status: 206 }
+      const { result } = yield* get([
+        whole("break", 50_000),
+        { ...rest, body: body(new Uint8Array(50_000)) }
+      ])
+      expect(result).toMatchObject({ left: { _tag: "DigestMismatch", status: 206 } })
     })
   )
 })

@@ -1,0 +1,158 @@
+/**
+ * What a download asks for next, and what a response to it means: pure, so that the whole policy is
+ * this file and its table of tests. `BlobDownload` does what it says.
+ */
+import * as Option from "effect/Option"
+import * as ByteRange from "../../protocol/ByteRange.js"
+
+/** What to ask for: the whole blob, a part of it, or nothing, since nothing is missing. */
+export type Request = { readonly _tag: "Whole" } | Part | Nothing
+
+interface Part {
+  readonly _tag: "Part"
+  readonly range: { readonly start: number; readonly end?: number }
+}
+
+interface Nothing {
+  readonly _tag: "Nothing"
+}
+
+/** The facts of a successful response that count. `length` is that of its body, in bytes. */
+export interface Facts {
+  readonly status: number
+  readonly contentRange: string | undefined
+  readonly length: number | undefined
+}
+
+/** The body is the blob from byte `start` on, and has `length` bytes if that is known. */
+export interface Content {
+  readonly _tag: "Content"
+  readonly start: number
+  readonly length: number | undefined
+}
+
+/** The response makes no sense. */
+export interface Violation {
+  readonly _tag: "Violation"
+  readonly problem: string
+}
+
+const content = (start: number, length: number | undefined): Content => ({
+  _tag: "Content",
+  start,
+  length
+})
+
+const violation = (problem: string): Violation => ({ _tag: "Violation", problem })
+
+/**
+ * The range of a part, or why there is none. Nobody knows which of two ranges the body is, nor what
+ * is meant by a blank one.
+ */
+const rangeOf = (contentRange: string): ByteRange.ContentRange | Violation | undefined =>
+  contentRange.trim() === "" || contentRange.includes(",")
+    ? violation("The Content-Range of a part of the blob is blank or repeated")
+    : Option.getOrUndefined(ByteRange.parseContent(contentRange))
+
+// -----------------------------------------------------------------------------
+// A whole blob
+// -----------------------------------------------------------------------------
+
+/**
+ * How far a download of a whole blob is: `at` is the byte that comes next, all before it were
+ * delivered; `size` is that of the blob, if it is known. A registry whose ranges are of no use is
+ * asked for no more of them (`ranges`).
+ */
+export interface BlobState {
+  readonly at: number
+  readonly size: number | undefined
+  readonly ranges: boolean
+}
+
+/** What to ask for next. */
+export const requestOfBlob = ({ at, ranges, size }: BlobState): Request => {
+  if (at > 0 && at === size) return { _tag: "Nothing" }
+  return at === 0 || !ranges ? { _tag: "Whole" } : { _tag: "Part", range: { start: at } }
+}
+
+/** `Useless`: the response is to be given up, and the whole blob to be asked for (trap 77). */
+export type BlobMeaning = Content | Unusable
+
+/** A response that is not read. */
+export type Unusable = Violation | { readonly _tag: "Useless" }
+
+/**
+ * What the response to a request means. A part may begin before the byte that comes next, but not
+ * after it, and must be one of a blob of this size; where it ends before the blob does, the rest is
+ * asked for (C28).
+ */
+export const responseOfBlob = (
+  { at, size }: BlobState,
+  asked: Request,
+  { contentRange, length, status }: Facts
+): BlobMeaning => {
+  if (status !== 206) return content(0, length)
+  if (asked._tag !== "Part")
+    return violation("The registry answered a request for a whole blob with a part of it")
+  const range = contentRange === undefined ? undefined : rangeOf(contentRange)
+  if (range === undefined) return { _tag: "Useless" }
+  if ("_tag" in range) return range
+  const total = Option.getOrUndefined(range.total)
+  const isOther = size !== undefined && total !== undefined && total !== size
+  return range.start > at || isOther
+    ? { _tag: "Useless" }
+    : content(range.start, (size ?? total ?? range.end + 1) - range.start)
+}
+
+/** What a 416 means in answer to a request. */
+export const refusalOfBlob = (asked: Request): Unusable =>
+  asked._tag === "Part"
+    ? { _tag: "Useless" }
+    : violation("The registry refuses a range that was not asked for")
+
+// -----------------------------------------------------------------------------
+// A range
+// -----------------------------------------------------------------------------
+
+/** How far a download of a range is: the byte that comes next, and the last one wanted. */
+export interface RangeState {
+  readonly at: number
+  readonly end: number | undefined
+}
+
+/** What to ask for next. */
+export const requestOfRange = ({ at, end }: RangeState): Part | Nothing => {
+  if (end === undefined) return { _tag: "Part", range: { start: at } }
+  return at > end ? { _tag: "Nothing" } : { _tag: "Part", range: { start: at, end } }
+}
+
+/**
+ * `NoRanges`: the registry ignores ranges. `OtherRange`: the response is not the range that was
+ * asked for.
+ */
+export type RangeMeaning =
+  | Content
+  | Violation
+  | { readonly _tag: "NoRanges" }
+  | { readonly _tag: "OtherRange" }
+
+/**
+ * What the response to a request means. A range begins where it was asked to; it may end early at
+ * the end of the blob and nowhere else (RFC 9110 §14.2). A body that is announced as longer than
+ * its range is of something else.
+ */
+export const responseOfRange = (
+  { at, end }: RangeState,
+  { contentRange, length, status }: Facts
+): RangeMeaning => {
+  if (status !== 206) return { _tag: "NoRanges" }
+  const range = rangeOf(contentRange ?? "")
+  if (range !== undefined && "_tag" in range) return range
+  if (range === undefined || range.start !== at) return { _tag: "OtherRange" }
+  const isToEnd =
+    end === undefined ||
+    range.end === end ||
+    (range.end < end && Option.isSome(range.total) && range.end === range.total.value - 1)
+  const count = range.end - at + 1
+  return isToEnd && (length ?? count) <= count ? content(at, count) : { _tag: "OtherRange" }
+}
