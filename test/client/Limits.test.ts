@@ -18,8 +18,10 @@ import * as TestClock from "effect/TestClock"
 import * as Limits from "../../src/client/http/Limits.js"
 import * as Watchdog from "../../src/client/http/Watchdog.js"
 import { layerHttpClient, layerHttpClientWithoutDispatcher } from "../../src/node/NodeHttp.js"
+import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { gather, utf8 } from "../support/fixtures.js"
+import { registryAt } from "../support/listeners.js"
 import { clientOver, m1, m1Type, registryUrl, repository, status, tag, world } from "./world.js"
 
 const hour = Duration.hours(1)
@@ -174,22 +176,28 @@ describe("an exchange as a whole", () => {
     })
   )
 
-  const dripping = (pieces: number) => (request: HttpClientRequest.HttpClientRequest) =>
-    Object.create(
-      HttpClientResponse.fromWeb(
-        request,
-        new Response(null, { headers: { "content-type": m1Type } })
-      ),
-      {
-        stream: {
-          value: Stream.range(1, pieces).pipe(
-            Stream.mapEffect((n) =>
-              Effect.as(Effect.sleep(Duration.seconds(10)), utf8(`${n % 10}`))
+  /** A body that comes a byte each ten seconds, and that stops before its end where it is told to. */
+  const dripping =
+    (pieces: number, headers: Record<string, string> = {}, silentAfter = pieces) =>
+    (request: HttpClientRequest.HttpClientRequest) =>
+      Object.create(
+        HttpClientResponse.fromWeb(
+          request,
+          new Response(null, { headers: { "content-type": m1Type, ...headers } })
+        ),
+        {
+          stream: {
+            value: Stream.range(1, pieces).pipe(
+              Stream.mapEffect((n) =>
+                Effect.as(
+                  n > silentAfter ? Effect.never : Effect.sleep(Duration.seconds(10)),
+                  utf8(`${n % 10}`)
+                )
+              )
             )
-          )
+          }
         }
-      }
-    )
+      )
 
   it.effect("is limited while its document drips (T6)", () =>
     Effect.gen(function* () {
@@ -203,15 +211,74 @@ describe("an exchange as a whole", () => {
     })
   )
 
-  it.effect("is not limited where a blob travels", () =>
+  const digits = (count: number) =>
+    utf8(Array.from({ length: count }, (_, n) => `${(n + 1) % 10}`).join(""))
+
+  it.effect.each([
+    ["of a known length", { "content-length": "100" }],
+    ["of a length that nobody said", {}]
+  ] as ReadonlyArray<readonly [string, Record<string, string>]>)(
+    "is not limited where a blob travels, %s, that keeps moving",
+    ([, headers]) =>
+      Effect.gen(function* () {
+        const client = HttpClient.make((request) => Effect.succeed(dripping(100, headers)(request)))
+        const registry = yield* clientOver(client)
+        const bytes = digits(100)
+        const end = yield* outcome(gather(registry.getBlob(repository, Digest.fromBytes(bytes))))
+        expect(end).toMatchObject({ seconds: 1000, result: { right: bytes } })
+      })
+  )
+
+  it.effect.each([
+    [
+      "a blob",
+      160,
+      (registry: Registry.Service) =>
+        gather(registry.getBlob(repository, Digest.fromBytes(digits(100))))
+    ],
+    ["a manifest", 110, (registry: Registry.Service) => registry.getManifest(repository, tag)]
+  ] as ReadonlyArray<
+    readonly [string, number, (registry: Registry.Service) => Effect.Effect<unknown, unknown>]
+  >)("ends a minute after the last byte of %s that stops", ([what, seconds, read]) =>
     Effect.gen(function* () {
-      const client = HttpClient.make((request) => Effect.succeed(dripping(100)(request)))
-      const registry = yield* clientOver(client)
-      const bytes = utf8(Array.from({ length: 100 }, (_, n) => `${(n + 1) % 10}`).join(""))
-      const digest = Digest.fromBytes(bytes)
-      const end = yield* outcome(gather(registry.getBlob(repository, digest)))
-      expect(end).toMatchObject({ seconds: 1000, result: { right: bytes } })
+      const client = HttpClient.make((request) =>
+        Effect.succeed(
+          dripping(100, { "content-length": "100" }, what === "a blob" ? 10 : 5)(request)
+        )
+      )
+      const registry = yield* clientOver(client, { retry: { attempts: 0 } })
+      expect(yield* outcome(read(registry))).toMatchObject({
+        seconds,
+        result: { left: { _tag: "TransportFailure", reason: "Stall", status: 200 } }
+      })
     })
+  )
+
+  it.scopedLive.each([40, 64 * 1024, 64 * 1024 + 40])(
+    "lets a blob of %d bytes move slowly over a socket, in forty pieces",
+    (size) =>
+      Effect.gen(function* () {
+        const bytes = new Uint8Array(size).fill(7)
+        const step = Math.ceil(bytes.length / 40)
+        const { registry } = yield* registryAt(
+          (_, response) => {
+            response.writeHead(200, { "content-length": bytes.length })
+            let at = 0
+            const timer = setInterval(() => {
+              response.write(bytes.subarray(at, at + step))
+              at += step
+              if (at < bytes.length) return
+              response.end()
+              clearInterval(timer)
+            }, 50)
+          },
+          { timeouts: { response: "1 second" }, retry: { attempts: 0 } }
+        )
+        expect(yield* gather(registry.getBlob(repository, Digest.fromBytes(bytes)))).toHaveLength(
+          bytes.length
+        )
+      }),
+    { concurrent: true }
   )
 })
 

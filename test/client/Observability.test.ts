@@ -563,6 +563,49 @@ describe("metrics", () => {
     )
   })
 
+  it.effect.each([
+    ["stream", (response) => Stream.runDrain(response.stream)],
+    ["arrayBuffer", (response) => response.arrayBuffer],
+    ["text", (response) => response.text],
+    ["json", (response) => response.json],
+    ["urlParamsBody", (response) => response.urlParamsBody],
+    ["formData", (response) => response.formData]
+  ] as ReadonlyArray<
+    readonly [
+      string,
+      (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<unknown, unknown>
+    ]
+  >)("bytes of a response that an application reads as %s are counted, once", ([way, read]) => {
+    const { layer, metric } = exported()
+    const type = way === "formData" ? "application/x-www-form-urlencoded" : "application/json"
+    const host = `${way.toLowerCase()}.test`
+    const { client } = internet({
+      [`https://${host}`]: ({ url }) =>
+        new Response('{"a":1}', {
+          headers: {
+            "content-type": type,
+            ...(url.pathname.endsWith("list") && { "content-length": "7" })
+          }
+        })
+    })
+    return Effect.gen(function* () {
+      const to = yield* RegistryClient.endpoint({ url: `https://${host}` })
+      const operations = [Operation.Ping(), Operation.ListTags({ repository: yield* name })]
+      for (const operation of operations)
+        yield* Effect.flatMap(RegistryClient.attempt(to, operation), read)
+      expect(yield* metric("effect_oci.bytes", host)).toEqual({ download: 14 })
+    }).pipe(
+      Effect.provide(
+        Layer.mergeAll(
+          Layer.succeed(HttpClient.HttpClient, client),
+          Credentials.layerAnonymous,
+          TokenCache.layerMemory
+        )
+      ),
+      Effect.provide(layer)
+    )
+  })
+
   it.effect("no label is named by a server: redirects count for the registry", () => {
     const { layer, metric } = exported()
     const { client } = internet({

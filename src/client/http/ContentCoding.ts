@@ -4,6 +4,7 @@
  * compressed the answer, and `fetch` decodes without a word and leaves the header (trap 26).
  */
 import * as Headers from "@effect/platform/Headers"
+import type { ResponseError } from "@effect/platform/HttpClientError"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
@@ -15,6 +16,7 @@ import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import { LimitExceeded } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
+import { BodyResponse } from "./BodyResponse.js"
 
 /** More make no sense, and each may multiply the size by a thousand (T10). */
 const maxCodings = 5
@@ -86,12 +88,26 @@ export const plainBlob = (
   digest: Digest.Digest
 ): HttpClientResponse => {
   const header = response.headers["content-encoding"]
-  return parse(header).length === 0
-    ? response
-    : Object.create(response, {
-        headers: { value: Headers.remove(response.headers, "content-length") },
-        stream: { get: () => decided(response.stream, header, digest) }
-      })
+  return parse(header).length === 0 ? response : new Plain(response, header, digest)
+}
+
+class Plain extends BodyResponse {
+  constructor(
+    private readonly response: HttpClientResponse,
+    private readonly coding: string | undefined,
+    private readonly digest: Digest.Digest
+  ) {
+    const { headers, request, status } = response
+    super(request, status, Headers.remove(headers, "content-length"))
+  }
+
+  get stream(): Stream.Stream<Uint8Array, ResponseError> {
+    return decided(this.response.stream, this.coding, this.digest)
+  }
+
+  get bytes(): Effect.Effect<Uint8Array, ResponseError> {
+    return Effect.map(Stream.runCollect(this.stream), (parts) => ByteStream.concat([...parts]))
+  }
 }
 
 const decided = <E>(

@@ -7,7 +7,6 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
-import * as ClientResponse from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -17,6 +16,8 @@ import * as Stream from "effect/Stream"
 import type { Sender } from "../../auth/Authorization.js"
 import * as ByteStream from "../../ByteStream.js"
 import { LimitExceeded, TransportFailure } from "../../RegistryError.js"
+import * as BodyProgress from "./BodyProgress.js"
+import { BodyResponse } from "./BodyResponse.js"
 import * as ClientFailure from "./ClientFailure.js"
 import * as ContentCoding from "./ContentCoding.js"
 import { OnBehalfOf } from "./OnBehalfOf.js"
@@ -150,7 +151,7 @@ export const limited =
               let size = 0
               for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
               return size <= bounds.limits.headers
-                ? gathered(response)
+                ? gathered(response, bounds, deadline)
                 : Effect.zipRight(
                     excerpt(response),
                     Effect.fail(ClientFailure.tooManyHeaders(request, bounds.limits))
@@ -175,46 +176,77 @@ const setUp = (registry: string): Effect.Effect<void> =>
 
 const always = () => true
 
-const Gathered: unique symbol = Symbol.for("effect-oci/Limits/Gathered")
+/** A response whose body arrived with it. */
+class Gathered extends BodyResponse {
+  constructor(
+    response: HttpClientResponse,
+    readonly content: Uint8Array
+  ) {
+    super(response.request, response.status, response.headers)
+  }
 
-/** The body of an answer that arrived with it, if it did. */
-export const gatheredOf = (
-  response: HttpClientResponse & { readonly [Gathered]?: Uint8Array }
-): Uint8Array | undefined => response[Gathered]
+  get stream(): Stream.Stream<Uint8Array> {
+    return this.content.length === 0 ? Stream.empty : Stream.succeed(this.content)
+  }
+
+  get bytes(): Effect.Effect<Uint8Array> {
+    return Effect.succeed(this.content)
+  }
+}
+
+/** The body of a response that arrived with it, if it did. */
+export const gatheredOf = (response: HttpClientResponse): Uint8Array | undefined =>
+  response instanceof Gathered ? response.content : undefined
+
+/** The response with its body, which was read already. */
+export const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse =>
+  new Gathered(response, bytes)
 
 const gathered = (
-  response: HttpClientResponse
-): Effect.Effect<HttpClientResponse, TransportFailure> => {
+  response: HttpClientResponse,
+  bounds: Bounds,
+  deadline: Watchdog.Deadline
+): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
   const { request, status } = response
   const length = ContentCoding.length(response)
   if (request.method === "HEAD" || (request.method !== "GET" && status < 300))
     return Effect.succeed(response)
   if (length === undefined || length > discardable) return Effect.succeed(response)
-  return Effect.matchEffect(response.arrayBuffer, {
+  return Effect.matchEffect(moving(response, bounds, deadline), {
     onFailure: (error) =>
-      status < 300
-        ? Effect.fail(ClientFailure.ofBody(error))
-        : Effect.succeed(withBody(response, new Uint8Array())),
-    onSuccess: (buffer) => Effect.succeed(withBody(response, new Uint8Array(buffer)))
+      status < 300 ? Effect.fail(error) : Effect.succeed(withBody(response, new Uint8Array())),
+    onSuccess: (bytes) => Effect.succeed(withBody(response, bytes))
   })
 }
 
-/** The response with its body, which was read already. */
-export const withBody = (response: HttpClientResponse, bytes: Uint8Array): HttpClientResponse => {
-  // The body that the client has is read already.
-  const read = () =>
-    ClientResponse.fromWeb(
-      response.request,
-      new Response(bytes.slice(), { headers: response.headers })
+/**
+ * The whole body, however long. It is late when nothing of it has arrived for as long as a response
+ * may take to begin, whatever its size, and when the time of its exchange is over.
+ */
+const moving = (
+  response: HttpClientResponse,
+  { response: patience, until }: Bounds,
+  deadline: Watchdog.Deadline,
+  limit: ByteStream.Limit = { what: "", limit: Number.POSITIVE_INFINITY }
+): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> => {
+  const moved = (now: number) => {
+    deadline.at = Math.min(until, now + patience)
+  }
+  moved(deadline.clock.unsafeCurrentTimeMillis())
+  if (!BodyProgress.tells(response) || limit.limit !== Number.POSITIVE_INFINITY)
+    return body(response).pipe(
+      ByteStream.tap(() => moved(deadline.clock.unsafeCurrentTimeMillis())),
+      ByteStream.collect(limit)
     )
-  return Object.create(response, {
-    [Gathered]: { value: bytes },
-    arrayBuffer: { get: () => Effect.sync(() => bytes.slice().buffer) },
-    stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) },
-    text: { get: () => read().text },
-    json: { get: () => read().json },
-    urlParamsBody: { get: () => read().urlParamsBody },
-    formData: { get: () => read().formData }
+  let arrived = 0
+  deadline.onLook = (now) => {
+    const count = response[BodyProgress.arrived]()
+    if (count > arrived) moved(now)
+    arrived = count
+  }
+  return Effect.matchEffect(response.arrayBuffer, {
+    onFailure: (error) => Effect.fail(ClientFailure.ofBody(error)),
+    onSuccess: (buffer) => Effect.succeed(new Uint8Array(buffer))
   })
 }
 
@@ -262,23 +294,16 @@ export const document = (
     bytes.length <= limit.limit ? Effect.succeed(bytes) : Effect.fail(tooLong())
   const known = gatheredOf(response)
   if (known !== undefined) return within(known)
-  const received = Effect.suspend(() =>
-    // HTTP clients see to it that a body is no longer than its `Content-Length`.
-    (ContentCoding.length(response) ?? Number.POSITIVE_INFINITY) <= limit.limit
-      ? Effect.matchEffect(response.arrayBuffer, {
-          onFailure: (error) => Effect.fail(ClientFailure.ofBody(error)),
-          onSuccess: (buffer) => within(new Uint8Array(buffer))
-        })
-      : Effect.catchTag(ByteStream.collect(body(response), limit), "LimitExceeded", () =>
-          Effect.fail(tooLong())
-        )
-  )
+  // HTTP clients see to it that a body is no longer than its `Content-Length`.
+  const isShort = (ContentCoding.length(response) ?? Number.POSITIVE_INFINITY) <= limit.limit
   return Watchdog.watch(
     bounds.watchdog,
-    (deadline) => {
-      deadline.at = bounds.until
-      return received
-    },
+    (deadline) =>
+      Effect.catchTag(
+        Effect.flatMap(moving(response, bounds, deadline, isShort ? undefined : limit), within),
+        "LimitExceeded",
+        () => Effect.fail(tooLong())
+      ),
     () => new TransportFailure({ ...factsOf(response), reason: "Stall" })
   )
 }

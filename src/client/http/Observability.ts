@@ -5,6 +5,7 @@
  * (T13).
  */
 import * as HttpBody from "@effect/platform/HttpBody"
+import type { ResponseError } from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
@@ -25,6 +26,8 @@ import { isRecorded } from "../../internal/Spans.js"
 import * as Metrics from "../../Metrics.js"
 import { redact } from "../../protocol/internal/RedactedUrl.js"
 import type { Operation } from "../../protocol/Operation.js"
+import * as BodyProgress from "./BodyProgress.js"
+import { BodyResponse } from "./BodyResponse.js"
 import * as Limits from "./Limits.js"
 
 /** Of one endpoint, what spans and metrics say of it, computed once. */
@@ -261,23 +264,43 @@ const counted = (request: HttpClientRequest.HttpClientRequest) => {
 const countedResponse = (of: Observation, response: HttpClientResponse): HttpClientResponse =>
   response.request.method === "HEAD" || Limits.gatheredOf(response) !== undefined
     ? response
-    : Object.create(response, {
-        arrayBuffer: {
-          get: () =>
-            Effect.flatMap(response.arrayBuffer, (buffer) =>
-              Effect.as(received(of, buffer.byteLength), buffer)
-            )
-        },
-        stream: {
-          get: () =>
-            Stream.suspend(() => {
-              let count = 0
-              return Stream.ensuring(
-                ByteStream.tap(response.stream, (bytes) => {
-                  count += bytes.length
-                }),
-                Effect.suspend(() => received(of, count))
-              )
-            })
-        }
-      })
+    : new Counted(of, response)
+
+/** A response whose body is counted, in whatever way it is read. */
+class Counted extends BodyResponse {
+  readonly [BodyProgress.arrived]?: () => number
+
+  constructor(
+    private readonly of: Observation,
+    private readonly response: HttpClientResponse
+  ) {
+    super(response.request, response.status, response.headers)
+    if (BodyProgress.tells(response))
+      this[BodyProgress.arrived] = () => response[BodyProgress.arrived]()
+  }
+
+  get stream(): Stream.Stream<Uint8Array, ResponseError> {
+    return Stream.suspend(() => {
+      let count = 0
+      return Stream.ensuring(
+        ByteStream.tap(this.response.stream, (bytes) => {
+          count += bytes.length
+        }),
+        Effect.suspend(() => received(this.of, count))
+      )
+    })
+  }
+
+  override get arrayBuffer(): Effect.Effect<ArrayBuffer, ResponseError> {
+    return Effect.onExit(this.response.arrayBuffer, (exit) =>
+      received(
+        this.of,
+        Exit.isSuccess(exit) ? exit.value.byteLength : (this[BodyProgress.arrived]?.() ?? 0)
+      )
+    )
+  }
+
+  get bytes(): Effect.Effect<Uint8Array, ResponseError> {
+    return Effect.map(this.arrayBuffer, (buffer) => new Uint8Array(buffer))
+  }
+}

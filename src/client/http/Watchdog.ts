@@ -12,11 +12,13 @@ import * as FiberId from "effect/FiberId"
 
 /**
  * When an effect is to be given up: `at` is in milliseconds of its `clock`. Infinity stops the
- * watch until `at` is set again.
+ * watch until `at` is set again. `onLook` is called before the watchdog looks at it, with the time,
+ * and may set it.
  */
 export interface Deadline {
   readonly clock: Clock.Clock
   at: number
+  onLook: ((now: number) => void) | undefined
 }
 
 interface Watched extends Deadline {
@@ -56,7 +58,12 @@ export const watch = <A, E, R, E2>(
     Effect.withFiberRuntime((parent) => {
       let expired = false
       const clock = Context.get(parent.currentDefaultServices, Clock.Clock)
-      const watched: Watched = { clock, at: Number.POSITIVE_INFINITY, expire: () => undefined }
+      const watched: Watched = {
+        clock,
+        at: Number.POSITIVE_INFINITY,
+        onLook: undefined,
+        expire: () => undefined
+      }
       return Effect.flatMap(Effect.forkDaemon(restore(effect(watched))), (fiber) => {
         watched.expire = () => {
           expired = true
@@ -97,7 +104,10 @@ const end = (watchdog: Watchdog, watched: Watched): void => {
 
 const patrol = (watchdog: Watchdog): Effect.Effect<void> =>
   Effect.flatMap(Effect.sleep(watchdog.tick), () => {
-    for (const { at, clock, expire } of watchdog.watched)
-      if (at <= clock.unsafeCurrentTimeMillis()) expire()
+    for (const watched of watchdog.watched) {
+      const now = watched.clock.unsafeCurrentTimeMillis()
+      watched.onLook?.(now)
+      if (watched.at <= now) watched.expire()
+    }
     return watchdog.watched.size === 0 ? Effect.void : patrol(watchdog)
   })

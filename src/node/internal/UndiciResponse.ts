@@ -3,21 +3,18 @@
  * and as the `HttpClientResponse` that Effect knows.
  */
 import type { IncomingHttpHeaders } from "node:http"
-import * as Cookies from "@effect/platform/Cookies"
 import type * as Headers from "@effect/platform/Headers"
-import { ResponseError } from "@effect/platform/HttpClientError"
+import type { ResponseError } from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as ClientResponse from "@effect/platform/HttpClientResponse"
-import * as IncomingMessage from "@effect/platform/HttpIncomingMessage"
-import * as UrlParams from "@effect/platform/UrlParams"
+import type * as ClientResponse from "@effect/platform/HttpClientResponse"
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Inspectable from "effect/Inspectable"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as BodyProgress from "../../client/http/BodyProgress.js"
+import { BodyResponse } from "../../client/http/BodyResponse.js"
 
 /**
  * How many bytes are held for a reader who is slower than the registry, before the connection is
@@ -40,6 +37,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
   private failure: { readonly cause: unknown } | undefined
   private held: Array<Uint8Array> = []
   private size = 0
+  private count = 0
   private gathering = false
   private waiting: (() => void) | undefined
   private waking = false
@@ -76,6 +74,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
     // Plain arrays, since a Buffer has another `slice`.
     this.held.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length))
     this.size += chunk.length
+    this.count += chunk.length
     if (this.gathering) return
     if (this.size >= capacity) controller.pause()
     this.wakeLater()
@@ -104,6 +103,11 @@ export class Incoming implements Dispatcher.DispatchHandler {
     if (this.ended || this.aborted) return
     this.aborted = true
     this.controller?.abort(new Aborted())
+  }
+
+  /** How many bytes of the body have arrived. */
+  get arrived(): number {
+    return this.count
   }
 
   get isOver(): boolean {
@@ -190,25 +194,18 @@ export const make = (
   return response
 }
 
-class UndiciResponse extends Inspectable.Class implements ClientResponse.HttpClientResponse {
-  readonly [IncomingMessage.TypeId]: IncomingMessage.TypeId = IncomingMessage.TypeId
-  readonly [ClientResponse.TypeId]: ClientResponse.TypeId = ClientResponse.TypeId
-
+class UndiciResponse extends BodyResponse implements BodyProgress.Telling {
   constructor(
-    readonly request: HttpClientRequest.HttpClientRequest,
-    readonly status: number,
-    readonly headers: Headers.Headers,
+    request: HttpClientRequest.HttpClientRequest,
+    status: number,
+    headers: Headers.Headers,
     private readonly incoming: Incoming
   ) {
-    super()
+    super(request, status, headers)
   }
 
-  get cookies(): Cookies.Cookies {
-    return Cookies.fromSetCookie(this.headers["set-cookie"] ?? [])
-  }
-
-  get remoteAddress(): Option.Option<string> {
-    return Option.none()
+  [BodyProgress.arrived](): number {
+    return this.incoming.arrived
   }
 
   get stream(): Stream.Stream<Uint8Array, ResponseError> {
@@ -233,48 +230,5 @@ class UndiciResponse extends Inspectable.Class implements ClientResponse.HttpCli
     return Effect.onInterrupt(this.incoming.all(this.failed()), () =>
       Effect.sync(() => this.incoming.abort())
     )
-  }
-
-  get arrayBuffer(): Effect.Effect<ArrayBuffer, ResponseError> {
-    return Effect.map(this.bytes, (bytes) => new Uint8Array(bytes).buffer)
-  }
-
-  get text(): Effect.Effect<string, ResponseError> {
-    return Effect.map(this.bytes, (bytes) => new TextDecoder().decode(bytes))
-  }
-
-  get json(): Effect.Effect<unknown, ResponseError> {
-    return Effect.flatMap(this.text, (text) =>
-      Effect.try({
-        try: (): unknown => (text === "" ? null : JSON.parse(text)),
-        catch: this.failed()
-      })
-    )
-  }
-
-  get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, ResponseError> {
-    return Effect.map(this.text, (text) => UrlParams.fromInput(new URLSearchParams(text)))
-  }
-
-  get formData(): Effect.Effect<FormData, ResponseError> {
-    return Effect.flatMap(this.arrayBuffer, (buffer) =>
-      Effect.tryPromise({
-        try: () => new Response(buffer, { headers: this.headers }).formData(),
-        catch: this.failed()
-      })
-    )
-  }
-
-  toJSON(): unknown {
-    return {
-      _id: "@effect/platform/HttpClientResponse",
-      request: this.request.toJSON(),
-      status: this.status
-    }
-  }
-
-  private failed() {
-    return (cause: unknown) =>
-      new ResponseError({ request: this.request, response: this, reason: "Decode", cause })
   }
 }
