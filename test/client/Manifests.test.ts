@@ -2,7 +2,7 @@ import { deflateRawSync, deflateSync, gzipSync } from "node:zlib"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as ContentCoding from "../../src/client/http/ContentCoding.js"
+import * as ContentDecoding from "../../src/internal/ContentDecoding.js"
 import * as Digest from "../../src/spec/Digest.js"
 import type { Seen } from "../auth/origins.js"
 import { gather, items, utf8 } from "../support/fixtures.js"
@@ -217,7 +217,7 @@ describe("content that comes encoded all the same (rule 20, trap 26)", () => {
   )
 
   it("a field of nothing but commas names no coding", () =>
-    expect(ContentCoding.parse(" , identity,, ")).toEqual([]))
+    expect(ContentDecoding.parse(" , identity,, ")).toEqual([]))
 })
 
 describe("referrers", () => {

@@ -11,8 +11,8 @@ import * as Stream from "effect/Stream"
 import * as CredentialHelper from "../../src/auth/CredentialHelper.js"
 import * as AuthFile from "../../src/auth/internal/AuthFile.js"
 import * as TokenServer from "../../src/auth/internal/TokenServer.js"
-import * as ContentCoding from "../../src/client/http/ContentCoding.js"
 import * as RateLimit from "../../src/client/http/RateLimit.js"
+import * as ContentDecoding from "../../src/internal/ContentDecoding.js"
 import * as ProxySettings from "../../src/node/ProxySettings.js"
 import * as AccessScope from "../../src/protocol/AccessScope.js"
 import * as ByteRange from "../../src/protocol/ByteRange.js"
@@ -453,9 +453,9 @@ export const targets: ReadonlyArray<Target> = [
     bound: 20 * 64 * 1024
   },
   {
-    name: "ContentCoding.parse",
+    name: "ContentDecoding.parse",
     seeds: ["gzip", "gzip, deflate", "identity"],
-    run: (s) => ContentCoding.parse(s)
+    run: (s) => ContentDecoding.parse(s)
   },
   {
     name: "RateLimit.fromHeaders",

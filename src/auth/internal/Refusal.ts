@@ -2,11 +2,13 @@
  * What follows when a registry refuses a request: whether it asks for something that can still be
  * shown.
  */
+import * as Headers from "@effect/platform/Headers"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ByteStream from "../../ByteStream.js"
+import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as AccessScope from "../../protocol/AccessScope.js"
 import * as Challenge from "../../protocol/Challenge.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
@@ -36,7 +38,7 @@ export const refused = <E, R>(
             response.request,
             new Response(Uint8Array.from(body), {
               status: response.status,
-              headers: response.headers
+              headers: Headers.remove(response.headers, ["content-encoding", "content-length"])
             })
           )
         )
@@ -192,6 +194,12 @@ const saysTokenIsInvalid = (body: Uint8Array): boolean =>
     /authorization token (is invalid|has expired)/i.test(message)
   )
 
-/** The beginning of a body that matters for its errors only. */
+/** The beginning of a body that matters for its errors only, decoded if it is compressed. */
 const excerpt = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
-  ByteStream.beginning(response.stream, 64 * 1024)
+  Effect.flatMap(ByteStream.beginning(response.stream, errorLimit.limit), (bytes) =>
+    ContentDecoding.plain(bytes, response.headers["content-encoding"], undefined, errorLimit).pipe(
+      Effect.orElseSucceed(() => bytes)
+    )
+  )
+
+const errorLimit = { what: "An error", limit: 64 * 1024 }

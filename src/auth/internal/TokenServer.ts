@@ -15,6 +15,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as Metrics from "../../Metrics.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
 import * as FieldValue from "../../protocol/internal/FieldValue.js"
@@ -74,7 +75,8 @@ export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execu
  * refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token
  * is asked for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before
  * all else, and given up when it is refused. No span and no trace header accompanies the requests
- * (T13). An answer is read up to 128 KiB, within 30 seconds.
+ * (T13). An answer with any 2xx status may bring a token (RFC 9110 §15.3). It is read up to 128 KiB,
+ * decoded if it comes compressed, within 30 seconds.
  *
  * Fails with
  *
@@ -159,7 +161,7 @@ const exchangeAt = <E, R>(
 const withoutRefreshToken = ({ expiresAt, value }: Token): Token => ({ expiresAt, value })
 
 const clientId = "effect-oci"
-const maxAnswer = 128 * 1024
+const answerLimit = { what: "The answer of the token server", limit: 128 * 1024 }
 
 /**
  * In seconds: both what a token lives that does not say so (A4), and the least that is believed.
@@ -281,7 +283,8 @@ const ask = <E, R>(
       url: redact(request.url),
       status: response.status
     }
-    if (response.status !== 200) return yield* refused(response, facts, wanted.origin, secrets)
+    if (response.status < 200 || response.status > 299)
+      return yield* refused(response, facts, wanted.origin, secrets)
     const body = yield* document(response, facts)
     const token = parseAnswer(body, yield* Clock.currentTimeMillis)
     return (
@@ -297,7 +300,11 @@ const document = (
     Stream.mapError(
       (error) => new TransportFailure({ ...facts, reason: "Reset", cause: error.cause })
     ),
-    ByteStream.collect({ what: "The answer of the token server", limit: maxAnswer }),
+    ByteStream.collect(answerLimit),
+    // Some proxies compress whatever passes them (rule 20).
+    Effect.flatMap((bytes) =>
+      ContentDecoding.plain(bytes, response.headers["content-encoding"], undefined, answerLimit)
+    ),
     Effect.catchTag("LimitExceeded", ({ limit, what }) =>
       Effect.fail(new LimitExceeded({ ...facts, limit, what }))
     ),
@@ -333,7 +340,10 @@ const refused = (
   })
 
 const OAuthError = Schema.parseJson(
-  Schema.Struct({ error: Schema.NonEmptyString, error_description: Schema.optional(Schema.String) })
+  Schema.Struct({
+    error: Schema.NonEmptyString,
+    error_description: Schema.optional(Schema.NullOr(Schema.String))
+  })
 )
 
 /**

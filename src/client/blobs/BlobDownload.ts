@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { Registry } from "../../Registry.js"
@@ -272,7 +273,7 @@ const explained = <E extends { readonly _tag: string }>(
   { coding, exchange }: Download
 ) => {
   if (!(error instanceof DigestMismatch || error instanceof SizeMismatch)) return error
-  if (ContentCoding.parse(coding).length > 0)
+  if (ContentDecoding.parse(coding).length > 0)
     return violation(
       exchange,
       `The blob came with Content-Encoding: ${coding.slice(0, 64)}, which was not asked for, and is not what it should be: something on the way to the registry may compress answers`

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Secrets from "../../auth/internal/Secrets.js"
+import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
@@ -32,7 +33,6 @@ import {
   UploadUnknown
 } from "../../RegistryError.js"
 import * as MediaType from "../../spec/MediaType.js"
-import * as ContentCoding from "./ContentCoding.js"
 import * as Limits from "./Limits.js"
 
 /** What each operation can be refused with, beyond `Refusal`. */
@@ -192,7 +192,7 @@ const refusedPage = (
  */
 export const readable = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
   Effect.flatMap(Limits.excerpt(response), (body) =>
-    ContentCoding.plain(body, response.headers["content-encoding"], undefined, {
+    ContentDecoding.plain(body, response.headers["content-encoding"], undefined, {
       what: "An error",
       limit: 65_536
     }).pipe(Effect.orElseSucceed(() => body))

@@ -7,6 +7,7 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import type * as ByteStream from "../../ByteStream.js"
+import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
 import { type Digest, isDigest } from "../../spec/Digest.js"
@@ -113,7 +114,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
               const announced = SingleField.value(response.headers, "docker-content-digest")
               const digest = expected ?? (isDigest(announced) ? announced : undefined)
               return Effect.map(
-                ContentCoding.plain(bytes, coding, digest, limit),
+                ContentDecoding.plain(bytes, coding, digest, limit),
                 (bytes) => [bytes, response] as const
               )
             })
