@@ -84,7 +84,12 @@ export declare namespace TokenCache {
    *   challenge.
    * - `remember`: keeps the challenges to a demand, and with none forgets what the origin wants. A
    *   `bearer` challenge of the origin outlives one for a password only, which is then kept for
-   *   this demand alone: Harbor takes tokens everywhere but in `_catalog`.
+   *   this demand alone and for a minute: Harbor takes tokens everywhere but in `_catalog`, and
+   *   asks for passwords while it cannot read its tokens.
+   * - `failed`: notes that the token server of the demand's origin gave no answer, or one that says
+   *   nothing of the credential. The challenges are kept, so that trying again costs no request
+   *   without authorization; they are forgotten when this has gone on for a minute, or when they
+   *   come from another process, since the registry may have another token server by now.
    * - `getOrAcquire`: a token that covers the key's scopes and lasts 5 more seconds, else the one
    *   that `acquire` yields, given the refresh token that the same realm issued for the same
    *   service and identity. Callers with equal keys share one run of `acquire` and its failure, so
@@ -97,6 +102,7 @@ export declare namespace TokenCache {
   export interface Service {
     readonly challenges: (demand: Demand) => Effect.Effect<ReadonlyArray<Challenge>>
     readonly remember: (demand: Demand, challenges: ReadonlyArray<Challenge>) => Effect.Effect<void>
+    readonly failed: (demand: Demand) => Effect.Effect<void>
     readonly getOrAcquire: <E, R>(
       key: TokenKey,
       acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
@@ -113,6 +119,12 @@ const capacity = 1000
 
 /** In milliseconds: a token that ends sooner may end on its way. */
 const margin = 5000
+
+/**
+ * In milliseconds: how long a registry is taken at its word that it wants passwords although it has
+ * taken tokens, and how long a token server may fail before it counts as another's.
+ */
+const doubt = 60_000
 
 /**
  * Keeps up to 1,000 tokens, and the challenges of as many origins, in memory for the lifetime of
@@ -157,12 +169,18 @@ export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.Ke
  * @since 0.1.0
  * @category layers
  */
-export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => ({
-  ...challengeMemory(TokenStore.none),
-  getOrAcquire: (_, acquire) =>
-    Effect.map(acquire(Option.none()), ({ value }) => ({ value, isNew: true })),
-  reject: () => Effect.void
-}))
+export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => {
+  const { issued, ...memory } = challengeMemory(TokenStore.none)
+  return {
+    ...memory,
+    getOrAcquire: ({ origin }, acquire) =>
+      Effect.map(acquire(Option.none()), ({ value }) => {
+        issued(origin)
+        return { value, isNew: true }
+      }),
+    reject: () => Effect.void
+  }
+})
 
 const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
   const tokens = new Map<string, Kept>()
@@ -170,6 +188,7 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
   /** Their values, since a store that cannot be written keeps them. */
   const rejectedTokens = new Map<string, true>()
   const flights = new Map<string, Deferred.Deferred<Obtained, unknown>>()
+  const { issued, ...challenges } = challengeMemory(store)
 
   const find = (id: string, key: TokenKey, now: number): Kept | undefined => {
     const exact = tokens.get(id)
@@ -220,6 +239,7 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
       const refreshToken = stored.refreshToken ?? refreshTokens.get(issueOf(key))
       const token = yield* acquire(Option.fromNullable(refreshToken))
       const then = yield* Clock.currentTimeMillis
+      issued(key.origin)
       keep(key, token, then)
       yield* store.update(issueOf(key), (held) => ({
         tokens: [
@@ -252,7 +272,7 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
   }
 
   return {
-    ...challengeMemory(store),
+    ...challenges,
     getOrAcquire: <E, R>(
       key: TokenKey,
       acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
@@ -310,58 +330,124 @@ interface Kept extends Token {
 const isUsable = ({ expiresAt }: { readonly expiresAt: number }, now: number): boolean =>
   expiresAt - margin > now
 
-/** What one demand was asked for: scopes, or a password although its origin takes tokens. */
-interface Asked {
-  readonly scopes: ReadonlyArray<string>
-  readonly passwordOnly: ReadonlyArray<Challenge>
+/**
+ * What an origin asks for: since when, in milliseconds, and since when its token server fails, if it
+ * does. That of another process has not been seen to work.
+ */
+interface Known {
+  readonly challenges: ReadonlyArray<Challenge>
+  readonly at: number
+  failingSince: number | undefined
 }
 
+/**
+ * What one demand was asked for beyond that: the scopes and the error of its last challenge, and a
+ * password although its origin takes tokens.
+ */
+interface Asked {
+  readonly scopes: ReadonlyArray<string>
+  readonly error: string | undefined
+  readonly passwordOnly: ReadonlyArray<Challenge>
+  readonly at: number
+}
+
+/** `issued`: that the token server of an origin has just issued a token. */
 const challengeMemory = (
   store: TokenStore.TokenStore
-): Pick<TokenCache.Service, "challenges" | "remember"> => {
-  const byOrigin = new Map<string, ReadonlyArray<Challenge>>()
+): Pick<TokenCache.Service, "challenges" | "remember" | "failed"> & {
+  readonly issued: (origin: string) => void
+} => {
+  const byOrigin = new Map<string, Known>()
   const byDemand = new Map<string, Asked>()
+  /** The origins that have ever asked for tokens. */
+  const tokenOrigins = new Map<string, true>()
 
   const ofOrigin = (origin: string): Effect.Effect<ReadonlyArray<Challenge>> =>
     Effect.suspend(() => {
       const known = byOrigin.get(origin)
-      return known !== undefined
-        ? Effect.succeed(known)
-        : Effect.map(store.loadChallenges(origin), (stored) => {
-            if (stored.length > 0 && !byOrigin.has(origin)) put(byOrigin, origin, stored)
-            return stored
-          })
+      if (known !== undefined)
+        return known.challenges.some(isBearer) || !tokenOrigins.has(origin)
+          ? Effect.succeed(known.challenges)
+          : Effect.map(Clock.currentTimeMillis, (now) =>
+              now < known.at + doubt ? known.challenges : []
+            )
+      return Effect.map(
+        Effect.zip(store.loadChallenges(origin), Clock.currentTimeMillis),
+        ([challenges, now]) => {
+          if (challenges.length > 0 && !byOrigin.has(origin))
+            put(byOrigin, origin, { challenges, at: now, failingSince: Number.NEGATIVE_INFINITY })
+          return challenges
+        }
+      )
+    })
+
+  const forget = (origin: string): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      byOrigin.delete(origin)
+      return store.saveChallenges(origin, [])
     })
 
   return {
+    issued: (origin) => {
+      const known = byOrigin.get(origin)
+      if (known !== undefined) known.failingSince = undefined
+    },
     challenges: (demand) =>
-      Effect.map(ofOrigin(demand.origin), (known) => {
-        if (known.length === 0) return known
+      Effect.flatMap(ofOrigin(demand.origin), (known) => {
+        if (known.length === 0) return Effect.succeed(known)
         const asked = byDemand.get(demandId(demand))
-        if (asked !== undefined && asked.passwordOnly.length > 0) return asked.passwordOnly
-        return known.map((challenge) => ({
-          ...challenge,
-          scopes: challenge.scheme === "bearer" && asked !== undefined ? asked.scopes : []
-        }))
+        const forToken = known.map((challenge) => withAsked(challenge, asked))
+        return asked === undefined || asked.passwordOnly.length === 0
+          ? Effect.succeed(forToken)
+          : Effect.map(Clock.currentTimeMillis, (now) =>
+              now < asked.at + doubt ? asked.passwordOnly : forToken
+            )
       }),
     remember: (demand, challenges) =>
       Effect.gen(function* () {
-        const known = yield* ofOrigin(demand.origin)
+        const { origin } = demand
+        const known = yield* ofOrigin(origin)
+        const at = yield* Clock.currentTimeMillis
         const bearer = challenges.find(isBearer)
+        if (bearer !== undefined) put(tokenOrigins, origin, true)
         const passwordOnly = challenges.length > 0 && bearer === undefined && known.some(isBearer)
-        // The request that needs no scopes is the ping: GHCR names a repository there that does not
-        // exist.
-        const scopes = demand.scopes.length > 0 ? (bearer?.scopes ?? []) : []
-        put(byDemand, demandId(demand), { scopes, passwordOnly: passwordOnly ? challenges : [] })
+        put(byDemand, demandId(demand), {
+          // The request that needs no scopes is the ping: GHCR names a repository there that does
+          // not exist.
+          scopes: demand.scopes.length > 0 ? (bearer?.scopes ?? []) : [],
+          error: bearer?.error,
+          passwordOnly: passwordOnly ? challenges : [],
+          at
+        })
         if (passwordOnly) return
-        const general = challenges.map((challenge) => ({ ...challenge, scopes: [] }))
-        if (general.length === 0) byOrigin.delete(demand.origin)
-        else put(byOrigin, demand.origin, general)
+        if (challenges.length === 0) return yield* forget(origin)
+        const general = challenges.map(({ error: _, ...challenge }) => ({
+          ...challenge,
+          scopes: []
+        }))
+        put(byOrigin, origin, { challenges: general, at, failingSince: undefined })
         if (JSON.stringify(general) !== JSON.stringify(known))
-          yield* store.saveChallenges(demand.origin, general)
+          yield* store.saveChallenges(origin, general)
+      }),
+    failed: ({ origin }) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const known = byOrigin.get(origin)
+        if (known === undefined) return Effect.void
+        known.failingSince ??= now
+        return now < known.failingSince + doubt ? Effect.void : forget(origin)
       })
   }
 }
+
+/** One demand's scopes are never another's. */
+const withAsked = (challenge: Challenge, asked: Asked | undefined): Challenge =>
+  challenge.scheme !== "bearer" || asked === undefined
+    ? { ...challenge, scopes: [] }
+    : {
+        ...challenge,
+        scopes: asked.scopes,
+        ...(asked.error !== undefined && { error: asked.error })
+      }
 
 const isBearer = ({ scheme }: Challenge): boolean => scheme === "bearer"
 

@@ -1,4 +1,5 @@
 import { inspect } from "node:util"
+import { deflateSync, gzipSync } from "node:zlib"
 import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -28,6 +29,9 @@ const wanted = (part: Partial<TokenServer.TokenRequest> = {}): TokenServer.Token
   userAgent: undefined,
   ...part
 })
+
+const tokenLine =
+  "GET https://auth.example.com/token?service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull -"
 
 /** Every origin answers alike, so that a request that must not occur would succeed. */
 const serving = (answer: () => Response) =>
@@ -577,6 +581,62 @@ describe("the answer (A4)", () => {
     })
   )
 
+  it.effect.each([200, 201, 202, 203, 206, 226, 299])("may bring a token with %d", (status) =>
+    Effect.gen(function* () {
+      const { client, log } = serving(() => json({ token: "t", access_token: null }, status))
+      const { value } = yield* TokenServer.exchange(client, wanted())
+      expect(Redacted.value(value)).toBe("t")
+      expect(log).toEqual([tokenLine])
+    })
+  )
+
+  it.effect.each([
+    ["gzip", gzipSync],
+    ["x-gzip", gzipSync],
+    ["deflate", deflateSync],
+    ["identity", (body: string) => Buffer.from(body)],
+    ["gzip, deflate", (body: string) => deflateSync(gzipSync(body))]
+  ] as const)("may come compressed: %s", ([coding, encode]) =>
+    Effect.gen(function* () {
+      const { client, log } = serving(
+        () => new Response(encode('{"token":"t"}'), { headers: { "content-encoding": coding } })
+      )
+      const { value } = yield* TokenServer.exchange(client, wanted())
+      expect(Redacted.value(value)).toBe("t")
+      expect(log).toEqual([tokenLine])
+    })
+  )
+
+  it.effect("is no larger for being compressed", () =>
+    Effect.gen(function* () {
+      const bomb = gzipSync(`{"token":"t"${" ".repeat(200 * 1024)}}`)
+      expect(bomb.length).toBeLessThan(1024)
+      const { client, log } = serving(
+        () => new Response(bomb, { headers: { "content-encoding": "gzip" } })
+      )
+      expect(yield* Effect.flip(TokenServer.exchange(client, wanted()))).toMatchObject({
+        _tag: "LimitExceeded",
+        limit: 128 * 1024
+      })
+      expect(log).toEqual([tokenLine])
+    })
+  )
+
+  it.effect("a refusal may come compressed as well", () =>
+    Effect.gen(function* () {
+      const { client, log } = serving(
+        () =>
+          new Response(gzipSync('{"details":"incorrect password"}'), {
+            status: 401,
+            headers: { "content-encoding": "gzip" }
+          })
+      )
+      const error = yield* Effect.flip(TokenServer.exchange(client, wanted()))
+      expect(error.message).toContain("incorrect password")
+      expect(log).toEqual([tokenLine])
+    })
+  )
+
   it.effect("that stalls is TransportFailure after 30 seconds", () =>
     Effect.gen(function* () {
       const stalled = () =>
@@ -608,7 +668,7 @@ describe("a refusal", () => {
     [404, "not found", undefined],
     [204, null, undefined],
     [302, "", undefined],
-    [201, '{"token":"t"}', undefined]
+    [400, '{"error":"invalid_scope","error_description":null}', ""]
   ] as const)("with %d is Unauthorized with what the server says", ([status, body, message]) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(

@@ -12,9 +12,9 @@ import type * as Trust from "../../protocol/Trust.js"
 import {
   AuthChallenge,
   CredentialsFailure,
-  RegistryFailure,
-  TooManyRequests,
-  Unauthorized
+  LimitExceeded,
+  Unauthorized,
+  UntrustedLocation
 } from "../../RegistryError.js"
 import type { Credential, Credentials, Demand } from "../Credentials.js"
 import type { TokenCache } from "../TokenCache.js"
@@ -75,8 +75,11 @@ const proveTo = <E, R>(
           )
         : Effect.fail(error)
       ).pipe(
-        // Not for ever: the token server may have moved, and only the registry knows where to.
-        Effect.tapError((error) => (isTemporary(error) ? Effect.void : cache.remember(demand, []))),
+        Effect.tapError((error) => {
+          if (error instanceof CredentialsFailure) return Effect.void
+          // The token server may have moved, and only the registry knows where to.
+          return isFinal(error) ? cache.remember(demand, []) : cache.failed(demand)
+        }),
         Effect.mapError((error) =>
           error instanceof Unauthorized ? unanswered(demand, challenges, error) : error
         )
@@ -148,10 +151,11 @@ const unsendable = ({ origin }: Demand, problem: string): CredentialsFailure =>
     fix: "See that it is as its registry gave it, without white space or line breaks around it"
   })
 
-const isTemporary = (error: unknown): boolean =>
-  error instanceof TooManyRequests ||
-  error instanceof RegistryFailure ||
-  error instanceof CredentialsFailure
+/** Whether trying again would end in the same way, unlike after a broken connection. */
+const isFinal = (error: unknown): boolean =>
+  error instanceof Unauthorized ||
+  error instanceof UntrustedLocation ||
+  error instanceof LimitExceeded
 
 /**
  * Bearer if its realm may receive the credential, else Basic if there is a password for it: Gitea

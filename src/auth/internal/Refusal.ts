@@ -31,7 +31,9 @@ export const refused = <E, R>(
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, AuthChallenge | CredentialsFailure, R> =>
   Effect.flatMap(excerpt(response), (received) => {
     const body = Secrets.hideIn(received, Secrets.inHeader(proof?.header))
-    return response.status === 401 || saysTokenIsInvalid(body)
+    return response.status === 401 ||
+      saysTokenIsInvalid(body) ||
+      asksForMore(sending, proof, response)
       ? challenged(sending, proof, response, body)
       : Effect.succeed(
           HttpClientResponse.fromWeb(
@@ -66,7 +68,9 @@ const challenged = <E, R>(
       proof !== undefined && sent === proof.header ? Option.some(proof) : Option.none()
     const token = Option.flatMap(refused, (proof) => proof.token)
 
-    if (Option.isSome(token)) yield* cache.reject(demand, token.value.value)
+    // What lacks a scope is still good for others.
+    if (Option.isSome(token) && (response.status !== 403 || saysTokenIsInvalid(body)))
+      yield* cache.reject(demand, token.value.value)
     const known = yield* cache.challenges(demand)
     const challenges = told.length === 0 && known.length === 0 ? yield* toPing(sending) : told
     const usable = usableOf(challenges, known, demand, Option.isSome(token)).map((challenge) =>
@@ -113,6 +117,30 @@ const challenged = <E, R>(
       answerable
     })
   })
+
+/**
+ * Whether a 403 names a scope that the token was not asked for (RFC 6750 §3.1). That is answered
+ * once: where the token was just issued for the scopes of such a challenge, the registry has the
+ * last word.
+ */
+const asksForMore = <E, R>(
+  sending: Sending<E, R>,
+  proof: Proof | undefined,
+  { headers, request, status }: HttpClientResponse.HttpClientResponse
+): boolean => {
+  const token = Option.getOrUndefined(proof?.token ?? Option.none())
+  if (status !== 403 || token === undefined || request.headers["authorization"] !== proof?.header)
+    return false
+  if (token.fresh && token.issuer.error === insufficientScope) return false
+  return Challenge.parse(headers["www-authenticate"] ?? "").some(
+    (challenge) =>
+      isBearer(challenge) &&
+      challenge.error === insufficientScope &&
+      !AccessScope.contains(token.scopes, scopesFor(sending, challenge))
+  )
+}
+
+const insufficientScope = "insufficient_scope"
 
 /**
  * What the registry says to a ping, which most clients begin with: GCR once named its challenges
@@ -164,7 +192,7 @@ const usableOf = (
   return challenges
     .filter((challenge) => isBearer(challenge) || challenge.scheme === "basic")
     .map((challenge) =>
-      isForDeletion && challenge.error === "insufficient_scope"
+      isForDeletion && challenge.error === insufficientScope
         ? { ...challenge, scopes: [...challenge.scopes, ...demand.scopes.map(withEveryAction)] }
         : challenge
     )

@@ -297,6 +297,10 @@ const document = (
   facts: Exchange
 ): Effect.Effect<Uint8Array, LimitExceeded | TransportFailure> =>
   response.stream.pipe(
+    // What the platform calls the body of a 204 from `fetch`.
+    Stream.catchSome((error) =>
+      error.reason === "EmptyBody" ? Option.some(Stream.empty) : Option.none()
+    ),
     Stream.mapError(
       (error) => new TransportFailure({ ...facts, reason: "Reset", cause: error.cause })
     ),
