@@ -2,6 +2,7 @@
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
@@ -152,7 +153,7 @@ const lengthOf = (digest: Digest.Digest, response: HttpClientResponse): number |
 
 /** The size of the whole that the response to a range gives. */
 const totalOf = ({ headers }: HttpClientResponse): number | undefined => {
-  if (ContentCoding.parse(headers["content-encoding"]).length > 0) return undefined
+  if (ContentDecoding.parse(headers["content-encoding"]).length > 0) return undefined
   const range = ByteRange.parseContent(headers["content-range"] ?? "")
   return Option.isSome(range) ? Option.getOrUndefined(range.value.total) : undefined
 }
