@@ -521,6 +521,10 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
   cause: Schema.optional(Schema.Defect)
 }) {
   override get message(): string {
+    // This library's own words of a proxy say all there is to say.
+    const code = codeOf(this.cause)
+    if (/^ERR_PROXY_/.test(code) && this.cause instanceof Error)
+      return sentence(this.cause.message, this)
     const text = {
       Connect: "No connection to the registry",
       Tls: "No secure connection to the registry: check its certificate, and trust its authority if that is a private one",
@@ -530,7 +534,6 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
       Timeout: "The registry did not answer in time",
       Stall: "The registry stopped sending"
     }[this.reason]
-    const code = codeOf(this.cause)
     const detail = [code, placeOf(this.cause)].filter((part) => part !== "").join(" ")
     const advice =
       code === "ERR_SSL_WRONG_VERSION_NUMBER"

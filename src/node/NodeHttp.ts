@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { type CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as CertificateFolders from "./CertificateFolders.js"
+import * as Socks from "./internal/Socks.js"
 import * as TlsLookup from "./internal/TlsLookup.js"
 import * as UndiciClient from "./internal/UndiciClient.js"
 import * as UndiciDispatcher from "./internal/UndiciDispatcher.js"
@@ -81,10 +82,11 @@ export interface Options {
  * fail with `TransportFailure`, whose cause is undici's "bad response". Other informational
  * responses are ignored.
  *
- * Fails with `InvalidUrl` when a proxy's URL does not parse or is not http or https, and with
- * `CredentialsFailure` when TLS settings are broken, a key of `tls` is not a host, or two are the
- * same host. What is in certificate folders is read when a
- * host is connected to: that fails with `CredentialsFailure` then.
+ * Fails with `InvalidUrl` when a proxy's URL does not parse or is not of http, https or SOCKS, and
+ * with `CredentialsFailure` when TLS settings are broken, a key of `tls` is not a host, or two are
+ * the same host. What is in certificate folders is read when a host is connected to: that fails with
+ * `CredentialsFailure` then. Requests that would take a proxy of SOCKS 4 fail with
+ * `TransportFailure`; those that take another way, or none, are not affected.
  *
  * @since 0.1.0
  * @category layers
@@ -127,6 +129,10 @@ export const layerDispatcher = (
           if (Option.isNone(proxy))
             return watched(new Pool(url.origin, { ...connections, connect: requestTls }))
           const uri = Redacted.value(proxy.value)
+          if (Socks.isSocks(new URL(uri))) {
+            const connect = Socks.connector(new URL(uri), requestTls)
+            return watched(new Pool(url.origin, { ...connections, connect }))
+          }
           const proxyTls = yield* secured(new URL(uri))
           return new ProxyAgent({
             ...connections,
@@ -180,12 +186,15 @@ const checked = (
   proxy: Redacted.Redacted | undefined
 ): Effect.Effect<void, InvalidUrl> => {
   const uri = proxy === undefined ? "http://none" : Redacted.value(proxy)
+  const url = URL.canParse(uri) ? new URL(uri) : undefined
   const problem =
-    !URL.canParse(uri) || !/^https?:$/.test(new URL(uri).protocol)
-      ? "its URL is not an http or https one such as http://proxy.example.com:3128; SOCKS is not supported"
+    url === undefined || !(/^https?:$/.test(url.protocol) || Socks.isSocks(url))
+      ? "its URL is not one such as http://proxy.example.com:3128 or socks5://proxy.example.com:1080"
       : Either.isLeft(Either.try(() => tokenOf(uri)))
         ? "a % in its user name or password must be written as %25"
-        : undefined
+        : Socks.isSocks(url)
+          ? Socks.problemOf(url)
+          : undefined
   return problem === undefined
     ? Effect.void
     : Effect.fail(new InvalidUrl({ url: `the ${scheme} proxy`, problem }))

@@ -17,12 +17,14 @@ import ipaddr from "ipaddr.js"
 export interface ProxySettings {
   /**
    * The proxy for http URLs, as a URL, in which a user name and password may stand; without one,
-   * such requests go straight.
+   * such requests go straight. Its scheme is `http`, `https`, or `socks5` for a proxy that speaks
+   * SOCKS 5 ([RFC 1928](https://www.rfc-editor.org/rfc/rfc1928)); `socks` and `socks5h` mean the
+   * same, since names are always resolved by the proxy.
    */
   readonly http?: Redacted.Redacted | undefined
   /**
-   * The proxy for https URLs, likewise. https is tunnelled (`CONNECT`): the proxy sees neither
-   * requests nor certificates.
+   * The proxy for https URLs, likewise. https is tunnelled (by `CONNECT` or SOCKS): the proxy sees
+   * neither requests nor certificates.
    */
   readonly https?: Redacted.Redacted | undefined
   /**

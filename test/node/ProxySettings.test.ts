@@ -128,7 +128,7 @@ describe("NO_PROXY", () => {
 
 it.effect.each([
   "hunter2",
-  "socks5://walter:hunter2@proxy:1080",
+  "socks6://walter:hunter2@proxy:1080",
   "http://walter:hunter2%@proxy:3128"
 ])("%s is no proxy's URL, and is not shown (T13)", (url) =>
   Effect.gen(function* () {

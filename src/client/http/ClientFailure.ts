@@ -87,18 +87,19 @@ export const tooManyHeaders = (
  * error, the words are kept without it.
  */
 const unsigned = (cause: unknown, url: string): unknown => {
+  if (!(cause instanceof Error)) return cause
   const query = URL.canParse(url) ? new URL(url).search : ""
-  if (!(cause instanceof Error) || query === "") return cause
   const beneath = unsigned(cause.cause, url)
-  const named = [cause.message, ...Object.values(cause)].some(
-    (text) => typeof text === "string" && text.includes(query)
-  )
-  if (!named && beneath === cause.cause) return cause
+  const named =
+    query !== "" &&
+    [cause.message, ...Object.values(cause)].some(
+      (text) => typeof text === "string" && text.includes(query)
+    )
+  // Node adds the certificate that is for another host, with its issuers in a circle.
+  if (!named && !("cert" in cause) && beneath === cause.cause) return cause
   const code = codeOf(cause)
-  return Object.assign(
-    new Error(cause.message.replaceAll(query, "?REDACTED"), { cause: beneath }),
-    code !== "" && { code }
-  )
+  const message = named ? cause.message.replaceAll(query, "?REDACTED") : cause.message
+  return Object.assign(new Error(message, { cause: beneath }), code !== "" && { code })
 }
 
 /**
@@ -119,12 +120,14 @@ const connecting = new Set([
   "ENOTFOUND",
   "EAI_AGAIN",
   "ETIMEDOUT",
-  "UND_ERR_CONNECT_TIMEOUT"
+  "UND_ERR_CONNECT_TIMEOUT",
+  "ERR_PROXY_UNREACHED"
 ])
 
 const reasonOf = (code: string, cause: unknown): TransportFailure["reason"] => {
   if (code === "") return reasonOfDeno(cause)
   if (connecting.has(code)) return "Connect"
+  if (code === "ERR_PROXY_REFUSED" || code === "ERR_PROXY_UNSUPPORTED") return "Proxy"
   if (
     /CERT|_TLS(_|$)|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(
       code
