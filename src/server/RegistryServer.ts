@@ -1,7 +1,8 @@
 /**
- * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of
- * the distribution specification. Content and decisions are those of the registry behind it; the
- * server adds upload sessions, pages and error answers.
+ * A registry server: an HTTP application over any `Registry`, with the endpoints of the
+ * [distribution specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints).
+ * Content and decisions are those of the registry behind it; the server adds upload sessions, pages
+ * and error responses.
  *
  * @since 0.1.0
  */
@@ -15,11 +16,12 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Operation from "../protocol/Operation.js"
 import { Registry } from "../Registry.js"
-import * as Answer from "./internal/Answer.js"
 import * as BlobEndpoints from "./internal/BlobEndpoints.js"
+import * as ErrorResponse from "./internal/ErrorResponse.js"
 import * as ListEndpoints from "./internal/ListEndpoints.js"
 import * as ManifestEndpoints from "./internal/ManifestEndpoints.js"
 import * as RequestBody from "./internal/RequestBody.js"
+import * as ServerResponse from "./internal/ServerResponse.js"
 import * as UploadSessions from "./internal/UploadSessions.js"
 import type { ServerAuthorization } from "./ServerAuthorization.js"
 
@@ -30,19 +32,24 @@ import type { ServerAuthorization } from "./ServerAuthorization.js"
  * @category models
  */
 export interface Options {
-  /** Who may do what. Without it everybody may do everything. */
+  /** Decides who may do what. Without it everybody may do everything. */
   readonly authorization?: ServerAuthorization | undefined
   /**
-   * The most referrers answered in one page (R36), 1000 by default; tags and repositories come in
-   * pages only to clients that ask for them.
+   * The most referrers in one page, 1000 by default (see
+   * [Listing Referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
+   * Tags and repositories come in pages only to clients that ask for them.
    */
   readonly referrersPageSize?: number | undefined
 }
 
 /**
- * The application over the `Registry` in the environment. It never fails: errors of the registry
- * become answers. Upload sessions live as long as the Scope; a session left alone for an hour is
- * cancelled (R23), and 1000 can be open at a time. Manifests may have 4 MiB (R31).
+ * Makes the application over the `Registry` in the environment. It never fails: errors of the
+ * registry become responses. Upload sessions live as long as the Scope; a session left alone for an
+ * hour is cancelled, and 1000 can be open at a time. Manifests may have 4 MiB.
+ *
+ * An error in the middle of a request's body is sent at once, with `Connection: close`; the rest of
+ * the body is then read and dropped, for at most 10 seconds or 64 MiB, so that a client that is
+ * still sending sees the error before its connection closes.
  *
  * @since 0.1.0
  * @category constructors
@@ -61,16 +68,16 @@ export const make = (
       const request = inOriginForm(yield* HttpServerRequest.HttpServerRequest)
       const response = Effect.matchEffect(Operation.fromRequest(request), {
         onFailure: (invalid) =>
-          guarded(options, request, [], Effect.succeed(refuseInvalid(invalid))),
+          authorized(options, request, [], Effect.succeed(ofInvalidRequest(invalid))),
         onSuccess: (operation) =>
-          guarded(
+          authorized(
             options,
             request,
             Operation.requiredScopes(operation),
-            answer(server, operation, request)
+            respond(server, operation, request)
           )
       })
-      return yield* RequestBody.handled(request, Effect.map(response, Answer.withVersion))
+      return yield* RequestBody.handled(request, Effect.map(response, ServerResponse.withVersion))
     })
   })
 
@@ -116,27 +123,24 @@ const inOriginForm = (
   return request.modify({ url: target.startsWith("/") ? target : `/${target}` })
 }
 
-const guarded = <R>(
+const authorized = Effect.fnUntraced(function* <R>(
   { authorization }: Options,
   request: HttpServerRequest.HttpServerRequest,
   scopes: ReadonlyArray<string>,
-  answer: Effect.Effect<HttpServerResponse, never, R>
-): Effect.Effect<HttpServerResponse, never, R | Scope.Scope> =>
-  authorization === undefined
-    ? answer
-    : Effect.flatMap(
-        authorization.intercept(request, scopes),
-        Option.match({ onNone: () => answer, onSome: Effect.succeed })
-      )
+  response: Effect.Effect<HttpServerResponse, never, R>
+) {
+  const intercepted = yield* authorization?.intercept(request, scopes) ?? Effect.succeedNone
+  return Option.isSome(intercepted) ? intercepted.value : yield* response
+})
 
-const refuseInvalid = ({
+const ofInvalidRequest = ({
   allow,
   code,
   message,
   status
 }: Operation.InvalidRequest): HttpServerResponse =>
-  Answer.refused(
-    new Answer.Refusal({
+  ErrorResponse.toResponse(
+    new ErrorResponse.ErrorResponse({
       status,
       code,
       message,
@@ -145,24 +149,22 @@ const refuseInvalid = ({
   )
 
 /**
- * Applications run uninterruptibly; a client that has gone away needs no answer, and nothing more
+ * Applications run uninterruptibly; a client that has gone away needs no response, and nothing more
  * done for it.
  */
-const answer = (
+const respond = (
   server: Server,
   operation: Operation.Operation,
   request: HttpServerRequest.HttpServerRequest
 ): Effect.Effect<HttpServerResponse, never, Scope.Scope> =>
   handle(server, operation, request).pipe(
-    Effect.catchAll((failure) => {
-      const refusal = Answer.refusal(failure, operation._tag)
-      return Effect.as(
-        refusal.status >= 500
-          ? Effect.logWarning(`${operation._tag} failed`, failure)
-          : Effect.void,
-        Answer.refused(refusal)
-      )
-    }),
+    Effect.catchAll(
+      Effect.fnUntraced(function* (failure) {
+        const error = ErrorResponse.fromFailure(failure, operation._tag)
+        if (error.status >= 500) yield* Effect.logWarning(`${operation._tag} failed`, failure)
+        return ErrorResponse.toResponse(error)
+      })
+    ),
     Effect.interruptible
   )
 
@@ -170,10 +172,10 @@ const handle = (
   { referrersPageSize, registry, sessions }: Server,
   operation: Operation.Operation,
   request: HttpServerRequest.HttpServerRequest
-): Effect.Effect<HttpServerResponse, Answer.Failure, Scope.Scope> => {
+): Effect.Effect<HttpServerResponse, ErrorResponse.Failure, Scope.Scope> => {
   switch (operation._tag) {
     case "Ping":
-      return Effect.as(registry.ping, Answer.json(200, {}))
+      return Effect.as(registry.ping, ServerResponse.json(200, {}))
     case "GetManifest":
       return ManifestEndpoints.getManifest(registry, operation)
     case "HeadManifest":
@@ -189,7 +191,7 @@ const handle = (
     case "DeleteBlob":
       return Effect.as(
         registry.deleteBlob(operation.repository, operation.digest),
-        Answer.empty(202)
+        ServerResponse.empty(202)
       )
     case "StartUpload":
       return BlobEndpoints.startUpload(sessions, operation)

@@ -1,6 +1,7 @@
 /**
- * Who may use a registry server: nobody without a password (`basic`), or those with a token from
- * the server's own token endpoint (`token`), by the protocol of Docker's registry (A1 to A9).
+ * Decides who may use a registry server: those with a password (`basic`), or those with a token from
+ * the server's own token endpoint (`token`), by
+ * [Docker's protocol](https://distribution.github.io/distribution/spec/auth/).
  *
  * @since 0.1.0
  */
@@ -19,13 +20,14 @@ import * as ByteStream from "../ByteStream.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import * as Challenge from "../protocol/Challenge.js"
 import * as Digest from "../spec/Digest.js"
-import * as Answer from "./internal/Answer.js"
+import * as ErrorResponse from "./internal/ErrorResponse.js"
 import { receive } from "./internal/RequestBody.js"
+import * as ServerResponse from "./internal/ServerResponse.js"
 
 /**
- * Looks at every request before the registry does. None lets it through; otherwise the request gets
- * this answer: a 401, or what a token endpoint has to say. `scopes` are those that the operation
- * requires, none for a request that is no operation.
+ * Sees every request before the registry does. None lets it through; otherwise the request gets this
+ * response: a 401, or that of a token endpoint. `scopes` are those that the operation requires, none
+ * for a request that is not an operation.
  *
  * @since 0.1.0
  * @category models
@@ -46,8 +48,8 @@ export interface ServerAuthorization {
 export type Users = Readonly<Record<string, Redacted.Redacted>>
 
 /**
- * Lets in those who send one of these names with its password (RFC 7617), for everything; `/v2/`
- * included.
+ * Lets in those who send one of these names with its password, by
+ * [RFC 7617](https://www.rfc-editor.org/rfc/rfc7617), for everything; `/v2/` included.
  *
  * @since 0.1.0
  * @category constructors
@@ -158,20 +160,20 @@ const serveToken = (
   issuer: Issuer,
   request: HttpServerRequest.HttpServerRequest
 ): Effect.Effect<HttpServerResponse, never, Scope.Scope> => {
-  const answered =
+  const response =
     request.method === "GET" || request.method === "HEAD"
       ? serveGet(issuer, request)
       : request.method === "POST"
         ? servePost(issuer, request)
         : Effect.fail(
-            new Answer.Refusal({
+            new ErrorResponse.ErrorResponse({
               status: 405,
               code: "UNSUPPORTED",
               message: "Tokens are obtained by GET or POST",
               headers: { allow: "GET, HEAD, POST" }
             })
           )
-  return Effect.catchAll(answered, (refusal) => Effect.succeed(Answer.refused(refusal)))
+  return Effect.catchAll(response, (error) => Effect.succeed(ErrorResponse.toResponse(error)))
 }
 
 const serveGet = Effect.fnUntraced(function* (
@@ -185,7 +187,7 @@ const serveGet = Effect.fnUntraced(function* (
   if (Option.isNone(user) && (sent || !issuer.anonymous)) return unauthorized(basicChallenge)
   const scopes = parameters.getAll("scope").flatMap((scope) => scope.split(" "))
   const issued = yield* issue(issuer, user, scopes)
-  return Answer.json(
+  return ServerResponse.json(
     200,
     {
       token: issued.token,
@@ -224,7 +226,7 @@ const servePost = Effect.fnUntraced(function* (
       : Option.fromNullable(issuer.refreshTokens.get(hash(form.get("refresh_token") ?? "")))
   if (Option.isNone(user)) return unauthorized(basicChallenge)
   const issued = yield* issue(issuer, user, (form.get("scope") ?? "").split(" "))
-  return Answer.json(
+  return ServerResponse.json(
     200,
     {
       access_token: issued.token,
@@ -275,15 +277,17 @@ const put = <A>(tokens: Map<Digest.Digest, A>, token: string, value: A): void =>
 }
 
 /** The service is optional, but a token for another one would be refused here later on (A2). */
-const checkService = (parameters: URLSearchParams): Effect.Effect<void, Answer.Refusal> => {
+const checkService = (
+  parameters: URLSearchParams
+): Effect.Effect<void, ErrorResponse.ErrorResponse> => {
   const named = parameters.get("service")
   return named === null || named === service
     ? Effect.void
     : malformed(`This token server serves only ${service}`)
 }
 
-const malformed = (message: string): Answer.Refusal =>
-  new Answer.Refusal({ status: 400, code: "UNSUPPORTED", message })
+const malformed = (message: string): ErrorResponse.ErrorResponse =>
+  new ErrorResponse.ErrorResponse({ status: 400, code: "UNSUPPORTED", message })
 
 const noStore = { "cache-control": "no-store" }
 
@@ -294,7 +298,7 @@ const noStore = { "cache-control": "no-store" }
 type Login = (credentials: readonly [user: string, password: string]) => Option.Option<string>
 
 /**
- * Unknown users cost the same comparison as known ones, so that the time of an answer does not tell
+ * Unknown users cost the same comparison as known ones, so that the time of a response does not tell
  * who exists.
  */
 const passwords = (users: Users): Login => {
@@ -324,7 +328,7 @@ const sameDigest = (a: Digest.Digest, b: Digest.Digest): boolean => {
 const secret = (): string => Encoding.encodeBase64Url(crypto.getRandomValues(new Uint8Array(32)))
 
 // -----------------------------------------------------------------------------
-// Requests and answers
+// Requests and responses
 // -----------------------------------------------------------------------------
 
 const authorization = (
@@ -351,8 +355,8 @@ const basicCredentials = (
 const basicChallenge: Challenge.Challenge = { scheme: "basic", realm: service, scopes: [] }
 
 const unauthorized = (challenge: Challenge.Challenge): HttpServerResponse =>
-  Answer.refused(
-    new Answer.Refusal({
+  ErrorResponse.toResponse(
+    new ErrorResponse.ErrorResponse({
       status: 401,
       code: "UNAUTHORIZED",
       message: "Authentication is required",

@@ -16,21 +16,22 @@ import { BlobUnknown } from "../../RegistryError.js"
 import type * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
-import * as Answer from "./Answer.js"
+import * as ErrorResponse from "./ErrorResponse.js"
 import * as RangeHeader from "./RangeHeader.js"
 import { begin, receive } from "./RequestBody.js"
+import * as ServerResponse from "./ServerResponse.js"
 import type { UploadSessions } from "./UploadSessions.js"
 
 type Case<Tag extends Operation["_tag"]> = Extract<Operation, { readonly _tag: Tag }>
 
-/** Size and digest of a blob (end-2). */
+/** Returns size and digest of a blob (end-2). */
 export const headBlob = (registry: Registry.Service, operation: Case<"HeadBlob">) =>
   Effect.map(describe(registry, operation), ({ digest, size }) =>
-    Answer.head(size, MediaType.octetStream, blobHeaders(digest))
+    ServerResponse.head(size, MediaType.octetStream, blobHeaders(digest))
   )
 
 /**
- * The bytes of a blob, or the range of them that was asked for (R9). A registry behind that ignores
+ * Returns the bytes of a blob, or the range of them that was asked for (R9). A registry behind that ignores
  * ranges makes this one ignore them too, as RFC 9110 section 14.2 allows.
  */
 export const getBlob = Effect.fnUntraced(function* (
@@ -45,7 +46,7 @@ export const getBlob = Effect.fnUntraced(function* (
   const header = request.headers["if-range"] === undefined ? request.headers["range"] : undefined
   const selected = header === undefined ? "Whole" : RangeHeader.select(header, descriptor.size)
   if (selected === "Unsatisfiable") {
-    return yield* new Answer.Refusal({
+    return yield* new ErrorResponse.ErrorResponse({
       status: 416,
       code: "RANGE_INVALID",
       message: `The blob has ${descriptor.size} bytes`,
@@ -59,14 +60,14 @@ export const getBlob = Effect.fnUntraced(function* (
       () => Effect.succeedNone
     )
     if (Option.isSome(part)) {
-      return Answer.stream(request, 206, part.value, selected.end - selected.start + 1, {
+      return ServerResponse.stream(request, 206, part.value, selected.end - selected.start + 1, {
         ...headers,
         "content-range": ByteRange.formatContent(selected, descriptor.size)
       })
     }
   }
   const whole = yield* begin(registry.getBlob(repository, descriptor))
-  return Answer.stream(
+  return ServerResponse.stream(
     request,
     200,
     Option.getOrElse(whole, () => Stream.empty),
@@ -88,17 +89,17 @@ export const startUpload = Effect.fnUntraced(function* (
   }: { readonly repository: RepositoryName; readonly algorithm?: string | undefined }
 ) {
   if (algorithm !== "sha256" && algorithm !== "sha512") {
-    return yield* new Answer.Refusal({
+    return yield* new ErrorResponse.ErrorResponse({
       status: 400,
       code: "DIGEST_INVALID",
       message: "Digests of this algorithm cannot be verified: use sha256 or sha512"
     })
   }
   const state = yield* sessions.start(repository)
-  return Answer.empty(202, progress(state.location, state))
+  return ServerResponse.empty(202, progress(state.location, state))
 })
 
-/** A blob in a single request (R16), or put at its own path. */
+/** Stores a blob that comes in a single request (R16), or is put at its own path. */
 export const uploadBlob = Effect.fnUntraced(function* (
   registry: Registry.Service,
   { digest, repository, size }: Case<"UploadBlob" | "PutBlob">,
@@ -131,7 +132,7 @@ export const uploadChunk = (
       (session) => append(session, operation, request),
       () => true
     ),
-    (state) => Answer.empty(202, progress(operation.location, state))
+    (state) => ServerResponse.empty(202, progress(operation.location, state))
   )
 
 /**
@@ -157,7 +158,7 @@ export const completeUpload = (
     ({ digest }) => created(operation.repository, digest)
   )
 
-/** How far a session is (R21). */
+/** Returns how far a session is (R21). */
 export const uploadStatus = (sessions: UploadSessions, operation: Case<"UploadStatus">) =>
   Effect.map(
     sessions.use(
@@ -165,7 +166,7 @@ export const uploadStatus = (sessions: UploadSessions, operation: Case<"UploadSt
       (session) => session.state,
       () => true
     ),
-    (state) => Answer.empty(204, progress(operation.location, state))
+    (state) => ServerResponse.empty(204, progress(operation.location, state))
   )
 
 /** Cancels a session (R23). */
@@ -176,7 +177,7 @@ export const cancelUpload = (sessions: UploadSessions, operation: Case<"CancelUp
       () => Effect.void,
       () => false
     ),
-    Answer.empty(204)
+    ServerResponse.empty(204)
   )
 
 const append = Effect.fnUntraced(function* (
@@ -189,7 +190,7 @@ const append = Effect.fnUntraced(function* (
 ) {
   const state = yield* session.state
   if (range !== undefined && range.start !== state.offset) {
-    return yield* new Answer.Refusal({
+    return yield* new ErrorResponse.ErrorResponse({
       status: 416,
       code: "BLOB_UPLOAD_INVALID",
       message: `The upload continues at byte ${state.offset}`,
@@ -206,9 +207,9 @@ const progress = (location: string, { offset }: Pick<UploadState, "offset">) => 
 })
 
 const created = (repository: RepositoryName, digest: Digest.Digest): HttpServerResponse =>
-  Answer.empty(201, {
+  ServerResponse.empty(201, {
     location: Route.blobPath(repository, digest),
-    ...Answer.contentDigest(digest)
+    ...ServerResponse.contentDigest(digest)
   })
 
 const describe = (
@@ -221,6 +222,6 @@ const describe = (
   )
 
 const blobHeaders = (digest: Digest.Digest) => ({
-  ...Answer.contentDigest(digest),
+  ...ServerResponse.contentDigest(digest),
   "accept-ranges": "bytes"
 })

@@ -9,9 +9,9 @@ import type { Operation } from "../../protocol/Operation.js"
 import type { ListOptions, Registry } from "../../Registry.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
-import * as Answer from "./Answer.js"
+import * as ServerResponse from "./ServerResponse.js"
 
-/** The tags, in the registry's order; all of them unless the client asked for pages (R33). */
+/** Lists the tags, in the registry's order; all of them unless the client asked for pages (R33). */
 export const listTags = (
   registry: Registry.Service,
   operation: Extract<Operation, { _tag: "ListTags" }>,
@@ -23,11 +23,13 @@ export const listTags = (
       operation.n,
       Route.tagsPath(operation.repository)
     ),
-    ({ headers, items }) => Answer.json(200, { name: operation.repository, tags: items }, headers)
+    ({ headers, items }) =>
+      ServerResponse.json(200, { name: operation.repository, tags: items }, headers)
   )
 
 /**
- * The repositories, in the registry's order (C92); all of them unless the client asked for pages.
+ * Lists the repositories, in the registry's order (C92); all of them unless the client asked for
+ * pages.
  */
 export const listRepositories = (
   registry: Registry.Service,
@@ -36,12 +38,12 @@ export const listRepositories = (
 ) =>
   Effect.map(
     page(after(operation, request, registry.repositories), operation.n, Route.catalogPath),
-    ({ headers, items }) => Answer.json(200, { repositories: items }, headers)
+    ({ headers, items }) => ServerResponse.json(200, { repositories: items }, headers)
   )
 
 /**
- * The referrers of a manifest as an image index, at most `pageSize` of them (R34 to R37). They are
- * in the order of their digests: what is deleted between two requests cannot make the second one
+ * Lists the referrers of a manifest as an image index, at most `pageSize` of them (R34 to R37). They
+ * are in the order of their digests: what is deleted between two requests cannot make the second one
  * lose its place.
  */
 export const listReferrers = Effect.fnUntraced(function* (
@@ -59,7 +61,7 @@ export const listReferrers = Effect.fnUntraced(function* (
     .sort((a, b) => (a.digest < b.digest ? -1 : 1))
   const manifests = rest.slice(0, pageSize)
   const last = manifests.at(-1)?.digest
-  return Answer.bytes(200, Manifest.index({ manifests }).bytes, MediaType.imageIndex, {
+  return ServerResponse.bytes(200, Manifest.index({ manifests }).bytes, MediaType.imageIndex, {
     ...(artifactType === undefined ? {} : { "oci-filters-applied": "artifactType" }),
     ...(last === undefined || rest.length <= pageSize
       ? {}

@@ -10,20 +10,26 @@ import type { Registry } from "../../Registry.js"
 import { DigestMismatch, InvalidDigest, ManifestUnknown } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
-import * as Answer from "./Answer.js"
+import * as ErrorResponse from "./ErrorResponse.js"
 import { receive } from "./RequestBody.js"
+import * as ServerResponse from "./ServerResponse.js"
 
 type Case<Tag extends Operation["_tag"]> = Extract<Operation, { readonly _tag: Tag }>
 
-/** The exact bytes of a manifest, with the type it was pushed as (R3, R7). */
+/** Returns the exact bytes of a manifest, with the type it was pushed as (R3, R7). */
 export const getManifest = (registry: Registry.Service, operation: Case<"GetManifest">) =>
   Effect.map(
     registry.getManifest(operation.repository, operation.reference),
     ({ bytes, descriptor }) =>
-      Answer.bytes(200, bytes, descriptor.mediaType, Answer.contentDigest(descriptor.digest))
+      ServerResponse.bytes(
+        200,
+        bytes,
+        descriptor.mediaType,
+        ServerResponse.contentDigest(descriptor.digest)
+      )
   )
 
-/** Type, digest and size of a manifest (R10). */
+/** Returns type, digest and size of a manifest (R10). */
 export const headManifest = (
   registry: Registry.Service,
   { reference, repository }: Case<"HeadManifest">
@@ -33,7 +39,7 @@ export const headManifest = (
     Effect.mapError(() => new ManifestUnknown({ repository, reference }))
   ).pipe(
     Effect.map(({ digest, mediaType, size }) =>
-      Answer.head(size, mediaType, Answer.contentDigest(digest))
+      ServerResponse.head(size, mediaType, ServerResponse.contentDigest(digest))
     )
   )
 
@@ -55,7 +61,9 @@ export const putManifest = Effect.fnUntraced(function* (
     }
   ).pipe(
     Effect.catchTag("LimitExceeded", ({ message }) =>
-      Effect.fail(new Answer.Refusal({ status: 413, code: "MANIFEST_INVALID", message }))
+      Effect.fail(
+        new ErrorResponse.ErrorResponse({ status: 413, code: "MANIFEST_INVALID", message })
+      )
     )
   )
   const expected = Digest.isDigest(reference) ? reference : undefined
@@ -69,9 +77,9 @@ export const putManifest = Effect.fnUntraced(function* (
   yield* registry.putManifest(repository, manifest, {
     tags: Digest.isDigest(reference) ? tags : [reference]
   })
-  return Answer.empty(201, {
+  return ServerResponse.empty(201, {
     location: Route.manifestPath(repository, actual),
-    ...Answer.contentDigest(actual),
+    ...ServerResponse.contentDigest(actual),
     // One value each, since repeated fields do not survive all servers (trap 75).
     ...(expected === undefined || tags.length === 0 ? {} : { "oci-tag": tags.join(", ") }),
     ...Option.match(Manifest.subject(manifest), {
@@ -90,7 +98,7 @@ export const deleteManifest = (
     Digest.isDigest(reference)
       ? registry.deleteManifest(repository, reference)
       : registry.deleteTag(repository, reference),
-    Answer.empty(202)
+    ServerResponse.empty(202)
   )
 
 /**

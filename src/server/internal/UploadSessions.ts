@@ -19,22 +19,22 @@ import {
   UploadUnknown
 } from "../../RegistryError.js"
 import type { RepositoryName } from "../../spec/Reference.js"
-import { Refusal } from "./Answer.js"
+import { ErrorResponse } from "./ErrorResponse.js"
 
 /**
  * Sessions under the server's own locations.
  *
- * - `start` opens one and answers its state, with the server's location; it is refused with a 429
- *   when too many are open.
+ * - `start` opens one and returns its state, with the server's location. Fails with a 429 when too
+ *   many are open.
  * - `use` resumes the session at a location for one request and runs `f` on it. Requests to one
  *   session wait for each other, as bytes go in order (C51). Afterwards the session stays open if
- *   `stays` says so, and is otherwise cancelled, unless it was committed. `UploadUnknown` when
- *   there is none.
+ *   `stays` says so, and is otherwise cancelled, unless it was committed. Fails with
+ *   `UploadUnknown` when there is none.
  */
 export interface UploadSessions {
   readonly start: (
     repository: RepositoryName
-  ) => Effect.Effect<UploadState, Refusal | NameUnknown | Unsupported | CommonError>
+  ) => Effect.Effect<UploadState, ErrorResponse | NameUnknown | Unsupported | CommonError>
   readonly use: <A, E, R>(
     target: { readonly repository: RepositoryName; readonly location: string },
     f: (session: UploadSession) => Effect.Effect<A, E, R>,
@@ -56,7 +56,7 @@ interface Entry {
 }
 
 /**
- * Sessions at this registry. Those left when the Scope closes are cancelled, since their locations
+ * Makes the sessions of a registry. Those left when the Scope closes are cancelled, since their locations
  * lead nowhere from then on.
  */
 export const make = (
@@ -67,7 +67,7 @@ export const make = (
 
     const start = Effect.fnUntraced(function* (repository: RepositoryName) {
       if (entries.size >= capacity) {
-        return yield* new Refusal({
+        return yield* new ErrorResponse({
           status: 429,
           code: "TOOMANYREQUESTS",
           message: "Too many uploads are open",
