@@ -304,7 +304,11 @@ export declare namespace Registry {
       options?: { readonly artifactType?: string | undefined }
     ) => Stream.Stream<Descriptor, InvalidManifest | CommonError>
 
-    /** Size and digest of a blob (end-2, C30). */
+    /**
+     * Size and digest of a blob (end-2, C30). Over HTTP this is a HEAD; where its response gives no
+     * size, or 0 for a blob that cannot be empty, or where HEAD is refused (405, 501, or by storage
+     * behind a redirect), the first byte is asked for with GET, whose `Content-Range` tells.
+     */
     readonly headBlob: (
       repository: RepositoryName,
       digest: Digest

@@ -13,8 +13,9 @@ import { Registries } from "../../src/Registries.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
+import * as Transfer from "../../src/Transfer.js"
 import { internet, unauthorized } from "../auth/origins.js"
-import { utf8 } from "../support/fixtures.js"
+import { items, utf8 } from "../support/fixtures.js"
 
 const blob = Digest.fromBytes(utf8("b1"))
 const document =
@@ -192,6 +193,44 @@ describe("mirrors", () => {
         _tag: "RegistryFailure",
         url: `https://registry-1.docker.io/v2/a/blobs/${blob}`
       })
+    })
+  )
+
+  it.effect.each([
+    ["lack the content", missing, 0],
+    ["fail", broken, 0],
+    ["have something else", () => new Response("xx"), 2],
+    ["have something else of that length", () => new Response("xxxx"), 4]
+  ] as const)("that %s are parts of one download to whoever watches it", ([, copy, counted]) =>
+    Effect.gen(function* () {
+      const repository = yield* a
+      const below = mirrors.map((mirror) => ({ ...mirror, prefix: "hub" }))
+      const found = Effect.flatMap(opened("docker.io"), (registry) =>
+        items(Transfer.events(Stream.runDrain(registry.getBlob(repository, blob))))
+      )
+      const events = yield* found.pipe(
+        registries(world(copy, copy), {
+          "docker.io": { mirrors: below, retry: { attempts: 0 } }
+        })
+      )
+      const subject = { direction: "download", repository, digest: blob }
+      const started = events.filter(({ _tag }) => _tag === "Started")
+      expect(started).toMatchObject([{ subject }])
+      expect(events.at(0)).toMatchObject({ _tag: "Started" })
+      expect(events.slice(-3)).toMatchObject([
+        { _tag: "Verified", subject },
+        { _tag: "Completed", subject, skipped: false },
+        { _tag: "Result" }
+      ])
+      // What was counted at a mirror is taken back.
+      const resumed = events.filter(({ _tag }) => _tag === "Resumed")
+      expect(resumed).toMatchObject(
+        Array.from({ length: counted === 0 ? 0 : 2 }, () => ({ subject, offset: 0 }))
+      )
+      const offsets = events.flatMap((event) => (event._tag === "Bytes" ? [event.offset] : []))
+      expect(offsets.at(-1)).toBe(2)
+      for (const event of events)
+        if (event._tag !== "Result") expect(event.subject.repository).toBe(repository)
     })
   )
 

@@ -58,9 +58,9 @@ export interface Limits {
  */
 export interface Timeouts {
   /**
-   * Until an answer begins, for each request, 60 seconds by default. Only the registry is waited
-   * for: while a stream is sent, the time since it took what there was. A body in memory has a
-   * second more for each 64 KiB.
+   * Until an answer begins, for each request, 60 seconds by default, and from then on until the next
+   * bytes of its body. Only the registry is waited for: while a stream is sent, the time since it
+   * took what there was. A body in memory has a second more for each 64 KiB.
    */
   readonly response: Duration.DurationInput
   /**

@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import type { Registry } from "../../Registry.js"
 import { isRepositoryName, type RepositoryName } from "../../spec/Reference.js"
+import * as Transfer from "../../Transfer.js"
 
 /** A registry, and the repository below which it has the repositories of another one. */
 export interface Mirror {
@@ -39,11 +40,13 @@ export const mirrored = (
       ),
     getBlob: (repository, blob) =>
       firstStream(
+        repository,
         registry.getBlob(repository, blob),
         copies(repository, (at, name) => at.getBlob(name, blob))
       ),
     getBlobRange: (repository, digest, range) =>
       firstStream(
+        repository,
         registry.getBlobRange(repository, digest, range),
         copies(repository, (at, name) => at.getBlobRange(name, digest, range))
       ),
@@ -75,21 +78,52 @@ const first = <A, E extends Error, R>(
  * was not verified yet, and the rest would be verified without it.
  */
 const firstStream = <E extends Error, R>(
+  repository: RepositoryName,
   original: Stream.Stream<Uint8Array, E, R>,
   copies: ReadonlyArray<Stream.Stream<Uint8Array, E, R>>
 ): Stream.Stream<Uint8Array, E, R> =>
-  copies.reduceRight(
-    (next, copy) =>
-      Stream.suspend(() => {
-        let begun = false
-        const marked = ByteStream.tap(copy, () => {
-          begun = true
-        })
-        return Stream.catchAll(marked, (error) =>
-          begun ? Stream.fail(error) : Stream.unwrap(Effect.as(passOver(error), next))
-        )
-      }),
-    original
+  asOneTransfer(
+    repository,
+    copies.reduceRight(
+      (next, copy) =>
+        Stream.suspend(() => {
+          let begun = false
+          const marked = ByteStream.tap(copy, () => {
+            begun = true
+          })
+          return Stream.catchAll(marked, (error) =>
+            begun ? Stream.fail(error) : Stream.unwrap(Effect.as(passOver(error), next))
+          )
+        }),
+      original
+    )
+  )
+
+/**
+ * A stream whose observer is told of one transfer from `repository`, whatever registries it is
+ * tried at, under whatever names: it starts once, and where bytes of a copy were counted that was
+ * passed over, it goes on from byte 0.
+ */
+const asOneTransfer = <E, R>(
+  repository: RepositoryName,
+  stream: Stream.Stream<Uint8Array, E, R>
+): Stream.Stream<Uint8Array, E, R> =>
+  ByteStream.unwrap(
+    Effect.map(Transfer.Observer, (observer) => {
+      if (Option.isNone(observer)) return stream
+      let started = false
+      let offset = 0
+      const observe = (event: Transfer.Event): Effect.Effect<void> => {
+        const subject = { ...event.subject, repository }
+        if ("offset" in event) offset = event.offset
+        if (event._tag !== "Started" || !started) {
+          started ||= event._tag === "Started"
+          return observer.value({ ...event, subject })
+        }
+        return offset === 0 ? Effect.void : observer.value({ _tag: "Resumed", subject, offset: 0 })
+      }
+      return Stream.provideService(stream, Transfer.Observer, Option.some(observe))
+    })
   )
 
 /**
