@@ -26,6 +26,10 @@ export default defineConfig({
     sequence: { sequencer: Sequencer },
     setupFiles: ["test/support/setup.ts"],
     diff: { maxDepth: 8 },
-    typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], tsconfig: "test/tsconfig.types.json" }
+    typecheck: {
+      enabled: true,
+      include: ["test/**/*.test-d.ts"],
+      tsconfig: "test/tsconfig.types.json"
+    }
   }
 })

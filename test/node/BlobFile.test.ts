@@ -3,7 +3,6 @@ import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
@@ -31,6 +30,7 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import * as Transfer from "../../src/Transfer.js"
+import { program } from "../support/program.js"
 import { serve } from "../support/serve.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 
@@ -362,9 +362,9 @@ describe("write", () => {
       })
   )
 
-  it("a disk that takes only part of a block fails the write instead of leaving a short file", () => {
-    const script = fileURLToPath(new URL("./fixtures/fileLimit.ts", import.meta.url))
-    const command = 'ulimit -f 1536 && exec "$0" --import tsx "$1"'
+  it("a disk that takes only part of a block fails the write instead of leaving a short file", async () => {
+    const script = await program("test/node/fixtures/fileLimit.ts")
+    const command = 'ulimit -f 1536 && exec "$0" "$1"'
     const { stdout, stderr } = spawnSync("bash", ["-c", command, process.execPath, script], {
       encoding: "utf8"
     })
@@ -567,20 +567,11 @@ describe("download", () => {
         (context) => Context.get(context, Registry)
       )
       yield* client.putBlob(repository, BlobSource.fromBytes(content))
-      const script = fileURLToPath(new URL("./fixtures/download.ts", import.meta.url))
+      const script = yield* Effect.promise(() => program("test/node/fixtures/download.ts"))
       const signal = yield* Effect.promise(
         () =>
           new Promise((resolve) => {
-            const args = [
-              "--conditions=@effect-oci/source",
-              "--import",
-              "tsx",
-              script,
-              url,
-              digest,
-              path,
-              `${4 * MiB}`
-            ]
+            const args = [script, url, digest, path, `${4 * MiB}`]
             spawn(process.execPath, args, { stdio: "inherit" }).once("exit", (_, signal) =>
               resolve(signal)
             )

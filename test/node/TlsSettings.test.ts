@@ -1,7 +1,6 @@
 import { execFile } from "node:child_process"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { inspect, promisify } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -30,6 +29,7 @@ import {
   untrusted
 } from "../support/https.js"
 import { environment, folder } from "../support/machine.js"
+import { program } from "../support/program.js"
 
 describe("authorities", () => {
   it.live("a private one is trusted for the host that it was named for, and for no other", () =>
@@ -59,15 +59,8 @@ describe("authorities", () => {
         const { ours, theirs } = yield* authorities
         const host = yield* serve(hello)
         const root = yield* folder({ "ours.pem": ours.cert, "theirs.pem": theirs.cert })
-        const script = fileURLToPath(new URL("./fixtures/get.ts", import.meta.url))
-        const args = [
-          "--conditions=@effect-oci/source",
-          "--import",
-          "tsx",
-          script,
-          host,
-          Path.join(root, "theirs.pem")
-        ]
+        const script = yield* Effect.promise(() => program("test/node/fixtures/get.ts"))
+        const args = [script, host, Path.join(root, "theirs.pem")]
         const env = { ...process.env, NODE_EXTRA_CA_CERTS: Path.join(root, "ours.pem") }
         const { stdout } = yield* Effect.promise(() =>
           promisify(execFile)(process.execPath, args, { env })

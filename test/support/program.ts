@@ -1,11 +1,53 @@
-/** The programs of `examples/`, run as a user runs them. */
+/** Programs in processes of their own: those of `examples/`, and those of tests. */
 import { type ChildProcessByStdio, spawn } from "node:child_process"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
 import type { Readable, Writable } from "node:stream"
-import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
+import { build } from "esbuild"
 import { see } from "./suiteWatch.js"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
+const root = Path.join(import.meta.dirname, "../..")
+
+const cache = Path.join(root, "node_modules/.cache/effect-oci")
+
+const programs = new Map<string, Promise<string>>()
+
+/**
+ * The path of a program for node, made of a TypeScript file (by its path from the root) and the
+ * modules of ours that it needs. Compiling it as it runs would take longer than most of them do.
+ */
+export const program = (path: string): Promise<string> => {
+  const made = programs.get(path) ?? make(path)
+  programs.set(path, made)
+  return made
+}
+
+const make = async (path: string): Promise<string> => {
+  const { outputFiles } = await build({
+    absWorkingDir: root,
+    entryPoints: [path],
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    conditions: ["@effect-oci/source"],
+    // What is not ours; a name of ours that is missing is an error all the same, when it runs.
+    external: ["effect", "effect/*", "@effect/*", "@opentelemetry/*", "ipaddr.js", "tldts"],
+    entryNames: "[name]-[hash]",
+    outExtension: { ".js": ".mjs" },
+    outdir: cache,
+    write: false
+  })
+  await Fs.mkdir(cache, { recursive: true })
+  const [output] = outputFiles
+  if (output === undefined) throw new Error(`nothing was made of ${path}`)
+  // Other processes may make or run the same.
+  const temporary = `${output.path}.${process.pid}`
+  await Fs.writeFile(temporary, output.contents)
+  await Fs.rename(temporary, output.path)
+  return output.path
+}
 
 /** What a program printed, and how it ended. */
 export interface Ended {
@@ -29,10 +71,20 @@ export const run = (
   args: ReadonlyArray<string>,
   options: RunOptions = {}
 ): Effect.Effect<Ended> =>
+  Effect.flatMap(
+    Effect.promise(() => program(`examples/${example}.ts`)),
+    (path) => runProgram(path, args, options)
+  )
+
+const runProgram = (
+  path: string,
+  args: ReadonlyArray<string>,
+  options: RunOptions
+): Effect.Effect<Ended> =>
   Effect.async<Ended>((resume) => {
     const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
       process.execPath,
-      ["--import", "tsx", "--conditions=@effect-oci/source", `examples/${example}.ts`, ...args],
+      [path, ...args],
       { cwd: root, stdio: ["pipe", "pipe", "pipe"] }
     )
     let stdout = ""
