@@ -21,7 +21,8 @@ export default defineConfig({
     // Other people's machines are busy: a limit only ends what hangs.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // A process for each file would take a third of all the time to start.
+    // A process for each file would take a third of all the time to start. What files share they
+    // leave as they found it, and no file mocks a module.
     isolate: false,
     sequence: { sequencer: Sequencer },
     setupFiles: ["test/support/setup.ts"],

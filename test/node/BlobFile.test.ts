@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from "node:child_process"
-import { randomBytes } from "node:crypto"
+import Crypto, { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
+import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { describe, expect, it } from "@effect/vitest"
@@ -68,11 +69,20 @@ const openFiles = Effect.promise(async () =>
   )
 )
 
-const predicted = vi.hoisted(() => ({ uuid: "" }))
-vi.mock("node:crypto", async (original) => {
-  const crypto = await original<typeof import("node:crypto")>()
-  return { ...crypto, randomUUID: () => predicted.uuid || crypto.randomUUID() }
-})
+/** Every UUID is this one until the Scope closes. */
+const predictedUuid = (uuid: ReturnType<typeof Crypto.randomUUID>) => {
+  const replace = (randomUUID: typeof Crypto.randomUUID) =>
+    Effect.sync(() => {
+      const before = Crypto.randomUUID
+      Crypto.randomUUID = randomUUID
+      syncBuiltinESMExports()
+      return before
+    })
+  return Effect.acquireRelease(
+    replace(() => uuid),
+    replace
+  )
+}
 
 describe("source", () => {
   it.scoped("a file starts at any byte, and its size is known", () =>
@@ -314,15 +324,15 @@ describe("write", () => {
     Effect.gen(function* () {
       const root = yield* folder
       const [target, path] = [Path.join(root, "target"), Path.join(root, "blob")]
-      const partial = Path.join(root, ".effect-oci-known.partial")
+      const uuid = "00000000-0000-4000-8000-000000000000"
+      const partial = Path.join(root, `.effect-oci-${uuid}.partial`)
       yield* Effect.promise(() => Fs.writeFile(target, "kept"))
       yield* Effect.promise(() => Fs.symlink(target, partial))
-      predicted.uuid = "known"
-      yield* Effect.addFinalizer(() => Effect.sync(() => (predicted.uuid = "")))
+      yield* predictedUuid(uuid)
       const error = yield* Effect.flip(BlobFile.write(path, Stream.make(Buffer.from("new"))))
       expect(error).toMatchObject({ _tag: "StorageFailure", path, cause: { code: "EEXIST" } })
       expect((yield* contents(target)).toString()).toBe("kept")
-      expect(yield* entries(root)).toEqual([".effect-oci-known.partial", "target"])
+      expect(yield* entries(root)).toEqual([Path.basename(partial), "target"])
     })
   )
 
