@@ -227,7 +227,7 @@ export declare namespace Registry {
   export interface Service {
     /**
      * Whether this is a registry that lets us in (end-1, C9). `Unsupported` when there is no
-     * registry at this address.
+     * registry at this address: a 404, or a page to log in or to apologise.
      */
     readonly ping: Effect.Effect<void, Unsupported | CommonError>
 

@@ -209,7 +209,9 @@ describe("storage that refuses a HEAD", () => {
       })
       return {
         log,
-        registry: yield* clientOf(registry.url, { trust: { allowStorage: [storage.url] } })
+        registry: yield* clientOf(registry.url, {
+          trust: { allowStorage: [new URL(storage.url).host] }
+        })
       }
     })
   const byte: RequestListener = (_, response) =>

@@ -1,6 +1,7 @@
 /** What a download asks for, and what responses mean to it: the whole policy, without any I/O. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Plan from "../../src/client/blobs/DownloadPlan.js"
+import * as SingleField from "../../src/protocol/internal/SingleField.js"
 
 const whole: Plan.Request = { _tag: "Whole" }
 const from = (start: number): Plan.Request => ({ _tag: "Part", range: { start } })
@@ -10,7 +11,7 @@ const content = (start: number, length?: number) => ({ _tag: "Content", start, l
 
 const facts = (status: number, contentRange?: string, length?: number): Plan.Facts => ({
   status,
-  contentRange,
+  contentRange: SingleField.required({ "content-range": contentRange }, "content-range"),
   length
 })
 

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { Registry } from "../../Registry.js"
 import {
@@ -125,7 +126,7 @@ const requested = (
 
 const factsOf = (response: HttpClientResponse): DownloadPlan.Facts => ({
   status: response.status,
-  contentRange: response.headers["content-range"],
+  contentRange: SingleField.required(response.headers, "content-range"),
   length: ContentCoding.length(response)
 })
 

@@ -2,8 +2,10 @@
  * What a download asks for next, and what a response to it means: pure, so that the whole policy is
  * this file and its table of tests. `BlobDownload` does what it says.
  */
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ByteRange from "../../protocol/ByteRange.js"
+import type * as SingleField from "../../protocol/internal/SingleField.js"
 
 /** What to ask for: the whole blob, a part of it, or nothing, since nothing is missing. */
 export type Request = { readonly _tag: "Whole" } | Part | Nothing
@@ -20,7 +22,7 @@ interface Nothing {
 /** The facts of a successful response that count. `length` is that of its body, in bytes. */
 export interface Facts {
   readonly status: number
-  readonly contentRange: string | undefined
+  readonly contentRange: Either.Either<string, SingleField.Problem>
   readonly length: number | undefined
 }
 
@@ -45,14 +47,12 @@ const content = (start: number, length: number | undefined): Content => ({
 
 const violation = (problem: string): Violation => ({ _tag: "Violation", problem })
 
-/**
- * The range of a part, or why there is none. Nobody knows which of two ranges the body is, nor what
- * is meant by a blank one.
- */
-const rangeOf = (contentRange: string): ByteRange.ContentRange | Violation | undefined =>
-  contentRange.trim() === "" || contentRange.includes(",")
-    ? violation("The Content-Range of a part of the blob is blank or repeated")
-    : Option.getOrUndefined(ByteRange.parseContent(contentRange))
+const parsed = (contentRange: string): ByteRange.ContentRange | undefined =>
+  Option.getOrUndefined(ByteRange.parseContent(contentRange))
+
+/** Nobody knows which of two ranges the body is, nor what is meant by a blank one. */
+const nameless = (problem: SingleField.Problem): Violation =>
+  violation(`The registry sent a part of the blob whose Content-Range is ${problem}`)
 
 // -----------------------------------------------------------------------------
 // A whole blob
@@ -94,9 +94,10 @@ export const responseOfBlob = (
   if (status !== 206) return content(0, length)
   if (asked._tag !== "Part")
     return violation("The registry answered a request for a whole blob with a part of it")
-  const range = contentRange === undefined ? undefined : rangeOf(contentRange)
+  if (Either.isLeft(contentRange))
+    return contentRange.left === "absent" ? { _tag: "Useless" } : nameless(contentRange.left)
+  const range = parsed(contentRange.right)
   if (range === undefined) return { _tag: "Useless" }
-  if ("_tag" in range) return range
   const total = Option.getOrUndefined(range.total)
   const isOther = size !== undefined && total !== undefined && total !== size
   return range.start > at || isOther
@@ -146,8 +147,8 @@ export const responseOfRange = (
   { contentRange, length, status }: Facts
 ): RangeMeaning => {
   if (status !== 206) return { _tag: "NoRanges" }
-  const range = rangeOf(contentRange ?? "")
-  if (range !== undefined && "_tag" in range) return range
+  if (Either.isLeft(contentRange)) return nameless(contentRange.left)
+  const range = parsed(contentRange.right)
   if (range === undefined || range.start !== at) return { _tag: "OtherRange" }
   const isToEnd =
     end === undefined ||

@@ -7,7 +7,6 @@ import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Secrets from "../../auth/internal/Secrets.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
@@ -101,12 +100,10 @@ export const classify = <O extends Operation>(
 ): Effect.Effect<HttpClientResponse, OwnErrors[O["_tag"]] | Refusal> => {
   // The compiler does not see that the tag of an `O` picks the rule for an `O`.
   const rule = rules[operation._tag] as unknown as Rule<O["_tag"], O>
-  if (rule.success.includes(response.status) && !isTurned(operation, response)) {
-    if (response.status === 206) return partial(response)
+  if (rule.success.includes(response.status) && !isTurned(operation, response))
     return response.status === 200 && unread.has(operation._tag) && isPage(response)
       ? refusedPage(response)
       : Effect.succeed(response)
-  }
   return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
     const { errors, snippet } = ErrorBody.parse(
       Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
@@ -136,24 +133,6 @@ export const isPage = ({ headers }: HttpClientResponse): boolean =>
   pages.has(MediaType.essence(SingleField.value(headers, "content-type") ?? "").toLowerCase())
 
 const pages = new Set(["text/html", "application/xhtml+xml"])
-
-/** A part that says in several ways which part it is, or in none, is none. */
-const partial = (
-  response: HttpClientResponse
-): Effect.Effect<HttpClientResponse, ProtocolViolation> => {
-  const range = SingleField.required(response.headers, "content-range")
-  return Either.isRight(range) || range.left === "absent"
-    ? Effect.succeed(response)
-    : Effect.zipRight(
-        Limits.excerpt(response),
-        Effect.fail(
-          new ProtocolViolation({
-            ...Limits.factsOf(response),
-            problem: `The registry answered with a part whose Content-Range is ${range.left}`
-          })
-        )
-      )
-}
 
 /** Operations of whose success nothing is read but the status. */
 const unread: ReadonlySet<Operation["_tag"]> = new Set([
@@ -296,6 +275,9 @@ const rangeMismatch = (answer: Answer, expected: string) =>
     ? new RangeMismatch({ ...answer.exchange, expected, actual: answer.range ?? "" })
     : undefined
 
+/** What is missing where a ping finds no registry. */
+export const distributionApi = "the distribution API (GET /v2/)"
+
 /** 405, the code, or a 404 that no registry wrote: rule 13, C96. */
 const unsupported = (answer: Answer, operation: string) =>
   answer.status === 405 ||
@@ -336,7 +318,7 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
     success: [200],
     own: (answer) =>
       answer.status === 404
-        ? new Unsupported({ ...answer.exchange, operation: "the distribution API (GET /v2/)" })
+        ? new Unsupported({ ...answer.exchange, operation: distributionApi })
         : undefined
   },
   GetManifest: { success: [200], own: manifestUnknown },

@@ -2,28 +2,23 @@
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { ProtocolViolation } from "../../RegistryError.js"
-import { isPage, readable } from "./Classify.js"
+import { Unsupported } from "../../RegistryError.js"
+import { distributionApi, isPage, readable } from "./Classify.js"
 import * as Limits from "./Limits.js"
 
 /**
- * Fails with `ProtocolViolation` for a page: portals and web servers have one for every path. Any
- * other 200 is a registry's (C9), and so is one that says it in Docker's header or in JSON,
- * whatever its type: Quay's response to a ping is `true` as text/html.
+ * Fails with `Unsupported` for a page: portals and web servers have one for every path. Any other
+ * 200 is a registry's (C9), and so is one that says it in Docker's header or in JSON, whatever its
+ * type: Quay's response to a ping is `true` as text/html.
  */
-export const check = (response: HttpClientResponse): Effect.Effect<void, ProtocolViolation> =>
+export const check = (response: HttpClientResponse): Effect.Effect<void, Unsupported> =>
   Effect.flatMap(readable(response), (body) => {
     const text = new TextDecoder().decode(body).trim()
     const isSuspect = isPage(response) || text.startsWith("<")
     return isSuspect &&
       response.headers["docker-distribution-api-version"] === undefined &&
       !isJson(text)
-      ? Effect.fail(
-          new ProtocolViolation({
-            ...Limits.factsOf(response),
-            problem: "A page answers where a registry should: check the url of the registry"
-          })
-        )
+      ? Effect.fail(new Unsupported({ ...Limits.factsOf(response), operation: distributionApi }))
       : Effect.void
   })
 
