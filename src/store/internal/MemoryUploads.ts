@@ -16,18 +16,16 @@ import * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 
 /**
- * All sessions of one registry.
- *
- * - `start` opens one, `resume` finds one again; closing the Scope drops it, unless it was
- *   committed or detached.
- * - `open`: the state of every session that is neither committed nor dropped.
+ * Stores the verified bytes of a session that was committed, and returns their descriptor. It must
+ * not throw.
  */
-export interface MemoryUploads {
-  readonly start: (repository: RepositoryName) => Effect.Effect<UploadSession, never, Scope.Scope>
-  readonly resume: (state: UploadState) => Effect.Effect<UploadSession, UploadUnknown, Scope.Scope>
-  readonly open: Effect.Effect<ReadonlyArray<UploadState>>
-}
+export type Store = (
+  repository: RepositoryName,
+  digest: Digest.Digest,
+  bytes: Uint8Array
+) => Descriptor
 
+/** What has arrived of an upload. */
 interface Upload {
   readonly repository: RepositoryName
   readonly location: string
@@ -35,118 +33,153 @@ interface Upload {
   size: number
 }
 
-/**
- * No sessions yet. `store` is called with the verified bytes of each committed one, and must not
- * throw.
- */
-export const unsafeMake = (
-  store: (repository: RepositoryName, digest: Digest.Digest, bytes: Uint8Array) => Descriptor
-): MemoryUploads => {
-  const uploads = new Map<string, Upload>()
-  let started = 0
+/** The upload sessions of one registry. Closing a Scope drops those begun or resumed in it. */
+export class MemoryUploads {
+  private readonly uploads = new Map<string, Upload>()
+  private started = 0
 
-  /** One writer's view of an upload. */
-  const session = (
-    upload: Upload
-  ): { readonly session: UploadSession; readonly release: Effect.Effect<void> } => {
-    const { location, repository } = upload
-    let offset = upload.size
-    let detached = false
+  constructor(private readonly store: Store) {}
 
-    const stateNow = (): UploadState => ({ repository, location, offset })
-    const state = Effect.sync(stateNow)
-    /** Runs `f` in the same step in which it was seen that the upload still exists. */
-    const whileOpen = <A, E>(f: () => Effect.Effect<A, E>): Effect.Effect<A, E | UploadUnknown> =>
-      Effect.suspend(
-        (): Effect.Effect<A, E | UploadUnknown> =>
-          uploads.get(location) === upload ? f() : new UploadUnknown({ repository })
-      )
+  /** The state of every session that is neither committed nor dropped. */
+  readonly open: Effect.Effect<ReadonlyArray<UploadState>> = Effect.sync(() =>
+    [...this.uploads.values()].map(({ location, repository, size }) => ({
+      repository,
+      location,
+      offset: size
+    }))
+  )
 
-    const append = (bytes: Uint8Array): Effect.Effect<void, UploadUnknown | RangeMismatch> =>
-      whileOpen(() => {
-        if (bytes.length === 0) return Effect.void
-        // Another writer may have appended meanwhile (R20).
-        if (offset !== upload.size) {
-          const expected = ByteRange.formatChunk({ start: offset, end: offset + bytes.length - 1 })
-          return new RangeMismatch({ expected, actual: ByteRange.formatUpload(upload.size) })
-        }
-        // A copy, since the writer may use its array again.
-        upload.parts.push(new Uint8Array(bytes))
-        upload.size += bytes.length
-        offset = upload.size
-        return Effect.void
+  /** Opens a session. */
+  start(repository: RepositoryName): Effect.Effect<UploadSession, never, Scope.Scope> {
+    return this.acquire(
+      Effect.sync(() => {
+        const location = Route.uploadPath(repository, String(++this.started))
+        const upload: Upload = { repository, location, parts: [], size: 0 }
+        this.uploads.set(location, upload)
+        return upload
       })
-
-    const close = (digest: Digest.Digest, hasher: Digest.Hasher) =>
-      whileOpen(() => {
-        uploads.delete(location)
-        for (const part of upload.parts) hasher.update(part)
-        const actual = hasher.digest()
-        return actual === digest
-          ? Effect.succeed(store(repository, digest, ByteStream.concat(upload.parts)))
-          : new DigestMismatch({ expected: digest, actual })
-      })
-
-    return {
-      session: {
-        state,
-        write: (bytes) =>
-          bytes instanceof Uint8Array
-            ? Effect.zipRight(append(bytes), state)
-            : Effect.zipRight(
-                whileOpen(() => Effect.void),
-                Effect.zipRight(Stream.runForEach(bytes, append), state)
-              ),
-        status: whileOpen(() => {
-          offset = upload.size
-          return state
-        }),
-        commit: (digest) =>
-          Effect.flatMap(Digest.hasherFor(digest), (hasher) => close(digest, hasher)),
-        detach: Effect.sync(() => {
-          detached = true
-          return stateNow()
-        })
-      },
-      release: Effect.sync(() => {
-        if (!detached) uploads.delete(location)
-      })
-    }
+    )
   }
 
-  const held = <E>(
+  /** Finds a session again. Fails with `UploadUnknown`. */
+  resume({
+    location,
+    repository
+  }: UploadState): Effect.Effect<UploadSession, UploadUnknown, Scope.Scope> {
+    return this.acquire(
+      Effect.suspend(() => {
+        const upload = this.uploads.get(location)
+        return upload?.repository === repository
+          ? Effect.succeed(upload)
+          : Effect.fail(new UploadUnknown({ repository }))
+      })
+    )
+  }
+
+  has(upload: Upload): boolean {
+    return this.uploads.get(upload.location) === upload
+  }
+
+  drop({ location }: Upload): void {
+    this.uploads.delete(location)
+  }
+
+  /** Ends a session, and stores what arrived if it has the digest. */
+  close(
+    upload: Upload,
+    digest: Digest.Digest,
+    hasher: Digest.Hasher
+  ): Effect.Effect<Descriptor, DigestMismatch> {
+    this.drop(upload)
+    for (const part of upload.parts) hasher.update(part)
+    const actual = hasher.digest()
+    return actual === digest
+      ? Effect.succeed(this.store(upload.repository, digest, ByteStream.concat(upload.parts)))
+      : Effect.fail(new DigestMismatch({ expected: digest, actual }))
+  }
+
+  private acquire<E>(
     upload: Effect.Effect<Upload, E>
-  ): Effect.Effect<UploadSession, E, Scope.Scope> =>
-    Effect.map(
-      Effect.acquireRelease(Effect.map(upload, session), ({ release }) => release),
-      (acquired) => acquired.session
+  ): Effect.Effect<UploadSession, E, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.map(upload, (upload) => new MemorySession(this, upload)),
+      (session) => session.release
+    )
+  }
+}
+
+/** One writer's view of an upload. */
+class MemorySession implements UploadSession {
+  private offset: number
+  private detached = false
+
+  constructor(
+    private readonly uploads: MemoryUploads,
+    private readonly upload: Upload
+  ) {
+    this.offset = upload.size
+  }
+
+  readonly state: UploadSession["state"] = Effect.sync(() => ({
+    repository: this.upload.repository,
+    location: this.upload.location,
+    offset: this.offset
+  }))
+
+  readonly status: UploadSession["status"] = this.whileOpen(() => {
+    this.offset = this.upload.size
+    return this.state
+  })
+
+  readonly detach: UploadSession["detach"] = Effect.zipRight(
+    Effect.sync(() => {
+      this.detached = true
+    }),
+    this.state
+  )
+
+  readonly release: Effect.Effect<void> = Effect.sync(() => {
+    if (!this.detached) this.uploads.drop(this.upload)
+  })
+
+  readonly write: UploadSession["write"] = (bytes) =>
+    bytes instanceof Uint8Array
+      ? Effect.zipRight(this.append(bytes), this.state)
+      : this.whileOpen(() => Effect.void).pipe(
+          Effect.zipRight(Stream.runForEach(bytes, (chunk) => this.append(chunk))),
+          Effect.zipRight(this.state)
+        )
+
+  readonly commit: UploadSession["commit"] = (digest) =>
+    Effect.flatMap(Digest.hasherFor(digest), (hasher) =>
+      this.whileOpen(() => this.uploads.close(this.upload, digest, hasher))
     )
 
-  return {
-    start: (repository) =>
-      held(
-        Effect.sync(() => {
-          const location = Route.uploadPath(repository, String(++started))
-          const upload: Upload = { repository, location, parts: [], size: 0 }
-          uploads.set(location, upload)
-          return upload
-        })
-      ),
-    resume: ({ location, repository }) =>
-      held(
-        Effect.suspend(() => {
-          const upload = uploads.get(location)
-          return upload?.repository === repository
-            ? Effect.succeed(upload)
-            : new UploadUnknown({ repository })
-        })
-      ),
-    open: Effect.sync(() =>
-      [...uploads.values()].map(({ location, repository, size }) => ({
-        repository,
-        location,
-        offset: size
-      }))
+  private append(bytes: Uint8Array): Effect.Effect<void, UploadUnknown | RangeMismatch> {
+    const { upload } = this
+    return this.whileOpen(() => {
+      if (bytes.length === 0) return Effect.void
+      // Another writer may have appended meanwhile (R20).
+      if (this.offset !== upload.size) {
+        const chunk = { start: this.offset, end: this.offset + bytes.length - 1 }
+        const expected = ByteRange.formatChunk(chunk)
+        return new RangeMismatch({ expected, actual: ByteRange.formatUpload(upload.size) })
+      }
+      // A copy, since the writer may use its array again.
+      upload.parts.push(new Uint8Array(bytes))
+      upload.size += bytes.length
+      this.offset = upload.size
+      return Effect.void
+    })
+  }
+
+  /** Runs `f` in the same step in which it was seen that the upload still exists. */
+  private whileOpen<A, E>(f: () => Effect.Effect<A, E>): Effect.Effect<A, E | UploadUnknown> {
+    return Effect.suspend(
+      (): Effect.Effect<A, E | UploadUnknown> =>
+        this.uploads.has(this.upload)
+          ? f()
+          : new UploadUnknown({ repository: this.upload.repository })
     )
   }
 }

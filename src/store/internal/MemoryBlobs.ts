@@ -1,0 +1,133 @@
+/** The blobs of a registry in memory. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type * as BlobSource from "../../BlobSource.js"
+import * as ByteStream from "../../ByteStream.js"
+import * as ByteRange from "../../protocol/ByteRange.js"
+import { BlobUnknown, RangeMismatch } from "../../RegistryError.js"
+import * as Digest from "../../spec/Digest.js"
+import type { RepositoryName } from "../../spec/Reference.js"
+import * as Transfer from "../../Transfer.js"
+import { blobDescriptor, type MemoryRepositories, type Operations } from "./MemoryRepositories.js"
+import type { MemoryUploads } from "./MemoryUploads.js"
+
+/** Makes the operations that find, read and remove blobs. */
+export const blobs = (
+  repositories: MemoryRepositories
+): Operations<"headBlob" | "getBlob" | "getBlobRange" | "deleteBlob"> => {
+  const read = Effect.fnUntraced(function* (repository: RepositoryName, digest: Digest.Digest) {
+    yield* repositories.get(repository)
+    const bytes = repositories.findBlob(repository, digest)
+    return bytes ?? (yield* new BlobUnknown({ repository, digest }))
+  })
+
+  return {
+    headBlob: (name, digest) =>
+      Effect.sync(() => {
+        const bytes = repositories.findBlob(name, digest)
+        return bytes === undefined ? Option.none() : Option.some(blobDescriptor(digest, bytes))
+      }),
+
+    getBlob: (name, blob) => {
+      const { digest, size } = typeof blob === "string" ? { digest: blob, size: undefined } : blob
+      const subject: Transfer.Subject = { direction: "download", repository: name, digest, size }
+      const stored = Stream.unwrap(Effect.map(read(name, digest), chunks))
+      const completed = Effect.zipRight(
+        Transfer.emit({ _tag: "Verified", subject, digest }),
+        Transfer.emit({ _tag: "Completed", subject, skipped: false })
+      )
+      return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
+        Stream.concat(ByteStream.verify(Transfer.track(stored, subject), { digest, size })),
+        Stream.concat(Stream.execute(completed))
+      )
+    },
+
+    getBlobRange: (name, digest, { start, end }) => {
+      const range = end === undefined ? { start } : { start, end }
+      const expected = ByteRange.formatRequest(range)
+      if (!ByteRange.isRequest(range))
+        return Stream.fail(new RangeMismatch({ expected, actual: "" }))
+      const selected = Effect.gen(function* () {
+        const bytes = yield* read(name, digest)
+        const found = Option.getOrUndefined(ByteRange.resolve(range, bytes.length))
+        return found === undefined
+          ? yield* new RangeMismatch({ expected, actual: `bytes */${bytes.length}` })
+          : chunks(bytes.subarray(found.start, found.end + 1))
+      })
+      return Stream.unwrap(selected)
+    },
+
+    deleteBlob: Effect.fnUntraced(function* (repository, digest) {
+      const { blobs } = yield* repositories.get(repository)
+      if (!blobs.delete(digest)) return yield* new BlobUnknown({ repository, digest })
+    })
+  }
+}
+
+/** Makes the operations that store blobs in one step: from a source, or from another repository. */
+export const uploads = (
+  repositories: MemoryRepositories,
+  sessions: MemoryUploads
+): Operations<"putBlob" | "mountBlob"> => {
+  /** Returns the descriptor of the blob where one of the repositories has it. */
+  const mount = (name: RepositoryName, digest: Digest.Digest, from: Iterable<RepositoryName>) => {
+    for (const source of from) {
+      const bytes = repositories.findBlob(source, digest)
+      if (bytes !== undefined) return repositories.putBlob(name, digest, bytes)
+    }
+    return undefined
+  }
+
+  const upload = Effect.fnUntraced(function* <E, R>(
+    source: BlobSource.BlobSource<E, R>,
+    subject: Transfer.Subject
+  ) {
+    const session = yield* sessions.start(subject.repository)
+    const hasher = Digest.hasher("sha256")
+    const { digest, size } = subject
+    const bytes = ByteStream.verify(Transfer.track(source.open(0), subject), { size })
+    yield* session.write(digest === undefined ? ByteStream.tap(bytes, hasher.update) : bytes)
+    const descriptor = yield* session.commit(digest ?? hasher.digest())
+    yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
+    return descriptor
+  }, Effect.scoped)
+
+  return {
+    mountBlob: (name, digest, from) =>
+      Effect.sync(() => {
+        const sources = Option.match(from, {
+          onNone: () => repositories.names,
+          onSome: (source) => [source]
+        })
+        return mount(name, digest, [...sources]) !== undefined
+      }),
+
+    putBlob: Effect.fnUntraced(function* (name, source, { mountFrom } = {}) {
+      const digest = Option.getOrUndefined(source.digest)
+      const size = Option.getOrUndefined(source.size)
+      const subject: Transfer.Subject = { direction: "upload", repository: name, digest, size }
+      yield* Transfer.emit({ _tag: "Started", subject })
+      const present =
+        digest === undefined
+          ? undefined
+          : mount(name, digest, mountFrom === undefined ? [name] : [name, mountFrom])
+      const descriptor = present ?? (yield* upload(source, subject))
+      yield* Transfer.emit({ _tag: "Completed", subject, skipped: present !== undefined })
+      return descriptor
+    })
+  }
+}
+
+const chunkSize = 64 * 1024
+
+/**
+ * Many chunks, as from a network, so that progress shows and a consumer that stops early has not
+ * been given everything.
+ */
+const chunks = (bytes: Uint8Array): Stream.Stream<Uint8Array> =>
+  Stream.unfold(0, (at) =>
+    at < bytes.length
+      ? Option.some([bytes.subarray(at, at + chunkSize), at + chunkSize])
+      : Option.none()
+  )

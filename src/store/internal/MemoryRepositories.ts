@@ -1,0 +1,79 @@
+/**
+ * What a registry in memory holds. Every change is made in one synchronous step, so that no fiber
+ * sees half of it.
+ */
+import * as Effect from "effect/Effect"
+import type { Registry } from "../../Registry.js"
+import { NameUnknown } from "../../RegistryError.js"
+import type { Descriptor } from "../../spec/Descriptor.js"
+import * as Digest from "../../spec/Digest.js"
+import type { Manifest } from "../../spec/Manifest.js"
+import * as MediaType from "../../spec/MediaType.js"
+import type { RepositoryName, Tag } from "../../spec/Reference.js"
+
+/** The operations of a registry whose names these are. */
+export type Operations<Name extends keyof Registry.Service> = Pick<Registry.Service, Name>
+
+/** The content of one repository. */
+export interface Repository {
+  readonly blobs: Map<Digest.Digest, Uint8Array>
+  readonly manifests: Map<Digest.Digest, Manifest>
+  readonly tags: Map<Tag, Digest.Digest>
+}
+
+/** Repositories by name. One comes into being with the first content put into it. */
+export class MemoryRepositories {
+  private readonly repositories = new Map<RepositoryName, Repository>()
+
+  get names(): Iterable<RepositoryName> {
+    return this.repositories.keys()
+  }
+
+  find(name: RepositoryName): Repository | undefined {
+    return this.repositories.get(name)
+  }
+
+  /** Returns a repository that is there. Fails with `NameUnknown`. */
+  get(name: RepositoryName): Effect.Effect<Repository, NameUnknown> {
+    return Effect.suspend(() => {
+      const repository = this.find(name)
+      return repository === undefined
+        ? Effect.fail(new NameUnknown({ repository: name }))
+        : Effect.succeed(repository)
+    })
+  }
+
+  /** Returns a repository, a new one where there was none. */
+  open(name: RepositoryName): Repository {
+    const repository = this.find(name) ?? {
+      blobs: new Map(),
+      manifests: new Map(),
+      tags: new Map()
+    }
+    this.repositories.set(name, repository)
+    return repository
+  }
+
+  findManifest(name: RepositoryName, reference: Tag | Digest.Digest): Manifest | undefined {
+    const repository = this.find(name)
+    const digest = Digest.isDigest(reference) ? reference : repository?.tags.get(reference)
+    return digest === undefined ? undefined : repository?.manifests.get(digest)
+  }
+
+  findBlob(name: RepositoryName, digest: Digest.Digest): Uint8Array | undefined {
+    return this.find(name)?.blobs.get(digest)
+  }
+
+  /** Stores a blob, and returns its descriptor. */
+  putBlob(name: RepositoryName, digest: Digest.Digest, bytes: Uint8Array): Descriptor {
+    this.open(name).blobs.set(digest, bytes)
+    return blobDescriptor(digest, bytes)
+  }
+}
+
+/** Returns the descriptor of a blob. */
+export const blobDescriptor = (digest: Digest.Digest, bytes: Uint8Array): Descriptor => ({
+  mediaType: MediaType.octetStream,
+  digest,
+  size: bytes.length
+})
