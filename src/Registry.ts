@@ -135,11 +135,17 @@ export interface UploadSession {
   readonly state: Effect.Effect<UploadState>
   /**
    * Appends bytes in order (C51). An array goes as one chunk with its range; a stream goes as one
-   * request in constant memory. Its own error passes through as it is.
+   * request in constant memory. Its own error passes through as it is. A stream is run once: where
+   * it would have to be sent again, after a challenge or a redirect, it fails with
+   * `BodyNotReplayable`, and `status` tells how much of it has arrived.
    */
   readonly write: <E = never, R = never>(
     bytes: Uint8Array | Stream.Stream<Uint8Array, E, R>
-  ) => Effect.Effect<UploadState, UploadUnknown | RangeMismatch | Unsupported | CommonError | E, R>
+  ) => Effect.Effect<
+    UploadState,
+    UploadUnknown | RangeMismatch | Unsupported | BodyNotReplayable | CommonError | E,
+    R
+  >
   /** Asks the registry how far the session is (C52); the answer becomes the state. */
   readonly status: Effect.Effect<UploadState, UploadUnknown | CommonError>
   /**
@@ -343,7 +349,14 @@ export declare namespace Registry {
      * Puts a blob by the cheapest way known: not at all when it is there, mounted when `mountFrom`
      * has it, else uploaded while its digest is computed. A source that is shorter, longer or other
      * than it declares is never committed (`SizeMismatch`, `DigestMismatch`). The source's own
-     * error passes through. Interrupting it cancels the upload.
+     * error passes through.
+     *
+     * Where the source fails or the upload is interrupted, the upload is cancelled at the registry,
+     * for which a request under way is brought to its end first, within 10 seconds: with zeros for
+     * up to 64 MiB of its content that are missing. Docker's registry cannot cancel an upload whose
+     * request broke off, as happens where more is missing, and where digest and size of a stream
+     * are known, so that it goes in one PUT. It keeps what it got until it clears its uploads; a
+     * warning is logged then.
      */
     readonly putBlob: <E = never, R = never>(
       repository: RepositoryName,

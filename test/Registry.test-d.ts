@@ -202,12 +202,15 @@ describe("Registry", () => {
     >()
     expectTypeOf(session.state).toEqualTypeOf<Effect.Effect<UploadState>>()
     expectTypeOf(session.write(new Uint8Array())).toEqualTypeOf<
-      Effect.Effect<UploadState, UploadUnknown | RangeMismatch | Unsupported | CommonError>
+      Effect.Effect<
+        UploadState,
+        UploadUnknown | RangeMismatch | Unsupported | BodyNotReplayable | CommonError
+      >
     >()
     expectTypeOf(session.write(stream)).toEqualTypeOf<
       Effect.Effect<
         UploadState,
-        "own" | UploadUnknown | RangeMismatch | Unsupported | CommonError,
+        "own" | UploadUnknown | RangeMismatch | Unsupported | BodyNotReplayable | CommonError,
         "environment"
       >
     >()

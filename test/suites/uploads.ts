@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { Registry } from "../../src/Registry.js"
+import { Registry, type UploadSession } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import type { UploadState } from "../../src/Transfer.js"
 import { freshBytes, freshDigest, freshRepository, gather, utf8 } from "../support/fixtures.js"
@@ -30,6 +30,67 @@ export const uploadSuite = (it: It, supports: Supports): void => {
       const digest = Digest.fromBytes(utf8("hello, world"))
       expect(yield* session.commit(digest)).toMatchObject({ digest, size: 12 })
       expect(yield* gather(registry.getBlob(repository, digest))).toEqual(utf8("hello, world"))
+    })
+  )
+
+  it.scoped("does each step where it stands, in one expression built beforehand", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const session = yield* registry.startUpload(repository)
+      const content = freshBytes("b1")
+      const digest = Digest.fromBytes(content)
+      const commit = session.commit(digest)
+      const { state, status } = session
+      const all = session.write(content).pipe(Effect.zipRight(state), Effect.zip(status))
+      const [states, descriptor] = yield* Effect.zip(all, commit)
+      for (const { offset } of states) expect(offset).toBe(content.length)
+      expect(descriptor).toMatchObject({ digest, size: content.length })
+    })
+  )
+
+  it.scoped("answers the size of what was written, by arrays, streams and before a resume", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      for (const write of [
+        (session: UploadSession, content: Uint8Array) => session.write(content),
+        (session: UploadSession, content: Uint8Array) => session.write(Stream.make(content))
+      ]) {
+        const content = freshBytes("b1")
+        const digest = Digest.fromBytes(content)
+        const session = yield* registry.startUpload(repository)
+        const { size } = yield* Effect.zipRight(write(session, content), session.commit(digest))
+        expect(size).toBe(content.length)
+      }
+      const content = freshBytes("b2")
+      const digest = Digest.fromBytes(content)
+      const first = yield* registry.startUpload(repository)
+      const { size } = yield* Effect.zipRight(first.write(content), first.detach).pipe(
+        Effect.flatMap(registry.resumeUpload),
+        Effect.flatMap((session) => session.commit(digest))
+      )
+      expect(size).toBe(content.length)
+    })
+  )
+
+  it.scoped("writes nothing of an empty array or stream, and goes on (trap 15)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const session = yield* registry.startUpload(repository)
+      const content = freshBytes("b1")
+      for (const nothing of [
+        new Uint8Array(),
+        Stream.empty,
+        Stream.make(new Uint8Array(), new Uint8Array())
+      ])
+        expect(yield* session.write(nothing)).toMatchObject({ offset: 0 })
+      yield* session.write(Stream.make(new Uint8Array(), content, new Uint8Array()))
+      expect(yield* session.write(Stream.empty)).toMatchObject({ offset: content.length })
+      expect(yield* session.commit(Digest.fromBytes(content))).toMatchObject({
+        size: content.length
+      })
     })
   )
 

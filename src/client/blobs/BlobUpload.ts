@@ -13,7 +13,7 @@ import * as ByteStream from "../../ByteStream.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { PutBlobOptions, Registry, UploadStrategy } from "../../Registry.js"
 import {
-  BodyNotReplayable,
+  type BodyNotReplayable,
   type CommonError,
   type DigestMismatch,
   isTransient,
@@ -264,10 +264,9 @@ export const make = (
     const sent: Descriptor = { mediaType: MediaType.octetStream, digest, size }
     const content = (verifier: ByteStream.Verifier) => {
       if (bytes === undefined)
-        return Effect.asVoid(
-          SourceFailure.streaming(Transfer.track(verifier.pass(job.open(0)), subject), (body) =>
-            request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
-          )
+        return SourceFailure.streaming(
+          Transfer.track(verifier.pass(job.open(0)), subject),
+          (body) => request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
         )
       const problem = verifier.judge(bytes)
       return problem === undefined
@@ -424,17 +423,8 @@ const openings = <E, R>(
       bytes: bytes !== undefined && bytes.length <= inMemory ? bytes : undefined,
       replayable: true
     }
-  let spent = false
-  return {
-    bytes: undefined,
-    replayable: false,
-    open: () =>
-      Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
-        if (spent) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
-        spent = true
-        return open(0)
-      })
-  }
+  const once = SourceFailure.readOnce(Stream.suspend(() => open(0)))
+  return { bytes: undefined, replayable: false, open: () => once }
 }
 
 /**

@@ -4,9 +4,11 @@
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -23,7 +25,8 @@ import {
   isTransient,
   ProtocolViolation,
   TransportFailure,
-  UntrustedLocation
+  UntrustedLocation,
+  UploadUnknown
 } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
@@ -34,11 +37,13 @@ import * as Limits from "../http/Limits.js"
 import type { Send } from "../http/Pipeline.js"
 import * as Retry from "../http/Retry.js"
 import type { BlobHead } from "./BlobHead.js"
-import * as SourceFailure from "./SourceFailure.js"
+import * as SourceBody from "./SourceBody.js"
+import { exposed, readOnce, SourceFailure } from "./SourceFailure.js"
 import { unabandoned } from "./Unabandoned.js"
 
 /**
  * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled;
+ * `isBroken`: whether a request with content broke off, so that it may be impossible to cancel;
  * `chunkMinimum`: the smallest chunk the registry takes but for the last, in bytes (C46), 0 where
  * it would be too large to be kept in memory; `chunkMaximum`: the largest one, which Cloudflare's
  * registry announces (quirks §3).
@@ -50,6 +55,7 @@ export interface Session {
   location: string
   offset: number
   settled: boolean
+  isBroken: boolean
 }
 
 /** Sessions that were opened in place of something else. */
@@ -69,6 +75,29 @@ const noLocation: Record<SingleField.Problem, string> = {
   blank: "The registry names a blank Location for an upload",
   repeated: "The registry names more than one Location for an upload"
 }
+
+/** The bytes that a response says the registry holds. */
+const rangeOf = ({ headers }: HttpClientResponse) =>
+  Option.flatMap(Option.fromNullable(SingleField.value(headers, "range")), ByteRange.parseUpload)
+
+const holds = (response: HttpClientResponse, count: number): boolean =>
+  Option.exists(rangeOf(response), ({ end }) => end === count - 1)
+
+/** Whether there is no such session, as opposed to one that cannot be told to end. */
+const isGone = (error: Option.Option<unknown>): boolean =>
+  Option.exists(
+    error,
+    (error) =>
+      error instanceof UploadUnknown &&
+      error.errors?.some(({ code }) => code === "BLOB_UPLOAD_INVALID") !== true
+  )
+
+const hasStatus = (error: Option.Option<unknown>): boolean =>
+  Option.exists(
+    error,
+    (error) =>
+      typeof error === "object" && error !== null && "status" in error && error.status !== undefined
+  )
 
 /** The steps of a session. */
 export const make = (to: Endpoint, send: Send, head: BlobHead) => {
@@ -132,6 +161,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
           location,
           offset: 0,
           settled: false,
+          isBroken: false,
           chunkMinimum: chunkMinimum > maxChunkMinimum ? 0 : chunkMinimum,
           chunkMaximum: Math.max(1, bound("oci-chunk-max-length", Number.MAX_SAFE_INTEGER))
         }
@@ -149,6 +179,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
             ...state,
             location,
             settled: true,
+            isBroken: false,
             chunkMinimum: 0,
             chunkMaximum: Number.MAX_SAFE_INTEGER
           })
@@ -173,9 +204,13 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
           ).pipe(
             Effect.flatMap(Limits.excerpt),
             Effect.timeout(Duration.seconds(10)),
-            unabandoned,
+            (step) => unabandoned(step),
             Effect.catchAllCause((cause) =>
-              Effect.logDebug("An upload session could not be cancelled", cause)
+              session.isBroken && !isGone(Cause.failureOption(cause))
+                ? Effect.logWarning(
+                    `An upload to ${session.repository} at ${to.origin} was broken off and cannot be cancelled: the registry keeps what it got of it until it clears its uploads`
+                  )
+                : Effect.logDebug("An upload session could not be cancelled", cause)
             )
           )
     )
@@ -200,45 +235,31 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
 
   /**
    * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it,
-   * `end`, is known, else without (C56). A registry that answers before it has taken everything has
-   * not stored everything. When interrupted, one without a length ends where it is, and a short one
-   * is sent to its end; a long one, and one whose source has nothing to send, is cut off, and
-   * Docker's registry cannot cancel its upload any more, which times out.
+   * `end`, is known, else without (C56). No bytes are no request. A registry that answers before it
+   * has got everything has not stored everything. Where the stream fails or the step is
+   * interrupted, the request is brought to its end, so that the session can still be cancelled.
    */
   const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
     Effect.suspend(() => {
       const { location, offset, repository } = session
       const range = end === undefined ? undefined : { start: offset, end: end - 1 }
       const length = end === undefined ? undefined : end - offset
-      const reading: SourceFailure.Reading = { isIdle: false, isWanted: true }
-      const step = Effect.flatMap(
-        SourceFailure.streaming(
-          stream,
-          (body) =>
-            send(
-              Operation.UploadChunk({ repository, location, range }),
-              HttpBody.stream(body, MediaType.octetStream, length)
-            ),
-          reading
-        ),
-        ({ ended, result: response, taken }) => {
-          // With the last byte of a known length all is said, whether or not the end of the stream
-          // was asked for.
-          const isWhole = length === undefined ? ended : taken === length
-          return Effect.zipRight(
-            advance(session, response, isWhole ? taken : 0),
-            isWhole
-              ? Effect.void
-              : Effect.fail(new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" }))
-          )
-        }
-      )
-      if (length !== undefined && length > short) return step
-      return unabandoned(step, {
-        isIdle: () => reading.isIdle,
-        onInterrupt: () => {
-          reading.isWanted = length !== undefined
-        }
+      return Effect.flatMap(SourceBody.make(stream, length), (body) => {
+        const step = Effect.gen(function* () {
+          if (length === 0 || (length === undefined && (yield* body.isEmpty))) return
+          const response = yield* send(
+            Operation.UploadChunk({ repository, location, range }),
+            HttpBody.stream(body.stream, MediaType.octetStream, length)
+          ).pipe(moving(session), (request) => SourceBody.explained(request, body))
+          const { count, failure, isAll, isPassedOn } = body.sent()
+          const isStored = isAll && (isPassedOn || holds(response, offset + count))
+          const isOpenEnded = failure !== undefined && length === undefined
+          yield* advance(session, response, isStored || isOpenEnded ? count : 0)
+          if (failure !== undefined) return yield* Effect.fail(new SourceFailure(failure))
+          if (!isStored)
+            return yield* new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" })
+        })
+        return unabandoned(Effect.scoped(step), body.stop)
       })
     })
 
@@ -251,16 +272,23 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
       session.offset += count
     })
 
+  /** Remembers of a request with content whether it broke off. */
+  const moving =
+    (session: Session) =>
+    <A, E, R>(request: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      Effect.onExit(request, (exit) =>
+        Effect.sync(() => {
+          session.isBroken = Exit.isFailure(exit) && !hasStatus(Cause.failureOption(exit.cause))
+        })
+      )
+
   const status = (session: Session) =>
     Effect.suspend(() => {
       const { location, repository } = session
       return unabandoned(
         Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
           Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
-            const range = Option.flatMap(
-              Option.fromNullable(SingleField.value(response.headers, "range")),
-              ByteRange.parseUpload
-            )
+            const range = rangeOf(response)
             if (Option.isSome(range))
               session.offset = ByteRange.nextOffset(range.value, session.offset)
           })
@@ -282,7 +310,9 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
     Effect.suspend(() => {
       const { location, repository } = session
       const step = Effect.flatMap(
-        send(Operation.CompleteUpload({ repository, location, digest, range }), body),
+        moving(session)(
+          send(Operation.CompleteUpload({ repository, location, digest, range }), body)
+        ),
         (response) => {
           session.settled = true
           const announced = SingleField.value(response.headers, "docker-content-digest")
@@ -384,18 +414,17 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
           Effect.zipRight(
             bytes instanceof Uint8Array
               ? write(session, bytes)
-              : SourceFailure.exposed(pour(session, bytes)),
+              : Effect.suspend(() => exposed(pour(session, readOnce(bytes)))),
             state
           )
         ),
       status: inTurn(Effect.zipRight(status(session), state)),
       commit: (digest) =>
         inTurn(
-          Effect.as(close(session, digest), {
-            mediaType: MediaType.octetStream,
-            digest,
-            size: session.offset
-          } satisfies Descriptor)
+          Effect.map(
+            close(session, digest),
+            (): Descriptor => ({ mediaType: MediaType.octetStream, digest, size: session.offset })
+          )
         ),
       detach: inTurn(
         Effect.suspend(() => {

@@ -1,0 +1,232 @@
+/**
+ * A caller's stream as the body of a request that appends to an upload session. Whatever becomes of
+ * the stream, the request comes to its end: one that breaks off leaves a session that Docker's
+ * registry can neither continue nor cancel.
+ */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import { constVoid } from "effect/Function"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
+import { SourceFailure } from "./SourceFailure.js"
+
+/** Up to so many bytes, zeros make up for what is missing of a body whose length was announced. */
+const maxFilling = 64 * 1024 * 1024
+
+const zeros = new Uint8Array(64 * 1024)
+
+/** Chunks as `Stream.toPull` gives them. */
+type Pull<E> = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>>
+
+/**
+ * A pull that can be stopped while it waits, which ends it. It runs in a fiber of its own, one
+ * chunk each time that it is asked for.
+ */
+interface Stoppable<E> {
+  readonly pull: Pull<E>
+  readonly stop: () => void
+}
+
+const stoppable = <E, R>(
+  source: Stream.Stream<Uint8Array, E, R>
+): Effect.Effect<Stoppable<E>, never, R | Scope.Scope> =>
+  Effect.gen(function* () {
+    const pull = yield* Stream.toPull(source)
+    const asked = Effect.unsafeMakeLatch(false)
+    let item: Pull<E> | undefined
+    let isStopped = false
+    let wake = constVoid
+    const deliver = (next: Pull<E>) => {
+      item = next
+      wake()
+    }
+    const produce: Effect.Effect<void, never, R> = Effect.zipRight(
+      asked.await,
+      Effect.flatMap(Effect.exit(pull), (exit) => {
+        asked.unsafeClose()
+        deliver(exit)
+        return exit._tag === "Success" ? produce : Effect.void
+      })
+    )
+    yield* Effect.forkScoped(produce)
+    const waiting = Effect.async<void>((resume) => {
+      wake = () => {
+        wake = constVoid
+        resume(Effect.void)
+      }
+      if (item !== undefined || isStopped) wake()
+    })
+    const taken: Pull<E> = Effect.suspend(() => {
+      if (isStopped) return Effect.fail(Option.none())
+      const next = item
+      if (next === undefined) {
+        asked.unsafeOpen()
+        return Effect.zipRight(waiting, taken)
+      }
+      item = undefined
+      return next
+    })
+    return {
+      pull: taken,
+      stop: () => {
+        isStopped = true
+        wake()
+      }
+    }
+  })
+
+/**
+ * What the last run of a body sent of its source.
+ *
+ * - `count`: how many bytes the HTTP client was given.
+ * - `isAll`: whether these were all there is to send.
+ * - `isPassedOn`: whether the client has passed them on, as far as can be told: one that reads ahead
+ *   may hold what it was given last until it asks for more.
+ * - `failure`: what the source failed with.
+ */
+export interface Sent<E> {
+  readonly count: number
+  readonly isAll: boolean
+  readonly isPassedOn: boolean
+  readonly failure: Cause.Cause<E> | undefined
+}
+
+/**
+ * A source as the body of a request.
+ *
+ * - `isEmpty`: whether the source has no bytes. It is opened to tell; the first run of the body goes
+ *   on from there.
+ * - `stream`: the body itself. Where the source fails, or `stop` was called, it ends, after as many
+ *   zeros as a known length still needs. It fails where nothing was sent yet, or more than 64 MiB
+ *   are missing. Each further run of it runs the source again.
+ * - `stop`: lets the body end. False where it can only be broken off.
+ */
+export interface SourceBody<E> {
+  readonly isEmpty: Effect.Effect<boolean, SourceFailure<E>, Scope.Scope>
+  readonly stream: Stream.Stream<Uint8Array, unknown>
+  readonly stop: () => boolean
+  readonly sent: () => Sent<E>
+}
+
+/** The body of `length` bytes, or of as many as the source has. */
+export const make = <E, R>(
+  source: Stream.Stream<Uint8Array, E, R>,
+  length: number | undefined
+): Effect.Effect<SourceBody<E>, never, R> =>
+  Effect.map(Effect.context<R>(), (context) => {
+    const open = stoppable(Stream.provideContext(source, context))
+    let opened: Stoppable<E> | undefined
+    let current: Stoppable<E> | undefined
+    let isStopped = false
+    const fresh = { queue: [], given: 0, asked: 0, isEnded: false, readsAhead: false }
+    let run: Run<E> = fresh
+
+    const opening = Effect.tap(open, (reader) => {
+      current = reader
+      if (isStopped) reader.stop()
+    })
+    const isEmpty = Effect.gen(function* () {
+      opened = yield* opening
+      const first = yield* Effect.exit(opened.pull)
+      if (Exit.isSuccess(first)) {
+        run = { ...fresh, queue: [...first.value] }
+        return false
+      }
+      const failure = Option.getOrUndefined(Cause.flipCauseOption(first.cause))
+      return failure === undefined ? true : yield* Effect.fail(new SourceFailure(failure))
+    })
+
+    const missing = () => (length === undefined ? 0 : length - run.given)
+    const give = (bytes: ReadonlyArray<Uint8Array>) => {
+      for (const { length } of bytes) run.given += length
+      return Effect.succeed(Chunk.unsafeFromArray([...bytes]))
+    }
+    /** The source has no more: the body ends here, or goes on with zeros. */
+    const over = (failure: Cause.Cause<E> | undefined): Pull<unknown> => {
+      run.failure = failure
+      run.isEnded = failure === undefined && !isStopped
+      const left = missing()
+      if (run.isEnded || (run.given > 0 && left === 0)) return Effect.fail(Option.none())
+      if (run.given === 0 || left > maxFilling)
+        return Effect.failCause(Cause.map(failure ?? Cause.interrupt(FiberId.none), Option.some))
+      run.zeros = left
+      return next
+    }
+    const next: Pull<unknown> = Effect.suspend(() => {
+      run.asked = run.given
+      if (run.zeros !== undefined) {
+        const piece = zeros.subarray(0, Math.min(run.zeros, zeros.length))
+        run.zeros -= piece.length
+        return piece.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(Chunk.of(piece))
+      }
+      const [first, ...rest] = run.queue
+      if (first !== undefined) {
+        run.queue = run.readsAhead ? [] : rest
+        return give(run.readsAhead ? [first, ...rest] : [first])
+      }
+      return Effect.matchCauseEffect(current?.pull ?? Effect.fail(Option.none()), {
+        onFailure: (cause) => over(Option.getOrUndefined(Cause.flipCauseOption(cause))),
+        onSuccess: (chunk) => {
+          if (run.readsAhead) return give([...chunk])
+          run.queue = [...chunk]
+          return next
+        }
+      })
+    })
+    const stream = Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const readsAhead = yield* ByteStream.BuffersReused
+        run = { ...fresh, queue: opened === undefined ? [] : run.queue, readsAhead }
+        if (opened === undefined) yield* opening
+        opened = undefined
+        return Stream.repeatEffectChunkOption(next)
+      })
+    )
+    return {
+      isEmpty,
+      stream,
+      stop: () => {
+        isStopped = true
+        current?.stop()
+        return missing() <= maxFilling
+      },
+      sent: () => ({
+        count: run.given,
+        isAll: length === undefined ? run.isEnded : run.given === length,
+        isPassedOn: !run.readsAhead || run.asked === run.given,
+        failure: run.failure
+      })
+    }
+  })
+
+/**
+ * One run of a body: what of the source waits to be given, how many bytes were given, and before
+ * the client asked last; whether the source was seen to end, with what failure, and how many zeros
+ * are due in its place.
+ */
+interface Run<E> {
+  queue: ReadonlyArray<Uint8Array>
+  given: number
+  asked: number
+  isEnded: boolean
+  readonly readsAhead: boolean
+  failure?: Cause.Cause<E> | undefined
+  zeros?: number
+}
+
+/** The failure of a source is its own, and not that of the request that it breaks off. */
+export const explained = <A, E, E2, R>(
+  request: Effect.Effect<A, E, R>,
+  body: SourceBody<E2>
+): Effect.Effect<A, E | SourceFailure<E2>, R> =>
+  Effect.catchAllCause(request, (cause): Effect.Effect<never, E | SourceFailure<E2>> => {
+    const { failure } = body.sent()
+    return failure === undefined || Cause.isInterruptedOnly(failure)
+      ? Effect.failCause(cause)
+      : Effect.fail(new SourceFailure(failure))
+  })
