@@ -17,17 +17,17 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { OnBehalfOf } from "../../client/http/OnBehalfOf.js"
 import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
-import { Outgoing } from "./UndiciRequestBody.js"
-import { Incoming, make as makeResponse } from "./UndiciResponse.js"
+import { RequestBody } from "./UndiciRequestBody.js"
+import { make as makeResponse, ResponseBody } from "./UndiciResponse.js"
 
 /**
- * The client over a dispatcher, whose own affair connections, TLS and proxies are. It follows no
+ * Makes the client over a dispatcher, whose own affair connections, TLS and proxies are. It follows no
  * redirects, decodes no content codings, has no timeouts and makes no spans. Whether a connection is
  * used again after a HEAD is for the dispatcher to say; undici by itself closes it.
  *
  * A body that is a stream is started when its connection stands, and its finalizers have run when a
- * request that did not succeed ends. The body of an answer has to be read, or its stream abandoned;
- * of an answer that nobody holds any more the connection is closed.
+ * request that did not succeed ends. The body of a response has to be read, or its stream abandoned;
+ * the connection of a response that nobody refers to any more is closed.
  */
 export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
   HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
@@ -37,18 +37,14 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
         return Effect.flatMap(OnBehalfOf, (registry) =>
           send(dispatcher, registry, request, plainBody(body))
         )
-      const outgoing = new Outgoing()
+      const streamed = new RequestBody()
       return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(
-          Effect.forkDaemon(Effect.interruptible(outgoing.pump(body.stream))),
-          (pump) => {
-            outgoing.onClose = () => pump.unsafeInterruptAsFork(FiberId.none)
-            const sent = Effect.flatMap(OnBehalfOf, (registry) =>
-              send(dispatcher, registry, request, outgoing)
-            )
-            return Effect.onError(restore(sent), () => Fiber.interrupt(pump))
-          }
-        )
+        Effect.gen(function* () {
+          const pump = yield* Effect.forkDaemon(Effect.interruptible(streamed.pump(body.stream)))
+          streamed.onClose = () => pump.unsafeInterruptAsFork(FiberId.none)
+          const response = send(dispatcher, yield* OnBehalfOf, request, streamed)
+          return yield* Effect.onError(restore(response), () => Fiber.interrupt(pump))
+        })
       )
     }),
     Effect.succeed
@@ -78,7 +74,7 @@ const send = (
   dispatcher: Dispatcher,
   registry: string,
   request: HttpClientRequest.HttpClientRequest,
-  body: Body | Outgoing | null
+  body: Body | RequestBody | null
 ): Effect.Effect<HttpClientResponse, HttpClientError> => {
   const parsed = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
   if (Either.isLeft(parsed))
@@ -101,10 +97,10 @@ const send = (
   }
   return Effect.async<HttpClientResponse, HttpClientError>((resume) => {
     let sent = false
-    const incoming = new Incoming({
+    const handler = new ResponseBody({
       onResponse: (status, headers) =>
         resume(
-          Effect.sync(() => makeResponse(request, status, Headers.fromInput(headers), incoming))
+          Effect.sync(() => makeResponse(request, status, Headers.fromInput(headers), handler))
         ),
       onFailure: (cause) =>
         resume(
@@ -117,22 +113,22 @@ const send = (
               )
         ),
       onEnd: () => {
-        if (body instanceof Outgoing) body.close()
+        if (body instanceof RequestBody) body.close()
       }
     })
-    // undici takes a connection back one turn of the event loop after the answer; a request made
+    // undici takes a connection back one turn of the event loop after the response; a request made
     // before that would open another.
     const next = setImmediate(() => {
       try {
-        dispatcher.dispatch(options, incoming)
+        dispatcher.dispatch(options, handler)
         sent = true
       } catch (cause) {
-        incoming.fail(cause)
+        handler.fail(cause)
       }
     })
     return Effect.sync(() => {
       clearImmediate(next)
-      incoming.abort()
+      handler.abort()
     })
   })
 }

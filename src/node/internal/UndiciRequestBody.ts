@@ -3,8 +3,6 @@
  * not before its connection stands.
  */
 import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
-import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Stream from "effect/Stream"
@@ -20,12 +18,12 @@ const end: Item = { done: true, value: undefined }
  * ends the iterator, and `onClose` is told of it, so that nobody goes on pulling at a stream whose
  * bytes are not wanted any more.
  */
-export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
+export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined> {
   private ready: ReadonlyArray<Uint8Array> = []
-  private given = 0
+  private taken = 0
   private closed = false
   private failure: { readonly cause: unknown } | undefined
-  private asked:
+  private waiting:
     | { readonly resolve: (item: Item) => void; readonly reject: (cause: unknown) => void }
     | undefined
   onClose: () => void = constVoid
@@ -34,8 +32,8 @@ export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
 
   next(): Promise<Item> {
     return new Promise((resolve, reject) => {
-      this.asked = { resolve, reject }
-      this.answer()
+      this.waiting = { resolve, reject }
+      this.resolve()
     })
   }
 
@@ -55,53 +53,48 @@ export class Outgoing implements AsyncIterableIterator<Uint8Array, undefined> {
 
   /** Reads a stream. It never fails: the failure of the stream is undici's to report. */
   pump<E>(stream: Stream.Stream<Uint8Array, E>): Effect.Effect<void> {
-    type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, never, E, void, unknown>
-    const loop: Loop = Channel.flatMap(Channel.fromEffect(this.room.await), () => read)
-    const read: Loop = Channel.readWithCause({
-      onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-        this.room.unsafeClose()
-        this.ready = [...chunk]
-        this.given = 0
-        this.answer()
-        return Channel.flatMap(Channel.fromEffect(sent), () => loop)
-      },
-      onFailure: (cause) =>
-        Channel.sync(() => {
-          this.failure = { cause: Cause.squash(cause) }
-          this.answer()
-        }),
-      onDone: () => Channel.sync(() => this.finish())
+    // undici asks for more when what it had is sent, and the pump is one chunk ahead of it.
+    const pulled = Stream.runForEachChunk(stream, (chunk) => {
+      this.room.unsafeClose()
+      this.ready = [...chunk]
+      this.taken = 0
+      this.resolve()
+      return Effect.zipRight(written, this.room.await)
     })
-    // undici asks for more when what it had is sent, and the pump is one chunk ahead of it. What is
-    // smaller than the buffer of a socket may stay there.
-    return Effect.provideService(
-      Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop)),
-      ByteStream.BuffersReused,
-      true
+    return Effect.zipRight(this.room.await, pulled).pipe(
+      Effect.matchCause({
+        onFailure: (cause) => {
+          this.failure = { cause: Cause.squash(cause) }
+          this.resolve()
+        },
+        onSuccess: () => this.finish()
+      }),
+      // What is smaller than the buffer of a socket may stay there.
+      Effect.provideService(ByteStream.BuffersReused, true)
     )
   }
 
   private finish(): void {
     this.closed = true
-    this.answer()
+    this.resolve()
   }
 
-  private answer(): void {
-    const { asked } = this
-    if (asked === undefined) return
-    const bytes = this.ready[this.given]
+  private resolve(): void {
+    const { waiting } = this
+    if (waiting === undefined) return
+    const bytes = this.ready[this.taken]
     if (bytes !== undefined) {
-      this.asked = undefined
-      this.given++
-      asked.resolve({ done: false, value: bytes })
-    } else if (this.failure !== undefined) asked.reject(this.failure.cause)
-    else if (this.closed) asked.resolve(end)
-    if (this.given >= this.ready.length) this.room.unsafeOpen()
+      this.waiting = undefined
+      this.taken++
+      waiting.resolve({ done: false, value: bytes })
+    } else if (this.failure !== undefined) waiting.reject(this.failure.cause)
+    else if (this.closed) waiting.resolve(end)
+    if (this.taken >= this.ready.length) this.room.unsafeOpen()
   }
 }
 
 /** Lets undici write what it got, before more is read. */
-const sent = Effect.async<void>((resume) => {
+const written = Effect.async<void>((resume) => {
   const immediate = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(immediate))
 })

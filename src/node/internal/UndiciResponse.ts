@@ -1,5 +1,5 @@
 /**
- * The answer to a request through undici's dispatcher: its body as it comes in, under backpressure,
+ * The response to a request through undici's dispatcher: its body as it comes in, under backpressure,
  * and as the `HttpClientResponse` that Effect knows.
  */
 import type { IncomingHttpHeaders } from "node:http"
@@ -8,9 +8,9 @@ import type { ResponseError } from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as ClientResponse from "@effect/platform/HttpClientResponse"
 import type { Dispatcher } from "@effect/platform-node/Undici"
-import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BodyProgress from "../../client/http/BodyProgress.js"
@@ -23,19 +23,20 @@ import { BodyResponse } from "../../client/http/BodyResponse.js"
 const capacity = 1024 * 1024
 
 /**
- * What undici tells of one exchange, and the body as far as it came and was not taken.
+ * Handles what undici tells of one request: the head of its response, and the body as far as it came
+ * and was not read.
  *
  * - `next`: all that has come, waiting for it if need be; at the end nothing.
  * - `all`: the whole body, however large, once it is complete.
- * - `abort`: ends the exchange, and its connection unless it was over.
+ * - `abort`: ends the request, and its connection unless the response was over.
  */
-export class Incoming implements Dispatcher.DispatchHandler {
+export class ResponseBody implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined
   private responded = false
   private aborted = false
   private ended = false
   private failure: { readonly cause: unknown } | undefined
-  private held: Array<Uint8Array> = []
+  private buffered: Array<Uint8Array> = []
   private size = 0
   private count = 0
   private gathering = false
@@ -72,7 +73,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     // Plain arrays, since a Buffer has another `slice`.
-    this.held.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length))
+    this.buffered.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length))
     this.size += chunk.length
     this.count += chunk.length
     if (this.gathering) return
@@ -116,15 +117,17 @@ export class Incoming implements Dispatcher.DispatchHandler {
 
   next<E>(onFailure: (cause: unknown) => E): Effect.Effect<ReadonlyArray<Uint8Array>, E> {
     return Effect.suspend(() => {
-      const { held } = this
-      if (held.length > 0) {
-        this.held = []
+      const { buffered } = this
+      if (buffered.length > 0) {
+        this.buffered = []
         this.size = 0
         if (this.controller?.paused === true) this.controller.resume()
-        return Effect.succeed(held)
+        return Effect.succeed(buffered)
       }
       if (this.failure !== undefined) return Effect.fail(onFailure(this.failure.cause))
-      return this.ended ? Effect.succeed(held) : Effect.zipRight(this.news, this.next(onFailure))
+      return this.ended
+        ? Effect.succeed(buffered)
+        : Effect.zipRight(this.more, this.next(onFailure))
     })
   }
 
@@ -132,14 +135,14 @@ export class Incoming implements Dispatcher.DispatchHandler {
     return Effect.suspend(() => {
       this.gathering = true
       if (this.controller?.paused === true) this.controller.resume()
-      if (!this.ended) return Effect.zipRight(this.news, this.all(onFailure))
+      if (!this.ended) return Effect.zipRight(this.more, this.all(onFailure))
       return this.failure === undefined
-        ? Effect.succeed(ByteStream.concat(this.held))
+        ? Effect.succeed(ByteStream.concat(this.buffered))
         : Effect.fail(onFailure(this.failure.cause))
     })
   }
 
-  private readonly news: Effect.Effect<void> = Effect.async((resume) => {
+  private readonly more: Effect.Effect<void> = Effect.async((resume) => {
     this.waiting = () => resume(Effect.void)
     return Effect.sync(() => {
       this.waiting = undefined
@@ -176,21 +179,21 @@ class Aborted extends Error {
   }
 }
 
-/** An answer that nobody reads to its end would hold its connection for ever. */
-const forgotten = new FinalizationRegistry<Incoming>((incoming) => incoming.abort())
+/** A response that nobody reads to its end would hold its connection for ever. */
+const forgotten = new FinalizationRegistry<ResponseBody>((body) => body.abort())
 
 /**
- * The answer with its body. Reading it fails with `ResponseError`, whose cause is undici's; giving
+ * Makes the response with its body. Reading it fails with `ResponseError`, whose cause is undici's; giving
  * up reading closes the connection.
  */
 export const make = (
   request: HttpClientRequest.HttpClientRequest,
   status: number,
   headers: Headers.Headers,
-  incoming: Incoming
+  body: ResponseBody
 ): ClientResponse.HttpClientResponse => {
-  const response = new UndiciResponse(request, status, headers, incoming)
-  if (!incoming.isOver) forgotten.register(response, incoming)
+  const response = new UndiciResponse(request, status, headers, body)
+  if (!body.isOver) forgotten.register(response, body)
   return response
 }
 
@@ -199,36 +202,32 @@ class UndiciResponse extends BodyResponse implements BodyProgress.Telling {
     request: HttpClientRequest.HttpClientRequest,
     status: number,
     headers: Headers.Headers,
-    private readonly incoming: Incoming
+    private readonly body: ResponseBody
   ) {
     super(request, status, headers)
   }
 
   [BodyProgress.arrived](): number {
-    return this.incoming.arrived
+    return this.body.arrived
   }
 
   get stream(): Stream.Stream<Uint8Array, ResponseError> {
-    const { incoming } = this
-    const failed = this.failed()
-    const read: Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, ResponseError> = Channel.flatMap(
-      Channel.fromEffect(incoming.next(failed)),
-      (chunks) =>
+    const next = Effect.matchEffect(this.body.next(this.failed()), {
+      onFailure: (error) => Effect.fail(Option.some(error)),
+      onSuccess: (chunks) =>
         chunks.length === 0
-          ? Channel.void
-          : Channel.flatMap(Channel.write(Chunk.unsafeFromArray(chunks)), () => read)
-    )
-    return Stream.fromChannel(
-      Channel.ensuring(
-        read,
-        Effect.sync(() => incoming.abort())
-      )
+          ? Effect.fail(Option.none())
+          : Effect.succeed(Chunk.unsafeFromArray(chunks))
+    })
+    return Stream.ensuring(
+      Stream.repeatEffectChunkOption(next),
+      Effect.sync(() => this.body.abort())
     )
   }
 
   get bytes(): Effect.Effect<Uint8Array, ResponseError> {
-    return Effect.onInterrupt(this.incoming.all(this.failed()), () =>
-      Effect.sync(() => this.incoming.abort())
+    return Effect.onInterrupt(this.body.all(this.failed()), () =>
+      Effect.sync(() => this.body.abort())
     )
   }
 }
