@@ -411,7 +411,10 @@ export const beginning = <E, R>(
   Effect.suspend(() => {
     const parts: Array<Uint8Array> = []
     let count = 0
-    return Stream.runForEachWhile(self, (bytes) => {
+    // Running a stream makes a fiber, Effect logs the failures of fibers, and those of an HTTP client
+    // hold the request with its headers (T13).
+    const read = Stream.catchAll(self, () => Stream.empty)
+    return Stream.runForEachWhile(read, (bytes) => {
       parts.push(bytes)
       count += bytes.length
       return Effect.succeed(count < enough)

@@ -505,8 +505,10 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(
 /**
  * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy
  * reported it; `Tls`: no secure one; `Proxy`: a proxy on the way refuses to let the request
- * through, with `status`; `Reset`: the connection broke; `Timeout`: no response in time; `Stall`: a
- * body stopped arriving. `Tls` and `Proxy` are never retried. The message has the code of the
+ * through, with `status`; `Reset`: the connection broke; `Malformed`: the response is not HTTP;
+ * `Timeout`: no response in time; `Stall`: a body stopped arriving. `Tls`, `Proxy` and `Malformed`
+ * are never retried. `cause` is what the HTTP client failed with, less what it holds of the request
+ * and the response. The message has the code of the
  * system or of TLS, such as `ENOTFOUND`, if the cause has one, and what could not be reached, which
  * may be a proxy.
  *
@@ -517,7 +519,7 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
   "effect-oci/TransportFailure"
 )("TransportFailure", {
   ...exchange,
-  reason: Schema.Literal("Connect", "Tls", "Proxy", "Reset", "Timeout", "Stall"),
+  reason: Schema.Literal("Connect", "Tls", "Proxy", "Reset", "Malformed", "Timeout", "Stall"),
   cause: Schema.optional(Schema.Defect)
 }) {
   override get message(): string {
@@ -531,6 +533,7 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
       Proxy:
         "A proxy on the way to the registry refuses: check which proxy is used, and the user name and password for it",
       Reset: "The connection to the registry broke",
+      Malformed: "The response is not valid HTTP",
       Timeout: "The registry did not answer in time",
       Stall: "The registry stopped sending"
     }[this.reason]
@@ -538,7 +541,9 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
     const advice =
       code === "ERR_SSL_WRONG_VERSION_NUMBER"
         ? "; if it speaks plain http, give its url as http://…"
-        : ""
+        : code === "HPE_INVALID_CONSTANT" && this.url?.startsWith("http:") === true
+          ? "; if the registry speaks https, give its url as https://…"
+          : ""
     return sentence(`${text}${advice}${detail === "" ? "" : `: ${detail}`}`, this)
   }
 }
@@ -552,18 +557,22 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
  * @internal
  */
 export const codeOf = (cause: unknown): string => {
-  if (typeof cause !== "object" || cause === null) return ""
-  if ("code" in cause && typeof cause.code === "string" && /^[A-Z0-9_]{1,64}$/.test(cause.code))
-    return cause.code
-  return "cause" in cause ? codeOf(cause.cause) : ""
+  // Errors can be in a circle.
+  for (let error = cause, depth = 0; depth < 16; depth++) {
+    if (typeof error !== "object" || error === null) return ""
+    if ("code" in error && typeof error.code === "string" && /^[A-Z0-9_]{1,64}$/.test(error.code))
+      return error.code
+    error = "cause" in error ? error.cause : undefined
+  }
+  return ""
 }
 
 /**
  * What could not be reached, as the system names it: the URL of a request does not show that it
  * took a proxy.
  */
-const placeOf = (cause: unknown): string => {
-  if (typeof cause !== "object" || cause === null) return ""
+const placeOf = (cause: unknown, depth = 0): string => {
+  if (typeof cause !== "object" || cause === null || depth === 16) return ""
   if ("hostname" in cause && isHost(cause.hostname)) return cause.hostname
   if (
     "address" in cause &&
@@ -574,7 +583,7 @@ const placeOf = (cause: unknown): string => {
     return cause.address.includes(":")
       ? `[${cause.address}]:${cause.port}`
       : `${cause.address}:${cause.port}`
-  return "cause" in cause ? placeOf(cause.cause) : ""
+  return "cause" in cause ? placeOf(cause.cause, depth + 1) : ""
 }
 
 const isHost = (text: unknown): text is string =>
@@ -683,8 +692,8 @@ const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 export const isTransientStatus = (status: number): boolean => transient.has(status)
 
 /**
- * Whether trying again later may help: a broken connection or timeout (never TLS, nor a proxy that
- * refuses), a rate limit, or the status of a temporary failure (`isTransientStatus`).
+ * Whether trying again later may help: a broken connection or timeout (never TLS, a proxy that
+ * refuses, or a response that is not HTTP), a rate limit, or the status of a temporary failure (`isTransientStatus`).
  *
  * @since 0.1.0
  * @category guards
@@ -693,7 +702,7 @@ export const isTransient = (error: {
   readonly _tag: string
 }): error is TransportFailure | TooManyRequests | RegistryFailure =>
   error instanceof TransportFailure
-    ? error.reason !== "Tls" && error.reason !== "Proxy"
+    ? error.reason !== "Tls" && error.reason !== "Proxy" && error.reason !== "Malformed"
     : error instanceof TooManyRequests ||
       (error instanceof RegistryFailure &&
         error.status !== undefined &&

@@ -16,6 +16,7 @@ import type { AuthChallenge, CredentialsFailure } from "../RegistryError.js"
 import { Credentials, type Demand } from "./Credentials.js"
 import { prove, type Sending } from "./internal/Proof.js"
 import { refused } from "./internal/Refusal.js"
+import * as Sent from "./internal/Sent.js"
 import type * as TokenServer from "./internal/TokenServer.js"
 import { TokenCache } from "./TokenCache.js"
 
@@ -96,7 +97,8 @@ export const authorized =
 export type Sender<E, R = never> = TokenServer.Sender<E, R>
 
 /**
- * `authorized` with its services at hand.
+ * `authorized` with its services at hand. `sent` is the record of the exchange, where the client
+ * adds its requests to one.
  *
  * @since 0.1.0
  * @category combinators
@@ -107,13 +109,14 @@ export const authorizedBy =
     credentials: Credentials.Service,
     cache: TokenCache.Service,
     demand: Demand,
-    options: Options = {}
+    options: Options = {},
+    sent?: Sent.Sent
   ) =>
   <E, R>(client: Sender<E, R>): Sender<E | AuthorizationError, R> => ({
     execute: (request) =>
       Trust.isAt(demand.origin, request.url)
         ? send({
-            client,
+            ...recorded(client, request, sent),
             credentials,
             cache,
             demand: options.scopes === undefined ? demand : { ...demand, scopes: options.scopes },
@@ -123,6 +126,26 @@ export const authorizedBy =
           })
         : client.execute(request)
   })
+
+const recorded = <E, R>(
+  client: Sender<E, R>,
+  { url }: HttpClientRequest.HttpClientRequest,
+  recording: Sent.Sent | undefined
+): { readonly client: Sender<E, R>; readonly sent: Sent.Sent } => {
+  if (recording !== undefined) return { client, sent: recording }
+  const sent: Sent.Sent = { ...Sent.make(), url, isOwn: true }
+  return {
+    client: {
+      execute: (request) => {
+        Sent.add(sent, request)
+        return Effect.tap(client.execute(request), (response) => {
+          Sent.answered(sent, response.request)
+        })
+      }
+    },
+    sent
+  }
+}
 
 const send = <E, R>(
   sending: Sending<E, R>

@@ -5,9 +5,11 @@
  *
  * @since 0.1.0
  */
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as FieldValue from "./internal/FieldValue.js"
+import * as ServerText from "../spec/internal/ServerText.js"
+import type { Redact } from "./internal/RedactedText.js"
 
 /**
  * One error that a registry reports. `code` is open (C102): one of `Code`, whatever else the
@@ -91,15 +93,30 @@ const maxSnippet = 512
  * @since 0.1.0
  * @category constructors
  */
-export const parse = (body: Uint8Array | string): ErrorBody => {
+export const parse = (body: Uint8Array | string): ErrorBody => parseRedacted(body, identity)
+
+/**
+ * `parse` for what is shown of the body: texts are redacted before they are cut. A known code stays
+ * one.
+ *
+ * @since 0.1.0
+ * @category constructors
+ * @internal
+ */
+export const parseRedacted = (body: Uint8Array | string, redact: Redact): ErrorBody => {
   const text = (
     typeof body === "string"
       ? body.slice(0, maxBody)
       : new TextDecoder().decode(body.subarray(0, maxBody))
   ).trim()
   return {
-    errors: text.startsWith("<") ? fromXml(text) : fromJson(text),
-    snippet: FieldValue.plain(text.slice(0, 4 * maxSnippet).replace(/\s+/g, " "), maxSnippet)
+    errors: text.startsWith("<") ? fromXml(text, redact) : fromJson(text, redact),
+    snippet: ServerText.plain(
+      redact(text)
+        .slice(0, 4 * maxSnippet)
+        .replace(/\s+/g, " "),
+      maxSnippet
+    )
   }
 }
 
@@ -124,19 +141,20 @@ const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(tex
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-const fromJson = (text: string): ReadonlyArray<ErrorInfo> => {
+const fromJson = (text: string, redact: Redact): ReadonlyArray<ErrorInfo> => {
   const body = Option.getOrUndefined(parseJson(text))
   if (!isRecord(body)) return []
   const listed = Array.isArray(body["errors"])
-    ? body["errors"].slice(0, maxErrors).flatMap(fromRecord)
+    ? body["errors"].slice(0, maxErrors).flatMap((error) => fromRecord(error, redact))
     : []
-  return listed.length > 0 ? listed : fromRecord(body)
+  return listed.length > 0 ? listed : fromRecord(body, redact)
 }
 
-const fromRecord = (value: unknown): ReadonlyArray<ErrorInfo> => {
+const fromRecord = (value: unknown, redact: Redact): ReadonlyArray<ErrorInfo> => {
   if (!isRecord(value)) return []
-  const code = bounded(value["code"], maxCode)
-  const message = bounded(value["message"], maxMessage) ?? bounded(value["details"], maxMessage)
+  const code = codeOf(value["code"], redact)
+  const message =
+    bounded(value["message"], maxMessage, redact) ?? bounded(value["details"], maxMessage, redact)
   if (code === undefined && message === undefined) return []
   const detail = value["detail"]
   const fits =
@@ -145,32 +163,38 @@ const fromRecord = (value: unknown): ReadonlyArray<ErrorInfo> => {
     {
       code: code ?? Code.UNKNOWN,
       ...(message === undefined ? {} : { message }),
-      ...(fits ? { detail: harmless(detail) } : {})
+      ...(fits ? { detail: harmless(detail, redact) } : {})
     }
   ]
 }
 
-const bounded = (value: unknown, limit: number): string | undefined =>
-  typeof value === "string" ? FieldValue.plain(value, limit) || undefined : undefined
+const codeOf = (value: unknown, redact: Redact): string | undefined =>
+  bounded(
+    value,
+    maxCode,
+    typeof value === "string" && Object.hasOwn(Code, value) ? identity : redact
+  )
+
+const bounded = (value: unknown, limit: number, redact: Redact): string | undefined =>
+  typeof value === "string" ? ServerText.plain(redact(value), limit) || undefined : undefined
 
 /**
  * Recursion is safe: 4 KiB of JSON nest at most 2,048 deep. A key `__proto__` would become a
  * prototype in a careless copy (T21).
  */
-const harmless = (value: unknown): unknown => {
-  if (typeof value === "string") return FieldValue.plain(value, maxDetail)
-  if (Array.isArray(value)) return value.map(harmless)
+const harmless = (value: unknown, redact: Redact): unknown => {
+  const text = (value: string) => ServerText.plain(redact(value), maxDetail)
+  if (typeof value === "string") return text(value)
+  if (typeof value === "number") return text(`${value}`) === `${value}` ? value : text(`${value}`)
+  if (Array.isArray(value)) return value.map((entry) => harmless(entry, redact))
   if (!isRecord(value)) return value
-  const entries = Object.entries(value).map(([key, entry]) => [
-    FieldValue.plain(key, maxDetail),
-    harmless(entry)
-  ])
+  const entries = Object.entries(value).map(([key, entry]) => [text(key), harmless(entry, redact)])
   return Object.fromEntries(entries.filter(([key]) => key !== "__proto__"))
 }
 
-const fromXml = (text: string): ReadonlyArray<ErrorInfo> => {
-  const code = bounded(element(text, "Code"), maxCode)
-  const message = bounded(element(text, "Message"), maxMessage)
+const fromXml = (text: string, redact: Redact): ReadonlyArray<ErrorInfo> => {
+  const code = codeOf(element(text, "Code"), redact)
+  const message = bounded(element(text, "Message"), maxMessage, redact)
   return code === undefined ? [] : [message === undefined ? { code } : { code, message }]
 }
 

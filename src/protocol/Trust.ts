@@ -13,6 +13,7 @@ import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import ipaddr from "ipaddr.js"
 import * as Host from "../spec/Host.js"
+import * as ServerText from "../spec/internal/ServerText.js"
 import * as FieldValue from "./internal/FieldValue.js"
 import type { SameDomain } from "./internal/RegistrableDomain.js"
 import * as UrlQuery from "./internal/UrlQuery.js"
@@ -291,7 +292,7 @@ const refuse = (
   option?: keyof Policy
 ): Verdict =>
   Verdict.Refused({
-    host: FieldValue.plain(target?.host ?? "", 255),
+    host: ServerText.plain(target?.host ?? "", 255),
     reason,
     option: Option.fromNullable(option),
     message

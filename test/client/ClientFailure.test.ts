@@ -7,6 +7,7 @@ import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { expect, it } from "@effect/vitest"
+import * as Sent from "../../src/auth/internal/Sent.js"
 import * as ClientFailure from "../../src/client/http/ClientFailure.js"
 import { defaultLimits } from "../../src/client/http/Limits.js"
 import { isTransient } from "../../src/RegistryError.js"
@@ -18,7 +19,7 @@ const failed = (cause: unknown) =>
   ClientFailure.ofRequest(
     request,
     new HttpClientError.RequestError({ request, reason: "Transport", cause }),
-    defaultLimits
+    { limits: defaultLimits, sent: Sent.of(request) }
   )
 
 const codes: ReadonlyArray<readonly [code: string, reason: string]> = [

@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as Sent from "../../src/auth/internal/Sent.js"
 import * as Limits from "../../src/client/http/Limits.js"
 import * as Watchdog from "../../src/client/http/Watchdog.js"
 import { layerHttpClient, layerHttpClientWithoutDispatcher } from "../../src/node/NodeHttp.js"
@@ -32,6 +33,7 @@ const bounds = (options: Partial<Limits.Bounds> = {}): Limits.Bounds => ({
   until: Number.POSITIVE_INFINITY,
   registry: "https://registry.test",
   watchdog: Watchdog.make(Duration.minutes(1)),
+  sent: Sent.make(),
   ...options
 })
 

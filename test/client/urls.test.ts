@@ -70,7 +70,7 @@ describe("a query that a URL parser would write anew arrives as it was sent", ()
       const log = yield* wire(
         (request, response, origin) =>
           request.url?.startsWith("/v2/") === true
-            ? response.writeHead(status, { location: `${origin}/x/../b c'd?${query}` }).end()
+            ? response.writeHead(status, { location: `${origin}/x/../b%20c'd?${query}` }).end()
             : blob(response),
         (registry) => gather(registry.getBlob(repository, digest))
       )

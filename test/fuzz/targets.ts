@@ -31,6 +31,7 @@ import * as Annotations from "../../src/spec/Annotations.js"
 import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Host from "../../src/spec/Host.js"
+import * as ServerText from "../../src/spec/internal/ServerText.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Platform from "../../src/spec/Platform.js"
@@ -394,8 +395,8 @@ export const targets: ReadonlyArray<Target> = [
     tests: "protocol/Warning",
     seeds: ['299 - "text"', '299 - "a\\"b", 199 host:1 "c" "date"'],
     run: (s) => {
-      const warnings = Warning.parse(s)
-      return [warnings, Warning.format(warnings.map(({ text }) => text))]
+      const texts = Warning.parse(s)
+      return [texts, Warning.format(texts)]
     }
   },
   {
@@ -529,7 +530,7 @@ export const targets: ReadonlyArray<Target> = [
       FieldValue.token(s, 0),
       FieldValue.value(s, 0, ","),
       FieldValue.quote(s),
-      FieldValue.plain(s, 64)
+      ServerText.plain(s, 64)
     ]
   },
   {

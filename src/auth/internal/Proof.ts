@@ -20,6 +20,8 @@ import type { Credential, Credentials, Demand } from "../Credentials.js"
 import type { TokenCache } from "../TokenCache.js"
 import * as Secrets from "./Secrets.js"
 import { problemOf } from "./Sendable.js"
+import * as Sent from "./Sent.js"
+import { shownChallenges } from "./ShownChallenges.js"
 import * as TokenServer from "./TokenServer.js"
 
 /** One request to the demand's origin. */
@@ -31,6 +33,7 @@ export interface Sending<E, R> {
   readonly fixedScopes: boolean
   readonly trust: Trust.Policy
   readonly request: HttpClientRequest.HttpClientRequest
+  readonly sent: Sent.Sent
 }
 
 /**
@@ -81,7 +84,9 @@ const proveTo = <E, R>(
           return isFinal(error) ? cache.remember(demand, []) : cache.failed(demand)
         }),
         Effect.mapError((error) =>
-          error instanceof Unauthorized ? unanswered(demand, challenges, error) : error
+          error instanceof Unauthorized
+            ? unanswered(demand, shownChallenges(challenges, Sent.redactorOf(sending.sent)), error)
+            : error
         )
       )
     )

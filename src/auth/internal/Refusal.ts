@@ -12,13 +12,13 @@ import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as AccessScope from "../../protocol/AccessScope.js"
 import * as Challenge from "../../protocol/Challenge.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
-import { redact } from "../../protocol/internal/RedactedUrl.js"
 import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
 import * as Trust from "../../protocol/Trust.js"
 import { AuthChallenge, type CredentialsFailure } from "../../RegistryError.js"
 import type { Demand } from "../Credentials.js"
 import { choose, deletes, type Proof, type Sending, scopesFor, withEveryAction } from "./Proof.js"
-import * as Secrets from "./Secrets.js"
+import * as Sent from "./Sent.js"
+import { shownChallenges } from "./ShownChallenges.js"
 
 /**
  * A challenge is reported as such; any other refusal is handed on with as much of its body as tells
@@ -29,11 +29,8 @@ export const refused = <E, R>(
   proof: Proof | undefined,
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, AuthChallenge | CredentialsFailure, R> =>
-  Effect.flatMap(excerpt(response), (received) => {
-    const body = Secrets.hideIn(received, Secrets.inHeader(proof?.header))
-    return response.status === 401 ||
-      saysTokenIsInvalid(body) ||
-      asksForMore(sending, proof, response)
+  Effect.flatMap(excerpt(response), (body) =>
+    response.status === 401 || saysTokenIsInvalid(body) || asksForMore(sending, proof, response)
       ? challenged(sending, proof, response, body)
       : Effect.succeed(
           HttpClientResponse.fromWeb(
@@ -44,7 +41,7 @@ export const refused = <E, R>(
             })
           )
         )
-  })
+  )
 
 /**
  * Remembers what the registry asks for, and reports all of it, and whether there is an answer that
@@ -59,9 +56,7 @@ const challenged = <E, R>(
   Effect.gen(function* () {
     const { cache, credentials, demand } = sending
     const { method, url } = response.request
-    const told = Challenge.parse(
-      Secrets.hide(response.headers["www-authenticate"] ?? "", Secrets.inHeader(proof?.header))
-    )
+    const told = Challenge.parse(response.headers["www-authenticate"] ?? "")
     // A redirect may have dropped the header, and then it was not refused.
     const sent = response.request.headers["authorization"]
     const refused =
@@ -105,13 +100,14 @@ const challenged = <E, R>(
       })
     )
 
+    const redact = Sent.redactorOf(sending.sent)
     return yield* new AuthChallenge({
       method,
-      url: redact(url),
+      url: Sent.shownUrl(sending.sent, url),
       status: response.status,
-      errors: ErrorBody.parse(body).errors,
+      errors: ErrorBody.parseRedacted(body, redact).errors,
       origin: demand.origin,
-      challenges,
+      challenges: shownChallenges(challenges, redact),
       scopes: demand.scopes,
       sent: sent === undefined ? "nothing" : /^basic /i.test(sent) ? "basic" : "bearer",
       answerable

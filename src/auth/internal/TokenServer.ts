@@ -10,16 +10,17 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
+import * as TransportCause from "../../internal/TransportCause.js"
 import * as Metrics from "../../Metrics.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
-import * as FieldValue from "../../protocol/internal/FieldValue.js"
-import { redact } from "../../protocol/internal/RedactedUrl.js"
+import type { Redact } from "../../protocol/internal/RedactedText.js"
 import { type SameDomain, sameDomain } from "../../protocol/internal/RegistrableDomain.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
@@ -34,10 +35,12 @@ import {
   Unauthorized,
   UntrustedLocation
 } from "../../RegistryError.js"
+import * as ServerText from "../../spec/internal/ServerText.js"
 import { anonymous, type Credential } from "../Credentials.js"
 import type { Token } from "../TokenCache.js"
 import * as Secrets from "./Secrets.js"
 import { isHeaderSafe } from "./Sendable.js"
+import * as Sent from "./Sent.js"
 
 /**
  * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the
@@ -130,33 +133,38 @@ const exchangeAt = <E, R>(
   const { credential } = wanted
   const get = (login: Credential) => ask(client, wanted, getRequest(url, wanted, login))
   const post = (grant: Grant) => ask(client, wanted, postRequest(url, wanted, grant))
-  const byCredential = (): Effect.Effect<Token, E | TokenError, R> => {
+  const byCredential = (): Effect.Effect<Token, E | TokenError | UnknownMethod, R> => {
     switch (credential._tag) {
       case "Basic":
-        return Effect.catchIf(get(credential), isUnknownMethod, (missing) =>
+        return Effect.catchIf(get(credential), isMissing, (missing) =>
           Effect.mapError(post(passwordGrant(credential)), (error) =>
-            isUnknownMethod(error) ? missing : error
+            isMissing(error) ? missing : error
           )
         )
       case "IdentityToken":
-        return Effect.catchIf(post(refreshGrant(credential.token)), isUnknownMethod, () =>
+        return Effect.catchIf(post(refreshGrant(credential.token)), isMissing, () =>
           Effect.map(get(anonymous), withoutRefreshToken)
         )
       default:
         return get(credential)
     }
   }
-  // Anonymous requests may go where no refresh token may, so none is taken from there.
-  if (credential._tag === "Anonymous") return Effect.map(byCredential(), withoutRefreshToken)
-  return Option.match(wanted.refreshToken, {
-    onNone: byCredential,
-    onSome: (held) =>
-      post(refreshGrant(held)).pipe(
-        Effect.map((token) => ({ ...token, refreshToken: token.refreshToken ?? held })),
-        Effect.catchIf((error) => error instanceof Unauthorized, byCredential)
-      )
-  })
+  const byRefreshToken = (held: Redacted.Redacted) =>
+    post(refreshGrant(held)).pipe(
+      Effect.map((token) => ({ ...token, refreshToken: token.refreshToken ?? held })),
+      Effect.catchIf((error) => error instanceof Unauthorized || isMissing(error), byCredential)
+    )
+  return Effect.mapError(
+    // Anonymous requests may go where no refresh token may, so none is taken from there.
+    credential._tag === "Anonymous"
+      ? Effect.map(byCredential(), withoutRefreshToken)
+      : Option.match(wanted.refreshToken, { onNone: byCredential, onSome: byRefreshToken }),
+    (error) => (isMissing(error) ? error.error : error)
+  )
 }
+
+const isMissing = <E>(error: E | UnknownMethod): error is UnknownMethod =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "UnknownMethod"
 
 const withoutRefreshToken = ({ expiresAt, value }: Token): Token => ({ expiresAt, value })
 
@@ -168,44 +176,29 @@ const answerLimit = { what: "The answer of the token server", limit: 128 * 1024 
  */
 const minLifetime = 60
 
-/** The fields of an OAuth 2 grant (RFC 6749 §4.3.2, §6), and the secret among them. */
-interface Grant {
-  readonly fields: ReadonlyArray<readonly [name: string, value: string]>
-  readonly secret: Redacted.Redacted
-}
+/** The fields of an OAuth 2 grant (RFC 6749 §4.3.2, §6). */
+type Grant = ReadonlyArray<readonly [name: string, value: string]>
 
 const passwordGrant = ({
   password,
   username
-}: Extract<Credential, { readonly _tag: "Basic" }>): Grant => ({
-  fields: [
-    ["grant_type", "password"],
-    ["username", username],
-    ["password", Redacted.value(password)]
-  ],
-  secret: password
-})
+}: Extract<Credential, { readonly _tag: "Basic" }>): Grant => [
+  ["grant_type", "password"],
+  ["username", username],
+  ["password", Redacted.value(password)]
+]
 
-const refreshGrant = (token: Redacted.Redacted): Grant => ({
-  fields: [
-    ["grant_type", "refresh_token"],
-    ["refresh_token", Redacted.value(token)]
-  ],
-  secret: token
-})
-
-/** A request, and the secrets in it, which no error may repeat. */
-interface Asking {
-  readonly request: HttpClientRequest.HttpClientRequest
-  readonly secrets: ReadonlyArray<string>
-}
+const refreshGrant = (token: Redacted.Redacted): Grant => [
+  ["grant_type", "refresh_token"],
+  ["refresh_token", Redacted.value(token)]
+]
 
 /** One `scope` parameter for each scope (A3). */
 const getRequest = (
   realm: string,
   { scopes, service }: TokenRequest,
   login: Credential
-): Asking => {
+): HttpClientRequest.HttpClientRequest => {
   const request = HttpClientRequest.get(
     append(
       realm,
@@ -217,12 +210,9 @@ const getRequest = (
       ])
     )
   )
-  if (login._tag !== "Basic") return { request, secrets: [] }
-  const header = Secrets.basicHeader(login)
-  return {
-    request: HttpClientRequest.setHeader(request, "authorization", header),
-    secrets: Secrets.inHeader(header)
-  }
+  return login._tag === "Basic"
+    ? HttpClientRequest.setHeader(request, "authorization", Secrets.basicHeader(login))
+    : request
 }
 
 /**
@@ -232,21 +222,18 @@ const getRequest = (
 const postRequest = (
   realm: string,
   { scopes, service }: TokenRequest,
-  { fields, secret }: Grant
-): Asking => {
+  grant: Grant
+): HttpClientRequest.HttpClientRequest => {
   const form = encode([
-    ...fields,
+    ...grant,
     ["service", service],
     ["client_id", clientId],
     ["scope", scopes.join(" ")]
   ])
-  return {
-    request: HttpClientRequest.setBody(
-      HttpClientRequest.post(realm),
-      HttpBody.uint8Array(new TextEncoder().encode(form), "application/x-www-form-urlencoded")
-    ),
-    secrets: [Redacted.value(secret)]
-  }
+  return HttpClientRequest.setBody(
+    HttpClientRequest.post(realm),
+    HttpBody.uint8Array(new TextEncoder().encode(form), "application/x-www-form-urlencoded")
+  )
 }
 
 /** The parameters that have a value. Unlike encodeURIComponent, this cannot throw. */
@@ -263,8 +250,8 @@ const append = (url: string, query: string): string =>
 const ask = <E, R>(
   client: Sender<E, R>,
   wanted: TokenRequest,
-  { request, secrets }: Asking
-): Effect.Effect<Token, E | TokenError, R> =>
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<Token, E | TokenError | UnknownMethod, R> =>
   Effect.gen(function* () {
     yield* Metrics.update(Metrics.tokenRequests, 1, Metrics.hostLabels(wanted.origin))
     const response = yield* Effect.locally(
@@ -278,13 +265,14 @@ const ask = <E, R>(
       HttpClient.currentTracerDisabledWhen,
       () => true
     )
+    const sent = Sent.of(response.request, request)
     const facts: Exchange = {
       method: request.method,
-      url: redact(request.url),
+      url: Sent.shownUrl(sent, request.url),
       status: response.status
     }
     if (response.status < 200 || response.status > 299)
-      return yield* refused(response, facts, wanted.origin, secrets)
+      return yield* refused(response, facts, wanted.origin, Sent.redactorOf(sent))
     const body = yield* document(response, facts)
     const token = parseAnswer(body, yield* Clock.currentTimeMillis)
     return (
@@ -302,7 +290,12 @@ const document = (
       error.reason === "EmptyBody" ? Option.some(Stream.empty) : Option.none()
     ),
     Stream.mapError(
-      (error) => new TransportFailure({ ...facts, reason: "Reset", cause: error.cause })
+      ({ cause }) =>
+        new TransportFailure({
+          ...facts,
+          reason: TransportCause.ofBody(cause),
+          cause: TransportCause.shown(cause, Sent.redactorOf(Sent.of(response.request)))
+        })
     ),
     ByteStream.collect(answerLimit),
     // Some proxies compress whatever passes them (rule 20).
@@ -326,11 +319,11 @@ const refused = (
   response: HttpClientResponse,
   facts: Exchange,
   origin: string,
-  secrets: ReadonlyArray<string>
-): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure> =>
+  redact: Redact
+): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure | UnknownMethod> =>
   Effect.gen(function* () {
     const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
-    const exchange = { ...facts, errors: parseRefusal(Secrets.hideIn(body, secrets)) }
+    const exchange = { ...facts, errors: parseRefusal(body, redact) }
     const wait = RetryAfter.parse(
       SingleField.value(response.headers, "retry-after") ?? "",
       yield* Clock.currentTimeMillis
@@ -338,9 +331,11 @@ const refused = (
     const retryAfter = Option.getOrUndefined(Option.map(wait, Duration.toMillis))
     if (response.status === 429) return yield* new TooManyRequests({ ...exchange, retryAfter })
     const failure = new RegistryFailure({ ...exchange, retryAfter })
-    return yield* isTransient(failure)
-      ? failure
-      : new Unauthorized({ ...exchange, reason: "TokenServer", origin })
+    if (isTransient(failure)) return yield* failure
+    const error = new Unauthorized({ ...exchange, reason: "TokenServer", origin })
+    return yield* isUnknownMethod(response, parseRefusal(body))
+      ? Effect.fail<UnknownMethod>({ _tag: "UnknownMethod", error })
+      : error
   })
 
 const OAuthError = Schema.parseJson(
@@ -351,35 +346,60 @@ const OAuthError = Schema.parseJson(
 )
 
 /**
- * What a token server says with a refusal, in the registry's form, or else OAuth's (RFC 6749 §5.2).
+ * Returns what a token server says with a refusal, in the registry's form, or else OAuth's (RFC 6749
+ * §5.2). A known code stays as it is.
  */
-export const parseRefusal = (body: Uint8Array): ReadonlyArray<ErrorBody.ErrorInfo> => {
+export const parseRefusal = (
+  body: Uint8Array,
+  redact: Redact = identity
+): ReadonlyArray<ErrorBody.ErrorInfo> => {
   const oauth = Option.getOrUndefined(
     Schema.decodeUnknownOption(OAuthError)(new TextDecoder().decode(body))
   )
   return oauth === undefined
-    ? ErrorBody.parse(body).errors
+    ? ErrorBody.parseRedacted(body, redact).errors
     : [
         {
-          code: FieldValue.plain(oauth.error, 128),
-          message: FieldValue.plain(oauth.error_description ?? "", 1024)
+          code: ServerText.plain(
+            oauthCodes.has(oauth.error) ? oauth.error : redact(oauth.error),
+            128
+          ),
+          message: ServerText.plain(redact(oauth.error_description ?? ""), 1024)
         }
       ]
+}
+
+/** RFC 6749 §5.2, RFC 6750 §3.1. */
+const oauthCodes = new Set([
+  "invalid_request",
+  "invalid_client",
+  "invalid_grant",
+  "invalid_scope",
+  "invalid_token",
+  "insufficient_scope",
+  "unauthorized_client",
+  "unsupported_grant_type"
+])
+
+/** That a token server does not speak what it was spoken to in, with the error that this is else. */
+interface UnknownMethod {
+  readonly _tag: "UnknownMethod"
+  readonly error: Unauthorized
 }
 
 /**
  * The server has no such endpoint, or does not speak OAuth: it has judged nobody. Registries' own
  * codes are in upper case, OAuth's in lower.
  */
-const isUnknownMethod = (error: unknown): boolean =>
-  error instanceof Unauthorized &&
-  (error.status === 404 ||
-    error.status === 405 ||
-    (error.method === "POST" &&
-      error.status === 400 &&
-      (error.errors ?? []).every(
-        ({ code }) => code === "unsupported_grant_type" || !/^[a-z_]+$/.test(code)
-      )))
+const isUnknownMethod = (
+  { request, status }: HttpClientResponse,
+  errors: ReadonlyArray<ErrorBody.ErrorInfo>
+): boolean =>
+  status === 404 ||
+  status === 405 ||
+  (request.method === "POST" &&
+    status === 400 &&
+    errors.every(({ code }) => code === "unsupported_grant_type" || !/^[a-z_]+$/.test(code)))
 
 const Answer = Schema.parseJson(
   Schema.Struct({

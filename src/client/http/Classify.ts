@@ -8,7 +8,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Secrets from "../../auth/internal/Secrets.js"
+import * as Sent from "../../auth/internal/Sent.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
@@ -76,7 +76,9 @@ interface Rule<K extends Operation["_tag"], O = OperationOf<K>> {
 
 interface Answer {
   readonly status: number
+  /** Those of the registry: what another host calls its errors decides nothing. */
   readonly codes: ReadonlyArray<string>
+  readonly messages: ReadonlyArray<string>
   /** False for the page of a router or proxy that knows nothing of registries. */
   readonly fromRegistry: boolean
   /** True for the answer of another origin, after a redirect. */
@@ -105,23 +107,27 @@ export const classify = <O extends Operation>(
       ? refusedPage(response)
       : Effect.succeed(response)
   return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
-    const { errors, snippet } = ErrorBody.parse(
-      Secrets.hideIn(body, Secrets.inHeader(response.request.headers["authorization"]))
-    )
-    const exchange: Exchange = { ...Limits.factsOf(response), errors }
+    const { errors } = ErrorBody.parse(body)
+    const shown = ErrorBody.parseRedacted(body, Sent.redactorOf(Sent.of(response.request)))
+    const exchange: Exchange = { ...Limits.factsOf(response), errors: shown.errors }
+    const foreign = !Trust.isAt(origin, response.request.url)
     const answer: Answer = {
       status: response.status,
-      codes: errors.map((error) => error.code),
-      fromRegistry: errors.length > 0 || body.length === 0,
-      foreign: !Trust.isAt(origin, response.request.url),
-      range: SingleField.value(
-        response.headers,
-        operation._tag === "GetBlob" ? "content-range" : "range"
+      codes: foreign ? [] : errors.map((error) => error.code),
+      messages: errors.map((error) => error.message ?? ""),
+      fromRegistry: foreign || errors.length > 0 || body.length === 0,
+      foreign,
+      range: shownHeader(
+        response,
+        SingleField.value(
+          response.headers,
+          operation._tag === "GetBlob" ? "content-range" : "range"
+        )
       ),
       linked: response.headers["link"] !== undefined,
       exchange
     }
-    return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, snippet, now))
+    return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, shown.snippet, now))
   })
 }
 
@@ -188,30 +194,34 @@ const refusal = (
   if (!limited && ((status === 403 && !foreign) || has(answer, "DENIED")))
     return new Denied(exchange)
   const wait = Option.getOrUndefined(
-    Option.map(retryAfter(response, exchange, now), Duration.toMillis)
+    Option.map(retryAfter(response, answer, now), Duration.toMillis)
   )
   return limited
     ? new TooManyRequests({
         ...exchange,
         retryAfter: wait,
-        limit: response.headers["ratelimit-limit"],
-        remaining: response.headers["ratelimit-remaining"]
+        limit: shownHeader(response, response.headers["ratelimit-limit"]),
+        remaining: shownHeader(response, response.headers["ratelimit-remaining"])
       })
     : new RegistryFailure({ ...exchange, snippet, retryAfter: wait })
 }
 
+/** A header as an error may show it. */
+const shownHeader = (
+  response: HttpClientResponse,
+  value: string | undefined
+): string | undefined => (value === undefined ? undefined : Limits.textOf(response, value))
+
 /** GHCR puts the delay into the message (quirks §6). */
 const retryAfter = (
   response: HttpClientResponse,
-  exchange: Exchange,
+  { messages }: Answer,
   now: number
 ): Option.Option<Duration.Duration> =>
   Option.fromNullable(SingleField.value(response.headers, "retry-after")).pipe(
     Option.flatMap((header) => RetryAfter.parse(header, now)),
     Option.orElse(() =>
-      Option.firstSomeOf(
-        (exchange.errors ?? []).map((error) => RetryAfter.fromMessage(error.message ?? ""))
-      )
+      Option.firstSomeOf(messages.map((message) => RetryAfter.fromMessage(message)))
     )
   )
 

@@ -4,7 +4,8 @@
  */
 import type { HttpClientError, ResponseError } from "@effect/platform/HttpClientError"
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
-import { redact } from "../../protocol/internal/RedactedUrl.js"
+import * as Sent from "../../auth/internal/Sent.js"
+import * as TransportCause from "../../internal/TransportCause.js"
 import {
   CredentialsFailure,
   codeOf,
@@ -19,12 +20,19 @@ import {
  */
 export type ClientFailure = TransportFailure | LimitExceeded | CredentialsFailure
 
-/** The facts of a request that an error may show. */
+/** What counts here of the bounds of an exchange. */
+interface Bounds {
+  readonly limits: { readonly headers: number }
+  readonly sent: Sent.Sent
+}
+
+/** Returns the facts of a request that an error may show. */
 export const facts = (
-  request: HttpClientRequest
+  request: HttpClientRequest,
+  sent: Sent.Sent
 ): { readonly method: string; readonly url: string } => ({
   method: request.method,
-  url: redact(request.url)
+  url: Sent.shownUrl(sent, request.url)
 })
 
 /**
@@ -34,19 +42,19 @@ export const facts = (
 export const ofRequest = (
   request: HttpClientRequest,
   { cause }: HttpClientError,
-  limits: { readonly headers: number }
+  { limits, sent }: Bounds
 ): ClientFailure => {
   if (cause instanceof CredentialsFailure) return cause
   const code = codeOf(cause)
   if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW")
-    return tooManyHeaders(request, limits)
+    return tooManyHeaders(request, { limits, sent })
   const status = proxyStatus(cause)
   return status !== undefined
-    ? ofProxy(request, status)
+    ? ofProxy(request, status, sent)
     : new TransportFailure({
-        ...facts(request),
-        reason: reasonOf(code, cause),
-        cause: unsigned(cause, request.url)
+        ...facts(request, sent),
+        reason: TransportCause.ofRequest(cause),
+        cause: shown(cause, sent, request.url)
       })
 }
 
@@ -54,52 +62,51 @@ export const ofRequest = (
  * That a proxy on the way lets nothing through. One that cannot reach the server says so with the
  * status of a temporary failure.
  */
-export const ofProxy = (request: HttpClientRequest, status: number): TransportFailure =>
+export const ofProxy = (
+  request: HttpClientRequest,
+  status: number,
+  sent: Sent.Sent
+): TransportFailure =>
   new TransportFailure({
-    ...facts(request),
+    ...facts(request, sent),
     reason: isTransientStatus(status) ? "Connect" : "Proxy",
     status
   })
 
 /** That the body of an answer broke off. */
-export const ofBody = ({ cause, request, response }: ResponseError): TransportFailure =>
-  new TransportFailure({
-    ...facts(request),
+export const ofBody = ({ cause, request, response }: ResponseError): TransportFailure => {
+  const sent = Sent.of(response.request)
+  return new TransportFailure({
+    ...facts(request, sent),
     status: response.status,
-    reason: codeOf(cause) === "UND_ERR_BODY_TIMEOUT" ? "Stall" : "Reset",
-    cause: unsigned(cause, request.url)
+    reason: TransportCause.ofBody(cause),
+    cause: shown(cause, sent, request.url)
   })
+}
 
-/** That an answer has more headers than the limit allows. */
+/** That a response has more headers than the limit allows. */
 export const tooManyHeaders = (
   request: HttpClientRequest,
-  { headers }: { readonly headers: number }
+  { limits, sent }: Bounds
 ): LimitExceeded =>
   new LimitExceeded({
-    ...facts(request),
-    what: "The header section of the answer",
-    limit: headers,
+    ...facts(request, sent),
+    what: "The header section of the response",
+    limit: limits.headers,
     option: "limits.headers"
   })
 
 /**
- * Bun and Deno name the URL in their errors, with its query, which can be signed (T13): of such an
- * error, the words are kept without it.
+ * The cause without secrets. Bun and Deno name the URL in their errors, with its query, which can be
+ * signed (T13).
  */
-const unsigned = (cause: unknown, url: string): unknown => {
-  if (!(cause instanceof Error)) return cause
-  const query = URL.canParse(url) ? new URL(url).search : ""
-  const beneath = unsigned(cause.cause, url)
-  const named =
-    query !== "" &&
-    [cause.message, ...Object.values(cause)].some(
-      (text) => typeof text === "string" && text.includes(query)
-    )
-  // Node adds the certificate that is for another host, with its issuers in a circle.
-  if (!named && !("cert" in cause) && beneath === cause.cause) return cause
-  const code = codeOf(cause)
-  const message = named ? cause.message.replaceAll(query, "?REDACTED") : cause.message
-  return Object.assign(new Error(message, { cause: beneath }), code !== "" && { code })
+const shown = (cause: unknown, sent: Sent.Sent, url: string): unknown => {
+  const [text = ""] = url.split("#", 1)
+  const query = text.includes("?") ? text.slice(text.indexOf("?")) : ""
+  const redact = Sent.redactorOf(sent)
+  return TransportCause.shown(cause, (words) =>
+    redact(query.length > 1 ? words.replaceAll(query, "?REDACTED") : words)
+  )
 }
 
 /**
@@ -111,36 +118,4 @@ const proxyStatus = (cause: unknown): number | undefined => {
   const [, status] =
     /^Proxy (?:response|Authentication Required) \((\d{3})\)/.exec(cause.message) ?? []
   return status === undefined ? proxyStatus(cause.cause) : Number(status)
-}
-
-const connecting = new Set([
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "ETIMEDOUT",
-  "UND_ERR_CONNECT_TIMEOUT",
-  "ERR_PROXY_UNREACHED"
-])
-
-const reasonOf = (code: string, cause: unknown): TransportFailure["reason"] => {
-  if (code === "") return reasonOfDeno(cause)
-  if (connecting.has(code)) return "Connect"
-  if (code === "ERR_PROXY_REFUSED" || code === "ERR_PROXY_UNSUPPORTED") return "Proxy"
-  if (
-    /CERT|_TLS(_|$)|_SSL_|SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|^EPROTO$/.test(
-      code
-    )
-  )
-    return "Tls"
-  return code === "UND_ERR_HEADERS_TIMEOUT" ? "Timeout" : "Reset"
-}
-
-/** Deno has words and no codes. */
-const reasonOfDeno = (cause: unknown): TransportFailure["reason"] => {
-  if (!(cause instanceof Error)) return "Reset"
-  const [, words] = /client error \(Connect\): (.*)/.exec(cause.message) ?? []
-  if (words === undefined) return reasonOfDeno(cause.cause)
-  return /certificate|corrupt message|handshake/.test(words) ? "Tls" : "Connect"
 }

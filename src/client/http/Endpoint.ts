@@ -12,6 +12,7 @@ import { redact } from "../../protocol/internal/RedactedUrl.js"
 import * as Trust from "../../protocol/Trust.js"
 import { InvalidUrl } from "../../RegistryError.js"
 import * as Host from "../../spec/Host.js"
+import * as ServerText from "../../spec/internal/ServerText.js"
 import * as Concurrency from "./Concurrency.js"
 import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
@@ -134,7 +135,7 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
     if (problem !== undefined || Option.isNone(origin))
       return yield* new InvalidUrl({
         // A password in it may hold any character (T13).
-        url: FieldValue.plain(redact(text.replace(/\/\/.*@/s, "//")), 128),
+        url: ServerText.plain(redact(text.replace(/\/\/.*@/s, "//")), 128),
         problem: problem ?? "it is not a valid URL"
       })
     const trust = withDefaults(Trust.strict, options.trust)
@@ -173,7 +174,7 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
 export const invalidHost =
   (what: string) =>
   ({ input, problem }: Host.InvalidHost): InvalidUrl =>
-    new InvalidUrl({ url: FieldValue.plain(input, 128), problem: `${what} ${problem}` })
+    new InvalidUrl({ url: ServerText.plain(input, 128), problem: `${what} ${problem}` })
 
 const host = (url: string): string => url.split("/", 1).join("")
 

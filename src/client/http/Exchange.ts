@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { authorizedBy, type Sender } from "../../auth/Authorization.js"
 import { Credentials } from "../../auth/Credentials.js"
-import * as Secrets from "../../auth/internal/Secrets.js"
+import * as Sent from "../../auth/internal/Sent.js"
 import { TokenCache } from "../../auth/TokenCache.js"
 import * as Warning from "../../protocol/internal/Warning.js"
 import { type Operation, requiredScopes, toRequest } from "../../protocol/Operation.js"
@@ -110,13 +110,19 @@ const attemptWithin = (
     scopes: requiredScopes(operation)
   }
   const request = requestOf(to, operation)
+  const { sent } = bounds
+  sent.url = request.url
+  sent.isOwn = !("location" in operation || ("link" in operation && operation.link !== undefined))
   const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
-    Observability.observed(to.observation, operation, request.url)(Limits.limited(bounds)(client))
+    Observability.observed(to.observation, operation, sent)(Limits.limited(bounds)(client))
   )
-  const authorized = authorizedBy(credentials, cache, demand, {
-    trust: to.trust,
-    scopes: to.scopes
-  })(to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed))
+  const authorized = authorizedBy(
+    credentials,
+    cache,
+    demand,
+    { trust: to.trust, scopes: to.scopes },
+    sent
+  )(to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed))
   return Effect.flatMap(
     authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
     (response) => {
@@ -183,7 +189,8 @@ export const boundsOf = (
     ? Number.POSITIVE_INFINITY
     : clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
   watchdog: to.watchdog,
-  registry: to.origin
+  registry: to.origin,
+  sent: Sent.make()
 })
 
 /**
@@ -329,9 +336,7 @@ const heed = (to: Endpoint, { headers, request }: HttpClientResponse): Effect.Ef
   const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
   const warnings = headers["warning"]
   if (warnings === undefined) return told
-  const shown = Secrets.hide(warnings, Secrets.inHeader(request.headers["authorization"]))
-  const texts = Warning.parse(shown).map((warning) => warning.text)
-  const fresh = texts.filter(
+  const fresh = Warning.parse(warnings, Sent.redactorOf(Sent.of(request))).filter(
     (text) => !to.warned.has(text) && to.warned.size < 1000 && to.warned.add(text)
   )
   return Effect.zipRight(

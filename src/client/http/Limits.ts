@@ -14,8 +14,10 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Stream from "effect/Stream"
 import type { Sender } from "../../auth/Authorization.js"
+import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
 import { LimitExceeded, TransportFailure } from "../../RegistryError.js"
+import * as ServerText from "../../spec/internal/ServerText.js"
 import * as BodyProgress from "./BodyProgress.js"
 import { BodyResponse } from "./BodyResponse.js"
 import * as ClientFailure from "./ClientFailure.js"
@@ -92,7 +94,7 @@ const discardable = 64 * 1024
 /**
  * What bounds one exchange: the limits, the milliseconds until an answer must begin, the time (in
  * milliseconds of the clock) when all must be over, and who watches both. `registry`: the origin
- * that it is `OnBehalfOf`.
+ * that it is `OnBehalfOf`; `sent`: what no error of the exchange may repeat.
  */
 export interface Bounds {
   readonly limits: Limits
@@ -100,6 +102,7 @@ export interface Bounds {
   readonly until: number
   readonly watchdog: Watchdog.Watchdog
   readonly registry: string
+  readonly sent: Sent.Sent
 }
 
 /**
@@ -129,24 +132,25 @@ export const limited =
             )
           }
           awaited()
+          Sent.add(bounds.sent, request)
           const answered = Effect.zipRight(
             setUp(bounds.registry),
             client.execute(observed(request, deadline, awaited))
           )
           return Effect.matchEffect(answered, {
-            onFailure: (error) =>
-              Effect.fail(ClientFailure.ofRequest(request, error, bounds.limits)),
+            onFailure: (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds)),
             onSuccess: (
               response
             ): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
               begun = response
+              Sent.answered(bounds.sent, response.request)
               awaited()
               const { headers, status } = response
               // Plain http goes through proxies as it is; servers have no such status.
               if (status === 407)
                 return Effect.zipRight(
                   excerpt(response),
-                  Effect.fail(ClientFailure.ofProxy(request, status))
+                  Effect.fail(ClientFailure.ofProxy(request, status, bounds.sent))
                 )
               let size = 0
               for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
@@ -154,14 +158,17 @@ export const limited =
                 ? gathered(response, bounds, deadline)
                 : Effect.zipRight(
                     excerpt(response),
-                    Effect.fail(ClientFailure.tooManyHeaders(request, bounds.limits))
+                    Effect.fail(ClientFailure.tooManyHeaders(request, bounds))
                   )
             }
           })
         },
         () =>
           begun === undefined
-            ? new TransportFailure({ ...ClientFailure.facts(request), reason: "Timeout" })
+            ? new TransportFailure({
+                ...ClientFailure.facts(request, bounds.sent),
+                reason: "Timeout"
+              })
             : new TransportFailure({ ...factsOf(begun), reason: "Stall" })
       )
     }
@@ -343,6 +350,10 @@ export const factsOf = ({
   readonly url: string
   readonly status: number
 } => ({
-  ...ClientFailure.facts(request),
+  ...ClientFailure.facts(request, Sent.of(request)),
   status
 })
+
+/** Returns a text of the server that sent a response, such as a header, as it may be shown. */
+export const textOf = ({ request }: HttpClientResponse, text: string, limit = 255): string =>
+  ServerText.plain(Sent.redactorOf(Sent.of(request))(text), limit)

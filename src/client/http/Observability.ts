@@ -21,10 +21,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { Sender } from "../../auth/Authorization.js"
+import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
 import { isRecorded } from "../../internal/Spans.js"
 import * as Metrics from "../../Metrics.js"
-import { redact } from "../../protocol/internal/RedactedUrl.js"
 import type { Operation } from "../../protocol/Operation.js"
 import * as BodyProgress from "./BodyProgress.js"
 import { BodyResponse } from "./BodyResponse.js"
@@ -93,21 +93,28 @@ const templates: Record<Operation["_tag"], string | undefined> = {
 }
 
 /**
- * The client with its requests observed. `url` is that of the operation's own request: only this
- * one has a span (and, where asked for, the headers of the trace). Token requests and followed
+ * The client with its requests observed. Only the operation's own request
+ * has a span (and, where asked for, the headers of the trace). Token requests and followed
  * redirects are logged and counted only.
  */
 export const observed =
-  (of: Observation, operation: Operation, url: string) =>
+  (of: Observation, operation: Operation, sent: Sent.Sent) =>
   <E extends { readonly _tag: string }>(client: Sender<E>): Sender<E> => ({
     execute: (request) =>
-      exchange(client, of, request, request.url === url ? templates[operation._tag] : undefined)
+      exchange(
+        client,
+        of,
+        request,
+        sent,
+        request.url === sent.url ? templates[operation._tag] : undefined
+      )
   })
 
 const exchange = <E extends { readonly _tag: string }>(
   client: Sender<E>,
   of: Observation,
   request: HttpClientRequest.HttpClientRequest,
+  sent: Sent.Sent,
   template: string | undefined
 ): Effect.Effect<HttpClientResponse, E> =>
   Effect.uninterruptibleMask((restore) =>
@@ -120,11 +127,12 @@ const exchange = <E extends { readonly _tag: string }>(
       )
       const began = clock.unsafeCurrentTimeMillis()
       const body = counted(request)
-      const sent = traced
-        ? inSpan(client, of, body.request, template, fiber.currentSpan, clock)
+      const shown = () => Sent.shownUrl(sent, request.url)
+      const executed = traced
+        ? inSpan(client, of, body.request, shown(), template, fiber.currentSpan, clock)
         : client.execute(body.request)
-      const line = () => `${request.method} ${redact(request.url)}`
-      const told = logged ? Effect.zipRight(Effect.logDebug(line()), sent) : sent
+      const line = () => `${request.method} ${shown()}`
+      const told = logged ? Effect.zipRight(Effect.logDebug(line()), executed) : executed
       return Effect.flatMap(Effect.exit(restore(told)), (exit) => {
         const outcome = outcomeOf(exit)
         const status = Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"
@@ -169,6 +177,7 @@ const inSpan = <E extends { readonly _tag: string }>(
   client: Sender<E>,
   of: Observation,
   request: HttpClientRequest.HttpClientRequest,
+  shown: string,
   template: string,
   parent: Tracer.AnySpan | undefined,
   clock: Clock.Clock
@@ -178,7 +187,7 @@ const inSpan = <E extends { readonly _tag: string }>(
     "http.request.method": request.method,
     "server.address": of.address,
     "server.port": of.port,
-    "url.full": redact(request.url),
+    "url.full": shown,
     "url.template": of.path + template,
     ...(resends.count > 0 && { "http.request.resend_count": resends.count })
   }

@@ -1,7 +1,7 @@
 /**
  * The pieces that header field values are made of (RFC 9110 section 5.6): tokens, quoted strings,
- * white space; and text from servers made safe to show. Readers take a position and never move
- * backwards, so parsers built from them run in linear time.
+ * white space. Readers take a position and never move backwards, so parsers built from them run in
+ * linear time.
  */
 
 /**
@@ -77,18 +77,6 @@ export const value = (input: string, start: number, end: string): Read => {
  */
 export const quote = (text: string): string =>
   `"${text.replace(/[^ -~]/g, "").replace(/["\\]/g, "\\$&")}"`
-
-/**
- * Text of a server made fit for messages and logs: at most `limit` characters, each run of control
- * characters and line separators replaced by one space, bidirectional controls and unpaired
- * surrogates left out, trimmed.
- */
-export const plain = (text: string, limit: number): string =>
-  text
-    .slice(0, limit)
-    .replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ")
-    .replace(/[\p{Bidi_Control}\p{Cs}]/gu, "")
-    .trim()
 
 const isTokenCharacter = (character: string): boolean =>
   /[!#$%&'*+.^_`|~0-9A-Za-z-]/.test(character)

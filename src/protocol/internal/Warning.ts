@@ -2,48 +2,39 @@
  * The `Warning` field, with which a registry tells its users something, such as a deprecation
  * (C106): `299 - "text"`. For people only: nothing may act on it.
  */
+import { identity } from "effect/Function"
+import * as ServerText from "../../spec/internal/ServerText.js"
 import * as FieldValue from "./FieldValue.js"
-
-/**
- * One warning. The specification has `code` 299 and `agent` `-`; `text` is free of control and
- * bidirectional characters.
- */
-export interface Warning {
-  readonly code: number
-  readonly agent: string
-  readonly text: string
-}
+import type { Redact } from "./RedactedText.js"
 
 const maxLength = 4096
 
 /**
- * The warnings of a field value, in order: what could be understood of its first 4,096 bytes, since
- * a registry may not send more (a field value has one byte per character). Empty texts are left
- * out; dates, which the specification forbids, are passed over.
+ * Returns the texts of the warnings that are the registry's own, which are those of the form
+ * `299 - "text"`: what could be understood of the first 4,096 bytes, since a registry may not send
+ * more (a field value has one byte per character). Caches and proxies on the way send others. Texts
+ * are redacted and free of control and bidirectional characters; empty ones are left out.
  */
-export const parse = (header: string): ReadonlyArray<Warning> => {
-  const input = header.slice(0, maxLength)
-  const warnings: Array<Warning> = []
+export const parse = (header: string, redact: Redact = identity): ReadonlyArray<string> => {
+  const input = header.slice(0, FieldValue.maxLength)
+  const texts: Array<string> = []
   let at = FieldValue.skip(input, 0, FieldValue.isSeparator)
-  while (at < input.length) {
+  while (at < Math.min(input.length, maxLength)) {
     const code = FieldValue.skip(input, at, (character) => character >= "0" && character <= "9")
     const agent = FieldValue.skip(input, code, FieldValue.isSpace)
     const agentEnd = FieldValue.skip(input, agent, (character) => !' \t,"'.includes(character))
     const start = FieldValue.skip(input, agentEnd, FieldValue.isSpace)
     if (code - at === 3 && agent > code && start > agentEnd && input.charAt(start) === '"') {
       const quoted = FieldValue.value(input, start, "")
-      const text = FieldValue.plain(quoted.value, maxLength)
-      const warning = {
-        code: Number(input.slice(at, code)),
-        agent: FieldValue.plain(input.slice(agent, agentEnd), 255)
-      }
-      if (text !== "") warnings.push({ ...warning, text })
+      const text = ServerText.plain(redact(quoted.value), maxLength - start - 1)
+      const isOwn = input.slice(at, code) === "299" && input.slice(agent, agentEnd) === "-"
+      if (isOwn && text !== "") texts.push(text)
       at = quoted.next
     }
     at = FieldValue.skip(input, at, (character) => character !== ",")
     at = FieldValue.skip(input, at, FieldValue.isSeparator)
   }
-  return warnings
+  return texts
 }
 
 /**
