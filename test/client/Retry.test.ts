@@ -243,10 +243,9 @@ describe("through the client", () => {
   )
 
   it.effect.each([
-    ["in passing trouble", () => status(503), []],
-    // It may have moved, and so the registry is asked where it is.
-    ["that breaks off", broken, [`POST ${registryUrl}/v2/team/app/blobs/uploads/ -`]]
-  ] as const)("a token server %s does not keep a session from being opened", ([, trouble, again]) =>
+    ["in passing trouble", () => status(503)],
+    ["that breaks off", broken]
+  ] as const)("a token server %s does not keep a session from being opened", ([, trouble]) =>
     Effect.gen(function* () {
       let asked = 0
       const realm = "https://auth.example/token"
@@ -265,7 +264,7 @@ describe("through the client", () => {
       )
       const post = `POST ${registryUrl}/v2/team/app/blobs/uploads/`
       const token = `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Ateam%2Fapp%3Apull%2Cpush ${basic}`
-      expect(log).toEqual([`${post} -`, token, ...again, token, `${post} Bearer t`])
+      expect(log).toEqual([`${post} -`, token, token, `${post} Bearer t`])
     })
   )
 
@@ -348,7 +347,7 @@ describe("a deletion whose answer was lost", () => {
     Effect.gen(function* () {
       const answer = first([() => status(500), gone])
       const there = yield* world({
-        [registryUrl]: ({ method }) => (method === "HEAD" ? manifestAnswer() : answer())
+        [registryUrl]: ({ method }) => (method === "DELETE" ? answer() : manifestAnswer())
       })
       expect(
         yield* Effect.flip(patiently(there.registry.deleteTag(repository, tag)))

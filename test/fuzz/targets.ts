@@ -23,6 +23,8 @@ import * as RedactedUrl from "../../src/protocol/internal/RedactedUrl.js"
 import * as RegistrableDomain from "../../src/protocol/internal/RegistrableDomain.js"
 import * as RetryAfter from "../../src/protocol/internal/RetryAfter.js"
 import * as Route from "../../src/protocol/internal/Route.js"
+import * as SingleField from "../../src/protocol/internal/SingleField.js"
+import * as UrlQuery from "../../src/protocol/internal/UrlQuery.js"
 import * as Warning from "../../src/protocol/internal/Warning.js"
 import * as Link from "../../src/protocol/Link.js"
 import * as Operation from "../../src/protocol/Operation.js"
@@ -389,6 +391,23 @@ export const targets: ReadonlyArray<Target> = [
       return [links, Link.format(links), Link.next(s)]
     },
     bound: 200_000
+  },
+  {
+    name: "SingleField",
+    tests: "protocol/SingleField",
+    seeds: ['W/"a,b", W/"a,b"', "Wed, 21 Oct 2015 07:28:00 GMT", "/u/1, /u/2"],
+    run: (s) => [
+      SingleField.value({ field: s }, "field"),
+      SingleField.required({ field: s }, "field"),
+      SingleField.requiredReference({ field: s }, "field")
+    ]
+  },
+  {
+    name: "UrlQuery.ofUrl",
+    seeds: ["https://a/b?x='%27'&y=\u20ac#f", "?\ud800"],
+    run: UrlQuery.ofUrl,
+    // A character can become nine.
+    bound: 500_000
   },
   {
     name: "Warning.parse",

@@ -67,7 +67,7 @@ describe("SingleField.requiredReference", () => {
     ["/u/1,/u/1", "repeated"],
     ["/u/1,https://r.example/u/1", "repeated"],
     ["https://r.example/u/1,HTTP://r.example/u/2", "repeated"],
-    ["/u/1 /u/2", "repeated"]
+    ["/u/1 /u/2", "= /u/1 /u/2"]
   ]
   for (const [field, expected] of table)
     it(`of ${JSON.stringify(field)} is ${expected}`, () =>

@@ -27,12 +27,12 @@ export const required = (fields: Fields, name: string): Either.Either<string, Pr
   once(fields, name, (text) => text.includes(","))
 
 /**
- * The same of a field that is a URI reference, such as `Location`. That may hold commas, and white
- * space never (RFC 9110 §10.2.2): what was joined has white space after a comma, another URL, or
- * the same text twice.
+ * The same of a field that is a URI reference, such as `Location`. That may hold commas, and no
+ * white space (RFC 9110 §10.2.2): what was joined has white space after a comma, another URL, or
+ * the same text twice. White space elsewhere is for the reader of the URL to judge.
  */
 export const requiredReference = (fields: Fields, name: string): Either.Either<string, Problem> =>
-  once(fields, name, (text) => /\s|,[a-z][a-z0-9+.-]*:\/\//i.test(text) || isDoubled(text))
+  once(fields, name, (text) => /,\s|,[a-z][a-z0-9+.-]*:\/\//i.test(text) || isDoubled(text))
 
 const isDoubled = (text: string): boolean => {
   const middle = (text.length - 1) / 2
