@@ -29,6 +29,7 @@ import { type Exchanging, exchanging } from "./http/Exchange.js"
 import * as Ping from "./http/Ping.js"
 import { type Pipeline, pipeline } from "./http/Pipeline.js"
 import type { RetryOptions } from "./http/Retry.js"
+import * as Names from "./lists/Names.js"
 import * as Pages from "./lists/Pages.js"
 import * as Manifests from "./manifests/Manifests.js"
 
@@ -318,19 +319,19 @@ const over = (to: Endpoint, through: Pipeline): Registry.Service => {
       Pages.paginate(to, Operation.ListTags({ ...options, repository }), {
         page: (operation) =>
           Effect.flatMap(read(operation, Pages.pageLimit(to)), (page) =>
-            Pages.names(to, page, "tags", isTag)
+            Names.names(to, page, "tags", isTag)
           ),
         key: identity,
-        after: ({ n }, last) => Operation.ListTags({ repository, n, last })
+        after: (operation, last) => ({ ...operation, last })
       }),
     repositories: (options) =>
       Pages.paginate(to, Operation.ListRepositories({ ...options }), {
         page: (operation) =>
           Effect.flatMap(read(operation, Pages.pageLimit(to)), (page) =>
-            Pages.names(to, page, "repositories", isRepositoryName)
+            Names.names(to, page, "repositories", isRepositoryName)
           ),
         key: identity,
-        after: ({ n }, last) => Operation.ListRepositories({ n, last })
+        after: (operation, last) => ({ ...operation, last })
       }),
     headBlob: head.headBlob,
     ...BlobDownload.make(to, send),

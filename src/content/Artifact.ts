@@ -250,7 +250,7 @@ export const pullFrom = (
         manifest,
         artifactType: Manifest.artifactType(manifest),
         files: content.layers
-          .filter((layer) => layer.mediaType !== MediaType.empty)
+          .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
           .map((layer) => ({
             descriptor: layer,
             name: Option.filter(Annotations.title(layer.annotations), isContained),

@@ -20,37 +20,23 @@ export interface Link {
   readonly rel: ReadonlyArray<string>
 }
 
-const maxLinks = 32
-
 /**
- * The links of a field value, in order, at most 32: what could be understood of it, and an empty
- * array for nonsense or for more than 16 KiB. Accepts targets without brackets (which then end at
- * white space or a semicolon) and values without quotes (HK10). Links with an empty target or a
- * control character in it are left out; of a repeated `rel` the first counts.
+ * Returns the links of a field value, in order, at most 32: what could be understood of it, and an
+ * empty array for nonsense or for more than 16 KiB. Accepts targets without brackets (which then end at white
+ * space or a semicolon) and values without quotes (HK10). Leaves out links with an empty target or
+ * a control character in it; of a repeated `rel` the first counts.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const parse = (header: string): ReadonlyArray<Link> => {
-  if (header.length > FieldValue.maxLength) return []
-  const links: Array<Link> = []
-  let at = FieldValue.skip(header, 0, FieldValue.isSeparator)
-  while (at < header.length && links.length < maxLinks) {
-    const target = readTarget(header, at)
-    const parameters = readParameters(header, target.next)
-    if (target.value !== "" && !FieldValue.hasControl(target.value))
-      links.push({
-        target: target.value,
-        rel: parameters.rel.split(" ").filter((type) => type !== "")
-      })
-    at = FieldValue.skip(header, parameters.next, FieldValue.isSeparator)
-  }
-  return links
-}
+export const parse = (header: string): ReadonlyArray<Link> =>
+  read(header).filter(isUsable).slice(0, maxLinks)
 
 /**
- * The target of the first link whose relation is `next`, as sent: to be resolved against the URL of
- * the request, and followed only as `Trust.decide` allows (T4). None when this is the last page.
+ * Returns the target of the first link whose relation is `next`, as sent, however many there are
+ * before it: to be resolved against
+ * the URL of the request, and followed only as `Trust.decide` allows (T4). None when this is the
+ * last page.
  *
  * @example
  * ```ts
@@ -63,7 +49,40 @@ export const parse = (header: string): ReadonlyArray<Link> => {
  * @category combinators
  */
 export const next = (header: string): Option.Option<string> =>
-  Option.fromNullable(parse(header).find(({ rel }) => rel.includes("next"))?.target)
+  Option.fromNullable(read(header).find((link) => isNext(link) && isUsable(link))?.target)
+
+/**
+ * Whether the field value may name a next page that `next` does not find: it is longer than 16 KiB,
+ * or the target is empty or has a control character. What it belongs to is not the last page then.
+ *
+ * @since 0.1.0
+ * @category combinators
+ * @internal
+ */
+export const hidesNext = (header: string): boolean =>
+  header.length > FieldValue.maxLength || (Option.isNone(next(header)) && read(header).some(isNext))
+
+const maxLinks = 32
+
+const isNext = ({ rel }: Link): boolean => rel.includes("next")
+
+const isUsable = ({ target }: Link): boolean => target !== "" && !FieldValue.hasControl(target)
+
+const read = (header: string): ReadonlyArray<Link> => {
+  if (header.length > FieldValue.maxLength) return []
+  const links: Array<Link> = []
+  let at = FieldValue.skip(header, 0, FieldValue.isSeparator)
+  while (at < header.length) {
+    const target = readTarget(header, at)
+    const parameters = readParameters(header, target.next)
+    links.push({
+      target: target.value,
+      rel: parameters.rel.split(" ").filter((type) => type !== "")
+    })
+    at = FieldValue.skip(header, parameters.next, FieldValue.isSeparator)
+  }
+  return links
+}
 
 /**
  * The field value that a server sends for these links. Characters that would end a target or that a

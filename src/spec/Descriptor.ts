@@ -7,8 +7,9 @@
 import * as Schema from "effect/Schema"
 import { Annotations } from "./Annotations.js"
 import * as Digest from "./Digest.js"
+import { optional } from "./internal/Optional.js"
 import * as MediaType from "./MediaType.js"
-import { Platform } from "./Platform.js"
+import * as Platform from "./Platform.js"
 
 /**
  * A descriptor. `size` is in bytes. `mediaType` and `artifactType` are as sent: an unknown one is
@@ -26,22 +27,31 @@ export interface Descriptor {
   readonly annotations?: Annotations
   readonly data?: string
   readonly artifactType?: string
-  readonly platform?: Platform
+  readonly platform?: Platform.Platform
 }
 
 /**
- * A descriptor as it stands in a JSON document, its digest a plain string.
+ * A descriptor as it stands in a JSON document: its digest is a plain string, and `null` is the same
+ * as absent.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Encoded extends Omit<Descriptor, "digest"> {
+export interface Encoded {
+  readonly mediaType: string
   readonly digest: string
+  readonly size: number
+  readonly urls?: ReadonlyArray<string> | null
+  readonly annotations?: Annotations | null
+  readonly data?: string | null
+  readonly artifactType?: string | null
+  readonly platform?: Platform.Encoded | null
 }
 
 /**
- * A descriptor as a JSON object. Unknown properties are ignored (I2). A size that is negative,
- * fractional or beyond 2^53 - 1, where numbers are no longer exact, is refused (T21, trap 41).
+ * A descriptor as a JSON object. Unknown properties are ignored (I2), and `null` is read as absent.
+ * A size that is negative, fractional or beyond 2^53 - 1, where numbers are no longer exact, is
+ * refused (T21, trap 41).
  *
  * @since 0.1.0
  * @category schemas
@@ -50,11 +60,11 @@ export const Descriptor: Schema.Schema<Descriptor, Encoded> = Schema.Struct({
   mediaType: Schema.String,
   digest: Digest.Digest,
   size: Schema.NonNegativeInt,
-  urls: Schema.optionalWith(Schema.Array(Schema.String), { exact: true }),
-  annotations: Schema.optionalWith(Annotations, { exact: true }),
-  data: Schema.optionalWith(Schema.String, { exact: true }),
-  artifactType: Schema.optionalWith(Schema.String, { exact: true }),
-  platform: Schema.optionalWith(Platform, { exact: true })
+  urls: optional(Schema.Array(Schema.String)),
+  annotations: optional(Annotations),
+  data: optional(Schema.String),
+  artifactType: optional(Schema.String),
+  platform: optional(Platform.Platform)
 }).annotations({ identifier: "Descriptor" })
 
 /**

@@ -9,10 +9,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { Annotations } from "./Annotations.js"
 import * as Descriptor from "./Descriptor.js"
 import * as Digest from "./Digest.js"
+import { isGeneric } from "./internal/GenericMediaType.js"
+import { optional } from "./internal/Optional.js"
+import { plain, quoted } from "./internal/ServerText.js"
 import * as MediaType from "./MediaType.js"
 
 /**
@@ -67,6 +71,20 @@ export interface ImageIndex {
   readonly manifests: ReadonlyArray<Descriptor.Descriptor>
   readonly subject?: Descriptor.Descriptor
   readonly annotations?: Annotations
+  /** The entries of `manifests` that could not be read and are left out there, if there are any. */
+  readonly skipped?: ReadonlyArray<SkippedEntry>
+}
+
+/**
+ * An entry of an index that is not a descriptor. `path` says where it stands and what of it is
+ * wrong, as in `manifests[3].size`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SkippedEntry {
+  readonly path: string
+  readonly message: string
 }
 
 /**
@@ -89,6 +107,8 @@ export interface UnknownManifest {
  *   CVE-2021-41190).
  * - `Shape`: a field is missing or wrong; `path` says which, as in `layers[3].size`.
  *
+ * `manifest` says which manifest it is, where that is known, as in `ghcr.io/owner/name:tag`.
+ *
  * @since 0.1.0
  * @category errors
  */
@@ -97,21 +117,27 @@ export class InvalidManifest extends Schema.TaggedError<InvalidManifest>(
 )("InvalidManifest", {
   reason: Schema.Literal("Json", "MediaType", "Ambiguous", "Shape"),
   path: Schema.optionalWith(Schema.String, { exact: true }),
+  manifest: Schema.optionalWith(Schema.String, { exact: true }),
   message: Schema.String
 }) {}
 
 /**
  * A document names another media type than the one it was sent with (C22, T9). Both are cut to 128
- * characters.
+ * characters. `manifest` says which manifest it is, where that is known.
  *
  * @since 0.1.0
  * @category errors
  */
 export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
   "effect-oci/MediaTypeMismatch"
-)("MediaTypeMismatch", { expected: Schema.String, actual: Schema.String }) {
+)("MediaTypeMismatch", {
+  expected: Schema.String,
+  actual: Schema.String,
+  manifest: Schema.optionalWith(Schema.String, { exact: true })
+}) {
   override get message(): string {
-    return `expected a manifest of type ${JSON.stringify(this.expected)}, but it says that it is ${JSON.stringify(this.actual)}`
+    const place = this.manifest === undefined ? "" : `${this.manifest}: `
+    return `${place}expected a manifest of type ${quoted(this.expected)}, but it says that it is ${quoted(this.actual)}`
   }
 }
 
@@ -125,7 +151,9 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
  * or if it is not verifiable; to compare the two is up to the caller.
  *
  * A type other than the four that are decoded gives an {@link UnknownManifest}, whatever the bytes
- * are. In the others a `null` list is an empty one, as some programs write it.
+ * are. In the others `null` is the same as absent, and a list that is absent is empty. An entry of
+ * an index that is not a descriptor is left out and noted in `skipped`; over 1,000 of them make the
+ * index invalid, and so does one in `layers` or a `config` that is not one.
  *
  * Fails with {@link MediaTypeMismatch} if the document names another type than `mediaType`, and
  * with {@link InvalidManifest}.
@@ -147,6 +175,19 @@ export const fromBytes: (
     }
   }
 )
+
+/**
+ * Returns the media type that `fromBytes` gives to a manifest, without reading its content.
+ *
+ * @since 0.1.0
+ * @category getters
+ * @internal
+ */
+export const mediaTypeOf = (
+  bytes: Uint8Array,
+  sent: string | undefined
+): Effect.Effect<string, InvalidManifest | MediaTypeMismatch> =>
+  resolveType(sent, parseObject(bytes))
 
 /**
  * Builds an image manifest. Equal options give equal bytes: fields have a fixed order and
@@ -283,23 +324,84 @@ export const references = ({ content }: Manifest): ReadonlyArray<Descriptor.Desc
   }
 }
 
+/**
+ * Returns the index with another entry after all others, everything else of it unchanged, what is
+ * not known included. Fails with {@link InvalidManifest} if it nests so deep that it cannot be
+ * written.
+ *
+ * @since 0.1.0
+ * @category combinators
+ * @internal
+ */
+export const withEntry = (
+  index: Manifest,
+  entry: Descriptor.Descriptor
+): Effect.Effect<Manifest, InvalidManifest> =>
+  withEntries(index, (entries) => [...entries, inOrder(entry)])
+
+/**
+ * Returns the index without the entries of a digest, everything else of it unchanged, as `withEntry`
+ * does.
+ *
+ * @since 0.1.0
+ * @category combinators
+ * @internal
+ */
+export const withoutEntry = (
+  index: Manifest,
+  digest: Digest.Digest
+): Effect.Effect<Manifest, InvalidManifest> =>
+  withEntries(index, (entries) =>
+    entries.filter((entry) => !Predicate.hasProperty(entry, "digest") || entry.digest !== digest)
+  )
+
+const withEntries = (
+  { bytes, descriptor }: Manifest,
+  change: (entries: ReadonlyArray<unknown>) => ReadonlyArray<unknown>
+): Effect.Effect<Manifest, InvalidManifest> => {
+  const document = Option.getOrElse(parseObject(bytes), (): Document => ({}))
+  const entries: unknown = document["manifests"]
+  const manifests = change(Array.isArray(entries) ? entries : [])
+  return Effect.flatMap(
+    Effect.try({
+      try: () => new TextEncoder().encode(JSON.stringify({ ...document, manifests })),
+      catch: () =>
+        new InvalidManifest({ reason: "Json", message: "the index nests too deep to be changed" })
+    }),
+    (changed) =>
+      Effect.map(decode(descriptor.mediaType, parseObject(changed)), (content) => ({
+        bytes: changed,
+        descriptor: Descriptor.fromBytes(changed, descriptor.mediaType),
+        content
+      }))
+  )
+}
+
 interface Document {
   readonly [name: string]: unknown
 }
 
 const common = {
   schemaVersion: Schema.Literal(2),
-  mediaType: Schema.optionalWith(Schema.String, { exact: true }),
-  artifactType: Schema.optionalWith(Schema.String, { exact: true }),
-  subject: Schema.optionalWith(Descriptor.Descriptor, { exact: true }),
-  annotations: Schema.optionalWith(Annotations, { exact: true })
+  mediaType: optional(Schema.String),
+  artifactType: optional(Schema.String),
+  subject: optional(Descriptor.Descriptor),
+  annotations: optional(Annotations)
 }
-// Go writes a nil slice as null.
-const list = Schema.NullOr(Schema.Array(Descriptor.Descriptor))
 const decodeImage = ParseResult.decodeUnknownEither(
-  Schema.Struct({ ...common, config: Descriptor.Descriptor, layers: list })
+  Schema.Struct({
+    ...common,
+    config: Descriptor.Descriptor,
+    layers: optional(Schema.Array(Descriptor.Descriptor))
+  })
 )
-const decodeIndex = ParseResult.decodeUnknownEither(Schema.Struct({ ...common, manifests: list }))
+const decodeIndex = ParseResult.decodeUnknownEither(
+  Schema.Struct({ ...common, manifests: optional(Schema.Array(Schema.Unknown)) })
+)
+const decodeEntry = ParseResult.decodeUnknownEither(Descriptor.Descriptor)
+
+/** An index with more entries than these that cannot be read is not an index (T6). */
+const maxSkipped = 1000
 
 /**
  * Reads what can be read: a byte order mark and invalid UTF-8 change the digest, not the view (trap
@@ -312,18 +414,6 @@ const parseObject = (bytes: Uint8Array): Option.Option<Document> =>
       typeof value === "object" && value !== null && !Array.isArray(value)
   )
 
-/**
- * Types that say nothing: what a server that knows no manifests gives to one (trap 29), or to its
- * error page.
- */
-const generic = new Set([
-  MediaType.octetStream,
-  "binary/octet-stream",
-  "application/json",
-  "text/plain",
-  "text/html"
-])
-
 const isDecoded = (mediaType: string): boolean =>
   MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
 
@@ -332,7 +422,7 @@ const resolveType = (
   document: Option.Option<Document>
 ): Effect.Effect<string, InvalidManifest | MediaTypeMismatch> => {
   const essence = MediaType.essence(sent ?? "")
-  const outer = essence === "" || generic.has(essence.toLowerCase()) ? undefined : essence
+  const outer = essence === "" || isGeneric(essence) ? undefined : essence
   const own = Option.getOrUndefined(document)?.mediaType
   const inner = typeof own === "string" && own !== "" ? own : undefined
   if (outer !== undefined && inner !== undefined && !MediaType.equals(outer, inner)) {
@@ -340,7 +430,7 @@ const resolveType = (
     // of ours (I4).
     if (isDecoded(outer) || isDecoded(inner)) {
       return Effect.fail(
-        new MediaTypeMismatch({ expected: outer.slice(0, 128), actual: inner.slice(0, 128) })
+        new MediaTypeMismatch({ expected: plain(outer, 128), actual: plain(inner, 128) })
       )
     }
   }
@@ -351,7 +441,7 @@ const resolveType = (
     return Effect.fail(new InvalidManifest({ reason: "MediaType", message }))
   }
   if (!MediaType.isMediaType(mediaType)) {
-    const message = `${JSON.stringify(mediaType.slice(0, 128))} is not a media type`
+    const message = `${quoted(mediaType)} is not a media type`
     return Effect.fail(new InvalidManifest({ reason: "MediaType", message }))
   }
   return Effect.succeed(mediaType)
@@ -368,25 +458,42 @@ const decode = (
     )
   }
   const document = found.value
-  if (has(document, "manifests") && (has(document, "config") || has(document, "layers"))) {
-    const message =
-      "the manifest has manifests beside config or layers: it is neither an image nor an index"
+  const isIndex = MediaType.isIndex(mediaType)
+  const hasImage = has(document, "config") || has(document, "layers")
+  if (hasImage && (isIndex || has(document, "manifests"))) {
+    const message = has(document, "manifests")
+      ? "the manifest has manifests beside config or layers: it is neither an image nor an index"
+      : "the index has the config or layers of an image, and no manifests"
     return Effect.fail(new InvalidManifest({ reason: "Ambiguous", message }))
   }
-  const content: Either.Either<Content, ParseResult.ParseIssue> = MediaType.isIndex(mediaType)
-    ? Either.map(decodeIndex(document), (wire) => ({
-        _tag: "ImageIndex",
-        ...wire,
-        manifests: wire.manifests ?? []
-      }))
-    : Either.map(decodeImage(document), (wire) => ({
-        _tag: "ImageManifest",
-        ...wire,
-        layers: wire.layers ?? []
-      }))
-  return Either.match(content, {
+  return isIndex ? readIndex(document) : readImage(document)
+}
+
+const readImage = (document: Document): Effect.Effect<Content, InvalidManifest> =>
+  Either.match(decodeImage(document), {
     onLeft: (issue) => Effect.fail(misshapen(issue)),
-    onRight: Effect.succeed
+    onRight: (wire) => Effect.succeed({ _tag: "ImageManifest", ...wire, layers: wire.layers ?? [] })
+  })
+
+const readIndex = (document: Document): Effect.Effect<Content, InvalidManifest> => {
+  const wire = decodeIndex(document)
+  if (Either.isLeft(wire)) return Effect.fail(misshapen(wire.left))
+  const manifests: Array<Descriptor.Descriptor> = []
+  const skipped: Array<SkippedEntry> = []
+  for (const [at, entry] of (wire.right.manifests ?? []).entries()) {
+    const decoded = decodeEntry(entry)
+    if (Either.isRight(decoded)) manifests.push(decoded.right)
+    else {
+      const { message, path = "" } = misshapen(decoded.left, `.manifests[${at}]`)
+      if (skipped.push({ path, message }) > maxSkipped)
+        return Effect.fail(new InvalidManifest({ reason: "Shape", path, message }))
+    }
+  }
+  return Effect.succeed({
+    _tag: "ImageIndex",
+    ...wire.right,
+    manifests,
+    ...(skipped.length > 0 && { skipped })
   })
 }
 
@@ -406,6 +513,7 @@ const misshapen = (issue: ParseResult.ParseIssue, path = ""): InvalidManifest =>
     case "Composite":
       return misshapen("_tag" in issue.issues ? issue.issues : issue.issues[0], path)
     case "Refinement":
+    case "Transformation":
       if (issue.issue._tag !== "Type") return misshapen(issue.issue, path)
   }
   const place = path.slice(1, 129)
@@ -419,7 +527,7 @@ const misshapen = (issue: ParseResult.ParseIssue, path = ""): InvalidManifest =>
 const step = (key: PropertyKey): string => {
   if (typeof key === "number") return `[${key}]`
   const name = String(key)
-  return /^[a-zA-Z]+$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`
+  return /^[a-zA-Z]+$/.test(name) ? `.${name}` : `[${quoted(name)}]`
 }
 
 const computable = (digest: Digest.Digest | undefined): Digest.Algorithm =>

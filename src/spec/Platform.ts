@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { optional } from "./internal/Optional.js"
 
 /**
  * A platform (image-spec image-index.md). `os` and `architecture` are values of GOOS and GOARCH;
@@ -24,18 +25,34 @@ export interface Platform {
 }
 
 /**
- * A platform as it stands in a descriptor. Unknown properties are ignored.
+ * A platform as it stands in a JSON document, where `null` is the same as absent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Encoded {
+  readonly architecture: string
+  readonly os: string
+  readonly "os.version"?: string | null
+  readonly "os.features"?: ReadonlyArray<string> | null
+  readonly variant?: string | null
+  readonly features?: ReadonlyArray<string> | null
+}
+
+/**
+ * A platform as it stands in a descriptor. Unknown properties are ignored, and `null` is read as
+ * absent.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const Platform: Schema.Schema<Platform> = Schema.Struct({
+export const Platform: Schema.Schema<Platform, Encoded> = Schema.Struct({
   architecture: Schema.String,
   os: Schema.String,
-  "os.version": Schema.optionalWith(Schema.String, { exact: true }),
-  "os.features": Schema.optionalWith(Schema.Array(Schema.String), { exact: true }),
-  variant: Schema.optionalWith(Schema.String, { exact: true }),
-  features: Schema.optionalWith(Schema.Array(Schema.String), { exact: true })
+  "os.version": optional(Schema.String),
+  "os.features": optional(Schema.Array(Schema.String)),
+  variant: optional(Schema.String),
+  features: optional(Schema.Array(Schema.String))
 }).annotations({ identifier: "Platform" })
 
 /**

@@ -43,9 +43,60 @@ const rows: Readonly<Record<string, Row>> = {
     },
     expected: ["a", "b"]
   },
-  "a registry that ignores last": {
-    wire: { [`${list}?n=2`]: page(tags("a", "b")), [`${list}?n=2&last=b`]: page(tags("a", "b")) },
+  "a registry that ignores last, and has all without a page size": {
+    wire: {
+      [`${list}?n=2`]: page(tags("a", "b")),
+      [`${list}?n=2&last=b`]: page(tags("a", "b")),
+      [list]: page(tags("a", "b", "c"))
+    },
     n: 2,
+    expected: ["a", "b", "c"]
+  },
+  "a registry that ignores last, and has links without a page size": {
+    wire: {
+      [`${list}?n=2`]: page(tags("a", "b")),
+      [`${list}?n=2&last=b`]: page(tags("a", "b")),
+      [list]: page(tags("a", "b"), `<${list}?p=2>; rel="next"`),
+      [`${list}?p=2`]: page(tags("c"))
+    },
+    n: 2,
+    expected: ["a", "b", "c"]
+  },
+  "a registry that repeats the second page": {
+    wire: {
+      [`${list}?n=2`]: page(tags("a", "b")),
+      [`${list}?n=2&last=b`]: page(tags("c", "d")),
+      [`${list}?n=2&last=d`]: page(tags("c", "d")),
+      [list]: page(tags("a", "b", "c", "d", "e"))
+    },
+    n: 2,
+    expected: ["a", "b", "c", "d", "e"]
+  },
+  "a registry whose order is not that of last": {
+    wire: {
+      [`${list}?n=1`]: page(tags("z")),
+      [`${list}?n=1&last=z`]: page(tags()),
+      [list]: page(tags("z", "a", "m"))
+    },
+    n: 1,
+    expected: ["z", "a", "m"]
+  },
+  "a registry that has just as many as were asked for": {
+    wire: {
+      [`${list}?n=2`]: page(tags("a", "b")),
+      [`${list}?n=2&last=b`]: page(tags()),
+      [list]: page(tags("a", "b"))
+    },
+    n: 2,
+    expected: ["a", "b"]
+  },
+  "a registry that understands last, and has nothing more": {
+    wire: {
+      [`${list}?n=1`]: page(tags("a")),
+      [`${list}?n=1&last=a`]: page(tags("b")),
+      [`${list}?n=1&last=b`]: page(tags())
+    },
+    n: 1,
     expected: ["a", "b"]
   },
   "a registry that begins with last itself": {
@@ -57,9 +108,46 @@ const rows: Readonly<Record<string, Row>> = {
     n: 2,
     expected: ["a", "b", "c"]
   },
-  "a registry that refuses last": {
-    wire: { [`${list}?n=2`]: page(tags("a", "b")), [`${list}?n=2&last=b`]: status(400) },
-    n: 2,
+  ...Object.fromEntries(
+    [400, 404, 405, 406, 416, 422, 501].map((code): [string, Row] => [
+      `a registry that refuses last with ${code}`,
+      {
+        wire: {
+          [`${list}?n=2`]: page(tags("a", "b")),
+          [`${list}?n=2&last=b`]: status(code),
+          [list]: page(tags("a", "b", "c"))
+        },
+        n: 2,
+        expected: ["a", "b", "c"]
+      }
+    ])
+  ),
+  "a page size of nothing but nulls": {
+    wire: { [`${list}?n=1`]: page('{"tags":[null]}'), [list]: page('{"tags":[null,"a"]}') },
+    n: 1,
+    expected: ["a"]
+  },
+  "a Link to other things than pages": {
+    wire: {
+      [`${list}?n=1`]: page(tags("a"), '</docs>; rel="help", </>; rel=up'),
+      [`${list}?n=1&last=a`]: page(tags("b")),
+      [`${list}?n=1&last=b`]: page(tags())
+    },
+    n: 1,
+    expected: ["a", "b"]
+  },
+  "a next page named after 40 other links": {
+    wire: {
+      [list]: page(tags("a"), `${'</docs>; rel="help", '.repeat(40)}<${list}?p=2>; rel="next"`),
+      [`${list}?p=2`]: page(tags("b"))
+    },
+    expected: ["a", "b"]
+  },
+  "an empty last beside a token, which is not the start of the list": {
+    wire: {
+      [list]: page(tags("a"), `<${list}?last=&next_page=t>; rel="next"`),
+      [`${list}?last=&next_page=t`]: page(tags("b"))
+    },
     expected: ["a", "b"]
   },
   "the same tag on two pages": {
@@ -107,17 +195,20 @@ describe("tags", () => {
     })
   )
 
-  it.effect("that vanish twice are an error", () =>
+  it.effect("that vanish twice are a partial list", () =>
     Effect.gen(function* () {
-      const { registry } = yield* world(
+      const { log, registry } = yield* world(
         serving({
           [list]: page(tags("a"), `<${list}?last=a>; rel="next"`),
-          [`${list}?last=a`]: status(404)
+          [`${list}?last=a`]: status(404, '{"errors":[{"code":"NAME_UNKNOWN"}]}')
         })
       )
-      expect(yield* Effect.flip(items(registry.tags(repository)))).toMatchObject({
-        _tag: "NameUnknown"
-      })
+      const error = yield* Effect.flip(items(registry.tags(repository)))
+      expect([error._tag, error.message]).toEqual([
+        "ProtocolViolation",
+        `The list is partial: the registry gives no further page, although the page before it has a link to one: the server says NAME_UNKNOWN (GET ${registryUrl}${list}?last=a answered 404)`
+      ])
+      expect(paths(log)).toEqual([list, `${list}?last=a`, list, `${list}?last=a`])
     })
   )
 

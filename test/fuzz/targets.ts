@@ -33,6 +33,7 @@ import * as Annotations from "../../src/spec/Annotations.js"
 import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Host from "../../src/spec/Host.js"
+import * as GenericMediaType from "../../src/spec/internal/GenericMediaType.js"
 import * as ServerText from "../../src/spec/internal/ServerText.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
@@ -118,6 +119,17 @@ const judged = (input: string): unknown => {
   ]
 }
 
+/** An index is changed without being understood; what it must give then is for its test to say. */
+const edited = (manifest: Manifest.Manifest): Effect.Effect<void, Manifest.InvalidManifest> => {
+  if (manifest.content._tag !== "ImageIndex") return Effect.void
+  const [entry = Descriptor.empty] = manifest.content.manifests
+  return Effect.asVoid(
+    Effect.flatMap(Manifest.withEntry(manifest, entry), (more) =>
+      Manifest.withoutEntry(more, entry.digest)
+    )
+  )
+}
+
 const decoded = (bytes: Uint8Array): unknown =>
   [
     MediaType.imageManifest,
@@ -127,9 +139,9 @@ const decoded = (bytes: Uint8Array): unknown =>
     undefined
   ].map((mediaType) =>
     outcome(
-      Effect.map(Manifest.fromBytes(bytes, { mediaType }), (manifest) => {
+      Effect.flatMap(Manifest.fromBytes(bytes, { mediaType }), (manifest) => {
         const references = Manifest.references(manifest)
-        return [
+        const views = [
           manifest.content._tag,
           manifest.descriptor,
           Manifest.subject(manifest),
@@ -137,7 +149,8 @@ const decoded = (bytes: Uint8Array): unknown =>
           references,
           references.map(({ annotations }) => Annotations.title(annotations))
         ]
-      })
+        return Effect.as(edited(manifest), views)
+      }).pipe(Effect.zipLeft(Manifest.mediaTypeOf(bytes, mediaType)))
     )
   )
 
@@ -285,7 +298,8 @@ export const targets: ReadonlyArray<Target> = [
       MediaType.isImageManifest(s),
       MediaType.isIndex(s),
       MediaType.isNonDistributable(s),
-      MediaType.equals(s, `${s};a=b`)
+      MediaType.equals(s, `${s};a=b`),
+      GenericMediaType.isGeneric(s)
     ]
   },
   {
@@ -388,7 +402,7 @@ export const targets: ReadonlyArray<Target> = [
     ],
     run: (s) => {
       const links = Link.parse(s)
-      return [links, Link.format(links), Link.next(s)]
+      return [links, Link.format(links), Link.next(s), Link.hidesNext(s)]
     },
     bound: 200_000
   },

@@ -119,6 +119,7 @@ describe("fromBytes", () => {
   )
 
   it.effect.each([
+    `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"${c1}","size":0}}`,
     `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"${c1}","size":0},"layers":[]}`,
     `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"${c1}","size":0},"layers":null}`,
     `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"${c1}","size":0},"layers":[],"manifests":null}`
@@ -132,6 +133,7 @@ describe("fromBytes", () => {
   )
 
   it.effect.each([
+    `{"schemaVersion":2}`,
     `{"schemaVersion":2,"manifests":[]}`,
     `{"schemaVersion":2,"manifests":null}`,
     `{"schemaVersion":2,"manifests":[],"config":null,"layers":null}`
@@ -141,6 +143,169 @@ describe("fromBytes", () => {
         _tag: "ImageIndex",
         manifests: []
       })
+    })
+  )
+})
+
+describe("null, as Go and others write what they do not have", () => {
+  const nothing = {
+    mediaType: null,
+    artifactType: null,
+    subject: null,
+    annotations: null
+  }
+  const bare = { mediaType: "a/b", digest: c1, size: 0 }
+  const empty = { ...bare, urls: null, annotations: null, data: null, artifactType: null }
+  const platform = { "os.version": null, "os.features": null, variant: null, features: null }
+
+  it.effect("is absent in an image, its config and its layers", () =>
+    Effect.gen(function* () {
+      const json = JSON.stringify({
+        schemaVersion: 2,
+        ...nothing,
+        config: { ...empty, platform: null },
+        layers: [{ ...empty, platform: { architecture: "a", os: "o", ...platform } }],
+        manifests: null
+      })
+      const { bytes, content } = yield* read(json, ociManifest)
+      expect(content).toStrictEqual({
+        _tag: "ImageManifest",
+        schemaVersion: 2,
+        config: bare,
+        layers: [{ ...bare, platform: { architecture: "a", os: "o" } }]
+      })
+      expect(bytes).toEqual(bytesOf(json))
+    })
+  )
+
+  it.effect("is absent in an index and its entries", () =>
+    Effect.gen(function* () {
+      const json = JSON.stringify({
+        schemaVersion: 2,
+        ...nothing,
+        config: null,
+        layers: null,
+        manifests: [{ ...empty, platform: null }]
+      })
+      expect((yield* read(json, ociIndex)).content).toStrictEqual({
+        _tag: "ImageIndex",
+        schemaVersion: 2,
+        manifests: [bare]
+      })
+    })
+  )
+
+  it.effect("leaves the type to the caller, and the other type out", () =>
+    Effect.gen(function* () {
+      const untyped = `{"schemaVersion":2,"mediaType":null,"manifests":[]}`
+      expect((yield* read(untyped, ociIndex)).descriptor.mediaType).toBe(ociIndex)
+      expect(yield* Effect.flip(read(untyped))).toMatchObject({ reason: "MediaType" })
+    })
+  )
+})
+
+describe("an index with entries that cannot be read", () => {
+  const good = { mediaType: "a/b", digest: c1, size: 0 }
+  const bad: ReadonlyArray<unknown> = [
+    null,
+    7,
+    {},
+    { ...good, size: -1 },
+    { ...good, digest: "sha256:../../x" },
+    { ...good, platform: { os: 7, architecture: "a" } },
+    { ...good, annotations: { a: null } }
+  ]
+  const index = (manifests: ReadonlyArray<unknown>) =>
+    JSON.stringify({ schemaVersion: 2, manifests })
+
+  it.effect("has the others, and says which were left out", () =>
+    Effect.gen(function* () {
+      const { content } = yield* read(index([good, ...bad, { ...good, size: 1 }]), ociIndex)
+      expect(content).toStrictEqual({
+        _tag: "ImageIndex",
+        schemaVersion: 2,
+        manifests: [good, { ...good, size: 1 }],
+        skipped: [
+          { path: "manifests[1]", message: "manifests[1]: expected Descriptor" },
+          { path: "manifests[2]", message: "manifests[2]: expected Descriptor" },
+          { path: "manifests[3].mediaType", message: "manifests[3].mediaType is missing" },
+          { path: "manifests[4].size", message: "manifests[4].size: expected NonNegative" },
+          { path: "manifests[5].digest", message: "manifests[5].digest: expected Digest" },
+          {
+            path: "manifests[6].platform.os",
+            message: "manifests[6].platform.os: expected string"
+          },
+          {
+            path: "manifests[7].annotations.a",
+            message: "manifests[7].annotations.a: expected string"
+          }
+        ]
+      })
+    })
+  )
+
+  it.effect("is none when they are more than a thousand (T6)", () =>
+    Effect.gen(function* () {
+      const most = yield* read(index([good, ...Array(1000).fill(7)]), ociIndex)
+      expect(most.content).toMatchObject({ manifests: [good] })
+      expect(yield* Effect.flip(read(index(Array(1001).fill(7)), ociIndex))).toMatchObject({
+        reason: "Shape",
+        path: "manifests[1000]"
+      })
+    })
+  )
+
+  it.effect.each([
+    `{"schemaVersion":2,"config":7,"layers":[]}`,
+    `{"schemaVersion":2,"config":${JSON.stringify(good)},"layers":[7]}`
+  ])("is not an image with a config or layer that cannot be: %s", (json) =>
+    Effect.gen(function* () {
+      expect(yield* Effect.flip(read(json, ociManifest))).toMatchObject({ reason: "Shape" })
+    })
+  )
+
+  it.effect("is not an image that was sent as one (T9)", () =>
+    Effect.gen(function* () {
+      const json = `{"schemaVersion":2,"config":${JSON.stringify(good)},"layers":[]}`
+      expect(yield* Effect.flip(read(json, ociIndex))).toMatchObject({ reason: "Ambiguous" })
+    })
+  )
+})
+
+describe("an index that is changed", () => {
+  const c1Digest = Effect.runSync(Digest.parse(c1))
+  const m1Digest = Effect.runSync(Digest.parse(m1))
+  const entry = { mediaType: "a/b", digest: c1Digest, size: 0 }
+  const json = `{ "x": {"__proto__": [1]}, "manifests": [{"digest":"${m1}","note":[null],"size":1,"mediaType":"a/b"}], "schemaVersion": 2, "annotations": {"a":"b"} }`
+
+  it.effect("keeps all that it does not know, and the order of its fields", () =>
+    Effect.gen(function* () {
+      const more = yield* Manifest.withEntry(yield* read(json, ociIndex), entry)
+      const text = new TextDecoder().decode(more.bytes)
+      expect(text).toBe(
+        `{"x":{"__proto__":[1]},"manifests":[{"digest":"${m1}","note":[null],"size":1,"mediaType":"a/b"},{"mediaType":"a/b","digest":"${c1}","size":0}],"schemaVersion":2,"annotations":{"a":"b"}}`
+      )
+      expect(yield* read(text, ociIndex)).toEqual(more)
+      const less = yield* Manifest.withoutEntry(more, m1Digest)
+      expect(new TextDecoder().decode(less.bytes)).toBe(
+        `{"x":{"__proto__":[1]},"manifests":[{"mediaType":"a/b","digest":"${c1}","size":0}],"schemaVersion":2,"annotations":{"a":"b"}}`
+      )
+    })
+  )
+
+  it.effect("gets a list where it has none", () =>
+    Effect.gen(function* () {
+      const none = yield* read(`{"schemaVersion":2,"manifests":null}`, ociIndex)
+      const { content } = yield* Manifest.withEntry(none, entry)
+      expect(content).toMatchObject({ manifests: [entry] })
+    })
+  )
+
+  it.effect("is refused where it nests too deep to be written (T21)", () =>
+    Effect.gen(function* () {
+      const deep = `{"schemaVersion":2,"x":${"[".repeat(500_000)}${"]".repeat(500_000)}}`
+      const index = yield* read(deep, ociIndex)
+      expect(yield* Effect.flip(Manifest.withEntry(index, entry))).toMatchObject({ reason: "Json" })
     })
   )
 })
@@ -354,7 +519,6 @@ describe("a misshapen manifest", () => {
     ],
     [`{"schemaVersion":2,"layers":[]}`, "config", "config is missing"],
     [`{"schemaVersion":2,"config":null,"layers":[]}`, "config", "config: expected Descriptor"],
-    [`{"schemaVersion":2,"config":${descriptor}}`, "layers", "layers is missing"],
     [
       `{"schemaVersion":2,"config":${descriptor},"layers":{}}`,
       "layers",
@@ -402,6 +566,21 @@ describe("a misshapen manifest", () => {
           _tag: "InvalidManifest",
           reason: "Json"
         })
+      })
+  )
+
+  it.effect.each([
+    [`{"mediaType":"a\\u0007/\\u202eb"}`, ociIndex],
+    [`{"mediaType":"a\\u0007/\\u202eb"}`, undefined],
+    [image(`"annotations":{"\\u001b[31m\\u202ea":7}`), ociManifest]
+  ] as const)(
+    "shows no control or bidirectional characters of it (T12): %s as %s",
+    ([json, sent]) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(read(json, sent))
+        expect(JSON.stringify([error.message, { ...error }])).not.toMatch(
+          /[\p{Cc}\p{Bidi_Control}]|\\u00/u
+        )
       })
   )
 

@@ -32,7 +32,9 @@ import {
   UploadUnknown
 } from "../../RegistryError.js"
 import * as MediaType from "../../spec/MediaType.js"
+import * as ReferrersApi from "../manifests/ReferrersApi.js"
 import * as Limits from "./Limits.js"
+import * as Redirect from "./Redirect.js"
 
 /** What each operation can be refused with, beyond `Refusal`. */
 export interface OwnErrors {
@@ -83,6 +85,9 @@ interface Answer {
   readonly fromRegistry: boolean
   /** True for the answer of another origin, after a redirect. */
   readonly foreign: boolean
+  /** The statuses of the redirects before it. */
+  readonly redirects: ReadonlyArray<number>
+  readonly isPage: boolean
   /** The range that the registry names: of an upload `Range`, of a blob `Content-Range`. */
   readonly range: string | undefined
   /** Whether it says where something goes on. */
@@ -117,6 +122,8 @@ export const classify = <O extends Operation>(
       messages: errors.map((error) => error.message ?? ""),
       fromRegistry: foreign || errors.length > 0 || body.length === 0,
       foreign,
+      redirects: Redirect.statusesBefore(response),
+      isPage: isPage(response),
       range: shownHeader(
         response,
         SingleField.value(
@@ -130,6 +137,13 @@ export const classify = <O extends Operation>(
     return Effect.fail(rule.own(answer, operation) ?? refusal(answer, response, shown.snippet, now))
   })
 }
+
+/** The errors that a body reports, whatever the status it came with, as they may be shown. */
+export const reportedErrors = (
+  response: HttpClientResponse,
+  body: Uint8Array
+): ReadonlyArray<ErrorBody.ErrorInfo> =>
+  ErrorBody.parseRedacted(body, Sent.redactorOf(Sent.of(response.request))).errors
 
 /**
  * Whether the response is a page for people: portals and some registries apologise with 200 (quirks
@@ -404,14 +418,12 @@ const rules: { readonly [K in Operation["_tag"]]: Rule<K> } = {
         ? unsupported({ ...answer, fromRegistry: false }, "listing repositories")
         : unsupported(answer, "listing repositories")
   },
-  // Registries without the API answer 404, 405, 406 or 400, or send elsewhere (rule 16); reading
-  // the referrers tag instead does no harm.
   ListReferrers: {
     success: [200],
     own: (answer) =>
-      answer.foreign || [400, 404, 405, 406].includes(answer.status)
+      ReferrersApi.refused(answer) === "absent"
         ? new Unsupported({ ...answer.exchange, operation: "the referrers API" })
-        : unsupported(answer, "the referrers API")
+        : undefined
   }
 }
 

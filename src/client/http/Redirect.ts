@@ -16,6 +16,12 @@ import * as Limits from "./Limits.js"
 
 const redirects = new Set([301, 302, 303, 307, 308])
 
+const statuses = new WeakMap<HttpClientResponse, ReadonlyArray<number>>()
+
+/** The statuses of the redirects that led to a response, in order. */
+export const statusesBefore = (response: HttpClientResponse): ReadonlyArray<number> =>
+  statuses.get(response) ?? []
+
 /**
  * What is left of a request that goes to another origin: nothing that the caller or the
  * authorization put there (T1).
@@ -42,12 +48,13 @@ export const followed =
     const follow = (
       request: HttpClientRequest.HttpClientRequest,
       first: HttpClientRequest.HttpClientRequest,
-      hops: number
+      before: ReadonlyArray<number>
     ): Effect.Effect<
       HttpClientResponse,
       E | UntrustedLocation | LimitExceeded | ProtocolViolation
     > =>
       Effect.flatMap(client.execute(request), (response) => {
+        if (before.length > 0) statuses.set(response, before)
         if (!redirects.has(response.status)) return Effect.succeed(response)
         return Either.match(SingleField.requiredReference(response.headers, "location"), {
           onLeft: (problem) =>
@@ -55,23 +62,26 @@ export const followed =
               ? Effect.succeed(response)
               : Effect.zipRight(Limits.excerpt(response), Effect.fail(unusable(response, problem))),
           onRight: (location) =>
-            Effect.zipRight(Limits.excerpt(response), redirected(response, location, first, hops))
+            Effect.zipRight(
+              Limits.excerpt(response),
+              redirected(response, location, first, [...before, response.status])
+            )
         })
       })
     const redirected = (
       response: HttpClientResponse,
       location: string,
       first: HttpClientRequest.HttpClientRequest,
-      hops: number
+      before: ReadonlyArray<number>
     ) => {
       const { request, status } = response
       const facts = Limits.factsOf(response)
-      if (hops === options.limits.redirects)
+      if (before.length > options.limits.redirects)
         return Effect.fail(
           new LimitExceeded({
             ...facts,
             what: "The number of redirects",
-            limit: hops,
+            limit: options.limits.redirects,
             option: "limits.redirects"
           })
         )
@@ -92,9 +102,9 @@ export const followed =
               facts
             )
           )
-        : follow(redirectedRequest(request, verdict, method), first, hops + 1)
+        : follow(redirectedRequest(request, verdict, method), first, before)
     }
-    return { execute: (request) => follow(request, request, 0) }
+    return { execute: (request) => follow(request, request, []) }
   }
 
 const unusable = (response: HttpClientResponse, problem: "blank" | "repeated") =>

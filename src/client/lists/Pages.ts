@@ -1,130 +1,194 @@
 /**
- * Lists that come in pages: one request per page, each page's `Link` judged by `Trust` and followed
- * as sent, and no list without end.
+ * Lists that come in pages: one request per page, as `Paging` says, and no list without end.
  */
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as Link from "../../protocol/Link.js"
 import type { Operation } from "../../protocol/Operation.js"
-import * as Trust from "../../protocol/Trust.js"
-import { LimitExceeded, ProtocolViolation, UntrustedLocation } from "../../RegistryError.js"
+import {
+  type Exchange,
+  LimitExceeded,
+  ProtocolViolation,
+  type UntrustedLocation
+} from "../../RegistryError.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import * as Limits from "../http/Limits.js"
+import * as NextLink from "./NextLink.js"
+import * as Paging from "./Paging.js"
 
 /**
- * One page. `count` is how many entries it had, useless ones included; `next` is where its body
- * says that the list goes on, which counts if there is no `Link` (GCR, quirks §5).
+ * One page. `entries` is how many it had, useless ones included; `next` is where its body says that
+ * the list goes on, which counts if there is no `Link` (GCR, quirks §5).
  */
 export interface Page<A> {
   readonly items: ReadonlyArray<A>
-  readonly count: number
+  readonly entries: number
   readonly next?: string | undefined
-  readonly answer: HttpClientResponse
+  readonly response: HttpClientResponse
+}
+
+/** How the pages of one kind of list are got. */
+export interface List<O, A, E> {
+  readonly page: (operation: O) => Effect.Effect<Page<A>, E>
+  /** What tells two items apart. */
+  readonly key: (item: A) => string
+  /** The request for what comes after an item, for lists that have a page size. */
+  readonly after?: ((operation: O, last: A) => O) | undefined
 }
 
 type Listing = Operation & { readonly link?: string | undefined; readonly n?: number | undefined }
 
+type Failure = { readonly _tag: string } & Exchange
+
+/** The errors of the pages themselves. */
+export type PagingError = UntrustedLocation | LimitExceeded | ProtocolViolation
+
 /**
- * The items of all pages, from the request of the first one on, each item (as told by `key`) once.
- * A short or an empty page is not the last: only a missing `Link` is (C85, trap 56). Beyond that it
- * copes with registries that
+ * Streams the items of all pages, from the request of the first one on, each item (as told by `key`)
+ * once. A short or an empty page is not the last: only a missing `Link` is (C85, trap 56). What a
+ * page brought comes before the failure of what follows it.
  *
- * - refuse a page size with 400 or 405 (ECR, catalogs): the first page is asked for again without
- *   one;
- * - answer as many items as were asked for, and never a `Link` (Nexus): the list goes on after the
- *   last of them, as `after` says, unless that brings nothing new, or is refused;
- * - answer 404 in the middle, because the item to go on after was deleted (zot): the list is read
- *   once more from its start;
- * - link to the start of the list at its end (Cloudflare), with an empty `last`.
- *
- * Fails with `ProtocolViolation` when the pages lead in a circle, with `LimitExceeded` over
+ * An error that says that there is no such list, such as `NameUnknown` or `Unsupported`, is only
+ * ever that of the first page. Fails beyond that with `ProtocolViolation` when the list breaks off,
+ * goes on without anything new or gives no way to its rest, with `LimitExceeded` over
  * `limits.pages` or `limits.items`, and with `UntrustedLocation` for a link to elsewhere.
  */
-export const paginate = <O extends Listing, A, E extends { readonly _tag: string }>(
+export const paginate = <O extends Listing, A, E extends Failure>(
   to: Endpoint,
   first: O,
-  list: {
-    readonly page: (operation: O) => Effect.Effect<Page<A>, E>
-    readonly key: (item: A) => string
-    readonly after?: ((operation: O, last: A) => O) | undefined
-  }
-): Stream.Stream<A, E | UntrustedLocation | LimitExceeded | ProtocolViolation> =>
+  list: List<O, A, E>
+): Stream.Stream<A, E | PagingError> =>
   Stream.suspend(() => {
-    const seen = new Set<string>()
-    const links = new Set<string>()
-    let start = first
+    const known = new Set<string>()
+    const followed = new Set<string>()
     let pages = 0
-    let restarted = false
-    let linked = false
 
-    const request = (operation: O, guessed: boolean): Effect.Effect<Option.Option<Page<A>>, E> =>
-      Effect.catchAll(Effect.asSome(list.page(operation)), (error) => {
-        const status = "status" in error ? error.status : undefined
-        if (guessed && (status === 400 || status === 404 || status === 405))
-          return Effect.succeedNone
-        if (pages === 0 && operation.n !== undefined && (status === 400 || status === 405)) {
-          start = { ...first, n: undefined }
-          return Effect.asSome(list.page(start))
-        }
-        if (pages > 0 && status === 404 && !restarted) {
-          restarted = true
-          links.clear()
-          return Effect.asSome(list.page(start))
-        }
-        return Effect.fail(error)
-      })
+    /** The request of a phase; `link` and `last` are those of the page before it. */
+    const requestOf = ({ phase, size }: Paging.State, link?: string, last?: A): O => {
+      const unsized = { ...first, n: undefined }
+      switch (phase) {
+        case "linked":
+        case "restarted":
+          return link === undefined ? { ...first, n: size } : { ...first, link }
+        case "guessed":
+        case "continued":
+          return last === undefined || list.after === undefined ? first : list.after(first, last)
+        case "unsized":
+        case "confirming":
+        case "whole":
+          return unsized
+        case "start":
+          return first
+      }
+    }
 
-    return Stream.paginateChunkEffect(
-      { operation: first, guessed: false },
-      Effect.fnUntraced(function* ({
-        guessed,
-        operation
-      }: {
-        readonly operation: O
-        readonly guessed: boolean
-      }) {
-        const page = Option.getOrUndefined(yield* request(operation, guessed))
-        if (page === undefined) return [Chunk.empty<A>(), Option.none()] as const
-        const fresh: Array<A> = []
-        for (const item of page.items) {
-          const key = list.key(item)
-          if (!seen.has(key)) fresh.push(item)
-          seen.add(key)
-        }
-        pages++
-        const facts = Limits.factsOf(page.answer)
-        if (seen.size > to.limits.items) return yield* tooMany("items", to.limits.items, facts)
-        const link = yield* nextLink(to, page)
-        if (link !== undefined && links.has(link))
-          return yield* new ProtocolViolation({
-            ...facts,
-            problem: "The pages of a list lead in a circle"
-          })
-        if (link !== undefined) links.add(link)
-        const last = page.items.at(-1)
-        linked ||= page.answer.headers["link"] !== undefined || page.next !== undefined
-        const full = !linked && page.count === start.n && fresh.length > 0
-        const next =
-          link !== undefined
-            ? { operation: { ...start, link }, guessed: false }
-            : full && last !== undefined && list.after !== undefined
-              ? { operation: list.after(start, last), guessed: true }
-              : undefined
-        if (next !== undefined && pages >= to.limits.pages)
-          return yield* tooMany("pages", to.limits.pages, facts)
-        return [Chunk.unsafeFromArray(fresh), Option.fromNullable(next)] as const
+    const afterFailure = (error: E, state: Paging.State): Pending<O, E | PagingError> => {
+      const kind = kindOf(error)
+      if (kind === undefined) return Effect.fail(error)
+      const step = Paging.afterFailure(state, kind, known.size)
+      if (step.next === "fail") return Effect.fail(error)
+      if (!Paging.isPhase(step.next)) return Effect.fail(violation(step.next, error, state))
+      if (step.next === "restarted") followed.clear()
+      return Effect.succeed({ operation: requestOf(step.state), state: step.state })
+    }
+
+    const afterPage = (
+      page: Page<A>,
+      fresh: number,
+      state: Paging.State
+    ): Option.Option<Pending<O, E | PagingError>> => {
+      const facts = Limits.factsOf(page.response)
+      const fail = (error: PagingError) => Option.some(Effect.fail(error))
+      const link = NextLink.read(to, page.response, page.next)
+      if (link._tag === "Failed") return fail(link.error)
+      const url = link._tag === "Next" ? link.url : undefined
+      const step = Paging.afterPage(state, {
+        link: link._tag,
+        entries: page.entries,
+        items: page.items.length,
+        fresh,
+        known: known.size
       })
-    )
+      if (step.next === "end") return Option.none()
+      if (!Paging.isPhase(step.next)) return fail(violation(step.next, facts, state))
+      if (url !== undefined && followed.has(url)) return fail(violation("circle", facts, state))
+      if (url !== undefined) followed.add(url)
+      if (pages >= to.limits.pages) return fail(tooMany("pages", to.limits.pages, facts))
+      const operation = requestOf(step.state, url, page.items.at(-1))
+      return Option.some(Effect.succeed({ operation, state: step.state }))
+    }
+
+    const read = Effect.fnUntraced(function* ({ operation, state }: Request<O>) {
+      const received = yield* Effect.either(list.page(operation))
+      if (Either.isLeft(received))
+        return [Chunk.empty<A>(), Option.some(afterFailure(received.left, state))] as const
+      const page = received.right
+      pages++
+      const fresh = page.items.filter((item) => {
+        const key = list.key(item)
+        return !known.has(key) && known.add(key)
+      })
+      if (known.size > to.limits.items)
+        return yield* tooMany("items", to.limits.items, Limits.factsOf(page.response))
+      return [Chunk.unsafeFromArray(fresh), afterPage(page, fresh.length, state)] as const
+    })
+
+    const start: Pending<O, E | PagingError> = Effect.succeed({
+      operation: first,
+      state: Paging.initial(first.n)
+    })
+    return Stream.paginateChunkEffect(start, Effect.flatMap(read))
   })
 
-const tooMany = (
-  what: "pages" | "items",
-  limit: number,
-  facts: { readonly url: string }
-): LimitExceeded =>
+/** A request, and where the list is before it. */
+interface Request<O> {
+  readonly operation: O
+  readonly state: Paging.State
+}
+
+/** The next request, or the error that takes its place once what came before is delivered. */
+type Pending<O, E> = Effect.Effect<Request<O>, E>
+
+/** The answer to a request for a list is none, whatever its status. */
+export class NotAList extends Data.TaggedError("NotAList")<Exchange> {}
+
+/**
+ * What a failure says of the list; nothing where it says something of the caller, the connection or
+ * the load of the registry.
+ */
+const kindOf = ({ _tag, status }: Failure): Paging.FailureKind | undefined => {
+  if (_tag === "NotAList") return "refused"
+  if (!telling.has(_tag) || status === undefined || spared.has(status)) return undefined
+  if (status === 404) return "missing"
+  return (status >= 400 && status < 500) || status === 501 ? "refused" : undefined
+}
+
+const telling: ReadonlySet<string> = new Set(["NameUnknown", "Unsupported", "RegistryFailure"])
+
+/** Not authorized; too early, too often or too slow. */
+const spared: ReadonlySet<number> = new Set([401, 403, 408, 425, 429, 499])
+
+const violation = (
+  why: Paging.Incomplete | "circle",
+  { errors, method, status, url }: Exchange,
+  { size }: Paging.State
+): ProtocolViolation =>
+  new ProtocolViolation({ method, url, status, errors, problem: problems[why](size) })
+
+const problems = {
+  partial: () =>
+    "The list is partial: the registry gives no further page, although the page before it has a link to one",
+  unlinked: (size: number | undefined) =>
+    `The list may be partial: a page has the ${size} entries that were asked for and no link to the next one, and the registry does not list what comes after it. Ask for it without a page size, or with another`,
+  stuck: () => "The list is partial: its pages have links to further ones, and bring nothing new",
+  circle: () => "The pages of a list lead in a circle"
+}
+
+const tooMany = (what: "pages" | "items", limit: number, facts: Exchange): LimitExceeded =>
   new LimitExceeded({
     ...facts,
     what: `The number of ${what} of a list`,
@@ -132,100 +196,9 @@ const tooMany = (
     option: `limits.${what}`
   })
 
-const nextLink = <A>(
-  to: Endpoint,
-  { answer, next }: Page<A>
-): Effect.Effect<string | undefined, UntrustedLocation> => {
-  const target = Option.getOrElse(Link.next(answer.headers["link"] ?? ""), () => next)
-  const from = answer.request.url
-  if (target === undefined || leadsToStart(target, from)) return Effect.succeed(undefined)
-  const verdict = Trust.decide(to.trust, {
-    kind: "Link",
-    registry: to.base,
-    from,
-    target: samePath(from, target)
-  })
-  if (verdict._tag === "Refused")
-    return Effect.fail(UntrustedLocation.from("Link", verdict, Limits.factsOf(answer)))
-  return Effect.succeed(verdict.url)
-}
-
-/** Cloudflare's catalog links from its end to its start, and without its port (quirks §5). */
-const leadsToStart = (target: string, from: string): boolean =>
-  URL.canParse(target, from) && new URL(target, from).searchParams.get("last") === ""
-
-/**
- * A list goes on where it is. Artifactory leaves the first components of the repository out of its
- * links, and Nexus puts others before them (quirks §5): of a link to the same kind of list on the
- * same origin only the query counts. No other repository's list is ever requested.
- */
-const samePath = (from: string, target: string): string => {
-  if (!URL.canParse(target, from)) return target
-  const [here, there] = [new URL(from), new URL(target, from)]
-  const kind = (url: URL) => url.pathname.split("/").slice(-2).join("/")
-  const [path = ""] = from.split(/[?#]/, 1)
-  const query = /\?[^#]*/.exec(target)?.[0] ?? ""
-  return here.origin === there.origin &&
-    here.pathname !== there.pathname &&
-    kind(here) === kind(there)
-    ? path + query
-    : target
-}
-
-/**
- * The names on a page of tags or repositories. The list may be `null` or absent (trap 58); entries
- * that are no names, such as the digests and nulls of some registries (rule 15), are left out, with
- * a warning unless null, since no request could be made of them (T8). Fails with
- * `ProtocolViolation` for anything else than a JSON object with a list.
- */
-export const names = <A extends string>(
-  to: Endpoint,
-  [bytes, answer]: readonly [bytes: Uint8Array, answer: HttpClientResponse],
-  field: "tags" | "repositories",
-  isName: (u: unknown) => u is A
-): Effect.Effect<Page<A>, ProtocolViolation> => {
-  const body = json(bytes)
-  const list = member(body, field) ?? []
-  if (typeof body !== "object" || body === null || Array.isArray(body) || !Array.isArray(list))
-    return Effect.fail(
-      new ProtocolViolation({
-        ...Limits.factsOf(answer),
-        problem: `The registry answered with something else than a list of ${field}`
-      })
-    )
-  const next = member(body, "next")
-  const items = list.filter(isName)
-  const page = {
-    items,
-    count: list.length,
-    next: typeof next === "string" && next !== "" ? next : undefined,
-    answer
-  }
-  const strange = list.filter((entry) => entry !== null && !isName(entry)).length
-  return strange === 0
-    ? Effect.succeed(page)
-    : Effect.as(
-        Effect.logWarning(
-          `${to.origin} lists ${strange} invalid entries among its ${field}: left out`
-        ),
-        page
-      )
-}
-
 /** The limit on one page of a list. */
 export const pageLimit = (to: Endpoint) => ({
   what: "A page of a list",
   limit: to.limits.page,
   option: "limits.page"
 })
-
-/** Own members only: a list might be called `constructor` (T21). */
-const member = (value: unknown, name: string): unknown =>
-  typeof value === "object" && value !== null
-    ? Object.getOwnPropertyDescriptor(value, name)?.value
-    : undefined
-
-const json = (bytes: Uint8Array): unknown =>
-  Option.getOrUndefined(
-    Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))()
-  )

@@ -8,6 +8,7 @@ import { InvalidManifest } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
+import * as MediaType from "../../spec/MediaType.js"
 import type { Tag } from "../../spec/Reference.js"
 
 /**
@@ -22,49 +23,67 @@ export const referrersTag = (subject: Digest.Digest): Tag =>
   ) as Tag
 
 /**
- * What a referrers tag lists: nothing where the tag is missing or holds something else than an
- * image index (C75, C89).
+ * Whether what is under the referrers tag is the subject itself, which is not its list of referrers:
+ * GitLab takes the tag for the digest (quirks §4).
  */
-export const listed = (found: Option.Option<Manifest.Manifest>): ReadonlyArray<Descriptor> =>
-  Option.match(found, {
-    onNone: () => [],
-    onSome: ({ content }) => (content._tag === "ImageIndex" ? content.manifests : [])
-  })
-
-/**
- * The index to push after a change of the list, or none if nothing changed (C76). Fails with
- * `InvalidManifest` when the tag holds something else than an image index, which is not to be
- * overwritten (C74).
- */
-export const changed = (
-  tag: Tag,
-  found: Option.Option<Manifest.Manifest>,
-  change: (listed: ReadonlyArray<Descriptor>) => ReadonlyArray<Descriptor>
-): Effect.Effect<Option.Option<Manifest.Manifest>, InvalidManifest> => {
-  if (Option.isSome(found) && found.value.content._tag !== "ImageIndex")
-    return Effect.fail(
-      new InvalidManifest({
-        reason: "Shape",
-        message: `The referrers tag ${tag} holds a manifest of type ${found.value.descriptor.mediaType} instead of an image index: it was left as it is`
-      })
-    )
-  const before = listed(found)
-  const after = change(before)
-  return Effect.succeed(
-    after === before ? Option.none() : Option.some(Manifest.index({ manifests: after }))
+export const isSubject = (bytes: Uint8Array, subject: Digest.Digest): boolean => {
+  const algorithm = Digest.algorithm(subject)
+  return (
+    (algorithm === "sha256" || algorithm === "sha512") &&
+    Digest.fromBytes(bytes, algorithm) === subject
   )
 }
 
-/** The list with one more referrer, or the same list if it is there already. */
-export const withReferrer =
-  (referrer: Descriptor) =>
-  (listed: ReadonlyArray<Descriptor>): ReadonlyArray<Descriptor> =>
-    listed.some(({ digest }) => digest === referrer.digest) ? listed : [...listed, referrer]
+/**
+ * Returns the list that a manifest under the referrers tag is: none where it is something other than
+ * an OCI image index (C89).
+ */
+export const index = ({
+  content,
+  descriptor
+}: Manifest.Manifest): Option.Option<Manifest.ImageIndex> =>
+  content._tag === "ImageIndex" && MediaType.equals(descriptor.mediaType, MediaType.imageIndex)
+    ? Option.some(content)
+    : Option.none()
 
-/** The list without a referrer, or the same list if it is not there. */
-export const withoutReferrer =
-  (referrer: Digest.Digest) =>
-  (listed: ReadonlyArray<Descriptor>): ReadonlyArray<Descriptor> =>
-    listed.some(({ digest }) => digest === referrer)
-      ? listed.filter(({ digest }) => digest !== referrer)
-      : listed
+/** A change of a list: one more referrer, or one less. */
+export type Change =
+  | { readonly _tag: "Add"; readonly referrer: Descriptor }
+  | { readonly _tag: "Remove"; readonly digest: Digest.Digest }
+
+/**
+ * Returns the index to put after a change, or none if nothing changed (C76). What the index has
+ * besides is kept: annotations, artifact type, and what is not known of it or of other entries.
+ *
+ * Fails with `InvalidManifest` when the tag holds something other than an OCI image index, which is
+ * not to be replaced (C74), and when an entry of it could not be read.
+ */
+export const changed = (
+  found: Option.Option<Manifest.Manifest>,
+  change: Change
+): Effect.Effect<Option.Option<Manifest.Manifest>, InvalidManifest> =>
+  Effect.gen(function* () {
+    if (Option.isNone(found))
+      return change._tag === "Add"
+        ? Option.some(Manifest.index({ manifests: [change.referrer] }))
+        : Option.none()
+    const list = Option.getOrUndefined(index(found.value))
+    if (list === undefined)
+      return yield* unchanged(
+        `holds a manifest of type ${found.value.descriptor.mediaType} instead of an OCI image index`
+      )
+    const [skipped] = list.skipped ?? []
+    if (skipped !== undefined)
+      return yield* unchanged(`has an entry that cannot be read (${skipped.message})`)
+    const digest = change._tag === "Add" ? change.referrer.digest : change.digest
+    const isListed = list.manifests.some((entry) => entry.digest === digest)
+    if (isListed === (change._tag === "Add")) return Option.none()
+    return Option.some(
+      change._tag === "Add"
+        ? yield* Manifest.withEntry(found.value, change.referrer)
+        : yield* Manifest.withoutEntry(found.value, digest)
+    )
+  })
+
+const unchanged = (problem: string): InvalidManifest =>
+  new InvalidManifest({ reason: "Shape", message: `it ${problem}: it was left as it is` })

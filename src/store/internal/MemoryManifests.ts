@@ -74,7 +74,9 @@ export const lists = (
           )
           .map(Manifest.referrer)
           .filter(
-            (referrer) => artifactType === undefined || referrer.artifactType === artifactType
+            (referrer) =>
+              artifactType === undefined ||
+              MediaType.equals(referrer.artifactType ?? "", artifactType)
           )
       )
     )
@@ -89,7 +91,12 @@ const decode = Effect.fnUntraced(function* (bytes: Uint8Array, { digest, mediaTy
     )
   )
   const actual = manifest.descriptor.digest
-  return actual === digest ? manifest : yield* new DigestMismatch({ expected: digest, actual })
+  if (actual !== digest) return yield* new DigestMismatch({ expected: digest, actual })
+  // Whether the repository has all that an index refers to cannot be told of such an entry.
+  const [skipped] = manifest.content._tag === "ImageIndex" ? (manifest.content.skipped ?? []) : []
+  return skipped === undefined
+    ? manifest
+    : yield* new InvalidManifest({ reason: "Shape", ...skipped })
 })
 
 /** Returns the first piece of content that a manifest refers to and the repository lacks (R12). */

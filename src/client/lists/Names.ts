@@ -1,0 +1,69 @@
+/** The documents of tags and repositories: the names on one page of a list. */
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { ProtocolViolation } from "../../RegistryError.js"
+import { reportedErrors } from "../http/Classify.js"
+import type { Endpoint } from "../http/Endpoint.js"
+import * as Limits from "../http/Limits.js"
+import type { Page } from "./Pages.js"
+
+/**
+ * Reads the names on a page of tags or repositories. The list may be `null` or absent (trap 58);
+ * entries that are not names, such as the digests and nulls of some registries (rule 15), are left
+ * out, with a warning unless null, since no request could be made of them (T8).
+ *
+ * Fails with `ProtocolViolation` for anything else than a JSON object with a list, and for one that
+ * reports errors, whatever its status.
+ */
+export const names = <A extends string>(
+  to: Endpoint,
+  [bytes, response]: readonly [bytes: Uint8Array, response: HttpClientResponse],
+  field: "tags" | "repositories",
+  isName: (u: unknown) => u is A
+): Effect.Effect<Page<A>, ProtocolViolation> => {
+  const document = parse(bytes)
+  const found = member(document, field)
+  const list = found ?? []
+  const facts = Limits.factsOf(response)
+  const isList = typeof document === "object" && document !== null && !Array.isArray(document)
+  if (!isList || !Array.isArray(list)) {
+    const problem = `The registry answered with something else than a list of ${field}`
+    return Effect.fail(new ProtocolViolation({ ...facts, problem }))
+  }
+  const errors = member(document, "errors")
+  if (found === undefined || (Array.isArray(errors) && errors.length > 0)) {
+    const reported = reportedErrors(response, bytes)
+    if (reported.length > 0) {
+      const problem = `The registry answered with errors instead of a list of ${field}`
+      return Effect.fail(new ProtocolViolation({ ...facts, errors: reported, problem }))
+    }
+  }
+  const next = member(document, "next")
+  const page = {
+    items: list.filter(isName),
+    entries: list.length,
+    next: typeof next === "string" && next !== "" ? next : undefined,
+    response
+  }
+  const strange = list.filter((entry) => entry !== null && !isName(entry)).length
+  return strange === 0
+    ? Effect.succeed(page)
+    : Effect.as(
+        Effect.logWarning(
+          `${to.origin} lists ${strange} invalid entries among its ${field}: left out`
+        ),
+        page
+      )
+}
+
+/** Own members only: a list might be called `constructor` (T21). */
+const member = (value: unknown, name: string): unknown =>
+  typeof value === "object" && value !== null
+    ? Object.getOwnPropertyDescriptor(value, name)?.value
+    : undefined
+
+const parse = (bytes: Uint8Array): unknown =>
+  Option.getOrUndefined(
+    Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))()
+  )

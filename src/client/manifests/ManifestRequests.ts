@@ -1,0 +1,117 @@
+/** The requests for manifests that everything about them is made of, and how errors name them. */
+import * as HttpBody from "@effect/platform/HttpBody"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import * as SingleField from "../../protocol/internal/SingleField.js"
+import * as Operation from "../../protocol/Operation.js"
+import {
+  type BlobUnknown,
+  DigestMismatch,
+  InvalidManifest,
+  MediaTypeMismatch,
+  type NameUnknown,
+  ProtocolViolation
+} from "../../RegistryError.js"
+import * as Digest from "../../spec/Digest.js"
+import type * as Manifest from "../../spec/Manifest.js"
+import type { RepositoryName, Tag } from "../../spec/Reference.js"
+import { isPage, type OwnErrors, type Refusal } from "../http/Classify.js"
+import type { Endpoint } from "../http/Endpoint.js"
+import type { ExchangeError } from "../http/Exchange.js"
+import * as Limits from "../http/Limits.js"
+import type { Pipeline } from "../http/Pipeline.js"
+
+/** What a manifest is read by. */
+export type Reference = Tag | Digest.Digest
+
+/** The two requests for manifests that everything else is made of. */
+export interface ManifestRequests {
+  /**
+   * Gets the bytes of a manifest, unverified. Fails with `ProtocolViolation` for a page for people.
+   */
+  readonly pull: (
+    repository: RepositoryName,
+    reference: Reference
+  ) => Effect.Effect<
+    readonly [bytes: Uint8Array, response: HttpClientResponse],
+    OwnErrors["GetManifest"] | ProtocolViolation | Refusal | ExchangeError
+  >
+  /** Puts a manifest under one reference, and under `tags` where the registry takes them with it. */
+  readonly put: (
+    repository: RepositoryName,
+    manifest: Manifest.Manifest,
+    reference: Reference,
+    tags?: ReadonlyArray<Tag>
+  ) => Effect.Effect<
+    HttpClientResponse,
+    NameUnknown | BlobUnknown | DigestMismatch | Refusal | ExchangeError
+  >
+}
+
+/** The requests for manifests of one registry. */
+export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests => ({
+  pull: Effect.fnUntraced(function* (repository, reference) {
+    const [bytes, response] = yield* read(
+      Operation.GetManifest({ repository, reference }),
+      { what: "The manifest", limit: to.limits.manifest, option: "limits.manifest" },
+      Digest.isDigest(reference) ? reference : undefined
+    )
+    return isPage(response)
+      ? yield* new ProtocolViolation({
+          ...Limits.factsOf(response),
+          problem: "The registry answered with a page instead of a manifest"
+        })
+      : ([bytes, response] as const)
+  }),
+  put: Effect.fnUntraced(function* (repository, manifest, reference, tags) {
+    const { digest, mediaType } = manifest.descriptor
+    const response = yield* send(
+      Operation.PutManifest({ repository, reference, mediaType, tags }),
+      HttpBody.uint8Array(manifest.bytes, mediaType)
+    )
+    yield* Limits.excerpt(response)
+    const announced = announcedDigest(response)
+    if (announced !== undefined && Digest.disagree(digest, announced))
+      return yield* new DigestMismatch({
+        ...Limits.factsOf(response),
+        expected: digest,
+        actual: announced
+      })
+    return response
+  })
+})
+
+/** The digest a registry says content has; anything else in that header is left unread (T8). */
+export const announcedDigest = (response: HttpClientResponse): Digest.Digest | undefined => {
+  const header = SingleField.value(response.headers, "docker-content-digest")
+  return Digest.isDigest(header) ? header : undefined
+}
+
+/** How errors name a manifest, as in `ghcr.io/owner/name:tag`. */
+export const nameOf = (
+  { base }: Endpoint,
+  repository: RepositoryName,
+  reference: Reference
+): string =>
+  `${new URL(base).host}/${repository}${Digest.isDigest(reference) ? "@" : ":"}${reference}`
+
+/** Says in an error of a manifest which one it is. */
+export const named =
+  (manifest: string) =>
+  (error: InvalidManifest | MediaTypeMismatch): InvalidManifest | MediaTypeMismatch =>
+    error._tag === "InvalidManifest"
+      ? invalid(manifest, error)
+      : new MediaTypeMismatch({ expected: error.expected, actual: error.actual, manifest })
+
+/** The same for what is only ever an invalid manifest. */
+export const invalid = (
+  manifest: string,
+  error: InvalidManifest | MediaTypeMismatch
+): InvalidManifest =>
+  new InvalidManifest({
+    ...(error._tag === "InvalidManifest"
+      ? { reason: error.reason, ...(error.path !== undefined && { path: error.path }) }
+      : { reason: "MediaType" as const }),
+    manifest,
+    message: `${manifest}: ${error.message}`
+  })

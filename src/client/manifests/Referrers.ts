@@ -1,0 +1,229 @@
+/**
+ * The referrers of manifests: listed by the registry where it does that, and under the referrers
+ * tag where it does not, in which case pushing and deleting a referrer changes the list.
+ */
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as SingleField from "../../protocol/internal/SingleField.js"
+import * as Operation from "../../protocol/Operation.js"
+import type { Registry } from "../../Registry.js"
+import type {
+  BlobUnknown,
+  DigestMismatch,
+  InvalidManifest,
+  MediaTypeMismatch,
+  NameUnknown,
+  ProtocolViolation
+} from "../../RegistryError.js"
+import type * as Digest from "../../spec/Digest.js"
+import * as Manifest from "../../spec/Manifest.js"
+import * as MediaType from "../../spec/MediaType.js"
+import type { RepositoryName } from "../../spec/Reference.js"
+import type { Refusal } from "../http/Classify.js"
+import type { Endpoint } from "../http/Endpoint.js"
+import type { ExchangeError } from "../http/Exchange.js"
+import * as Limits from "../http/Limits.js"
+import type { Pipeline } from "../http/Pipeline.js"
+import * as Pages from "../lists/Pages.js"
+import { invalid, type ManifestRequests, nameOf } from "./ManifestRequests.js"
+import * as ReferrersApi from "./ReferrersApi.js"
+import * as ReferrersTag from "./ReferrersTag.js"
+
+type ListReferrers = Extract<Operation.Operation, { readonly _tag: "ListReferrers" }>
+
+type ChangeError =
+  | NameUnknown
+  | BlobUnknown
+  | DigestMismatch
+  | InvalidManifest
+  | ProtocolViolation
+  | Refusal
+  | ExchangeError
+
+/** What concerns referrers in the operations on manifests. */
+export interface Referrers {
+  readonly list: Registry.Service["referrers"]
+  /** Lists a manifest that was put, and `response` the answer to that, among its subject's. */
+  readonly added: (
+    repository: RepositoryName,
+    manifest: Manifest.Manifest,
+    response: HttpClientResponse
+  ) => Effect.Effect<void, ChangeError>
+  /**
+   * Deletes a manifest, and removes it from the list of its subject, which takes knowing the subject
+   * before the manifest is gone (C97, trap 51).
+   */
+  readonly removing: <E>(
+    repository: RepositoryName,
+    digest: Digest.Digest,
+    manifest: Effect.Effect<Manifest.Manifest, GetManifestError>,
+    deletion: Effect.Effect<void, E>
+  ) => Effect.Effect<void, E>
+}
+
+type GetManifestError = Effect.Effect.Error<ReturnType<Registry.Service["getManifest"]>>
+
+/** The referrers of one registry. */
+export const make = (
+  to: Endpoint,
+  { read }: Pipeline,
+  { pull, put }: ManifestRequests
+): Referrers => {
+  // Changes to referrers tags read, modify and write: one after the other, within this client (C80,
+  // trap 50).
+  const exclusive = Effect.unsafeMakeSemaphore(1).withPermits(1)
+
+  // That a registry has one list proves that it has them all.
+  let isKnownToList = false
+
+  const readPage = Effect.fnUntraced(function* (operation: ListReferrers) {
+    const [bytes, response] = yield* read(operation, Pages.pageLimit(to))
+    const index = yield* Effect.mapError(readIndex(bytes, response), (error) =>
+      invalid(`the referrers of ${nameOf(to, operation.repository, operation.digest)}`, error)
+    )
+    if (index === undefined) return yield* new Pages.NotAList(Limits.factsOf(response))
+    isKnownToList = true
+    return { index, response }
+  })
+
+  /**
+   * Whether the registry keeps the list. `OCI-Subject` alone proves nothing: ECR once sent it
+   * without keeping referrers (rule 16).
+   */
+  const keepsList = (repository: RepositoryName, digest: Digest.Digest) =>
+    isKnownToList
+      ? Effect.succeed(true)
+      : Effect.as(readPage(Operation.ListReferrers({ repository, digest })), true).pipe(
+          Effect.catchIf(ReferrersApi.isAbsence, () => Effect.succeed(false))
+        )
+
+  const byReferrersTag = Effect.fnUntraced(
+    function* (repository: RepositoryName, subject: Digest.Digest) {
+      const tag = ReferrersTag.referrersTag(subject)
+      const [bytes, response] = yield* pull(repository, tag)
+      if (ReferrersTag.isSubject(bytes, subject)) return Option.none<Manifest.Manifest>()
+      const manifest = yield* Effect.mapError(
+        Manifest.fromBytes(bytes, {
+          mediaType: SingleField.value(response.headers, "content-type")
+        }),
+        (error) => invalid(nameOf(to, repository, tag), error)
+      )
+      return Option.some(manifest)
+    },
+    Effect.catchTags({
+      ManifestUnknown: () => Effect.succeedNone,
+      NameUnknown: () => Effect.succeedNone
+    })
+  )
+
+  const change = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    subject: Digest.Digest,
+    change: ReferrersTag.Change
+  ) {
+    const tag = ReferrersTag.referrersTag(subject)
+    const index = yield* Effect.mapError(
+      ReferrersTag.changed(yield* byReferrersTag(repository, subject), change),
+      (error) => invalid(nameOf(to, repository, tag), error)
+    )
+    if (Option.isSome(index)) yield* put(repository, index.value, tag)
+  }, exclusive)
+
+  const added: Referrers["added"] = Effect.fnUntraced(function* (repository, manifest, response) {
+    const subject = Option.getOrUndefined(Manifest.subject(manifest))
+    if (subject === undefined) return
+    const isListed =
+      SingleField.value(response.headers, "oci-subject") !== undefined &&
+      (yield* Effect.orElseSucceed(keepsList(repository, subject.digest), () => true))
+    if (!isListed)
+      yield* change(repository, subject.digest, {
+        _tag: "Add",
+        referrer: Manifest.referrer(manifest)
+      })
+  })
+
+  const removed = Effect.fnUntraced(
+    function* (repository: RepositoryName, digest: Digest.Digest, subject: Digest.Digest) {
+      if (yield* keepsList(repository, subject)) return
+      yield* change(repository, subject, { _tag: "Remove", digest })
+    },
+    (effect, repository, digest, subject) =>
+      // The manifest is deleted, which is what was asked for.
+      Effect.catchAll(effect, (error) =>
+        Effect.logWarning(`Referrers of ${subject} in ${repository} still list ${digest}`, error)
+      )
+  )
+
+  const removing: Referrers["removing"] = Effect.fnUntraced(
+    function* (repository, digest, manifest, deletion) {
+      const subject = isKnownToList
+        ? Option.none()
+        : yield* Effect.match(manifest, {
+            onFailure: () => Option.none(),
+            onSuccess: Manifest.subject
+          })
+      yield* deletion
+      if (Option.isSome(subject)) yield* removed(repository, digest, subject.value.digest)
+    }
+  )
+
+  const list: Registry.Service["referrers"] = (repository, digest, { artifactType } = {}) => {
+    const name = nameOf(to, repository, digest)
+    const page = Effect.fnUntraced(function* (operation: ListReferrers) {
+      const { index, response } = yield* readPage(operation)
+      yield* warnOfSkipped(name, index)
+      const { manifests, skipped = [] } = index
+      return { items: manifests, entries: manifests.length + skipped.length, response }
+    })
+    const byTag = Effect.fnUntraced(function* () {
+      const found = yield* byReferrersTag(repository, digest)
+      const index = Option.flatMap(found, ReferrersTag.index)
+      if (Option.isNone(index)) return []
+      yield* warnOfSkipped(name, index.value)
+      return index.value.manifests
+    })
+    const fallback = Stream.fromIterableEffect(Effect.suspend(byTag))
+    // The filter of the registry is an economy, not to be relied on: ours applies to every page
+    // (C91, trap 46).
+    return Pages.paginate(to, Operation.ListReferrers({ repository, digest, artifactType }), {
+      page,
+      key: (referrer) => referrer.digest
+    }).pipe(
+      Stream.catchTags({ Unsupported: () => fallback, NotAList: () => fallback }),
+      Stream.filter(
+        (referrer) =>
+          artifactType === undefined || MediaType.equals(referrer.artifactType ?? "", artifactType)
+      )
+    )
+  }
+
+  return { list, added, removing }
+}
+
+/**
+ * The index that an answer to a request for referrers has, if it has one: some answer a path that
+ * they do not know with 200 and a document of another kind (trap 45). Fails if it says to be one
+ * and is not.
+ */
+const readIndex = (
+  bytes: Uint8Array,
+  response: HttpClientResponse
+): Effect.Effect<Manifest.ImageIndex | undefined, InvalidManifest | MediaTypeMismatch> => {
+  const mediaType = MediaType.essence(SingleField.value(response.headers, "content-type") ?? "")
+  return Effect.matchEffect(Manifest.fromBytes(bytes, { mediaType }), {
+    onFailure: (error) =>
+      MediaType.equals(mediaType, MediaType.imageIndex)
+        ? Effect.fail(error)
+        : Effect.succeed(undefined),
+    onSuccess: (manifest) => Effect.succeed(Option.getOrUndefined(ReferrersTag.index(manifest)))
+  })
+}
+
+const warnOfSkipped = (name: string, { skipped = [] }: Manifest.ImageIndex): Effect.Effect<void> =>
+  skipped.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+        `The list of referrers of ${name} has ${skipped.length} entries that cannot be read, which are left out: ${skipped[0]?.message}`
+      )

@@ -1,0 +1,302 @@
+/** Manifests and the referrers tag over real sockets: what is read, what is written, what errors say. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as Digest from "../../src/spec/Digest.js"
+import * as Manifest from "../../src/spec/Manifest.js"
+import * as MediaType from "../../src/spec/MediaType.js"
+import { items, utf8 } from "../support/fixtures.js"
+import { type Reply, type Script, socketRegistry } from "../support/socketRegistry.js"
+import { repository, tag } from "./world.js"
+
+const digestOf = (text: string, algorithm: Digest.Algorithm = "sha256") =>
+  Digest.fromBytes(utf8(text), algorithm)
+
+const platform = (n: number) => ({
+  mediaType: MediaType.imageManifest,
+  digest: digestOf(`p${n}`),
+  size: n
+})
+/** A multi-platform image, which others refer to. */
+const subjectText = JSON.stringify({
+  schemaVersion: 2,
+  mediaType: MediaType.imageIndex,
+  manifests: [platform(1), platform(2)]
+})
+
+const referrerOf = (text: string, algorithm?: Digest.Algorithm) =>
+  Manifest.image({
+    artifactType: "application/vnd.example",
+    config: { mediaType: MediaType.empty, digest: digestOf("{}"), size: 2 },
+    layers: [],
+    subject: {
+      mediaType: MediaType.imageIndex,
+      digest: digestOf(text, algorithm),
+      size: text.length
+    }
+  })
+
+const at = (method: string, reference: string) => `${method} /v2/team/app/manifests/${reference}`
+const entryOf = (manifest: Manifest.Manifest) => ({
+  mediaType: manifest.descriptor.mediaType,
+  digest: manifest.descriptor.digest,
+  size: manifest.bytes.length,
+  artifactType: "application/vnd.example"
+})
+
+/** A registry without a list of referrers, whose tags and manifests are a script. */
+const keepingNone = (referrersOf: Digest.Digest, script: Script) =>
+  socketRegistry(() => ({
+    [`GET /v2/team/app/referrers/${referrersOf}`]: { status: 404 },
+    [at("PUT", "v1")]: { status: 201 },
+    ...script
+  }))
+
+const withIndex = (text: string, type: string = MediaType.imageIndex): Reply => ({
+  headers: { "content-type": type },
+  body: text
+})
+
+describe("a referrers tag that leads to the subject itself (GitLab)", () => {
+  it.scopedLive.each(["sha256", "sha512"] as const)("is no list: %s", (algorithm) =>
+    Effect.gen(function* () {
+      const subject = digestOf(subjectText, algorithm)
+      const byTag = `${algorithm}-${Digest.encoded(subject).slice(0, 64)}`
+      const referrer = referrerOf(subjectText, algorithm)
+      const { asked, lines, registry } = yield* keepingNone(subject, {
+        [at("GET", byTag)]: withIndex(subjectText),
+        [at("PUT", byTag)]: { status: 201 }
+      })
+      expect(yield* items(registry.referrers(repository, subject))).toEqual([])
+      yield* registry.putManifest(repository, referrer, { tags: [tag] })
+      expect(lines().slice(2)).toEqual([at("PUT", "v1"), at("GET", byTag), at("PUT", byTag)])
+      expect(asked.at(-1)?.body).toBe(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType: MediaType.imageIndex,
+          manifests: [entryOf(referrer)]
+        })
+      )
+    })
+  )
+})
+
+describe("a list under the referrers tag", () => {
+  const subject = digestOf(subjectText)
+  const byTag = subject.replace(":", "-")
+  const referrer = referrerOf(subjectText)
+  const other = { ...platform(3), artifactType: "a/b", "x.note": { deep: [null, 1] } }
+  const list = (manifests: ReadonlyArray<unknown>) =>
+    JSON.stringify({
+      manifests,
+      schemaVersion: 2,
+      artifactType: "application/vnd.example.list",
+      "x.unknown": [1, { a: null }],
+      annotations: { a: "b" },
+      mediaType: MediaType.imageIndex
+    })
+
+  it.scopedLive("keeps all else of it when a referrer is added, and when it is removed", () =>
+    Effect.gen(function* () {
+      const { digest } = referrer.descriptor
+      const { asked, registry } = yield* keepingNone(subject, {
+        [at("GET", byTag)]: [withIndex(list([other])), withIndex(list([other, entryOf(referrer)]))],
+        [at("PUT", byTag)]: { status: 201 },
+        [at("GET", digest)]: {
+          headers: { "content-type": MediaType.imageManifest },
+          body: referrer.bytes
+        },
+        [at("DELETE", digest)]: { status: 202 }
+      })
+      yield* registry.putManifest(repository, referrer, { tags: [tag] })
+      expect(asked.at(-1)?.body).toBe(list([other, entryOf(referrer)]))
+      yield* registry.deleteManifest(repository, digest)
+      expect(asked.at(-1)?.line).toBe(at("PUT", byTag))
+      expect(asked.at(-1)?.body).toBe(list([other]))
+      expect(asked.at(-1)?.headers["content-type"]).toBe(MediaType.imageIndex)
+    })
+  )
+
+  it.scopedLive.each([
+    [
+      "a Docker manifest list",
+      withIndex(
+        JSON.stringify({ schemaVersion: 2, manifests: [platform(1)] }),
+        MediaType.dockerManifestList
+      ),
+      "instead of an OCI image index: it was left as it is"
+    ],
+    [
+      "an image manifest",
+      withIndex(new TextDecoder().decode(referrer.bytes), MediaType.imageManifest),
+      "instead of an OCI image index: it was left as it is"
+    ],
+    [
+      "an entry that cannot be read",
+      withIndex(list([other, { ...other, size: -1 }])),
+      "has an entry that cannot be read (manifests[1].size: expected NonNegative): it was left as it is"
+    ]
+  ] as const)("is not changed where it has %s (C74)", ([, reply, message]) =>
+    Effect.gen(function* () {
+      const { lines, registry, url } = yield* keepingNone(subject, { [at("GET", byTag)]: reply })
+      const error = yield* Effect.flip(registry.putManifest(repository, referrer, { tags: [tag] }))
+      expect(error._tag).toBe("InvalidManifest")
+      expect(error.message).toContain(`${new URL(url).host}/team/app:${byTag}: `)
+      expect(error.message).toContain(message)
+      expect(lines()).toEqual([at("PUT", "v1"), at("GET", byTag)])
+    })
+  )
+
+  it.scopedLive("is not what a Docker manifest list is (C89)", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* keepingNone(subject, {
+        [at("GET", byTag)]: withIndex(
+          JSON.stringify({ schemaVersion: 2, manifests: [platform(1)] }),
+          MediaType.dockerManifestList
+        )
+      })
+      expect(yield* items(registry.referrers(repository, subject))).toEqual([])
+    })
+  )
+
+  it.scopedLive("is read in any case of its media type, but for entries that cannot be read", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      const { registry, url } = yield* keepingNone(subject, {
+        [`GET /v2/team/app/referrers/${subject}?artifactType=A%2FB`]: { status: 404 },
+        [at("GET", byTag)]: withIndex(
+          list([{ ...other, size: "1" }, null, { ...other, annotations: null }]),
+          "Application/vnd.OCI.image.index.v1+JSON; charset=utf-8"
+        )
+      })
+      const found = yield* items(
+        registry.referrers(repository, subject, { artifactType: "A/B" })
+      ).pipe(
+        Effect.provide(
+          Logger.replace(
+            Logger.defaultLogger,
+            Logger.make(({ message }) => void logged.push(String(message)))
+          )
+        )
+      )
+      expect(found).toEqual([{ ...platform(3), artifactType: "a/b" }])
+      expect(logged).toEqual([
+        `The list of referrers of ${new URL(url).host}/team/app@${subject} has 2 entries that cannot be read, which are left out: manifests[0].size: expected NonNegative`
+      ])
+    })
+  )
+})
+
+describe("a list of referrers by the registry", () => {
+  const subject = digestOf(subjectText)
+  const list = `GET /v2/team/app/referrers/${subject}`
+  const index = (mediaType?: string) =>
+    JSON.stringify({ schemaVersion: 2, mediaType, manifests: [platform(1)] })
+
+  it.scopedLive.each([
+    ["any case", "APPLICATION/VND.OCI.IMAGE.INDEX.V1+JSON", index()],
+    [
+      "a generic type, and its own in the document",
+      "application/json",
+      index(MediaType.imageIndex)
+    ],
+    ["none, and its own in the document", undefined, index(MediaType.imageIndex)]
+  ] as const)("is one with %s", ([, type, body]) =>
+    Effect.gen(function* () {
+      const headers = type === undefined ? {} : { "content-type": type }
+      const { lines, registry } = yield* socketRegistry(() => ({ [list]: { headers, body } }))
+      expect(yield* items(registry.referrers(repository, subject))).toEqual([platform(1)])
+      expect(lines()).toEqual([list])
+    })
+  )
+
+  it.scopedLive("that is broken is named in the error", () =>
+    Effect.gen(function* () {
+      const { registry, url } = yield* socketRegistry(() => ({
+        [list]: withIndex('{"schemaVersion":1,"manifests":[]}')
+      }))
+      const error = yield* Effect.flip(items(registry.referrers(repository, subject)))
+      expect([error._tag, error.message]).toEqual([
+        "InvalidManifest",
+        `the referrers of ${new URL(url).host}/team/app@${subject}: schemaVersion: expected 2`
+      ])
+    })
+  )
+})
+
+describe("headManifest and getManifest", () => {
+  const text = `{"schemaVersion":2,"mediaType":"${MediaType.imageIndex}","manifests":[]}`
+  const digest = digestOf(text)
+  const full = { "docker-content-digest": digest, "content-length": String(text.length) }
+
+  it.scopedLive.each([
+    undefined,
+    "application/json",
+    "Application/JSON; charset=utf-8",
+    "application/octet-stream",
+    "binary/octet-stream",
+    "text/plain"
+  ])("agree on the media type where the registry sends %s", (type) =>
+    Effect.gen(function* () {
+      const headers = { ...full, ...(type !== undefined && { "content-type": type }) }
+      const { lines, registry } = yield* socketRegistry(() => ({
+        [at("HEAD", "v1")]: { headers },
+        [at("GET", "v1")]: { headers, body: text }
+      }))
+      const head = yield* registry.headManifest(repository, tag)
+      expect(head).toEqual(
+        Option.some({ mediaType: MediaType.imageIndex, digest, size: text.length })
+      )
+      expect((yield* registry.getManifest(repository, tag)).descriptor).toEqual(
+        Option.getOrThrow(head)
+      )
+      expect(lines()).toEqual([at("HEAD", "v1"), at("GET", "v1"), at("GET", "v1")])
+    })
+  )
+
+  it.scopedLive("agree that a manifest without any type has none", () =>
+    Effect.gen(function* () {
+      const untyped = '{"schemaVersion":2,"manifests":[]}'
+      const headers = { "docker-content-digest": digestOf(untyped) }
+      const { registry, url } = yield* socketRegistry(() => ({
+        [at("HEAD", "v1")]: { headers },
+        [at("GET", "v1")]: { headers, body: untyped }
+      }))
+      const problem =
+        "the type of the manifest is unknown: it has no mediaType and was sent without one"
+      const name = `${new URL(url).host}/team/app:v1`
+      const got = yield* Effect.flip(registry.getManifest(repository, tag))
+      expect([got._tag, got.message]).toEqual(["InvalidManifest", `${name}: ${problem}`])
+      const headed = yield* Effect.flip(registry.headManifest(repository, tag))
+      expect(headed._tag).toBe("ProtocolViolation")
+      expect(headed.message).toContain(`${name}: ${problem}`)
+    })
+  )
+
+  it.scopedLive("name the manifest in an error of its content", () =>
+    Effect.gen(function* () {
+      const broken = '{"schemaVersion":2,"layers":[7],"config":7}'
+      const { registry, url } = yield* socketRegistry(() => ({
+        [at("GET", "v1")]: withIndex(broken, MediaType.imageManifest),
+        [at("GET", digestOf(broken))]: withIndex(broken, MediaType.imageManifest),
+        [at("GET", digest)]: withIndex(text, MediaType.imageManifest)
+      }))
+      const { host } = new URL(url)
+      const byTag = yield* Effect.flip(registry.getManifest(repository, tag))
+      expect(byTag.message).toBe(`${host}/team/app:v1: config: expected Descriptor`)
+      const byDigest = yield* Effect.flip(registry.getManifest(repository, digestOf(broken)))
+      expect(byDigest).toMatchObject({
+        _tag: "InvalidManifest",
+        reason: "Shape",
+        path: "config",
+        manifest: `${host}/team/app@${digestOf(broken)}`
+      })
+      const mistyped = yield* Effect.flip(registry.getManifest(repository, digest))
+      expect([mistyped._tag, mistyped.message]).toEqual([
+        "MediaTypeMismatch",
+        `${host}/team/app@${digest}: expected a manifest of type "${MediaType.imageManifest}", but it says that it is "${MediaType.imageIndex}"`
+      ])
+    })
+  )
+})
