@@ -98,7 +98,8 @@ export type Sender<E, R = never> = TokenServer.Sender<E, R>
 
 /**
  * `authorized` with its services at hand. `sent` is the record of the exchange, where the client
- * adds its requests to one.
+ * adds its requests to one. `until` is when the response to a token request must have arrived, in
+ * milliseconds of the clock; `aside` is what sends token requests, where that is not the client.
  *
  * @since 0.1.0
  * @category combinators
@@ -109,19 +110,23 @@ export const authorizedBy =
     credentials: Credentials.Service,
     cache: TokenCache.Service,
     demand: Demand,
-    options: Options = {},
+    options: Options & { readonly until?: () => number } = {},
     sent?: Sent.Sent
   ) =>
-  <E, R>(client: Sender<E, R>): Sender<E | AuthorizationError, R> => ({
+  <E, R>(
+    client: Sender<E, R>,
+    aside: Sender<E, R> = client
+  ): Sender<E | AuthorizationError, R> => ({
     execute: (request) =>
       Trust.isAt(demand.origin, request.url)
         ? send({
-            ...recorded(client, request, sent),
+            ...recorded(client, aside, request, sent),
             credentials,
             cache,
             demand: options.scopes === undefined ? demand : { ...demand, scopes: options.scopes },
             fixedScopes: options.scopes !== undefined,
             trust: options.trust ?? Trust.strict,
+            until: options.until ?? (() => Number.POSITIVE_INFINITY),
             request
           })
         : client.execute(request)
@@ -129,22 +134,21 @@ export const authorizedBy =
 
 const recorded = <E, R>(
   client: Sender<E, R>,
+  aside: Sender<E, R>,
   { url }: HttpClientRequest.HttpClientRequest,
   recording: Sent.Sent | undefined
-): { readonly client: Sender<E, R>; readonly sent: Sent.Sent } => {
-  if (recording !== undefined) return { client, sent: recording }
+): Pick<Sending<E, R>, "client" | "aside" | "sent"> => {
+  if (recording !== undefined) return { client, aside, sent: recording }
   const sent: Sent.Sent = { ...Sent.make(), url, isOwn: true }
-  return {
-    client: {
-      execute: (request) => {
-        Sent.add(sent, request)
-        return Effect.tap(client.execute(request), (response) => {
-          Sent.answered(sent, response.request)
-        })
-      }
-    },
-    sent
-  }
+  const recorder = ({ execute }: Sender<E, R>): Sender<E, R> => ({
+    execute: (request) => {
+      Sent.add(sent, request)
+      return Effect.tap(execute(request), (response) => {
+        Sent.answered(sent, response.request)
+      })
+    }
+  })
+  return { client: recorder(client), aside: recorder(aside), sent }
 }
 
 const send = <E, R>(

@@ -24,14 +24,16 @@ import * as Sent from "./Sent.js"
 import { shownChallenges } from "./ShownChallenges.js"
 import * as TokenServer from "./TokenServer.js"
 
-/** One request to the demand's origin. */
+/** One request to the demand's origin. `aside` sends what has to be sent besides. */
 export interface Sending<E, R> {
   readonly client: TokenServer.Sender<E, R>
+  readonly aside: TokenServer.Sender<E, R>
   readonly credentials: Credentials.Service
   readonly cache: TokenCache.Service
   readonly demand: Demand
   readonly fixedScopes: boolean
   readonly trust: Trust.Policy
+  readonly until: () => number
   readonly request: HttpClientRequest.HttpClientRequest
   readonly sent: Sent.Sent
 }
@@ -191,7 +193,7 @@ const tokenProof = <E, R>(
   challenge: Challenge.Challenge,
   credential: Credential
 ): Effect.Effect<Proof, E | TokenServer.TokenError, R> => {
-  const { cache, client, demand, request, trust } = sending
+  const { aside, cache, demand, request, trust, until } = sending
   const realm = challenge.realm ?? ""
   const service = challenge.service ?? ""
   const scopes = scopesFor(sending, challenge)
@@ -200,7 +202,7 @@ const tokenProof = <E, R>(
       { origin: demand.origin, realm, service, identity: credential.identity, scopes },
       (refreshToken) => {
         const exchange = (scopes: ReadonlyArray<string>) =>
-          TokenServer.exchange(client, {
+          TokenServer.exchange(aside, {
             origin: demand.origin,
             realm,
             service,
@@ -209,6 +211,7 @@ const tokenProof = <E, R>(
             refreshToken,
             from: request.url,
             trust,
+            until,
             userAgent: request.headers["user-agent"]
           })
         const instead = deletes(demand.scopes)

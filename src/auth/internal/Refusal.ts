@@ -143,7 +143,7 @@ const insufficientScope = "insufficient_scope"
  * there alone. Not the scopes: rule 2.
  */
 const toPing = <E, R>({
-  client,
+  aside,
   demand,
   request
 }: Sending<E, R>): Effect.Effect<ReadonlyArray<Challenge.Challenge>, never, R> => {
@@ -155,7 +155,7 @@ const toPing = <E, R>({
     "accept-encoding": "identity",
     ...(userAgent !== undefined && { "user-agent": userAgent })
   }
-  return client.execute(HttpClientRequest.get(ping, { headers })).pipe(
+  return aside.execute(HttpClientRequest.get(ping, { headers })).pipe(
     Effect.tap(excerpt),
     Effect.map(({ headers, request }) =>
       Trust.isAt(demand.origin, request.url)

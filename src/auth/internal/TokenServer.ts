@@ -45,8 +45,8 @@ import * as Sent from "./Sent.js"
 /**
  * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the
  * token, `realm` the token server's URL, `service` empty if the challenge names none.
- * `refreshToken` is what the same realm issued earlier for the same credential. `userAgent` is sent
- * if given.
+ * `refreshToken` is what the same realm issued earlier for the same credential. `until` is when the
+ * response must have arrived, in milliseconds of the clock. `userAgent` is sent if given.
  */
 export interface TokenRequest {
   readonly origin: string
@@ -57,6 +57,7 @@ export interface TokenRequest {
   readonly credential: Credential
   readonly refreshToken: Option.Option<Redacted.Redacted>
   readonly trust: Trust.Policy
+  readonly until?: () => number
   readonly userAgent: string | undefined
 }
 
@@ -169,6 +170,9 @@ const isMissing = <E>(error: E | UnknownMethod): error is UnknownMethod =>
 const withoutRefreshToken = ({ expiresAt, value }: Token): Token => ({ expiresAt, value })
 
 const clientId = "effect-oci"
+/** In milliseconds, for the body of a response. */
+const maxWait = 30_000
+
 const answerLimit = { what: "The answer of the token server", limit: 128 * 1024 }
 
 /**
@@ -272,8 +276,8 @@ const ask = <E, R>(
       status: response.status
     }
     if (response.status < 200 || response.status > 299)
-      return yield* refused(response, facts, wanted.origin, Sent.redactorOf(sent))
-    const body = yield* document(response, facts)
+      return yield* refused(response, facts, wanted, Sent.redactorOf(sent))
+    const body = yield* document(response, facts, wanted.until)
     const token = parseAnswer(body, yield* Clock.currentTimeMillis)
     return (
       token ?? (yield* new Unauthorized({ ...facts, reason: "TokenServer", origin: wanted.origin }))
@@ -282,33 +286,36 @@ const ask = <E, R>(
 
 const document = (
   response: HttpClientResponse,
-  facts: Exchange
+  facts: Exchange,
+  until: () => number = () => Number.POSITIVE_INFINITY
 ): Effect.Effect<Uint8Array, LimitExceeded | TransportFailure> =>
-  response.stream.pipe(
-    // What the platform calls the body of a 204 from `fetch`.
-    Stream.catchSome((error) =>
-      error.reason === "EmptyBody" ? Option.some(Stream.empty) : Option.none()
-    ),
-    Stream.mapError(
-      ({ cause }) =>
-        new TransportFailure({
-          ...facts,
-          reason: TransportCause.ofBody(cause),
-          cause: TransportCause.shown(cause, Sent.redactorOf(Sent.of(response.request)))
-        })
-    ),
-    ByteStream.collect(answerLimit),
-    // Some proxies compress whatever passes them (rule 20).
-    Effect.flatMap((bytes) =>
-      ContentDecoding.plain(bytes, response.headers["content-encoding"], undefined, answerLimit)
-    ),
-    Effect.catchTag("LimitExceeded", ({ limit, what }) =>
-      Effect.fail(new LimitExceeded({ ...facts, limit, what }))
-    ),
-    Effect.timeoutFail({
-      duration: Duration.seconds(30),
-      onTimeout: () => new TransportFailure({ ...facts, reason: "Stall" })
-    })
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    response.stream.pipe(
+      // What the platform calls the body of a 204 from `fetch`.
+      Stream.catchSome((error) =>
+        error.reason === "EmptyBody" ? Option.some(Stream.empty) : Option.none()
+      ),
+      Stream.mapError(
+        ({ cause }) =>
+          new TransportFailure({
+            ...facts,
+            reason: TransportCause.ofBody(cause),
+            cause: TransportCause.shown(cause, Sent.redactorOf(Sent.of(response.request)))
+          })
+      ),
+      ByteStream.collect(answerLimit),
+      // Some proxies compress whatever passes them (rule 20).
+      Effect.flatMap((bytes) =>
+        ContentDecoding.plain(bytes, response.headers["content-encoding"], undefined, answerLimit)
+      ),
+      Effect.catchTag("LimitExceeded", ({ limit, what }) =>
+        Effect.fail(new LimitExceeded({ ...facts, limit, what }))
+      ),
+      Effect.timeoutFail({
+        duration: Math.max(0, Math.min(maxWait, until() - now)),
+        onTimeout: () => new TransportFailure({ ...facts, reason: "Stall" })
+      })
+    )
   )
 
 /**
@@ -318,11 +325,14 @@ const document = (
 const refused = (
   response: HttpClientResponse,
   facts: Exchange,
-  origin: string,
+  { origin, until }: TokenRequest,
   redact: Redact
 ): Effect.Effect<never, Unauthorized | TooManyRequests | RegistryFailure | UnknownMethod> =>
   Effect.gen(function* () {
-    const body = yield* Effect.orElseSucceed(document(response, facts), () => new Uint8Array())
+    const body = yield* Effect.orElseSucceed(
+      document(response, facts, until),
+      () => new Uint8Array()
+    )
     const exchange = { ...facts, errors: parseRefusal(body, redact) }
     const wait = RetryAfter.parse(
       SingleField.value(response.headers, "retry-after") ?? "",

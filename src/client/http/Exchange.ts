@@ -74,13 +74,7 @@ export const attempt = (
   HttpClient.HttpClient | Credentials | TokenCache
 > =>
   Effect.flatMap(services, (given) =>
-    attemptWithin(
-      given,
-      boundsOf(to, operation, given.clock),
-      to,
-      operation,
-      options.body ?? HttpBody.empty
-    )
+    attemptWithin(given, boundsOf(to, given.clock), to, operation, options.body ?? HttpBody.empty)
   )
 
 /** What an exchange is made with. */
@@ -113,16 +107,25 @@ const attemptWithin = (
   const { sent } = bounds
   sent.url = request.url
   sent.isOwn = !("location" in operation || ("link" in operation && operation.link !== undefined))
-  const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
-    Observability.observed(to.observation, operation, sent)(Limits.limited(bounds)(client))
-  )
+  const through = (transfer?: Limits.Transfer) => {
+    const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
+      Observability.observed(
+        to.observation,
+        operation,
+        sent
+      )(Limits.limited(bounds, transfer)(client))
+    )
+    return to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed)
+  }
+  const transfer = transfers.get(operation._tag)
+  const own = through(transfer)
   const authorized = authorizedBy(
     credentials,
     cache,
     demand,
-    { trust: to.trust, scopes: to.scopes },
+    { trust: to.trust, scopes: to.scopes, until: () => bounds.until },
     sent
-  )(to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed))
+  )(own, transfer === undefined ? own : through())
   return Effect.flatMap(
     authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
     (response) => {
@@ -168,26 +171,20 @@ const pulls: ReadonlySet<Operation["_tag"]> = new Set([
   "HeadBlob"
 ])
 
-/** Blobs take their time: what moves them is watched step by step. */
-const transfers: ReadonlySet<Operation["_tag"]> = new Set([
-  "GetBlob",
-  "UploadBlob",
-  "PutBlob",
-  "UploadChunk",
-  "CompleteUpload"
+/** The operations in which a blob travels. */
+const transfers: ReadonlyMap<Operation["_tag"], Limits.Transfer> = new Map([
+  ["GetBlob", "download"],
+  ["UploadBlob", "upload"],
+  ["PutBlob", "upload"],
+  ["UploadChunk", "upload"],
+  ["CompleteUpload", "upload"]
 ])
 
-/** The bounds of an exchange for an operation that begins now. */
-export const boundsOf = (
-  to: Endpoint,
-  operation: Operation,
-  clock: Clock.Clock
-): Limits.Bounds => ({
+/** The bounds of an exchange that begins now. */
+export const boundsOf = (to: Endpoint, clock: Clock.Clock): Limits.Bounds => ({
   limits: to.limits,
   response: Duration.toMillis(to.timeouts.response),
-  until: transfers.has(operation._tag)
-    ? Number.POSITIVE_INFINITY
-    : clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
+  until: clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
   watchdog: to.watchdog,
   registry: to.origin,
   sent: Sent.make()
@@ -230,7 +227,7 @@ export const execute = <R = never>(
 > =>
   Effect.flatMap(services, (given) =>
     exchanging(to, given, options.schedule)(
-      boundsOf(to, operation, given.clock),
+      boundsOf(to, given.clock),
       operation,
       options.body ?? HttpBody.empty
     )

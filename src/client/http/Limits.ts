@@ -66,8 +66,9 @@ export interface Timeouts {
    */
   readonly response: Duration.DurationInput
   /**
-   * For all of an exchange in which no blob travels, its redirects, token requests and the document
-   * at the end included, 2 minutes by default. Blobs take as long as they keep moving.
+   * For all of an exchange, its redirects, refusals, token requests and the document at the end
+   * included, 2 minutes by default. The time in which a blob travels does not count: blobs take as
+   * long as they keep moving.
    */
   readonly overall: Duration.DurationInput
 }
@@ -91,6 +92,9 @@ export const defaultTimeouts: Timeouts = {
 /** Of an answer that is not wanted, as much is read as keeps its connection usable. */
 const discardable = 64 * 1024
 
+/** In milliseconds: so long is such an answer waited for at most. */
+const discardTime = 5000
+
 /**
  * What bounds one exchange: the limits, the milliseconds until an answer must begin, the time (in
  * milliseconds of the clock) when all must be over, and who watches both. `registry`: the origin
@@ -99,11 +103,14 @@ const discardable = 64 * 1024
 export interface Bounds {
   readonly limits: Limits
   readonly response: number
-  readonly until: number
+  until: number
   readonly watchdog: Watchdog.Watchdog
   readonly registry: string
   readonly sent: Sent.Sent
 }
+
+/** The direction in which a blob travels. */
+export type Transfer = "download" | "upload"
 
 /**
  * The client with its failures typed and its answers bounded in time and in the size of their
@@ -111,27 +118,36 @@ export interface Bounds {
  * reach strangers (T13).
  *
  * An answer of up to 64 KiB that somebody is going to read arrives with its body, in the same time:
- * to read a body by itself costs more than to ask for it. That the body of a refusal breaks off
- * does not matter.
+ * to read a body by itself costs more than to ask for it. A refusal or a redirect arrives with the
+ * first 64 KiB of its body, or what of them came within 5 seconds; that it breaks off does not
+ * matter. The time of a `transfer` is not counted: an upload with its response, a download from its
+ * response on.
  */
 export const limited =
-  (bounds: Bounds) =>
+  (bounds: Bounds, transfer?: Transfer) =>
   (client: HttpClient.HttpClient): Sender<ClientFailure.ClientFailure> => ({
     execute: (request) => {
-      let begun: HttpClientResponse | undefined
+      let late = (): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> =>
+        Effect.fail(
+          new TransportFailure({
+            ...ClientFailure.facts(request, bounds.sent),
+            reason: "Timeout"
+          })
+        )
       return Watchdog.watch(
         bounds.watchdog,
         (deadline) => {
           const { body } = request
+          const isUpload = transfer === "upload"
           const patience =
             bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+          const began = deadline.clock.unsafeCurrentTimeMillis()
           const awaited = () => {
-            deadline.at = Math.min(
-              bounds.until,
-              deadline.clock.unsafeCurrentTimeMillis() + patience
-            )
+            const at = deadline.clock.unsafeCurrentTimeMillis() + patience
+            deadline.at = isUpload ? at : Math.min(bounds.until, at)
           }
           awaited()
+          if (deadline.at <= began) return late()
           Sent.add(bounds.sent, request)
           const answered = Effect.zipRight(
             setUp(bounds.registry),
@@ -142,34 +158,45 @@ export const limited =
             onSuccess: (
               response
             ): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
-              begun = response
               Sent.answered(bounds.sent, response.request)
-              awaited()
+              const now = deadline.clock.unsafeCurrentTimeMillis()
+              if (isUpload) bounds.until += now - began
               const { headers, status } = response
+              /** What could be read of a body in time, whose rest is of no interest. */
+              const excerpted = (
+                then: (
+                  bytes: Uint8Array
+                ) => Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure>
+              ) => {
+                const parts: Array<Uint8Array> = []
+                late = () => then(ByteStream.concat(parts).subarray(0, discardable))
+                deadline.at = Math.min(bounds.until, now + discardTime)
+                return deadline.at <= now
+                  ? Effect.zipRight(abandon(response), late())
+                  : Effect.flatMap(readBeginning(response, parts), late)
+              }
               // Plain http goes through proxies as it is; servers have no such status.
               if (status === 407)
-                return Effect.zipRight(
-                  excerpt(response),
+                return excerpted(() =>
                   Effect.fail(ClientFailure.ofProxy(request, status, bounds.sent))
                 )
               let size = 0
               for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
-              return size <= bounds.limits.headers
-                ? gathered(response, bounds, deadline)
-                : Effect.zipRight(
-                    excerpt(response),
-                    Effect.fail(ClientFailure.tooManyHeaders(request, bounds))
-                  )
+              if (size > bounds.limits.headers)
+                return excerpted(() => Effect.fail(ClientFailure.tooManyHeaders(request, bounds)))
+              if (status >= 300 && request.method !== "HEAD")
+                return excerpted((bytes) => Effect.succeed(withBody(response, bytes)))
+              late = () =>
+                Effect.fail(new TransportFailure({ ...factsOf(response), reason: "Stall" }))
+              return gathered(
+                response,
+                transfer === "download" ? { ...bounds, until: Number.POSITIVE_INFINITY } : bounds,
+                deadline
+              )
             }
           })
         },
-        () =>
-          begun === undefined
-            ? new TransportFailure({
-                ...ClientFailure.facts(request, bounds.sent),
-                reason: "Timeout"
-              })
-            : new TransportFailure({ ...factsOf(begun), reason: "Stall" })
+        () => late()
       )
     }
   })
@@ -214,17 +241,35 @@ const gathered = (
   bounds: Bounds,
   deadline: Watchdog.Deadline
 ): Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure> => {
-  const { request, status } = response
   const length = ContentCoding.length(response)
-  if (request.method === "HEAD" || (request.method !== "GET" && status < 300))
-    return Effect.succeed(response)
-  if (length === undefined || length > discardable) return Effect.succeed(response)
-  return Effect.matchEffect(moving(response, bounds, deadline), {
-    onFailure: (error) =>
-      status < 300 ? Effect.fail(error) : Effect.succeed(withBody(response, new Uint8Array())),
-    onSuccess: (bytes) => Effect.succeed(withBody(response, bytes))
-  })
+  return response.request.method !== "GET" || length === undefined || length > discardable
+    ? Effect.succeed(response)
+    : Effect.map(moving(response, bounds, deadline), (bytes) => withBody(response, bytes))
 }
+
+/** Reads the first 64 KiB of a body into `parts`, without failing. */
+const readBeginning = (
+  response: HttpClientResponse,
+  parts: Array<Uint8Array>
+): Effect.Effect<void> => {
+  if (hasNoBody(response)) return Effect.void
+  if ((ContentCoding.length(response) ?? Number.POSITIVE_INFINITY) <= discardable)
+    return Effect.match(response.arrayBuffer, {
+      onFailure: () => undefined,
+      onSuccess: (buffer) => void parts.push(new Uint8Array(buffer))
+    })
+  let count = 0
+  return Effect.ignore(
+    Stream.runForEachWhile(body(response), (bytes) => {
+      parts.push(bytes)
+      count += bytes.length
+      return Effect.succeed(count < discardable)
+    })
+  )
+}
+
+const hasNoBody = ({ headers, request, status }: HttpClientResponse): boolean =>
+  headers["content-length"] === "0" || status === 204 || request.method === "HEAD"
 
 /**
  * The whole body, however long. It is late when nothing of it has arrived for as long as a response
@@ -311,7 +356,7 @@ export const document = (
         "LimitExceeded",
         () => Effect.fail(tooLong())
       ),
-    () => new TransportFailure({ ...factsOf(response), reason: "Stall" })
+    () => Effect.fail(new TransportFailure({ ...factsOf(response), reason: "Stall" }))
   )
 }
 
@@ -323,12 +368,7 @@ export const document = (
 export const excerpt = (response: HttpClientResponse): Effect.Effect<Uint8Array> => {
   const known = gatheredOf(response)
   if (known !== undefined) return Effect.succeed(known)
-  if (
-    response.headers["content-length"] === "0" ||
-    response.status === 204 ||
-    response.request.method === "HEAD"
-  )
-    return Effect.succeed(new Uint8Array())
+  if (hasNoBody(response)) return Effect.succeed(new Uint8Array())
   return Effect.map(ByteStream.beginning(body(response), discardable), (bytes) =>
     bytes.subarray(0, discardable)
   )

@@ -84,7 +84,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
 
   const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
     const answered = Effect.flatMap(Effect.clock, (clock) =>
-      answer(boundsOf(to, operation, clock), operation, body)
+      answer(boundsOf(to, clock), operation, body)
     )
     return body?._tag === "Stream" || operation._tag === "GetBlob"
       ? answered
@@ -106,7 +106,7 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
     Retry.retried(
       to.concurrency.exchange(
         Effect.flatMap(Effect.clock, (clock) => {
-          const bounds = boundsOf(to, operation, clock)
+          const bounds = boundsOf(to, clock)
           return Effect.flatMap(answer(bounds, operation), (response) =>
             Effect.flatMap(Limits.document(response, limit, bounds), (bytes) => {
               const coding = response.headers["content-encoding"]

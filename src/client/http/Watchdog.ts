@@ -47,13 +47,13 @@ export const make = (shortest: Duration.Duration): Watchdog => ({
 
 /**
  * Runs an effect that sets its own deadline and may move it; there is none at first. When it has
- * passed, the effect is interrupted, which is awaited, and the result is the failure `onExpiry`.
+ * passed, the effect is interrupted, which is awaited, and the result is that of `onExpiry`.
  */
-export const watch = <A, E, R, E2>(
+export const watch = <A, E, R, A2, E2>(
   watchdog: Watchdog,
   effect: (deadline: Deadline) => Effect.Effect<A, E, R>,
-  onExpiry: () => E2
-): Effect.Effect<A, E | E2, R> =>
+  onExpiry: () => Effect.Effect<A2, E2>
+): Effect.Effect<A | A2, E | E2, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((parent) => {
       let expired = false
@@ -72,13 +72,11 @@ export const watch = <A, E, R, E2>(
         watchdog.watched.add(watched)
         const ended = Effect.flatMap(
           Effect.exit(restore(Fiber.await(fiber))),
-          (awaited): Effect.Effect<A, E | E2> => {
+          (awaited): Effect.Effect<A | A2, E | E2> => {
             end(watchdog, watched)
             if (Exit.isFailure(awaited))
               return Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(awaited.cause))
-            return expired && Exit.isInterrupted(awaited.value)
-              ? Effect.fail(onExpiry())
-              : awaited.value
+            return expired && Exit.isInterrupted(awaited.value) ? onExpiry() : awaited.value
           }
         )
         return watchdog.patrol === undefined ? Effect.zipRight(begin(watchdog), ended) : ended
