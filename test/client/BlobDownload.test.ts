@@ -12,9 +12,10 @@ import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as Transfer from "../../src/Transfer.js"
+import { inOrder, type Reply } from "../support/fake/Handler.js"
 import { gather, generated, items, utf8 } from "../support/fixtures.js"
 import { registryAt, reply } from "../support/listeners.js"
-import { inOrder, type Reply, scripted } from "../support/scripted.js"
+import { scripted } from "../support/scripted.js"
 import { until } from "../support/serve.js"
 
 const repository = Effect.runSync(Reference.parseRepositoryName("a"))

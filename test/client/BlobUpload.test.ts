@@ -14,8 +14,9 @@ import { TransportFailure } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as Transfer from "../../src/Transfer.js"
+import { type Handler, inOrder, type Reply, type Seen } from "../support/fake/Handler.js"
 import { gather, generated, items, unverifiableDigest, utf8 } from "../support/fixtures.js"
-import { inOrder, type Received, type Reply, scripted } from "../support/scripted.js"
+import { scripted } from "../support/scripted.js"
 
 class Boom extends Data.TaggedError("Boom") {}
 
@@ -50,7 +51,7 @@ const once = BlobSource.fromStreamOnce(generated(big))
 
 const put = Effect.fnUntraced(function* <E>(
   source: BlobSource.BlobSource<E>,
-  replies: ReadonlyArray<Reply> | ((received: Received) => Reply),
+  replies: ReadonlyArray<Reply> | Handler,
   options?: Parameters<Effect.Effect.Success<ReturnType<typeof scripted>>["registry"]["putBlob"]>[2]
 ) {
   const { registry, wire } = yield* scripted(
@@ -155,18 +156,18 @@ describe("the forms of an upload", () => {
         [known, { strategy: "direct" }],
         [sized, { strategy: "patch" }]
       ] as const) {
-        const bodies: Array<Received> = []
+        const bodies: Array<Seen> = []
         yield* put(
           source,
           (received) => {
-            if (received.body.length > 0) bodies.push(received)
+            if (received.bytes.length > 0) bodies.push(received)
             if (received.line.startsWith("HEAD")) return missing
             if (received.line === "POST /v2/a/blobs/uploads/") return opened("/u/1")
             return received.line.startsWith("PATCH") ? opened("/u/2") : created
           },
           options
         )
-        expect(bodies.map(({ body }) => Digest.fromBytes(body))).toEqual([bigDigest])
+        expect(bodies.map(({ bytes }) => Digest.fromBytes(bytes))).toEqual([bigDigest])
         expect(bodies[0]?.headers).toMatchObject({
           "content-length": String(big),
           "content-type": "application/octet-stream"
@@ -225,7 +226,7 @@ describe("what a registry refuses", () => {
   /** A registry whose PATCH is refused, and that takes all else. */
   const withoutPatch =
     (reply: Reply) =>
-    ({ line }: Received): Reply =>
+    ({ line }: Seen): Reply =>
       line.startsWith("PATCH")
         ? reply
         : line.startsWith("POST")
@@ -297,11 +298,11 @@ describe("chunks", () => {
         let chunks = 0
         const { result, wire } = yield* put(
           sized,
-          ({ body, line }) => {
+          ({ bytes, line }) => {
             if (line.startsWith("PATCH") && ++chunks === 2)
               return { status: 307, headers: { location: "/elsewhere" } }
             if (chunks > 9) return refused(400, "ENDLESS")
-            stored = Buffer.concat([stored, body])
+            stored = Buffer.concat([stored, bytes])
             return line.startsWith("PUT") ? created : opened("/u/1")
           },
           { chunkSize: 30_000 }
