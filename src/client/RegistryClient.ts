@@ -4,12 +4,14 @@
  *
  * @since 0.1.0
  */
+import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
-import type * as Schedule from "effect/Schedule"
+import * as Schedule from "effect/Schedule"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import { type Overrides, withDefaults } from "../internal/Options.js"
@@ -24,8 +26,10 @@ import * as ObservedRegistry from "../store/internal/ObservedRegistry.js"
 import * as BlobDownload from "./blobs/BlobDownload.js"
 import * as BlobHead from "./blobs/BlobHead.js"
 import * as BlobUpload from "./blobs/BlobUpload.js"
-import { type Endpoint, type EndpointOptions, endpoint, invalidHost } from "./http/Endpoint.js"
-import { type Exchanging, exchanging } from "./http/Exchange.js"
+import type { EndpointOptions, EndpointTypeId } from "./http/Endpoint.js"
+import * as Endpoints from "./http/Endpoint.js"
+import type { ExchangeError } from "./http/Exchange.js"
+import * as Exchange from "./http/Exchange.js"
 import * as Ping from "./http/Ping.js"
 import { type Pipeline, pipeline } from "./http/Pipeline.js"
 import type { RetryOptions } from "./http/Retry.js"
@@ -43,24 +47,9 @@ export {
    * @since 0.1.0
    * @category models
    */
-  type Endpoint,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type EndpointOptions,
-  /**
-   * @since 0.1.0
-   * @category constructors
-   */
-  endpoint
+  type EndpointOptions
 } from "./http/Endpoint.js"
 export {
-  /**
-   * @since 0.1.0
-   * @category operations
-   */
-  attempt,
   /**
    * @since 0.1.0
    * @category constructors
@@ -70,12 +59,7 @@ export {
    * @since 0.1.0
    * @category models
    */
-  type ExchangeError,
-  /**
-   * @since 0.1.0
-   * @category operations
-   */
-  execute
+  type ExchangeError
 } from "./http/Exchange.js"
 export {
   /**
@@ -112,6 +96,75 @@ export type {
 } from "./http/Retry.js"
 
 /**
+ * One registry as a client knows it: how to reach it, and what it has shown of itself so far.
+ * Requests for one registry share an endpoint, and with it the limits on them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Endpoint {
+  readonly [EndpointTypeId]: typeof EndpointTypeId
+  /** The URL that the paths of operations are added to, without a slash at its end. */
+  readonly base: string
+  /** The origin of `base`, as `Trust.origin` returns it. */
+  readonly origin: string
+}
+
+/**
+ * Checks how a registry is to be reached. Nothing is sent.
+ *
+ * Fails with `InvalidUrl` when `url` is not http or https, or holds a user name, a query or a
+ * fragment; when no request could carry `headers`, `userAgent` or `namespace`; and when an entry of
+ * `trust` is not a host, which it names.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidUrl> =>
+  Endpoints.make(options)
+
+/**
+ * Sends an operation with authorization and returns whatever the registry responds, except that a
+ * 401 of its own is the error `AuthChallenge`. The challenge is remembered in `TokenCache`, so that
+ * the next attempt answers it: this is for applications that bring their own loop.
+ *
+ * It does not count towards the `concurrency` of the endpoint. The body of the response is the
+ * caller's to read or to abandon.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const attempt = (
+  endpoint: Endpoint,
+  operation: Operation.Operation,
+  options?: { readonly body?: HttpBody.HttpBody | undefined }
+): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, Services> =>
+  Exchange.attempt(known(endpoint), operation, options)
+
+/**
+ * Sends an operation, answers the challenges of the registry, and returns whatever it responds in
+ * the end. `schedule` decides whether to try again after a challenge, by default with
+ * `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. It sees the challenge
+ * again, as not answerable, when the token server gave no token for it: another credential, from a
+ * login say, may help then. As with `attempt`, the body of the response is the caller's.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const execute = <R = never>(
+  endpoint: Endpoint,
+  operation: Operation.Operation,
+  options?: {
+    readonly body?: HttpBody.HttpBody | undefined
+    readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
+  }
+): Effect.Effect<HttpClientResponse, ExchangeError, Services | R> =>
+  Exchange.execute(known(endpoint), operation, options)
+
+/** There are no endpoints but those that `endpoint` made. */
+const known = (endpoint: Endpoint): Endpoints.Endpoint => endpoint as Endpoints.Endpoint
+
+/**
  * How to reach a registry, and when to try again after a challenge.
  *
  * @since 0.1.0
@@ -119,8 +172,9 @@ export type {
  */
 export interface Options<R = never> extends EndpointOptions {
   /**
-   * By default as `defaultSchedule` says, else as with `execute`. A schedule with needs of its own,
-   * such as an interactive login, adds them to those of the layer.
+   * When to try again after a challenge, as with `execute`: `defaultSchedule` by default. What a
+   * schedule needs, for an interactive login say, is added to the needs of the layer; the caller's
+   * own services come first while it runs.
    */
   readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
 }
@@ -144,27 +198,27 @@ export const make = <R = never>(
   options: Options<R>
 ): Effect.Effect<Registry.Service, InvalidUrl, Services | R> =>
   Effect.gen(function* () {
-    const to = yield* endpoint(options)
-    const context = yield* Effect.context<Services | R>()
-    // Only the services we need are fixed here. All else is the caller's at the time of each call,
-    // such as its tracer, its observer of transfers and its scope; what a schedule needs is taken
-    // from here where the caller lacks it.
-    const given = {
-      client: Context.get(context, HttpClient.HttpClient),
-      credentials: Context.get(context, Credentials),
-      cache: Context.get(context, TokenCache)
+    const to = yield* Endpoints.make(options)
+    // Only these services are fixed here. All else is the caller's at the time of each call, such as
+    // its tracer, its observer of transfers and its scope.
+    const services = {
+      client: yield* HttpClient.HttpClient,
+      credentials: yield* Credentials,
+      cache: yield* TokenCache
     }
     const { schedule } = options
-    const scheduled: Exchanging = (bounds, operation, body) =>
-      Effect.mapInputContext(
-        exchanging(to, given, schedule)(bounds, operation, body),
-        (caller: Context.Context<never>) => Context.merge(context, caller)
-      )
-    const registry = over(
-      to,
-      pipeline(to, schedule === undefined ? exchanging(to, given) : scheduled)
-    )
-    return ObservedRegistry.observed(to.observation, registry)
+    const needs = yield* Effect.context<R>()
+    const exchange =
+      schedule === undefined
+        ? Exchange.exchanging(to, services)
+        : Exchange.exchanging(
+            to,
+            services,
+            Schedule.mapInputContext(schedule, (caller: Context.Context<never>) =>
+              Context.merge(needs, caller)
+            )
+          )
+    return ObservedRegistry.observed(to.observation, over(to, pipeline(to, exchange)))
   })
 
 /**
@@ -262,13 +316,13 @@ export const layerRegistries = (
       )(yield* Effect.context<Services>())
       const hosts = yield* Effect.mapError(
         Host.byHost(options.hosts ?? {}),
-        invalidHost("this key of hosts")
+        Endpoints.invalidHost("this key of hosts")
       )
       const known = new Map<Host.Host, Registry.Service>()
       return {
         get: (text) =>
           Effect.gen(function* () {
-            const host = yield* Effect.mapError(Host.parse(text), invalidHost("it"))
+            const host = yield* Effect.mapError(Host.parse(text), Endpoints.invalidHost("it"))
             const registry =
               known.get(host) ??
               (yield* Effect.provide(openHost(host, hosts.get(host) ?? {}), context))
@@ -307,7 +361,7 @@ const openHost = (
   })
 
 /** The operations over a pipeline. */
-const over = (to: Endpoint, through: Pipeline): Registry.Service => {
+const over = (to: Endpoints.Endpoint, through: Pipeline): Registry.Service => {
   const { read, remove, send } = through
   const head = BlobHead.make(to, send)
   const manifests = Manifests.make(to, through)

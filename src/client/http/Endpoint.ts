@@ -79,13 +79,12 @@ export interface EndpointOptions {
   readonly tracePropagation?: boolean | undefined
 }
 
-/**
- * One registry as a client knows it: how to reach it, and what it has shown of itself so far.
- *
- * @since 0.1.0
- * @category models
- */
+/** What marks endpoints, so that nothing else passes for one. */
+export const EndpointTypeId: unique symbol = Symbol.for("effect-oci/RegistryClient/Endpoint")
+
+/** All there is to an endpoint, of which `RegistryClient` shows what applications need. */
 export interface Endpoint {
+  readonly [EndpointTypeId]: typeof EndpointTypeId
   readonly base: string
   readonly origin: string
   readonly trust: Trust.Policy
@@ -114,17 +113,8 @@ export interface Endpoint {
  */
 export const defaultUserAgent = "effect-oci/0.1.0"
 
-/**
- * Checks how a registry is to be reached. Nothing is sent.
- *
- * Fails with `InvalidUrl` when `url` is not http or https, or holds a user name, a query or a
- * fragment; when no request could carry `headers`, `userAgent` or `namespace`; and when an entry of
- * `trust` is not a host, which it names.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidUrl> =>
+/** Makes an endpoint, as `RegistryClient.endpoint` says. */
+export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidUrl> =>
   Effect.gen(function* () {
     const written = options.url.trim()
     const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(written)
@@ -145,6 +135,7 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
     const timeouts = withDefaults(Limits.defaultTimeouts, options.timeouts)
     const base = origin.value + new URL(text).pathname.replace(/\/+$/, "")
     return {
+      [EndpointTypeId]: EndpointTypeId,
       base,
       origin: origin.value,
       trust,

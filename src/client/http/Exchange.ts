@@ -55,15 +55,7 @@ export type ExchangeError =
   | TooManyRequests
   | RegistryFailure
 
-/**
- * One authorised exchange: whatever the registry answers, except that a 401 of its own is the error
- * `AuthChallenge`. The challenge is remembered in `TokenCache`, so that the next attempt answers
- * it. For applications that bring their own loop. It does not wait in the endpoint's line, and the
- * body of the answer is the caller's to read or to abandon.
- *
- * @since 0.1.0
- * @category operations
- */
+/** Sends an operation once, with authorization: see `RegistryClient.attempt`. */
 export const attempt = (
   to: Endpoint,
   operation: Operation,
@@ -203,16 +195,7 @@ export const defaultSchedule: Schedule.Schedule<unknown, AuthChallenge> = Schedu
   (challenge: AuthChallenge) => challenge.answerable
 )
 
-/**
- * An exchange with its challenges answered: whatever the registry finally answers. `schedule`
- * decides whether to try again after a challenge, by default with `defaultSchedule`; when it gives
- * up, the challenge becomes `Unauthorized`. It sees the challenge again, as not answerable, when
- * the token server gave no token for it: another credential, from a login say, may help then. As
- * with `attempt`, the answer is the caller's.
- *
- * @since 0.1.0
- * @category operations
- */
+/** Sends an operation and answers the challenges of the registry: see `RegistryClient.execute`. */
 export const execute = <R = never>(
   to: Endpoint,
   operation: Operation,
