@@ -18,6 +18,7 @@ import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
 import type { RateLimit } from "./RateLimit.js"
 import * as Retry from "./Retry.js"
+import type { Transform } from "./TransformedClient.js"
 import * as Watchdog from "./Watchdog.js"
 
 /**
@@ -77,6 +78,18 @@ export interface EndpointOptions {
    * own origin.
    */
   readonly tracePropagation?: boolean | undefined
+  /**
+   * Changes the `HttpClient` that the requests of operations go through: to add a header, to count,
+   * to fail on purpose in a test. It is applied to each attempt, outside of authorization and
+   * redirects: requests hold no credentials there, those to token servers and storage do not pass,
+   * and what it adds to a request goes to the registry's own origin alone. (The `request` of a
+   * response is the one that was sent, credentials included.) To change all requests, provide
+   * another `HttpClient`.
+   *
+   * A status is not a failure: a response that `HttpClient.filterStatus` refuses is used all the
+   * same. Its own failures of HTTP become `TransportFailure`.
+   */
+  readonly transformClient?: Transform | undefined
 }
 
 /** What marks endpoints, so that nothing else passes for one. */
@@ -101,6 +114,7 @@ export interface Endpoint {
   readonly watchdog: Watchdog.Watchdog
   readonly observation: Observability.Observation
   readonly onWarning: (text: string) => Effect.Effect<void>
+  readonly transformClient: Transform | undefined
   /** Warnings that were logged already, to log each once (C106). */
   readonly warned: Set<string>
 }
@@ -157,6 +171,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       watchdog: Watchdog.make(Duration.min(timeouts.response, timeouts.overall)),
       observation: Observability.make(base, options.tracePropagation ?? false),
       onWarning: options.onWarning ?? (() => Effect.void),
+      transformClient: options.transformClient,
       warned: new Set<string>()
     }
   })

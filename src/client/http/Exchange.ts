@@ -37,6 +37,7 @@ import * as Observability from "./Observability.js"
 import { fromHeaders } from "./RateLimit.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
+import { transformed } from "./TransformedClient.js"
 
 /**
  * What a request can fail with before its answer is classified; `TooManyRequests` and
@@ -118,8 +119,12 @@ const attemptWithin = (
     { trust: to.trust, scopes: to.scopes, until: () => bounds.until },
     sent
   )(own, transfer === undefined ? own : through())
+  const sender =
+    to.transformClient === undefined
+      ? authorized
+      : transformed(to.transformClient, authorized, bounds)
   return Effect.flatMap(
-    authorized.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
+    sender.execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
     (response) => {
       const { headers } = response
       return headers["warning"] === undefined && headers["ratelimit-limit"] === undefined
