@@ -19,10 +19,21 @@ export const plot = (groups: ReadonlyArray<Group>): string => {
     const rows = bars.map(([name, seconds], index) => {
       y += 22
       const width = Math.max(1, (seconds / longest) * 420)
-      return `<text x="10" y="${y - 1}">${escape(name)}</text><rect x="300" y="${y - 13}" width="${width.toFixed(1)}" height="16" fill="${index === 0 ? "#2563eb" : "#9ca3af"}"/><text x="${(306 + width).toFixed(1)}" y="${y - 1}">${seconds.toFixed(2)} s</text>`
+      const fill = index === 0 ? "#2563eb" : "#9ca3af"
+      const end = (306 + width).toFixed(1)
+      return [
+        `<text x="10" y="${y - 1}">${escape(name)}</text>`,
+        `<rect x="300" y="${y - 13}" width="${width.toFixed(1)}" height="16" fill="${fill}"/>`,
+        `<text x="${end}" y="${y - 1}">${seconds.toFixed(2)} s</text>`
+      ].join("")
     })
     y += 10
     return [title, ...rows]
   })
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="800" height="${height}" font-family="sans-serif" font-size="13"><title>Seconds, effect-oci beside its references</title><rect width="100%" height="100%" fill="white"/>\n${body.join("\n")}\n</svg>\n`
+  const svg = `xmlns="http://www.w3.org/2000/svg" width="800" height="${height}"`
+  return [
+    `<svg ${svg} font-family="sans-serif" font-size="13">`,
+    "<title>Seconds, effect-oci beside its references</title>",
+    `<rect width="100%" height="100%" fill="white"/>\n${body.join("\n")}\n</svg>\n`
+  ].join("")
 }

@@ -1,4 +1,4 @@
-/** What a program does with the errors of a push compiles, with a source's own errors and without. */
+/** Handling the errors of a push compiles, with a source's own errors and without. */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"

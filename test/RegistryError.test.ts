@@ -4,7 +4,7 @@ import { RegistryFailure, Unauthorized } from "../src/RegistryError.js"
 
 const errors = [{ code: "UNAUTHORIZED", message: "no" }]
 
-it("a refusal is put into the mouth of the server that gave it, be it a token server or a storage", () => {
+it("a refusal is said to come from the server that gave it: token server or storage", () => {
   const url = "https://auth.test/token"
   expect(
     new Unauthorized({

@@ -207,6 +207,51 @@ describe("imports", () => {
 })
 
 describe("code", () => {
+  /**
+   * Whether the column after the last one allowed is in a literal that is data: no title of a test,
+   * and no part of a comment.
+   */
+  const isFixture = (tree: ts.SourceFile, position: number): boolean => {
+    const holders = nodesOf(tree).filter(
+      (node) => node.getStart(tree) <= position && position < node.end
+    )
+    const literal = holders.find(
+      (node) =>
+        ts.isStringLiteralLike(node) ||
+        ts.isTemplateExpression(node) ||
+        ts.isRegularExpressionLiteral(node)
+    )
+    if (literal === undefined) return false
+    const { parent } = literal
+    const isTitle =
+      (ts.isCallExpression(parent) && /^(it|describe)\b/.test(parent.expression.getText(tree))) ||
+      (ts.isPropertyAssignment(parent) && parent.name.getText(tree) === "does")
+    return !isTitle
+  }
+
+  it("has lines of 100 columns at most, but for fixtures of tests", () => {
+    const width = 100
+    const folders = ["test", "bench", "examples"]
+    const found = folders.flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+        .filter((name) => name.endsWith(".ts") && !name.startsWith("dist"))
+        .flatMap((name) => {
+          const path = join(folder, name)
+          const text = readFileSync(join(root, path), "utf8")
+          const lines = text.split("\n")
+          if (lines.every((line) => line.length <= width)) return []
+          const tree = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true)
+          return lines.flatMap((line, n) =>
+            line.length <= width ||
+            isFixture(tree, tree.getPositionOfLineAndCharacter(n, width - 1))
+              ? []
+              : [`${path}:${n + 1}`]
+          )
+        })
+    )
+    expect(found).toEqual([])
+  })
+
   it("has no type `any`", () => {
     expect(
       violations(({ tree }) =>
@@ -380,7 +425,7 @@ describe("package", () => {
     expect(Object.values(byName(publicFiles)).toSorted()).toEqual(publicFiles.toSorted())
   })
 
-  it("every public module is an import path of its own, whatever its room, and nothing else is", () => {
+  it("every public module, and nothing else, is an import path of its own", () => {
     const expected = {
       "./package.json": "./package.json",
       ".": entry("src/index.ts"),

@@ -12,7 +12,7 @@ import { ignoreSecrets } from "./support/suiteWatch.js"
 
 ignoreSecrets()
 
-it("every export of spec/ and protocol/ that reads text or bytes is run, and so is every schema", () => {
+it("every export of spec/ and protocol/ that reads text or bytes, and every schema, is run", () => {
   const source = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")
   const run = source("./fuzz/targets.ts")
   const missing: Array<string> = []

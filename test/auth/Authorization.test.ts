@@ -124,7 +124,7 @@ describe("Basic", () => {
     })
 
   it.effect(
-    "the first request is anonymous, and its 401 is an AuthChallenge with all that the registry said (A1, A2)",
+    "the first request is anonymous, and its 401 an AuthChallenge with all that it said (A1, A2)",
     () =>
       Effect.gen(function* () {
         const { client, log } = basicWorld()
@@ -241,7 +241,7 @@ describe("Basic", () => {
 
 describe("Bearer", () => {
   it.effect(
-    "the password goes to the token server, its token to the registry, and the next request reuses it",
+    "the password goes to the token server, its token to the registry, for the next request too",
     () =>
       Effect.gen(function* () {
         const { client, log } = tokenWorld()
@@ -841,7 +841,7 @@ describe("registries that change their minds", () => {
   )
 
   it.effect(
-    "a refused token without a challenge is renewed where the ping said, not replaced by the password",
+    "a token refused without a challenge is renewed where the ping said, not by the password",
     () =>
       Effect.gen(function* () {
         let revoked = ""
@@ -994,7 +994,7 @@ describe("scopes", () => {
   }
 
   it.effect(
-    "insufficient_scope widens once: the new scopes are asked for, and a second refusal ends it (A8)",
+    "insufficient_scope widens once: new scopes are asked for, a second refusal ends it (A8)",
     () =>
       Effect.gen(function* () {
         const more = 'error="insufficient_scope",scope="repository:a:pull,push"'
@@ -1156,7 +1156,7 @@ describe("a refresh token", () => {
   )
 
   it.effect(
-    "replaces the password from then on, is replaced by its successor, and goes to its own realm only",
+    "replaces the password, is replaced by its successor, and goes to its own realm only",
     () =>
       Effect.gen(function* () {
         const { client, log, seen } = offline((n) => (n === 3 ? undefined : `r${n}`))
@@ -1199,7 +1199,7 @@ describe("a refresh token", () => {
 })
 
 it.effect(
-  "a source that is broken is reported at once, and asked no second time: it may be a helper that hangs",
+  "a broken source is reported at once, and not asked again: it may be a helper that hangs",
   () =>
     Effect.gen(function* () {
       let asked = 0

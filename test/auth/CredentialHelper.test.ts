@@ -128,7 +128,11 @@ describe("the protocol", () => {
 
   it.live("64 KiB are not too much, nor is anything on the standard error", () =>
     Effect.gen(function* () {
-      const script = `dd if=/dev/zero bs=1024 count=1024 >&2 2>/dev/null\n${prints("octocat", "hunter2")}\nprintf '%65000s' ' '`
+      const script = [
+        "dd if=/dev/zero bs=1024 count=1024 >&2 2>/dev/null",
+        prints("octocat", "hunter2"),
+        "printf '%65000s' ' '"
+      ].join("\n")
       expect((yield* answer(script))._tag).toBe("Basic")
     })
   )

@@ -319,7 +319,7 @@ describe.each([
   )
 
   it.effect(
-    "of an origin serve all its demands, but their scopes only the demand they were made to (rule 2)",
+    "of an origin serve all its demands, but their scopes the demand they were made to (rule 2)",
     () =>
       Effect.gen(function* () {
         const odd = bearer({ scopes: ["artifact-repository:a:*"] })
@@ -688,25 +688,23 @@ describe("layerKeyValueStore", () => {
     })
   )
 
-  it.effect(
-    "holds one entry for each issue and each origin, under keys that show neither user nor registry",
-    () =>
-      Effect.gen(function* () {
-        const { entries, process } = shared()
-        yield* process(
-          Effect.gen(function* () {
-            yield* (yield* TokenCache.TokenCache).remember(demandOf(), [bearer])
-            for (let n = 0; n <= 100; n++)
-              yield* ask(keyOf({ scopes: [`repository:r${n}:pull`] }), issuer().acquire)
-          })
-        )
-        expect(
-          [...entries.keys()].map((key) => key.replace(/[0-9a-f]{64}$/, "…")).toSorted()
-        ).toEqual(["effect-oci-challenges-…", "effect-oci-tokens-…"])
-        const tokens = [...entries].find(([key]) => key.includes("tokens"))?.[1] ?? ""
-        expect(JSON.parse(tokens).tokens.length).toBe(100)
-        expect(tokens).not.toContain("repository:r0:pull")
-      })
+  it.effect("has one entry for each issue and each origin, under keys that show neither", () =>
+    Effect.gen(function* () {
+      const { entries, process } = shared()
+      yield* process(
+        Effect.gen(function* () {
+          yield* (yield* TokenCache.TokenCache).remember(demandOf(), [bearer])
+          for (let n = 0; n <= 100; n++)
+            yield* ask(keyOf({ scopes: [`repository:r${n}:pull`] }), issuer().acquire)
+        })
+      )
+      expect(
+        [...entries.keys()].map((key) => key.replace(/[0-9a-f]{64}$/, "…")).toSorted()
+      ).toEqual(["effect-oci-challenges-…", "effect-oci-tokens-…"])
+      const tokens = [...entries].find(([key]) => key.includes("tokens"))?.[1] ?? ""
+      expect(JSON.parse(tokens).tokens.length).toBe(100)
+      expect(tokens).not.toContain("repository:r0:pull")
+    })
   )
 
   it.effect(

@@ -68,7 +68,7 @@ describeDebian("docker-registry with token authentication", () => {
   })
 
   it.live(
-    "a look, a push, a hundred pulls and a mount take one token for each need, for exactly its scopes",
+    "a look, a push, a hundred pulls and a mount take a token for each need, of its scopes alone",
     () =>
       Effect.gen(function* () {
         const { log } = yield* JwtServer

@@ -57,7 +57,8 @@ const certificateOf = (key: KeyObject): string => {
   )
   const signature = der(0x03, Buffer.from([0]), sign("sha256", toBeSigned, key))
   const base64 = sequence(toBeSigned, ecdsaWithSha256, signature).toString("base64")
-  return `-----BEGIN CERTIFICATE-----\n${base64.replace(/.{64}/g, "$&\n").trimEnd()}\n-----END CERTIFICATE-----\n`
+  const lines = base64.replace(/.{64}/g, "$&\n").trimEnd()
+  return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`
 }
 
 // -----------------------------------------------------------------------------
@@ -95,7 +96,8 @@ const jwt = (key: KeyObject, subject: string, scopes: ReadonlyArray<string>): st
     access
   }
   const signed = `${part({ typ: "JWT", alg: "ES256", kid: keyId(key) })}.${part(claims)}`
-  return `${signed}.${sign("sha256", Buffer.from(signed), { key, dsaEncoding: "ieee-p1363" }).toString("base64url")}`
+  const signature = sign("sha256", Buffer.from(signed), { key, dsaEncoding: "ieee-p1363" })
+  return `${signed}.${signature.toString("base64url")}`
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Whether a blob or a manifest is there, and how long it is, against registries, proxies and storage
+ * Whether a blob or a manifest is there, and how long it is: against registries, proxies, storage
  * whose responses to a HEAD say little.
  */
 import type { RequestListener } from "node:http"

@@ -97,7 +97,7 @@ describe("the forms of an upload", () => {
       ]
     ],
     [
-      "content of unknown digest goes into one PATCH, with its range where the size is known (C47, C48)",
+      "content of unknown digest goes in one PATCH, with its range if the size is known (C47, C48)",
       sized,
       [opened("/u/1"), opened("/u/2"), created],
       ["POST /v2/a/blobs/uploads/", "PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`]
@@ -262,7 +262,7 @@ describe("what a registry refuses", () => {
   )
 
   it.live(
-    "a registry that fails to close, as any may in passing trouble, is asked the same way the next time",
+    "a registry that fails to close, as any may for a while, is asked the same way the next time",
     () =>
       Effect.gen(function* () {
         const { registry, wire } = yield* scripted(({ body, line }) => {
@@ -630,7 +630,7 @@ describe("after a fault", () => {
   )
 
   it.live(
-    "a source that can be read once is not read again: the error says so, and the session is cancelled",
+    "a source to be read once is not read again: the error says so, and the session is cancelled",
     () =>
       Effect.gen(function* () {
         const { result, wire } = yield* put(once, [

@@ -178,7 +178,7 @@ describe("an exchange as a whole", () => {
     })
   )
 
-  /** A body that comes a byte each ten seconds, and that stops before its end where it is told to. */
+  /** A body that comes a byte each ten seconds, and stops before its end where it is told to. */
   const dripping =
     (pieces: number, headers: Record<string, string> = {}, silentAfter = pieces) =>
     (request: HttpClientRequest.HttpClientRequest) =>
@@ -404,7 +404,7 @@ describe("sizes (T6)", () => {
   )
 
   it.effect(
-    "the header section is limited, and the body after it is read or left, so that no connection is held",
+    "the header section is limited, and the body after it read or left: no connection is held",
     () =>
       Effect.gen(function* () {
         let read = false
@@ -500,7 +500,7 @@ describe("failures of the HTTP client", () => {
     )
 
   it.scopedLive(
-    "over sockets: refused, broken before and within the answer, silent, stalled, too many headers, no TLS",
+    "over sockets: refused, broken before and within the response, silent, stalled, no TLS",
     () =>
       Effect.gen(function* () {
         const closed = yield* tcp(() => undefined)

@@ -284,7 +284,7 @@ describe("deleteManifest", () => {
     seen.map(({ method, url }) => `${method} ${url.pathname}`)
 
   it.effect(
-    "reads what it deletes, for its subject, until the registry is seen to list referrers (C97, trap 51)",
+    "reads what it deletes, for its subject, until the registry lists referrers (C97, trap 51)",
     () =>
       Effect.gen(function* () {
         const { registry, seen } = yield* world({ [registryUrl]: registryWithList })

@@ -258,7 +258,7 @@ describe("a redirect within the registry", () => {
 })
 
 it.effect(
-  "the body of a redirect is read, so that its connection can be used again, but not if it is endless (T6)",
+  "the body of a redirect is read, to use its connection again, but not an endless one (T6)",
   () =>
     Effect.gen(function* () {
       for (const [pieces, end] of [

@@ -145,7 +145,7 @@ describe("mirrors", () => {
   )
 
   it.effect(
-    "that send something else are caught at its end: what they began cannot be continued elsewhere (T7)",
+    "that send something else are caught at its end: nobody else can continue it (T7)",
     () =>
       Effect.gen(function* () {
         const parts = () =>

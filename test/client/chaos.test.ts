@@ -33,7 +33,7 @@ const survive = (
 
 const minutes = 60_000
 
-describe("over connections that break, a transfer ends with the exact bytes or a typed error, and leaves nothing behind", () => {
+describe("a transfer that is broken is exact or a typed error, and leaves nothing", () => {
   it.live(
     "to and from the embedded server",
     () =>

@@ -63,7 +63,7 @@ afterAll(() => {
   server.close()
 })
 
-it("uploads 512 MiB made on the fly with less than 100 MB of heap, no faster than the registry reads", async () => {
+it("uploads 512 MiB with less than 100 MB of heap, no faster than the registry reads", async () => {
   await Promise.race([isPaused, told()])
   // Whatever is made while the registry does not read must be in some buffer: ask until no more
   // comes.

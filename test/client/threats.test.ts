@@ -530,7 +530,7 @@ describe("T19, plain http", () => {
 
 describe("T20, endless waits", () => {
   it.effect(
-    "a Retry-After of a hundred years is a failure with that number, at once when there is no attempt left",
+    "a Retry-After of a hundred years is a failure with that number, at once without attempts",
     () =>
       Effect.gen(function* () {
         const { log, registry } = yield* world(

@@ -103,7 +103,8 @@ const fuzz = ({ begun, runs, seed, target: index }: Work): string => {
     throw new Error(`${target.name} keeps memory: ${growth} bytes after ${runs} inputs`)
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
   const slow = Math.max(worst, slowest / 10).toFixed(1)
-  return `${target.name}: ${runs} inputs in ${seconds} s, the slowest in ${slow} ms or less, ${Math.round(growth / 1024)} KiB more memory`
+  const grown = `${Math.round(growth / 1024)} KiB more memory`
+  return `${target.name}: ${runs} inputs in ${seconds} s, the slowest in ${slow} ms or less, ${grown}`
 }
 
 // -----------------------------------------------------------------------------

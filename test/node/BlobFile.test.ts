@@ -112,7 +112,7 @@ describe("source", () => {
   )
 
   it.scoped(
-    "an upload reads it into the same memory again, and every byte arrives, however slow the registry",
+    "an upload reads it into the same memory, and every byte arrives, however slow the registry",
     () =>
       Effect.gen(function* () {
         const path = Path.join(yield* folder, "blob")
@@ -372,7 +372,7 @@ describe("write", () => {
       })
   )
 
-  it("a disk that takes only part of a block fails the write instead of leaving a short file", async () => {
+  it("a disk that takes a part of a block fails the write, without a short file", async () => {
     const script = await program("test/node/fixtures/fileLimit.ts")
     const command = 'ulimit -f 1536 && exec "$0" "$1"'
     const { stdout, stderr } = spawnSync("bash", ["-c", command, process.execPath, script], {

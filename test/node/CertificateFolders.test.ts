@@ -142,7 +142,7 @@ describe("a folder", () => {
 
 describe("by default", () => {
   it.effect(
-    "the folders are those of podman and Docker, with and without root, and the user's own come first",
+    "the folders are those of podman and Docker, with and without root, the user's own first",
     () =>
       Effect.gen(function* () {
         yield* environment("HOME", "/home/alice")
@@ -184,7 +184,7 @@ describe("by default", () => {
   )
 
   it.live(
-    "a registry is pulled from as docker does, with a token server and a storage of the same authority",
+    "a registry is pulled from as by docker, its token server and storage of one authority",
     () =>
       Effect.gen(function* () {
         const { log, registry } = yield* registryWithOthers

@@ -341,7 +341,7 @@ describeTinyproxy("a tunnel through tinyproxy", () => {
 })
 
 it.live(
-  "a proxy may itself be reached by https: its certificate is checked, and it is shown no client certificate",
+  "a proxy is reached by https: its certificate is checked, and it is shown none of a client",
   () =>
     Effect.gen(function* () {
       const ca = yield* Certificates.authority("ours")

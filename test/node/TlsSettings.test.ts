@@ -70,7 +70,7 @@ describe("authorities", () => {
   )
 
   it.live(
-    "of a registry are trusted for its token server and its storage, on its behalf and on no other's",
+    "of a registry are trusted for its token server and storage, on its behalf and no other's",
     () =>
       Effect.gen(function* () {
         const { log, registry, tokens } = yield* registryWithOthers
@@ -155,7 +155,7 @@ describe("client certificates", () => {
   )
 
   it.live(
-    "go neither to storage nor to a token server on another port of the same host (T1, GHSA-h3wm-jjqf-8jm2)",
+    "go neither to storage nor to a token server on another port (T1, GHSA-h3wm-jjqf-8jm2)",
     () =>
       Effect.gen(function* () {
         const { ours } = yield* authorities

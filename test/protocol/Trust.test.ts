@@ -519,7 +519,7 @@ describe("Trust.decide", () => {
     }
   }
 
-  it("T2: who does not know which hosts belong together sends credentials to the registry's own origin only", () => {
+  it("T2: without a list of domains, credentials go to the registry's own origin only", () => {
     const at = (target: string) =>
       outcome(
         Trust.decide(Trust.strict, { kind: "Realm", registry, from, target, credentials: true })
@@ -639,7 +639,7 @@ describe("Trust.decide", () => {
     ["", "https://u.example/", false]
   ]
   for (const [entry, target, permits] of entries) {
-    it(`T15: the entry ${JSON.stringify(entry)} ${permits ? "permits" : "does not permit"} ${target}`, () =>
+    it(`T15: ${JSON.stringify(entry)} ${permits ? "permits" : "does not permit"} ${target}`, () =>
       assert.strictEqual(
         outcome(decide("Upload", target, { policy: { allowUploads: [entry] } })),
         permits ? "without" : "OtherOrigin"

@@ -167,7 +167,7 @@ describe("requests that are none", () => {
 
 describe("manifests", () => {
   it.scoped(
-    "a pushed manifest is at its Location, its tag and its digest, byte for byte (R3, R4, R7, R27, R28)",
+    "a pushed manifest is at its Location, tag and digest, byte for byte (R3, R4, R7, R27, R28)",
     () =>
       served((send) =>
         Effect.gen(function* () {
@@ -216,7 +216,7 @@ describe("manifests", () => {
   )
 
   it.scoped(
-    "?tag= sets several tags on a push by digest, listed in one OCI-Tag, sha512 included (R30, trap 35)",
+    "?tag= sets tags on a push by digest, sha512 too, listed in one OCI-Tag (R30, trap 35)",
     () =>
       served((send) =>
         Effect.gen(function* () {
@@ -240,7 +240,7 @@ describe("manifests", () => {
   )
 
   it.scoped(
-    "a manifest with a subject that does not exist is taken, and OCI-Subject acknowledges it (R11, R32)",
+    "a manifest with an absent subject is taken, and OCI-Subject acknowledges it (R11, R32)",
     () =>
       served((send) =>
         Effect.gen(function* () {
@@ -598,7 +598,7 @@ describe("uploads", () => {
   )
 
   it.scoped(
-    "chunks are appended, Range is the end of the whole, the last one may ride in the PUT (R19, R21, R22, C53)",
+    "chunks are appended, Range is the end, the last may be in the PUT (R19, R21, R22, C53)",
     () =>
       served((send) =>
         Effect.gen(function* () {
@@ -651,7 +651,7 @@ describe("uploads", () => {
   )
 
   it.scoped(
-    "an out-of-order chunk is a 416 with the right Range, by PATCH and by PUT, and the session survives (R20)",
+    "an out-of-order chunk is a 416 with the right Range, and the session survives (R20)",
     () =>
       served((send) =>
         Effect.gen(function* () {
@@ -855,7 +855,7 @@ describe("lists", () => {
   )
 
   it.scoped(
-    "referrers carry type and annotations, and are filtered by artifactType, a raw + included (R35, R37, trap 47)",
+    "referrers have type and annotations, and a filter by artifactType, + too (R35, R37, trap 47)",
     () =>
       served((send) =>
         Effect.gen(function* () {

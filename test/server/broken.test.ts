@@ -1,4 +1,4 @@
-/** What a client sees of a blob that cannot be sent whole, although its length has been announced. */
+/** What a client sees of a blob that cannot be sent whole, although its length is announced. */
 import * as Net from "node:net"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -279,7 +279,8 @@ export const soak = (options: {
         const users = { alice: Redacted.make("wonderland") }
         const Client = RegistryClient.layer({
           url,
-          timeouts: { response: "2 seconds" }, // The server must have answered long before, even where the process stalls.
+          // The server must have answered long before, even where the process stalls.
+          timeouts: { response: "2 seconds" },
           retry: { attempts: 2, base: "5 millis" }
         }).pipe(
           Layer.provide([

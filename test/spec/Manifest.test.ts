@@ -723,7 +723,7 @@ describe("what a manifest says", () => {
       })
   )
 
-  it("artifactType: its own, else an image's config type, and none for an index (C77, I10, trap 48)", () => {
+  it("artifactType: its own, else an image's config type (C77, I10, trap 48)", () => {
     const config = { ...Descriptor.empty, mediaType: "application/vnd.example.config" }
     const image = (artifactType?: string) =>
       Manifest.artifactType(Manifest.image({ config, layers: [], artifactType }))

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as MediaType from "../../src/spec/MediaType.js"
 
 describe("constants", () => {
-  it("have the values that the specifications give (image-spec media-types.md, Docker's formats)", () => {
+  it("have the values of the specifications (image-spec media-types.md, Docker's formats)", () => {
     const {
       MANIFEST_ACCEPT,
       equals,

@@ -294,7 +294,8 @@ describe("canonical text", () => {
     parts,
     ({ digest, host, name, tag }) =>
       Effect.gen(function* () {
-        const input = `${host}/${name}${tag === null ? "" : `:${tag}`}${digest === null ? "" : `@${digest}`}`
+        const ends = [tag === null ? "" : `:${tag}`, digest === null ? "" : `@${digest}`]
+        const input = `${host}/${name}${ends.join("")}`
         const reference = yield* Reference.parse(input)
         expect(Option.getOrNull(reference.tag)).toBe(tag)
         expect(Option.getOrNull(reference.digest)).toBe(digest)

@@ -107,7 +107,7 @@ export const manifestSuite = (it: It, supports: Supports): void => {
   )
 
   it.effect(
-    "reports an unknown tag and an unknown digest as ManifestUnknown, and a HEAD of them as none (R8)",
+    "reports an unknown tag and digest as ManifestUnknown, and a HEAD of them as none (R8)",
     () =>
       Effect.gen(function* () {
         const registry = yield* Registry

@@ -209,7 +209,11 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
     if (proxy.active() > before)
       problems.push(`${proxy.active() - before} exchanges left under way`)
     return {
-      description: `seed ${seed}: ${up ? "upload" : "download"} of ${size} bytes, ${strategy}, ${JSON.stringify({ knowsSize, knowsDigest, once })}, faults ${JSON.stringify(faults)}\n  ${proxy.log.map(({ line, status }) => `${line.slice(0, 80)} ${status ?? "-"}`).join("\n  ")}`,
+      description: [
+        `seed ${seed}: ${up ? "upload" : "download"} of ${size} bytes, ${strategy}`,
+        JSON.stringify({ knowsSize, knowsDigest, once, faults }),
+        ...proxy.log.map(({ line, status }) => `${line.slice(0, 80)} ${status ?? "-"}`)
+      ].join("\n  "),
       ending: Exit.isSuccess(exit)
         ? "Success"
         : Option.match(Cause.failureOption(exit.cause), {

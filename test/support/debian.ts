@@ -139,7 +139,8 @@ export const debianRegistryToken = (options: {
     start(
       (folder) => {
         const { issuer, realm, service } = options
-        return `auth: { token: ${JSON.stringify({ realm, service, issuer, rootcertbundle: Path.join(folder, "root.pem") })} }`
+        const rootcertbundle = Path.join(folder, "root.pem")
+        return `auth: { token: ${JSON.stringify({ realm, service, issuer, rootcertbundle })} }`
       },
       { "root.pem": options.certificate }
     )

@@ -91,7 +91,7 @@ const dockerHub: ReadonlyArray<Row> = [
   {
     ...onHub,
     at: ["§1 Docker Hub", "rule 5"],
-    does: "has its token server on another host of its domain, and its password under https://index.docker.io/v1/",
+    does: "has its tokens on another host, and its password under https://index.docker.io/v1/",
     quirks: [hubAsks],
     others: {
       "https://auth.docker.io": issues((token) => ({
@@ -136,7 +136,7 @@ const dockerHub: ReadonlyArray<Row> = [
   },
   {
     ...onHub,
-    does: "mounts from no repository that the token is not for, and does not name it in its challenge",
+    does: "mounts from repositories of the token alone, and does not name others in its challenge",
     quirks: [
       takesTokens(
         `Bearer realm="${hub}",service="registry.docker.io",scope="repository:team/app:pull,push"`

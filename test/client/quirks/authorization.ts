@@ -100,7 +100,8 @@ export const grants =
 export const asking = (realm: string, ...parameters: ReadonlyArray<string>) => {
   const [service, ...rest] =
     parameters[0]?.startsWith("service=") === true ? parameters : ["", ...parameters]
-  return `GET ${realm}?${[service, "client_id=effect-oci", ...rest].filter((part) => part !== "").join("&")}`
+  const query = [service, "client_id=effect-oci", ...rest].filter((part) => part !== "")
+  return `GET ${realm}?${query.join("&")}`
 }
 export const scope = (actions: string, repository = "team/app") =>
   `scope=repository:${repository}:${actions}`

@@ -259,7 +259,7 @@ const deleting: ReadonlyArray<Row> = [
   ...[errors("MANIFEST_INVALID", "the tags of the manifest are too many to delete"), ""].map(
     (body): Row => ({
       at: ["§4 Cloudflare"],
-      does: `has deleted a part of many tags, and links with 400 to the rest${body === "" ? ", without a word" : ""}`,
+      does: `deletes some of many tags, links to more with 400${body === "" ? "" : ", errors"}`,
       quirks: [
         refuses(() =>
           status(400, body, {

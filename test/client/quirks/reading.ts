@@ -414,7 +414,7 @@ export const rows: ReadonlyArray<Row> = [
 
   {
     at: ["§6 others"],
-    does: "answers a HEAD for anything with 200 and the length of something else, which is no reason not to upload",
+    does: "answers any HEAD with 200 and the length of something else: no reason not to upload",
     quirks: [answers("HEAD Blob", () => status(200, null, { "content-length": "33" }))],
     run: (registry) => registry.putBlob(app, source(tiny)),
     gives: tiny.descriptor,

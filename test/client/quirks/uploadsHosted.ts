@@ -71,7 +71,7 @@ export const rows: ReadonlyArray<Row> = [
   },
   {
     at: ["§3 GHCR", "rule 8", "rule 11"],
-    does: "takes up to 4 MiB in a PATCH, and calls more a bad range: from then on the whole goes by PUT",
+    does: "takes 4 MiB in a PATCH, and calls more a bad range: from then on the whole goes by PUT",
     quirks: [
       takesAtMost(
         4 * mebibyte,
@@ -172,7 +172,7 @@ export const rows: ReadonlyArray<Row> = [
   },
   {
     at: ["§3 ECR"],
-    does: "has a Range that stands still, so that nobody knows where a fault has left it: it is begun anew",
+    does: "has a Range that stands still: nobody knows where a fault has left it, it is begun anew",
     quirks: [
       sets("GET PATCH Upload", () => ({ range: "0-39999" })),
       (healthy) => {
@@ -257,7 +257,7 @@ export const rows: ReadonlyArray<Row> = [
   },
   {
     at: ["§3 GAR", "rule 8"],
-    does: "has a proxy before it that knows no PATCH, and a page for it: the upload is still there, so the whole goes by PUT",
+    does: "is behind a proxy that has a page for PATCH: the upload is there, the whole goes by PUT",
     quirks: [answers("PATCH Upload", () => status(404, "<html>Not Found</html>"))],
     run: (registry) =>
       Effect.zip(
@@ -341,7 +341,7 @@ export const rows: ReadonlyArray<Row> = [
   ...[true, false].map(
     (refusing): Row => ({
       at: ["§3 Quay", "rule 9", "rule 10"],
-      does: `counts the bytes of an upload where others name the last one, without a Location${refusing ? "; refuses with 416 what goes on after that" : ", and has them all"}`,
+      does: `counts bytes in Range, and ${refusing ? "refuses more with 416" : "has them all"}`,
       quirks: [
         sets("GET Upload", (headers) => ({
           location: undefined,

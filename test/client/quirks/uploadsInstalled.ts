@@ -114,7 +114,7 @@ export const rows: ReadonlyArray<Row> = [
   },
   {
     at: ["§3 Cloudflare", "§3 distribution", "rule 8"],
-    does: "opens an upload in answer to a single POST, whose content it throws away: from then on there is none",
+    does: "answers a single POST with an upload, and drops the content: from then on there is none",
     quirks: [ignoresDigest],
     run: (registry) => Effect.zip(put(tiny)(registry), put(tiny, "nothing")(registry)),
     gives: [arrives(tiny), arrives(tiny)],
@@ -161,7 +161,7 @@ export const rows: ReadonlyArray<Row> = [
   },
   {
     at: ["rule 11"],
-    does: "wants chunks larger than any memory: the content goes as one, the last, as it is read (T6)",
+    does: "wants chunks larger than memory: the content goes as one, the last, as it is read (T6)",
     quirks: [
       sets("POST Uploads", () => ({ "oci-chunk-min-length": String(Number.MAX_SAFE_INTEGER) }))
     ],
