@@ -1,4 +1,4 @@
-/** Manifests and the referrers tag over real sockets: what is read, what is written, what errors say. */
+/** Manifests and the referrers tag over sockets: what is read and written, what errors say. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
