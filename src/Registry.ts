@@ -11,7 +11,7 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { BlobSource } from "./BlobSource.js"
-import type { UploadState } from "./internal/UploadState.js"
+import type { ChunkBounds, UploadState } from "./internal/UploadState.js"
 import type {
   BlobUnknown,
   BodyNotReplayable,
@@ -111,6 +111,20 @@ export interface PutBlobOptions {
 }
 
 /**
+ * How an upload session is opened.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StartUploadOptions {
+  /**
+   * The algorithm of the digest that the session will be committed with, `sha256` by default
+   * (end-4c, C45): a registry may hash what it gets on the way.
+   */
+  readonly algorithm?: string | undefined
+}
+
+/**
  * A range of the bytes of a blob.
  *
  * @since 0.1.0
@@ -125,17 +139,19 @@ export interface Range {
 
 /**
  * An open upload. Closing its Scope cancels it at the registry (C57), unless it was committed or
- * detached.
+ * detached. Whoever writes in chunks heeds `chunkMinLength`: which chunk is the last, `write` cannot
+ * know.
  *
  * @since 0.1.0
  * @category models
  */
-export interface UploadSession {
+export interface UploadSession extends ChunkBounds {
   /** How far the session is, as of the last acknowledged byte: what `resumeUpload` takes. */
   readonly state: Effect.Effect<UploadState>
   /**
-   * Appends bytes in order (C51). An array goes as one chunk with its range; a stream goes as one
-   * request in constant memory. Its own error passes through as it is. A stream is run once: where
+   * Appends bytes in order (C51). An array goes as one chunk with its range, or as several where it
+   * is longer than `chunkMaxLength`; a stream goes as one request in constant memory, or as such
+   * chunks where there is a `chunkMaxLength`. Its own error passes through as it is. A stream is run once: where
    * it would have to be sent again, after a challenge or a redirect, it fails with
    * `BodyNotReplayable`, and `status` tells how much of it has arrived.
    */
@@ -370,9 +386,13 @@ export declare namespace Registry {
       digest: Digest
     ) => Effect.Effect<void, BlobUnknown | NameUnknown | Unsupported | CommonError>
 
-    /** Opens an upload session (end-4a), cancelled when the Scope closes. */
+    /**
+     * Opens an upload session (end-4a), cancelled when the Scope closes. `Unsupported` for an
+     * `algorithm` that the registry cannot do, where it says so at once.
+     */
     readonly startUpload: (
-      repository: RepositoryName
+      repository: RepositoryName,
+      options?: StartUploadOptions
     ) => Effect.Effect<UploadSession, NameUnknown | Unsupported | CommonError, Scope.Scope>
 
     /**
@@ -386,12 +406,13 @@ export declare namespace Registry {
     /**
      * Makes a blob of another repository available in this one without transfer (end-11, C59); with
      * no `from`, from wherever the registry finds it (C60). Answers whether it is mounted now; if
-     * not, no session is left open.
+     * not, no session is left open. `DigestMismatch` when the registry says that it mounted other
+     * content (C61).
      */
     readonly mountBlob: (
       repository: RepositoryName,
       digest: Digest,
       from: Option.Option<RepositoryName>
-    ) => Effect.Effect<boolean, NameUnknown | CommonError>
+    ) => Effect.Effect<boolean, NameUnknown | DigestMismatch | CommonError>
   }
 }

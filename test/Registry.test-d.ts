@@ -93,7 +93,7 @@ describe("Registry", () => {
       | "mountBlob"
     >()
     expectTypeOf<keyof UploadSession>().toEqualTypeOf<
-      "state" | "write" | "status" | "commit" | "detach"
+      "state" | "write" | "status" | "commit" | "detach" | "chunkMinLength" | "chunkMaxLength"
     >()
   })
 
@@ -169,7 +169,7 @@ describe("Registry", () => {
       [RepositoryName, Digest, Option.Option<RepositoryName>]
     >()
     expectTypeOf<ReturnType<typeof registry.mountBlob>>().toEqualTypeOf<
-      Effect.Effect<boolean, NameUnknown | CommonError>
+      Effect.Effect<boolean, NameUnknown | DigestMismatch | CommonError>
     >()
   })
 

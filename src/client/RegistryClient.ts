@@ -30,6 +30,7 @@ import type { EndpointOptions, EndpointTypeId } from "./http/Endpoint.js"
 import * as Endpoints from "./http/Endpoint.js"
 import type { ExchangeError } from "./http/Exchange.js"
 import * as Exchange from "./http/Exchange.js"
+import * as FetchClient from "./http/FetchClient.js"
 import * as Ping from "./http/Ping.js"
 import { type Pipeline, pipeline } from "./http/Pipeline.js"
 import type { RetryOptions } from "./http/Retry.js"
@@ -218,7 +219,8 @@ export const make = <R = never>(
               Context.merge(needs, caller)
             )
           )
-    return ObservedRegistry.observed(to.observation, over(to, pipeline(to, exchange)))
+    const registry = over(to, pipeline(to, exchange), FetchClient.sendsLength(services.client))
+    return ObservedRegistry.observed(to.observation, registry)
   })
 
 /**
@@ -361,7 +363,11 @@ const openHost = (
   })
 
 /** The operations over a pipeline. */
-const over = (to: Endpoints.Endpoint, through: Pipeline): Registry.Service => {
+const over = (
+  to: Endpoints.Endpoint,
+  through: Pipeline,
+  sendsLength: boolean
+): Registry.Service => {
   const { read, remove, send } = through
   const head = BlobHead.make(to, send)
   const manifests = Manifests.make(to, through)
@@ -389,7 +395,7 @@ const over = (to: Endpoints.Endpoint, through: Pipeline): Registry.Service => {
       }),
     headBlob: head.headBlob,
     ...BlobDownload.make(to, send),
-    ...BlobUpload.make(to, send, head),
+    ...BlobUpload.make(to, send, head, sendsLength),
     deleteBlob: (repository, digest) =>
       remove(
         Operation.DeleteBlob({ repository, digest }),

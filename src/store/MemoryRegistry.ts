@@ -119,7 +119,7 @@ const unsafeMake = ({ missingReferences }: Options): MemoryRegistry => {
     ...MemoryManifests.lists(repositories),
     ...MemoryBlobs.blobs(repositories),
     ...MemoryBlobs.uploads(repositories, uploads),
-    startUpload: (repository) => uploads.start(repository),
+    startUpload: (repository, options) => uploads.start(repository, options),
     resumeUpload: (state) => uploads.resume(state),
     uploads: uploads.open
   }

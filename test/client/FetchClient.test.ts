@@ -6,15 +6,17 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
+import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Operation from "../../src/protocol/Operation.js"
-import { Registry } from "../../src/Registry.js"
+import { type PutBlobOptions, Registry } from "../../src/Registry.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
@@ -275,5 +277,120 @@ describe("layerFetch", () => {
         })
       }
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("the length of what is uploaded", () => {
+  const size = 9 * 1024 * 1024
+  const content = new Uint8Array(size).map((_, at) => (at >> 10) & 0xff)
+  const digest = Digest.fromBytes(content)
+  const pieces = (offset: number) =>
+    Stream.suspend(() => {
+      const all: Array<Uint8Array> = []
+      for (let at = offset; at < size; at += 100_000) all.push(content.subarray(at, at + 100_000))
+      return Stream.fromIterable(all)
+    })
+
+  /** A registry that wants the length of each body, or takes it as it comes. */
+  const world = Effect.fnUntraced(function* (
+    isDemanding: boolean,
+    http: Layer.Layer<HttpClient.HttpClient> = RegistryClient.layerFetch
+  ) {
+    const log: Array<string> = []
+    let stored = Buffer.alloc(0)
+    const url = yield* serve((request, response) => {
+      const parts: Array<Buffer> = []
+      const length = request.headers["content-length"]
+      const isBody = request.method === "PATCH" || request.method === "PUT"
+      request.on("data", (part: Buffer) => void parts.push(part))
+      request.on("end", () => {
+        const range = request.headers["content-range"]
+        log.push(
+          [request.method, range, length === undefined ? "chunked" : `[${length}]`]
+            .filter((word) => word !== undefined)
+            .join(" ")
+        )
+        if (isBody && isDemanding && length === undefined) return void response.writeHead(411).end()
+        stored = Buffer.concat([stored, ...parts])
+        const status = { HEAD: 404, POST: 202, PATCH: 202, PUT: 201 }[request.method ?? ""] ?? 204
+        response.writeHead(status, { location: "/u/1" }).end()
+      })
+    })
+    const services = yield* Layer.build(
+      Layer.mergeAll(http, TokenCache.layerMemory, Credentials.layerAnonymous)
+    )
+    const registry = yield* Effect.provide(
+      RegistryClient.make({ url, retry: { attempts: 0 } }),
+      services
+    )
+    return { log, registry, stored: () => Digest.fromBytes(stored) }
+  })
+
+  const replayable = BlobSource.make(pieces, { size })
+  const bodies = (log: ReadonlyArray<string>) =>
+    log.filter((line) => /^(PATCH|PUT)/.test(line) && !line.endsWith("[0]"))
+
+  it.scopedLive.each([
+    [
+      "chunks of a source that can be opened again",
+      replayable,
+      { chunkSize: 5_000_000 },
+      ["PATCH 0-4999999 [5000000]", "PATCH 5000000-9437183 [4437184]"]
+    ],
+    ["chunks of any size", replayable, { chunkSize: size }, ["PATCH 0-9437183 [9437184]"]],
+    ["bytes in memory, in the closing PUT", BlobSource.fromBytes(content), {}, ["PUT [9437184]"]],
+    [
+      "bytes in memory, at their own path",
+      BlobSource.fromBytes(content),
+      { strategy: "direct" },
+      ["PUT [9437184]"]
+    ],
+    [
+      "bytes in memory, by PATCH",
+      BlobSource.fromBytes(content),
+      { strategy: "patch" },
+      ["PATCH 0-8388607 [8388608]", "PATCH 8388608-9437183 [1048576]"]
+    ]
+  ] as ReadonlyArray<
+    readonly [string, BlobSource.BlobSource, PutBlobOptions, ReadonlyArray<string>]
+  >)("is said of %s (C37, C47)", ([, source, options, expected]) =>
+    Effect.gen(function* () {
+      const { log, registry, stored } = yield* world(false)
+      yield* registry.putBlob(yield* freshRepository, source, options)
+      expect(bodies(log)).toEqual(expected)
+      expect(stored()).toBe(digest)
+    })
+  )
+
+  /** A client of the application's own making, which may be anything to us. */
+  const wrapped = Layer.map(RegistryClient.layerFetch, (context) =>
+    Context.make(
+      HttpClient.HttpClient,
+      HttpClient.mapRequest(Context.get(context, HttpClient.HttpClient), (request) => request)
+    )
+  )
+
+  it.scopedLive.each([
+    ["a source of known size", replayable, RegistryClient.layerFetch],
+    [
+      "a source of known digest",
+      BlobSource.make(pieces, { size, digest }),
+      RegistryClient.layerFetch
+    ],
+    ["a source of unknown size", BlobSource.make(pieces), RegistryClient.layerFetch],
+    ["bytes in memory", BlobSource.fromBytes(content), RegistryClient.layerFetch],
+    ["a source, by a client that is not known to leave it out", replayable, wrapped],
+    ["bytes in memory, by such a client", BlobSource.fromBytes(content), wrapped]
+  ] as const)("is said where a registry wants it (411): %s", ([, source, http]) =>
+    Effect.gen(function* () {
+      const { log, registry, stored } = yield* world(true, http)
+      const repository = yield* freshRepository
+      expect(yield* registry.putBlob(repository, source)).toMatchObject({ digest, size })
+      expect(stored()).toBe(digest)
+      // What was refused once is not tried again.
+      log.length = 0
+      yield* registry.putBlob(repository, source)
+      expect(bodies(log).filter((line) => line.endsWith("chunked"))).toEqual([])
+    })
   )
 })

@@ -28,7 +28,6 @@ import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Limits from "../http/Limits.js"
 import type { Send } from "../http/Pipeline.js"
 import type { BlobHead } from "./BlobHead.js"
 import * as Resume from "./Resume.js"
@@ -43,9 +42,6 @@ import * as SourceFailure from "./SourceFailure.js"
  */
 const small = 64 * 1024
 
-/** Up to here, in bytes, what is in memory is sent from there; beyond it, progress matters more. */
-const inMemory = 8 * 1024 * 1024
-
 type VerifiedError = BodyNotReplayable | DigestMismatch | SizeMismatch
 
 type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
@@ -57,10 +53,13 @@ type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
 export const make = (
   to: Endpoint,
   send: Send,
-  head: BlobHead
+  head: BlobHead,
+  sendsLength: boolean
 ): Pick<Registry.Service, "putBlob" | "startUpload" | "resumeUpload" | "mountBlob"> => {
   const sessions = Session.make(to, send, head)
   const transfer = SessionUpload.make(sessions)
+  /** Whether streams go with their length, as far as has been seen. */
+  const lengths = { areSent: sendsLength }
 
   /** The size from which on a form was refused, in bytes. */
   const refusedFrom: Record<Form, number> = {
@@ -84,7 +83,7 @@ export const make = (
   ) =>
     sessions.adopt(
       send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })),
-      repository,
+      { repository, digest },
       adopted
     )
 
@@ -196,6 +195,11 @@ export const make = (
       const problem = sent.left
       session = undefined
       if (problem._tag === "Refused") {
+        if (lengths.areSent && isLengthRequired(problem.error)) {
+          lengths.areSent = false
+          job = { ...job, sendsLength: false }
+          if (form === "chunked" || job.bytes !== undefined) continue
+        }
         for (const refused of remember(form, problem.error, job.size)) tried.add(refused)
         session = problem.session
         form = choose(job, strategy, session !== undefined, tried)
@@ -239,8 +243,8 @@ export const make = (
   })
 
   const opened = (job: Job<unknown, unknown>): ReturnType<typeof sessions.start> => {
-    const algorithm = job.digest === undefined ? "sha256" : Digest.algorithm(job.digest)
-    const start = sessions.start(job.repository, algorithm === "sha256" ? undefined : algorithm)
+    const algorithm = job.digest === undefined ? undefined : Digest.algorithm(job.digest)
+    const start = sessions.start(job.repository, algorithm)
     return Effect.catchIf(start, isTransient, (fault) =>
       Effect.zipRight(job.again(fault, 0), opened(job))
     )
@@ -258,7 +262,8 @@ export const make = (
       body: HttpBody.HttpBody
     ) => Effect.Effect<unknown, WholeError | Refused<WholeError>>
   ) => {
-    const { again, bytes, digest, repository, size, subject } = job
+    const { again, digest, repository, size, subject } = job
+    const bytes = SessionUpload.arrayOf(job)
     if (digest === undefined || size === undefined)
       return Effect.dieMessage("The content was not measured")
     const sent: Descriptor = { mediaType: MediaType.octetStream, digest, size }
@@ -306,7 +311,7 @@ export const make = (
     whole(job, (digest, size, body) =>
       Effect.flatMap(
         send(Operation.PutBlob({ repository: job.repository, digest, size }), body),
-        Limits.excerpt
+        (response) => sessions.stored(response, digest)
       )
     )
 
@@ -320,7 +325,7 @@ export const make = (
       return Effect.matchEffect(
         sessions.adopt(
           send(Operation.UploadBlob({ repository, digest, size }), body),
-          repository,
+          { repository, digest },
           adopted
         ),
         {
@@ -367,7 +372,15 @@ export const make = (
       return found
     }
     const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
-    const job = { repository, subject, again, chunkSize, ...known, ...openings(source, open) }
+    const job = {
+      repository,
+      subject,
+      again,
+      chunkSize,
+      sendsLength: lengths.areSent,
+      ...known,
+      ...openings(source, open)
+    }
     const descriptor = yield* upload(
       strategy === "auto" ? yield* gathered(job) : job,
       strategy,
@@ -388,7 +401,8 @@ export const make = (
         )
       }),
     mountBlob,
-    startUpload: (repository) => Effect.map(sessions.start(repository), sessions.expose),
+    startUpload: (repository, { algorithm } = {}) =>
+      Effect.map(sessions.start(repository, algorithm), sessions.expose),
     resumeUpload: (state) => Effect.map(sessions.resume(state), sessions.expose)
   }
 }
@@ -409,6 +423,10 @@ const refusedMount = <A>(instead: A) => {
   }
 }
 
+/** 411: the length was left out by the HTTP client, or by a proxy. */
+const isLengthRequired = (error: { readonly _tag: string }): boolean =>
+  "status" in error && error.status === 411
+
 /**
  * The source as it can be opened: one that can be read once, which begins with its start, fails the
  * second time.
@@ -417,12 +435,7 @@ const openings = <E, R>(
   { bytes, replay }: BlobSource.BlobSource<E, R>,
   open: BlobSource.Open<E, R>
 ): Pick<Job<E, R>, "open" | "bytes" | "replayable"> => {
-  if (replay === "any")
-    return {
-      open,
-      bytes: bytes !== undefined && bytes.length <= inMemory ? bytes : undefined,
-      replayable: true
-    }
+  if (replay === "any") return { open, bytes, replayable: true }
   const once = SourceFailure.readOnce(Stream.suspend(() => open(0)))
   return { bytes: undefined, replayable: false, open: () => once }
 }

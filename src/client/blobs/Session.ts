@@ -12,8 +12,9 @@ import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
-import type { UploadState } from "../../internal/UploadState.js"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
+import type { ChunkBounds, UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
@@ -43,15 +44,11 @@ import { unabandoned } from "./Unabandoned.js"
 
 /**
  * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled;
- * `isBroken`: whether a request with content broke off, so that it may be impossible to cancel;
- * `chunkMinimum`: the smallest chunk the registry takes but for the last, in bytes (C46), 0 where
- * it would be too large to be kept in memory; `chunkMaximum`: the largest one, which Cloudflare's
- * registry announces (quirks §3).
+ * `isBroken`: whether a request with content broke off, so that it may be impossible to cancel.
  */
 export interface Session {
   readonly repository: RepositoryName
-  readonly chunkMinimum: number
-  readonly chunkMaximum: number
+  readonly bounds: ChunkBounds
   location: string
   offset: number
   settled: boolean
@@ -61,11 +58,15 @@ export interface Session {
 /** Sessions that were opened in place of something else. */
 export type Adopted = Array<Session>
 
-/**
- * In bytes: a chunk is kept in memory until it is acknowledged, so that no registry can ask for
- * more (T6). Without a minimum the content goes as the last chunk, which may have any length.
- */
-const maxChunkMinimum = 128 * 1024 * 1024
+/** Bytes of a chunk where nobody says otherwise. */
+const defaultChunkSize = 8 * 1024 * 1024
+
+/** The size of chunks that is nearest to what is wanted, within what the registry takes (C46). */
+export const chunkSizeOf = ({ bounds }: Session, wanted = defaultChunkSize): number =>
+  Math.min(
+    Math.max(wanted >= 1 ? Math.floor(wanted) : 1, bounds.chunkMinLength ?? 1),
+    bounds.chunkMaxLength ?? Number.MAX_SAFE_INTEGER
+  )
 
 /** Bytes that an interrupted step can still send in the time that it is given. */
 const short = 64 * 1024 * 1024
@@ -79,6 +80,20 @@ const noLocation: Record<SingleField.Problem, string> = {
 /** The bytes that a response says the registry holds. */
 const rangeOf = ({ headers }: HttpClientResponse) =>
   Option.flatMap(Option.fromNullable(SingleField.value(headers, "range")), ByteRange.parseUpload)
+
+const boundsOf = ({ headers }: HttpClientResponse): ChunkBounds => {
+  const length = (bound: "min" | "max") =>
+    Option.getOrUndefined(
+      ByteRange.parseLength(SingleField.value(headers, `oci-chunk-${bound}-length`) ?? "")
+    )
+  return chunkBounds(length("min"), length("max"))
+}
+
+/** No chunk is empty, so that 0 bounds nothing. */
+const chunkBounds = (min: number | undefined, max: number | undefined): ChunkBounds => ({
+  ...(min !== undefined && min > 0 && { chunkMinLength: min }),
+  ...(max !== undefined && max > 0 && { chunkMaxLength: max })
+})
 
 const holds = (response: HttpClientResponse, count: number): boolean =>
   Option.exists(rangeOf(response), ({ end }) => end === count - 1)
@@ -102,10 +117,16 @@ const hasStatus = (error: Option.Option<unknown>): boolean =>
 /** The steps of a session. */
 export const make = (to: Endpoint, send: Send, head: BlobHead) => {
   /** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
-  const start = (repository: RepositoryName, algorithm?: string) =>
+  const start = (repository: RepositoryName, algorithm = "sha256") =>
     held(
-      Effect.flatMap(send(Operation.StartUpload({ repository, algorithm })), (response) =>
-        opened(repository, response)
+      Effect.flatMap(
+        send(
+          Operation.StartUpload({
+            repository,
+            algorithm: algorithm === "sha256" ? undefined : algorithm
+          })
+        ),
+        (response) => opened(repository, response)
       )
     )
 
@@ -115,17 +136,27 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
    */
   const adopt = <E>(
     request: Effect.Effect<HttpClientResponse, E>,
-    repository: RepositoryName,
+    { digest, repository }: { readonly repository: RepositoryName; readonly digest: Digest.Digest },
     adopted: Adopted
-  ): Effect.Effect<Option.Option<Session>, E | ProtocolViolation | UntrustedLocation> =>
+  ): Effect.Effect<
+    Option.Option<Session>,
+    E | ProtocolViolation | UntrustedLocation | DigestMismatch
+  > =>
     unabandoned(
-      Effect.flatMap(request, (response) =>
-        response.status === 202
-          ? Effect.map(opened(repository, response), (session) => {
-              adopted.push(session)
-              return Option.some(session)
-            })
-          : Effect.as(Limits.excerpt(response), Option.none())
+      Effect.flatMap(
+        request,
+        (
+          response
+        ): Effect.Effect<
+          Option.Option<Session>,
+          ProtocolViolation | UntrustedLocation | DigestMismatch
+        > =>
+          response.status === 202
+            ? Effect.map(opened(repository, response), (session) => {
+                adopted.push(session)
+                return Option.some(session)
+              })
+            : Effect.as(stored(response, digest), Option.none())
       )
     )
 
@@ -150,21 +181,8 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
     Effect.zipRight(
       Limits.excerpt(response),
       Effect.map(locationOf(response), (location): Session => {
-        const bound = (header: string, otherwise: number) =>
-          Option.getOrElse(
-            ByteRange.parseLength(SingleField.value(response.headers, header) ?? ""),
-            () => otherwise
-          )
-        const chunkMinimum = bound("oci-chunk-min-length", 0)
-        return {
-          repository,
-          location,
-          offset: 0,
-          settled: false,
-          isBroken: false,
-          chunkMinimum: chunkMinimum > maxChunkMinimum ? 0 : chunkMinimum,
-          chunkMaximum: Math.max(1, bound("oci-chunk-max-length", Number.MAX_SAFE_INTEGER))
-        }
+        const bounds = boundsOf(response)
+        return { repository, location, offset: 0, settled: false, isBroken: false, bounds }
       })
     )
 
@@ -176,12 +194,12 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
         Effect.map(
           trusted(to.base, state.location, {}),
           (location): Session => ({
-            ...state,
+            repository: state.repository,
             location,
+            offset: state.offset,
+            bounds: chunkBounds(state.chunkMinLength, state.chunkMaxLength),
             settled: true,
-            isBroken: false,
-            chunkMinimum: 0,
-            chunkMaximum: Number.MAX_SAFE_INTEGER
+            isBroken: false
           })
         ),
         cancel
@@ -315,23 +333,31 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
         ),
         (response) => {
           session.settled = true
-          const announced = SingleField.value(response.headers, "docker-content-digest")
-          return Effect.zipRight(
-            Limits.excerpt(response),
-            Digest.isDigest(announced) && Digest.disagree(announced, digest)
-              ? Effect.fail(
-                  new DigestMismatch({
-                    ...Limits.factsOf(response),
-                    expected: digest,
-                    actual: announced
-                  })
-                )
-              : Effect.void
-          )
+          return stored(response, digest)
         }
       )
       return (body?.contentLength ?? 0) > short ? step : unabandoned(step)
     })
+
+  /** What a registry says that it stored, if it says so, is what was meant (C61). */
+  const stored = (
+    response: HttpClientResponse,
+    digest: Digest.Digest
+  ): Effect.Effect<void, DigestMismatch> => {
+    const announced = SingleField.value(response.headers, "docker-content-digest")
+    return Effect.zipRight(
+      Limits.excerpt(response),
+      Digest.isDigest(announced) && Digest.disagree(announced, digest)
+        ? Effect.fail(
+            new DigestMismatch({
+              ...Limits.factsOf(response),
+              expected: digest,
+              actual: announced
+            })
+          )
+        : Effect.void
+    )
+  }
 
   /**
    * Closes a session whose bytes are all there. A lost answer, or a 500 that lies, is settled by
@@ -404,20 +430,26 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
       (): UploadState => ({
         repository: session.repository,
         location: session.location,
-        offset: session.offset
+        offset: session.offset,
+        ...session.bounds
       })
     )
+    const { chunkMaxLength } = session.bounds
+    const chunked = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, size: number) =>
+      Stream.runForEach(ByteStream.rechunk(bytes, size), (chunk) => write(session, chunk))
+    const append = <E, R>(bytes: Uint8Array | Stream.Stream<Uint8Array, E, R>) => {
+      if (!(bytes instanceof Uint8Array))
+        return chunkMaxLength === undefined
+          ? Effect.suspend(() => exposed(pour(session, readOnce(bytes))))
+          : chunked(bytes, chunkSizeOf(session))
+      return bytes.length > (chunkMaxLength ?? Number.MAX_SAFE_INTEGER)
+        ? chunked(Stream.make(bytes), chunkSizeOf(session, chunkMaxLength))
+        : write(session, bytes)
+    }
     return {
+      ...session.bounds,
       state,
-      write: (bytes) =>
-        inTurn(
-          Effect.zipRight(
-            bytes instanceof Uint8Array
-              ? write(session, bytes)
-              : Effect.suspend(() => exposed(pour(session, readOnce(bytes)))),
-            state
-          )
-        ),
+      write: (bytes) => inTurn(Effect.zipRight(append(bytes), state)),
       status: inTurn(Effect.zipRight(status(session), state)),
       commit: (digest) =>
         inTurn(
@@ -435,5 +467,18 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
     }
   }
 
-  return { start, adopt, adopting, resume, status, write, pour, complete, close, present, expose }
+  return {
+    start,
+    adopt,
+    adopting,
+    resume,
+    status,
+    write,
+    pour,
+    complete,
+    close,
+    stored,
+    present,
+    expose
+  }
 }

@@ -18,11 +18,11 @@ import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
 import type { Again } from "./Resume.js"
-import type * as Session from "./Session.js"
+import * as Session from "./Session.js"
 import * as SourceFailure from "./SourceFailure.js"
 
-/** Bytes of a chunk where nobody says otherwise. */
-const defaultChunkSize = 8 * 1024 * 1024
+/** In bytes: a chunk that the registry demands is gathered in memory up to here (T6). */
+const maxGathered = 128 * 1024 * 1024
 
 /** A form of upload by name. */
 export type Form = Exclude<UploadStrategy, "auto">
@@ -30,7 +30,7 @@ export type Form = Exclude<UploadStrategy, "auto">
 /**
  * One blob on its way to a repository: what is known of it, in bytes and by digest, how to `open`
  * its source from a byte on, and its `bytes` where they are in memory. One that is `replayable` can
- * be opened at any byte, as often as need be.
+ * be opened at any byte, as often as need be. `sendsLength`: whether a stream goes with its length.
  */
 export interface Job<out E, out R> {
   readonly repository: RepositoryName
@@ -41,8 +41,16 @@ export interface Job<out E, out R> {
   readonly replayable: boolean
   readonly subject: Transfer.Subject
   readonly chunkSize: number | undefined
+  readonly sendsLength: boolean
   readonly again: Again
 }
+
+/** Up to here, in bytes, what is in memory is sent from there; beyond it, progress matters more. */
+const inMemory = 8 * 1024 * 1024
+
+/** The content as the array that it is sent as, if it is: as a stream it may lack its length. */
+export const arrayOf = ({ bytes, sendsLength }: Job<unknown, unknown>): Uint8Array | undefined =>
+  bytes !== undefined && (!sendsLength || bytes.length <= inMemory) ? bytes : undefined
 
 /** The registry does not take this form of upload. `session`: what it opened in place of it. */
 export class Refused<out E> {
@@ -143,11 +151,7 @@ export const make =
           }
         })
 
-      const { chunkSize: wanted = defaultChunkSize } = job
-      const chunkSize = Math.min(
-        Math.max(wanted >= 1 ? Math.floor(wanted) : 1, session.chunkMinimum),
-        session.chunkMaximum
-      )
+      const chunkSize = Session.chunkSizeOf(session, job.chunkSize)
 
       /**
        * Each chunk as the stream that it is in the source, where that can be opened again where a
@@ -171,27 +175,42 @@ export const make =
         )
       )
 
-      const inChunks = Effect.suspend(() =>
-        job.replayable && size !== undefined && session.offset < size
-          ? streamedChunks(size)
-          : gatheredChunks
-      )
+      const inChunks = Effect.gen(function* () {
+        if (job.replayable && job.sendsLength && size !== undefined && session.offset < size)
+          yield* streamedChunks(size)
+        // The last chunk may be of any length, and one that is all there is is the last.
+        else if ((session.bounds.chunkMinLength ?? 0) > maxGathered)
+          yield* sessions.pour(session, read(session.offset), size)
+        else yield* gatheredChunks
+      })
 
       /**
        * What is missing, by the form: of a stream that was cut off, as much as can go under its
        * range, else in chunks.
        */
       const rest = Effect.gen(function* () {
-        const { chunkMaximum, chunkMinimum, offset } = session
-        const bounded = size === undefined ? chunkMinimum > 0 : size - offset > chunkMaximum
+        const { bounds, offset } = session
+        const { chunkMaxLength, chunkMinLength } = bounds
+        const bounded =
+          size === undefined
+            ? (chunkMinLength ?? chunkMaxLength) !== undefined
+            : size - offset > (chunkMaxLength ?? size)
         const again = faulted || offset > 0
-        if (size === offset || form === "chunked" || bounded || (size === undefined && again)) {
+        const array = arrayOf(job)
+        const inArrays = form === "patch" && array !== undefined && !job.sendsLength
+        if (
+          size === offset ||
+          form === "chunked" ||
+          bounded ||
+          inArrays ||
+          (size === undefined && again)
+        ) {
           yield* inChunks
         } else if (form === "put" && offset === 0 && digest !== undefined && size !== undefined) {
           // A session that seems empty may hold a byte (trap 3): then this is refused instead of
           // added to it.
           const range = again ? { start: 0, end: size - 1 } : undefined
-          if (job.bytes === undefined) {
+          if (array === undefined) {
             yield* SourceFailure.streaming(read(0), (body) =>
               sessions.complete(
                 session,
@@ -201,12 +220,12 @@ export const make =
               )
             )
           } else {
-            const problem = verifier.approved() ? undefined : verifier.judge(job.bytes)
+            const problem = verifier.approved() ? undefined : verifier.judge(array)
             if (problem !== undefined) return yield* Effect.fail(SourceFailure.of(problem))
             yield* sessions.complete(
               session,
               digest,
-              HttpBody.uint8Array(job.bytes, MediaType.octetStream),
+              HttpBody.uint8Array(array, MediaType.octetStream),
               range
             )
           }

@@ -22,9 +22,9 @@ import * as Stream from "effect/Stream"
  *
  * What `fetch` cannot do:
  *
- * - A body that is a stream goes out without `Content-Length`, in chunks. Some registries want the
- *   length (C37): they take blobs that are arrays, or chunks (`UploadStrategy`), which are arrays,
- *   too.
+ * - A body that is a stream goes out without `Content-Length`. Chunks of an upload and blobs in
+ *   memory are sent as arrays, which have it; where a registry wants the length of all else as well
+ *   (411), a blob is sent in chunks.
  * - Node's own `fetch` keeps all that it has streamed until the request ends; the source is slowed
  *   by the connection there as elsewhere.
  * - Answers that come compressed may be decompressed, although nobody asked for it. What was not
@@ -49,14 +49,21 @@ export const layerFetch: Layer.Layer<HttpClient.HttpClient> = Layer.effect(
     // Whatever the application has for requests of its own at the time of a call is not ours: its
     // headers would go to strangers (T1).
     const init: RequestInit = { ...own, headers: {}, redirect: "manual" }
-    return releasing(
+    const client = releasing(
       HttpClient.transformResponse(
         yield* HttpClient.HttpClient,
         Effect.provideService(FetchHttpClient.RequestInit, init)
       )
     )
+    lengthless.add(client)
+    return client
   })
 ).pipe(Layer.provide(FetchHttpClient.layer))
+
+const lengthless = new WeakSet<HttpClient.HttpClient>()
+
+/** Whether a client says how long a stream is that it sends, if that is known. */
+export const sendsLength = (client: HttpClient.HttpClient): boolean => !lengthless.has(client)
 
 /** A `fetch` that is aborted leaves its body as it is, and the source would stay open. */
 function releasing(client: HttpClient.HttpClient): HttpClient.HttpClient {

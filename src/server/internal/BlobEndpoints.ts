@@ -13,7 +13,7 @@ import * as Route from "../../protocol/internal/Route.js"
 import type { Operation } from "../../protocol/Operation.js"
 import type { Registry, UploadSession } from "../../Registry.js"
 import { BlobUnknown } from "../../RegistryError.js"
-import type * as Digest from "../../spec/Digest.js"
+import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as ErrorResponse from "./ErrorResponse.js"
@@ -95,8 +95,12 @@ export const startUpload = Effect.fnUntraced(function* (
       message: "Digests of this algorithm cannot be verified: use sha256 or sha512"
     })
   }
-  const state = yield* sessions.start(repository)
-  return ServerResponse.empty(202, progress(state.location, state))
+  const state = yield* sessions.start(repository, algorithm)
+  return ServerResponse.empty(202, {
+    ...progress(state.location, state),
+    ...chunkLength("min", state.chunkMinLength),
+    ...chunkLength("max", state.chunkMaxLength)
+  })
 })
 
 /** Stores a blob that comes in a single request (R16), or is put at its own path. */
@@ -117,7 +121,9 @@ export const mountBlob = Effect.fnUntraced(function* (
   { digest, from, repository }: Case<"MountBlob">
 ) {
   const mounted = yield* registry.mountBlob(repository, digest, Option.fromNullable(from))
-  return mounted ? created(repository, digest) : yield* startUpload(sessions, { repository })
+  if (mounted) return created(repository, digest)
+  const algorithm = Digest.isVerifiable(digest) ? Digest.algorithm(digest) : undefined
+  return yield* startUpload(sessions, { repository, algorithm })
 })
 
 /** Appends to a session, in order (R19, R20). */
@@ -205,6 +211,10 @@ const progress = (location: string, { offset }: Pick<UploadState, "offset">) => 
   location,
   range: ByteRange.formatUpload(offset)
 })
+
+/** What the registry behind demands of chunks, its clients have to know (C46). */
+const chunkLength = (bound: "min" | "max", length: number | undefined) =>
+  length === undefined ? {} : { [`oci-chunk-${bound}-length`]: String(length) }
 
 const created = (repository: RepositoryName, digest: Digest.Digest): HttpServerResponse =>
   ServerResponse.empty(201, {

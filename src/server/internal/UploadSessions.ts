@@ -33,7 +33,8 @@ import { ErrorResponse } from "./ErrorResponse.js"
  */
 export interface UploadSessions {
   readonly start: (
-    repository: RepositoryName
+    repository: RepositoryName,
+    algorithm: string
   ) => Effect.Effect<UploadState, ErrorResponse | NameUnknown | Unsupported | CommonError>
   readonly use: <A, E, R>(
     target: { readonly repository: RepositoryName; readonly location: string },
@@ -65,7 +66,7 @@ export const make = (
   Effect.gen(function* () {
     const entries = new Map<string, Entry>()
 
-    const start = Effect.fnUntraced(function* (repository: RepositoryName) {
+    const start = Effect.fnUntraced(function* (repository: RepositoryName, algorithm: string) {
       if (entries.size >= capacity) {
         return yield* new ErrorResponse({
           status: 429,
@@ -74,7 +75,7 @@ export const make = (
           headers: { "retry-after": "60" }
         })
       }
-      const session = yield* registry.startUpload(repository)
+      const session = yield* registry.startUpload(repository, { algorithm })
       const opened = Effect.gen(function* () {
         const id = crypto.randomUUID()
         const state = yield* session.detach

@@ -9,8 +9,8 @@ import * as ByteStream from "../../ByteStream.js"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as Route from "../../protocol/internal/Route.js"
-import type { UploadSession } from "../../Registry.js"
-import { DigestMismatch, RangeMismatch, UploadUnknown } from "../../RegistryError.js"
+import type { StartUploadOptions, UploadSession } from "../../Registry.js"
+import { DigestMismatch, RangeMismatch, Unsupported, UploadUnknown } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
@@ -49,14 +49,19 @@ export class MemoryUploads {
     }))
   )
 
-  /** Opens a session. */
-  start(repository: RepositoryName): Effect.Effect<UploadSession, never, Scope.Scope> {
+  /** Opens a session. Fails with `Unsupported` for digests that cannot be verified here. */
+  start(
+    repository: RepositoryName,
+    { algorithm = "sha256" }: StartUploadOptions = {}
+  ): Effect.Effect<UploadSession, Unsupported, Scope.Scope> {
     return this.acquire(
-      Effect.sync(() => {
+      Effect.suspend(() => {
+        if (algorithm !== "sha256" && algorithm !== "sha512")
+          return Effect.fail(new Unsupported({ operation: `digests of algorithm ${algorithm}` }))
         const location = Route.uploadPath(repository, String(++this.started))
         const upload: Upload = { repository, location, parts: [], size: 0 }
         this.uploads.set(location, upload)
-        return upload
+        return Effect.succeed(upload)
       })
     )
   }

@@ -145,9 +145,9 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
       ),
     deleteBlob: (repository, digest) =>
       spanned("deleteBlob", { repository, digest }, registry.deleteBlob(repository, digest)),
-    startUpload: (repository) =>
+    startUpload: (repository, options) =>
       Effect.map(
-        spanned("startUpload", { repository }, registry.startUpload(repository)),
+        spanned("startUpload", { repository }, registry.startUpload(repository, options)),
         stepwise(repository)
       ),
     resumeUpload: (state) =>
