@@ -9,8 +9,9 @@ import type { PutBlobOptions } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as Transfer from "../../src/Transfer.js"
+import type { Reply } from "../support/fake/Handler.js"
 import { gather, generated, utf8 } from "../support/fixtures.js"
-import { type Reply, scripted } from "../support/scripted.js"
+import { scripted } from "../support/scripted.js"
 
 const repository = Effect.runSync(Reference.parseRepositoryName("a"))
 const big = 100_000
