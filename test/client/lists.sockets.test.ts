@@ -1,9 +1,12 @@
 /** Lists over real sockets: what is asked for, and that none is ever cut short without an error. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
+import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
+import { utf8 } from "../support/fixtures.js"
 import { type Reply, type Script, scriptOn, socketRegistry } from "../support/socketRegistry.js"
 import { m1Digest, m1Type, repository } from "./world.js"
 
@@ -69,6 +72,40 @@ describe("a list of referrers whose second page is not there", () => {
       // zot answers 404 where the item to go on after was deleted meanwhile.
       const again = reply.status === 404 ? [list, `${list}?p=2`] : []
       expect(lines()).toEqual([list, `${list}?p=2`, ...again])
+    })
+  )
+})
+
+describe("a list of referrers whose second page is elsewhere", () => {
+  it.scopedLive.each([200, 404, 429, 503])(
+    "fails after its first page: 303 to HTML with %i",
+    (status) =>
+      Effect.gen(function* () {
+        const { lines, registry } = yield* socketRegistry((url) => ({
+          [list]: { headers: { ...indexType, link: `<${path}?p=2>; rel="next"` }, body: index(1) },
+          [`${list}?p=2`]: { status: 303, headers: { location: `${url}/page` } },
+          "GET /page": { status, headers: html, body: "<html>" }
+        }))
+        const { items, message, tag } = yield* outcome(registry.referrers(repository, m1Digest))
+        expect([items.length, tag]).toEqual([1, "ProtocolViolation"])
+        expect(message).toContain("The list is partial")
+        expect(lines().join()).not.toContain("/manifests/")
+      })
+  )
+
+  it.scopedLive.each([429, 503])("fails as the host fails that it is redirected to: %i", (status) =>
+    Effect.gen(function* () {
+      const { lines, registry } = yield* socketRegistry((url) => ({
+        [list]: { headers: { ...indexType, link: `<${path}?p=2>; rel="next"` }, body: index(1) },
+        [`${list}?p=2`]: { status: 307, headers: { location: `${url}/page` } },
+        "GET /page": { status }
+      }))
+      const { items, tag } = yield* outcome(registry.referrers(repository, m1Digest))
+      expect([items.length, tag]).toEqual([
+        1,
+        status === 429 ? "TooManyRequests" : "RegistryFailure"
+      ])
+      expect(lines().join()).not.toContain("/manifests/")
     })
   )
 })
@@ -139,6 +176,57 @@ describe("a host behind a redirect of /referrers/", () => {
       const before = reads === "tag" ? 2 : 1
       expect(lines().slice(before)).toEqual(writes ? [put, list, byTag, putTag] : [put, list])
     })
+  )
+})
+
+describe("a referrer that is deleted", () => {
+  const referrer = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MediaType.imageManifest,
+    config: entry(1),
+    layers: [],
+    subject: { mediaType: m1Type, digest: m1Digest, size: 1 }
+  })
+  const manifest = `/v2/team/app/manifests/${Digest.fromBytes(utf8(referrer))}`
+
+  it.scopedLive.each([
+    [{ status: 503 }, false],
+    [{ status: 429 }, false],
+    [{ status: 500, headers: html }, false],
+    [{ status: 404 }, true],
+    [{ status: 501 }, true]
+  ] as const)(
+    "leaves the referrers tag as it is unless there is no list: %j, %s",
+    ([reply, writes]) =>
+      Effect.gen(function* () {
+        const removed = entry(1)
+        const { lines, registry } = yield* socketRegistry(() => ({
+          [`GET ${manifest}`]: {
+            headers: { "content-type": MediaType.imageManifest },
+            body: referrer
+          },
+          [`DELETE ${manifest}`]: { status: 202 },
+          [list]: reply,
+          [byTag]: {
+            headers: indexType,
+            body: JSON.stringify({
+              schemaVersion: 2,
+              manifests: [{ ...removed, digest: Digest.fromBytes(utf8(referrer)) }]
+            })
+          },
+          [byTag.replace("GET", "PUT")]: { status: 201 }
+        }))
+        yield* Effect.provide(
+          registry.deleteManifest(repository, Digest.fromBytes(utf8(referrer))),
+          Logger.remove(Logger.defaultLogger)
+        )
+        expect(lines()).toEqual([
+          `GET ${manifest}`,
+          `DELETE ${manifest}`,
+          list,
+          ...(writes ? [byTag, byTag.replace("GET", "PUT")] : [])
+        ])
+      })
   )
 })
 

@@ -161,13 +161,21 @@ export class NotAList extends Data.TaggedError("NotAList")<Exchange> {}
  * the load of the registry.
  */
 const kindOf = ({ _tag, status }: Failure): Paging.FailureKind | undefined => {
-  if (_tag === "NotAList") return "refused"
-  if (!telling.has(_tag) || status === undefined || spared.has(status)) return undefined
-  if (status === 404) return "missing"
-  return (status >= 400 && status < 500) || status === 501 ? "refused" : undefined
+  switch (_tag) {
+    case "NameUnknown":
+    case "NotAList":
+    case "Unsupported":
+      return status === 404 ? "missing" : "refused"
+    case "RegistryFailure":
+      return status !== undefined && isRefusal(status) ? "refused" : undefined
+    default:
+      return undefined
+  }
 }
 
-const telling: ReadonlySet<string> = new Set(["NameUnknown", "Unsupported", "RegistryFailure"])
+/** Whether trying again, or as somebody else, would not help. */
+const isRefusal = (status: number): boolean =>
+  status === 501 || (status >= 400 && status < 500 && !spared.has(status))
 
 /** Not authorized; too early, too often or too slow. */
 const spared: ReadonlySet<number> = new Set([401, 403, 408, 425, 429, 499])

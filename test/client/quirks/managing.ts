@@ -358,6 +358,19 @@ const referring: ReadonlyArray<Row> = [
     })
   ),
   {
+    at: ["§4 GitLab"],
+    does: "takes the referrers tag for the digest of the subject, which is no list",
+    quirks: [
+      answers("Referrers", page),
+      rewrites("GET Manifest", ({ url }) => ({
+        url: new URL(url.pathname.replace(/sha256-([0-9a-f]{64})$/, "sha256:$1"), url)
+      }))
+    ],
+    run: referrers,
+    gives: [],
+    wire: [list, byTag]
+  },
+  {
     at: ["§4 GHCR", "§4 Docker Hub", "§4 distribution", "rule 16"],
     does: "keeps no referrers, so that a tag does",
     quirks: [
