@@ -39,7 +39,7 @@ const next = (phase: Phase, kind: PageKind | FailureKind): AfterPage | AfterFail
 
 describe("how a list goes on", () => {
   const rows: ReadonlyArray<readonly [Phase, ReadonlyArray<AfterPage | AfterFailure>]> = [
-    // phase        link        last   full         repeated    rest   nothing       fewer         missing      refused
+    // After link, last, full, repeated, rest, nothing, fewer, missing, refused.
     ["start", ["linked", "end", "guessed", "whole", "end", "end", "end", "fail", "unsized"]],
     ["unsized", ["linked", "end", "end", "end", "end", "end", "end", "fail", "fail"]],
     ["linked", ["linked", "end", "end", "end", "end", "end", "end", "restarted", "partial"]],

@@ -96,12 +96,13 @@ export const nameOf = (
   `${new URL(base).host}/${repository}${Digest.isDigest(reference) ? "@" : ":"}${reference}`
 
 /** Says in an error of a manifest which one it is. */
-export const named =
-  (manifest: string) =>
-  (error: InvalidManifest | MediaTypeMismatch): InvalidManifest | MediaTypeMismatch =>
-    error._tag === "InvalidManifest"
-      ? invalid(manifest, error)
-      : new MediaTypeMismatch({ expected: error.expected, actual: error.actual, manifest })
+export const named = (
+  manifest: string,
+  error: InvalidManifest | MediaTypeMismatch
+): InvalidManifest | MediaTypeMismatch =>
+  error._tag === "InvalidManifest"
+    ? invalid(manifest, error)
+    : new MediaTypeMismatch({ expected: error.expected, actual: error.actual, manifest })
 
 /** The same for what is only ever an invalid manifest. */
 export const invalid = (

@@ -106,7 +106,7 @@ const getting = (to: Endpoint, { pull }: ManifestRequests): Registry.Service["ge
         mediaType: SingleField.value(response.headers, "content-type"),
         digest
       }),
-      named(nameOf(to, repository, reference))
+      (error) => named(nameOf(to, repository, reference), error)
     )
   })
 
