@@ -74,12 +74,7 @@ export type {
    * @since 0.1.0
    * @category models
    */
-  Limits,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Timeouts
+  Limits
 } from "./http/Limits.js"
 export type {
   /**
@@ -95,6 +90,13 @@ export type {
    */
   RetryOptions
 } from "./http/Retry.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Timeouts
+} from "./http/Timeouts.js"
 
 /**
  * One registry as a client knows it: how to reach it, and what it has shown of itself so far.

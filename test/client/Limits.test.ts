@@ -17,6 +17,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Sent from "../../src/auth/internal/Sent.js"
 import * as Limits from "../../src/client/http/Limits.js"
+import * as Transport from "../../src/client/http/Transport.js"
 import * as Watchdog from "../../src/client/http/Watchdog.js"
 import { layerHttpClient, layerHttpClientWithoutDispatcher } from "../../src/node/NodeHttp.js"
 import type { Registry } from "../../src/Registry.js"
@@ -27,7 +28,7 @@ import { clientOver, m1, m1Type, registryUrl, repository, status, tag, world } f
 
 const hour = Duration.hours(1)
 
-const bounds = (options: Partial<Limits.Bounds> = {}): Limits.Bounds => ({
+const bounds = (options: Partial<Transport.Bounds> = {}): Transport.Bounds => ({
   limits: Limits.defaultLimits,
   response: 60_000,
   until: Number.POSITIVE_INFINITY,
@@ -59,7 +60,7 @@ const get = HttpClientRequest.get(`${registryUrl}/v2/`)
 describe("the time until an answer begins", () => {
   it.effect("is limited", () =>
     Effect.gen(function* () {
-      const end = yield* outcome(Limits.limited(bounds())(slow(hour)).execute(get))
+      const end = yield* outcome(Transport.bounded(bounds())(slow(hour)).execute(get))
       expect(end?.seconds).toBe(60)
       expect(end?.result).toMatchObject({
         left: { _tag: "TransportFailure", reason: "Timeout", url: get.url }
@@ -69,7 +70,9 @@ describe("the time until an answer begins", () => {
 
   it.effect("is taken as it is below that", () =>
     Effect.gen(function* () {
-      const end = yield* outcome(Limits.limited(bounds())(slow(Duration.seconds(59))).execute(get))
+      const end = yield* outcome(
+        Transport.bounded(bounds())(slow(Duration.seconds(59))).execute(get)
+      )
       expect(end?.seconds).toBe(59)
       expect(end?.result._tag).toBe("Right")
     })
@@ -77,7 +80,9 @@ describe("the time until an answer begins", () => {
 
   it.effect("is less than what is left of the whole exchange", () =>
     Effect.gen(function* () {
-      const end = yield* outcome(Limits.limited(bounds({ until: 20_000 }))(slow(hour)).execute(get))
+      const end = yield* outcome(
+        Transport.bounded(bounds({ until: 20_000 }))(slow(hour)).execute(get)
+      )
       expect(end?.seconds).toBe(20)
     })
   )
@@ -104,11 +109,11 @@ describe("the time until an answer begins", () => {
   it.effect("counts anew with each piece of a body that the registry takes", () =>
     Effect.gen(function* () {
       const end = yield* outcome(
-        Limits.limited(bounds())(reader(Duration.seconds(50))).execute(put(0))
+        Transport.bounded(bounds())(reader(Duration.seconds(50))).execute(put(0))
       )
       expect(end).toMatchObject({ seconds: 150, result: { _tag: "Right" } })
       const late = yield* outcome(
-        Limits.limited(bounds())(reader(Duration.seconds(70))).execute(put(0))
+        Transport.bounded(bounds())(reader(Duration.seconds(70))).execute(put(0))
       )
       expect(late?.result).toMatchObject({ left: { reason: "Timeout" } })
     })
@@ -120,7 +125,7 @@ describe("the time until an answer begins", () => {
         HttpClientRequest.patch(get.url),
         HttpBody.uint8Array(new Uint8Array(4 * 1024 * 1024))
       )
-      const end = yield* outcome(Limits.limited(bounds())(slow(hour)).execute(megabytes))
+      const end = yield* outcome(Transport.bounded(bounds())(slow(hour)).execute(megabytes))
       expect(end).toMatchObject({ seconds: 124, result: { left: { reason: "Timeout" } } })
     })
   )
@@ -128,7 +133,7 @@ describe("the time until an answer begins", () => {
   it.effect("does not count while the source of a body is waited for", () =>
     Effect.gen(function* () {
       const end = yield* outcome(
-        Limits.limited(bounds())(reader(0)).execute(put(Duration.seconds(100)))
+        Transport.bounded(bounds())(reader(0)).execute(put(Duration.seconds(100)))
       )
       expect(end).toMatchObject({ seconds: 300, result: { _tag: "Right" } })
     })
@@ -137,7 +142,7 @@ describe("the time until an answer begins", () => {
   it.effect("is not what an HTTP client ran into that interrupts itself", () =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(
-        Limits.limited(bounds())(HttpClient.make(() => Effect.interrupt)).execute(get)
+        Transport.bounded(bounds())(HttpClient.make(() => Effect.interrupt)).execute(get)
       )
       expect(Exit.isInterrupted(exit)).toBe(true)
     })
@@ -153,7 +158,7 @@ describe("the time until an answer begins", () => {
           })
         )
       )
-      yield* outcome(Limits.limited(bounds())(client).execute(get))
+      yield* outcome(Transport.bounded(bounds())(client).execute(get))
       expect(interrupted).toBe(1)
     })
   )
@@ -567,7 +572,7 @@ describe("a watchdog", () => {
   it.effect("leaves no fiber behind", () =>
     Effect.gen(function* () {
       const watchdog = Watchdog.make(Duration.minutes(1))
-      const client = Limits.limited(bounds({ watchdog }))(slow(Duration.seconds(5)))
+      const client = Transport.bounded(bounds({ watchdog }))(slow(Duration.seconds(5)))
       const fiber = yield* Effect.fork(
         Effect.all([client.execute(get), client.execute(get)], { concurrency: 2 })
       )
@@ -587,7 +592,7 @@ describe("a watchdog", () => {
     Effect.gen(function* () {
       const watchdog = Watchdog.make(Duration.minutes(1))
       const within = (duration: Duration.DurationInput) =>
-        Limits.limited(bounds({ watchdog }))(slow(duration)).execute(get)
+        Transport.bounded(bounds({ watchdog }))(slow(duration)).execute(get)
       const end = yield* outcome(
         Effect.all([within(Duration.seconds(5)), within(hour)], { concurrency: 2 })
       )
@@ -599,7 +604,7 @@ describe("a watchdog", () => {
     Effect.gen(function* () {
       const watchdog = Watchdog.make(Duration.minutes(1))
       const fiber = yield* Effect.fork(
-        Limits.limited(bounds({ watchdog }))(slow(hour)).execute(get)
+        Transport.bounded(bounds({ watchdog }))(slow(hour)).execute(get)
       )
       yield* TestClock.adjust(0)
       expect(watchdog.watched.size).toBe(1)

@@ -2,7 +2,6 @@
  * Blobs from the registry: verified streams, and ranges, which cannot be verified. Both go on after
  * a fault from the byte where they were.
  */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -25,10 +24,9 @@ import {
 import type * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
-import * as ContentCoding from "../http/ContentCoding.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Limits from "../http/Limits.js"
 import type { Send } from "../http/Pipeline.js"
+import * as Received from "../http/Received.js"
 import * as DownloadPlan from "./DownloadPlan.js"
 import * as Resume from "./Resume.js"
 
@@ -37,7 +35,7 @@ const ahead = 1024 * 1024
 
 /** What is read: the blob from byte `start` on, `length` bytes if that is known. */
 interface Source {
-  readonly response: HttpClientResponse
+  readonly response: Received.Received
   readonly start: number
   readonly length: number | undefined
 }
@@ -74,8 +72,8 @@ export const make = (
 
           yield* Transfer.emit({ _tag: "Started", subject })
           const source = yield* next
-          const bytes = source && Limits.gatheredOf(source.response)
-          if (bytes !== undefined && !isObserved) {
+          const bytes = source?.response.body
+          if (bytes instanceof Uint8Array && !isObserved) {
             place.leave()
             const problem = verifier.judge(bytes)
             return problem === undefined
@@ -124,10 +122,10 @@ const requested = (
   range: ByteRange.RangeRequest | undefined
 ) => send(Operation.GetBlob({ repository, digest, range }))
 
-const factsOf = (response: HttpClientResponse): DownloadPlan.Facts => ({
+const factsOf = (response: Received.Received): DownloadPlan.Facts => ({
   status: response.status,
   contentRange: SingleField.required(response.headers, "content-range"),
-  length: ContentCoding.length(response)
+  length: Received.lengthOf(response)
 })
 
 type BlobError = Exclude<Effect.Effect.Error<ReturnType<typeof requested>>, RangeMismatch>
@@ -158,9 +156,9 @@ const nextOfBlob = (
           : Effect.fail(error),
       onSuccess: (response) => {
         const meaning = DownloadPlan.responseOfBlob(download, asked, factsOf(response))
-        const exchange = Limits.factsOf(response)
+        const exchange = Received.factsOf(response)
         if (meaning._tag !== "Content")
-          return Effect.zipRight(Limits.abandon(response), unusable(meaning, exchange))
+          return Effect.zipRight(Received.abandon(response), unusable(meaning, exchange))
         const { length, start } = meaning
         if (range === undefined) download.size ??= length
         download.exchange = exchange
@@ -183,8 +181,8 @@ const nextOfRange = (
     const response = yield* requested(send, repository, digest, asked.range)
     const meaning = DownloadPlan.responseOfRange(progress, factsOf(response))
     if (meaning._tag === "Content") return { ...meaning, response }
-    yield* Limits.abandon(response)
-    const exchange = Limits.factsOf(response)
+    yield* Received.abandon(response)
+    const exchange = Received.factsOf(response)
     switch (meaning._tag) {
       case "NoRanges":
         return yield* new Unsupported({ ...exchange, operation: "ranges of blobs" })
@@ -245,11 +243,11 @@ const arriving = (
   to: Endpoint,
   { length, response }: Source
 ): Stream.Stream<Uint8Array, TransportFailure> =>
-  ByteStream.watched(Limits.body(response), {
+  ByteStream.watched(Received.stream(response), {
     ahead,
     length,
     stall: to.timeouts.response,
-    onFault: (reason) => new TransportFailure({ ...Limits.factsOf(response), reason })
+    onFault: (reason) => new TransportFailure({ ...Received.factsOf(response), reason })
   })
 
 /** The events at the end of a download that was observed. */

@@ -1,5 +1,4 @@
 /** Whether the registry has a blob, and how long the blob is. */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
@@ -18,10 +17,9 @@ import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import { isPage } from "../http/Classify.js"
-import * as ContentCoding from "../http/ContentCoding.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Limits from "../http/Limits.js"
 import type { Send } from "../http/Pipeline.js"
+import * as Received from "../http/Received.js"
 
 /**
  * The questions about the blobs of one registry.
@@ -58,7 +56,7 @@ export const make = (to: Endpoint, send: Send): BlobHead => {
     if (response.status === 404) return undefined
     yield* checked(digest, response)
     const size = lengthOf(digest, response)
-    return { by: "HEAD", size, facts: Limits.factsOf(response) } satisfies Seen
+    return { by: "HEAD", size, facts: Received.factsOf(response) } satisfies Seen
   })
 
   /**
@@ -70,10 +68,10 @@ export const make = (to: Endpoint, send: Send): BlobHead => {
       const range = { start: 0, end: 0 }
       const response = yield* send(Operation.GetBlob({ repository, digest, range }))
       const isWhole = response.status === 200
-      yield* isWhole ? Limits.abandon(response) : Limits.excerpt(response)
+      yield* isWhole ? Received.abandon(response) : Received.excerpt(response)
       yield* checked(digest, response)
       const size = isWhole ? lengthOf(digest, response) : totalOf(response)
-      return { by: "GET", size, facts: Limits.factsOf(response) } satisfies Seen
+      return { by: "GET", size, facts: Received.factsOf(response) } satisfies Seen
     }).pipe(
       to.concurrency.exchange,
       Effect.catchTags({
@@ -125,17 +123,17 @@ export const make = (to: Endpoint, send: Send): BlobHead => {
 /** That a blob is there, the status says (C30), if the response is one of a registry. */
 const checked = (
   digest: Digest.Digest,
-  response: HttpClientResponse
+  response: Received.Received
 ): Effect.Effect<void, DigestMismatch | ProtocolViolation> => {
   const announced = SingleField.value(response.headers, "docker-content-digest")
   if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
     return Effect.fail(
-      new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })
+      new DigestMismatch({ ...Received.factsOf(response), expected: digest, actual: announced })
     )
   return announced === undefined && isPage(response)
     ? Effect.fail(
         new ProtocolViolation({
-          ...Limits.factsOf(response),
+          ...Received.factsOf(response),
           problem: "The registry answered with a page instead of a blob"
         })
       )
@@ -146,13 +144,13 @@ const checked = (
  * The length that a response gives. Some leave it out of the response to a HEAD, and proxies put 0
  * in its place, which says nothing unless the blob is the one without bytes.
  */
-const lengthOf = (digest: Digest.Digest, response: HttpClientResponse): number | undefined => {
-  const length = ContentCoding.length(response)
+const lengthOf = (digest: Digest.Digest, response: Received.Received): number | undefined => {
+  const length = Received.lengthOf(response)
   return length === 0 && !empty.has(digest) ? undefined : length
 }
 
 /** The size of the whole that the response to a range gives. */
-const totalOf = ({ headers }: HttpClientResponse): number | undefined => {
+const totalOf = ({ headers }: Received.Received): number | undefined => {
   if (ContentDecoding.parse(headers["content-encoding"]).length > 0) return undefined
   const range = ByteRange.parseContent(headers["content-range"] ?? "")
   return Option.isSome(range) ? Option.getOrUndefined(range.value.total) : undefined

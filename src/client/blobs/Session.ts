@@ -3,7 +3,6 @@
  * streams, and closed. Every step goes to the newest location the registry gave (C50, rule 9).
  */
 import * as HttpBody from "@effect/platform/HttpBody"
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -34,8 +33,8 @@ import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Limits from "../http/Limits.js"
 import type { Send } from "../http/Pipeline.js"
+import * as Received from "../http/Received.js"
 import * as Retry from "../http/Retry.js"
 import type { BlobHead } from "./BlobHead.js"
 import * as SourceBody from "./SourceBody.js"
@@ -78,10 +77,10 @@ const noLocation: Record<SingleField.Problem, string> = {
 }
 
 /** The bytes that a response says the registry holds. */
-const rangeOf = ({ headers }: HttpClientResponse) =>
+const rangeOf = ({ headers }: Received.Received) =>
   Option.flatMap(Option.fromNullable(SingleField.value(headers, "range")), ByteRange.parseUpload)
 
-const boundsOf = ({ headers }: HttpClientResponse): ChunkBounds => {
+const boundsOf = ({ headers }: Received.Received): ChunkBounds => {
   const length = (bound: "min" | "max") =>
     Option.getOrUndefined(
       ByteRange.parseLength(SingleField.value(headers, `oci-chunk-${bound}-length`) ?? "")
@@ -95,7 +94,7 @@ const chunkBounds = (min: number | undefined, max: number | undefined): ChunkBou
   ...(max !== undefined && max > 0 && { chunkMaxLength: max })
 })
 
-const holds = (response: HttpClientResponse, count: number): boolean =>
+const holds = (response: Received.Received, count: number): boolean =>
   Option.exists(rangeOf(response), ({ end }) => end === count - 1)
 
 /** Whether there is no such session, as opposed to one that cannot be told to end. */
@@ -135,7 +134,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
    * arrives.
    */
   const adopt = <E>(
-    request: Effect.Effect<HttpClientResponse, E>,
+    request: Effect.Effect<Received.Received, E>,
     { digest, repository }: { readonly repository: RepositoryName; readonly digest: Digest.Digest },
     adopted: Adopted
   ): Effect.Effect<
@@ -177,9 +176,9 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
   const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
     Effect.acquireRelease(unabandoned(session), cancel)
 
-  const opened = (repository: RepositoryName, response: HttpClientResponse) =>
+  const opened = (repository: RepositoryName, response: Received.Received) =>
     Effect.zipRight(
-      Limits.excerpt(response),
+      Received.excerpt(response),
       Effect.map(locationOf(response), (location): Session => {
         const bounds = boundsOf(response)
         return { repository, location, offset: 0, settled: false, isBroken: false, bounds }
@@ -220,7 +219,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
         : send(
             Operation.CancelUpload({ repository: session.repository, location: session.location })
           ).pipe(
-            Effect.flatMap(Limits.excerpt),
+            Effect.flatMap(Received.excerpt),
             Effect.timeout(Duration.seconds(10)),
             (step) => unabandoned(step),
             Effect.catchAllCause((cause) =>
@@ -275,7 +274,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
           yield* advance(session, response, isStored || isOpenEnded ? count : 0)
           if (failure !== undefined) return yield* Effect.fail(new SourceFailure(failure))
           if (!isStored)
-            return yield* new TransportFailure({ ...Limits.factsOf(response), reason: "Reset" })
+            return yield* new TransportFailure({ ...Received.factsOf(response), reason: "Reset" })
         })
         return unabandoned(Effect.scoped(step), body.stop)
       })
@@ -285,8 +284,8 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
    * The success of a chunk is what counts: some registries report a `Range` that stands still (trap
    * 4).
    */
-  const advance = (session: Session, response: HttpClientResponse, count: number) =>
-    Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
+  const advance = (session: Session, response: Received.Received, count: number) =>
+    Effect.map(Effect.zipRight(Received.excerpt(response), relocate(session, response)), () => {
       session.offset += count
     })
 
@@ -305,11 +304,14 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
       const { location, repository } = session
       return unabandoned(
         Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
-          Effect.map(Effect.zipRight(Limits.excerpt(response), relocate(session, response)), () => {
-            const range = rangeOf(response)
-            if (Option.isSome(range))
-              session.offset = ByteRange.nextOffset(range.value, session.offset)
-          })
+          Effect.map(
+            Effect.zipRight(Received.excerpt(response), relocate(session, response)),
+            () => {
+              const range = rangeOf(response)
+              if (Option.isSome(range))
+                session.offset = ByteRange.nextOffset(range.value, session.offset)
+            }
+          )
         )
       )
     })
@@ -341,16 +343,16 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
 
   /** What a registry says that it stored, if it says so, is what was meant (C61). */
   const stored = (
-    response: HttpClientResponse,
+    response: Received.Received,
     digest: Digest.Digest
   ): Effect.Effect<void, DigestMismatch> => {
     const announced = SingleField.value(response.headers, "docker-content-digest")
     return Effect.zipRight(
-      Limits.excerpt(response),
+      Received.excerpt(response),
       Digest.isDigest(announced) && Digest.disagree(announced, digest)
         ? Effect.fail(
             new DigestMismatch({
-              ...Limits.factsOf(response),
+              ...Received.factsOf(response),
               expected: digest,
               actual: announced
             })
@@ -387,7 +389,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
   const present = (repository: RepositoryName, digest: Digest.Digest): Effect.Effect<boolean> =>
     Effect.orElseSucceed(head.exists(repository, digest), () => false)
 
-  const relocate = (session: Session, response: HttpClientResponse) =>
+  const relocate = (session: Session, response: Received.Received) =>
     response.headers["location"] === undefined
       ? Effect.void // Quay's answers to a status request (quirks §3).
       : Effect.map(locationOf(response, session.location), (location) => {
@@ -396,20 +398,20 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
 
   /** The location that a response names; `sentTo`: where the request went before any redirect. */
   const locationOf = (
-    response: HttpClientResponse,
+    response: Received.Received,
     sentTo: string = to.base
   ): Effect.Effect<string, ProtocolViolation | UntrustedLocation> => {
     const named = SingleField.requiredReference(response.headers, "location")
     if (Either.isLeft(named))
       return Effect.fail(
-        new ProtocolViolation({ ...Limits.factsOf(response), problem: noLocation[named.left] })
+        new ProtocolViolation({ ...Received.factsOf(response), problem: noLocation[named.left] })
       )
     const target = named.right
     const { url } = response.request
     // Another origin that redirects to the registry has chosen what the registry answers.
     return Trust.isAt(to.origin, sentTo) || !URL.canParse(target, url)
-      ? trusted(url, target, Limits.factsOf(response))
-      : trusted(sentTo, new URL(target, url).href, Limits.factsOf(response))
+      ? trusted(url, target, Received.factsOf(response))
+      : trusted(sentTo, new URL(target, url).href, Received.factsOf(response))
   }
 
   const trusted = (

@@ -12,7 +12,7 @@ import * as UrlParams from "@effect/platform/UrlParams"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 
 /**
  * A response of which a subclass says how its body is read: as it arrives (`stream`) or whole
@@ -87,5 +87,23 @@ export abstract class BodyResponse
   protected failed(): (cause: unknown) => ResponseError {
     return (cause) =>
       new ResponseError({ request: this.request, response: this, reason: "Decode", cause })
+  }
+}
+
+/** A response whose body has arrived: `content`. */
+export class GatheredResponse extends BodyResponse {
+  constructor(
+    response: ClientResponse.HttpClientResponse,
+    readonly content: Uint8Array
+  ) {
+    super(response.request, response.status, response.headers)
+  }
+
+  get stream(): Stream.Stream<Uint8Array> {
+    return this.content.length === 0 ? Stream.empty : Stream.succeed(this.content)
+  }
+
+  get bytes(): Effect.Effect<Uint8Array> {
+    return Effect.succeed(this.content)
   }
 }

@@ -2,7 +2,6 @@
  * The fourth step of the pipeline: from a status and an error body to a typed error. What an
  * operation can fail with is in one table; everything beyond it is common to all.
  */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -33,8 +32,7 @@ import {
 } from "../../RegistryError.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as ReferrersApi from "../manifests/ReferrersApi.js"
-import * as Limits from "./Limits.js"
-import * as Redirect from "./Redirect.js"
+import * as Received from "./Received.js"
 
 /** What each operation can be refused with, beyond `Refusal`. */
 export interface OwnErrors {
@@ -102,9 +100,9 @@ interface Answer {
  */
 export const classify = <O extends Operation>(
   operation: O,
-  response: HttpClientResponse,
+  response: Received.Received,
   origin: string
-): Effect.Effect<HttpClientResponse, OwnErrors[O["_tag"]] | Refusal> => {
+): Effect.Effect<Received.Received, OwnErrors[O["_tag"]] | Refusal> => {
   // The compiler does not see that the tag of an `O` picks the rule for an `O`.
   const rule = rules[operation._tag] as unknown as Rule<O["_tag"], O>
   if (rule.success.includes(response.status) && !isTurned(operation, response))
@@ -114,7 +112,7 @@ export const classify = <O extends Operation>(
   return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
     const { errors } = ErrorBody.parse(body)
     const shown = ErrorBody.parseRedacted(body, Sent.redactorOf(Sent.of(response.request)))
-    const exchange: Exchange = { ...Limits.factsOf(response), errors: shown.errors }
+    const exchange: Exchange = { ...Received.factsOf(response), errors: shown.errors }
     const foreign = !Trust.isAt(origin, response.request.url)
     const answer: Answer = {
       status: response.status,
@@ -122,7 +120,7 @@ export const classify = <O extends Operation>(
       messages: errors.map((error) => error.message ?? ""),
       fromRegistry: foreign || errors.length > 0 || body.length === 0,
       foreign,
-      redirects: Redirect.statusesBefore(response),
+      redirects: response.redirects,
       isPage: isPage(response),
       range: shownHeader(
         response,
@@ -140,7 +138,7 @@ export const classify = <O extends Operation>(
 
 /** The errors that a body reports, whatever the status it came with, as they may be shown. */
 export const reportedErrors = (
-  response: HttpClientResponse,
+  response: Received.Received,
   body: Uint8Array
 ): ReadonlyArray<ErrorBody.ErrorInfo> =>
   ErrorBody.parseRedacted(body, Sent.redactorOf(Sent.of(response.request))).errors
@@ -149,7 +147,7 @@ export const reportedErrors = (
  * Whether the response is a page for people: portals and some registries apologise with 200 (quirks
  * §2).
  */
-export const isPage = ({ headers }: HttpClientResponse): boolean =>
+export const isPage = ({ headers }: Received.Received): boolean =>
   pages.has(MediaType.essence(SingleField.value(headers, "content-type") ?? "").toLowerCase())
 
 const pages = new Set(["text/html", "application/xhtml+xml"])
@@ -164,7 +162,7 @@ const unread: ReadonlySet<Operation["_tag"]> = new Set([
 ])
 
 /** What a 303 made of a write is not that write. */
-const isTurned = ({ _tag }: Operation, { request }: HttpClientResponse): boolean =>
+const isTurned = ({ _tag }: Operation, { request }: Received.Received): boolean =>
   request.method === "GET" && (_tag.startsWith("Delete") || _tag === "PutBlob")
 
 /**
@@ -172,14 +170,14 @@ const isTurned = ({ _tag }: Operation, { request }: HttpClientResponse): boolean
  * done. One without content is a response like any other.
  */
 const refusedPage = (
-  response: HttpClientResponse
-): Effect.Effect<HttpClientResponse, ProtocolViolation> =>
-  Effect.flatMap(Limits.excerpt(response), (body) =>
+  response: Received.Received
+): Effect.Effect<Received.Received, ProtocolViolation> =>
+  Effect.flatMap(Received.excerpt(response), (body) =>
     body.length === 0
-      ? Effect.succeed(Limits.withBody(response, body))
+      ? Effect.succeed({ ...response, body })
       : Effect.fail(
           new ProtocolViolation({
-            ...Limits.factsOf(response),
+            ...Received.factsOf(response),
             problem: "The registry answered with a page, which does not say that it did anything"
           })
         )
@@ -189,8 +187,8 @@ const refusedPage = (
  * The first 64 KiB of a body, to be read as text: a proxy that compresses whatever passes it does so
  * with errors as well (rule 20).
  */
-export const readable = (response: HttpClientResponse): Effect.Effect<Uint8Array> =>
-  Effect.flatMap(Limits.excerpt(response), (body) =>
+export const readable = (response: Received.Received): Effect.Effect<Uint8Array> =>
+  Effect.flatMap(Received.excerpt(response), (body) =>
     ContentDecoding.plain(body, response.headers["content-encoding"], undefined, {
       what: "An error",
       limit: 65_536
@@ -199,7 +197,7 @@ export const readable = (response: HttpClientResponse): Effect.Effect<Uint8Array
 
 const refusal = (
   answer: Answer,
-  response: HttpClientResponse,
+  response: Received.Received,
   snippet: string,
   now: number
 ): Refusal => {
@@ -221,14 +219,12 @@ const refusal = (
 }
 
 /** A header as an error may show it. */
-const shownHeader = (
-  response: HttpClientResponse,
-  value: string | undefined
-): string | undefined => (value === undefined ? undefined : Limits.textOf(response, value))
+const shownHeader = (response: Received.Received, value: string | undefined): string | undefined =>
+  value === undefined ? undefined : Received.textOf(response, value)
 
 /** GHCR puts the delay into the message (quirks §6). */
 const retryAfter = (
-  response: HttpClientResponse,
+  response: Received.Received,
   { messages }: Answer,
   now: number
 ): Option.Option<Duration.Duration> =>

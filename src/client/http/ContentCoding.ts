@@ -1,18 +1,13 @@
-/** Responses whose content arrives encoded: how long it is, and which blob was meant. */
+/** Blobs whose content arrives encoded: which bytes were meant. */
 import * as Headers from "@effect/platform/Headers"
-import type { ResponseError } from "@effect/platform/HttpClientError"
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import { parse, plain } from "../../internal/ContentDecoding.js"
-import * as ByteRange from "../../protocol/ByteRange.js"
-import * as SingleField from "../../protocol/internal/SingleField.js"
 import type * as Digest from "../../spec/Digest.js"
-import { BodyResponse } from "./BodyResponse.js"
+import * as Received from "./Received.js"
 
 /**
  * Of a blob, this much is held back to learn which bytes were meant: configurations and signatures
@@ -21,46 +16,22 @@ import { BodyResponse } from "./BodyResponse.js"
 const decidable = 1024 * 1024
 
 /**
- * How many bytes of content an answer announces, if it does: what it says of encoded content is not
- * of the content (trap 26).
- */
-export const length = ({ headers }: HttpClientResponse): number | undefined =>
-  parse(headers["content-encoding"]).length > 0
-    ? undefined
-    : Option.getOrUndefined(
-        ByteRange.parseLength(SingleField.value(headers, "content-length") ?? "")
-      )
-
-/**
- * An answer whose body is the blob that was meant, as far as this can be told: up to a mebibyte as
- * `plain` says, beyond that as it came. How long it is the answer no longer says: `Content-Length`
- * counts encoded bytes.
+ * A response whose body is the blob that was meant, as far as this can be told: up to a mebibyte as
+ * `ContentDecoding.plain` says, beyond that as it came. How long it is the response no longer says:
+ * `Content-Length` counts encoded bytes.
  */
 export const plainBlob = (
-  response: HttpClientResponse,
+  received: Received.Received,
   digest: Digest.Digest
-): HttpClientResponse => {
-  const header = response.headers["content-encoding"]
-  return parse(header).length === 0 ? response : new Plain(response, header, digest)
-}
-
-class Plain extends BodyResponse {
-  constructor(
-    private readonly response: HttpClientResponse,
-    private readonly coding: string | undefined,
-    private readonly digest: Digest.Digest
-  ) {
-    const { headers, request, status } = response
-    super(request, status, Headers.remove(headers, "content-length"))
-  }
-
-  get stream(): Stream.Stream<Uint8Array, ResponseError> {
-    return decided(this.response.stream, this.coding, this.digest)
-  }
-
-  get bytes(): Effect.Effect<Uint8Array, ResponseError> {
-    return Effect.map(Stream.runCollect(this.stream), (parts) => ByteStream.concat([...parts]))
-  }
+): Received.Received => {
+  const coding = received.headers["content-encoding"]
+  return parse(coding).length === 0
+    ? received
+    : {
+        ...received,
+        headers: Headers.remove(received.headers, "content-length"),
+        body: decided(Received.stream(received), coding, digest)
+      }
 }
 
 const decided = <E>(

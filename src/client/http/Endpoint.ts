@@ -18,6 +18,7 @@ import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
 import type { RateLimit } from "./RateLimit.js"
 import * as Retry from "./Retry.js"
+import * as Timeouts from "./Timeouts.js"
 import type { Transform } from "./TransformedClient.js"
 import * as Watchdog from "./Watchdog.js"
 
@@ -43,7 +44,7 @@ export interface EndpointOptions {
   /** Upper bounds on what the registry may send. */
   readonly limits?: Overrides<Limits.Limits> | undefined
   /** How long to wait for the registry. */
-  readonly timeouts?: Overrides<Limits.Timeouts> | undefined
+  readonly timeouts?: Overrides<Timeouts.Timeouts> | undefined
   /** How to try again after temporary failures. */
   readonly retry?: Overrides<Retry.RetryOptions> | undefined
   /**
@@ -103,7 +104,7 @@ export interface Endpoint {
   readonly trust: Trust.Policy
   readonly scopes: ReadonlyArray<string> | undefined
   readonly limits: Limits.Limits
-  readonly timeouts: Limits.Timeouts
+  readonly timeouts: Timeouts.Timeouts
   readonly retry: Retry.RetryOptions
   /** An application's own, if it has any, and those that every request has. */
   readonly headers: Headers.Headers | undefined
@@ -146,7 +147,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
     for (const list of ["allowStorage", "allowTokens", "allowUploads"] as const)
       for (const entry of trust[list])
         yield* Effect.mapError(Host.parse(entry), invalidHost(`as an entry of ${list} it`))
-    const timeouts = withDefaults(Limits.defaultTimeouts, options.timeouts)
+    const timeouts = withDefaults(Timeouts.defaultTimeouts, options.timeouts)
     const base = origin.value + new URL(text).pathname.replace(/\/+$/, "")
     return {
       [EndpointTypeId]: EndpointTypeId,

@@ -32,12 +32,12 @@ import {
   type UntrustedLocation
 } from "../../RegistryError.js"
 import type { Endpoint } from "./Endpoint.js"
-import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
 import { fromHeaders } from "./RateLimit.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
 import { transformed } from "./TransformedClient.js"
+import * as Transport from "./Transport.js"
 
 /**
  * What a request can fail with before its answer is classified; `TooManyRequests` and
@@ -86,7 +86,7 @@ const services = Effect.all({
 
 const attemptWithin = (
   { cache, client, credentials }: Given,
-  bounds: Limits.Bounds,
+  bounds: Transport.Bounds,
   to: Endpoint,
   operation: Operation,
   body: HttpBody.HttpBody
@@ -100,13 +100,13 @@ const attemptWithin = (
   const { sent } = bounds
   sent.url = request.url
   sent.isOwn = !("location" in operation || ("link" in operation && operation.link !== undefined))
-  const through = (transfer?: Limits.Transfer) => {
+  const through = (transfer?: Transport.Transfer) => {
     const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
       Observability.observed(
         to.observation,
         operation,
         sent
-      )(Limits.limited(bounds, transfer)(client))
+      )(Transport.bounded(bounds, transfer)(client))
     )
     return to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed)
   }
@@ -169,7 +169,7 @@ const pulls: ReadonlySet<Operation["_tag"]> = new Set([
 ])
 
 /** The operations in which a blob travels. */
-const transfers: ReadonlyMap<Operation["_tag"], Limits.Transfer> = new Map([
+const transfers: ReadonlyMap<Operation["_tag"], Transport.Transfer> = new Map([
   ["GetBlob", "download"],
   ["UploadBlob", "upload"],
   ["PutBlob", "upload"],
@@ -178,7 +178,7 @@ const transfers: ReadonlyMap<Operation["_tag"], Limits.Transfer> = new Map([
 ])
 
 /** The bounds of an exchange that begins now. */
-export const boundsOf = (to: Endpoint, clock: Clock.Clock): Limits.Bounds => ({
+export const boundsOf = (to: Endpoint, clock: Clock.Clock): Transport.Bounds => ({
   limits: to.limits,
   response: Duration.toMillis(to.timeouts.response),
   until: clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
@@ -264,7 +264,7 @@ const askedAgainOnce = (source: Credentials.Service): Credentials.Service => {
 
 /** One exchange with its challenges answered. */
 export type Exchanging<R = never> = (
-  bounds: Limits.Bounds,
+  bounds: Transport.Bounds,
   operation: Operation,
   body: HttpBody.HttpBody
 ) => Effect.Effect<HttpClientResponse, ExchangeError, R>

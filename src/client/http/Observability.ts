@@ -27,8 +27,7 @@ import { isRecorded } from "../../internal/Spans.js"
 import * as Metrics from "../../Metrics.js"
 import type { Operation } from "../../protocol/Operation.js"
 import * as BodyProgress from "./BodyProgress.js"
-import { BodyResponse } from "./BodyResponse.js"
-import * as Limits from "./Limits.js"
+import { BodyResponse, GatheredResponse } from "./BodyResponse.js"
 
 /** Of one endpoint, what spans and metrics say of it, computed once. */
 export interface Observation {
@@ -142,7 +141,7 @@ const exchange = <E extends { readonly _tag: string }>(
         if (bytes > 0)
           Metrics.unsafeUpdate(fiber, Metrics.bytes, bytes, of.labels(["direction", "upload"]))
         if (Exit.isSuccess(exit)) {
-          const { length } = Limits.gatheredOf(exit.value) ?? []
+          const length = exit.value instanceof GatheredResponse ? exit.value.content.length : 0
           if (length > 0)
             Metrics.unsafeUpdate(fiber, Metrics.bytes, length, of.labels(["direction", "download"]))
         }
@@ -271,7 +270,7 @@ const counted = (request: HttpClientRequest.HttpClientRequest) => {
 }
 
 const countedResponse = (of: Observation, response: HttpClientResponse): HttpClientResponse =>
-  response.request.method === "HEAD" || Limits.gatheredOf(response) !== undefined
+  response.request.method === "HEAD" || response instanceof GatheredResponse
     ? response
     : new Counted(of, response)
 

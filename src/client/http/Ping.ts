@@ -1,24 +1,23 @@
 /** Whether what answered a ping is a registry. */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Unsupported } from "../../RegistryError.js"
 import { distributionApi, isPage, readable } from "./Classify.js"
-import * as Limits from "./Limits.js"
+import * as Received from "./Received.js"
 
 /**
  * Fails with `Unsupported` for a page: portals and web servers have one for every path. Any other
  * 200 is a registry's (C9), and so is one that says it in Docker's header or in JSON, whatever its
  * type: Quay's response to a ping is `true` as text/html.
  */
-export const check = (response: HttpClientResponse): Effect.Effect<void, Unsupported> =>
+export const check = (response: Received.Received): Effect.Effect<void, Unsupported> =>
   Effect.flatMap(readable(response), (body) => {
     const text = new TextDecoder().decode(body).trim()
     const isSuspect = isPage(response) || text.startsWith("<")
     return isSuspect &&
       response.headers["docker-distribution-api-version"] === undefined &&
       !isJson(text)
-      ? Effect.fail(new Unsupported({ ...Limits.factsOf(response), operation: distributionApi }))
+      ? Effect.fail(new Unsupported({ ...Received.factsOf(response), operation: distributionApi }))
       : Effect.void
   })
 

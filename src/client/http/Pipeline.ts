@@ -10,25 +10,28 @@ import type * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
+import type { LimitExceeded } from "../../RegistryError.js"
 import { type Digest, isDigest } from "../../spec/Digest.js"
 import * as Classify from "./Classify.js"
 import * as ContentCoding from "./ContentCoding.js"
 import type { Endpoint } from "./Endpoint.js"
 import { boundsOf, type ExchangeError, type Exchanging } from "./Exchange.js"
-import * as Limits from "./Limits.js"
+import * as Received from "./Received.js"
+import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
+import * as Transport from "./Transport.js"
 
 /**
  * Sends an operation through the whole pipeline: challenges answered, temporary failures retried,
  * and any answer that is no success of this operation a typed error. The body is an array, or a
  * stream that is sent once. What the answer has for a body is the caller's to read: of a blob all,
- * of anything else no more than `Limits.excerpt`.
+ * of anything else no more than `Received.excerpt`.
  */
 export type Send = <O extends Operation>(
   operation: O,
   body?: HttpBody.HttpBody
 ) => Effect.Effect<
-  HttpClientResponse,
+  Received.Received,
   Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
 >
 
@@ -42,7 +45,7 @@ export type Read = <O extends Operation>(
   limit: ByteStream.Limit,
   expected?: Digest
 ) => Effect.Effect<
-  readonly [bytes: Uint8Array, response: HttpClientResponse],
+  readonly [bytes: Uint8Array, response: Received.Received],
   Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
 >
 
@@ -73,18 +76,18 @@ const gone: ReadonlySet<string> = new Set(["BlobUnknown", "ManifestUnknown", "Na
  * none, since that would make one caller's code wait for another's.
  */
 export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
-  const answer = <O extends Operation>(
-    bounds: Limits.Bounds,
-    operation: O,
-    body: HttpBody.HttpBody = HttpBody.empty
-  ) =>
-    Effect.flatMap(exchange(bounds, operation, body), (response) =>
-      Classify.classify(operation, response, to.origin)
+  const classified = <O extends Operation>(operation: O, response: HttpClientResponse) =>
+    Classify.classify(
+      operation,
+      Received.from(response, Redirect.statusesBefore(response)),
+      to.origin
     )
 
   const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
     const answered = Effect.flatMap(Effect.clock, (clock) =>
-      answer(boundsOf(to, clock), operation, body)
+      Effect.flatMap(exchange(boundsOf(to, clock), operation, body ?? HttpBody.empty), (response) =>
+        classified(operation, response)
+      )
     )
     return body?._tag === "Stream" || operation._tag === "GetBlob"
       ? answered
@@ -102,35 +105,29 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
     operation: O,
     limit: ByteStream.Limit,
     expected?: Digest
-  ) =>
-    Retry.retried(
-      to.concurrency.exchange(
-        Effect.flatMap(Effect.clock, (clock) => {
-          const bounds = boundsOf(to, clock)
-          return Effect.flatMap(answer(bounds, operation), (response) =>
-            Effect.flatMap(Limits.document(response, limit, bounds), (bytes) => {
-              const coding = response.headers["content-encoding"]
-              if (coding === undefined) return Effect.succeed([bytes, response] as const)
-              const announced = SingleField.value(response.headers, "docker-content-digest")
-              const digest = expected ?? (isDigest(announced) ? announced : undefined)
-              return Effect.map(
-                ContentDecoding.plain(bytes, coding, digest, limit),
-                (bytes) => [bytes, response] as const
-              )
-            })
+  ) => {
+    const attempt = Effect.flatMap(Effect.clock, (clock) => {
+      const bounds = boundsOf(to, clock)
+      return Effect.flatMap(exchange(bounds, operation, HttpBody.empty), (response) =>
+        Effect.flatMap(classified(operation, response), (received) =>
+          Effect.map(
+            Effect.flatMap(Transport.document(response, limit, bounds), (bytes) =>
+              plain(bytes, received, limit, expected)
+            ),
+            (bytes) => [bytes, received] as const
           )
-        })
-      ),
-      operation,
-      to
-    )
+        )
+      )
+    })
+    return Retry.retried(to.concurrency.exchange(attempt), operation, to)
+  }
 
   const remove: Remove = (operation, absent) =>
     Effect.suspend(() => {
       let attempts = 0
       const attempt = Effect.suspend(() => {
         attempts++
-        return Effect.flatMap(once(operation), Limits.excerpt)
+        return Effect.flatMap(once(operation), Received.excerpt)
       })
       return Retry.retried(attempt, operation, to).pipe(
         Effect.asVoid,
@@ -144,4 +141,22 @@ export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
     })
 
   return { send, read, remove }
+}
+
+/** The bytes of a document that were meant, if it came encoded. */
+const plain = (
+  bytes: Uint8Array,
+  { headers }: Received.Received,
+  limit: ByteStream.Limit,
+  expected: Digest | undefined
+): Effect.Effect<Uint8Array, LimitExceeded> => {
+  const coding = headers["content-encoding"]
+  if (coding === undefined) return Effect.succeed(bytes)
+  const announced = SingleField.value(headers, "docker-content-digest")
+  return ContentDecoding.plain(
+    bytes,
+    coding,
+    expected ?? (isDigest(announced) ? announced : undefined),
+    limit
+  )
 }

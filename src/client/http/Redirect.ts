@@ -12,7 +12,8 @@ import type { Sender } from "../../auth/Authorization.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Trust from "../../protocol/Trust.js"
 import { LimitExceeded, ProtocolViolation, UntrustedLocation } from "../../RegistryError.js"
-import * as Limits from "./Limits.js"
+import type * as Limits from "./Limits.js"
+import * as Received from "./Received.js"
 
 const redirects = new Set([301, 302, 303, 307, 308])
 
@@ -60,10 +61,13 @@ export const followed =
           onLeft: (problem) =>
             problem === "absent"
               ? Effect.succeed(response)
-              : Effect.zipRight(Limits.excerpt(response), Effect.fail(unusable(response, problem))),
+              : Effect.zipRight(
+                  Received.excerpt(Received.from(response)),
+                  Effect.fail(unusable(response, problem))
+                ),
           onRight: (location) =>
             Effect.zipRight(
-              Limits.excerpt(response),
+              Received.excerpt(Received.from(response)),
               redirected(response, location, first, [...before, response.status])
             )
         })
@@ -75,7 +79,7 @@ export const followed =
       before: ReadonlyArray<number>
     ) => {
       const { request, status } = response
-      const facts = Limits.factsOf(response)
+      const facts = Received.factsOf(response)
       if (before.length > options.limits.redirects)
         return Effect.fail(
           new LimitExceeded({
@@ -109,7 +113,7 @@ export const followed =
 
 const unusable = (response: HttpClientResponse, problem: "blank" | "repeated") =>
   new ProtocolViolation({
-    ...Limits.factsOf(response),
+    ...Received.factsOf(response),
     problem: `The server redirects with a Location that is ${problem}`
   })
 

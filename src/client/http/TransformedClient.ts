@@ -4,7 +4,7 @@ import { type HttpClientError, RequestError } from "@effect/platform/HttpClientE
 import * as Effect from "effect/Effect"
 import type { Sender } from "../../auth/Authorization.js"
 import * as ClientFailure from "./ClientFailure.js"
-import type * as Limits from "./Limits.js"
+import type * as Transport from "./Transport.js"
 
 /** Changes a client, as `EndpointOptions.transformClient` says. */
 export type Transform = (client: HttpClient.HttpClient) => HttpClient.HttpClient
@@ -16,7 +16,7 @@ export type Transform = (client: HttpClient.HttpClient) => HttpClient.HttpClient
 export const transformed = <E extends object>(
   transform: Transform,
   sender: Sender<E>,
-  bounds: Limits.Bounds
+  bounds: Transport.Bounds
 ): Sender<E | ClientFailure.ClientFailure> => {
   // Effect may hand an error on as a proxy of it, but what it holds stays the same.
   const failures = new WeakMap<object, E>()

@@ -1,11 +1,10 @@
 /** The documents of tags and repositories: the names on one page of a list. */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ProtocolViolation } from "../../RegistryError.js"
 import { reportedErrors } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Limits from "../http/Limits.js"
+import * as Received from "../http/Received.js"
 import type { Page } from "./Pages.js"
 
 /**
@@ -18,14 +17,14 @@ import type { Page } from "./Pages.js"
  */
 export const names = <A extends string>(
   to: Endpoint,
-  [bytes, response]: readonly [bytes: Uint8Array, response: HttpClientResponse],
+  [bytes, response]: readonly [bytes: Uint8Array, response: Received.Received],
   field: "tags" | "repositories",
   isName: (u: unknown) => u is A
 ): Effect.Effect<Page<A>, ProtocolViolation> => {
   const document = parse(bytes)
   const found = member(document, field)
   const list = found ?? []
-  const facts = Limits.factsOf(response)
+  const facts = Received.factsOf(response)
   const isList = typeof document === "object" && document !== null && !Array.isArray(document)
   if (!isList || !Array.isArray(list)) {
     const problem = `The registry answered with something else than a list of ${field}`

@@ -2,13 +2,12 @@
  * Where a page says that its list goes on: its `Link`, in all the forms that registries give it, as
  * far as `Trust` allows it.
  */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Link from "../../protocol/Link.js"
 import * as Trust from "../../protocol/Trust.js"
 import { ProtocolViolation, UntrustedLocation } from "../../RegistryError.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Limits from "../http/Limits.js"
+import * as Received from "../http/Received.js"
 
 /**
  * What a page says of the next one.
@@ -27,13 +26,13 @@ export type NextLink =
 /** Reads the link of a page; `inBody` is one in its document, which counts without another. */
 export const read = (
   to: Endpoint,
-  response: HttpClientResponse,
+  response: Received.Received,
   inBody: string | undefined
 ): NextLink => {
   const header = response.headers["link"] ?? ""
   if (Link.hidesNext(header)) {
     const problem = "A page of a list has a Link that cannot be read, so that its end is not known"
-    const error = new ProtocolViolation({ ...Limits.factsOf(response), problem })
+    const error = new ProtocolViolation({ ...Received.factsOf(response), problem })
     return { _tag: "Failed", error }
   }
   const target = Option.getOrElse(Link.next(header), () => inBody)
@@ -49,7 +48,7 @@ export const read = (
   return verdict._tag === "Refused"
     ? {
         _tag: "Failed",
-        error: UntrustedLocation.from("Link", verdict, Limits.factsOf(response))
+        error: UntrustedLocation.from("Link", verdict, Received.factsOf(response))
       }
     : { _tag: "Next", url: verdict.url }
 }

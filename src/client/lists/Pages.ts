@@ -1,7 +1,6 @@
 /**
  * Lists that come in pages: one request per page, as `Paging` says, and no list without end.
  */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -16,7 +15,7 @@ import {
   type UntrustedLocation
 } from "../../RegistryError.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Limits from "../http/Limits.js"
+import * as Received from "../http/Received.js"
 import * as NextLink from "./NextLink.js"
 import * as Paging from "./Paging.js"
 
@@ -28,7 +27,7 @@ export interface Page<A> {
   readonly items: ReadonlyArray<A>
   readonly entries: number
   readonly next?: string | undefined
-  readonly response: HttpClientResponse
+  readonly response: Received.Received
 }
 
 /** How the pages of one kind of list are got. */
@@ -101,7 +100,7 @@ export const paginate = <O extends Listing, A, E extends Failure>(
       fresh: number,
       state: Paging.State
     ): Option.Option<Pending<O, E | PagingError>> => {
-      const facts = Limits.factsOf(page.response)
+      const facts = Received.factsOf(page.response)
       const fail = (error: PagingError) => Option.some(Effect.fail(error))
       const link = NextLink.read(to, page.response, page.next)
       if (link._tag === "Failed") return fail(link.error)
@@ -133,7 +132,7 @@ export const paginate = <O extends Listing, A, E extends Failure>(
         return !known.has(key) && known.add(key)
       })
       if (known.size > to.limits.items)
-        return yield* tooMany("items", to.limits.items, Limits.factsOf(page.response))
+        return yield* tooMany("items", to.limits.items, Received.factsOf(page.response))
       return [Chunk.unsafeFromArray(fresh), afterPage(page, fresh.length, state)] as const
     })
 

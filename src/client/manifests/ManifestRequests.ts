@@ -1,6 +1,5 @@
 /** The requests for manifests that everything about them is made of, and how errors name them. */
 import * as HttpBody from "@effect/platform/HttpBody"
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
@@ -18,8 +17,8 @@ import type { RepositoryName, Tag } from "../../spec/Reference.js"
 import { isPage, type OwnErrors, type Refusal } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { ExchangeError } from "../http/Exchange.js"
-import * as Limits from "../http/Limits.js"
 import type { Pipeline } from "../http/Pipeline.js"
+import * as Received from "../http/Received.js"
 
 /** What a manifest is read by. */
 export type Reference = Tag | Digest.Digest
@@ -33,7 +32,7 @@ export interface ManifestRequests {
     repository: RepositoryName,
     reference: Reference
   ) => Effect.Effect<
-    readonly [bytes: Uint8Array, response: HttpClientResponse],
+    readonly [bytes: Uint8Array, response: Received.Received],
     OwnErrors["GetManifest"] | ProtocolViolation | Refusal | ExchangeError
   >
   /** Puts a manifest under one reference, and under `tags` where the registry takes them with it. */
@@ -43,7 +42,7 @@ export interface ManifestRequests {
     reference: Reference,
     tags?: ReadonlyArray<Tag>
   ) => Effect.Effect<
-    HttpClientResponse,
+    Received.Received,
     NameUnknown | BlobUnknown | DigestMismatch | Refusal | ExchangeError
   >
 }
@@ -58,7 +57,7 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
     )
     return isPage(response)
       ? yield* new ProtocolViolation({
-          ...Limits.factsOf(response),
+          ...Received.factsOf(response),
           problem: "The registry answered with a page instead of a manifest"
         })
       : ([bytes, response] as const)
@@ -69,11 +68,11 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
       Operation.PutManifest({ repository, reference, mediaType, tags }),
       HttpBody.uint8Array(manifest.bytes, mediaType)
     )
-    yield* Limits.excerpt(response)
+    yield* Received.excerpt(response)
     const announced = announcedDigest(response)
     if (announced !== undefined && Digest.disagree(digest, announced))
       return yield* new DigestMismatch({
-        ...Limits.factsOf(response),
+        ...Received.factsOf(response),
         expected: digest,
         actual: announced
       })
@@ -82,7 +81,7 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
 })
 
 /** The digest a registry says content has; anything else in that header is left unread (T8). */
-export const announcedDigest = (response: HttpClientResponse): Digest.Digest | undefined => {
+export const announcedDigest = (response: Received.Received): Digest.Digest | undefined => {
   const header = SingleField.value(response.headers, "docker-content-digest")
   return Digest.isDigest(header) ? header : undefined
 }

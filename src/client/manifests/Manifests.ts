@@ -1,7 +1,6 @@
 /**
  * Manifests over HTTP: read and verified, written under digest and tags, and deleted.
  */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SingleField from "../../protocol/internal/SingleField.js"
@@ -15,10 +14,9 @@ import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import { isPage } from "../http/Classify.js"
-import * as ContentCoding from "../http/ContentCoding.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Limits from "../http/Limits.js"
 import type { Pipeline } from "../http/Pipeline.js"
+import * as Received from "../http/Received.js"
 import {
   announcedDigest,
   type ManifestRequests,
@@ -123,7 +121,7 @@ const heading = (
       Manifest.mediaTypeOf(bytes, SingleField.value(response.headers, "content-type")),
       ({ message }) =>
         new ProtocolViolation({
-          ...Limits.factsOf(response),
+          ...Received.factsOf(response),
           problem: `${nameOf(to, repository, reference)}: ${message}`
         })
     )
@@ -143,13 +141,17 @@ const heading = (
         const announced = announcedDigest(response)
         if (digest !== undefined && announced !== undefined && Digest.disagree(digest, announced))
           return Effect.fail(
-            new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual: announced })
+            new DigestMismatch({
+              ...Received.factsOf(response),
+              expected: digest,
+              actual: announced
+            })
           )
         const found = digest ?? announced
         const mediaType = MediaType.essence(
           SingleField.value(response.headers, "content-type") ?? ""
         )
-        const size = ContentCoding.length(response)
+        const size = Received.lengthOf(response)
         const isTyped =
           MediaType.isMediaType(mediaType) && !isGeneric(mediaType) && !isPage(response)
         // No manifest is empty: proxies say so of a HEAD.
@@ -162,11 +164,11 @@ const heading = (
   }
 }
 
-const verified = (bytes: Uint8Array, digest: Digest.Digest, response: HttpClientResponse) =>
+const verified = (bytes: Uint8Array, digest: Digest.Digest, response: Received.Received) =>
   Effect.flatMap(Digest.hasherFor(digest), (hasher) => {
     hasher.update(bytes)
     const actual = hasher.digest()
     return actual === digest
       ? Effect.void
-      : Effect.fail(new DigestMismatch({ ...Limits.factsOf(response), expected: digest, actual }))
+      : Effect.fail(new DigestMismatch({ ...Received.factsOf(response), expected: digest, actual }))
   })

@@ -2,7 +2,6 @@
  * The referrers of manifests: listed by the registry where it does that, and under the referrers
  * tag where it does not, in which case pushing and deleting a referrer changes the list.
  */
-import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -24,8 +23,8 @@ import type { RepositoryName } from "../../spec/Reference.js"
 import type { Refusal } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { ExchangeError } from "../http/Exchange.js"
-import * as Limits from "../http/Limits.js"
 import type { Pipeline } from "../http/Pipeline.js"
+import * as Received from "../http/Received.js"
 import * as Pages from "../lists/Pages.js"
 import { invalid, type ManifestRequests, nameOf } from "./ManifestRequests.js"
 import * as ReferrersApi from "./ReferrersApi.js"
@@ -49,7 +48,7 @@ export interface Referrers {
   readonly added: (
     repository: RepositoryName,
     manifest: Manifest.Manifest,
-    response: HttpClientResponse
+    response: Received.Received
   ) => Effect.Effect<void, ChangeError>
   /**
    * Deletes a manifest, and removes it from the list of its subject, which takes knowing the subject
@@ -83,7 +82,7 @@ export const make = (
     const index = yield* Effect.mapError(readIndex(bytes, response), (error) =>
       invalid(`the referrers of ${nameOf(to, operation.repository, operation.digest)}`, error)
     )
-    if (index === undefined) return yield* new Pages.NotAList(Limits.factsOf(response))
+    if (index === undefined) return yield* new Pages.NotAList(Received.factsOf(response))
     isKnownToList = true
     return { index, response }
   })
@@ -209,7 +208,7 @@ export const make = (
  */
 const readIndex = (
   bytes: Uint8Array,
-  response: HttpClientResponse
+  response: Received.Received
 ): Effect.Effect<Manifest.ImageIndex | undefined, InvalidManifest | MediaTypeMismatch> => {
   const mediaType = MediaType.essence(SingleField.value(response.headers, "content-type") ?? "")
   return Effect.matchEffect(Manifest.fromBytes(bytes, { mediaType }), {
