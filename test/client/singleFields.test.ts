@@ -5,20 +5,22 @@ import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
+import { askedClientOf } from "../support/fake/Client.js"
+import type { Parts, Seen } from "../support/fake/Handler.js"
+import { namedOrigin } from "../support/fake/Sockets.js"
 import { gather, utf8 } from "../support/fixtures.js"
-import { clientOf, type Log, origin, type Request, type Response } from "../support/origins.js"
 
 const repository = Effect.runSync(Reference.parseRepositoryName("a"))
 const hello = utf8("hello, world")
 const digest = Digest.fromBytes(hello)
 const other = Digest.fromBytes(utf8("other"))
 
-const world = Effect.fnUntraced(function* (respond: (request: Request) => Response) {
-  const log: Log = []
-  const url = yield* origin("registry", log, (request) =>
+const world = Effect.fnUntraced(function* (respond: (request: Seen) => Parts) {
+  const log: Array<string> = []
+  const url = yield* namedOrigin("registry", log, (request) =>
     request.line === "GET /v2/" ? { status: 200 } : respond(request)
   )
-  const client = yield* clientOf(url)
+  const client = yield* askedClientOf(url)
   log.length = 0
   return { client, log }
 })
@@ -36,7 +38,7 @@ describe("a Location that is needed", () => {
   const moments: ReadonlyArray<
     readonly [
       string,
-      (location: string | ReadonlyArray<string>) => (request: Request) => Response,
+      (location: string | ReadonlyArray<string>) => (request: Seen) => Parts,
       number
     ]
   > = [
@@ -104,7 +106,7 @@ describe("other fields that are repeated", () => {
         status: 200,
         headers: {
           "docker-content-digest": announced,
-          "content-length": 12
+          "content-length": "12"
         }
       }))
       const result = yield* Effect.either(client.headBlob(repository, digest))

@@ -9,16 +9,10 @@ import * as BlobSource from "../../src/BlobSource.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import type { UploadState } from "../../src/Transfer.js"
+import { askedClientOf } from "../support/fake/Client.js"
+import { basic, guarded, type Parts, type Seen } from "../support/fake/Handler.js"
+import { namedOrigin } from "../support/fake/Sockets.js"
 import { items, utf8 } from "../support/fixtures.js"
-import {
-  basic,
-  clientOf,
-  guarded,
-  type Log,
-  origin,
-  type Request,
-  type Response
-} from "../support/origins.js"
 
 const repository = Effect.runSync(Reference.parseRepositoryName("team/app"))
 const hello = utf8("hello, world")
@@ -30,25 +24,25 @@ const victim = "/v2/victim/manifests/latest"
 
 /** A registry that sends uploads to `uploads`, which does as it is told. */
 const world = Effect.fnUntraced(function* (
-  uploads: (request: Request, registry: string) => Response,
-  registry: (request: Request, uploads: string) => Response = (_, uploads) => ({
+  uploads: (request: Seen, registry: string) => Parts,
+  registry: (request: Seen, uploads: string) => Parts = (_, uploads) => ({
     status: 202,
     headers: { location: `${uploads}/u` }
   }),
-  open: Readonly<Record<string, Response>> = {}
+  open: Readonly<Record<string, Parts>> = {}
 ) {
-  const log: Log = []
+  const log: Array<string> = []
   const place = { registry: "", uploads: "" }
-  place.uploads = yield* origin("uploads", log, (request) => uploads(request, place.registry))
+  place.uploads = yield* namedOrigin("uploads", log, (request) => uploads(request, place.registry))
   const secured = guarded((request) =>
     request.line === "GET /v2/" ? { status: 200 } : registry(request, place.uploads)
   )
-  place.registry = yield* origin(
+  place.registry = yield* namedOrigin(
     "registry",
     log,
     (request) => open[request.line] ?? secured(request)
   )
-  const client = yield* clientOf(place.registry, {
+  const client = yield* askedClientOf(place.registry, {
     headers: { "x-tenant": "blue" },
     trust: {
       // That the registry is listed permits nothing more.

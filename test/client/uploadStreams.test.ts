@@ -22,8 +22,10 @@ import type { PutBlobOptions, Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
+import { askedClientOf } from "../support/fake/Client.js"
+import { basic } from "../support/fake/Handler.js"
+import { namedOrigin } from "../support/fake/Sockets.js"
 import { utf8 } from "../support/fixtures.js"
-import { basic, clientOf, type Log, origin } from "../support/origins.js"
 
 class Boom extends Data.TaggedError("Boom") {}
 
@@ -34,15 +36,15 @@ describe("a stream that is written to a session", () => {
     readonly status: number
     readonly headers: Readonly<Record<string, string>>
   }) {
-    const log: Log = []
+    const log: Array<string> = []
     let patches = 0
-    const url = yield* origin("registry", log, ({ line }) => {
+    const url = yield* namedOrigin("registry", log, ({ line }) => {
       if (line.startsWith("PATCH"))
         return ++patches === 1 ? first : { status: 202, headers: { location: "/u/2" } }
       // Who is there, it asks with the first chunk alone.
       return { status: line.startsWith("POST") ? 202 : 201, headers: { location: "/u/1" } }
     })
-    const client = yield* clientOf(url)
+    const client = yield* askedClientOf(url)
     log.length = 0
     return { client, log }
   })

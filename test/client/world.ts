@@ -2,20 +2,19 @@
  * A client and the origins around it, without sockets: what each origin answers is said by a test,
  * and all that is sent is recorded.
  */
-import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
-import * as Scope from "effect/Scope"
-import * as Credentials from "../../src/auth/Credentials.js"
-import * as TokenCache from "../../src/auth/TokenCache.js"
-import * as RegistryClient from "../../src/client/RegistryClient.js"
+import type * as RegistryClient from "../../src/client/RegistryClient.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as Reference from "../../src/spec/Reference.js"
-import { internet } from "../auth/origins.js"
+import * as Client from "../support/fake/Client.js"
+import { type Handler, status } from "../support/fake/Handler.js"
+import { internet } from "../support/fake/Internet.js"
 import { utf8 } from "../support/fixtures.js"
+
+export { basic, guarded, redirect, status } from "../support/fake/Handler.js"
 
 export const registryUrl = "https://r.example"
 export const cdn = "https://cdn.example"
@@ -33,7 +32,7 @@ export const m1 = '{"mediaType":"application/vnd.example.m1"}'
 export const m1Type = "application/vnd.example.m1"
 export const m1Digest: Digest.Digest = Digest.fromBytes(utf8(m1))
 
-type Handlers = Parameters<typeof internet>[0]
+type Handlers = Readonly<Record<string, Handler>>
 
 /**
  * A client of `registryUrl` that knows a password for it, in a world of these origins. The first
@@ -58,44 +57,7 @@ export const clientOver = (
   client: HttpClient.HttpClient,
   options: Partial<RegistryClient.EndpointOptions> = {}
 ): Effect.Effect<Registry.Service> =>
-  Effect.gen(function* () {
-    // Open for as long as the test: what layers hold is memory only.
-    const services = yield* Layer.buildWithScope(
-      Layer.merge(
-        TokenCache.layerMemory,
-        Credentials.layerBasic({
-          host: "r.example",
-          username: "alice",
-          password: Redacted.make("hunter2")
-        })
-      ),
-      yield* Scope.make()
-    )
-    return yield* RegistryClient.make({ url: registryUrl, ...options }).pipe(
-      Effect.provideService(HttpClient.HttpClient, client),
-      Effect.provide(services)
-    )
-  }).pipe(Effect.orDie)
-
-/** `alice:hunter2`. */
-export const basic = "Basic YWxpY2U6aHVudGVyMg=="
-
-/** What a registry does that wants a password for everything. */
-export const guarded =
-  (handler: Handlers[string]): Handlers[string] =>
-  (seen) =>
-    seen.authorization === basic
-      ? handler(seen)
-      : new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="r"' } })
-
-export const status = (
-  code: number,
-  body: string | Uint8Array | null = null,
-  headers: Record<string, string> = {}
-): Response => new Response(body, { status: code, headers })
-
-export const redirect = (code: number, location: string): Response =>
-  status(code, "moved", { location })
+  Client.clientOver(client, registryUrl, options, { credentials: Client.alice(registryUrl) })
 
 export const manifestAnswer = (): Response =>
   status(200, m1, { "content-type": m1Type, "docker-content-digest": m1Digest })

@@ -4,13 +4,10 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Credentials from "../../src/auth/Credentials.js"
-import * as TokenCache from "../../src/auth/TokenCache.js"
-import * as RegistryClient from "../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
 import type { Registry } from "../../src/Registry.js"
+import type { Options } from "./fake/Client.js"
+import * as Client from "./fake/Client.js"
 import { serve } from "./serve.js"
 
 /** Method, path with query, and `Range` or `Content-Range`, as they were received. */
@@ -42,26 +39,15 @@ export const reply = (
   response.end(body)
 }
 
-/** A client of a registry, on sockets. */
+/** A client of a registry, on sockets, that tries again at once. */
 export const clientOf = (
   url: string,
-  options: Partial<RegistryClient.EndpointOptions> = {}
+  options: Options = {}
 ): Effect.Effect<Registry.Service, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const services = yield* Layer.build(
-      Layer.mergeAll(layerHttpClient, Credentials.layerAnonymous, TokenCache.layerMemory)
-    )
-    return yield* Effect.provide(
-      RegistryClient.make({ url, retry: { attempts: 2, base: "1 millis" }, ...options }),
-      services
-    )
-  }).pipe(Effect.orDie)
+  Client.clientOf(url, { retry: { attempts: 2, base: "1 millis" }, ...options })
 
 /** A registry on a socket, a client of it, the log of its requests, and its connections. */
-export const registryAt = (
-  listener: RequestListener,
-  options: Partial<RegistryClient.EndpointOptions> = {}
-) =>
+export const registryAt = (listener: RequestListener, options: Options = {}) =>
   Effect.gen(function* () {
     const log: Array<string> = []
     const { counted, url } = yield* origin(log, listener)

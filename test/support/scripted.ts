@@ -1,11 +1,7 @@
 /** A registry that is a script, without sockets, and a client of it that tries again at once. */
-import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Credentials from "../../src/auth/Credentials.js"
-import * as TokenCache from "../../src/auth/TokenCache.js"
-import * as RegistryClient from "../../src/client/RegistryClient.js"
 import type { Registry } from "../../src/Registry.js"
+import { clientOver } from "./fake/Client.js"
 import type { Handler } from "./fake/Handler.js"
 import { internet, type Options } from "./fake/Internet.js"
 
@@ -28,13 +24,8 @@ export const scripted = (
       },
       options
     )
-    const registry = yield* RegistryClient.make({
-      url: "http://registry.test",
+    const registry = yield* clientOver(client, "http://registry.test", {
       retry: { attempts: 3, base: "1 millis", maxDelay: "5 millis", deadline: "1 minute" }
-    }).pipe(
-      Effect.provideService(HttpClient.HttpClient, client),
-      Effect.provide(Layer.merge(Credentials.layerAnonymous, TokenCache.layerMemory)),
-      Effect.orDie
-    )
+    })
     return { registry, wire }
   })

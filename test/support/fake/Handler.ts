@@ -22,12 +22,15 @@ export interface Seen {
 export const seen = ({
   bytes,
   headers,
+  line,
   method,
   url
-}: Pick<Seen, "method" | "url" | "headers" | "bytes">): Seen => ({
+}: Pick<Seen, "method" | "url" | "headers" | "bytes"> & {
+  readonly line?: string
+}): Seen => ({
   method,
   url,
-  line: `${method} ${url.pathname}${url.search}`,
+  line: line ?? `${method} ${url.pathname}${url.search}`,
   authorization: headers["authorization"],
   headers,
   bytes,
@@ -52,14 +55,15 @@ export type Reply = Outcome | Parts
 export type Handler = (seen: Seen) => Reply | Effect.Effect<Reply>
 
 /** Runs a handler. */
-export const run = (handler: Handler, request: Seen): Effect.Effect<Outcome> =>
+export const reply = (handler: Handler, request: Seen): Effect.Effect<Reply> =>
   Effect.suspend(() => {
-    const reply = handler(request)
-    return Effect.map(Effect.isEffect(reply) ? reply : Effect.succeed(reply), toResponse)
+    const given = handler(request)
+    return Effect.isEffect(given) ? given : Effect.succeed(given)
   })
 
-const toResponse = (reply: Reply): Outcome => {
-  if (reply === "cut" || reply instanceof Response) return reply
+/** Makes a response of its parts. */
+export const toResponse = (reply: Response | Parts): Response => {
+  if (reply instanceof Response) return reply
   const { body = null, headers = {}, status } = reply
   const response = new Response(typeof body === "function" ? body() : body, { status })
   // Text brings a media type of its own along.

@@ -34,10 +34,10 @@ export const internet = (
       log.push(`${request.method} ${request.url} ${arrived.authorization ?? "-"}`)
       seen.push(arrived)
       const handler = origins[url.origin] ?? (() => Handler.status(599))
-      const response = yield* Handler.run(handler, arrived)
-      return response === "cut"
+      const reply = yield* Handler.reply(handler, arrived)
+      return reply === "cut"
         ? yield* broken("cut")
-        : HttpClientResponse.fromWeb(request, response)
+        : HttpClientResponse.fromWeb(request, Handler.toResponse(reply))
     })
   )
   return { client, log, seen }
