@@ -6,6 +6,7 @@ import * as ByteStream from "../../ByteStream.js"
 import type { Registry } from "../../Registry.js"
 import { isRepositoryName, type RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
+import { unsupported } from "./UnsupportedRegistry.js"
 
 /** A registry, and the repository below which it has the repositories of another one. */
 export interface Mirror {
@@ -32,7 +33,19 @@ export const mirrored = (
       return isRepositoryName(name) ? [read(registry, name)] : []
     })
   return {
-    ...registry,
+    ...unsupported,
+    ping: registry.ping,
+    putManifest: registry.putManifest,
+    deleteTag: registry.deleteTag,
+    deleteManifest: registry.deleteManifest,
+    tags: registry.tags,
+    repositories: registry.repositories,
+    referrers: registry.referrers,
+    putBlob: registry.putBlob,
+    deleteBlob: registry.deleteBlob,
+    startUpload: registry.startUpload,
+    resumeUpload: registry.resumeUpload,
+    mountBlob: registry.mountBlob,
     getManifest: (repository, reference) =>
       first(
         registry.getManifest(repository, reference),

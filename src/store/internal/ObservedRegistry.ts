@@ -13,6 +13,7 @@ import * as ByteStream from "../../ByteStream.js"
 import { whenRecorded } from "../../internal/Spans.js"
 import * as Metrics from "../../Metrics.js"
 import type { Registry, UploadSession } from "../../Registry.js"
+import { unsupported } from "./UnsupportedRegistry.js"
 
 /** What spans and metrics say of a registry. */
 export interface Observation {
@@ -87,6 +88,7 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
     )
 
   return {
+    ...unsupported,
     ping: spanned("ping", {}, registry.ping),
     getManifest: (repository, reference) =>
       spanned(

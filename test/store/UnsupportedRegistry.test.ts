@@ -1,0 +1,83 @@
+/** The base of registries made of registries: what they do not name themselves is refused. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as BlobSource from "../../src/BlobSource.js"
+import type { Registry } from "../../src/Registry.js"
+import * as Digest from "../../src/spec/Digest.js"
+import * as Manifest from "../../src/spec/Manifest.js"
+import { mirrored } from "../../src/store/internal/Mirrors.js"
+import { observed } from "../../src/store/internal/ObservedRegistry.js"
+import { unsupported } from "../../src/store/internal/UnsupportedRegistry.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { freshRepository, tag, utf8 } from "../support/fixtures.js"
+
+const digest = Digest.fromBytes(utf8("b1"))
+
+/** Every operation, with some arguments. */
+const operations = Effect.gen(function* () {
+  const repository = yield* freshRepository
+  const v1 = yield* tag("v1")
+  const state = { repository, location: "/v2/a/blobs/uploads/1", offset: 0 }
+  const all: {
+    readonly [K in keyof Registry.Service]: (
+      registry: Registry.Service
+    ) => Effect.Effect<unknown, { readonly _tag: string }>
+  } = {
+    ping: (registry) => registry.ping,
+    getManifest: (registry) => registry.getManifest(repository, v1),
+    headManifest: (registry) => registry.headManifest(repository, v1),
+    putManifest: (registry) => registry.putManifest(repository, Manifest.index({ manifests: [] })),
+    deleteTag: (registry) => registry.deleteTag(repository, v1),
+    deleteManifest: (registry) => registry.deleteManifest(repository, digest),
+    tags: (registry) => Stream.runDrain(registry.tags(repository)),
+    repositories: (registry) => Stream.runDrain(registry.repositories()),
+    referrers: (registry) => Stream.runDrain(registry.referrers(repository, digest)),
+    headBlob: (registry) => registry.headBlob(repository, digest),
+    getBlob: (registry) => Stream.runDrain(registry.getBlob(repository, digest)),
+    getBlobRange: (registry) =>
+      Stream.runDrain(registry.getBlobRange(repository, digest, { start: 0 })),
+    putBlob: (registry) => registry.putBlob(repository, BlobSource.fromBytes(utf8("b1"))),
+    deleteBlob: (registry) => registry.deleteBlob(repository, digest),
+    startUpload: (registry) => Effect.scoped(registry.startUpload(repository)),
+    resumeUpload: (registry) => Effect.scoped(registry.resumeUpload(state)),
+    mountBlob: (registry) => registry.mountBlob(repository, digest, Option.none())
+  }
+  return Object.entries(all)
+})
+
+describe("a registry that offers nothing", () => {
+  it.effect("says so of every operation", () =>
+    Effect.gen(function* () {
+      for (const [operation, run] of yield* operations) {
+        const error = yield* Effect.flip(run(unsupported))
+        expect(JSON.stringify(error).toUpperCase()).toContain("UNSUPPORTED")
+        expect(JSON.stringify(error)).toContain(operation)
+      }
+    })
+  )
+})
+
+describe("a registry made of others", () => {
+  const made: ReadonlyArray<readonly [string, (registry: Registry.Service) => Registry.Service]> = [
+    [
+      "with mirrors",
+      (registry) => mirrored(registry, [{ registry: unsupported, prefix: undefined }])
+    ],
+    ["observed", (registry) => observed({ address: "r", port: 443, labels: () => [] }, registry)]
+  ]
+
+  it.effect.each(made)("%s offers all that there is today, and nothing else", ([, make]) =>
+    Effect.gen(function* () {
+      const memory = yield* MemoryRegistry.make()
+      const later = { ...memory, anOperationOfLater: Effect.void }
+      const registry = make(later)
+      expect(Object.keys(registry).sort()).toEqual(Object.keys(unsupported).sort())
+      for (const [, run] of yield* operations)
+        expect(yield* Effect.either(Effect.flip(run(registry)))).not.toMatchObject({
+          right: { _tag: "Unsupported" }
+        })
+    })
+  )
+})
