@@ -1,6 +1,6 @@
 /**
- * All registries a program may meet, by host. Programs that start from references ask this service
- * for the `Registry` behind each.
+ * All registries that a program may meet, by host. Programs that start from references take the
+ * `Registry` of each from this service.
  *
  * @since 0.1.0
  */
@@ -10,8 +10,8 @@ import type { Registry } from "./Registry.js"
 import type { InvalidUrl } from "./RegistryError.js"
 
 /**
- * Opens one `Registry` per host. Its layers are `RegistryClient.layerRegistries` (over HTTP) and
- * `MemoryRegistry.layerRegistries`.
+ * The registries, one for each host. `RegistryClient.layerRegistries` provides them over HTTP, and
+ * `MemoryRegistry.layerRegistries` in memory.
  *
  * @since 0.1.0
  * @category services
@@ -26,9 +26,11 @@ export class Registries extends Context.Tag("effect-oci/Registries")<
  */
 export declare namespace Registries {
   /**
-   * `get` takes a host as references have it (`docker.io`, `ghcr.io`, `localhost:5000`) and returns
-   * the same registry for the same host each time, however it is written: see `Host.parse`. It fails
-   * with `InvalidUrl` when the text is not a host, or no registry can be reached there.
+   * `get` takes a host as references have it (`docker.io`, `ghcr.io`, `localhost:5000`) and
+   * returns its registry: always the same one for the same host, however that is written (see
+   * `Host.parse`).
+   *
+   * Fails with `InvalidUrl` when the text is not a host, or its options are not valid.
    *
    * @since 0.1.0
    * @category models

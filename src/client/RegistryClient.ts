@@ -1,6 +1,6 @@
 /**
- * A `Registry` over HTTP. It needs an `HttpClient`, `Credentials` and a `TokenCache`;
- * `effect-oci/node` has layers that bring all three.
+ * The client of registries: `Registry` over HTTP. It needs an `HttpClient`, `Credentials` and a
+ * `TokenCache`; the layers of `effect-oci/node` bring the first and the last.
  *
  * @since 0.1.0
  */
@@ -99,26 +99,26 @@ export type {
 } from "./http/Timeouts.js"
 
 /**
- * One registry as a client knows it: how to reach it, and what it has shown of itself so far.
- * Requests for one registry share an endpoint, and with it the limits on them.
+ * A registry as a client knows it: how to reach it, and what it was seen to support. What is sent
+ * through one endpoint shares its limits.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Endpoint {
   readonly [EndpointTypeId]: typeof EndpointTypeId
-  /** The URL that the paths of operations are added to, without a slash at its end. */
+  /** The URL that `/v2/…` is appended to, without a slash at its end. */
   readonly base: string
-  /** The origin of `base`, as `Trust.origin` returns it. */
+  /** The origin of `base`, in the form that `Trust.origin` returns. */
   readonly origin: string
 }
 
 /**
- * Checks how a registry is to be reached. Nothing is sent.
+ * Makes an endpoint for `attempt` and `execute`. Nothing is sent.
  *
- * Fails with `InvalidUrl` when `url` is not http or https, or holds a user name, a query or a
- * fragment; when no request could carry `headers`, `userAgent` or `namespace`; and when an entry of
- * `trust` is not a host, which it names.
+ * Fails with `InvalidUrl` when `url` is not http or https, or has a user name, a query or a
+ * fragment; when `headers`, `userAgent` or `namespace` have a value that no request can carry; or
+ * when an entry of `trust` is not a host.
  *
  * @since 0.1.0
  * @category constructors
@@ -127,12 +127,14 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
   Endpoints.make(options)
 
 /**
- * Sends an operation with authorization and returns whatever the registry responds, except that a
- * 401 of its own is the error `AuthChallenge`. The challenge is remembered in `TokenCache`, so that
- * the next attempt answers it: this is for applications that bring their own loop.
+ * Sends an operation once, with the authorization that is known, and returns the response whatever
+ * its status. `TokenCache` keeps the challenge of a 401, so that the next attempt answers it: an
+ * application can put a loop of its own around this. `execute` has one.
  *
- * It does not count towards the `concurrency` of the endpoint. The body of the response is the
- * caller's to read or to abandon.
+ * Requests are not counted towards the `concurrency` of the endpoint. The body of the response has
+ * to be read, or its stream abandoned.
+ *
+ * Fails with `AuthChallenge` for a 401 of the registry, and with `ExchangeError`.
  *
  * @since 0.1.0
  * @category operations
@@ -145,11 +147,13 @@ export const attempt = (
   Exchange.attempt(known(endpoint), operation, options)
 
 /**
- * Sends an operation, answers the challenges of the registry, and returns whatever it responds in
- * the end. `schedule` decides whether to try again after a challenge, by default with
- * `defaultSchedule`; when it gives up, the challenge becomes `Unauthorized`. It sees the challenge
- * again, as not answerable, when the token server gave no token for it: another credential, from a
- * login say, may help then. As with `attempt`, the body of the response is the caller's.
+ * Sends an operation, answers the challenges of the registry, and returns the final response
+ * whatever its status. `schedule`, which is `defaultSchedule` by default, decides whether to try
+ * again after a challenge. It sees the same challenge again, no longer answerable, when the token
+ * server gave no token for it: another credential, from a login say, may help then. The body of
+ * the response has to be read, or its stream abandoned.
+ *
+ * Fails with `ExchangeError`; a challenge that `schedule` gives up on becomes `Unauthorized`.
  *
  * @since 0.1.0
  * @category operations
@@ -164,26 +168,26 @@ export const execute = <R = never>(
 ): Effect.Effect<HttpClientResponse, ExchangeError, Services | R> =>
   Exchange.execute(known(endpoint), operation, options)
 
-/** There are no endpoints but those that `endpoint` made. */
+/** Returns the whole of an endpoint: there are none but those that `endpoint` made. */
 const known = (endpoint: Endpoint): Endpoints.Endpoint => endpoint as Endpoints.Endpoint
 
 /**
- * How to reach a registry, and when to try again after a challenge.
+ * How to reach a registry, and how to answer its challenges.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<R = never> extends EndpointOptions {
   /**
-   * When to try again after a challenge, as with `execute`: `defaultSchedule` by default. What a
-   * schedule needs, for an interactive login say, is added to the needs of the layer; the caller's
-   * own services come first while it runs.
+   * Decides whether to try again after a challenge, as in `execute`; `defaultSchedule` by default.
+   * What it requires, for an interactive login say, is required when the client is built. Services
+   * that the caller of an operation provides take precedence.
    */
   readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
 }
 
 /**
- * The services that a client takes at its creation.
+ * The services that clients require.
  *
  * @since 0.1.0
  * @category models
@@ -191,8 +195,9 @@ export interface Options<R = never> extends EndpointOptions {
 export type Services = HttpClient.HttpClient | Credentials | TokenCache
 
 /**
- * The client of one registry. Nothing is sent until an operation runs. Fails with `InvalidUrl` when
- * `url` does not name a registry.
+ * Makes the client of one registry. Nothing is sent until an operation runs.
+ *
+ * Fails with `InvalidUrl` as `endpoint` does.
  *
  * @since 0.1.0
  * @category constructors
@@ -202,8 +207,8 @@ export const make = <R = never>(
 ): Effect.Effect<Registry.Service, InvalidUrl, Services | R> =>
   Effect.gen(function* () {
     const to = yield* Endpoints.make(options)
-    // Only these services are fixed here. All else is the caller's at the time of each call, such as
-    // its tracer, its observer of transfers and its scope.
+    // Only these are captured. All else is the caller's at the time of each call, such as its
+    // tracer, its observer of transfers and its scope.
     const services = {
       client: yield* HttpClient.HttpClient,
       credentials: yield* Credentials,
@@ -226,7 +231,7 @@ export const make = <R = never>(
   })
 
 /**
- * The client of one registry, as the `Registry` of a program.
+ * Provides the client of one registry as `Registry`. Fails as `make` does.
  *
  * @example
  * ```ts
@@ -248,23 +253,23 @@ export const layer = <R = never>(
 ): Layer.Layer<Registry, InvalidUrl, Services | R> => Layer.effect(Registry, make(options))
 
 /**
- * How to reach one host of many: all that `EndpointOptions` has, the `url` only where it does not
- * follow from the host. Plain http takes an `url` that says so, except at loopback hosts.
+ * How to reach one host of many. Loopback hosts are reached over http by default, and all others
+ * over https.
  *
  * @since 0.1.0
  * @category models
  */
 export interface HostOptions extends Omit<EndpointOptions, "url"> {
-  /** The base of the registry, as in `EndpointOptions`, by default that of the host. */
+  /** The base of the registry, as in `EndpointOptions`; by default, it follows from the host. */
   readonly url?: string | undefined
   /**
-   * Registries that have copies of what the host has. Each is asked for manifests and blobs before
-   * the host itself, in order, and passed over when it fails with whatever error before the first
-   * byte of content; without `retry` options of its own it is not asked twice. Whether something is
-   * there (HEAD), the host itself decides, since programs ask that before they write; a mirror
-   * answers only while the host fails. Lists and everything that writes are the host's alone. A
-   * mirror is a registry of its own origin, and gets the credentials for that origin and no others
-   * (T22).
+   * Registries with copies of what the host has. Manifests and blobs are requested from each in
+   * order before the host itself; a mirror that fails before the first byte of content, with
+   * whatever error, is passed over. Mirrors are not retried unless they have `retry` options.
+   *
+   * `headManifest` and `headBlob` ask the host first, since programs decide by them what to write,
+   * and mirrors only when it fails. Lists and everything that writes go to the host alone. A mirror
+   * receives the credentials for its own host and no others.
    */
   readonly mirrors?: ReadonlyArray<MirrorOptions> | undefined
 }
@@ -277,20 +282,20 @@ export interface HostOptions extends Omit<EndpointOptions, "url"> {
  */
 export interface MirrorOptions extends EndpointOptions {
   /**
-   * With `docker-hub`, what its host has as `library/alpine` the mirror has as
-   * `docker-hub/library/alpine`: so do the proxy caches of Harbor, Artifactory, ECR and others,
-   * which mirror several hosts.
+   * The repository below which the mirror has those of the host: with `docker-hub`,
+   * `library/alpine` is `docker-hub/library/alpine` there. The proxy caches of Harbor, Artifactory,
+   * ECR and others, which mirror several hosts, are set up so.
    */
   readonly prefix?: string | undefined
 }
 
 /**
- * The clients of all registries, each opened when its host is first asked for. `docker.io` is
- * reached at its API host; loopback hosts are reached over http and all others over https, unless
- * `hosts` has other options for them. Its keys are hosts in any form that `Host.parse` takes.
+ * Provides the clients of all registries as `Registries`. A client is made when its host is first
+ * asked for. Docker Hub is reached at its API host under all its names. Options for single hosts
+ * are in `hosts`, whose keys are hosts in any form that `Host.parse` takes.
  *
- * Building the layer fails with `InvalidUrl` when a key of `hosts` is not a host, or two are the
- * same host. `get` fails with it where the options of a host do not name a registry.
+ * Fails with `InvalidUrl` when a key of `hosts` is not a host, or two keys are the same host.
+ * `Registries.get` fails with it when the options of a host are not valid.
  *
  * @example
  * ```ts
@@ -327,9 +332,11 @@ export const layerRegistries = (
         get: (text) =>
           Effect.gen(function* () {
             const host = yield* Effect.mapError(Host.parse(text), Endpoints.invalidHost("it"))
-            const registry =
+            const opened =
               known.get(host) ??
               (yield* Effect.provide(openHost(host, hosts.get(host) ?? {}), context))
+            // Another fiber may have been faster.
+            const registry = known.get(host) ?? opened
             known.set(host, registry)
             return registry
           })
@@ -337,7 +344,7 @@ export const layerRegistries = (
     })
   )
 
-/** The registry of a host behind its mirrors. */
+/** Makes the client of a host and those of its mirrors. */
 const openHost = (
   host: Host.Host,
   { mirrors = [], ...settings }: HostOptions
@@ -364,7 +371,7 @@ const openHost = (
     return Mirrors.mirrored(registry, opened)
   })
 
-/** The operations over a pipeline. */
+/** Makes the operations over a pipeline. */
 const over = (
   to: Endpoints.Endpoint,
   through: Pipeline,

@@ -1,6 +1,6 @@
 /**
- * How a registry is reached: what an application says of it, checked, and what the client has seen
- * of it so far.
+ * Endpoints: how a registry is reached, as an application says it, and what the client has seen of
+ * it so far.
  */
 import * as Headers from "@effect/platform/Headers"
 import * as Duration from "effect/Duration"
@@ -23,7 +23,7 @@ import type { Transform } from "./TransformedClient.js"
 import * as Watchdog from "./Watchdog.js"
 
 /**
- * How to reach a registry. All but `url` has safe defaults.
+ * How to reach a registry. Everything but `url` has a default.
  *
  * @since 0.1.0
  * @category models
@@ -31,14 +31,14 @@ import * as Watchdog from "./Watchdog.js"
 export interface EndpointOptions {
   /**
    * The base of the registry, without `/v2`: `https://ghcr.io`, `http://localhost:5000`,
-   * `https://example.com/prefix`; without a scheme it is https, or http for a loopback host (T19).
+   * `https://example.com/prefix`. Without a scheme it is https, or http for a loopback host.
    */
   readonly url: string
-  /** Exceptions to the rules on URLs from the registry; none by default. */
+  /** Exceptions to the rules on URLs that the registry sends, none by default: see `Trust`. */
   readonly trust?: Overrides<Trust.Policy> | undefined
   /**
-   * What every token is asked for, instead of the scopes of operations and challenges (RG5): scopes
-   * separated by spaces, for registries whose token servers go by rules of their own.
+   * The scopes, separated by spaces, to request with every token instead of those of operations and
+   * challenges, for registries whose token servers have rules of their own.
    */
   readonly authScope?: string | undefined
   /** Upper bounds on what the registry may send. */
@@ -48,47 +48,49 @@ export interface EndpointOptions {
   /** How to try again after temporary failures. */
   readonly retry?: Overrides<Retry.RetryOptions> | undefined
   /**
-   * How many requests, and apart from them how many downloads and how many uploads of blobs, the
-   * operations of a `Registry` have under way at a time; the others wait in line. 6 by default.
+   * How many requests the operations of a `Registry` make at a time, 6 by default. Downloads and
+   * uploads of blobs count apart, with the same bound each. What exceeds it waits in order.
    */
   readonly concurrency?: number | undefined
   /**
-   * Run with every answer that tells how much of a rate limit is left, so that a bulk job can slow
-   * down in time.
+   * Runs for every response that tells how much of a rate limit is left, so that a bulk job can
+   * slow down in time.
    */
   readonly onRateLimit?: ((rate: RateLimit) => Effect.Effect<void>) | undefined
   /** The `User-Agent` of every request, `defaultUserAgent` by default. */
   readonly userAgent?: string | undefined
   /**
-   * These go with every request to the registry's own origin, and to no other (T1); what a request
-   * needs for itself wins over them.
+   * Headers to send with every request to the registry's own origin, and to no other. Headers that
+   * a request needs for itself take precedence.
    */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
-   * The host that this one is a mirror of, as references have it: it goes along as `ns` when
-   * content is pulled (C107).
+   * The host that this one is a mirror of, as references have it, which is sent as the query
+   * parameter `ns` with requests for manifests and blobs
+   * ([proxying](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#registry-proxying)).
    */
   readonly namespace?: string | undefined
   /**
-   * Run with each warning that the registry sends (C106), once for each text. Warnings are logged
-   * besides.
+   * Runs for each warning of the registry, once for each text
+   * ([warnings](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#warnings)).
+   * Warnings are also logged.
    */
   readonly onWarning?: ((text: string) => Effect.Effect<void>) | undefined
   /**
-   * Sends the trace along (`traceparent` and `b3`), off by default, and only ever to the registry's
-   * own origin.
+   * Sends the current span as `traceparent` and `b3` to the registry's own origin, and to no other.
+   * Off by default.
    */
   readonly tracePropagation?: boolean | undefined
   /**
-   * Changes the `HttpClient` that the requests of operations go through: to add a header, to count,
-   * to fail on purpose in a test. It is applied to each attempt, outside of authorization and
-   * redirects: requests hold no credentials there, those to token servers and storage do not pass,
-   * and what it adds to a request goes to the registry's own origin alone. (The `request` of a
-   * response is the one that was sent, credentials included.) To change all requests, provide
-   * another `HttpClient`.
+   * Transforms the `HttpClient` that sends the requests of operations: to add a header, to count
+   * requests, to make one fail in a test. It is applied to each attempt, outside of authorization
+   * and redirects. Requests have no credentials there, requests to token servers and to the targets
+   * of redirects do not pass through it, and headers that it adds are sent to the registry's own
+   * origin alone. The `request` of a response is the one that was sent, credentials included. To
+   * transform all requests, provide another `HttpClient` to the layer.
    *
-   * A status is not a failure: a response that `HttpClient.filterStatus` refuses is used all the
-   * same. Its own failures of HTTP become `TransportFailure`.
+   * A status does not fail an operation here: a response that `HttpClient.filterStatus` rejects is
+   * used nevertheless. Other failures of HTTP that it adds become `TransportFailure`.
    */
   readonly transformClient?: Transform | undefined
 }
@@ -96,7 +98,7 @@ export interface EndpointOptions {
 /** What marks endpoints, so that nothing else passes for one. */
 export const EndpointTypeId: unique symbol = Symbol.for("effect-oci/RegistryClient/Endpoint")
 
-/** All there is to an endpoint, of which `RegistryClient` shows what applications need. */
+/** The whole of an endpoint, of which `RegistryClient` shows applications what they need. */
 export interface Endpoint {
   readonly [EndpointTypeId]: typeof EndpointTypeId
   readonly base: string
@@ -106,7 +108,7 @@ export interface Endpoint {
   readonly limits: Limits.Limits
   readonly timeouts: Timeouts.Timeouts
   readonly retry: Retry.RetryOptions
-  /** An application's own, if it has any, and those that every request has. */
+  /** The application's own headers, if there are any, and those of every request. */
   readonly headers: Headers.Headers | undefined
   readonly standardHeaders: Headers.Headers
   readonly namespace: string | undefined
@@ -116,12 +118,12 @@ export interface Endpoint {
   readonly observation: Observability.Observation
   readonly onWarning: (text: string) => Effect.Effect<void>
   readonly transformClient: Transform | undefined
-  /** Warnings that were logged already, to log each once (C106). */
+  /** The warnings that were logged, so that each is logged once (C106). */
   readonly warned: Set<string>
 }
 
 /**
- * The `User-Agent` sent by default.
+ * The default `User-Agent`.
  *
  * @since 0.1.0
  * @category constants
@@ -177,7 +179,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
     }
   })
 
-/** The failure for a host in options, which `what` names as the subject of a sentence. */
+/** Makes the failure for a host in options, which `what` names as the subject of a sentence. */
 export const invalidHost =
   (what: string) =>
   ({ input, problem }: Host.InvalidHost): InvalidUrl =>

@@ -188,9 +188,9 @@ export const boundsOf = (to: Endpoint, clock: Clock.Clock): Transport.Bounds => 
 })
 
 /**
- * The schedule that `execute` follows by default: again as long as the challenge is answerable, at
- * most three times. Once is the rule; a token that was kept too long, and one for too few scopes,
- * take once more each.
+ * The default schedule of `execute`: it tries again while the challenge is answerable, at most
+ * three times. Once is the rule; a cached token that has expired, and one for too few scopes, take
+ * one attempt more each.
  *
  * @since 0.1.0
  * @category constructors
