@@ -1,6 +1,6 @@
 /**
- * Blobs as files: a file as the source of an upload, which can start at any byte, and a download to
- * a file, which appears under its name only when it is complete.
+ * Blobs as files: a file as the source of an upload, and downloads to files that appear under their
+ * names only when they are complete.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ import { attempt, drain, inTurn, newBlock, read, readFrom } from "./internal/Fil
 import * as PartialFile from "./internal/PartialFile.js"
 
 /**
- * What a download to a file can fail with.
+ * The errors of a download to a file.
  *
  * @since 0.1.0
  * @category errors
@@ -28,10 +28,12 @@ import * as PartialFile from "./internal/PartialFile.js"
 export type DownloadError = Registry.GetBlobError | StorageFailure
 
 /**
- * A file as bytes to upload, of the size it has now (in bytes). Every `open` reads the file anew
- * from the offset, in chunks of up to 1 MiB, to wherever it ends by then: a file that changes
- * meanwhile is caught by the checks of size and digest. Fails with `StorageFailure` when there is
- * no regular file at `path`; reading it fails with the same.
+ * Makes a source from a file, with the size in bytes that the file has now. Each `open` reads the
+ * file from its offset to its end, in chunks of up to 1 MiB. A file that changes in the meantime is
+ * caught by the checks of size and digest.
+ *
+ * Fails with `StorageFailure` when there is no regular file at `path`. Reading the source fails
+ * with `StorageFailure` too.
  *
  * @example
  * ```ts
@@ -64,14 +66,13 @@ export const source = (
   )
 
 /**
- * Writes a stream to a file. The bytes go to a new partial file in the same directory, which takes
- * the name `path` only after the stream has ended well; so what stands there is complete, and
- * verified if the stream verifies. The file or symbolic link that was there is replaced, not
- * written through. On failure or interruption it stays as it was, and the partial file is removed.
- * The disk is not told to flush its caches: after a loss of power, check the digest.
+ * Writes a stream to a file. The bytes are written to a temporary file in the same directory, which
+ * is renamed to `path` when the stream has ended successfully. A file or symbolic link that was at
+ * `path` is replaced then, and stays as it was on failure or interruption, when the temporary file
+ * is removed. The disk is not told to flush its caches: after a loss of power, check the digest.
  *
- * Fails with the stream's own error, or with `StorageFailure` naming `path`: before the stream is
- * started when the directory is missing or something other than a file is there.
+ * Fails with the error of the stream, or with `StorageFailure` for `path`: before the stream is
+ * started when the directory is missing or something other than a regular file is there.
  *
  * @since 0.1.0
  * @category destructors
@@ -88,14 +89,15 @@ export const write = <E, R>(
   }).pipe(Effect.scoped)
 
 /**
- * Downloads a blob to a file. What has arrived when the download fails, or its process ends, stays
- * beside `path` in a partial file with a name of its own, and the next download of that blob to
- * that path continues it, in this or another process, once it has hashed what is there (C28, trap
- * 77). The name `path` is taken only by the whole blob, verified; until then whatever stands there
- * stays. A partial file that turns out to hold something else is thrown away, and all is
- * downloaded. Downloads under way at the same time do not share a partial file.
+ * Downloads a blob to a file. The bytes are written to a partial file beside `path`, which is
+ * renamed to `path` when the blob is complete and verified; what was there stays until then.
  *
- * Fails like `Registry.getBlob`, or with `StorageFailure` naming `path`.
+ * When a download fails, or its process ends, the partial file stays. The next download of the same
+ * blob to the same path, in whatever process, hashes what is there and requests the rest
+ * ([RFC 9110 section 14](https://www.rfc-editor.org/rfc/rfc9110#section-14)); if that turns out to
+ * be something else, it starts over. Downloads at the same time do not share a partial file.
+ *
+ * Fails as `Registry.getBlob` does, or with `StorageFailure` for `path`.
  *
  * @example
  * ```ts
@@ -124,7 +126,7 @@ export const download = (
 ): Effect.Effect<void, DownloadError> => {
   const expected: ByteStream.Expected & { readonly digest: Digest.Digest } =
     typeof blob === "string" ? { digest: blob } : blob
-  /** From the byte where the partial file ends. */
+  // From the byte where the partial file ends (C28, trap 77).
   const remaining = (
     verifier: ByteStream.Verifier,
     offset: number
@@ -166,12 +168,12 @@ export const download = (
   return downloaded(true)
 }
 
-/** A partial file that does not continue to the blob wanted. */
+/** A partial file that is not the beginning of the blob. */
 class Unusable {
   readonly _tag = "Unusable"
 }
 
-/** The part of a download that a partial file leaves to do, shown to observers as the whole. */
+/** Shows observers the rest of a download as the download of the whole. */
 const observed = <E, R>(
   rest: Stream.Stream<Uint8Array, E, R>,
   subject: Transfer.Subject & { readonly digest: Digest.Digest },

@@ -1,7 +1,6 @@
 /**
- * The certificates that container tools keep on a machine: folders called `certs.d`, with one
- * folder for each host. What they say is what docker and podman do there, so that whoever can pull
- * with them needs no other configuration.
+ * The certificates that container tools keep on a machine, in folders called `certs.d` with one
+ * folder for each host. They mean here what they mean to docker and podman.
  *
  * @since 0.1.0
  */
@@ -16,7 +15,7 @@ import * as Host from "../spec/Host.js"
 import type { TlsSettings } from "./TlsSettings.js"
 
 /**
- * Where container tools look, the user's own folders first: `~/.config/containers/certs.d` (podman,
+ * Returns the folders of container tools, the user's own first: `~/.config/containers/certs.d` (podman,
  * skopeo), `$XDG_CONFIG_HOME/docker/certs.d` or `~/.config/docker/certs.d` (Docker without root),
  * `~/.docker/certs.d` (Docker Desktop), `/etc/containers/certs.d` and `/etc/docker/certs.d`.
  *
@@ -32,7 +31,7 @@ export const defaultFolders = (): ReadonlyArray<string> => [
 ]
 
 /**
- * The settings of a host, and the folder that has them.
+ * The TLS settings of a host, and the folder they are from.
  *
  * @since 0.1.0
  * @category models
@@ -43,11 +42,10 @@ export interface Found {
 }
 
 /**
- * The settings of a host that is reached over https, if one of the folders has any. In
- * the folder `host` or `host:port`, each `*.crt` holds authorities to trust, and each pair of
- * `*.cert` and `*.key` a client certificate; other files are passed over. A host is taken whole
- * from the first of the folders that has it, and the folders of other hosts are not looked into.
- * Folders that are missing, or that this user may not enter, are as empty.
+ * Finds the TLS settings of a host, if one of the folders has any. In its folder, which is called
+ * `host` or `host:port`, each `*.crt` has authorities to trust, and each pair of `*.cert` and
+ * `*.key` is a client certificate; other files are ignored. The first of `folders` that has the
+ * host decides alone. Folders that are missing, or that this user may not enter, count as empty.
  *
  * Fails with `CredentialsFailure` when one half of a pair is missing, or a file cannot be read.
  *
@@ -55,7 +53,10 @@ export interface Found {
  * ```ts
  * import { CertificateFolders } from "effect-oci/node"
  *
- * const found = CertificateFolders.find(CertificateFolders.defaultFolders(), "registry.example.com:5000")
+ * const found = CertificateFolders.find(
+ *   CertificateFolders.defaultFolders(),
+ *   "registry.example.com:5000"
+ * )
  * ```
  *
  * @since 0.1.0
@@ -102,7 +103,7 @@ const read = (
         new CredentialsFailure({
           source: Path.join(folder, alone[0]),
           problem: `${alone[1]} is missing beside it`,
-          fix: "A client certificate is a pair of .cert and .key; certificates of authorities end in .crt"
+          fix: "A client certificate is a pair of .cert and .key; authorities are in .crt files"
         })
       )
     const ca = yield* Either.all(
@@ -126,7 +127,7 @@ const text = (path: string): Either.Either<string, CredentialsFailure> =>
   )
 
 /**
- * The names in a folder, sorted, so that the same files always give the same settings; nothing
+ * Lists the names in a folder, sorted, so that the same files always give the same settings; none
  * where there is no such folder for this user.
  */
 const list = (
@@ -149,5 +150,5 @@ const unreadable = (path: string, cause: unknown) =>
   new CredentialsFailure({
     source: path,
     problem: `it cannot be read (${codeOf(cause)})`,
-    fix: "Let this user read it, or name other folders in the option certificateFolders, [] for none"
+    fix: "Let this user read it, or give other folders in the option certificateFolders"
   })

@@ -1,6 +1,5 @@
 /**
- * The credentials that this machine has already: whoever can `docker pull` or `podman pull` here
- * needs no other configuration.
+ * The credentials of this machine: those that `docker pull` and `podman pull` use.
  *
  * @since 0.1.0
  */
@@ -14,20 +13,22 @@ import * as DockerConfig from "../auth/DockerConfig.js"
 import type { CredentialsFailure } from "../RegistryError.js"
 
 /**
- * The first of these that has a credential for a registry: the environment variable
- * `DOCKER_AUTH_CONFIG`, Docker's configuration with its helpers, and the files of podman, each
- * found as `DockerConfig` and `ContainersAuth` say. Registries that none of them knows are asked
- * anonymously.
+ * Provides the credentials of the environment variable `DOCKER_AUTH_CONFIG`, of Docker's
+ * configuration with its helpers, and of podman's files, in this order; `DockerConfig` and
+ * `ContainersAuth` say where they are found. Registries that none of them has a credential for are
+ * asked anonymously.
  *
- * Building the layer fails with `CredentialsFailure` when the environment cannot be read; asking
- * for a credential does when a file or a helper that is needed for it is broken.
+ * Fails with `CredentialsFailure` when the environment cannot be read. Asking for a credential
+ * fails with it when a file or helper that it takes is broken.
  *
  * @example
  * ```ts
  * import { NodeCredentials, NodeRegistry } from "effect-oci/node"
  * import * as Layer from "effect/Layer"
  *
- * const GitHub = NodeRegistry.layer({ url: "https://ghcr.io" }).pipe(Layer.provide(NodeCredentials.layer))
+ * const GitHub = NodeRegistry.layer({ url: "https://ghcr.io" }).pipe(
+ *   Layer.provide(NodeCredentials.layer)
+ * )
  * ```
  *
  * @since 0.1.0

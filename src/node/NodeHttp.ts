@@ -1,7 +1,7 @@
 /**
- * The HTTP client that this library is measured and tested with: undici, through
- * `@effect/platform-node`. Unlike node:http it keeps backpressure, sends the declared length of a
- * streamed body and reads an answer that comes before the body was sent.
+ * The HTTP client on Node: undici, through `@effect/platform-node`. Unlike node:http, it keeps
+ * backpressure, sends the declared length of a streamed body, and reads a response that arrives
+ * before the body was sent.
  *
  * @since 0.1.0
  */
@@ -31,40 +31,40 @@ import type { TlsSettings } from "./TlsSettings.js"
  */
 export interface Options {
   /**
-   * The time for one connection, its TLS handshake included. Through a proxy it counts for each
-   * step: to the proxy, the tunnel, and to the host in it. 10 seconds by default.
+   * The time limit for a connection, its TLS handshake included; 10 seconds by default. Through a
+   * proxy, it applies to each step: the connection to the proxy, the tunnel, and TLS in the tunnel.
    */
   readonly connectTimeout?: Duration.DurationInput | undefined
   /**
-   * Certificates of authorities (PEM) to trust for all hosts and for proxies, besides those that
-   * Node brings: a company's own, say.
+   * Certificates of authorities, as PEM, to trust for all hosts and proxies in addition to those of
+   * Node: a company's own, say.
    */
   readonly ca?: ReadonlyArray<string> | undefined
   /**
-   * Settings for single hosts, by `host` or `host:port`: registries, their mirrors, token servers
-   * and storage, and proxies, each by itself.
+   * TLS settings of single hosts, by `host` or `host:port` as `Host.parse` takes them. A registry,
+   * its mirrors, its token server, its storage and a proxy are a host each.
    */
   readonly tls?: Readonly<Record<string, TlsSettings | undefined>> | undefined
   /**
-   * Where the settings of hosts that `tls` does not name are looked for: by default where docker
-   * and podman have them, as `CertificateFolders.defaultFolders` says, and nowhere with `[]`.
+   * The folders with the certificates of hosts that `tls` does not name. By default those of docker
+   * and podman (`CertificateFolders.defaultFolders`); `[]` for none.
    */
   readonly certificateFolders?: ReadonlyArray<string> | undefined
   /**
-   * Which requests take a proxy: by default those that the environment says
-   * (`ProxySettings.fromEnvironment`), and none at all with `{}`.
+   * Which requests take a proxy. By default, the environment decides
+   * (`ProxySettings.fromEnvironment`); `{}` for none.
    */
   readonly proxy?: ProxySettings.ProxySettings | undefined
 }
 
 /**
- * An undici agent of its own, destroyed with its Scope: at most 128 connections to one origin on
- * behalf of one registry, each carrying one request at a time, and answers with up to 64 KiB of
- * headers (signed locations can take more than undici's 16 KiB). All other timeouts are left to
- * Effect.
+ * Provides an undici dispatcher, which is destroyed with its Scope. It makes at most 128 connections
+ * to one origin on behalf of one registry, each with one request at a time, and takes responses
+ * with up to 64 KiB of headers (signed locations can exceed the 16 KiB that are undici's default).
+ * It has no timeouts but that of connections: the client of a registry has others.
  *
- * No connection serves two origins or two registries, and each is made with the settings of its own
- * host. A proxy's user name and password go to the proxy alone.
+ * No connection serves two origins or two registries, and each is made with the TLS settings of its
+ * own host. The user name and password of a proxy are sent to the proxy alone.
  *
  * Connections that carry HEAD requests carry nothing else, and there are at most 128 of those as
  * well: a server that sends a body after the response to a HEAD, which has none
@@ -82,11 +82,11 @@ export interface Options {
  * fail with `TransportFailure`, whose cause is undici's "bad response". Other informational
  * responses are ignored.
  *
- * Fails with `InvalidUrl` when a proxy's URL does not parse or is not of http, https or SOCKS, and
- * with `CredentialsFailure` when TLS settings are broken, a key of `tls` is not a host, or two are
- * the same host. What is in certificate folders is read when a host is connected to: that fails with
- * `CredentialsFailure` then. Requests that would take a proxy of SOCKS 4 fail with
- * `TransportFailure`; those that take another way, or none, are not affected.
+ * Fails with `InvalidUrl` when the URL of a proxy is not one of http, https or SOCKS, and with
+ * `CredentialsFailure` when a certificate or key in `ca` or `tls` does not parse, a key of `tls` is
+ * not a host, or two keys are the same host. Certificate folders are read when a host is connected
+ * to, which fails with `CredentialsFailure` when they are broken. Requests that would take a SOCKS 4
+ * proxy fail with `TransportFailure`; others are not affected.
  *
  * @since 0.1.0
  * @category layers
@@ -105,56 +105,18 @@ export const layerDispatcher = (
       const proxies = options.proxy ?? ProxySettings.fromEnvironment(process.env)
       yield* checked("http", proxies.http)
       yield* checked("https", proxies.https)
-      const timeout = Duration.toMillis(options.connectTimeout ?? Duration.seconds(10))
-      const secured = (url: URL, registry?: string) =>
-        Either.map(
-          url.protocol === "https:" ? tlsFor(url.host, registry) : Either.right({}),
-          (tls) => ({
-            ...tls,
-            timeout
-          })
-        )
-      const connect = (
-        url: URL,
-        registry: string,
-        onUnrequested: (origin: string) => void
-      ): Either.Either<Dispatcher, CredentialsFailure> =>
-        Either.gen(function* () {
-          const watched = (pool: Pool) =>
-            pool.on("disconnect", (_, __, cause) => {
-              if (UndiciDispatcher.isUnrequested(cause)) onUnrequested(url.origin)
-            })
-          const requestTls = yield* secured(url, registry)
-          const proxy = ProxySettings.proxyFor(proxies, url)
-          if (Option.isNone(proxy))
-            return watched(new Pool(url.origin, { ...connections, connect: requestTls }))
-          const uri = Redacted.value(proxy.value)
-          if (Socks.isSocks(new URL(uri))) {
-            const connect = Socks.connector(new URL(uri), requestTls)
-            return watched(new Pool(url.origin, { ...connections, connect }))
-          }
-          const proxyTls = yield* secured(new URL(uri))
-          return new ProxyAgent({
-            ...connections,
-            uri,
-            ...tokenOf(uri),
-            // Many proxies allow tunnels to port 443 only, so plain http is not tunnelled.
-            proxyTunnel: false,
-            proxyTls,
-            requestTls,
-            // By themselves, tunnels would be waited for five minutes, and plain http would be
-            // bounded otherwise.
-            clientFactory: (proxy, options) =>
-              new Pool(proxy, { ...options, headersTimeout: timeout }),
-            factory: (origin, options) => watched(new Pool(origin, { ...connections, ...options }))
-          })
-        })
+      const connections: Connections = {
+        tlsFor,
+        proxies,
+        timeout: Duration.toMillis(options.connectTimeout ?? Duration.seconds(10))
+      }
       const agent: UndiciDispatcher.MakeAgent = (registry, onUnrequested) =>
         new Agent({
           factory: (origin) => {
             const url = new URL(origin)
-            return Either.getOrElse(connect(url, registry, onUnrequested), (failure) =>
-              refusing(url.origin, failure)
+            return Either.getOrElse(
+              dispatcherTo(url, registry, onUnrequested, connections),
+              (failure) => refusing(url.origin, failure)
             )
           }
         })
@@ -170,17 +132,67 @@ export const layerDispatcher = (
     })
   )
 
+/** What connections are made with; `timeout` in milliseconds. */
+interface Connections {
+  readonly tlsFor: TlsLookup.TlsLookup
+  readonly proxies: ProxySettings.ProxySettings
+  readonly timeout: number
+}
+
+/** Makes the connections to an origin, with or without a proxy, on behalf of a registry. */
+const dispatcherTo = (
+  url: URL,
+  registry: string,
+  onUnrequested: (origin: string) => void,
+  { proxies, timeout, tlsFor }: Connections
+): Either.Either<Dispatcher, CredentialsFailure> =>
+  Either.gen(function* () {
+    const secured = (url: URL, registry?: string) =>
+      Either.map(
+        url.protocol === "https:" ? tlsFor(url.host, registry) : Either.right({}),
+        (tls) => ({
+          ...tls,
+          timeout
+        })
+      )
+    const watched = (pool: Pool) =>
+      pool.on("disconnect", (_, __, cause) => {
+        if (UndiciDispatcher.isUnrequested(cause)) onUnrequested(url.origin)
+      })
+    const requestTls = yield* secured(url, registry)
+    const proxy = ProxySettings.proxyFor(proxies, url)
+    if (Option.isNone(proxy))
+      return watched(new Pool(url.origin, { ...bounds, connect: requestTls }))
+    const uri = Redacted.value(proxy.value)
+    if (Socks.isSocks(new URL(uri))) {
+      const connect = Socks.connector(new URL(uri), requestTls)
+      return watched(new Pool(url.origin, { ...bounds, connect }))
+    }
+    return new ProxyAgent({
+      ...bounds,
+      uri,
+      ...tokenOf(uri),
+      // Many proxies allow tunnels to port 443 only, so plain http is not tunnelled.
+      proxyTunnel: false,
+      proxyTls: yield* secured(new URL(uri)),
+      requestTls,
+      // By default, tunnels are waited for five minutes, and plain http has other bounds.
+      clientFactory: (proxy, options) => new Pool(proxy, { ...options, headersTimeout: timeout }),
+      factory: (origin, options) => watched(new Pool(origin, { ...bounds, ...options }))
+    })
+  })
+
 /** undici has no other way to fail before the first byte. */
 const refusing = (origin: string, failure: CredentialsFailure) =>
   new Pool(origin, { connect: (_, done) => done(failure, null) })
 
 /**
- * The bound is against running out of file descriptors, far above what concurrent transfers hold:
- * one that needs a second connection while it holds its first must always get it.
+ * The number of connections is bounded against running out of file descriptors. It is far above
+ * what concurrent transfers hold: one that needs a second connection must always get it.
  */
-const connections = { connections: 128, pipelining: 1, maxHeaderSize: 65_536 }
+const bounds = { connections: 128, pipelining: 1, maxHeaderSize: 65_536 }
 
-/** A proxy's URL can hold a password, so of a broken one nothing is shown (T13). */
+/** Checks the URL of a proxy. It can hold a password, so nothing of it is shown (T13). */
 const checked = (
   scheme: "http" | "https",
   proxy: Redacted.Redacted | undefined
@@ -189,7 +201,7 @@ const checked = (
   const url = URL.canParse(uri) ? new URL(uri) : undefined
   const problem =
     url === undefined || !(/^https?:$/.test(url.protocol) || Socks.isSocks(url))
-      ? "its URL is not one such as http://proxy.example.com:3128 or socks5://proxy.example.com:1080"
+      ? "its URL is not one such as http://proxy.example.com:3128 or socks5://proxy.example.com"
       : Either.isLeft(Either.try(() => tokenOf(uri)))
         ? "a % in its user name or password must be written as %25"
         : Socks.isSocks(url)
@@ -201,8 +213,8 @@ const checked = (
 }
 
 /**
- * undici by itself would leave out a user name without a password, as which some proxies take
- * tokens.
+ * Returns the login of a proxy. undici by itself leaves out a user name without a password, which
+ * is how some proxies take tokens.
  */
 const tokenOf = (uri: string): { readonly token?: string } => {
   const { password, username } = new URL(uri)
@@ -211,8 +223,8 @@ const tokenOf = (uri: string): { readonly token?: string } => {
 }
 
 /**
- * An `HttpClient` over a dispatcher of the caller's, whose own affair TLS and proxies then are: see
- * `UndiciClient`.
+ * Provides an `HttpClient` over a dispatcher of your own, which then is responsible for TLS,
+ * proxies and the number of connections.
  *
  * @since 0.1.0
  * @category layers
@@ -224,7 +236,8 @@ export const layerHttpClientWithoutDispatcher: Layer.Layer<
 > = Layer.effect(HttpClient.HttpClient, Effect.map(NodeHttpClient.Dispatcher, UndiciClient.make))
 
 /**
- * An `HttpClient` over `layerDispatcher`, ready for `RegistryClient.layer`. Fails like that layer.
+ * Provides an `HttpClient` over `layerDispatcher`, for `RegistryClient.layer`. Fails as
+ * `layerDispatcher` does.
  *
  * @example
  * ```ts
@@ -245,7 +258,7 @@ export const layer = (
   Layer.provide(layerHttpClientWithoutDispatcher, layerDispatcher(options))
 
 /**
- * `layer` with its defaults.
+ * Provides an `HttpClient` with the defaults of `layer`.
  *
  * @since 0.1.0
  * @category layers

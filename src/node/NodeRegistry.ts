@@ -1,6 +1,6 @@
 /**
- * Registries on Node, ready-made: over undici, with tokens kept in memory. What is left to choose
- * is who is asking: a `Credentials` layer.
+ * Layers of registries on Node, over undici and with tokens kept in memory. All they require is
+ * `Credentials`.
  *
  * @since 0.1.0
  */
@@ -17,27 +17,29 @@ import * as NodeHttp from "./NodeHttp.js"
 import type { TlsSettings } from "./TlsSettings.js"
 
 /**
- * How connections are made, for all hosts.
+ * How connections to all hosts are made.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Connections {
   /**
-   * The settings of the HTTP client. Hosts that no registry is reached at, such as storage, have
-   * TLS settings of their own here.
+   * The options of the HTTP client. The TLS settings of hosts other than registries, such as
+   * storage, are given here.
    */
   readonly http?: NodeHttp.Options | undefined
 }
 
 /**
- * How connections to the host that the options are about are secured.
+ * How connections to one host are secured.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Secured {
-  /** The TLS settings of that host. */
+  /**
+   * The TLS settings of the host in `url`. They take precedence over those that `http` has for it.
+   */
   readonly tls?: TlsSettings | undefined
 }
 
@@ -68,18 +70,19 @@ export interface HostOptions extends RegistryClient.HostOptions, Secured {
 }
 
 /**
- * How to reach all registries: see `RegistryClient.layerRegistries`.
+ * How to reach all registries.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RegistriesOptions extends Connections {
+  /** Options for single hosts, as in `RegistryClient.layerRegistries`. */
   readonly hosts?: Readonly<Record<string, HostOptions | undefined>> | undefined
 }
 
 /**
- * The client of one registry. Fails with `InvalidUrl` when `url` does not name a registry, and as
- * `NodeHttp.layer` does.
+ * Provides the client of one registry as `Registry`. Fails as `RegistryClient.layer` and
+ * `NodeHttp.layer` do.
  *
  * @example
  * ```ts
@@ -88,7 +91,9 @@ export interface RegistriesOptions extends Connections {
  * import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
  *
- * const Local = NodeRegistry.layer({ url: "localhost:5000" }).pipe(Layer.provide(Credentials.layerAnonymous))
+ * const Local = NodeRegistry.layer({ url: "localhost:5000" }).pipe(
+ *   Layer.provide(Credentials.layerAnonymous)
+ * )
  * ```
  *
  * @since 0.1.0
@@ -100,7 +105,8 @@ export const layer = <R = never>(
   Layer.provide(RegistryClient.layer(options), services(options.http, [options]))
 
 /**
- * The clients of all registries, by host. Fails as `NodeHttp.layer` does.
+ * Provides the clients of all registries as `Registries`. Fails as
+ * `RegistryClient.layerRegistries` and `NodeHttp.layer` do.
  *
  * @example
  * ```ts
@@ -109,7 +115,15 @@ export const layer = <R = never>(
  *
  * const layer = NodeRegistry.layerRegistries({
  *   hosts: {
- *     "docker.io": { mirrors: [{ url: "https://harbor.lan", prefix: "docker-hub", tls: { ca: [readFileSync("lan.pem", "utf8")] } }] },
+ *     "docker.io": {
+ *       mirrors: [
+ *         {
+ *           url: "https://harbor.lan",
+ *           prefix: "docker-hub",
+ *           tls: { ca: [readFileSync("lan.pem", "utf8")] }
+ *         }
+ *       ]
+ *     },
  *     "registry.lan:5000": { url: "http://registry.lan:5000" }
  *   }
  * })
@@ -132,10 +146,7 @@ export const layerRegistries = (
     )
   )
 
-/**
- * Without options of their own, all layers of a program share one set of connections. TLS settings
- * beside the URL of a registry win over those that `http` has for its host.
- */
+/** Layers without options of their own share one HTTP client, and with it its connections. */
 const services = (
   http: NodeHttp.Options | undefined,
   endpoints: ReadonlyArray<Secured & { readonly url: string }>

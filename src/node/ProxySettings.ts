@@ -1,6 +1,6 @@
 /**
- * Proxies on the way out: which of them a request takes, by the conventions of the environment
- * variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+ * Which requests take a proxy, by the conventions of the environment variables `HTTP_PROXY`,
+ * `HTTPS_PROXY` and `NO_PROXY`.
  *
  * @since 0.1.0
  */
@@ -16,31 +16,31 @@ import ipaddr from "ipaddr.js"
  */
 export interface ProxySettings {
   /**
-   * The proxy for http URLs, as a URL, in which a user name and password may stand; without one,
-   * such requests go straight. Its scheme is `http`, `https`, or `socks5` for a proxy that speaks
-   * SOCKS 5 ([RFC 1928](https://www.rfc-editor.org/rfc/rfc1928)); `socks` and `socks5h` mean the
-   * same, since names are always resolved by the proxy.
+   * The URL of the proxy for http requests, with a user name and password if it takes them. Its
+   * scheme is `http`, `https` or `socks5`
+   * ([RFC 1928](https://www.rfc-editor.org/rfc/rfc1928)); `socks` and `socks5h` mean the same as
+   * `socks5`, since the proxy always resolves names.
    */
   readonly http?: Redacted.Redacted | undefined
   /**
-   * The proxy for https URLs, likewise. https is tunnelled (by `CONNECT` or SOCKS): the proxy sees
-   * neither requests nor certificates.
+   * The URL of the proxy for https requests, likewise. They are tunnelled, by `CONNECT` or SOCKS:
+   * the proxy sees no more of them than the name of the host.
    */
   readonly https?: Redacted.Redacted | undefined
   /**
-   * Hosts that are reached without a proxy: a domain stands for itself and all below it, with or
-   * without a leading dot or `*.`; an address and a CIDR range stand for themselves; a port
-   * restricts a name to it; `*` is every host. No name is resolved for this.
+   * What is reached without a proxy: a domain and all domains below it, with or without a leading
+   * dot or `*.`; an IP address or a CIDR range; any of them but a range with a port; `*` for every
+   * host. Names are not resolved for this.
    */
   readonly except?: ReadonlyArray<string> | undefined
 }
 
 /**
- * The settings that environment variables hold: `http_proxy`, `https_proxy` and `no_proxy`, or the
- * same in upper case. Lower case wins, an empty value means none. This machine itself (`localhost`,
- * loopback addresses) is never reached through a proxy of the environment. Within a CGI program,
- * which has `REQUEST_METHOD`, `HTTP_PROXY` is what its client sent as a header `Proxy`, and is not
- * heeded (CVE-2016-5385 and others).
+ * Reads the settings of the environment variables `http_proxy`, `https_proxy` and `no_proxy`, or of
+ * the same in upper case. Lower case takes precedence, and an empty value means none. Loopback
+ * hosts are never reached through a proxy of the environment. In a CGI program, which has
+ * `REQUEST_METHOD`, a header of the client can set `HTTP_PROXY`, so that is ignored there
+ * (CVE-2016-5385).
  *
  * @since 0.1.0
  * @category constructors
@@ -70,7 +70,7 @@ export const fromEnvironment = (
 }
 
 /**
- * The proxy that a request takes, if any.
+ * Returns the proxy that a request to a URL takes, if any.
  *
  * @since 0.1.0
  * @category getters

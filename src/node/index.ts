@@ -5,24 +5,22 @@
  */
 
 /**
- * Blobs as files: a file as the source of an upload, which can start at any byte, and a download to
- * a file, which appears under its name only when it is complete.
+ * Blobs as files: a file as the source of an upload, and downloads to files that appear under their
+ * names only when they are complete.
  *
  * @since 0.1.0
  */
 export * as BlobFile from "./BlobFile.js"
 
 /**
- * The certificates that container tools keep on a machine: folders called `certs.d`, with one
- * folder for each host.
+ * The certificates that container tools keep on a machine, in folders called `certs.d`.
  *
  * @since 0.1.0
  */
 export * as CertificateFolders from "./CertificateFolders.js"
 
 /**
- * The credentials that this machine has already: whoever can `docker pull` or `podman pull` here
- * needs no other configuration.
+ * The credentials of this machine: those that `docker pull` and `podman pull` use.
  *
  * @since 0.1.0
  */
@@ -37,23 +35,22 @@ export * as NodeCredentials from "./NodeCredentials.js"
 export * as NodeHttp from "./NodeHttp.js"
 
 /**
- * Registries on Node, ready-made: over undici, with tokens kept in memory.
+ * Layers of registries on Node, over undici and with tokens kept in memory.
  *
  * @since 0.1.0
  */
 export * as NodeRegistry from "./NodeRegistry.js"
 
 /**
- * Proxies on the way out: which of them a request takes, by the conventions of the environment
- * variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+ * Which requests take a proxy, by the conventions of the environment variables `HTTP_PROXY`,
+ * `HTTPS_PROXY` and `NO_PROXY`.
  *
  * @since 0.1.0
  */
 export * as ProxySettings from "./ProxySettings.js"
 
 /**
- * What Node's TLS does not know by itself: private authorities, client certificates, and hosts
- * whose certificate is not to be checked.
+ * Private authorities, client certificates, and hosts whose certificate is not checked.
  *
  * @since 0.1.0
  */
