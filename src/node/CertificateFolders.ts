@@ -103,7 +103,7 @@ const read = (
         new CredentialsFailure({
           source: Path.join(folder, alone[0]),
           problem: `${alone[1]} is missing beside it`,
-          fix: "A client certificate is a pair of .cert and .key; authorities are in .crt files"
+          fix: pairs
         })
       )
     const ca = yield* Either.all(
@@ -146,9 +146,14 @@ const list = (
 
 const absent = new Set(["ENOENT", "ENOTDIR", "EACCES", "EPERM"])
 
+const pairs =
+  "A client certificate is a pair of .cert and .key; certificates of authorities end in .crt"
+const permissions =
+  "Let this user read it, or name other folders in the option certificateFolders, [] for none"
+
 const unreadable = (path: string, cause: unknown) =>
   new CredentialsFailure({
     source: path,
     problem: `it cannot be read (${codeOf(cause)})`,
-    fix: "Let this user read it, or give other folders in the option certificateFolders"
+    fix: permissions
   })
