@@ -34,6 +34,9 @@ import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Host from "../../src/spec/Host.js"
 import * as GenericMediaType from "../../src/spec/internal/GenericMediaType.js"
+import * as IndexEdit from "../../src/spec/internal/IndexEdit.js"
+import * as ManifestDocument from "../../src/spec/internal/ManifestDocument.js"
+import * as ManifestEncoding from "../../src/spec/internal/ManifestEncoding.js"
 import * as ServerText from "../../src/spec/internal/ServerText.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
@@ -124,8 +127,8 @@ const edited = (manifest: Manifest.Manifest): Effect.Effect<void, Manifest.Inval
   if (manifest.content._tag !== "ImageIndex") return Effect.void
   const [entry = Descriptor.empty] = manifest.content.manifests
   return Effect.asVoid(
-    Effect.flatMap(Manifest.withEntry(manifest, entry), (more) =>
-      Manifest.withoutEntry(more, entry.digest)
+    Effect.flatMap(IndexEdit.withEntry(manifest, entry), (more) =>
+      IndexEdit.withoutEntry(more, entry.digest)
     )
   )
 }
@@ -149,8 +152,20 @@ const decoded = (bytes: Uint8Array): unknown =>
           references,
           references.map(({ annotations }) => Annotations.title(annotations))
         ]
-        return Effect.as(edited(manifest), views)
-      }).pipe(Effect.zipLeft(Manifest.mediaTypeOf(bytes, mediaType)))
+        const { content } = manifest
+        const written =
+          content._tag === "UnknownManifest"
+            ? bytes
+            : ManifestEncoding.encode(manifest.descriptor.mediaType, content)
+        return edited(manifest).pipe(
+          Effect.zipRight(
+            ManifestDocument.decode(manifest.descriptor.mediaType, ManifestDocument.parse(written))
+          ),
+          Effect.as(views)
+        )
+      }).pipe(
+        Effect.zipLeft(ManifestDocument.mediaTypeOf(mediaType, ManifestDocument.parse(bytes)))
+      )
     )
   )
 

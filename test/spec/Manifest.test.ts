@@ -4,6 +4,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
+import * as IndexEdit from "../../src/spec/internal/IndexEdit.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 
@@ -280,13 +281,13 @@ describe("an index that is changed", () => {
 
   it.effect("keeps all that it does not know, and the order of its fields", () =>
     Effect.gen(function* () {
-      const more = yield* Manifest.withEntry(yield* read(json, ociIndex), entry)
+      const more = yield* IndexEdit.withEntry(yield* read(json, ociIndex), entry)
       const text = new TextDecoder().decode(more.bytes)
       expect(text).toBe(
         `{"x":{"__proto__":[1]},"manifests":[{"digest":"${m1}","note":[null],"size":1,"mediaType":"a/b"},{"mediaType":"a/b","digest":"${c1}","size":0}],"schemaVersion":2,"annotations":{"a":"b"}}`
       )
       expect(yield* read(text, ociIndex)).toEqual(more)
-      const less = yield* Manifest.withoutEntry(more, m1Digest)
+      const less = yield* IndexEdit.withoutEntry(more, m1Digest)
       expect(new TextDecoder().decode(less.bytes)).toBe(
         `{"x":{"__proto__":[1]},"manifests":[{"mediaType":"a/b","digest":"${c1}","size":0}],"schemaVersion":2,"annotations":{"a":"b"}}`
       )
@@ -296,7 +297,7 @@ describe("an index that is changed", () => {
   it.effect("gets a list where it has none", () =>
     Effect.gen(function* () {
       const none = yield* read(`{"schemaVersion":2,"manifests":null}`, ociIndex)
-      const { content } = yield* Manifest.withEntry(none, entry)
+      const { content } = yield* IndexEdit.withEntry(none, entry)
       expect(content).toMatchObject({ manifests: [entry] })
     })
   )
@@ -305,7 +306,9 @@ describe("an index that is changed", () => {
     Effect.gen(function* () {
       const deep = `{"schemaVersion":2,"x":${"[".repeat(500_000)}${"]".repeat(500_000)}}`
       const index = yield* read(deep, ociIndex)
-      expect(yield* Effect.flip(Manifest.withEntry(index, entry))).toMatchObject({ reason: "Json" })
+      expect(yield* Effect.flip(IndexEdit.withEntry(index, entry))).toMatchObject({
+        reason: "Json"
+      })
     })
   )
 })

@@ -10,6 +10,7 @@ import { DigestMismatch, ProtocolViolation } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import { isGeneric } from "../../spec/internal/GenericMediaType.js"
+import { mediaTypeOf, parse } from "../../spec/internal/ManifestDocument.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
@@ -118,7 +119,7 @@ const heading = (
     const [bytes, response] = yield* pull(repository, reference)
     if (Digest.isDigest(reference)) yield* verified(bytes, reference, response)
     const mediaType = yield* Effect.mapError(
-      Manifest.mediaTypeOf(bytes, SingleField.value(response.headers, "content-type")),
+      mediaTypeOf(SingleField.value(response.headers, "content-type"), parse(bytes)),
       ({ message }) =>
         new ProtocolViolation({
           ...Received.factsOf(response),

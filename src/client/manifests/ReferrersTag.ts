@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import { InvalidManifest } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
+import * as IndexEdit from "../../spec/internal/IndexEdit.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { Tag } from "../../spec/Reference.js"
@@ -80,8 +81,8 @@ export const changed = (
     if (isListed === (change._tag === "Add")) return Option.none()
     return Option.some(
       change._tag === "Add"
-        ? yield* Manifest.withEntry(found.value, change.referrer)
-        : yield* Manifest.withoutEntry(found.value, digest)
+        ? yield* IndexEdit.withEntry(found.value, change.referrer)
+        : yield* IndexEdit.withoutEntry(found.value, digest)
     )
   })
 

@@ -1,0 +1,290 @@
+/**
+ * The documents of manifests: which type one has, and what it says. Nothing here is about the bytes
+ * that are stored and hashed.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { Annotations } from "../Annotations.js"
+import * as Descriptor from "../Descriptor.js"
+import * as MediaType from "../MediaType.js"
+import { isGeneric } from "./GenericMediaType.js"
+import { optional } from "./Optional.js"
+import { plain, quoted } from "./ServerText.js"
+
+/**
+ * What a manifest says.
+ */
+export type Content = ImageManifest | ImageIndex | UnknownManifest
+
+/**
+ * A single image or artifact: an OCI image manifest, or Docker's version 2 schema 2 under its own
+ * `mediaType`.
+ */
+export interface ImageManifest {
+  readonly _tag: "ImageManifest"
+  readonly schemaVersion: 2
+  readonly mediaType?: string
+  readonly artifactType?: string
+  readonly config: Descriptor.Descriptor
+  readonly layers: ReadonlyArray<Descriptor.Descriptor>
+  readonly subject?: Descriptor.Descriptor
+  readonly annotations?: Annotations
+}
+
+/**
+ * A list of manifests: an OCI image index, or Docker's manifest list under its own `mediaType`.
+ */
+export interface ImageIndex {
+  readonly _tag: "ImageIndex"
+  readonly schemaVersion: 2
+  readonly mediaType?: string
+  readonly artifactType?: string
+  readonly manifests: ReadonlyArray<Descriptor.Descriptor>
+  readonly subject?: Descriptor.Descriptor
+  readonly annotations?: Annotations
+  /** The entries of `manifests` that could not be read and are left out there, if there are any. */
+  readonly skipped?: ReadonlyArray<SkippedEntry>
+}
+
+/**
+ * An entry of an index that is not a descriptor. `path` says where it stands and what of it is
+ * wrong, as in `manifests[3].size`.
+ */
+export interface SkippedEntry {
+  readonly path: string
+  readonly message: string
+}
+
+/**
+ * A manifest of any other type: its bytes can be moved, but they are not interpreted (I3, I4).
+ */
+export interface UnknownManifest {
+  readonly _tag: "UnknownManifest"
+}
+
+/**
+ * A document that is not the manifest it is said to be.
+ *
+ * - `Json`: it is not a JSON object.
+ * - `MediaType`: neither the caller nor the document names its type, or the name is not a media
+ *   type.
+ * - `Ambiguous`: it has the fields of an image manifest and of an index at once (T9,
+ *   CVE-2021-41190).
+ * - `Shape`: a field is missing or wrong; `path` says which, as in `layers[3].size`.
+ *
+ * `manifest` says which manifest it is, where that is known, as in `ghcr.io/owner/name:tag`.
+ */
+export class InvalidManifest extends Schema.TaggedError<InvalidManifest>(
+  "effect-oci/InvalidManifest"
+)("InvalidManifest", {
+  reason: Schema.Literal("Json", "MediaType", "Ambiguous", "Shape"),
+  path: Schema.optionalWith(Schema.String, { exact: true }),
+  manifest: Schema.optionalWith(Schema.String, { exact: true }),
+  message: Schema.String
+}) {}
+
+/**
+ * A document names another media type than the one it was sent with (C22, T9). Both are cut to 128
+ * characters. `manifest` says which manifest it is, where that is known.
+ */
+export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
+  "effect-oci/MediaTypeMismatch"
+)("MediaTypeMismatch", {
+  expected: Schema.String,
+  actual: Schema.String,
+  manifest: Schema.optionalWith(Schema.String, { exact: true })
+}) {
+  override get message(): string {
+    const place = this.manifest === undefined ? "" : `${this.manifest}: `
+    return `${place}expected a manifest of type ${quoted(this.expected)}, but it says that it is ${quoted(this.actual)}`
+  }
+}
+
+/** A JSON object. */
+export interface Document {
+  readonly [name: string]: unknown
+}
+
+const common = {
+  schemaVersion: Schema.Literal(2),
+  mediaType: optional(Schema.String),
+  artifactType: optional(Schema.String),
+  subject: optional(Descriptor.Descriptor),
+  annotations: optional(Annotations)
+}
+const Image = Schema.Struct({
+  ...common,
+  config: Descriptor.Descriptor,
+  layers: optional(Schema.Array(Descriptor.Descriptor))
+})
+const Index = Schema.Struct({
+  ...common,
+  manifests: optional(Schema.Array(Descriptor.Descriptor))
+})
+const IndexOfAnything = Schema.Struct({
+  ...common,
+  manifests: optional(Schema.Array(Schema.Unknown))
+})
+
+/**
+ * Decodes a document without any `null` by the decoded side of its schema, which takes a third of
+ * the time, and others by both.
+ */
+const decodeWith = <A, I>(schema: Schema.Schema<A, I>) => {
+  const strictly = ParseResult.decodeUnknownEither(Schema.typeSchema(schema))
+  const tolerantly = ParseResult.decodeUnknownEither(schema)
+  return (document: unknown): Either.Either<A, ParseResult.ParseIssue> => {
+    const decoded = strictly(document)
+    return Either.isRight(decoded) ? decoded : tolerantly(document)
+  }
+}
+const decodeImage = decodeWith(Image)
+const decodeIndex = decodeWith(Index)
+const decodeIndexOfAnything = ParseResult.decodeUnknownEither(IndexOfAnything)
+const decodeEntry = decodeWith(Descriptor.Descriptor)
+
+/** An index with more entries than these that cannot be read is not an index (T6). */
+const maxSkipped = 1000
+
+/**
+ * Parses what can be read: a byte order mark and invalid UTF-8 change the digest, not the view (trap
+ * 25). None if it is not a JSON object.
+ */
+export const parse = (bytes: Uint8Array): Option.Option<Document> =>
+  Option.filter(
+    Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))(),
+    (value): value is Document =>
+      typeof value === "object" && value !== null && !Array.isArray(value)
+  )
+
+const isDecoded = (mediaType: string): boolean =>
+  MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
+
+/**
+ * Returns the media type of a manifest that was sent as `sent`: that, or the document's own where
+ * `sent` says nothing.
+ */
+export const mediaTypeOf = (
+  sent: string | undefined,
+  document: Option.Option<Document>
+): Effect.Effect<string, InvalidManifest | MediaTypeMismatch> => {
+  const essence = MediaType.essence(sent ?? "")
+  const outer = essence === "" || isGeneric(essence) ? undefined : essence
+  const own = Option.getOrUndefined(document)?.mediaType
+  const inner = typeof own === "string" && own !== "" ? own : undefined
+  if (outer !== undefined && inner !== undefined && !MediaType.equals(outer, inner)) {
+    // The document of an unknown type may use the name for something else, unless it poses as one
+    // of ours (I4).
+    if (isDecoded(outer) || isDecoded(inner)) {
+      return Effect.fail(
+        new MediaTypeMismatch({ expected: plain(outer, 128), actual: plain(inner, 128) })
+      )
+    }
+  }
+  const mediaType = outer ?? inner
+  if (mediaType === undefined) {
+    const message =
+      "the type of the manifest is unknown: it has no mediaType and was sent without one"
+    return Effect.fail(new InvalidManifest({ reason: "MediaType", message }))
+  }
+  if (!MediaType.isMediaType(mediaType)) {
+    const message = `${quoted(mediaType)} is not a media type`
+    return Effect.fail(new InvalidManifest({ reason: "MediaType", message }))
+  }
+  return Effect.succeed(mediaType)
+}
+
+/** Reads what a document of a type says. */
+export const decode = (
+  mediaType: string,
+  found: Option.Option<Document>
+): Effect.Effect<Content, InvalidManifest> => {
+  if (!isDecoded(mediaType)) return Effect.succeed({ _tag: "UnknownManifest" })
+  if (Option.isNone(found)) {
+    return Effect.fail(
+      new InvalidManifest({ reason: "Json", message: "the manifest is not a JSON object" })
+    )
+  }
+  const document = found.value
+  const isIndex = MediaType.isIndex(mediaType)
+  const hasImage = has(document, "config") || has(document, "layers")
+  if (hasImage && (isIndex || has(document, "manifests"))) {
+    const message = has(document, "manifests")
+      ? "the manifest has manifests beside config or layers: it is neither an image nor an index"
+      : "the index has the config or layers of an image, and no manifests"
+    return Effect.fail(new InvalidManifest({ reason: "Ambiguous", message }))
+  }
+  return isIndex ? readIndex(document) : readImage(document)
+}
+
+const readImage = (document: Document): Effect.Effect<Content, InvalidManifest> =>
+  Either.match(decodeImage(document), {
+    onLeft: (issue) => Effect.fail(misshapen(issue)),
+    onRight: (wire) => Effect.succeed({ _tag: "ImageManifest", ...wire, layers: wire.layers ?? [] })
+  })
+
+const readIndex = (document: Document): Effect.Effect<Content, InvalidManifest> =>
+  Either.match(decodeIndex(document), {
+    onLeft: () => readEntries(document),
+    onRight: (wire) =>
+      Effect.succeed({ _tag: "ImageIndex", ...wire, manifests: wire.manifests ?? [] })
+  })
+
+/** Reads an index one entry after the other, since one of them is not a descriptor. */
+const readEntries = (document: Document): Effect.Effect<Content, InvalidManifest> => {
+  const wire = decodeIndexOfAnything(document)
+  if (Either.isLeft(wire)) return Effect.fail(misshapen(wire.left))
+  const manifests: Array<Descriptor.Descriptor> = []
+  const skipped: Array<SkippedEntry> = []
+  for (const [at, entry] of (wire.right.manifests ?? []).entries()) {
+    const decoded = decodeEntry(entry)
+    if (Either.isRight(decoded)) manifests.push(decoded.right)
+    else {
+      const { message, path = "" } = misshapen(decoded.left, `.manifests[${at}]`)
+      if (skipped.push({ path, message }) > maxSkipped)
+        return Effect.fail(new InvalidManifest({ reason: "Shape", path, message }))
+    }
+  }
+  return Effect.succeed({
+    _tag: "ImageIndex",
+    ...wire.right,
+    manifests,
+    ...(skipped.length > 0 && { skipped })
+  })
+}
+
+const has = (document: Document, name: string): boolean =>
+  document[name] !== undefined && document[name] !== null
+
+/**
+ * The first place that does not fit. The stock formatter would print the offending value: as large
+ * as the document, and recursively, which a deeply nested one turns into a stack overflow (T21).
+ */
+const misshapen = (issue: ParseResult.ParseIssue, path = ""): InvalidManifest => {
+  switch (issue._tag) {
+    case "Pointer": {
+      const keys = typeof issue.path === "object" ? issue.path : [issue.path]
+      return misshapen(issue.issue, path + keys.map(step).join(""))
+    }
+    case "Composite":
+      return misshapen("_tag" in issue.issues ? issue.issues : issue.issues[0], path)
+    case "Refinement":
+    case "Transformation":
+      if (issue.issue._tag !== "Type") return misshapen(issue.issue, path)
+  }
+  const place = path.slice(1, 129)
+  const message =
+    issue._tag === "Missing"
+      ? `${place} is missing`
+      : `${place}: expected ${"ast" in issue ? issue.ast : "nothing"}`
+  return new InvalidManifest({ reason: "Shape", path: place, message })
+}
+
+const step = (key: PropertyKey): string => {
+  if (typeof key === "number") return `[${key}]`
+  const name = String(key)
+  return /^[a-zA-Z]+$/.test(name) ? `.${name}` : `[${quoted(name)}]`
+}
