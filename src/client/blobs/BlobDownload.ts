@@ -214,7 +214,7 @@ const received = <E>(
   begun?: Source
 ): Stream.Stream<Uint8Array, E | TransportFailure> =>
   Stream.suspend(() => {
-    const again = Resume.patience(to, subject)
+    const again = Resume.make(to, subject)
     const first = progress.at
     const attempt = (): Stream.Stream<Uint8Array, E | TransportFailure> =>
       ByteStream.unwrap(

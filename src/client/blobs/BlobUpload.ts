@@ -362,7 +362,7 @@ export const make = (
     const subject: Transfer.Subject = { direction: "upload", repository, ...known }
     if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
     yield* Transfer.emit({ _tag: "Started", subject })
-    const again = Resume.patience(to, subject)
+    const again = Resume.make(to, subject)
     const found =
       known.digest === undefined
         ? undefined

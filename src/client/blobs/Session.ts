@@ -368,20 +368,19 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
   const close = (session: Session, digest: Digest.Digest) =>
     Effect.suspend(() => {
       let lost = false
-      return complete(session, digest).pipe(
-        Effect.catchIf(
-          (error) => isTransient(error) || (lost && error._tag === "UploadUnknown"),
-          (error) => {
-            lost = true
-            return Effect.filterOrFail(present(session.repository, digest), identity, () => error)
-          }
-        ),
-        Effect.retry(Retry.schedule(to)),
-        Effect.zipRight(
-          Effect.sync(() => {
-            session.settled = true
-          })
-        )
+      const closed = Effect.catchIf(
+        complete(session, digest),
+        (error) => isTransient(error) || (lost && error._tag === "UploadUnknown"),
+        (error) => {
+          lost = true
+          return Effect.filterOrFail(present(session.repository, digest), identity, () => error)
+        }
+      )
+      return Effect.zipRight(
+        Retry.repeated(closed, Retry.attempts(to)),
+        Effect.sync(() => {
+          session.settled = true
+        })
       )
     })
 

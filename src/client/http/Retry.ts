@@ -2,13 +2,12 @@
  * The outermost step of the pipeline: trying again. Only requests that may be repeated, only
  * temporary failures, and never longer than a deadline.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as MetricLabel from "effect/MetricLabel"
 import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
-import * as ScheduleDecision from "effect/ScheduleDecision"
-import * as ScheduleInterval from "effect/ScheduleInterval"
+import type * as Schedule from "effect/Schedule"
 import * as Metrics from "../../Metrics.js"
 import type { Operation } from "../../protocol/Operation.js"
 import {
@@ -53,32 +52,59 @@ export interface Retrying {
 }
 
 /**
- * The schedule of an endpoint's `RetryOptions`, for work that began at `since` (milliseconds of the
- * clock), or with its first failure: it reads each error, continues while it is `temporary` (by
- * default `RegistryError.isTransient`), and waits as the error asks.
+ * The milliseconds to wait before a request is sent again that has failed `failures` times, the last
+ * time at `now` (in milliseconds of the clock) with `error`, and whose first attempt began at
+ * `since`. Nothing when it is not sent again. `jitter` is the factor of the wait.
  */
-export const schedule = <E extends { readonly _tag: string }>(
+export const delay = (
+  retry: RetryOptions,
+  attempts: { readonly failures: number; readonly since: number; readonly now: number },
+  error: unknown,
+  jitter: number
+): number | undefined => {
+  const { failures, now, since } = attempts
+  const backoff = Duration.toMillis(retry.base) * 2 ** (failures - 1) * jitter
+  const wait = Math.min(Math.max(backoff, askedBy(error)), Duration.toMillis(retry.maxDelay))
+  const isLate = now + wait - since > Duration.toMillis(retry.deadline)
+  return failures > retry.attempts || isLate ? undefined : wait
+}
+
+/** Waits until the next attempt after a failure, or fails with it where there is none. */
+export type Again<E> = (error: E) => Effect.Effect<void, E>
+
+/**
+ * The attempts at one piece of work that began at `since` (in milliseconds of the clock), or with
+ * its first failure, as the options of the endpoint allow them: again while the error is `temporary`
+ * (by default `RegistryError.isTransient`).
+ */
+export const attempts = <E extends { readonly _tag: string }>(
   { origin, retry }: Retrying,
   since?: number,
   temporary: (error: E) => boolean = isTransient
-): Schedule.Schedule<E, E> => {
-  const base = Duration.toMillis(retry.base)
-  const maxDelay = Duration.toMillis(retry.maxDelay)
-  const deadline = Duration.toMillis(retry.deadline)
-  return Schedule.makeWithState({ attempt: 0, since }, (now, error: E, { attempt, since = now }) =>
-    Effect.flatMap(Random.nextRange(0.8, 1.2), (jitter) => {
-      const backoff = base * 2 ** attempt * jitter
-      const delay = Math.min(Math.max(backoff, askedBy(error)), maxDelay)
-      const again = attempt < retry.attempts && temporary(error) && now + delay - since <= deadline
-      const decision = again
-        ? ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))
-        : ScheduleDecision.done
-      const labels = () => [...Metrics.hostLabels(origin), MetricLabel.make("error", error._tag)]
-      const counted = again ? Metrics.update(Metrics.retries, 1, labels()) : Effect.void
-      return Effect.as(counted, [{ attempt: attempt + 1, since }, error, decision] as const)
-    })
-  )
+): Again<E> => {
+  let failures = 0
+  let began = since
+  return Effect.fnUntraced(function* (error: E) {
+    const now = yield* Clock.currentTimeMillis
+    const jitter = yield* Random.nextRange(0.8, 1.2)
+    began ??= now
+    failures++
+    const wait = delay(retry, { failures, since: began, now }, error, jitter)
+    if (wait === undefined || !temporary(error)) return yield* Effect.fail(error)
+    yield* Metrics.update(Metrics.retries, 1, [
+      ...Metrics.hostLabels(origin),
+      MetricLabel.make("error", error._tag)
+    ])
+    yield* Effect.sleep(Duration.millis(wait))
+  })
 }
+
+/** Runs an effect, and again after each failure that `again` lets pass. */
+export const repeated = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  again: Again<E>
+): Effect.Effect<A, E, R> =>
+  Effect.catchAll(effect, (error) => Effect.zipRight(again(error), repeated(effect, again)))
 
 const askedBy = (error: unknown): number =>
   error instanceof TooManyRequests || error instanceof RegistryFailure ? (error.retryAfter ?? 0) : 0
@@ -148,7 +174,12 @@ export const retried = <A, E extends { readonly _tag: string }, R>(
     const since = clock.unsafeCurrentTimeMillis()
     const temporary: (error: E) => boolean = repeatable ? isTransient : isRefused
     return Effect.catchAll(request, (error) =>
-      temporary(error) ? from(error, request, schedule(to, since, temporary)) : Effect.fail(error)
+      temporary(error)
+        ? Effect.suspend(() => {
+            const again = attempts(to, since, temporary)
+            return Effect.zipRight(again(error), repeated(request, again))
+          })
+        : Effect.fail(error)
     )
   })
 }
