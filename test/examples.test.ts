@@ -4,11 +4,8 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { createServer } from "node:https"
-import * as HttpServer from "@effect/platform/HttpServer"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { describe, expect, it, layer } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -24,7 +21,6 @@ import * as Artifact from "../src/content/Artifact.js"
 import { layerRegistries } from "../src/node/NodeRegistry.js"
 import { Registries } from "../src/Registries.js"
 import { RegistryFailure, Unauthorized } from "../src/RegistryError.js"
-import * as RegistryServer from "../src/server/RegistryServer.js"
 import * as Digest from "../src/spec/Digest.js"
 import * as Reference from "../src/spec/Reference.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
@@ -39,7 +35,7 @@ import {
 import { utf8 } from "./support/fixtures.js"
 import { authorities } from "./support/https.js"
 import { run } from "./support/program.js"
-import { layerSocketServer, ServerUrl } from "./support/server.js"
+import { layerSocketServer, registryOn, ServerUrl } from "./support/server.js"
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), "utf8")
 
@@ -106,24 +102,8 @@ describe("network.ts", () => {
     Effect.gen(function* () {
       const { ours } = yield* authorities
       const certificate = yield* Certificates.server(ours, "localhost")
-      const asked: Array<string> = []
-      const listening = yield* Layer.build(
-        NodeHttpServer.layer(
-          () =>
-            createServer(certificate).on("request", ({ method, url }) =>
-              asked.push(`${method} ${url}`)
-            ),
-          { port: 0, host: "127.0.0.1" }
-        )
-      )
-      yield* Layer.build(
-        RegistryServer.layer().pipe(
-          Layer.provide(MemoryRegistry.layer()),
-          Layer.provide(Layer.succeedContext(listening))
-        )
-      )
-      const { address } = Context.get(listening, HttpServer.HttpServer)
-      const mirror = `localhost:${address._tag === "TcpAddress" ? address.port : 0}`
+      const { port, seen } = yield* registryOn(() => createServer(certificate))
+      const mirror = `localhost:${port}`
       yield* Artifact.push(`${mirror}/docker-hub/owner/name:tag`, {
         artifactType: "application/vnd.example.v1",
         files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
@@ -135,13 +115,16 @@ describe("network.ts", () => {
         ),
         Effect.provide(Credentials.layerAnonymous)
       )
-      asked.length = 0
+      seen.length = 0
       const read = size("docker.io/owner/name:tag").pipe(
         Effect.provide(networkLayer({ authority: ours.cert, mirror })),
         Effect.provide(Credentials.layerAnonymous)
       )
       expect(yield* read).toBe(9)
-      expect(asked[0]).toBe("GET /v2/docker-hub/owner/name/manifests/tag?ns=docker.io")
+      expect(seen[0]).toMatchObject({
+        method: "GET",
+        url: "/v2/docker-hub/owner/name/manifests/tag?ns=docker.io"
+      })
     }).pipe(Effect.scoped)
   )
 })

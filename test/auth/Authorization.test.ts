@@ -16,16 +16,11 @@ import { defaultLimits } from "../../src/client/http/Limits.js"
 import { followed } from "../../src/client/http/Redirect.js"
 import * as Trust from "../../src/protocol/Trust.js"
 import { AuthChallenge, CredentialsFailure } from "../../src/RegistryError.js"
-import { internet, json, type Seen, unauthorized } from "./origins.js"
+import { json, type Seen, unauthorized } from "../support/fake/Handler.js"
+import { internet } from "../support/fake/Internet.js"
+import { alice, aliceBasic, bob, bobBasic, realm, registry } from "./parties.js"
 
-const registry = "https://registry.example.com"
 const manifest = `${registry}/v2/a/manifests/1`
-const realm = "https://auth.example.com/token"
-
-const alice = Credentials.basic("alice", Redacted.make("hunter2"))
-const aliceBasic = "Basic YWxpY2U6aHVudGVyMg=="
-const bob = Credentials.basic("bob", Redacted.make("secret"))
-const bobBasic = "Basic Ym9iOnNlY3JldA=="
 
 const demandOf = (part: Partial<Credentials.Demand> = {}): Credentials.Demand => ({
   origin: registry,

@@ -13,14 +13,14 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenServer from "../../src/auth/internal/TokenServer.js"
 import * as Trust from "../../src/protocol/Trust.js"
 import { Unauthorized } from "../../src/RegistryError.js"
-import { internet, json } from "./origins.js"
-
-const alice = Credentials.basic("alice", Redacted.make("hunter2"))
+import { json } from "../support/fake/Handler.js"
+import { internet } from "../support/fake/Internet.js"
+import { alice, realm, registry } from "./parties.js"
 
 const wanted = (part: Partial<TokenServer.TokenRequest> = {}): TokenServer.TokenRequest => ({
-  origin: "https://registry.example.com",
-  from: "https://registry.example.com/v2/a/manifests/1",
-  realm: "https://auth.example.com/token",
+  origin: registry,
+  from: `${registry}/v2/a/manifests/1`,
+  realm,
   service: "registry.example.com",
   scopes: ["repository:a:pull"],
   credential: Credentials.anonymous,

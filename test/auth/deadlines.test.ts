@@ -11,10 +11,10 @@ import * as BlobSource from "../../src/BlobSource.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
-import { alice, type Reply, tokenRequest, unauthorized, world } from "./wire.js"
+import { alice, pull } from "./parties.js"
+import { type Reply, tokenRequest, unauthorized, world } from "./wire.js"
 
 const a = Effect.runSync(parseRepositoryName("a"))
-const pull = "scope=repository%3Aa%3Apull"
 const list = "registry GET /v2/a/tags/list"
 const digest = Digest.fromBytes(new Uint8Array([1]))
 const getBlob = `registry GET /v2/a/blobs/${digest}`

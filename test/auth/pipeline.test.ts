@@ -19,16 +19,13 @@ import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Operation from "../../src/protocol/Operation.js"
 import type { AuthChallenge } from "../../src/RegistryError.js"
 import { parseRepositoryName, parseTag } from "../../src/spec/Reference.js"
-import { internet, json, type Seen, unauthorized } from "./origins.js"
+import { json, type Seen, unauthorized } from "../support/fake/Handler.js"
+import { internet } from "../support/fake/Internet.js"
+import { alice, aliceBasic, attacker, pull, realm, registry } from "./parties.js"
 
-const registry = "https://registry.example.com"
-const realm = "https://auth.example.com/token"
-const attacker = "https://evil.example"
-const aliceBasic = "Basic YWxpY2U6aHVudGVyMg=="
 const list = `GET ${registry}/v2/a/tags/list`
 const tokenFor = (scope: string) =>
   `GET ${realm}?service=s&client_id=effect-oci&account=alice&${scope} ${aliceBasic}`
-const pull = "scope=repository%3Aa%3Apull"
 
 const world = (registryDoes?: (seen: Seen) => Response) => {
   let issued = 0
@@ -41,8 +38,6 @@ const world = (registryDoes?: (seen: Seen) => Response) => {
     [attacker]: () => unauthorized(`Bearer realm="${attacker}/token"`)
   })
 }
-
-const alice = Credentials.basic("alice", Redacted.make("hunter2"))
 
 const provided = (
   client: HttpClient.HttpClient,

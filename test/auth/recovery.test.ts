@@ -9,19 +9,10 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import type { Registry } from "../../src/Registry.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
-import {
-  type Arrived,
-  alice,
-  aliceBasic,
-  cut,
-  type Reply,
-  tokenRequest,
-  unauthorized,
-  world
-} from "./wire.js"
+import { alice, aliceBasic, pull } from "./parties.js"
+import { type Arrived, cut, type Reply, tokenRequest, unauthorized, world } from "./wire.js"
 
 const a = Effect.runSync(parseRepositoryName("a"))
-const pull = "scope=repository%3Aa%3Apull"
 const list = "registry GET /v2/a/tags/list"
 const bearer = (realm: string, more = "") =>
   unauthorized(`Bearer realm="${realm}",service="s"${more}`)

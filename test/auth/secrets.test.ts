@@ -26,9 +26,11 @@ import * as RegistryClient from "../../src/client/RegistryClient.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName, parseTag } from "../../src/spec/Reference.js"
+import { json, type Seen, unauthorized } from "../support/fake/Handler.js"
+import { internet } from "../support/fake/Internet.js"
 import { watched } from "../support/watched.js"
 import { machine } from "./machine.js"
-import { internet, json, type Seen, unauthorized } from "./origins.js"
+import { attacker as evil, realm, registry } from "./parties.js"
 
 const secrets = {
   password: "correct-horse-battery",
@@ -40,10 +42,7 @@ const secrets = {
 const basic = Buffer.from(`alice:${secrets.password}`).toString("base64")
 const everySecret = [...Object.values(secrets), basic]
 
-const registry = "https://registry.example.com"
-const realm = "https://auth.example.com/token"
 const cdn = "https://cdn.example.net"
-const evil = "https://evil.example"
 
 const holders = {
   Anonymous: Credentials.anonymous,

@@ -15,6 +15,7 @@ import { layerHttpClient } from "../../src/node/NodeHttp.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
 import { serve } from "../support/serve.js"
+import { alice, aliceBasic as basic } from "./parties.js"
 
 /**
  * A server that writes down each request: method, path, `Authorization` or `-`, and the body of a
@@ -39,7 +40,6 @@ const origin = (answer: (request: IncomingMessage, response: ServerResponse) => 
   })
 
 const blob = Digest.fromBytes(new Uint8Array([1]))
-const basic = "Basic YWxpY2U6aHVudGVyMg=="
 
 const world = Effect.gen(function* () {
   const attacker = yield* origin((_, response) => {
@@ -107,7 +107,7 @@ describe.each([
     "a password goes to the token server, its token to the registry, and nothing to the attacker",
     () =>
       Effect.gen(function* () {
-        const { log } = yield* used(Credentials.basic("alice", Redacted.make("hunter2")))
+        const { log } = yield* used(alice)
         expect(log).toEqual([
           `GET /token?service=s&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${basic}`
         ])

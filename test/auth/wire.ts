@@ -7,7 +7,6 @@ import { text } from "node:stream/consumers"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
@@ -15,6 +14,7 @@ import { layerHttpClient } from "../../src/node/NodeHttp.js"
 import type { Registry } from "../../src/Registry.js"
 import type { InvalidUrl } from "../../src/RegistryError.js"
 import { serve } from "../support/serve.js"
+import { aliceBasic } from "./parties.js"
 
 export interface Arrived {
   readonly method: string
@@ -116,9 +116,6 @@ export const world = (
     }
     return found
   })
-
-export const alice = Credentials.basic("alice", Redacted.make("hunter2"))
-export const aliceBasic = "Basic YWxpY2U6aHVudGVyMg=="
 
 /** The token request of `alice`, or of nobody. */
 export const tokenRequest = (scope: string, account: "alice" | "nobody" = "alice"): string =>

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ContentDecoding from "../../src/internal/ContentDecoding.js"
 import * as Digest from "../../src/spec/Digest.js"
-import type { Seen } from "../auth/origins.js"
+import type { Seen } from "../support/fake/Handler.js"
 import { gather, items, utf8 } from "../support/fixtures.js"
 import {
   knownManifest,

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
-import type { Seen } from "../auth/origins.js"
+import type { Seen } from "../support/fake/Handler.js"
 import { items } from "../support/fixtures.js"
 import { registryUrl, repository, status, world } from "./world.js"
 

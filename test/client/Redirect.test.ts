@@ -7,7 +7,7 @@ import { defaultLimits } from "../../src/client/http/Limits.js"
 import { followed } from "../../src/client/http/Redirect.js"
 import * as Trust from "../../src/protocol/Trust.js"
 import * as Digest from "../../src/spec/Digest.js"
-import { internet } from "../auth/origins.js"
+import { internet } from "../support/fake/Internet.js"
 import { gather, generated, utf8 } from "../support/fixtures.js"
 import {
   basic,

@@ -14,7 +14,8 @@ import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as Transfer from "../../src/Transfer.js"
-import { internet, unauthorized } from "../auth/origins.js"
+import { unauthorized } from "../support/fake/Handler.js"
+import { internet } from "../support/fake/Internet.js"
 import { items, utf8 } from "../support/fixtures.js"
 
 const blob = Digest.fromBytes(utf8("b1"))

@@ -11,7 +11,7 @@ import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
-import type { Seen } from "../auth/origins.js"
+import type { Seen } from "../support/fake/Handler.js"
 import { gather, items, utf8 } from "../support/fixtures.js"
 import {
   basic,

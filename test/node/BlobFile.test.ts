@@ -2,7 +2,6 @@ import { spawn, spawnSync } from "node:child_process"
 import Crypto, { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import { syncBuiltinESMExports } from "node:module"
-import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
@@ -31,16 +30,12 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import * as Transfer from "../../src/Transfer.js"
+import { folder } from "../support/machine.js"
 import { program } from "../support/program.js"
 import { serve } from "../support/serve.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const MiB = 1_048_576
-
-const folder = Effect.acquireRelease(
-  Effect.promise(() => Fs.mkdtemp(Path.join(tmpdir(), "effect-oci-file-"))),
-  (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }))
-)
 
 const bytesOf = (
   source: { readonly open: (offset: number) => Stream.Stream<Uint8Array, StorageFailure> },
@@ -87,7 +82,7 @@ const predictedUuid = (uuid: ReturnType<typeof Crypto.randomUUID>) => {
 describe("source", () => {
   it.scoped("a file starts at any byte, and its size is known", () =>
     Effect.gen(function* () {
-      const path = Path.join(yield* folder, "blob")
+      const path = Path.join(yield* folder(), "blob")
       const bytes = randomBytes(2 * MiB + 17)
       yield* Effect.promise(() => Fs.writeFile(path, bytes))
       const source = yield* BlobFile.source(path)
@@ -100,7 +95,7 @@ describe("source", () => {
 
   it.scoped("a file is read in chunks of 1 MiB, none of which is written to again", () =>
     Effect.gen(function* () {
-      const path = Path.join(yield* folder, "blob")
+      const path = Path.join(yield* folder(), "blob")
       const bytes = randomBytes(2 * MiB + 17)
       yield* Effect.promise(() => Fs.writeFile(path, bytes))
       const chunks = Chunk.toReadonlyArray(
@@ -115,7 +110,7 @@ describe("source", () => {
     "an upload reads it into the same memory, and every byte arrives, however slow the registry",
     () =>
       Effect.gen(function* () {
-        const path = Path.join(yield* folder, "blob")
+        const path = Path.join(yield* folder(), "blob")
         const bytes = randomBytes(24 * MiB + 17)
         yield* Effect.promise(() => Fs.writeFile(path, bytes))
         const received: Array<Buffer> = []
@@ -170,7 +165,7 @@ describe("source", () => {
 
   it.scoped("a file that grew is read to its new end, so that checks of size can see it", () =>
     Effect.gen(function* () {
-      const path = Path.join(yield* folder, "blob")
+      const path = Path.join(yield* folder(), "blob")
       yield* Effect.promise(() => Fs.writeFile(path, "old"))
       const source = yield* BlobFile.source(path)
       yield* Effect.promise(() => Fs.appendFile(path, "new"))
@@ -181,7 +176,7 @@ describe("source", () => {
 
   it.scoped("what is absent or no regular file fails with its path", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       for (const [path, reason] of [
         [Path.join(root, "absent"), "ENOENT"],
         [root, "not a regular file"],
@@ -197,7 +192,7 @@ describe("source", () => {
 
   it.scoped("a file that vanished fails the stream, not the program", () =>
     Effect.gen(function* () {
-      const path = Path.join(yield* folder, "blob")
+      const path = Path.join(yield* folder(), "blob")
       yield* Effect.promise(() => Fs.writeFile(path, "here"))
       const source = yield* BlobFile.source(path)
       yield* Effect.promise(() => Fs.rm(path))
@@ -209,7 +204,7 @@ describe("source", () => {
 
   it.scoped("no file stays open, whether the stream ended or was cut short", () =>
     Effect.gen(function* () {
-      const path = Path.join(yield* folder, "blob")
+      const path = Path.join(yield* folder(), "blob")
       yield* Effect.promise(() => Fs.writeFile(path, randomBytes(3 * MiB)))
       const source = yield* BlobFile.source(path)
       yield* bytesOf(source, 0)
@@ -228,7 +223,7 @@ describe("write", () => {
     ],
     ([sizes, factor]) =>
       Effect.gen(function* () {
-        const path = Path.join(yield* folder, "blob")
+        const path = Path.join(yield* folder(), "blob")
         const parts = sizes.map((size) => randomBytes(size * factor))
         yield* BlobFile.write(path, Stream.fromIterable(parts).pipe(Stream.rechunk(3)))
         expect((yield* contents(path)).equals(Buffer.concat(parts))).toBe(true)
@@ -238,7 +233,7 @@ describe("write", () => {
 
   it.scoped("nothing stands under the name until the stream has ended", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       const seen = yield* Deferred.make<ReadonlyArray<string>>()
       yield* BlobFile.write(
@@ -262,7 +257,7 @@ describe("write", () => {
     "content that fails its verification leaves what was there before, and no partial file",
     () =>
       Effect.gen(function* () {
-        const root = yield* folder
+        const root = yield* folder()
         const path = Path.join(root, "blob")
         yield* Effect.promise(() => Fs.writeFile(path, "before"))
         const stream = ByteStream.verify(Stream.make(Buffer.from("evil")), {
@@ -277,7 +272,7 @@ describe("write", () => {
 
   it.scoped("interruption removes the partial file", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const started = yield* Deferred.make<void>()
       const stream = Stream.concat(
         Stream.make(randomBytes(2 * MiB)),
@@ -295,7 +290,7 @@ describe("write", () => {
 
   it.scoped("a file that was there is replaced", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       yield* Effect.promise(() => Fs.writeFile(path, "a longer text than the next"))
       yield* BlobFile.write(path, Stream.make(Buffer.from("next")))
@@ -305,7 +300,7 @@ describe("write", () => {
 
   it.scoped("two writes of one name do not mix: one replaces the other", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       const [one, other] = [randomBytes(3 * MiB), randomBytes(3 * MiB)]
       yield* Effect.all(
@@ -322,7 +317,7 @@ describe("write", () => {
 
   it.scoped("a symbolic link that waits under the name of the partial file is not followed", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const [target, path] = [Path.join(root, "target"), Path.join(root, "blob")]
       const uuid = "00000000-0000-4000-8000-000000000000"
       const partial = Path.join(root, `.effect-oci-${uuid}.partial`)
@@ -338,7 +333,7 @@ describe("write", () => {
 
   it.scoped("a symbolic link is replaced, and what it points to is not written", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const [target, path] = [Path.join(root, "target"), Path.join(root, "blob")]
       yield* Effect.promise(() => Fs.writeFile(target, "kept"))
       yield* Effect.promise(() => Fs.symlink(target, path))
@@ -353,7 +348,7 @@ describe("write", () => {
     "a missing directory, a directory and a device fail with the path before the stream starts",
     () =>
       Effect.gen(function* () {
-        const root = yield* folder
+        const root = yield* folder()
         // A link to a device, since a defect here must not cost this machine its /dev/null.
         const device = Path.join(root, "device")
         yield* Effect.promise(() => Fs.symlink("/dev/null", device))
@@ -388,7 +383,7 @@ describe("write", () => {
 
   it.scoped("waits for the disk: the source is never two blocks ahead", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       let [produced, furthest] = [0, 0]
       const stream = Stream.repeatEffect(
@@ -444,7 +439,7 @@ describe("download", () => {
 
   it.scoped("stores the blob under its name, and leaves nothing else", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       yield* BlobFile.download(registry(), repository, descriptor, path)
       expect((yield* contents(path)).equals(content)).toBe(true)
@@ -455,7 +450,7 @@ describe("download", () => {
 
   it.scoped("keeps what arrived, and goes on there the next time (C28, trap 77)", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       yield* Effect.promise(() => Fs.writeFile(path, "before"))
       const broken = registry({ upTo: 3 * MiB + 5 })
@@ -495,7 +490,7 @@ describe("download", () => {
     ]
   ] as const)("throws away a partial file that %s, and downloads all", ([, partial, ranges]) =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       yield* Effect.flip(
         BlobFile.download(registry({ upTo: 2 * MiB }), repository, descriptor, path)
@@ -510,7 +505,7 @@ describe("download", () => {
 
   it.scoped("leaves neither the name nor a partial file to content that is not the blob (T7)", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       const error = yield* Effect.flip(
         BlobFile.download(registry({ bytes: randomBytes(size) }), repository, descriptor, path)
@@ -522,7 +517,7 @@ describe("download", () => {
 
   it.scoped("does not follow or fill a link that waits as a partial file", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       yield* Effect.flip(
         BlobFile.download(registry({ upTo: 2 * MiB }), repository, descriptor, path)
@@ -544,7 +539,7 @@ describe("download", () => {
 
   it.scoped("does not share a partial file with a download under way", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       const started = yield* Deferred.make<void>()
       const silent = {
@@ -569,7 +564,7 @@ describe("download", () => {
 
   it.scopedLive("is continued by another process after the first was killed", () =>
     Effect.gen(function* () {
-      const root = yield* folder
+      const root = yield* folder()
       const path = Path.join(root, "blob")
       const url = yield* ServerUrl
       const client = yield* Effect.map(

@@ -1,54 +1,21 @@
-/** Registries behind a SOCKS proxy, on real sockets. */
-import { createServer } from "node:http"
 import * as Https from "node:https"
 import * as Net from "node:net"
 import { inspect } from "node:util"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpServer from "@effect/platform/HttpServer"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { describe, expect, it } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
-import * as BlobSource from "../../src/BlobSource.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import * as ProxySettings from "../../src/node/ProxySettings.js"
 import { Registry } from "../../src/Registry.js"
-import * as RegistryServer from "../../src/server/RegistryServer.js"
-import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import * as Certificates from "../support/certificates.js"
-import { freshRepository, utf8 } from "../support/fixtures.js"
 import { environment } from "../support/machine.js"
 import { serve, until } from "../support/serve.js"
+import { pushAndPull, registryOn } from "../support/server.js"
 import { type Behavior, socksProxy } from "../support/socks.js"
-
-/** The embedded registry on a port of this machine. */
-const registryServer = (make: () => ReturnType<typeof createServer> = () => createServer()) =>
-  Effect.gen(function* () {
-    const listening = yield* Layer.build(NodeHttpServer.layer(make, { port: 0, host: "127.0.0.1" }))
-    yield* Layer.build(
-      RegistryServer.layer().pipe(
-        Layer.provide(MemoryRegistry.layer()),
-        Layer.provide(Layer.succeedContext(listening))
-      )
-    )
-    const { address } = Context.get(listening, HttpServer.HttpServer)
-    return address._tag === "TcpAddress" ? address.port : yield* Effect.dieMessage("no port")
-  })
-
-/** A push and a pull. */
-const work = Effect.gen(function* () {
-  const registry = yield* Registry
-  const repository = yield* freshRepository
-  const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("b1")))
-  return [
-    ...(yield* Stream.runCollect(Stream.decodeText(registry.getBlob(repository, digest))))
-  ].join("")
-})
 
 const through = (url: string, proxy: string, http: NodeHttp.Options = {}) =>
   Effect.provide(
@@ -81,8 +48,8 @@ describe("a registry behind a SOCKS proxy", () => {
     "at %s is reached by %s, and the proxy resolves its name",
     ([url, scheme, behavior, asked]) =>
       Effect.gen(function* () {
-        const proxy = yield* socksProxy({ port: yield* registryServer(), ...behavior })
-        expect(yield* work.pipe(through(url, `${scheme}://${proxy.host}`))).toBe("b1")
+        const proxy = yield* socksProxy({ port: (yield* registryOn()).port, ...behavior })
+        expect(yield* pushAndPull.pipe(through(url, `${scheme}://${proxy.host}`))).toBe("b1")
         expect(new Set(proxy.log)).toEqual(new Set([asked]))
       }).pipe(Effect.scoped)
   )
@@ -91,12 +58,12 @@ describe("a registry behind a SOCKS proxy", () => {
     Effect.gen(function* () {
       const ca = yield* Certificates.authority("ours")
       const certificate = yield* Certificates.server(ca, "registry.test")
-      const port = yield* registryServer(() => Https.createServer(certificate))
+      const { port } = yield* registryOn(() => Https.createServer(certificate))
       const proxy = yield* socksProxy({ port, slowly: true })
       const tls = { "registry.test": { ca: [ca.cert] } }
       const at = (url: string, http: NodeHttp.Options) =>
         through(url, `socks5://${proxy.host}`, http)
-      expect(yield* work.pipe(at("https://registry.test", { tls }))).toBe("b1")
+      expect(yield* pushAndPull.pipe(at("https://registry.test", { tls }))).toBe("b1")
       const expected = { _tag: "TransportFailure", reason: "Tls" }
       expect(yield* Effect.flip(ping.pipe(at("https://registry.test", {})))).toMatchObject(expected)
       const other = { tls: { "other.test": { ca: [ca.cert] } } }
@@ -114,11 +81,11 @@ describe("a registry behind a SOCKS proxy", () => {
   ] as const)("is reached with the login of the URL, %s", ([user, username, password]) =>
     Effect.gen(function* () {
       const proxy = yield* socksProxy({
-        port: yield* registryServer(),
+        port: (yield* registryOn()).port,
         login: [username, password]
       })
       expect(
-        yield* work.pipe(through("http://registry.test", `socks5://${user}@${proxy.host}`))
+        yield* pushAndPull.pipe(through("http://registry.test", `socks5://${user}@${proxy.host}`))
       ).toBe("b1")
       expect(new Set(proxy.log)).toEqual(
         new Set([`0 2 | ${username}:${password} | name registry.test:80`])
@@ -141,7 +108,7 @@ describe("a registry behind a SOCKS proxy", () => {
 
   it.live("keeps its connections, and they are closed with the layer", () =>
     Effect.gen(function* () {
-      const proxy = yield* socksProxy({ port: yield* registryServer() })
+      const proxy = yield* socksProxy({ port: (yield* registryOn()).port })
       yield* Effect.zipRight(ping, ping).pipe(
         Effect.zipRight(ping),
         through("http://registry.test", `socks5://${proxy.host}`)
@@ -155,18 +122,18 @@ describe("a registry behind a SOCKS proxy", () => {
 describe("a SOCKS proxy of the environment", () => {
   it.live("leaves alone what NO_PROXY and loopback addresses are", () =>
     Effect.gen(function* () {
-      const port = yield* registryServer()
+      const { port } = yield* registryOn()
       const proxy = yield* socksProxy({ port })
       yield* environment("http_proxy", `socks5h://${proxy.host}`)
       yield* environment("no_proxy", "excepted.invalid")
       const at = (url: string) =>
         through(url, "", { proxy: ProxySettings.fromEnvironment(process.env) })
-      expect(yield* work.pipe(at(`http://127.0.0.1:${port}`))).toBe("b1")
+      expect(yield* pushAndPull.pipe(at(`http://127.0.0.1:${port}`))).toBe("b1")
       // No name here leads to a server without the proxy.
       const excepted = yield* Effect.flip(ping.pipe(at("http://excepted.invalid")))
       expect(excepted).toMatchObject({ _tag: "TransportFailure", reason: "Connect" })
       expect(proxy.log).toEqual([])
-      expect(yield* work.pipe(at("http://other.invalid"))).toBe("b1")
+      expect(yield* pushAndPull.pipe(at("http://other.invalid"))).toBe("b1")
       expect(new Set(proxy.log)).toEqual(new Set(["0 | name other.invalid:80"]))
     }).pipe(Effect.scoped)
   )
@@ -175,11 +142,11 @@ describe("a SOCKS proxy of the environment", () => {
     "that is of %s stops the hosts that it is for, and no other",
     (scheme) =>
       Effect.gen(function* () {
-        const port = yield* registryServer()
+        const { port } = yield* registryOn()
         yield* environment("http_proxy", `${scheme}://walter:hunter2@proxy.invalid`)
         const at = (url: string) =>
           through(url, "", { proxy: ProxySettings.fromEnvironment(process.env) })
-        expect(yield* work.pipe(at(`http://127.0.0.1:${port}`))).toBe("b1")
+        expect(yield* pushAndPull.pipe(at(`http://127.0.0.1:${port}`))).toBe("b1")
         const failure = yield* Effect.flip(ping.pipe(at("http://registry.test")))
         expect(failure).toMatchObject({ _tag: "TransportFailure", reason: "Proxy" })
         expect(failure.message).toBe(

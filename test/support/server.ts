@@ -1,7 +1,7 @@
 /**
  * The embedded server for tests: as an `HttpClient` without sockets, and on a socket of 127.0.0.1.
  */
-import { createServer } from "node:http"
+import { createServer, type IncomingMessage, type Server } from "node:http"
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -15,8 +15,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Registry } from "../../src/Registry.js"
+import * as BlobSource from "../../src/BlobSource.js"
+import { Registry } from "../../src/Registry.js"
 import * as RegistryServer from "../../src/server/RegistryServer.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { freshRepository, utf8 } from "./fixtures.js"
 
 /**
  * The application as a function of web requests, which runs with the test's runtime, and so on its
@@ -97,3 +100,36 @@ export const layerSocketServer = (
     Layer.provideMerge(RegistryServer.layer(options)),
     Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
+
+/**
+ * A server over a registry in memory on a server of Node's, which may be one of https: its port,
+ * and the requests that have reached it.
+ */
+export const registryOn = (make: () => Server = () => createServer()) =>
+  Effect.gen(function* () {
+    const seen: Array<IncomingMessage> = []
+    const listening = yield* Layer.build(
+      NodeHttpServer.layer(() => make().on("request", (request) => seen.push(request)), {
+        port: 0,
+        host: "127.0.0.1"
+      })
+    )
+    yield* Layer.build(
+      RegistryServer.layer().pipe(
+        Layer.provide(MemoryRegistry.layer()),
+        Layer.provide(Layer.succeedContext(listening))
+      )
+    )
+    const { address } = Context.get(listening, HttpServer.HttpServer)
+    return address._tag === "TcpAddress"
+      ? { port: address.port, seen }
+      : yield* Effect.dieMessage("The server does not listen on TCP")
+  })
+
+/** A push, and a pull of what was pushed: `b1`. */
+export const pushAndPull = Effect.gen(function* () {
+  const registry = yield* Registry
+  const repository = yield* freshRepository
+  const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("b1")))
+  return yield* Stream.mkString(Stream.decodeText(registry.getBlob(repository, digest)))
+})
