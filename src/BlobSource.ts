@@ -1,7 +1,6 @@
 /**
- * Bytes to upload that can be opened again: a resume starts at the first byte the registry lacks
- * instead of reading everything once more. A file is opened by `BlobFile.source` of
- * `effect-oci/node`.
+ * Bytes to upload that can be opened at any offset, so that an upload which resumes does not read
+ * everything again. `BlobFile.source` of `effect-oci/node` makes a source from a file.
  *
  * @since 0.1.0
  */
@@ -12,29 +11,29 @@ import * as ByteStream from "./ByteStream.js"
 import * as Digest from "./spec/Digest.js"
 
 /**
- * Re-creatable bytes. Whatever `size` and `digest` declare is checked while the bytes are sent.
+ * Bytes to upload. Uploads check that they have the declared `size` and `digest`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BlobSource<out E = never, out R = never> {
-  /** The bytes from an offset on. */
+  /** Streams the bytes from an offset on. */
   readonly open: Open<E, R>
-  /** How many bytes there are, if that is known. */
+  /** The number of bytes, if it is known. */
   readonly size: Option.Option<number>
   /** The digest of the bytes, if it is known. */
   readonly digest: Option.Option<Digest.Digest>
   /**
-   * With `once`, `open` works one time only, from 0, and a step that needs the bytes again fails
-   * with `BodyNotReplayable`.
+   * Whether the bytes can be read again. With `once`, `open` is called once at most, with offset 0,
+   * and an upload that needs the bytes again fails with `BodyNotReplayable`.
    */
   readonly replay: "any" | "once"
-  /** All of the bytes, where they are in memory anyway. */
+  /** All bytes, if they are in memory. */
   readonly bytes?: Uint8Array | undefined
 }
 
 /**
- * How a source is opened: `BlobSource.open`.
+ * The function that opens a source at an offset: see `BlobSource.open`.
  *
  * @since 0.1.0
  * @category models
@@ -44,11 +43,10 @@ export type Open<out E = never, out R = never> = (offset: number) => Stream.Stre
 const Reused: unique symbol = Symbol.for("effect-oci/BlobSource/Reused")
 
 /**
- * An `open` for `make` with a second form, `reused`, whose streams may overwrite an array as soon
- * as the second array after it is asked for. An upload uses the second form where its HTTP client
- * has sent the array by then (`ByteStream.BuffersReused`): to allocate a gigabyte in new arrays
- * costs more than everything else. A function that wraps `open` loses the second form, so it may
- * keep the arrays that it sees.
+ * Makes an `open` for `make` that has a second form, `reused`, whose streams may overwrite an array
+ * when the second array after it is pulled. Uploads use the second form when their HTTP client has
+ * sent the array by then (`ByteStream.BuffersReused`), which saves the allocation of new arrays. A
+ * function that wraps `open` has the first form alone, so it may keep the arrays that it sees.
  *
  * @since 0.1.0
  * @category combinators
@@ -57,7 +55,7 @@ export const reusing = <E, R>(open: Open<E, R>, reused: Open<E, R>): Open<E, R> 
   Object.assign((offset: number) => open(offset), { [Reused]: reused })
 
 /**
- * The stream of a source for a consumer that keeps no array. See `reusing`.
+ * Opens a source for a consumer that keeps no array: see `reusing`.
  *
  * @since 0.1.0
  * @category destructors
@@ -73,8 +71,8 @@ export const openReusing =
     )
 
 /**
- * What is known of the bytes of a stream beforehand. `size` is in bytes. Knowing either saves a
- * round trip or a hash.
+ * What is known of the bytes of a source in advance; `size` is the number of bytes. An upload of
+ * bytes with known size and digest takes fewer requests.
  *
  * @since 0.1.0
  * @category models
@@ -85,7 +83,7 @@ export interface Known {
 }
 
 /**
- * A source over bytes in memory. Its digest (sha256) is computed here, synchronously.
+ * Makes a source from bytes in memory. Its SHA-256 digest is computed synchronously.
  *
  * @since 0.1.0
  * @category constructors
@@ -99,7 +97,7 @@ export const fromBytes = (bytes: Uint8Array): BlobSource => ({
 })
 
 /**
- * A source that can start at any byte by itself, such as a file or a range request.
+ * Makes a source that can start at any byte, such as a file.
  *
  * @since 0.1.0
  * @category constructors
@@ -112,8 +110,8 @@ export const make = <E, R>(open: Open<E, R>, known: Known = {}): BlobSource<E, R
 })
 
 /**
- * A source over a stream that yields the same bytes each time it is run. Opening it at an offset
- * runs it from the start and skips.
+ * Makes a source from a stream that emits the same bytes each time it is run. Opened at an offset,
+ * the stream is run from the start and the bytes before the offset are dropped.
  *
  * @since 0.1.0
  * @category constructors
@@ -124,8 +122,8 @@ export const fromStream = <E, R>(
 ): BlobSource<E, R> => make((offset) => ByteStream.drop(stream, offset), known)
 
 /**
- * A source over a stream that can be run one time only, such as the body of a request being served.
- * Upload steps that would need the bytes again fail with `BodyNotReplayable`.
+ * Makes a source from a stream that can be run only once, such as the body of an incoming request.
+ * Uploads that need the bytes again fail with `BodyNotReplayable`.
  *
  * @since 0.1.0
  * @category constructors

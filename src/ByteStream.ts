@@ -1,6 +1,6 @@
 /**
- * Streams of bytes: counted, cut, gathered and verified without an Effect per chunk and without
- * holding more than asked for.
+ * Streams of bytes: to count, cut, collect and verify them, without an Effect per chunk and without
+ * more memory than asked for.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import { DigestMismatch, LimitExceeded, SizeMismatch } from "./RegistryError.js"
 import * as Digest from "./spec/Digest.js"
 
 /**
- * What a stream of bytes must turn out to be, as far as it is known. `size` is in bytes.
+ * The digest and the size, in bytes, that a stream of bytes must have, as far as they are known.
  *
  * @since 0.1.0
  * @category models
@@ -28,10 +28,9 @@ export interface Expected {
 }
 
 /**
- * Whether the consumer of a stream of bytes needs an array no longer when it asks for the second
- * array after it, so that the source may fill the same memory again. False unless the consumer
- * provides it; where it is true, nothing between source and consumer may keep an array. See
- * `BlobSource.reusing`.
+ * Whether the consumer of a stream of bytes is done with an array when it pulls the second array
+ * after it, so that the source may reuse its memory. False by default; a consumer that sets it may
+ * not keep arrays, and nothing between it and the source either. See `BlobSource.reusing`.
  *
  * @since 0.1.0
  * @category services
@@ -44,8 +43,8 @@ export class BuffersReused extends Context.Reference<BuffersReused>()(
 ) {}
 
 /**
- * The stream that an effect makes. `Stream.unwrap` is the same for streams of streams, whose
- * machinery costs more than a small blob.
+ * Flattens an effect of a stream. `Stream.unwrap` does the same for any stream of streams, at a cost
+ * that exceeds that of a small blob.
  *
  * @since 0.1.0
  * @category constructors
@@ -57,7 +56,7 @@ export const unwrap = <A, E, R, E2, R2>(
   Stream.fromChannel(Channel.unwrap(Effect.map(stream, Stream.toChannel)))
 
 /**
- * Calls `f` on every chunk that passes, as a plain side effect: it must not throw.
+ * Calls `f` with the bytes of each array that passes. It must not throw.
  *
  * @since 0.1.0
  * @category combinators
@@ -83,16 +82,16 @@ export const tap: {
 )
 
 /**
- * A verification that may stretch over several streams of the same content, as when a transfer goes
- * on after a fault.
+ * Verifies content that may arrive in several streams, as when a transfer resumes.
  *
- * - `seen`: how many bytes of the content it has counted and hashed, from its first byte on.
- * - `update`: the next bytes after those, when no stream carries them.
- * - `pass`: passes on a stream that holds the content from byte `from` on (at most `seen`), as
- *   `verify` does; bytes seen before are not hashed again.
- * - `judge`: the last bytes: takes them, and says what is wrong with the whole, if anything is.
- * - `approved`: whether a stream passed to its end, and was what is expected.
- * - `digest`: the digest of what was seen. None when nothing is hashed.
+ * - `seen` returns the number of bytes, from the first one on, that were counted and hashed.
+ * - `update` counts and hashes the bytes that follow, without a stream.
+ * - `pass` verifies, as the function `verify` does, a stream of the content from byte `from` on,
+ *   which is at most `seen()`. Bytes before `seen()` are not hashed again.
+ * - `judge` counts and hashes the last bytes, and returns what is wrong with the content, if
+ *   anything is.
+ * - `approved` returns whether the content came to its end and is what was expected.
+ * - `digest` returns the digest of the bytes so far; `None` when nothing is hashed.
  *
  * @since 0.1.0
  * @category models
@@ -110,9 +109,10 @@ export interface Verifier {
 }
 
 /**
- * A new verification. It hashes by the algorithm of the expected digest, or by `algorithm` where no
- * digest is known yet, or not at all. Fails with `InvalidDigest` for a digest that cannot be
- * verified here.
+ * Makes a verifier. It hashes with the algorithm of the expected digest, or else with `algorithm`;
+ * without both, it does not hash.
+ *
+ * Fails with `InvalidDigest` when the algorithm of the expected digest is not supported.
  *
  * @since 0.1.0
  * @category constructors
@@ -175,11 +175,13 @@ export const verifier = (
   )
 
 /**
- * Passes the bytes on while it counts and hashes them, one chunk behind. It fails at the first byte
- * beyond `size`, and where the end would be: with `SizeMismatch` when bytes are missing, then with
- * `DigestMismatch`. A consumer never sees the last chunk, let alone success, of content that is not
- * what was expected (C26, C29, T7). A digest that cannot be verified here fails with
- * `InvalidDigest` before the first byte.
+ * Counts and hashes the bytes that pass. Each chunk is emitted when the next one has arrived, and
+ * the last one when the content was found to be what is expected: a consumer never gets to the end
+ * of other content.
+ *
+ * Fails with `SizeMismatch` at the first byte beyond the expected size, or at the end when bytes
+ * are missing; with `DigestMismatch` at the end; and with `InvalidDigest`, before the first byte,
+ * when the algorithm of the expected digest is not supported.
  *
  * @since 0.1.0
  * @category combinators
@@ -198,15 +200,17 @@ export const verify: {
   Stream.unwrap(Effect.map(verifier(expected), ({ pass }) => pass(self)))
 )
 
-/** How long the end of a body is waited for whose last byte has arrived. */
+/** How long the end of a body is awaited after its last byte. */
 const lingering = Duration.seconds(1)
 
 /**
- * The same bytes, read ahead by a fiber of its own up to `ahead` bytes. It fails with `onFault`:
- * for a `Stall` when no bytes arrive for the duration `stall`, for a `Reset` when they end before
- * there were `length` of them. With `length` bytes it ends, whatever else would come: the end of
- * the source is waited for a second, since its connection can be used again then. Time counts only while bytes are waited for, not while the consumer
- * is slower than they are: one watchdog looks four times in `stall`, and no chunk costs a timer.
+ * Reads a stream ahead, up to `ahead` bytes, in a fiber of its own. The stream ends after `length`
+ * bytes, whatever follows; the end of the source is awaited for a second, since its connection can
+ * be used again then. Only the time in which bytes are awaited counts, not that of a slow consumer:
+ * one fiber looks four times in `stall`, and no chunk costs a timer.
+ *
+ * Fails with `onFault("Stall")` when no bytes arrive for the duration `stall`, and with
+ * `onFault("Reset")` when the source ends before `length` bytes.
  *
  * @since 0.1.0
  * @category combinators
@@ -301,7 +305,7 @@ export const watched = <E, R, E2>(
   )
 
 /**
- * How many bytes may be gathered, of what, and by which option that can be changed: the words of
+ * How many bytes may be collected, of what, and the option that changes the limit, in the words of
  * `LimitExceeded`.
  *
  * @since 0.1.0
@@ -314,8 +318,9 @@ export interface Limit {
 }
 
 /**
- * The bytes gathered into one array, or `LimitExceeded` as soon as there are more than `limit` (in
- * bytes). Nothing is allocated beforehand (T6).
+ * Collects the bytes of a stream in one array. Memory is allocated as they arrive.
+ *
+ * Fails with `LimitExceeded` when there are more bytes than the limit.
  *
  * @since 0.1.0
  * @category destructors
@@ -355,8 +360,8 @@ export const collect: {
 )
 
 /**
- * The same bytes in chunks of exactly `size` bytes (at least 1), the last one shorter. Holds one
- * chunk at a time.
+ * Emits the bytes in arrays of exactly `size` bytes (at least 1), but for the last one, which may be
+ * shorter. One array is held at a time.
  *
  * @since 0.1.0
  * @category combinators
@@ -397,8 +402,8 @@ export const rechunk: {
 )
 
 /**
- * The first bytes of a stream whose rest is of no interest: at least `enough`, if there are as
- * many, and what came of them within 5 seconds, without failing.
+ * Returns the first bytes of a stream whose rest is not needed: at least `enough` of them, if there
+ * are so many, or those that arrived within 5 seconds or before a failure. Never fails.
  *
  * @since 0.1.0
  * @category destructors
@@ -411,8 +416,8 @@ export const beginning = <E, R>(
   Effect.suspend(() => {
     const parts: Array<Uint8Array> = []
     let count = 0
-    // Running a stream makes a fiber, Effect logs the failures of fibers, and those of an HTTP client
-    // hold the request with its headers (T13).
+    // Running a stream makes a fiber, Effect logs the failures of fibers, and those of an HTTP
+    // client hold the request with its headers (T13).
     const read = Stream.catchAll(self, () => Stream.empty)
     return Stream.runForEachWhile(read, (bytes) => {
       parts.push(bytes)
@@ -426,7 +431,7 @@ export const beginning = <E, R>(
   })
 
 /**
- * The bytes from offset `count` on.
+ * Drops the first `count` bytes.
  *
  * @since 0.1.0
  * @category combinators
@@ -455,9 +460,9 @@ export const drop: {
 )
 
 /**
- * Passes chunks on until one is refused, in one channel: an Effect per chunk would cost a fifth of
- * the throughput. Each chunk is held back until the next one or the end was accepted, so that
- * whoever consumes everything has consumed only what `onEnd` approved of.
+ * Emits chunks until `onChunk` or `onEnd` returns an error, in one channel: an Effect per chunk
+ * would cost a fifth of the throughput. Each chunk is held until the next one, or the end, has
+ * passed (C26, C29, T7).
  */
 const inspect = <E, R, E2>(
   self: Stream.Stream<Uint8Array, E, R>,
@@ -505,7 +510,7 @@ const inspect = <E, R, E2>(
 }
 
 /**
- * The parts as one array. A single part is returned as it is.
+ * Concatenates arrays. A single array is returned as it is.
  *
  * @since 0.1.0
  * @category combinators

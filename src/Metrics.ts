@@ -1,7 +1,7 @@
 /**
- * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application
- * exports its metrics to. Labels are few and bounded: `host` is that of a registry which the
- * application named, never one that a server sent; repositories are no label at all.
+ * The metrics of this library, as metrics of Effect. The number of their labels is bounded: `host`
+ * is that of a registry that the application named, never one that a server sent, and there is no
+ * label for repositories.
  *
  * @since 0.1.0
  */
@@ -14,9 +14,10 @@ import type * as MetricKeyType from "effect/MetricKeyType"
 import * as MetricLabel from "effect/MetricLabel"
 
 /**
- * `effect_oci.requests`: HTTP requests that were answered or failed, each resend, redirect and
- * token request counted by itself. Labels: `host` of the registry on whose behalf, `method`, and
- * `status`: `2xx` to `5xx`, or `error` where no answer came.
+ * `effect_oci.requests` counts HTTP requests, when there is a response or a failure. Retries,
+ * redirects and token requests count as requests of their own. Labels: `host` of the registry on
+ * whose behalf the request is made, `method`, and `status`: `2xx` to `5xx`, or `error` if there was
+ * no response.
  *
  * @since 0.1.0
  * @category metrics
@@ -27,8 +28,8 @@ export const requests: Metric.Metric.Counter<number> = Metric.counter("effect_oc
 })
 
 /**
- * `effect_oci.retries`: decisions to try again after a temporary failure. Labels: `host`, and
- * `error`, the tag of that failure, such as `TooManyRequests`. An answered challenge is no retry.
+ * `effect_oci.retries` counts retries after temporary failures. To answer a challenge is not a
+ * retry. Labels: `host`, and `error`, the tag of the failure, such as `TooManyRequests`.
  *
  * @since 0.1.0
  * @category metrics
@@ -39,9 +40,9 @@ export const retries: Metric.Metric.Counter<number> = Metric.counter("effect_oci
 })
 
 /**
- * `effect_oci.bytes`: bytes of bodies, as they went over the wire, counted when the body ends or
- * breaks off (an array only once it was answered). Labels: `host` of the registry on whose behalf,
- * and `direction`: `upload` or `download`.
+ * `effect_oci.bytes` counts the bytes of request and response bodies as they are on the wire, when
+ * the body ends or breaks off (bodies in memory, when there is a response). Labels: `host` of the
+ * registry on whose behalf the request is made, and `direction`: `upload` or `download`.
  *
  * @since 0.1.0
  * @category metrics
@@ -52,10 +53,9 @@ export const bytes: Metric.Metric.Counter<number> = Metric.counter("effect_oci.b
 })
 
 /**
- * `effect_oci.transfer.duration`: the time that `putBlob` and `getBlob` take from their start to
- * their end, in seconds, retries and slow consumers included. Labels: `host`, `direction` (`upload`
- * or `download`), and `outcome`: `completed`, `failed`, or `abandoned` by an interruption or by a
- * consumer that wanted no more.
+ * `effect_oci.transfer.duration` records how long `putBlob` and `getBlob` take, in seconds, retries
+ * and slow consumers included. Labels: `host`, `direction` (`upload` or `download`), and `outcome`:
+ * `completed`, `failed`, or `abandoned` if it was interrupted or its consumer stopped early.
  *
  * @since 0.1.0
  * @category metrics
@@ -67,8 +67,8 @@ export const transferDuration: Metric.Metric.Histogram<number> = Metric.histogra
 )
 
 /**
- * `effect_oci.token.requests`: requests to token servers. Label: `host` of the registry that the
- * token is for.
+ * `effect_oci.token.requests` counts requests to token servers. Label: `host` of the registry that
+ * the token is for.
  *
  * @since 0.1.0
  * @category metrics
@@ -82,7 +82,7 @@ export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter(
 )
 
 /**
- * `effect_oci.token.cache_hits`: requests whose token was in the `TokenCache`. Label: `host`.
+ * `effect_oci.token.cache_hits` counts requests whose token was in the `TokenCache`. Label: `host`.
  *
  * @since 0.1.0
  * @category metrics
@@ -96,7 +96,7 @@ export const tokenCacheHits: Metric.Metric.Counter<number> = Metric.counter(
 )
 
 /**
- * The label of a registry by its origin.
+ * Makes the label of a registry from its origin.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,6 @@
 /**
- * Transfers under way: the state of an upload session, which any process can continue, and the
- * events by which a transfer can be watched.
+ * Transfers of blobs: the events that show their progress, the state of an upload session, with
+ * which any process can continue it, and uploads as sinks.
  *
  * @since 0.1.0
  */
@@ -36,8 +36,8 @@ export {
 // -----------------------------------------------------------------------------
 
 /**
- * Which transfer an event is about. `digest` is absent while the digest of an upload is still being
- * computed; `size`, in bytes, while unknown.
+ * The transfer that an event is about. `digest` is absent while that of an upload is being
+ * computed, and `size`, in bytes, while it is unknown.
  *
  * @since 0.1.0
  * @category models
@@ -50,12 +50,17 @@ export interface Subject {
 }
 
 /**
- * What happens to a transfer. `Started` comes first; `Bytes` says how far it is (`offset`, in
- * bytes, sampled five times a second at most) and how fast it goes (`rate`, in bytes per second, a
- * mean over the last seconds). After a fault (`problem`) `Retried` says that it waits to go on, and
- * `Resumed` from which byte it does, which may lie before `offset`; 0 is all over again. `Verified`
- * when the content proved to have `digest`; `Completed` when all is done, with `skipped` when the
- * registry had the content already.
+ * What happens in a transfer.
+ *
+ * - `Started`: it begins. This is the first event.
+ * - `Bytes`: `offset` bytes are transferred, `rate` bytes per second in the mean of the last
+ *   seconds. Sent at most five times a second.
+ * - `Retried`: a failure, described in `problem`, interrupted it at `offset`, and it will be tried
+ *   again.
+ * - `Resumed`: it continues at byte `offset`, which may be smaller than that of the last event; 0
+ *   if it starts over.
+ * - `Verified`: the content has the digest `digest`.
+ * - `Completed`: it is done. `skipped` says that the registry had the content already.
  *
  * @since 0.1.0
  * @category models
@@ -79,8 +84,8 @@ export type Event =
   | { readonly _tag: "Completed"; readonly subject: Subject; readonly skipped: boolean }
 
 /**
- * Who watches the transfers of a fiber and its children: nobody by default. Provide it to be called
- * on every event, or use `events`.
+ * The function that is called for each event of the transfers of a fiber and its children. There is
+ * none by default. `events` provides one that makes a stream of them.
  *
  * @since 0.1.0
  * @category services
@@ -90,8 +95,8 @@ export class Observer extends Context.Reference<Observer>()("effect-oci/Transfer
 }) {}
 
 /**
- * Runs a program and streams the events of its transfers, then its result. The program is
- * interrupted when the stream is.
+ * Runs an effect and streams the events of its transfers, and then its result. The effect is
+ * interrupted when the stream is. Fails with the error of the effect.
  *
  * @example
  * ```ts
@@ -105,7 +110,7 @@ export class Observer extends Context.Reference<Observer>()("effect-oci/Transfer
  *   Effect.forEach(files, ({ content }) => Stream.runDrain(content))
  * )
  * const pulled = Transfer.events(pull).pipe(
- *   Stream.runForEach((event) => (event._tag === "Bytes" ? Console.log(event.offset) : Console.log(event._tag)))
+ *   Stream.runForEach((event) => Console.log(event._tag))
  * )
  * ```
  *
@@ -144,7 +149,7 @@ export const events = <A, E, R>(
   )
 
 /**
- * Tells the observer, if there is one.
+ * Calls the observer, if there is one.
  *
  * @since 0.1.0
  * @category combinators
@@ -156,8 +161,9 @@ export const emit = (event: Event): Effect.Effect<void> =>
   )
 
 /**
- * Lets the observer, if there is one, see how many bytes have passed, starting from `offset`. Costs
- * nothing without an observer, and no Effect per chunk with one: a fiber samples the count.
+ * Tells the observer, if there is one, how many bytes have passed through a stream whose first byte
+ * is at `offset`. Without an observer, the stream is returned as it is; with one, a fiber samples
+ * the count, so that no chunk costs an Effect.
  *
  * @since 0.1.0
  * @category combinators
@@ -219,10 +225,12 @@ export const track = <E, R>(
 // -----------------------------------------------------------------------------
 
 /**
- * An upload as a Sink: the bytes of whatever stream is run into it become a blob, whose descriptor
- * it answers. The stream is read as fast as the registry takes it, once, so that a step that would
- * need it again fails with `BodyNotReplayable`; whatever `known` declares is checked. A Sink that
- * is interrupted, or whose stream fails, cancels the upload. Fails like `Registry.putBlob`.
+ * Uploads the bytes of a stream that is run into the sink as a blob, and returns its descriptor. The
+ * stream is pulled as fast as the registry takes the bytes. It is run only once: an upload that
+ * needs the bytes again fails with `BodyNotReplayable`. When the sink is interrupted, or its stream
+ * fails, the upload is cancelled. Size and digest in `known` are checked.
+ *
+ * Fails as `Registry.putBlob` does.
  *
  * @example
  * ```ts
@@ -235,7 +243,8 @@ export const track = <E, R>(
  * const stored = Effect.gen(function*() {
  *   const registry = yield* Registry
  *   const repository = yield* Reference.parseRepositoryName("owner/backup")
- *   return yield* Stream.run(Stream.make(new TextEncoder().encode("hello")), Transfer.sink(registry, repository))
+ *   const content = Stream.make(new TextEncoder().encode("hello"))
+ *   return yield* Stream.run(content, Transfer.sink(registry, repository))
  * })
  * ```
  *

@@ -1,7 +1,7 @@
 /**
  * Artifacts: files of any kind in a registry, under one manifest with a type of its own. `push` and
- * `pull` take references and find the registry through `Registries`; `pushTo` and `pullFrom` do the
- * same with a registry at hand.
+ * `pull` take a reference, and the registry from `Registries`; `pushTo` and `pullFrom` take the
+ * registry as well.
  *
  * @since 0.1.0
  */
@@ -29,9 +29,9 @@ import * as Reference from "../spec/Reference.js"
  */
 export interface File<out E = never, out R = never> {
   readonly source: BlobSource.BlobSource<E, R>
-  /** Its name, under which others unpack it. */
+  /** The name under which other tools unpack it (`org.opencontainers.image.title`). */
   readonly title?: string | undefined
-  /** `application/octet-stream` by default. */
+  /** The media type, `application/octet-stream` by default. */
   readonly mediaType?: string | undefined
   readonly annotations?: Annotations.Annotations | undefined
 }
@@ -43,23 +43,26 @@ export interface File<out E = never, out R = never> {
  * @category models
  */
 export interface PushOptions<out E = never, out R = never> {
-  /** The media type that says what it is, such as `application/vnd.example.report.v1`. */
+  /** What the artifact is, as a media type such as `application/vnd.example.report.v1`. */
   readonly artifactType: string
-  /** Its content, in order. An artifact may consist of annotations alone. */
+  /** The files, in order. An artifact without files has annotations alone. */
   readonly files: ReadonlyArray<File<E, R>>
   readonly annotations?: Annotations.Annotations | undefined
-  /** Tags besides that of the reference. */
+  /** Tags in addition to that of the reference. */
   readonly tags?: ReadonlyArray<Reference.Tag> | undefined
-  /** The manifest it is about, among whose referrers it will be. */
+  /** The manifest that it refers to, which will list it among its referrers. */
   readonly subject?: Descriptor.Descriptor | undefined
-  /** Uploads files in chunks of so many bytes; by default each goes in one request. */
+  /**
+   * The size of chunks, in bytes, to upload files in. By default, a file is uploaded in one request
+   * where possible.
+   */
   readonly chunkSize?: number | undefined
-  /** How many files are uploaded at a time, 3 by default. */
+  /** How many files to upload at a time, 3 by default. */
   readonly concurrency?: number | undefined
 }
 
 /**
- * What was pushed: the manifest, and the reference that names it for good, by its digest.
+ * What was pushed: the manifest, and the reference to it by its digest.
  *
  * @since 0.1.0
  * @category models
@@ -70,8 +73,8 @@ export interface Pushed {
 }
 
 /**
- * What pushing can fail with, beyond the errors of the sources themselves. `DigestMismatch` also
- * when the reference has a digest that the artifact turns out not to have; nothing is tagged then.
+ * The errors of a push, apart from those of the sources. `DigestMismatch` also says that the
+ * reference has a digest and the artifact has another; its manifest is not put then.
  *
  * @since 0.1.0
  * @category errors
@@ -79,9 +82,11 @@ export interface Pushed {
 export type PushError = Registry.PutBlobError | Registry.PutManifestError
 
 /**
- * Pushes files as an artifact under a reference such as `ghcr.io/owner/name:tag`: blobs first, each
- * only if the registry lacks it, then the manifest. Fails with `InvalidReference` or `InvalidUrl`
- * before anything is sent, or with `PushError`.
+ * Pushes files as an artifact under a reference such as `ghcr.io/owner/name:tag`: first the blobs
+ * that the registry does not have, then the manifest.
+ *
+ * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, with `PushError`, and with
+ * the errors of the sources.
  *
  * @example
  * ```ts
@@ -90,7 +95,13 @@ export type PushError = Registry.PutBlobError | Registry.PutManifestError
  *
  * const push = Artifact.push("ghcr.io/owner/report:1.0.0", {
  *   artifactType: "application/vnd.example.report.v1",
- *   files: [{ title: "report.txt", mediaType: "text/plain", source: BlobSource.fromBytes(new TextEncoder().encode("all is well")) }]
+ *   files: [
+ *     {
+ *       title: "report.txt",
+ *       mediaType: "text/plain",
+ *       source: BlobSource.fromBytes(new TextEncoder().encode("all is well"))
+ *     }
+ *   ]
  * })
  * ```
  *
@@ -108,7 +119,7 @@ export const push = <E = never, R = never>(
   }).pipe(Effect.withSpan("effect-oci/Artifact.push", { captureStackTrace: false }))
 
 /**
- * `push` with a registry at hand: of the reference, the repository, the tag and the digest count.
+ * Pushes files as an artifact to a registry, as `push` does. The host of the reference is ignored.
  *
  * @since 0.1.0
  * @category operations
@@ -168,16 +179,16 @@ const emptyContent = new TextEncoder().encode("{}")
 export interface PulledFile {
   readonly descriptor: Descriptor.Descriptor
   /**
-   * Where to unpack it: its title, if that is a relative path which stays below the folder it is
-   * joined to (T11).
+   * The path to unpack it to: its title, if that is a relative path that stays below the folder it
+   * is joined to.
    */
   readonly name: Option.Option<string>
-  /** The bytes, verified against the descriptor; nothing is requested before the stream runs. */
+  /** The bytes, verified against the descriptor. Nothing is requested before the stream runs. */
   readonly content: ReturnType<Registry.Service["getBlob"]>
 }
 
 /**
- * An artifact found: its manifest, verified, the reference that names it by digest, and its files.
+ * An artifact: its verified manifest, the reference to it by digest, and its files.
  *
  * @since 0.1.0
  * @category models
@@ -190,8 +201,8 @@ export interface Pulled {
 }
 
 /**
- * What finding an artifact can fail with; its files fail by themselves. `MediaTypeMismatch` when
- * the reference leads to something else than an image manifest, such as an index.
+ * The errors of `pull`, apart from those of the files' content. `MediaTypeMismatch` also says that
+ * the reference is that of something other than an image manifest, such as an index.
  *
  * @since 0.1.0
  * @category errors
@@ -199,9 +210,10 @@ export interface Pulled {
 export type PullError = Registry.GetManifestError
 
 /**
- * Finds the artifact under a reference such as `ghcr.io/owner/name:tag` (a missing tag is `latest`)
- * and offers its files as streams. Fails with `InvalidReference` or `InvalidUrl` before anything is
- * sent, or with `PullError`.
+ * Gets the artifact under a reference such as `ghcr.io/owner/name:tag`, with its files as streams.
+ * Without tag and digest, the tag is `latest`.
+ *
+ * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, and with `PullError`.
  *
  * @example
  * ```ts
@@ -211,7 +223,9 @@ export type PullError = Registry.GetManifestError
  *
  * const sizes = Effect.gen(function*() {
  *   const artifact = yield* Artifact.pull("ghcr.io/owner/report:1.0.0")
- *   return yield* Effect.forEach(artifact.files, (file) => Stream.runFold(file.content, 0, (size, bytes) => size + bytes.length))
+ *   return yield* Effect.forEach(artifact.files, (file) =>
+ *     Stream.runFold(file.content, 0, (size, bytes) => size + bytes.length)
+ *   )
  * })
  * ```
  *
@@ -228,7 +242,7 @@ export const pull = (
   }).pipe(Effect.withSpan("effect-oci/Artifact.pull", { captureStackTrace: false }))
 
 /**
- * `pull` with a registry at hand.
+ * Gets an artifact from a registry, as `pull` does. The host of the reference is ignored.
  *
  * @since 0.1.0
  * @category operations
@@ -261,8 +275,8 @@ export const pullFrom = (
   )
 
 /**
- * Whether a path stays below the folder it is joined to on every system: no root, no drive, no
- * `..`, no backslash, no control character.
+ * Returns whether a path stays below the folder it is joined to on every system (T11): it has no
+ * root, drive, `..`, backslash or control character.
  */
 const isContained = (path: string): boolean =>
   path.split("/").every((part) => part !== "" && part !== "." && part !== "..") &&
