@@ -66,33 +66,14 @@ export const paginate = <O extends Listing, A, E extends Failure>(
     const followed = new Set<string>()
     let pages = 0
 
-    /** The request of a phase; `link` and `last` are those of the page before it. */
-    const requestOf = ({ phase, size }: Paging.State, link?: string, last?: A): O => {
-      const unsized = { ...first, n: undefined }
-      switch (phase) {
-        case "linked":
-        case "restarted":
-          return link === undefined ? { ...first, n: size } : { ...first, link }
-        case "guessed":
-        case "continued":
-          return last === undefined || list.after === undefined ? first : list.after(first, last)
-        case "unsized":
-        case "confirming":
-        case "whole":
-          return unsized
-        case "start":
-          return first
-      }
-    }
-
     const afterFailure = (error: E, state: Paging.State): Pending<O, E | PagingError> => {
-      const kind = kindOf(error)
+      const kind = failureKind(error)
       if (kind === undefined) return Effect.fail(error)
       const step = Paging.afterFailure(state, kind, known.size)
       if (step.next === "fail") return Effect.fail(error)
       if (!Paging.isPhase(step.next)) return Effect.fail(violation(step.next, error, state))
       if (step.next === "restarted") followed.clear()
-      return Effect.succeed({ operation: requestOf(step.state), state: step.state })
+      return Effect.succeed({ operation: requestOf(first, list, step.state), state: step.state })
     }
 
     const afterPage = (
@@ -117,7 +98,7 @@ export const paginate = <O extends Listing, A, E extends Failure>(
       if (url !== undefined && followed.has(url)) return fail(violation("circle", facts, state))
       if (url !== undefined) followed.add(url)
       if (pages >= to.limits.pages) return fail(tooMany("pages", to.limits.pages, facts))
-      const operation = requestOf(step.state, url, page.items.at(-1))
+      const operation = requestOf(first, list, step.state, url, page.items.at(-1))
       return Option.some(Effect.succeed({ operation, state: step.state }))
     }
 
@@ -143,6 +124,30 @@ export const paginate = <O extends Listing, A, E extends Failure>(
     return Stream.paginateChunkEffect(start, Effect.flatMap(read))
   })
 
+/** The request of a phase; `link` and `last` are those of the page before it. */
+const requestOf = <O extends Listing, A, E>(
+  first: O,
+  { after }: List<O, A, E>,
+  { phase, size }: Paging.State,
+  link?: string,
+  last?: A
+): O => {
+  switch (phase) {
+    case "linked":
+    case "restarted":
+      return link === undefined ? { ...first, n: size } : { ...first, link }
+    case "guessed":
+    case "continued":
+      return last === undefined || after === undefined ? first : after(first, last)
+    case "unsized":
+    case "confirming":
+    case "whole":
+      return { ...first, n: undefined }
+    case "start":
+      return first
+  }
+}
+
 /** A request, and where the list is before it. */
 interface Request<O> {
   readonly operation: O
@@ -152,14 +157,14 @@ interface Request<O> {
 /** The next request, or the error that takes its place once what came before is delivered. */
 type Pending<O, E> = Effect.Effect<Request<O>, E>
 
-/** The answer to a request for a list is none, whatever its status. */
+/** The response to a request for a list is not a list, whatever its status. */
 export class NotAList extends Data.TaggedError("NotAList")<Exchange> {}
 
 /**
  * What a failure says of the list; nothing where it says something of the caller, the connection or
  * the load of the registry.
  */
-const kindOf = ({ _tag, status }: Failure): Paging.FailureKind | undefined => {
+const failureKind = ({ _tag, status }: Failure): Paging.FailureKind | undefined => {
   switch (_tag) {
     case "NameUnknown":
     case "NotAList":
@@ -174,10 +179,10 @@ const kindOf = ({ _tag, status }: Failure): Paging.FailureKind | undefined => {
 
 /** Whether trying again, or as somebody else, would not help. */
 const isRefusal = (status: number): boolean =>
-  status === 501 || (status >= 400 && status < 500 && !spared.has(status))
+  status === 501 || (status >= 400 && status < 500 && !unanswered.has(status))
 
 /** Not authorized; too early, too often or too slow. */
-const spared: ReadonlySet<number> = new Set([401, 403, 408, 425, 429, 499])
+const unanswered: ReadonlySet<number> = new Set([401, 403, 408, 425, 429, 499])
 
 const violation = (
   why: Paging.Incomplete | "circle",
