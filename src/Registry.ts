@@ -33,9 +33,9 @@ import type { Manifest } from "./spec/Manifest.js"
 import type { RepositoryName, Tag } from "./spec/Reference.js"
 
 /**
- * One registry. Every operation lists exactly what it can fail with: `CommonError`, for whatever
- * stands behind the interface, plus its own. Absence is a `None` where the question is whether
- * something exists (`headManifest`, `headBlob`), and an error elsewhere.
+ * Accesses one registry. Every operation lists exactly what it can fail with: `CommonError`, for
+ * whatever stands behind the interface, and its own errors. Absence is a `None` where the question
+ * is whether something exists (`headManifest`, `headBlob`), and an error elsewhere.
  *
  * @example
  * ```ts
@@ -56,28 +56,34 @@ import type { RepositoryName, Tag } from "./spec/Reference.js"
 export class Registry extends Context.Tag("effect-oci/Registry")<Registry, Registry.Service>() {}
 
 /**
- * Where a list starts and how it is cut. Whatever the page size, the stream yields the whole rest
- * of the list.
+ * Says where a list starts and how large its pages are. Whatever the page size, the stream emits
+ * the whole rest of the list, or fails.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ListOptions<A> {
-  /** The page size to ask for, which registries may ignore or clamp (C83). */
+  /**
+   * The page size to ask for, which registries may ignore or clamp ([Listing
+   * Tags](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags)).
+   */
   readonly n?: number | undefined
-  /** The item after which to start (C84). */
+  /** The item after which to start. */
   readonly last?: A | undefined
 }
 
 /**
  * The forms of an upload.
  *
- * - `single`: one POST with the whole blob (end-4b, C41).
- * - `put`: a session whose closing PUT has the whole blob (C37): the one form that nearly every
- *   registry takes (rule 8).
- * - `patch`: a session with the blob in one PATCH, hashed on the way, then a PUT without a body
- *   (C56).
- * - `chunked`: a session with a PATCH for each chunk, each acknowledged before the next (C47).
+ * - `single`: one POST with the whole blob ([Single
+ *   POST](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#single-post)).
+ * - `put`: a session whose closing PUT has the whole blob ([POST then
+ *   PUT](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#post-then-put)): the
+ *   one form that nearly every registry takes.
+ * - `patch`: a session with the blob in one PATCH, hashed on the way, then a PUT without a body.
+ * - `chunked`: a session with a PATCH for each chunk, each acknowledged before the next ([Pushing a
+ *   blob in
+ *   chunks](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-a-blob-in-chunks)).
  * - `direct`: `PUT /v2/<name>/blobs/<digest>`, beyond the specification, for registries known to
  *   have it.
  * - `auto`: `single` up to 64 KiB, else `put` when digest and size are known and `patch` when not;
@@ -93,33 +99,33 @@ export interface ListOptions<A> {
 export type UploadStrategy = "auto" | "single" | "put" | "patch" | "chunked" | "direct"
 
 /**
- * How a blob is put.
+ * Says how a blob is put.
  *
  * @since 0.1.0
  * @category models
  */
 export interface PutBlobOptions {
-  /** A repository of the same registry that may have the blob already (C59). */
+  /** A repository of the same registry that may have the blob already. */
   readonly mountFrom?: RepositoryName | undefined
   /** The form of upload, `auto` by default; a form asked for by name is the only one tried. */
   readonly strategy?: UploadStrategy | undefined
   /**
    * The size of the chunks of `chunked`, in bytes: 8 MiB by default, within what the registry
-   * demands (C46). Asks for that form where no other is named.
+   * demands. Asks for that form where no other is named.
    */
   readonly chunkSize?: number | undefined
 }
 
 /**
- * How an upload session is opened.
+ * Says how an upload session is opened.
  *
  * @since 0.1.0
  * @category models
  */
 export interface StartUploadOptions {
   /**
-   * The algorithm of the digest that the session will be committed with, `sha256` by default
-   * (end-4c, C45): a registry may hash what it gets on the way.
+   * The algorithm of the digest that the session will be committed with, `sha256` by default: a
+   * registry may hash what it gets on the way.
    */
   readonly algorithm?: string | undefined
 }
@@ -138,21 +144,26 @@ export interface Range {
 }
 
 /**
- * An open upload. Closing its Scope cancels it at the registry (C57), unless it was committed or
- * detached. Whoever writes in chunks heeds `chunkMinLength`: which chunk is the last, `write` cannot
- * know.
+ * An open upload. Closing its Scope cancels it at the registry ([Cancel a blob
+ * upload](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#cancel-a-blob-upload)),
+ * unless it was committed or detached. Whoever writes in chunks heeds `chunkMinLength`: which chunk
+ * is the last, `write` cannot know.
  *
  * @since 0.1.0
  * @category models
  */
 export interface UploadSession extends ChunkBounds {
-  /** How far the session is, as of the last acknowledged byte: what `resumeUpload` takes. */
+  /**
+   * Returns how far the session is, as of the last acknowledged byte: what `resumeUpload` takes.
+   */
   readonly state: Effect.Effect<UploadState>
   /**
-   * Appends bytes in order (C51). An array goes as one chunk with its range, or as several where it
-   * is longer than `chunkMaxLength`; a stream goes as one request in constant memory, or as such
-   * chunks where there is a `chunkMaxLength`. Its own error passes through as it is. A stream is run once: where
-   * it would have to be sent again, after a challenge or a redirect, it fails with
+   * Appends bytes in order ([Pushing a blob in
+   * chunks](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-a-blob-in-chunks)).
+   * An array goes as one chunk with its range, or as several where it is longer than
+   * `chunkMaxLength`; a stream goes as one request in constant memory, or as such chunks where
+   * there is a `chunkMaxLength`. Its own error passes through as it is. A stream is run once: where
+   * it would have to be sent again, after a challenge or a redirect, fails with
    * `BodyNotReplayable`, and `status` tells how much of it has arrived.
    */
   readonly write: <E = never, R = never>(
@@ -162,10 +173,10 @@ export interface UploadSession extends ChunkBounds {
     UploadUnknown | RangeMismatch | Unsupported | BodyNotReplayable | CommonError | E,
     R
   >
-  /** Asks the registry how far the session is (C52); the answer becomes the state. */
+  /** Asks the registry how far the session is; the response becomes the state. */
   readonly status: Effect.Effect<UploadState, UploadUnknown | CommonError>
   /**
-   * Closes the session as a blob with this digest (C54). `DigestMismatch` when the registry
+   * Closes the session as a blob with this digest. Fails with `DigestMismatch` when the registry
    * computed another; the session is of no use then.
    */
   readonly commit: (
@@ -248,15 +259,20 @@ export declare namespace Registry {
    */
   export interface Service {
     /**
-     * Whether this is a registry that lets us in (end-1, C9). `Unsupported` when there is no
-     * registry at this address: a 404, or a page to log in or to apologise.
+     * Checks that this is a registry that lets the caller in ([Determining
+     * Support](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#determining-support)).
+     * Fails with `Unsupported` when there is no registry at this address: for a 404, or a page to
+     * log in or to apologise.
      */
     readonly ping: Effect.Effect<void, Unsupported | CommonError>
 
     /**
-     * A manifest with its exact bytes, verified against the digest asked for or announced (end-3,
-     * C20 to C24). `MediaTypeMismatch` when the document contradicts the type it was served as
-     * (C22), `InvalidManifest` when a known type does not decode.
+     * Reads a manifest with its exact bytes, verified against the digest if it is asked for by one
+     * ([Pulling
+     * manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests)).
+     * Fails with `MediaTypeMismatch` when the document contradicts the type it was served as, and
+     * with `InvalidManifest` when a known type does not decode. Entries of an index that cannot be
+     * read are left out, and noted in its `skipped`.
      */
     readonly getManifest: (
       repository: RepositoryName,
@@ -264,8 +280,9 @@ export declare namespace Registry {
     ) => Effect.Effect<Manifest, GetManifestError>
 
     /**
-     * Media type, digest and size of a manifest, without its bytes where the registry allows
-     * (end-3, C30, C31).
+     * Returns media type, digest and size of a manifest, without reading its bytes where the
+     * registry allows ([Checking if content
+     * exists](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#checking-if-content-exists-in-the-registry)).
      */
     readonly headManifest: (
       repository: RepositoryName,
@@ -273,10 +290,14 @@ export declare namespace Registry {
     ) => Effect.Effect<Option.Option<Descriptor>, DigestMismatch | InvalidDigest | CommonError>
 
     /**
-     * Puts a manifest under its digest, and under `tags` where given (end-7a, end-7b). Its content
-     * must be there first: `BlobUnknown` when the registry misses some (C34). A `subject` becomes
-     * visible in `referrers`, by the referrers tag where the registry does not do it (C71 to C79);
-     * `InvalidManifest` when that tag holds something else (C74).
+     * Puts a manifest under its digest, and under `tags` where given ([Pushing
+     * Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
+     * Its content must be there first: fails with `BlobUnknown` when the registry misses some. A
+     * manifest with a `subject` becomes visible in `referrers`, by a list under the referrers tag
+     * where the registry keeps none ([Pushing Manifests with
+     * Subject](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject)).
+     * That list keeps all else that it has; fails with `InvalidManifest` when the tag holds
+     * something other than an OCI image index, or one with entries that cannot be read.
      */
     readonly putManifest: (
       repository: RepositoryName,
@@ -285,8 +306,10 @@ export declare namespace Registry {
     ) => Effect.Effect<Descriptor, PutManifestError>
 
     /**
-     * Removes a tag and leaves the manifest (end-9, C95). `Unsupported` where the registry cannot:
-     * deleting by digest instead would remove all tags (trap 60).
+     * Removes a tag and leaves the manifest ([Deleting
+     * tags](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#deleting-tags)).
+     * Fails with `Unsupported` where the registry cannot: deleting by digest instead would remove
+     * all tags.
      */
     readonly deleteTag: (
       repository: RepositoryName,
@@ -294,31 +317,46 @@ export declare namespace Registry {
     ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
 
     /**
-     * Removes a manifest and every tag on it (end-9, C96). Over HTTP this is one request once the
-     * registry was seen to list referrers itself. Until then the manifest is read before, and if it
-     * has a subject, the registry is asked for referrers after; where it has no list of them, the
-     * one under the referrers tag is read and put (C97), and should that fail, a warning says so.
+     * Removes a manifest and every tag on it ([Deleting
+     * Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#deleting-manifests)).
+     * Over HTTP this is one request once the registry was seen to list referrers itself. Until then
+     * the manifest is read before, and if it has a subject, the registry is asked for referrers
+     * after; where it has no list of them, the one under the referrers tag is read and put, and
+     * should that fail, a warning says so.
      */
     readonly deleteManifest: (
       repository: RepositoryName,
       digest: Digest
     ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
 
-    /** The tags of a repository, in the registry's order (end-8, C82 to C86). */
+    /**
+     * Lists the tags of a repository, in the registry's order ([Listing
+     * Tags](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags)).
+     * The list is whole, or fails: with `NameUnknown` before its first tag only, and with
+     * `ProtocolViolation` where it breaks off.
+     */
     readonly tags: (
       repository: RepositoryName,
       options?: ListOptions<Tag>
     ) => Stream.Stream<Tag, NameUnknown | CommonError>
 
-    /** The repositories of the registry, where it lists them (`_catalog`, C92). */
+    /**
+     * Lists the repositories of the registry, by
+     * [`_catalog`](https://github.com/distribution/distribution/blob/main/docs/content/spec/api.md#listing-repositories).
+     * Fails with `Unsupported` where the registry does not list them, and as `tags` does where the
+     * list breaks off.
+     */
     readonly repositories: (
       options?: ListOptions<RepositoryName>
     ) => Stream.Stream<RepositoryName, Unsupported | CommonError>
 
     /**
-     * The manifests that have this one as their subject (end-12, C87 to C91), only those of
-     * `artifactType` if given, whether the registry keeps the list or the referrers tag does. None
-     * for an unknown subject.
+     * Lists the manifests that have this one as their subject, only those of `artifactType` if
+     * given, whether the registry keeps the list or the referrers tag does ([Listing
+     * Referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
+     * Emits nothing for an unknown subject. Entries that cannot be read are left out, and a warning
+     * is logged. Fails with `InvalidManifest` where the list itself cannot be read, and as `tags`
+     * does where it breaks off.
      */
     readonly referrers: (
       repository: RepositoryName,
@@ -327,9 +365,11 @@ export declare namespace Registry {
     ) => Stream.Stream<Descriptor, InvalidManifest | CommonError>
 
     /**
-     * Size and digest of a blob (end-2, C30). Over HTTP this is a HEAD; where its response gives no
-     * size, or 0 for a blob that cannot be empty, or where HEAD is refused (405, 501, or by storage
-     * behind a redirect), the first byte is asked for with GET, whose `Content-Range` tells.
+     * Returns size and digest of a blob ([Checking if content
+     * exists](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#checking-if-content-exists-in-the-registry)).
+     * Over HTTP this is a HEAD; where its response gives no size, or 0 for a blob that cannot be
+     * empty, or where HEAD is refused (405, 501, or by storage behind a redirect), the first byte
+     * is asked for with GET, whose `Content-Range` tells.
      */
     readonly headBlob: (
       repository: RepositoryName,
@@ -337,9 +377,10 @@ export declare namespace Registry {
     ) => Effect.Effect<Option.Option<Descriptor>, DigestMismatch | CommonError>
 
     /**
-     * The bytes of a blob, verified: the stream fails where the content would end if it is not what
-     * was asked for, and at the first byte too many when a descriptor gives the size (end-2, C26,
-     * C29). Stopping early releases the connection.
+     * Streams the bytes of a blob, verified ([Pulling
+     * blobs](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-blobs)):
+     * fails where the content would end if it is not what was asked for, and at the first byte too
+     * many when a descriptor gives the size. Stopping early releases the connection.
      */
     readonly getBlob: (
       repository: RepositoryName,
@@ -347,10 +388,11 @@ export declare namespace Registry {
     ) => Stream.Stream<Uint8Array, GetBlobError>
 
     /**
-     * Bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read that
-     * cannot be verified. `Unsupported` when the registry ignores ranges, `RangeMismatch` when it
-     * sends another one, when the blob is not longer than `start`, and, with nothing sent, when
-     * `range` is none: negative or fractional numbers, an end before the start.
+     * Streams bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read
+     * that cannot be verified. Fails with `Unsupported` when the registry ignores ranges, and with
+     * `RangeMismatch` when it sends another one, when the blob is not longer than `start`, and,
+     * with nothing sent, when `range` is not a range: for negative or fractional numbers, or an end
+     * before the start.
      */
     readonly getBlobRange: (
       repository: RepositoryName,
@@ -380,14 +422,17 @@ export declare namespace Registry {
       options?: PutBlobOptions
     ) => Effect.Effect<Descriptor, PutBlobError | E, R>
 
-    /** Removes a blob from the repository (end-10, C99). */
+    /**
+     * Removes a blob from the repository ([Deleting
+     * Blobs](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#deleting-blobs)).
+     */
     readonly deleteBlob: (
       repository: RepositoryName,
       digest: Digest
     ) => Effect.Effect<void, BlobUnknown | NameUnknown | Unsupported | CommonError>
 
     /**
-     * Opens an upload session (end-4a), cancelled when the Scope closes. `Unsupported` for an
+     * Opens an upload session, cancelled when the Scope closes. Fails with `Unsupported` for an
      * `algorithm` that the registry cannot do, where it says so at once.
      */
     readonly startUpload: (
@@ -396,18 +441,18 @@ export declare namespace Registry {
     ) => Effect.Effect<UploadSession, NameUnknown | Unsupported | CommonError, Scope.Scope>
 
     /**
-     * Continues a session from its saved state, which the registry's own status corrects (end-13,
-     * C52).
+     * Continues a session from its saved state, which the registry's own status corrects.
      */
     readonly resumeUpload: (
       state: UploadState
     ) => Effect.Effect<UploadSession, UploadUnknown | CommonError, Scope.Scope>
 
     /**
-     * Makes a blob of another repository available in this one without transfer (end-11, C59); with
-     * no `from`, from wherever the registry finds it (C60). Answers whether it is mounted now; if
-     * not, no session is left open. `DigestMismatch` when the registry says that it mounted other
-     * content (C61).
+     * Makes a blob of another repository available in this one without transfer ([Mounting a
+     * blob](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#mounting-a-blob-from-another-repository));
+     * with no `from`, from wherever the registry finds it. Returns whether it is mounted now; if
+     * not, no session is left open. Fails with `DigestMismatch` when the registry says that it
+     * mounted other content.
      */
     readonly mountBlob: (
       repository: RepositoryName,
