@@ -82,10 +82,11 @@ const sentence = (text: string, facts: Exchange): string => {
 // -----------------------------------------------------------------------------
 
 /**
- * A 401 from the registry, with its parsed challenges and the scopes the request needs (A1, A2).
- * Seen by callers of `RegistryClient.attempt`; everything above it answers the challenge or reports
- * `Unauthorized`. `answerable` tells whether another attempt would send something that was not
- * refused yet: a credential, a new token, one for more scopes. One that a token server gave no
+ * Occurs when the registry answers 401, with its parsed challenges ([RFC 9110 section
+ * 11.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1)) and the scopes that the request
+ * needs. Seen by callers of `RegistryClient.attempt`; everything above it answers the challenge or
+ * reports `Unauthorized`. `answerable` tells whether another attempt would send something that was
+ * not refused yet: a credential, a new token, one for more scopes. One that a token server gave no
  * token for has the facts of that server's answer, and is not answerable.
  *
  * @since 0.1.0
@@ -112,9 +113,9 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
 }
 
 /**
- * A `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to what the
- * credentials source offers (which may be nothing); `TokenServer`: the token server refused or gave
- * no usable token. Log in again, or supply other `Credentials`.
+ * Occurs when a `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to
+ * what the credentials source offers (which may be nothing); `TokenServer`: the token server
+ * refused or gave no usable token. Log in again, or supply other `Credentials`.
  *
  * @since 0.1.0
  * @category errors
@@ -145,7 +146,7 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
 }
 
 /**
- * The registry understood who is asking and refuses (403, or `DENIED`).
+ * Occurs when the registry understands who is asking and refuses (403, or `DENIED`).
  *
  * @since 0.1.0
  * @category errors
@@ -157,8 +158,8 @@ export class Denied extends Schema.TaggedError<Denied>("effect-oci/Denied")("Den
 }
 
 /**
- * A source of credentials is broken: a file that does not parse, a helper that fails. `source`
- * names it, `fix` says what to do.
+ * Occurs when a source of credentials is broken: a file that does not parse, a helper that fails.
+ * `source` names it, `fix` says what to do.
  *
  * @since 0.1.0
  * @category errors
@@ -180,8 +181,8 @@ export class CredentialsFailure extends Schema.TaggedError<CredentialsFailure>(
 // -----------------------------------------------------------------------------
 
 /**
- * The registry does not know the repository, or does not show it to the current credentials (404,
- * `NAME_UNKNOWN`).
+ * Occurs when the registry does not know the repository, or does not show it to the current
+ * credentials (404, `NAME_UNKNOWN`).
  *
  * @since 0.1.0
  * @category errors
@@ -199,8 +200,8 @@ export class NameUnknown extends Schema.TaggedError<NameUnknown>("effect-oci/Nam
 }
 
 /**
- * The repository has no such manifest (404, `MANIFEST_UNKNOWN`). `reference` is the tag or digest
- * asked for.
+ * Occurs when the repository has no such manifest (404, `MANIFEST_UNKNOWN`). `reference` is the tag
+ * or digest asked for.
  *
  * @since 0.1.0
  * @category errors
@@ -218,9 +219,9 @@ export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>(
 }
 
 /**
- * The repository has no such blob (404, `BLOB_UNKNOWN`), or a pushed manifest refers to one that it
- * does not have (`MANIFEST_BLOB_UNKNOWN`, C34); `digest` is absent when the registry does not say
- * which.
+ * Occurs when the repository has no such blob (404, `BLOB_UNKNOWN`), or a pushed manifest refers to
+ * one that it does not have (`MANIFEST_BLOB_UNKNOWN`); `digest` is absent when the registry does
+ * not say which.
  *
  * @since 0.1.0
  * @category errors
@@ -242,8 +243,8 @@ export class BlobUnknown extends Schema.TaggedError<BlobUnknown>("effect-oci/Blo
 }
 
 /**
- * The upload session is gone: finished, cancelled or timed out (404, `BLOB_UPLOAD_UNKNOWN`, C55).
- * Start a new one.
+ * Occurs when the upload session is gone: finished, cancelled or timed out (404,
+ * `BLOB_UPLOAD_UNKNOWN`). Start a new one.
  *
  * @since 0.1.0
  * @category errors
@@ -268,8 +269,9 @@ export class UploadUnknown extends Schema.TaggedError<UploadUnknown>("effect-oci
 // -----------------------------------------------------------------------------
 
 /**
- * Too many requests (429), after the retries were spent. `retryAfter` is the wait the registry
- * asked for, in milliseconds; `limit` and `remaining` are its `RateLimit` headers as sent.
+ * Occurs when the registry still limits the rate of requests (429) after the retries were spent.
+ * `retryAfter` is the wait the registry asked for, in milliseconds; `limit` and `remaining` are its
+ * `RateLimit` headers as sent.
  *
  * @since 0.1.0
  * @category errors
@@ -291,8 +293,8 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>(
 }
 
 /**
- * The registry does not offer this (405, `UNSUPPORTED`, or a path it does not route). `operation`
- * names what was asked for.
+ * Occurs when the registry does not offer this (405, `UNSUPPORTED`, or a path it does not route).
+ * `operation` names what was asked for.
  *
  * @since 0.1.0
  * @category errors
@@ -310,8 +312,8 @@ export class Unsupported extends Schema.TaggedError<Unsupported>("effect-oci/Uns
 }
 
 /**
- * Any other answer that is not a success. `snippet` is at most 512 characters of its body, without
- * control characters; `retryAfter` the wait it asked for, in milliseconds.
+ * Occurs for any other response that is not a success. `snippet` is at most 512 characters of its
+ * body, without control characters; `retryAfter` the wait it asked for, in milliseconds.
  *
  * @since 0.1.0
  * @category errors
@@ -339,9 +341,10 @@ export class RegistryFailure extends Schema.TaggedError<RegistryFailure>(
 // -----------------------------------------------------------------------------
 
 /**
- * Content does not have the digest it was asked for or declared with (C23, C26). The bytes must not
- * be used. `actual` is absent where the registry says so (`DIGEST_INVALID`) without naming the
- * digest that it found.
+ * Occurs when content does not have the digest that it was asked for or declared with ([image-spec,
+ * Digests](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests)). The
+ * bytes must not be used. `actual` is absent where the registry says so (`DIGEST_INVALID`) without
+ * naming the digest that it found.
  *
  * @since 0.1.0
  * @category errors
@@ -363,8 +366,9 @@ export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-o
 }
 
 /**
- * Content is not as long as its descriptor or declaration says (C29). Both in bytes; `actual`
- * counts up to the first excess byte.
+ * Occurs when content is not as long as its descriptor or declaration says ([image-spec,
+ * Verification](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#verification)).
+ * Both in bytes; `actual` counts up to the first excess byte.
  *
  * @since 0.1.0
  * @category errors
@@ -386,9 +390,9 @@ export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/S
 }
 
 /**
- * The range of a response is not the range asked for: `expected` and `actual` are as on the wire,
- * and empty where none was asked for or named. Or `expected` is not a range, and nothing was asked:
- * then there is no status.
+ * Occurs when the range of a response is not the range asked for: `expected` and `actual` are as on
+ * the wire, and empty where none was asked for or named. Or `expected` is not a range, and nothing
+ * was asked: then there is no status.
  *
  * @since 0.1.0
  * @category errors
@@ -412,8 +416,8 @@ export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci
 }
 
 /**
- * More than a limit allows: bytes of a document, items of a list, pages, redirects. Nothing is ever
- * truncated to fit. `option` is the setting that raises the limit.
+ * Occurs when there is more than a limit allows: bytes of a document, items of a list, pages,
+ * redirects. Nothing is ever truncated to fit. `option` is the setting that raises the limit.
  *
  * @since 0.1.0
  * @category errors
@@ -440,7 +444,7 @@ export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci
 // -----------------------------------------------------------------------------
 
 /**
- * A server supplied a URL that the trust policy refuses to follow (T1 to T5). `host` is where it
+ * Occurs when a server supplies a URL that the trust policy refuses to follow. `host` is where it
  * leads; `option` is the allow-list that would permit it, if any would.
  *
  * @since 0.1.0
@@ -485,8 +489,8 @@ export class UntrustedLocation extends Schema.TaggedError<UntrustedLocation>(
 }
 
 /**
- * An answer lacks what the specification requires, or makes no sense. `problem` says what and
- * where.
+ * Occurs when a response lacks what the specification requires, or makes no sense, and when a list
+ * breaks off, so that what came of it is not all. `problem` says what and where.
  *
  * @since 0.1.0
  * @category errors
@@ -503,14 +507,13 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(
 }
 
 /**
- * No answer of the server, or half of one. `Connect`: no connection, with `status` if a proxy
- * reported it; `Tls`: no secure one; `Proxy`: a proxy on the way refuses to let the request
- * through, with `status`; `Reset`: the connection broke; `Malformed`: the response is not HTTP;
- * `Timeout`: no response in time; `Stall`: a body stopped arriving. `Tls`, `Proxy` and `Malformed`
- * are never retried. `cause` is what the HTTP client failed with, less what it holds of the request
- * and the response. The message has the code of the
- * system or of TLS, such as `ENOTFOUND`, if the cause has one, and what could not be reached, which
- * may be a proxy.
+ * Occurs when there is no response of the server, or half of one. `Connect`: no connection, with
+ * `status` if a proxy reported it; `Tls`: no secure one; `Proxy`: a proxy on the way refuses to let
+ * the request through, with `status`; `Reset`: the connection broke; `Malformed`: the response is
+ * not HTTP; `Timeout`: no response in time; `Stall`: a body stopped arriving. `Tls`, `Proxy` and
+ * `Malformed` are never retried. `cause` is what the HTTP client failed with, less what it holds of
+ * the request and the response. The message has the code of the system or of TLS, such as
+ * `ENOTFOUND`, if the cause has one, and what could not be reached, which may be a proxy.
  *
  * @since 0.1.0
  * @category errors
@@ -549,8 +552,8 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
 }
 
 /**
- * The code that the system, TLS or the HTTP client gave an error or the one beneath it, such as
- * `ENOTFOUND`; empty if there is none.
+ * Returns the code that the system, TLS or the HTTP client gave an error or the one beneath it,
+ * such as `ENOTFOUND`; empty if there is none.
  *
  * @since 0.1.0
  * @category getters
@@ -590,8 +593,8 @@ const isHost = (text: unknown): text is string =>
   typeof text === "string" && /^[A-Za-z0-9.:_-]{1,255}$/.test(text)
 
 /**
- * A store behind the interface failed: a file that cannot be read or written. The message says why,
- * if the cause is an error.
+ * Occurs when a store behind the interface fails: a file that cannot be read or written. The
+ * message says why, if the cause is an error.
  *
  * @since 0.1.0
  * @category errors
@@ -613,8 +616,8 @@ export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-o
 // -----------------------------------------------------------------------------
 
 /**
- * A step must send the bytes again and the source is a one-shot stream. Use a source that can be
- * reopened, such as a file.
+ * Occurs when a step must send the bytes again and the source is a one-shot stream. Use a source
+ * that can be reopened, such as a file.
  *
  * @since 0.1.0
  * @category errors
@@ -630,9 +633,9 @@ export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>(
 }
 
 /**
- * A registry or proxy cannot be reached as it is configured: its URL or host does not parse or
- * would send credentials in the clear, or another option for it cannot be sent. `problem` says
- * which, and shows no value.
+ * Occurs when a registry or proxy cannot be reached as it is configured: its URL or host does not
+ * parse or would send credentials in the clear, or another option for it cannot be sent. `problem`
+ * says which, and shows no value.
  *
  * @since 0.1.0
  * @category errors
@@ -693,7 +696,8 @@ export const isTransientStatus = (status: number): boolean => transient.has(stat
 
 /**
  * Whether trying again later may help: a broken connection or timeout (never TLS, a proxy that
- * refuses, or a response that is not HTTP), a rate limit, or the status of a temporary failure (`isTransientStatus`).
+ * refuses, or a response that is not HTTP), a rate limit, or the status of a temporary failure
+ * (`isTransientStatus`).
  *
  * @since 0.1.0
  * @category guards
