@@ -41,6 +41,8 @@ const spellings: Readonly<Record<string, (secret: string) => string>> = {
   "in XML": (secret) => secret.replace(/[&<>"']/g, (character) => entities[character] ?? ""),
   "in XML within XML": (secret) =>
     secret.replace(/[&<>"']/g, (character) => entities[character] ?? "").replaceAll("&", "&amp;"),
+  "in JSON within XML": (secret) => html(JSON.stringify(secret).slice(1, -1)),
+  "in HTML within a URL": (secret) => encodeURIComponent(html(secret)),
   "in lower case, as hosts are": (secret) =>
     secret.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }

@@ -212,7 +212,8 @@ const tokenProof = <E, R>(
             from: request.url,
             trust,
             until,
-            userAgent: request.headers["user-agent"]
+            userAgent: request.headers["user-agent"],
+            sent: sending.sent
           })
         const instead = deletes(demand.scopes)
           ? demand.scopes.map(withEveryAction)

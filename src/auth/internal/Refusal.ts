@@ -103,7 +103,7 @@ const challenged = <E, R>(
     const redact = Sent.redactorOf(sending.sent)
     return yield* new AuthChallenge({
       method,
-      url: Sent.shownUrl(sending.sent, url),
+      url: Sent.shownUrl(sending.sent, response.request),
       status: response.status,
       errors: ErrorBody.parseRedacted(body, redact).errors,
       origin: demand.origin,

@@ -12,22 +12,54 @@ import * as RedactedUrl from "../../protocol/internal/RedactedUrl.js"
 /**
  * The requests of one exchange so far, those to token servers and redirected ones included. `url` is
  * that of its operation, and `isOwn` says whether the client wrote it itself: then no server can
- * have put a secret into it.
+ * have put a secret into it. `earlier` is what the registry was sent before.
  */
 export interface Sent {
   url: string
   isOwn: boolean
+  readonly earlier: Earlier
   readonly requests: Array<HttpClientRequest>
 }
 
+type Fields = Readonly<Record<string, string>>
+
+/**
+ * What a registry was sent in earlier exchanges, and can repeat in a realm or a location that is
+ * used later: the application's own headers, and the newest values of `Authorization`.
+ */
+export class Earlier {
+  readonly #headers: ReadonlyArray<Fields>
+  readonly #authorizations: Array<string> = []
+
+  constructor(headers: Fields | undefined) {
+    this.#headers = headers === undefined ? [] : [headers]
+  }
+
+  add(authorization: string): void {
+    if (this.#authorizations.includes(authorization)) return
+    if (this.#authorizations.push(authorization) > 16) this.#authorizations.shift()
+  }
+
+  get headers(): ReadonlyArray<Fields> {
+    return [...this.#headers, ...this.#authorizations.map((authorization) => ({ authorization }))]
+  }
+}
+
 /** Returns the record of an exchange that begins. */
-export const make = (): Sent => ({ url: "", isOwn: false, requests: [] })
+export const make = (earlier: Earlier = new Earlier(undefined)): Sent => ({
+  url: "",
+  isOwn: false,
+  earlier,
+  requests: []
+})
 
 const exchanges = new WeakMap<HttpClientRequest, Sent>()
 
 /** Adds a request that is about to be sent. */
 export const add = (sent: Sent, request: HttpClientRequest): void => {
   sent.requests.push(request)
+  const authorization = request.headers["authorization"]
+  if (authorization !== undefined) sent.earlier.add(authorization)
 }
 
 /** Remembers which exchange a response belongs to, by the request that it has. */
@@ -41,36 +73,44 @@ export const answered = (sent: Sent, request: HttpClientRequest): void => {
  */
 export const of = (request: HttpClientRequest, first = request): Sent =>
   exchanges.get(request) ?? {
+    ...make(),
     url: first.url,
-    isOwn: false,
     requests: first === request ? [request] : [first, request]
   }
 
 /** Returns what replaces the secrets of an exchange in texts of its servers. */
-export const redactorOf = ({ requests }: Sent): Redact => redactor(requests.flatMap(secretsOf))
+export const redactorOf = ({ earlier, requests }: Sent): Redact =>
+  redactor([
+    ...earlier.headers.flatMap(inHeaders),
+    ...requests.flatMap(inRequest),
+    ...requests.flatMap(({ url }) => RedactedUrl.secretsOf(url))
+  ])
 
 /**
- * Returns a URL of an exchange as it may be shown. Another than the client's own can hold what was
- * sent before, and one that came with the operation what this very registry was sent earlier.
+ * Returns the URL of a request of an exchange as it may be shown. All but the client's own are those
+ * of servers, which can put into them what they were sent, now or earlier.
  */
-export const shownUrl = ({ isOwn, requests, url: first }: Sent, url: string): string => {
+export const shownUrl = (
+  { earlier, isOwn, requests, url: first }: Sent,
+  request: HttpClientRequest
+): string => {
+  const { url } = request
   if (isOwn && url === first) return RedactedUrl.redact(url)
-  const redact = redactor(
-    requests
-      .filter((request) => url === first || request.url !== url)
-      .flatMap((request) => [...inHeaders(request), ...inForm(request)])
-  )
+  const redact = redactor([
+    ...earlier.headers.flatMap(inHeaders),
+    ...[...requests, request].flatMap(inRequest),
+    ...requests.flatMap((other) => (other.url === url ? [] : RedactedUrl.secretsOf(other.url)))
+  ])
   // A host that all else goes to is no secret, be it in a header of the application's own.
   const path = /^[a-z]+:\/\/[^/?#]*/i.exec(url)?.[0] ?? ""
   const isKnown = first.toLowerCase().startsWith(`${path.toLowerCase()}/`)
   return RedactedUrl.redact((isKnown ? path : redact(path)) + redact(url.slice(path.length)))
 }
 
-/** Returns all that a request says and nobody else may see. */
-const secretsOf = (request: HttpClientRequest): ReadonlyArray<string> => [
-  ...inHeaders(request),
-  ...inForm(request),
-  ...RedactedUrl.secretsOf(request.url)
+/** What a request says beside its URL and nobody else may see. */
+const inRequest = (request: HttpClientRequest): ReadonlyArray<string> => [
+  ...inHeaders(request.headers),
+  ...inForm(request)
 ]
 
 /** What every request may say. Any other header is one of the application's own. */
@@ -89,8 +129,10 @@ const open = new Set([
   "user-agent"
 ])
 
-const inHeaders = ({ headers }: HttpClientRequest): ReadonlyArray<string> =>
-  Object.entries(headers).flatMap(([name, value]) => (open.has(name) ? [] : inValue(value)))
+const inHeaders = (headers: Fields): ReadonlyArray<string> =>
+  Object.entries(headers).flatMap(([name, value]) =>
+    open.has(name.toLowerCase()) ? [] : inValue(value)
+  )
 
 /**
  * What a header shows: all of it, what follows a scheme, the password by itself where that is Basic,

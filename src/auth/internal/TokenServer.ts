@@ -46,7 +46,8 @@ import * as Sent from "./Sent.js"
  * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the
  * token, `realm` the token server's URL, `service` empty if the challenge names none.
  * `refreshToken` is what the same realm issued earlier for the same credential. `until` is when the
- * response must have arrived, in milliseconds of the clock. `userAgent` is sent if given.
+ * response must have arrived, in milliseconds of the clock. `userAgent` is sent if given. No error
+ * shows what was `sent` before.
  */
 export interface TokenRequest {
   readonly origin: string
@@ -59,6 +60,7 @@ export interface TokenRequest {
   readonly trust: Trust.Policy
   readonly until?: () => number
   readonly userAgent: string | undefined
+  readonly sent?: Sent.Sent | undefined
 }
 
 /** What an exchange can fail with, besides the errors of its client. */
@@ -98,9 +100,17 @@ export const exchange = <E, R>(
 ): Effect.Effect<Token, E | TokenError, R> =>
   Effect.flatMap(judge(wanted), (verdict) =>
     verdict._tag === "Refused"
-      ? Effect.fail(UntrustedLocation.from("Realm", verdict, {}))
+      ? Effect.fail(UntrustedLocation.from("Realm", shown(verdict, wanted), {}))
       : exchangeAt(verdict.url, client, wanted)
   )
+
+const shown = (
+  refused: Extract<Trust.Verdict, { readonly _tag: "Refused" }>,
+  { sent }: TokenRequest
+) =>
+  sent === undefined
+    ? refused
+    : { ...refused, host: ServerText.plain(Sent.redactorOf(sent)(refused.host), 255) }
 
 /** Whether a realm may be asked with a credential. */
 export const judge = ({
@@ -272,7 +282,7 @@ const ask = <E, R>(
     const sent = Sent.of(response.request, request)
     const facts: Exchange = {
       method: request.method,
-      url: Sent.shownUrl(sent, request.url),
+      url: Sent.shownUrl(sent, request),
       status: response.status
     }
     if (response.status < 200 || response.status > 299)

@@ -162,7 +162,8 @@ const nextOfBlob = (
         const { length, start } = meaning
         if (range === undefined) download.size ??= length
         download.exchange = exchange
-        download.coding = response.headers["content-encoding"] ?? ""
+        const coding = response.headers["content-encoding"]
+        download.coding = coding === undefined ? "" : Received.textOf(response, coding, 64)
         return Effect.succeed({ response, start, length })
       }
     })
@@ -275,7 +276,7 @@ const explained = <E extends { readonly _tag: string }>(
   if (ContentDecoding.parse(coding).length > 0)
     return violation(
       exchange,
-      `The blob came with Content-Encoding: ${coding.slice(0, 64)}, which was not asked for, and is not what it should be: something on the way to the registry may compress answers`
+      `The blob came with Content-Encoding: ${coding}, which was not asked for, and is not what it should be: something on the way to the registry may compress answers`
     )
   return error instanceof DigestMismatch
     ? new DigestMismatch({ ...exchange, expected: error.expected, actual: error.actual })

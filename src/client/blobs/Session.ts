@@ -16,12 +16,12 @@ import * as ByteStream from "../../ByteStream.js"
 import type { ChunkBounds, UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
+import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
 import * as Operation from "../../protocol/Operation.js"
 import * as Trust from "../../protocol/Trust.js"
 import type { UploadSession } from "../../Registry.js"
 import {
   DigestMismatch,
-  type Exchange,
   isTransient,
   ProtocolViolation,
   TransportFailure,
@@ -191,7 +191,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
       Effect.acquireRelease(
         // Whoever could write the state chose its location: it is judged like one of the registry's.
         Effect.map(
-          trusted(to.base, state.location, {}),
+          trusted(to.base, state.location),
           (location): Session => ({
             repository: state.repository,
             location,
@@ -409,19 +409,23 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
     const { url } = response.request
     // Another origin that redirects to the registry has chosen what the registry answers.
     return Trust.isAt(to.origin, sentTo) || !URL.canParse(target, url)
-      ? trusted(url, target, Received.factsOf(response))
-      : trusted(sentTo, new URL(target, url).href, Received.factsOf(response))
+      ? trusted(url, target, response)
+      : trusted(sentTo, UrlQuery.restored(new URL(target, url), target, url), response)
   }
 
   const trusted = (
     from: string,
     target: string,
-    facts: Exchange
+    response?: Received.Received
   ): Effect.Effect<string, UntrustedLocation> => {
     const verdict = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
     return verdict._tag === "Allowed"
       ? Effect.succeed(verdict.url)
-      : Effect.fail(UntrustedLocation.from("Upload", verdict, facts))
+      : Effect.fail(
+          response === undefined
+            ? UntrustedLocation.from("Upload", verdict, {})
+            : Received.untrusted(response, "Upload", verdict)
+        )
   }
 
   /** The session as `Registry` shows it: one step at a time. */

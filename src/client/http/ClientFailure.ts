@@ -32,7 +32,7 @@ export const facts = (
   sent: Sent.Sent
 ): { readonly method: string; readonly url: string } => ({
   method: request.method,
-  url: Sent.shownUrl(sent, request.url)
+  url: Sent.shownUrl(sent, request)
 })
 
 /**

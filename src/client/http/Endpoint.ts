@@ -6,6 +6,7 @@ import * as Headers from "@effect/platform/Headers"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Sent from "../../auth/internal/Sent.js"
 import { type Overrides, withDefaults } from "../../internal/Options.js"
 import * as FieldValue from "../../protocol/internal/FieldValue.js"
 import { redact } from "../../protocol/internal/RedactedUrl.js"
@@ -118,6 +119,8 @@ export interface Endpoint {
   readonly observation: Observability.Observation
   readonly onWarning: (text: string) => Effect.Effect<void>
   readonly transformClient: Transform | undefined
+  /** What was sent to it, which nothing that is shown of it may repeat (T13). */
+  readonly sent: Sent.Earlier
   /** The warnings that were logged, so that each is logged once (C106). */
   readonly warned: Set<string>
 }
@@ -175,6 +178,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       observation: Observability.make(base, options.tracePropagation ?? false),
       onWarning: options.onWarning ?? (() => Effect.void),
       transformClient: options.transformClient,
+      sent: new Sent.Earlier(options.headers),
       warned: new Set<string>()
     }
   })

@@ -184,7 +184,7 @@ export const boundsOf = (to: Endpoint, clock: Clock.Clock): Transport.Bounds => 
   until: clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
   watchdog: to.watchdog,
   registry: to.origin,
-  sent: Sent.make()
+  sent: Sent.make(to.sent)
 })
 
 /**

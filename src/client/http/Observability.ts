@@ -126,7 +126,7 @@ const exchange = <E extends { readonly _tag: string }>(
       )
       const began = clock.unsafeCurrentTimeMillis()
       const body = counted(request)
-      const shown = () => Sent.shownUrl(sent, request.url)
+      const shown = () => Sent.shownUrl(sent, request)
       const executed = traced
         ? inSpan(client, of, body.request, shown(), template, fiber.currentSpan, clock)
         : client.execute(body.request)

@@ -11,7 +11,8 @@ import * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
-import type { TransportFailure } from "../../RegistryError.js"
+import type * as Trust from "../../protocol/Trust.js"
+import { type TransportFailure, UntrustedLocation } from "../../RegistryError.js"
 import * as ServerText from "../../spec/internal/ServerText.js"
 import { GatheredResponse } from "./BodyResponse.js"
 import * as ClientFailure from "./ClientFailure.js"
@@ -106,6 +107,18 @@ export const factsOf = ({
   readonly url: string
   readonly status: number
 } => ({ ...ClientFailure.facts(request, Sent.of(request)), status })
+
+/** Returns the error of a URL in a response that `Trust` refuses. */
+export const untrusted = (
+  response: Pick<Received, "request" | "status">,
+  kind: UntrustedLocation["kind"],
+  refused: Extract<Trust.Verdict, { readonly _tag: "Refused" }>
+): UntrustedLocation =>
+  UntrustedLocation.from(
+    kind,
+    { ...refused, host: textOf(response, refused.host) },
+    factsOf(response)
+  )
 
 /** Returns a text of the server that sent a response, such as a header, as it may be shown. */
 export const textOf = ({ request }: Pick<Received, "request">, text: string, limit = 255): string =>

@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import type { Sender } from "../../auth/Authorization.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Trust from "../../protocol/Trust.js"
-import { LimitExceeded, ProtocolViolation, UntrustedLocation } from "../../RegistryError.js"
+import { LimitExceeded, ProtocolViolation, type UntrustedLocation } from "../../RegistryError.js"
 import type * as Limits from "./Limits.js"
 import * as Received from "./Received.js"
 
@@ -79,11 +79,10 @@ export const followed =
       before: ReadonlyArray<number>
     ) => {
       const { request, status } = response
-      const facts = Received.factsOf(response)
       if (before.length > options.limits.redirects)
         return Effect.fail(
           new LimitExceeded({
-            ...facts,
+            ...Received.factsOf(response),
             what: "The number of redirects",
             limit: options.limits.redirects,
             option: "limits.redirects"
@@ -100,10 +99,10 @@ export const followed =
       })
       return verdict._tag === "Refused"
         ? Effect.fail(
-            UntrustedLocation.from(
+            Received.untrusted(
+              response,
               "Redirect",
-              isSecret ? { ...verdict, option: Option.none() } : verdict,
-              facts
+              isSecret ? { ...verdict, option: Option.none() } : verdict
             )
           )
         : follow(redirectedRequest(request, verdict, method), first, before)

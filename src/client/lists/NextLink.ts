@@ -5,7 +5,7 @@
 import * as Option from "effect/Option"
 import * as Link from "../../protocol/Link.js"
 import * as Trust from "../../protocol/Trust.js"
-import { ProtocolViolation, UntrustedLocation } from "../../RegistryError.js"
+import { ProtocolViolation, type UntrustedLocation } from "../../RegistryError.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import * as Received from "../http/Received.js"
 
@@ -48,7 +48,7 @@ export const read = (
   return verdict._tag === "Refused"
     ? {
         _tag: "Failed",
-        error: UntrustedLocation.from("Link", verdict, Received.factsOf(response))
+        error: Received.untrusted(response, "Link", verdict)
       }
     : { _tag: "Next", url: verdict.url }
 }

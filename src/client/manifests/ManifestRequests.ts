@@ -94,24 +94,42 @@ export const nameOf = (
 ): string =>
   `${new URL(base).host}/${repository}${Digest.isDigest(reference) ? "@" : ":"}${reference}`
 
-/** Says in an error of a manifest which one it is. */
+/** In characters, of what an error says of a document. */
+export const longest = 1024
+
+/**
+ * Says in an error of a manifest which one it is. What the error shows of the document is redacted,
+ * since a server can repeat there what it was sent with the request of `response` (T13).
+ */
 export const named = (
   manifest: string,
-  error: InvalidManifest | MediaTypeMismatch
+  error: InvalidManifest | MediaTypeMismatch,
+  response: Received.Received
 ): InvalidManifest | MediaTypeMismatch =>
   error._tag === "InvalidManifest"
-    ? invalid(manifest, error)
-    : new MediaTypeMismatch({ expected: error.expected, actual: error.actual, manifest })
+    ? invalid(manifest, error, response)
+    : new MediaTypeMismatch({
+        expected: Received.textOf(response, error.expected, longest),
+        actual: Received.textOf(response, error.actual, longest),
+        manifest
+      })
 
 /** The same for what is only ever an invalid manifest. */
 export const invalid = (
   manifest: string,
-  error: InvalidManifest | MediaTypeMismatch
-): InvalidManifest =>
-  new InvalidManifest({
+  error: InvalidManifest | MediaTypeMismatch,
+  response?: Received.Received
+): InvalidManifest => {
+  const shown = (text: string) =>
+    response === undefined ? text : Received.textOf(response, text, longest)
+  return new InvalidManifest({
     ...(error._tag === "InvalidManifest"
-      ? { reason: error.reason, ...(error.path !== undefined && { path: error.path }) }
+      ? {
+          reason: error.reason,
+          ...(error.path !== undefined && { path: shown(error.path) })
+        }
       : { reason: "MediaType" as const }),
     manifest,
-    message: `${manifest}: ${error.message}`
+    message: `${manifest}: ${shown(error.message)}`
   })
+}

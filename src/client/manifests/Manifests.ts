@@ -20,6 +20,7 @@ import type { Pipeline } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
 import {
   announcedDigest,
+  longest,
   type ManifestRequests,
   make as makeRequests,
   named,
@@ -105,7 +106,7 @@ const getting = (to: Endpoint, { pull }: ManifestRequests): Registry.Service["ge
         mediaType: SingleField.value(response.headers, "content-type"),
         digest
       }),
-      (error) => named(nameOf(to, repository, reference), error)
+      (error) => named(nameOf(to, repository, reference), error, response)
     )
   })
 
@@ -123,7 +124,7 @@ const heading = (
       ({ message }) =>
         new ProtocolViolation({
           ...Received.factsOf(response),
-          problem: `${nameOf(to, repository, reference)}: ${message}`
+          problem: `${nameOf(to, repository, reference)}: ${Received.textOf(response, message, longest)}`
         })
     )
     const digest = Digest.isDigest(reference) ? reference : Digest.fromBytes(bytes)

@@ -80,7 +80,11 @@ export const make = (
   const readPage = Effect.fnUntraced(function* (operation: ListReferrers) {
     const [bytes, response] = yield* read(operation, Pages.pageLimit(to))
     const index = yield* Effect.mapError(readIndex(bytes, response), (error) =>
-      invalid(`the referrers of ${nameOf(to, operation.repository, operation.digest)}`, error)
+      invalid(
+        `the referrers of ${nameOf(to, operation.repository, operation.digest)}`,
+        error,
+        response
+      )
     )
     if (index === undefined) return yield* new Pages.NotAList(Received.factsOf(response))
     isKnownToList = true
@@ -107,7 +111,7 @@ export const make = (
         Manifest.fromBytes(bytes, {
           mediaType: SingleField.value(response.headers, "content-type")
         }),
-        (error) => invalid(nameOf(to, repository, tag), error)
+        (error) => invalid(nameOf(to, repository, tag), error, response)
       )
       return Option.some(manifest)
     },

@@ -39,7 +39,8 @@ const redacted = (text: string, secrets: ReadonlyArray<string>): string => {
 
 /**
  * A text in a spelling that all its spellings have in common: its bytes in UTF-8, one character for
- * each, in lower case and without backslashes. `starts` and `ends` say where in the text each of them stands.
+ * each, decoded, in lower case and without backslashes. `starts` and `ends` say where in the text
+ * each of them stands.
  */
 interface Canonical {
   readonly text: string
@@ -47,57 +48,80 @@ interface Canonical {
   readonly ends: ReadonlyArray<number>
 }
 
+/** What was encoded more often, in whatever ways, is not a mistake of a server any more. */
+const maxDecodings = 4
+
 const canonical = (text: string): Canonical => {
-  let bytes = ""
-  const starts: Array<number> = []
-  const ends: Array<number> = []
-  for (const found of text.matchAll(spelled)) {
-    const [written] = found
-    for (const byte of bytesOf(found)) {
-      // JSON doubles them, and others of their kind.
-      if (byte === "\\") continue
-      // A form writes spaces so.
-      bytes += byte === "+" ? " " : byte
-      starts.push(found.index)
-      ends.push(found.index + written.length)
-    }
+  let decoded = replaced(identical(text), /[^\0-\x7f]/gu, ([character = ""]) => utf8(character))
+  for (let count = 0; count < maxDecodings; count++) {
+    const next = replaced(decoded, encoded, bytesOf)
+    if (next === decoded) break
+    decoded = next
   }
-  return { text: bytes.replace(/[A-Z]/g, (letter) => letter.toLowerCase()), starts, ends }
+  // JSON doubles backslashes, and others of their kind; a form writes spaces as plus signs.
+  const plain = replaced(decoded, /\\+([^\\]?)|\+/g, ([found, after = ""]) =>
+    found === "+" || after === "+" ? " " : after
+  )
+  return { ...plain, text: plain.text.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) }
 }
 
-/**
- * One character in any spelling, encoded once or more often: percent-encoded, a reference of HTML or
- * XML, an escape of JSON; or as it is, less the backslashes before it.
- */
-const spelled = new RegExp(
+const identical = (text: string): Canonical => {
+  const starts = Array.from({ length: text.length }, (_, index) => index)
+  return { text, starts, ends: starts.map((index) => index + 1) }
+}
+
+/** The text with all that is found replaced, and the same if nothing is. */
+const replaced = (
+  from: Canonical,
+  what: RegExp,
+  by: (found: ReadonlyArray<string | undefined>) => string
+): Canonical => {
+  let text = ""
+  let next = 0
+  const starts: Array<number> = []
+  const ends: Array<number> = []
+  const keep = (end: number) => {
+    text += from.text.slice(next, end)
+    for (let at = next; at < end; at++) {
+      starts.push(from.starts[at] ?? 0)
+      ends.push(from.ends[at] ?? 0)
+    }
+  }
+  for (const found of from.text.matchAll(what)) {
+    keep(found.index)
+    next = found.index + found[0].length
+    const instead = by(found)
+    text += instead
+    for (let count = 0; count < instead.length; count++) {
+      starts.push(from.starts[found.index] ?? 0)
+      ends.push(from.ends[next - 1] ?? 0)
+    }
+  }
+  if (next === 0) return from
+  keep(from.text.length)
+  return { text, starts, ends }
+}
+
+/** One character percent-encoded, as a reference of HTML or XML, or as an escape of JSON. */
+const encoded = new RegExp(
   [
     "%(?:25)*([0-9a-f]{2})",
-    "&(?:amp;)*(?:(lt|gt|quot|apos|amp)|#0{0,8}([0-9]{1,7})|#x0{0,8}([0-9a-f]{1,6}));",
-    "\\\\+u(d[89ab][0-9a-f]{2})\\\\+u(d[c-f][0-9a-f]{2})",
-    "\\\\+u([0-9a-f]{4})",
-    "\\\\*([^\\\\])",
-    "\\\\+"
+    "&(?:(lt|gt|quot|apos|amp)|#0{0,8}([0-9]{1,7})|#x0{0,8}([0-9a-f]{1,6}));",
+    "\\\\{1,8}u(d[89ab][0-9a-f]{2})\\\\{1,8}u(d[c-f][0-9a-f]{2})",
+    "\\\\{1,8}u([0-9a-f]{4})"
   ].join("|"),
-  "giu"
+  "gi"
 )
 
-const bytesOf = ([
-  ,
-  percent,
-  entity,
-  decimal,
-  hexadecimal,
-  high,
-  low,
-  escaped,
-  plain
-]: ReadonlyArray<string | undefined>): string => {
+const bytesOf = ([, percent, entity, decimal, hexadecimal, high, low, escaped]: ReadonlyArray<
+  string | undefined
+>): string => {
   if (percent !== undefined) return String.fromCharCode(Number.parseInt(percent, 16))
   if (high !== undefined && low !== undefined)
     return utf8(String.fromCharCode(Number.parseInt(high, 16), Number.parseInt(low, 16)))
   const code = parse(decimal, 10) ?? parse(hexadecimal ?? escaped, 16)
   if (code !== undefined) return utf8(code <= 0x10ffff ? String.fromCodePoint(code) : "\uFFFD")
-  return utf8(entities.get(entity?.toLowerCase() ?? "") ?? plain ?? "")
+  return entities.get(entity?.toLowerCase() ?? "") ?? ""
 }
 
 const entities = new Map([
@@ -111,6 +135,4 @@ const entities = new Map([
 const parse = (digits: string | undefined, radix: number): number | undefined =>
   digits === undefined ? undefined : Number.parseInt(digits, radix)
 
-const utf8 = (text: string): string =>
-  // The one character of nearly every call.
-  text.length === 1 && text < "\x80" ? text : String.fromCharCode(...new TextEncoder().encode(text))
+const utf8 = (text: string): string => String.fromCharCode(...new TextEncoder().encode(text))
