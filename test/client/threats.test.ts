@@ -464,6 +464,9 @@ describe("T12, injection", () => {
 })
 
 describe("T16, slow parsers", () => {
+  /** Of this process, whatever else the machine does. */
+  const cpuSeconds = () => process.cpuUsage().user / 1e6
+
   it.effect.each([
     ["www-authenticate", 401],
     ["link", 200],
@@ -481,20 +484,20 @@ describe("T16, slow parsers", () => {
           { [registryUrl]: () => status(code, '{"tags":[]}', { [name]: value }) },
           { retry: { attempts: 0 } }
         )
-        const start = performance.now()
+        const start = cpuSeconds()
         yield* Effect.exit(items(registry.tags(repository)))
         yield* Effect.exit(registry.headManifest(repository, tag))
-        expect(performance.now() - start).toBeLessThan(1000)
+        expect(cpuSeconds() - start).toBeLessThan(1)
       }
     })
   )
 
   it.effect("neither does a reference as long as that", () =>
     Effect.gen(function* () {
-      const start = performance.now()
+      const start = cpuSeconds()
       for (const text of ["A", "a-", "a__", "a/", "-", "a.b/"])
         yield* Effect.exit(Reference.parseRepositoryName(text.repeat(30_000)))
-      expect(performance.now() - start).toBeLessThan(1000)
+      expect(cpuSeconds() - start).toBeLessThan(1)
     })
   )
 })

@@ -135,7 +135,8 @@ describe("a status that has no body (RFC 9110 section 6.4.1)", () => {
         })
         expect(yield* request("DELETE", `${url}/d`)).toBe(`${status.slice(0, 3)} `)
         expect(yield* request("GET", `${url}/1`)).toBe("200 true")
-        expect(log).toEqual(["1 DELETE /d", "2 GET /1"])
+        // undici may have opened one in between that nothing was sent on.
+        expect(log).toEqual(["1 DELETE /d", expect.stringMatching(/^[23] GET \/1$/)])
       })
     )
   }
