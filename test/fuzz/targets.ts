@@ -19,6 +19,7 @@ import * as ByteRange from "../../src/protocol/ByteRange.js"
 import * as Challenge from "../../src/protocol/Challenge.js"
 import * as ErrorBody from "../../src/protocol/ErrorBody.js"
 import * as FieldValue from "../../src/protocol/internal/FieldValue.js"
+import * as RedactedText from "../../src/protocol/internal/RedactedText.js"
 import * as RedactedUrl from "../../src/protocol/internal/RedactedUrl.js"
 import * as RegistrableDomain from "../../src/protocol/internal/RegistrableDomain.js"
 import * as RetryAfter from "../../src/protocol/internal/RetryAfter.js"
@@ -404,7 +405,11 @@ export const targets: ReadonlyArray<Target> = [
     ],
     run: (s) => {
       const { errors, ...body } = ErrorBody.parse(s)
-      return [errors, body, ErrorBody.encode(errors), ErrorBody.parse(Buffer.from(s, "latin1"))]
+      const redact = RedactedText.redactor([s.slice(0, 16)])
+      return [
+        [errors, body, ErrorBody.encode(errors), ErrorBody.parse(Buffer.from(s, "latin1"))],
+        ErrorBody.parseRedacted(s, redact)
+      ]
     },
     bound: 500_000
   },
@@ -452,6 +457,22 @@ export const targets: ReadonlyArray<Target> = [
     tests: "protocol/RetryAfter",
     seeds: ["120", "Wed, 21 Oct 2015 07:28:00 GMT", "retry-after: 1.5ms", "retry after 3s"],
     run: (s) => [RetryAfter.parse(s, 1_445_412_480_000), RetryAfter.fromMessage(s)]
+  },
+  {
+    name: "RedactedText",
+    tests: "protocol/RedactedText",
+    seeds: ["hunter2 %68unter2 &#104;unter2", "Authorization: Basic YWxpY2U6aHVudGVyMg=="],
+    run: (s) => RedactedText.redactor(["hunter2", "YWxpY2U6aHVudGVyMg==", s.slice(0, 16)])(s)
+  },
+  {
+    name: "ServerText",
+    seeds: ["a\u001b[31mb\u202e\u2028c\ud800", "text/html; charset=utf-8"],
+    run: (s) => [ServerText.plain(s, 128), ServerText.quoted(s)]
+  },
+  {
+    name: "RedactedUrl.secretsOf",
+    seeds: ["https://u:p@s3.example/b?X-Amz-Signature=abcdefgh&digest=b#f", "/v2/?5ecre7=="],
+    run: RedactedUrl.secretsOf
   },
   {
     name: "RedactedUrl.redact",
