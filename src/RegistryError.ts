@@ -344,7 +344,8 @@ export class RegistryFailure extends Schema.TaggedError<RegistryFailure>(
  * Occurs when content does not have the digest that it was asked for or declared with ([image-spec,
  * Digests](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests)). The
  * bytes must not be used. `actual` is absent where the registry says so (`DIGEST_INVALID`) without
- * naming the digest that it found.
+ * naming the digest that it found. `manifest` is the reference of an artifact that was to be pushed
+ * under another digest than its own.
  *
  * @since 0.1.0
  * @category errors
@@ -353,11 +354,14 @@ export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-o
   "DigestMismatch",
   {
     ...exchange,
+    manifest: Schema.optional(Schema.String),
     expected: Schema.String,
     actual: Schema.optional(Schema.String)
   }
 ) {
   override get message(): string {
+    if (this.manifest !== undefined)
+      return `The manifest for ${this.manifest} has the digest ${this.actual ?? "of other content"}`
     return sentence(
       `Content was expected to have digest ${this.expected} and has ${this.actual ?? "another"}: it was corrupted or replaced, and is not to be trusted`,
       this

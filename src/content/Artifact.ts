@@ -157,7 +157,11 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   })
   const { digest } = manifest.descriptor
   if (Option.isSome(reference.digest) && reference.digest.value !== digest)
-    return yield* new DigestMismatch({ expected: reference.digest.value, actual: digest })
+    return yield* new DigestMismatch({
+      manifest: Reference.format(reference),
+      expected: reference.digest.value,
+      actual: digest
+    })
   const tags = new Set([...Option.toArray(reference.tag), ...(options.tags ?? [])])
   yield* registry.putManifest(repository, manifest, { tags: [...tags] })
   return { reference: Reference.withDigest(reference, digest), manifest }
@@ -257,7 +261,11 @@ export const pullFrom = (
       const { content, descriptor } = manifest
       if (content._tag !== "ImageManifest")
         return Effect.fail(
-          new MediaTypeMismatch({ expected: MediaType.imageManifest, actual: descriptor.mediaType })
+          new MediaTypeMismatch({
+            manifest: Reference.format(reference),
+            expected: MediaType.imageManifest,
+            actual: descriptor.mediaType
+          })
         )
       return Effect.succeed({
         reference: Reference.withDigest(reference, descriptor.digest),
