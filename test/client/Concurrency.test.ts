@@ -47,10 +47,10 @@ const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
 describe("exchanges", () => {
   it.effect("run so many at a time, the others in the order of their arrival", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(2)
+      const permits = Concurrency.make(2)
       const work = yield* makeWork
       const fibers = yield* Effect.forEach(numbers(5), (n) =>
-        Effect.fork(places.exchange(work.run(n)))
+        Effect.fork(permits.exchange(work.run(n)))
       )
       yield* settle
       expect(work.begun).toEqual([0, 1])
@@ -66,13 +66,13 @@ describe("exchanges", () => {
     })
   )
 
-  it.effect("are not overtaken by one that comes just when a place becomes free", () =>
+  it.effect("are not overtaken by one that comes just when a permit becomes free", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
+      const permits = Concurrency.make(1)
       const order: Array<string> = []
-      const note = (name: string) => places.exchange(Effect.sync(() => void order.push(name)))
+      const note = (name: string) => permits.exchange(Effect.sync(() => void order.push(name)))
       const work = yield* makeWork
-      yield* Effect.fork(Effect.zipRight(places.exchange(work.run(0)), note("late")))
+      yield* Effect.fork(Effect.zipRight(permits.exchange(work.run(0)), note("late")))
       yield* settle
       yield* Effect.fork(note("early"))
       yield* settle
@@ -81,35 +81,35 @@ describe("exchanges", () => {
     })
   )
 
-  it.effect("leave their place when they fail or are interrupted, waiting or not", () =>
+  it.effect("release their permit when they fail or are interrupted, waiting or not", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
+      const permits = Concurrency.make(1)
       const work = yield* makeWork
-      const running = yield* Effect.fork(places.exchange(work.run(0)))
+      const running = yield* Effect.fork(permits.exchange(work.run(0)))
       yield* settle
-      const waiting = yield* Effect.fork(places.exchange(work.run(1)))
+      const waiting = yield* Effect.fork(permits.exchange(work.run(1)))
       yield* settle
       yield* Fiber.interrupt(waiting)
       yield* Fiber.interrupt(running)
-      expect(yield* Effect.flip(places.exchange(Effect.fail("f")))).toBe("f")
-      yield* places.exchange(Effect.void)
+      expect(yield* Effect.flip(permits.exchange(Effect.fail("f")))).toBe("f")
+      yield* permits.exchange(Effect.void)
       expect(work.begun).toEqual([0])
     })
   )
 
-  it.effect("pass on a place that was given to one who is interrupted in the same moment", () =>
+  it.effect("pass on a permit that was given to one who is interrupted in the same moment", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
+      const permits = Concurrency.make(1)
       const gate = yield* Deferred.make<Fiber.RuntimeFiber<never>>()
       const last = Effect.map(Deferred.await(gate), (waiting) =>
         waiting.unsafeInterruptAsFork(FiberId.none)
       )
-      yield* Effect.fork(places.exchange(last))
+      yield* Effect.fork(permits.exchange(last))
       yield* settle
-      const waiting = yield* Effect.fork(places.exchange(Effect.never))
-      const next = yield* Effect.fork(places.exchange(Effect.succeed("next")))
+      const waiting = yield* Effect.fork(permits.exchange(Effect.never))
+      const next = yield* Effect.fork(permits.exchange(Effect.succeed("next")))
       yield* settle
-      // The place is handed over before the interrupted fiber runs again.
+      // The permit is handed over before the interrupted fiber runs again.
       yield* Deferred.succeed(gate, waiting)
       yield* settle
       expect(yield* Fiber.poll(next)).toMatchObject({ _tag: "Some", value: { value: "next" } })
@@ -121,64 +121,64 @@ describe("exchanges", () => {
   )
 })
 
-const download = <A, E, R>(places: Concurrency.Concurrency, stream: Stream.Stream<A, E, R>) =>
-  places.download(({ shared }) => shared(stream))
+const download = <A, E, R>(permits: Concurrency.Concurrency, stream: Stream.Stream<A, E, R>) =>
+  permits.download(({ revocable }) => revocable(stream))
 
 describe("downloads", () => {
-  it.effect("may leave their place before their end, and leave no other then", () =>
+  it.effect("may release their permit before their end, and release no other then", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
-      const early = places.download((place) => {
-        place.leave()
+      const permits = Concurrency.make(1)
+      const early = permits.download((permit) => {
+        permit.release()
         return Stream.never
       })
       const first = yield* Effect.fork(Stream.runDrain(early))
       yield* settle
-      yield* Effect.fork(Stream.runDrain(download(places, Stream.never)))
+      yield* Effect.fork(Stream.runDrain(download(permits, Stream.never)))
       yield* settle
       yield* Fiber.interrupt(first)
-      const third = yield* Effect.fork(items(download(places, Stream.make(3))))
+      const third = yield* Effect.fork(items(download(permits, Stream.make(3))))
       yield* TestClock.adjust(Duration.minutes(1))
       expect(yield* Fiber.poll(third)).toMatchObject({ _tag: "None" })
     })
   )
 
-  it.effect("hold a place from the first pull to the end, failure or abandonment", () =>
+  it.effect("hold a permit from the first pull to the end, failure or abandonment", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
-      const numbers = download(places, Stream.make(1, 2, 3))
+      const permits = Concurrency.make(1)
+      const numbers = download(permits, Stream.make(1, 2, 3))
       expect(yield* items(numbers)).toEqual([1, 2, 3])
       expect(yield* items(Stream.take(numbers, 1))).toEqual([1])
-      expect(yield* Effect.flip(Stream.runDrain(download(places, Stream.fail("f"))))).toBe("f")
-      const never = yield* Effect.fork(Stream.runDrain(download(places, Stream.never)))
+      expect(yield* Effect.flip(Stream.runDrain(download(permits, Stream.fail("f"))))).toBe("f")
+      const never = yield* Effect.fork(Stream.runDrain(download(permits, Stream.never)))
       yield* settle
       yield* Fiber.interrupt(never)
       expect(yield* items(numbers)).toEqual([1, 2, 3])
     })
   )
 
-  it.effect("that wait for the registry keep their place, however long", () =>
+  it.effect("that wait for the registry keep their permit, however long", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
+      const permits = Concurrency.make(1)
       yield* Effect.fork(
-        Stream.runDrain(download(places, Stream.concat(Stream.make(1), Stream.never)))
+        Stream.runDrain(download(permits, Stream.concat(Stream.make(1), Stream.never)))
       )
       yield* settle
-      const second = yield* Effect.fork(items(download(places, Stream.make(2))))
+      const second = yield* Effect.fork(items(download(permits, Stream.make(2))))
       yield* TestClock.adjust(Duration.minutes(1))
       expect(yield* Fiber.poll(second)).toMatchObject({ _tag: "None" })
     })
   )
 
   it.effect(
-    "within downloads of the same registry go on: an idle one lends its place after a second",
+    "within downloads of the same registry go on: an idle one loses its permit after a second",
     () =>
       Effect.gen(function* () {
-        const places = Concurrency.make(2)
+        const permits = Concurrency.make(2)
         const nested = (depth: number): Stream.Stream<number> =>
           depth === 0
             ? Stream.make(0)
-            : Stream.flatMap(download(places, Stream.make(depth)), (n) =>
+            : Stream.flatMap(download(permits, Stream.make(depth)), (n) =>
                 Stream.concat(nested(depth - 1), Stream.make(n))
               )
         const fibers = yield* Effect.forEach(numbers(3), () => Effect.fork(items(nested(4))))
@@ -189,15 +189,17 @@ describe("downloads", () => {
       })
   )
 
-  it.effect("that lent their place have none to leave", () =>
+  it.effect("that lost their permit have none to release", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
+      const permits = Concurrency.make(1)
       const work = yield* makeWork
-      const idle = yield* Effect.fork(Stream.runForEach(download(places, Stream.make(0)), work.run))
+      const idle = yield* Effect.fork(
+        Stream.runForEach(download(permits, Stream.make(0)), work.run)
+      )
       yield* settle
-      const borrower = yield* Effect.fork(Stream.runDrain(download(places, Stream.never)))
+      const borrower = yield* Effect.fork(Stream.runDrain(download(permits, Stream.never)))
       yield* TestClock.adjust(Duration.seconds(1))
-      const third = yield* Effect.fork(items(download(places, Stream.make(3))))
+      const third = yield* Effect.fork(items(download(permits, Stream.make(3))))
       yield* work.end(0)
       yield* Fiber.join(idle)
       yield* TestClock.adjust(Duration.minutes(1))
@@ -209,10 +211,10 @@ describe("downloads", () => {
 
   it.effect("do not wait for exchanges or uploads, nor those for them", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
-      const content = download(places, Stream.make("a", "b"))
-      const copied = places.upload((reading) =>
-        Effect.zipRight(places.exchange(Effect.void), Stream.runCount(reading(content)))
+      const permits = Concurrency.make(1)
+      const content = download(permits, Stream.make("a", "b"))
+      const copied = permits.upload((reading) =>
+        Effect.zipRight(permits.exchange(Effect.void), Stream.runCount(reading(content)))
       )
       expect(yield* copied).toBe(2)
     })
@@ -220,12 +222,12 @@ describe("downloads", () => {
 })
 
 describe("uploads", () => {
-  it.effect("run so many at a time, and one that waits for its source lends its place", () =>
+  it.effect("run so many at a time, and one that waits for its source loses its permit", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
-      yield* Effect.fork(places.upload((reading) => Stream.runDrain(reading(Stream.never))))
+      const permits = Concurrency.make(1)
+      yield* Effect.fork(permits.upload((reading) => Stream.runDrain(reading(Stream.never))))
       yield* settle
-      const second = yield* Effect.fork(places.upload(() => Effect.succeed("second")))
+      const second = yield* Effect.fork(permits.upload(() => Effect.succeed("second")))
       yield* settle
       expect(yield* Fiber.poll(second)).toMatchObject({ _tag: "None" })
       yield* TestClock.adjust(Duration.seconds(2))
@@ -233,14 +235,16 @@ describe("uploads", () => {
     })
   )
 
-  it.effect("that wait for the registry keep their place", () =>
+  it.effect("that wait for the registry keep their permit", () =>
     Effect.gen(function* () {
-      const places = Concurrency.make(1)
+      const permits = Concurrency.make(1)
       yield* Effect.fork(
-        places.upload((reading) => Stream.runForEach(reading(Stream.make("a")), () => Effect.never))
+        permits.upload((reading) =>
+          Stream.runForEach(reading(Stream.make("a")), () => Effect.never)
+        )
       )
       yield* settle
-      const second = yield* Effect.fork(places.upload(() => Effect.succeed("second")))
+      const second = yield* Effect.fork(permits.upload(() => Effect.succeed("second")))
       yield* TestClock.adjust(Duration.minutes(1))
       expect(yield* Fiber.poll(second)).toMatchObject({ _tag: "None" })
     })
@@ -315,7 +319,7 @@ describe("a client", () => {
     })
   )
 
-  it.effect("does not hold a place between two attempts", () =>
+  it.effect("does not hold a permit between two attempts", () =>
     Effect.gen(function* () {
       const { log, registry } = yield* world(
         {

@@ -4,7 +4,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import { expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import { OnBehalfOf } from "../../src/client/http/OnBehalfOf.js"
+import { RegistryOrigin } from "../../src/client/http/RegistryOrigin.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { serve } from "../support/serve.js"
 
@@ -94,7 +94,7 @@ it.live("the connections are gone when the layer's Scope closes, and no others a
     )
     yield* Effect.repeat(Effect.sleep("1 millis"), { until: () => counted.open === 0 })
     for (const registry of ["", "https://registry.example.com"]) {
-      const sent = Effect.provideService(client.get(url), OnBehalfOf, registry)
+      const sent = Effect.provideService(client.get(url), RegistryOrigin, registry)
       const mistake = yield* Effect.flip(Effect.sandbox(sent))
       expect(String(Cause.squash(mistake))).toContain(
         "This HttpClient was closed with the Scope of its layer"

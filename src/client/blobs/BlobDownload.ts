@@ -50,7 +50,7 @@ interface Download extends DownloadPlan.BlobState {
 }
 
 /**
- * The operations that bring blobs from one registry. A download holds its place at the endpoint
+ * The operations that bring blobs from one registry. A download holds its permit
  * from its first request to its end.
  */
 export const make = (
@@ -58,7 +58,7 @@ export const make = (
   send: Send
 ): Pick<Registry.Service, "getBlob" | "getBlobRange"> => {
   const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
-    to.concurrency.download((place) =>
+    to.concurrency.download((permit) =>
       ByteStream.unwrap(
         Effect.gen(function* () {
           const known: { readonly digest: Digest.Digest; readonly size?: number } =
@@ -74,7 +74,7 @@ export const make = (
           const source = yield* next
           const bytes = source?.response.body
           if (bytes instanceof Uint8Array && !isObserved) {
-            place.leave()
+            permit.release()
             const problem = verifier.judge(bytes)
             return problem === undefined
               ? Stream.succeed(bytes)
@@ -84,7 +84,7 @@ export const make = (
             verifier.pass(Transfer.track(received(to, subject, download, next, source), subject)),
             (error) => explained(error, download)
           )
-          return place.shared(
+          return permit.revocable(
             isObserved ? Stream.concat(content, completed(subject, digest)) : content
           )
         })
@@ -98,8 +98,8 @@ export const make = (
         new RangeMismatch({ expected: ByteRange.formatRequest(range), actual: "" })
       )
     const subject: Transfer.Subject = { direction: "download", repository, digest }
-    return to.concurrency.download((place) =>
-      place.shared(
+    return to.concurrency.download((permit) =>
+      permit.revocable(
         Stream.suspend(() => {
           const progress = { at: start, end }
           return received(to, subject, progress, nextOfRange(send, repository, digest, progress))

@@ -1,7 +1,7 @@
 /**
- * How much of one registry a client occupies at a time: so many documents, so many downloads and so
- * many uploads, each kind served in the order of its arrival. The kinds do not wait for each other,
- * since an upload may well consist of a download from the same registry.
+ * How many requests, downloads and uploads a client has under way at one registry: each kind has so
+ * many permits, which go to whoever has waited longest. The kinds do not wait for each other, since
+ * an upload may well consist of a download from the same registry.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -11,26 +11,25 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
-import { onTurn } from "./Turns.js"
 
 /**
- * The places at one endpoint.
+ * The permits of one endpoint.
  *
- * - `exchange`: for a request whose bodies are in memory or bounded, with its answer.
- * - `download`: for a stream, from its first pull to its end or abandonment, or until it leaves its
- *   place.
+ * - `exchange`: for a request whose bodies are in memory or bounded, with its response.
+ * - `download`: for a stream, from its first pull to its end or abandonment, or until its permit is
+ *   released.
  * - `upload`: for an effect that reads a source, whose streams it marks as such.
  *
- * Whoever waits for a place may be what the holder of one waits for: a consumer may open a second
+ * Whoever waits for a permit may be what the holder of one waits for: a consumer may open a second
  * download before it asks the first for more. So a transfer that has waited for its consumer or
- * source for a second lends its place to the next in line, and goes on without one. What the
- * registry is slow at keeps its place, and so does every `exchange`, in which nobody else's code
- * runs.
+ * source for a second loses its permit to the next in the queue, and goes on without one. While the
+ * registry is slow a transfer keeps its permit, and so does every `exchange`, in which nobody else's
+ * code runs.
  */
 export interface Concurrency {
   readonly exchange: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly download: <A, E, R>(
-    use: (place: DownloadPlace) => Stream.Stream<A, E, R>
+    use: (permit: DownloadPermit) => Stream.Stream<A, E, R>
   ) => Stream.Stream<A, E, R>
   readonly upload: <A, E, R>(
     use: (
@@ -40,57 +39,67 @@ export interface Concurrency {
 }
 
 /**
- * What a download does with its place: `shared` is a stream whose consumer may keep it waiting,
- * `leave` gives the place up before the end.
+ * What a download does with its permit: `revocable` is a stream whose consumer may keep it waiting,
+ * `release` gives the permit back before the end.
  */
-export interface DownloadPlace {
-  readonly shared: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
-  readonly leave: () => void
+export interface DownloadPermit {
+  readonly revocable: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
+  readonly release: () => void
 }
 
-/** As many places as `limit` of each kind, and at least one. */
+/** As many permits as `limit` of each kind, and at least one. */
 export const make = (limit: number): Concurrency => {
-  const exchanges = makeLine(limit)
-  const downloads = makeLine(limit)
-  const uploads = makeLine(limit)
+  const exchanges = makePermits(limit)
+  const downloads = makePermits(limit)
+  const uploads = makePermits(limit)
   return {
-    exchange: (effect) => held(exchanges, Deferred.await, () => effect),
+    exchange: (effect) => withPermit(exchanges, Deferred.await, () => effect),
     download: (use) =>
       Stream.suspend(() => {
-        let held: Place | undefined
-        const free = () => {
-          if (held !== undefined) leave(downloads, held)
+        let held: Permit | undefined
+        const releaseHeld = () => {
+          if (held !== undefined) release(downloads, held)
         }
-        const entered = Effect.uninterruptibleMask((restore) =>
+        const acquired = Effect.uninterruptibleMask((restore) =>
           Effect.map(
-            enter(downloads, (admitted) => restore(orBorrow(downloads, admitted))),
-            (place) => {
-              held = place
-              return place
+            acquire(downloads, (granted) => restore(grantedOrRevoked(downloads, granted))),
+            (permit) => {
+              held = permit
+              return permit
             }
           )
         )
         return Stream.ensuring(
           ByteStream.unwrap(
-            Effect.zipWith(entered, Effect.clock, (place, clock) =>
+            Effect.zipWith(acquired, Effect.clock, (permit, clock) =>
               use({
-                shared: (stream) =>
-                  onTurn(stream, { asked: () => working(place), given: () => idle(place, clock) }),
-                leave: free
+                revocable: (stream) => {
+                  const idle = () => setIdle(permit, clock)
+                  return ByteStream.observe(stream, {
+                    onPull: () => setBusy(permit),
+                    onChunk: idle,
+                    onEnd: idle
+                  })
+                },
+                release: releaseHeld
               })
             )
           ),
-          Effect.sync(free)
+          Effect.sync(releaseHeld)
         )
       }),
     upload: (use) =>
-      held(
+      withPermit(
         uploads,
-        (admitted) => orBorrow(uploads, admitted),
-        (place) =>
+        (granted) => grantedOrRevoked(uploads, granted),
+        (permit) =>
           Effect.clockWith((clock) =>
             use((stream) =>
-              onTurn(stream, { asked: () => idle(place, clock), given: () => working(place) })
+              ByteStream.observe(stream, {
+                onPull: () => setIdle(permit, clock),
+                onChunk: () => setBusy(permit),
+                onEnd: () => setBusy(permit)
+              })
             )
           )
       )
@@ -101,95 +110,100 @@ export const make = (limit: number): Concurrency => {
  * `idleSince`: when its holder began to wait for the caller, in milliseconds; Infinity while it
  * does not.
  */
-interface Place {
+interface Permit {
   idleSince: number
 }
 
 interface Waiting {
-  readonly place: Place
-  readonly admitted: Deferred.Deferred<void>
+  readonly permit: Permit
+  readonly granted: Deferred.Deferred<void>
 }
 
-/** Nobody waits while a place is free: whoever leaves gives it to the first in line. */
-interface Line {
+/** Nobody waits while a permit is free: whoever releases one gives it to the first in the queue. */
+interface Permits {
   readonly limit: number
-  readonly occupied: Set<Place>
-  readonly waiting: Set<Waiting>
+  readonly held: Set<Permit>
+  readonly queue: Set<Waiting>
 }
 
-const makeLine = (limit: number): Line => ({
+const makePermits = (limit: number): Permits => ({
   limit: Math.max(1, limit),
-  occupied: new Set(),
-  waiting: new Set()
+  held: new Set(),
+  queue: new Set()
 })
 
-const held = <A, E, R>(
-  line: Line,
-  wait: (admitted: Deferred.Deferred<void>) => Effect.Effect<void>,
-  use: (place: Place) => Effect.Effect<A, E, R>
+const withPermit = <A, E, R>(
+  permits: Permits,
+  wait: (granted: Deferred.Deferred<void>) => Effect.Effect<void>,
+  use: (permit: Permit) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
-      enter(line, (admitted) => restore(wait(admitted))),
-      (place) =>
-        Effect.flatMap(Effect.exit(restore(use(place))), (exit) => {
-          leave(line, place)
+      acquire(permits, (granted) => restore(wait(granted))),
+      (permit) =>
+        Effect.flatMap(Effect.exit(restore(use(permit))), (exit) => {
+          release(permits, permit)
           return exit
         })
     )
   )
 
 /** To be run uninterruptibly, but for the wait. */
-const enter = (
-  line: Line,
-  wait: (admitted: Deferred.Deferred<void>) => Effect.Effect<void>
-): Effect.Effect<Place> =>
+const acquire = (
+  permits: Permits,
+  wait: (granted: Deferred.Deferred<void>) => Effect.Effect<void>
+): Effect.Effect<Permit> =>
   Effect.suspend(() => {
-    const place: Place = { idleSince: Number.POSITIVE_INFINITY }
-    if (line.occupied.size < line.limit) {
-      line.occupied.add(place)
-      return Effect.succeed(place)
+    const permit: Permit = { idleSince: Number.POSITIVE_INFINITY }
+    if (permits.held.size < permits.limit) {
+      permits.held.add(permit)
+      return Effect.succeed(permit)
     }
-    const waiting: Waiting = { place, admitted: Deferred.unsafeMake(FiberId.none) }
-    line.waiting.add(waiting)
-    return Effect.flatMap(Effect.exit(wait(waiting.admitted)), (exit) => {
-      if (Exit.isSuccess(exit)) return Effect.succeed(place)
-      if (!line.waiting.delete(waiting)) leave(line, place)
+    const waiting: Waiting = { permit, granted: Deferred.unsafeMake(FiberId.none) }
+    permits.queue.add(waiting)
+    return Effect.flatMap(Effect.exit(wait(waiting.granted)), (exit) => {
+      if (Exit.isSuccess(exit)) return Effect.succeed(permit)
+      if (!permits.queue.delete(waiting)) release(permits, permit)
       return Effect.failCause(exit.cause)
     })
   })
 
-const leave = (line: Line, place: Place): void => {
-  if (!line.occupied.delete(place)) return // It was lent.
-  for (const next of line.waiting) {
-    line.waiting.delete(next)
-    line.occupied.add(next.place)
-    Deferred.unsafeDone(next.admitted, Effect.void)
+const release = (permits: Permits, permit: Permit): void => {
+  if (!permits.held.delete(permit)) return // It was revoked.
+  for (const next of permits.queue) {
+    permits.queue.delete(next)
+    permits.held.add(next.permit)
+    Deferred.unsafeDone(next.granted, Effect.void)
     return
   }
 }
 
-const patience = Duration.seconds(1)
+/** How long a transfer may wait for the caller before its permit is revoked. */
+const idleLimit = Duration.seconds(1)
 
-/** Waits, and once in a while gives the first in line the place of a transfer that is idle. */
-const orBorrow = (line: Line, admitted: Deferred.Deferred<void>): Effect.Effect<void> =>
+/** Waits, and revokes once a second the permit of a transfer that is idle. */
+const grantedOrRevoked = (
+  permits: Permits,
+  granted: Deferred.Deferred<void>
+): Effect.Effect<void> =>
   Effect.raceFirst(
-    Deferred.await(admitted),
+    Deferred.await(granted),
     Effect.forever(
-      Effect.flatMap(Effect.zipRight(Effect.sleep(patience), Clock.currentTimeMillis), (now) =>
+      Effect.flatMap(Effect.zipRight(Effect.sleep(idleLimit), Clock.currentTimeMillis), (now) =>
         Effect.sync(() => {
-          for (const place of line.occupied) {
-            if (place.idleSince + Duration.toMillis(patience) <= now) return leave(line, place)
+          for (const permit of permits.held) {
+            if (permit.idleSince + Duration.toMillis(idleLimit) <= now)
+              return release(permits, permit)
           }
         })
       )
     )
   )
 
-const idle = (place: Place, clock: Clock.Clock): void => {
-  place.idleSince = clock.unsafeCurrentTimeMillis()
+const setIdle = (permit: Permit, clock: Clock.Clock): void => {
+  permit.idleSince = clock.unsafeCurrentTimeMillis()
 }
 
-const working = (place: Place): void => {
-  place.idleSince = Number.POSITIVE_INFINITY
+const setBusy = (permit: Permit): void => {
+  permit.idleSince = Number.POSITIVE_INFINITY
 }

@@ -1,9 +1,6 @@
 /** Blobs whose content arrives encoded: which bytes were meant. */
 import * as Headers from "@effect/platform/Headers"
-import * as Channel from "effect/Channel"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import { parse, plain } from "../../internal/ContentDecoding.js"
 import type * as Digest from "../../spec/Digest.js"
@@ -14,6 +11,8 @@ import * as Received from "./Received.js"
  * are smaller.
  */
 const decidable = 1024 * 1024
+
+const limit = { what: "The decoded blob", limit: 8 * decidable }
 
 /**
  * A response whose body is the blob that was meant, as far as this can be told: up to a mebibyte as
@@ -30,44 +29,9 @@ export const plainBlob = (
     : {
         ...received,
         headers: Headers.remove(received.headers, "content-length"),
-        body: decided(Received.stream(received), coding, digest)
-      }
-}
-
-const decided = <E>(
-  received: Stream.Stream<Uint8Array, E>,
-  header: string | undefined,
-  digest: Digest.Digest
-): Stream.Stream<Uint8Array, E> => {
-  type Bytes = Chunk.Chunk<Uint8Array>
-  const gather = (
-    held: Bytes,
-    size: number
-  ): Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> =>
-    Channel.readWithCause({
-      onInput: (chunk: Bytes) => {
-        const all = Chunk.appendAll(held, chunk)
-        const total = Chunk.reduce(chunk, size, (sum, bytes) => sum + bytes.length)
-        return total > decidable
-          ? Channel.flatMap(Channel.write(all), () => passing)
-          : gather(all, total)
-      },
-      onFailure: (cause) => Channel.failCause(cause),
-      onDone: () => {
-        const bytes = ByteStream.concat([...held])
-        return Channel.unwrap(
-          plain(bytes, header, digest, { what: "The decoded blob", limit: 8 * decidable }).pipe(
-            // To be verified, and refused then.
-            Effect.orElseSucceed(() => bytes),
-            Effect.map((meant) => Channel.write(Chunk.of(meant)))
-          )
+        body: ByteStream.mapSmall(Received.stream(received), decidable, (bytes) =>
+          // To be verified, and refused then.
+          Effect.orElseSucceed(plain(bytes, coding, digest, limit), () => bytes)
         )
       }
-    })
-  const passing: Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> = Channel.readWithCause({
-    onInput: (chunk: Bytes) => Channel.flatMap(Channel.write(chunk), () => passing),
-    onFailure: (cause) => Channel.failCause(cause),
-    onDone: () => Channel.void
-  })
-  return Stream.fromChannel(Channel.pipeTo(Stream.toChannel(received), gather(Chunk.empty(), 0)))
 }

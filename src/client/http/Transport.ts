@@ -19,15 +19,14 @@ import * as BodyProgress from "./BodyProgress.js"
 import { GatheredResponse } from "./BodyResponse.js"
 import * as ClientFailure from "./ClientFailure.js"
 import type { Limits } from "./Limits.js"
-import { OnBehalfOf } from "./OnBehalfOf.js"
 import * as Received from "./Received.js"
-import { onTurn } from "./Turns.js"
+import { RegistryOrigin } from "./RegistryOrigin.js"
 import * as Watchdog from "./Watchdog.js"
 
 /**
  * What bounds one exchange: the limits, the milliseconds until a response must begin, the time (in
  * milliseconds of the clock) when all must be over, and who watches both. `registry`: the origin
- * that it is `OnBehalfOf`; `sent`: what no error of the exchange may repeat.
+ * that it is `RegistryOrigin`; `sent`: what no error of the exchange may repeat.
  */
 export interface Bounds {
   readonly limits: Limits
@@ -118,7 +117,7 @@ const sent = (
 const setUp = (registry: string): Effect.Effect<void> =>
   Effect.zipRight(
     FiberRef.set(HttpClient.currentTracerDisabledWhen, always),
-    FiberRef.update(FiberRef.currentContext, Context.add(OnBehalfOf, registry))
+    FiberRef.update(FiberRef.currentContext, Context.add(RegistryOrigin, registry))
   )
 
 const always = () => true
@@ -131,10 +130,13 @@ const observed = (
 ): HttpClientRequest.HttpClientRequest => {
   const { body } = request
   if (body._tag !== "Stream") return request
-  const asked = () => {
-    deadline.at = Number.POSITIVE_INFINITY
-  }
-  const stream = onTurn(body.stream, { asked, given: awaited })
+  const stream = ByteStream.observe(body.stream, {
+    onPull: () => {
+      deadline.at = Number.POSITIVE_INFINITY
+    },
+    onChunk: awaited,
+    onEnd: awaited
+  })
   return HttpClientRequest.setBody(
     request,
     HttpBody.stream(stream, body.contentType, body.contentLength)

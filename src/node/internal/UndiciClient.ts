@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { OnBehalfOf } from "../../client/http/OnBehalfOf.js"
+import { RegistryOrigin } from "../../client/http/RegistryOrigin.js"
 import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
 import { RequestBody } from "./UndiciRequestBody.js"
 import { make as makeResponse, ResponseBody } from "./UndiciResponse.js"
@@ -34,7 +34,7 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
     Effect.flatMap((request) => {
       const { body } = request
       if (body._tag !== "Stream")
-        return Effect.flatMap(OnBehalfOf, (registry) =>
+        return Effect.flatMap(RegistryOrigin, (registry) =>
           send(dispatcher, registry, request, plainBody(body))
         )
       const streamed = new RequestBody()
@@ -42,7 +42,7 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
         Effect.gen(function* () {
           const pump = yield* Effect.forkDaemon(Effect.interruptible(streamed.pump(body.stream)))
           streamed.onClose = () => pump.unsafeInterruptAsFork(FiberId.none)
-          const response = send(dispatcher, yield* OnBehalfOf, request, streamed)
+          const response = send(dispatcher, yield* RegistryOrigin, request, streamed)
           return yield* Effect.onError(restore(response), () => Fiber.interrupt(pump))
         })
       )
@@ -50,7 +50,7 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
     Effect.succeed
   )
 
-/** What a dispatcher is told: besides all that undici has, on whose behalf (`OnBehalfOf`). */
+/** What a dispatcher is told: besides all that undici has, on whose behalf (`RegistryOrigin`). */
 export interface Options extends Dispatcher.DispatchOptions {
   readonly registry: string
 }

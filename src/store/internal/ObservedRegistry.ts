@@ -2,7 +2,6 @@
  * What an operator sees of the operations of a `Registry`: a span for each, and how long the
  * transfers of blobs take.
  */
-import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -192,13 +191,16 @@ const timedStream = <A, E, R>(
   ByteStream.unwrap(
     Effect.map(Clock.currentTimeMillis, (began) => {
       let completed = false
-      const content = Channel.flatMap(Stream.toChannel(download), () =>
-        Channel.sync(() => {
-          completed = true
-        })
+      const content = Stream.concat(
+        download,
+        Stream.execute(
+          Effect.sync(() => {
+            completed = true
+          })
+        )
       )
       // A consumer that wants no more ends a stream with success, too.
-      return Stream.ensuringWith(Stream.fromChannel(content), (exit) =>
+      return Stream.ensuringWith(content, (exit) =>
         took(of, "download", began, outcomeOf(exit, completed))
       )
     })

@@ -5,6 +5,9 @@
 import * as Context from "effect/Context"
 
 /** The origin of the registry whose operation the request belongs to; empty where there is none. */
-export class OnBehalfOf extends Context.Reference<OnBehalfOf>()("effect-oci/OnBehalfOf", {
-  defaultValue: () => ""
-}) {}
+export class RegistryOrigin extends Context.Reference<RegistryOrigin>()(
+  "effect-oci/RegistryOrigin",
+  {
+    defaultValue: () => ""
+  }
+) {}
