@@ -194,7 +194,7 @@ describe("a referrer that is deleted", () => {
     [{ status: 429 }, false],
     [{ status: 500, headers: html }, false],
     [{ status: 404 }, true],
-    [{ status: 501 }, true]
+    [{ status: 501 }, false]
   ] as const)(
     "leaves the referrers tag as it is unless there is no list: %j, %s",
     ([reply, writes]) =>

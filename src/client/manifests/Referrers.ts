@@ -206,9 +206,9 @@ export const make = (
 }
 
 /**
- * The index that an answer to a request for referrers has, if it has one: some answer a path that
- * they do not know with 200 and a document of another kind (trap 45). Fails if it says to be one
- * and is not.
+ * Reads the index that the response to a request for referrers has (C87), if it has one: some answer
+ * a path that they do not know with 200 and a document of another kind (trap 45). Fails if it says
+ * to be one and is not.
  */
 const readIndex = (
   bytes: Uint8Array,

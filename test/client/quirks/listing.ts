@@ -126,7 +126,7 @@ const tagLists: ReadonlyArray<Row> = [
   },
   {
     at: ["§5 GHCR", "§5 Quay", "§5 Docker Hub", "§5 ECR", "rule 15"],
-    does: "has an order of its own, which is kept",
+    does: "has an order of its own, which is kept (C86)",
     quirks: [says("Tags", () => ({ tags: ["z", "a", "10", "9"] }))],
     run: tags(),
     gives: ["z", "a", "10", "9"]
