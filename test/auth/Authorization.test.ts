@@ -9,86 +9,24 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
-import { type AuthorizationError, authorized } from "../../src/auth/Authorization.js"
+import { authorized } from "../../src/auth/Authorization.js"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
-import { defaultLimits } from "../../src/client/http/Limits.js"
-import { followed } from "../../src/client/http/Redirect.js"
-import * as Trust from "../../src/protocol/Trust.js"
-import { AuthChallenge, CredentialsFailure } from "../../src/RegistryError.js"
+import { CredentialsFailure } from "../../src/RegistryError.js"
 import { json, type Seen, unauthorized } from "../support/fake/Handler.js"
 import { internet } from "../support/fake/Internet.js"
 import { alice, aliceBasic, bob, bobBasic, realm, registry } from "./parties.js"
-
-const manifest = `${registry}/v2/a/manifests/1`
-
-const demandOf = (part: Partial<Credentials.Demand> = {}): Credentials.Demand => ({
-  origin: registry,
-  repository: Option.none(),
-  scopes: ["repository:a:pull"],
-  ...part
-})
-
-const provided = (credential: Credentials.Credential = Credentials.anonymous) =>
-  Effect.provide(
-    Layer.merge(
-      TokenCache.layerMemory,
-      Layer.orDie(Credentials.layer({ "registry.example.com": credential }))
-    )
-  )
-
-/** One attempt, without a retry. */
-const attempt = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, demand = demandOf()) =>
-  Effect.map(authorized(demand)(client).get(url), ({ status }) => status)
-
-/** As `RegistryClient.defaultSchedule` does it. */
-const request = <E>(client: HttpClient.HttpClient.With<E>, url = manifest, demand = demandOf()) =>
-  authorized(demand)(client)
-    .get(url)
-    .pipe(
-      Effect.map(({ status }) => status),
-      Effect.retry({ times: 3, while: (error: E | AuthorizationError) => isAnswerable(error) })
-    )
-
-/** The client as the pipeline has it. */
-const following = <E>(client: HttpClient.HttpClient.With<E>) => {
-  const { execute } = followed({ registry, trust: Trust.strict, limits: defaultLimits })(client)
-  type Failure = Effect.Effect.Error<ReturnType<typeof execute>>
-  return HttpClient.makeWith<Failure, never, Failure, never>(
-    Effect.flatMap(execute),
-    Effect.succeed
-  )
-}
-
-const isAnswerable = (error: unknown): boolean => error instanceof AuthChallenge && error.answerable
-
-const ok = () => new Response("ok")
-
-/**
- * A registry that wants a token for `repository:a:pull`, and a token server that issues `t1`, `t2`,
- * … for 300 seconds.
- */
-const tokenWorld = (
-  options: {
-    readonly challenge?: string
-    readonly accepts?: (authorization: string) => boolean
-  } = {}
-) => {
-  let issued = 0
-  const accepts = options.accepts ?? ((authorization) => authorization.startsWith("Bearer "))
-  return internet({
-    [registry]: ({ authorization }) =>
-      authorization !== undefined && accepts(authorization)
-        ? ok()
-        : unauthorized(
-            options.challenge ??
-              `Bearer realm="${realm}",service="registry.example.com",scope="repository:a:pull"`
-          ),
-    "https://auth.example.com": () => json({ token: `t${++issued}`, expires_in: 300 })
-  })
-}
-
-const tokenRequest = `GET ${realm}?service=registry.example.com&client_id=effect-oci&scope=repository%3Aa%3Apull`
+import {
+  attempt,
+  demandOf,
+  following,
+  manifest,
+  ok,
+  provided,
+  request,
+  tokenRequest,
+  tokenWorld
+} from "./requests.js"
 
 /** Holds `first` until it is told that this was rejected, then the next, and so on to the last. */
 const source = (
@@ -112,10 +50,10 @@ const source = (
 }
 
 describe("Basic", () => {
-  const basicWorld = (accepted = aliceBasic, challenge = 'Basic realm="registry"') =>
+  const basicWorld = () =>
     internet({
       [registry]: ({ authorization }) =>
-        authorization === accepted ? ok() : unauthorized(challenge)
+        authorization === aliceBasic ? ok() : unauthorized('Basic realm="registry"')
     })
 
   it.effect(
@@ -137,182 +75,9 @@ describe("Basic", () => {
         expect(log).toEqual([`GET ${manifest} -`])
       }).pipe(provided(alice))
   )
-
-  it.effect("the next attempt sends the password, and later requests send it at once", () =>
-    Effect.gen(function* () {
-      const { client, log } = basicWorld()
-      expect(yield* request(client)).toBe(200)
-      expect(
-        yield* request(
-          client,
-          `${registry}/v2/b/manifests/1`,
-          demandOf({ scopes: ["repository:b:pull"] })
-        )
-      ).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${manifest} ${aliceBasic}`,
-        `GET ${registry}/v2/b/manifests/1 ${aliceBasic}`
-      ])
-    }).pipe(provided(alice))
-  )
-
-  it.effect("a refused password is reported as sent", () =>
-    Effect.gen(function* () {
-      const { client, log } = basicWorld("Basic other")
-      expect(yield* Effect.flip(request(client))).toMatchObject({
-        _tag: "AuthChallenge",
-        sent: "basic"
-      })
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} ${aliceBasic}`])
-    }).pipe(provided(alice))
-  )
-
-  it.effect("without a password nothing can be sent", () =>
-    Effect.gen(function* () {
-      const { client, log } = basicWorld()
-      expect(yield* Effect.flip(request(client))).toMatchObject({
-        _tag: "AuthChallenge",
-        sent: "nothing"
-      })
-      expect(log).toEqual([`GET ${manifest} -`])
-    }).pipe(provided())
-  )
-
-  it.effect("a request to another origin than the demanded one never gets it (T1)", () =>
-    Effect.gen(function* () {
-      const elsewhere = [
-        "https://registry.example.com:8443",
-        "http://registry.example.com",
-        "https://cdn.example.com"
-      ]
-      const { client, log } = internet({
-        [registry]: ({ authorization }) =>
-          authorization === aliceBasic ? ok() : unauthorized("Basic"),
-        ...Object.fromEntries(elsewhere.map((origin) => [origin, () => unauthorized("Basic")]))
-      })
-      yield* request(client)
-      log.length = 0
-      for (const origin of elsewhere) expect(yield* request(client, `${origin}/x`)).toBe(401)
-      expect(log).toEqual(elsewhere.map((origin) => `GET ${origin}/x -`))
-    }).pipe(provided(alice))
-  )
-
-  it.effect("a 401 without any challenge gets the password over https (§1)", () =>
-    Effect.gen(function* () {
-      const { client, log } = internet({
-        [registry]: ({ authorization }) => (authorization === aliceBasic ? ok() : unauthorized())
-      })
-      expect(yield* request(client)).toBe(200)
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${registry}/v2/ -`,
-        `GET ${manifest} ${aliceBasic}`,
-        `GET ${manifest} ${aliceBasic}`
-      ])
-    }).pipe(provided(alice))
-  )
-
-  it.effect("but not over http (T19)", () =>
-    Effect.gen(function* () {
-      const origin = "http://registry.example.com"
-      const { client, log } = internet({ [origin]: () => unauthorized() })
-      yield* Effect.flip(request(client, `${origin}/v2/`, demandOf({ origin })))
-      expect(log).toEqual([`GET ${origin}/v2/ -`])
-    }).pipe(provided(alice))
-  )
-
-  it.effect("schemes that cannot be answered are reported and not guessed at", () =>
-    Effect.gen(function* () {
-      const { client, log } = basicWorld(aliceBasic, "Negotiate YII=")
-      expect(yield* Effect.flip(request(client))).toMatchObject({
-        challenges: [{ scheme: "negotiate" }]
-      })
-      expect(log).toEqual([`GET ${manifest} -`])
-    }).pipe(provided(alice))
-  )
 })
 
 describe("Bearer", () => {
-  it.effect(
-    "the password goes to the token server, its token to the registry, for the next request too",
-    () =>
-      Effect.gen(function* () {
-        const { client, log } = tokenWorld()
-        expect(yield* request(client)).toBe(200)
-        expect(yield* request(client)).toBe(200)
-        expect(log).toEqual([
-          `GET ${manifest} -`,
-          `GET ${realm}?service=registry.example.com&client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
-          `GET ${manifest} Bearer t1`,
-          `GET ${manifest} Bearer t1`
-        ])
-      }).pipe(provided(alice))
-  )
-
-  it.effect("without credentials the token is asked for anonymously", () =>
-    Effect.gen(function* () {
-      const { client, log } = tokenWorld()
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([`GET ${manifest} -`, `${tokenRequest} -`, `GET ${manifest} Bearer t1`])
-    }).pipe(provided())
-  )
-
-  it.effect("a demand of the same origin gets a token for its own scopes at once (rule 2)", () =>
-    Effect.gen(function* () {
-      const { client, log } = tokenWorld()
-      yield* request(client)
-      log.length = 0
-      const upload = `${registry}/v2/b/blobs/uploads/`
-      yield* request(client, upload, demandOf({ scopes: ["repository:b:pull,push"] }))
-      expect(log).toEqual([
-        `GET ${realm}?service=registry.example.com&client_id=effect-oci&scope=repository%3Ab%3Apull%2Cpush -`,
-        `GET ${upload} Bearer t2`
-      ])
-    }).pipe(provided())
-  )
-
-  it.effect("the scopes in the challenge come first, united with those required (trap 66)", () =>
-    Effect.gen(function* () {
-      const { client, log } = tokenWorld({
-        challenge: `Bearer realm="${realm}",scope="artifact-repository:x:* repository:a:push"`
-      })
-      yield* request(client)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${realm}?client_id=effect-oci&scope=artifact-repository%3Ax%3A*&scope=repository%3Aa%3Apull%2Cpush -`,
-        `GET ${manifest} Bearer t1`
-      ])
-    }).pipe(provided())
-  )
-
-  it.effect("a relative realm is resolved against the URL that was challenged", () =>
-    Effect.gen(function* () {
-      const { client, log } = internet({
-        [registry]: ({ authorization, url }) =>
-          url.pathname.endsWith("/token")
-            ? json({ token: "t" })
-            : authorization === undefined
-              ? unauthorized('Bearer realm="../token"')
-              : ok()
-      })
-      yield* request(client)
-      yield* request(
-        client,
-        `${registry}/v2/b/c/d/manifests/1`,
-        demandOf({ scopes: ["repository:b/c/d:pull"] })
-      )
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${registry}/v2/a/token?client_id=effect-oci&scope=repository%3Aa%3Apull -`,
-        `GET ${manifest} Bearer t`,
-        `GET ${registry}/v2/a/token?client_id=effect-oci&scope=repository%3Ab%2Fc%2Fd%3Apull -`,
-        `GET ${registry}/v2/b/c/d/manifests/1 Bearer t`
-      ])
-    }).pipe(provided())
-  )
-
   it.effect("100 concurrent requests make one token request", () =>
     Effect.gen(function* () {
       const { client, log } = tokenWorld()
@@ -412,17 +177,6 @@ describe("Bearer", () => {
     }).pipe(provided())
   )
 
-  it.effect("a token that never satisfies is reported, with what was sent", () =>
-    Effect.gen(function* () {
-      const { client, log } = tokenWorld({ accepts: () => false })
-      expect(yield* Effect.flip(request(client))).toMatchObject({
-        _tag: "AuthChallenge",
-        sent: "bearer"
-      })
-      expect(log).toEqual([`GET ${manifest} -`, `${tokenRequest} -`, `GET ${manifest} Bearer t1`])
-    }).pipe(provided())
-  )
-
   it.effect(
     "a refusal of the token server is Unauthorized, and the registry is not bothered again",
     () =>
@@ -458,95 +212,11 @@ describe("Bearer", () => {
         ])
       }).pipe(provided(alice))
   )
-
-  it.effect("a registry token goes to the registry as it is, and only once it has asked", () =>
-    Effect.gen(function* () {
-      const { client, log } = tokenWorld()
-      expect(yield* request(client)).toBe(200)
-      expect(log).toEqual([`GET ${manifest} -`, `GET ${manifest} Bearer rt`])
-    }).pipe(provided(Credentials.registryToken(Redacted.make("rt"))))
-  )
-
-  it.effect("a registry token that no header can carry is a broken configuration (T12)", () =>
-    Effect.gen(function* () {
-      const { client, log } = tokenWorld()
-      const error = yield* Effect.flip(request(client))
-      expect(error).toMatchObject({ _tag: "CredentialsFailure" })
-      expect(inspect(error)).not.toContain("hunter2")
-      expect(log).toEqual([`GET ${manifest} -`])
-    }).pipe(provided(Credentials.registryToken(Redacted.make("hunter2\n"))))
-  )
-
-  it.effect(
-    "a password is not sent to a registry that asks for Basic when only a token is at hand",
-    () =>
-      Effect.gen(function* () {
-        const { client, log } = tokenWorld({ challenge: "Basic" })
-        yield* Effect.flip(request(client))
-        expect(log).toEqual([`GET ${manifest} -`])
-      }).pipe(provided(Credentials.registryToken(Redacted.make("rt"))))
-  )
-})
-
-describe("token servers on other hosts (T2)", () => {
-  const world = () =>
-    internet({
-      [registry]: ({ authorization }) =>
-        authorization === undefined
-          ? unauthorized('Bearer realm="https://evil.example/token"')
-          : ok(),
-      "https://evil.example": () => json({ token: "t" })
-    })
-
-  it.effect("get no password: nothing at all is sent to them", () =>
-    Effect.gen(function* () {
-      const { client, log } = world()
-      expect(yield* Effect.flip(request(client))).toMatchObject({
-        _tag: "UntrustedLocation",
-        kind: "Realm",
-        host: "evil.example",
-        option: "trust.allowTokens"
-      })
-      expect(log).toEqual([`GET ${manifest} -`])
-    }).pipe(provided(alice))
-  )
-
-  it.effect("get one if the policy lists them", () =>
-    Effect.gen(function* () {
-      const { client, log } = world()
-      const trusting = authorized(demandOf(), {
-        trust: { ...Trust.strict, allowTokens: ["evil.example"] }
-      })(client).get(manifest)
-      expect((yield* Effect.retry(trusting, { times: 1 })).status).toBe(200)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET https://evil.example/token?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
-        `GET ${manifest} Bearer t`
-      ])
-    }).pipe(provided(alice))
-  )
 })
 
 describe("redirects (T1)", () => {
   const redirect = (location: string, status = 307) =>
     new Response(null, { status, headers: { location } })
-  it.effect("a 401 from another origin is not answered, and its challenge is not remembered", () =>
-    Effect.gen(function* () {
-      const { client, log } = internet({
-        [registry]: () => redirect("https://cdn.example.com/blob"),
-        "https://cdn.example.com": () => unauthorized(`Bearer realm="${realm}"`)
-      })
-      expect(yield* request(following(client))).toBe(401)
-      expect(yield* request(following(client))).toBe(401)
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        "GET https://cdn.example.com/blob -",
-        `GET ${manifest} -`,
-        "GET https://cdn.example.com/blob -"
-      ])
-    }).pipe(provided(alice))
-  )
-
   it.effect(
     "a token is not sent along, nor forgotten when the other origin answers 401 (A11)",
     () =>
@@ -564,40 +234,6 @@ describe("redirects (T1)", () => {
         expect(yield* request(following(client))).toBe(401)
         expect(log).toEqual([`GET ${manifest} Bearer t`, "GET https://cdn.example.com/blob -"])
       }).pipe(provided(alice))
-  )
-
-  it.effect("a password does not leave the token server's origin", () =>
-    Effect.gen(function* () {
-      const { client, log } = internet({
-        [registry]: ({ authorization }) =>
-          authorization === undefined ? unauthorized(`Bearer realm="${realm}"`) : ok(),
-        "https://auth.example.com": () => redirect("https://evil.example/token"),
-        "https://evil.example": () => json({ token: "t" })
-      })
-      yield* Effect.exit(request(following(client)))
-      expect(log).toEqual([
-        `GET ${manifest} -`,
-        `GET ${realm}?client_id=effect-oci&account=alice&scope=repository%3Aa%3Apull ${aliceBasic}`,
-        "GET https://evil.example/token -",
-        `GET ${manifest} Bearer t`
-      ])
-    }).pipe(provided(alice))
-  )
-
-  it.effect("nor does a refresh token, which stands in the body of a POST (T2)", () =>
-    Effect.gen(function* () {
-      const { client, log } = internet({
-        [registry]: () => unauthorized(`Bearer realm="${realm}"`),
-        "https://auth.example.com": () => redirect("https://evil.example/token"),
-        "https://evil.example": () => json({ token: "t" })
-      })
-      expect(yield* Effect.flip(request(following(client)))).toMatchObject({
-        _tag: "UntrustedLocation",
-        kind: "Redirect",
-        host: "evil.example"
-      })
-      expect(log).toEqual([`GET ${manifest} -`, `POST ${realm} -`])
-    }).pipe(provided(Credentials.identityToken(Redacted.make("hunter2"))))
   )
 
   it.effect("a token that was lost on a detour is not held to be refused", () =>
