@@ -225,8 +225,8 @@ export const track = <E, R>(
 // -----------------------------------------------------------------------------
 
 /**
- * Uploads the bytes of a stream that is run into the sink as a blob, and returns its descriptor. The
- * stream is pulled as fast as the registry takes the bytes. It is run only once: an upload that
+ * Uploads the bytes of a stream that is run into the sink as a blob, and returns its descriptor.
+ * The stream is pulled as fast as the registry takes the bytes. It is run only once: an upload that
  * needs the bytes again fails with `BodyNotReplayable`. When the sink is interrupted, or its stream
  * fails, the upload is cancelled. Size and digest in `known` are checked.
  *

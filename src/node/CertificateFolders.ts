@@ -15,9 +15,9 @@ import * as Host from "../spec/Host.js"
 import type { TlsSettings } from "./TlsSettings.js"
 
 /**
- * Returns the folders of container tools, the user's own first: `~/.config/containers/certs.d` (podman,
- * skopeo), `$XDG_CONFIG_HOME/docker/certs.d` or `~/.config/docker/certs.d` (Docker without root),
- * `~/.docker/certs.d` (Docker Desktop), `/etc/containers/certs.d` and `/etc/docker/certs.d`.
+ * Returns the folders of container tools, the user's own first: `~/.config/containers/certs.d`
+ * (podman, skopeo), `$XDG_CONFIG_HOME/docker/certs.d` or `~/.config/docker/certs.d` (Docker without
+ * root), `~/.docker/certs.d` (Docker Desktop), `/etc/containers/certs.d` and `/etc/docker/certs.d`.
  *
  * @since 0.1.0
  * @category constructors

@@ -58,10 +58,10 @@ export interface Options {
 }
 
 /**
- * Provides an undici dispatcher, which is destroyed with its Scope. It makes at most 128 connections
- * to one origin on behalf of one registry, each with one request at a time, and takes responses
- * with up to 64 KiB of headers (signed locations can exceed the 16 KiB that are undici's default).
- * It has no timeouts but that of connections: the client of a registry has others.
+ * Provides an undici dispatcher, which is destroyed with its Scope. It makes at most 128
+ * connections to one origin on behalf of one registry, each with one request at a time, and takes
+ * responses with up to 64 KiB of headers (signed locations can exceed the 16 KiB that are undici's
+ * default). It has no timeouts but that of connections: the client of a registry has others.
  *
  * No connection serves two origins or two registries, and each is made with the TLS settings of its
  * own host. The user name and password of a proxy are sent to the proxy alone.
@@ -85,8 +85,8 @@ export interface Options {
  * Fails with `InvalidUrl` when the URL of a proxy is not one of http, https or SOCKS, and with
  * `CredentialsFailure` when a certificate or key in `ca` or `tls` does not parse, a key of `tls` is
  * not a host, or two keys are the same host. Certificate folders are read when a host is connected
- * to, which fails with `CredentialsFailure` when they are broken. Requests that would take a SOCKS 4
- * proxy fail with `TransportFailure`; others are not affected.
+ * to, which fails with `CredentialsFailure` when they are broken. Requests that would take a SOCKS
+ * 4 proxy fail with `TransportFailure`; others are not affected.
  *
  * @since 0.1.0
  * @category layers

@@ -20,9 +20,10 @@ import * as UrlQuery from "./internal/UrlQuery.js"
 
 /**
  * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or
- * `host:port`, as `Host.parse` takes it, and names exactly the URLs that `Host.isAt` says are there:
- * it is never a suffix, a substring or a pattern (T15). A listed host may have a private address; nothing permits a scheme
- * other than http and https, a step from https to http, or user info.
+ * `host:port`, as `Host.parse` takes it, and names exactly the URLs that `Host.isAt` says are
+ * there: it is never a suffix, a substring or a pattern (T15). A listed host may have a private
+ * address; nothing permits a scheme other than http and https, a step from https to http, or user
+ * info.
  *
  * @since 0.1.0
  * @category models

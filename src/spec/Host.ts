@@ -43,9 +43,9 @@ export class InvalidHost extends Schema.TaggedError<InvalidHost>("effect-oci/Inv
 }
 
 /**
- * Parses a host, `name[:port]`, without scheme, path or user name. The port that `scheme` implies is
- * left out: 80 for http, and 443 for https. By default the scheme is http for hosts of this machine
- * ({@link isLoopback}), and https for all others.
+ * Parses a host, `name[:port]`, without scheme, path or user name. The port that `scheme` implies
+ * is left out: 80 for http, and 443 for https. By default the scheme is http for hosts of this
+ * machine ({@link isLoopback}), and https for all others.
  *
  * Fails with {@link InvalidHost}.
  *
@@ -194,7 +194,9 @@ const names = /^(?:[a-z0-9_-]+\.)*[a-z0-9_-]+\.?$/
 
 const parseUrl = (text: string): URL | undefined => (URL.canParse(text) ? new URL(text) : undefined)
 
-/** The URL parser drops or decodes some of the characters that are excluded, and others end a host. */
+/**
+ * The URL parser drops or decodes some of the characters that are excluded, and others end a host.
+ */
 const urlOf = (host: string, scheme: "http" | "https"): URL | undefined =>
   host.length > maxLength || /[\s\p{Cc}\\/?#@%]|:$/u.test(host)
     ? undefined

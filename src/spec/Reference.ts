@@ -340,7 +340,9 @@ const parseName = (
   }
   const wrong = text.split("/").find((component) => !nameComponent.test(component)) ?? ""
   const what = wrong === "" ? "has an empty component" : `has the component ${quote(wrong)}`
-  const rule = `components are lower-case letters and digits, separated by ".", "_", "__" or dashes, such as "owner/name"`
+  const rule =
+    'components are lower-case letters and digits, separated by ".", "_", "__" or dashes, ' +
+    'such as "owner/name"'
   return invalid(input, "Repository", `repository name ${quote(text)} ${what}; ${rule}`)
 }
 
@@ -350,7 +352,8 @@ const parseTagOf = (input: string, text: string): Effect.Effect<Tag, InvalidRefe
     : invalid(
         input,
         "Tag",
-        `${quote(text)} is not a tag; expected at most 128 letters, digits, "_", "." and "-", not starting with "." or "-"`
+        `${quote(text)} is not a tag; expected at most 128 letters, digits, "_", "." and "-", ` +
+          'not starting with "." or "-"'
       )
 
 const parseDigest = (input: string, text: string): Effect.Effect<Digest.Digest, InvalidReference> =>

@@ -1,7 +1,7 @@
 /**
- * Connections through a SOCKS proxy, version 5 (RFC 1928, RFC 1929). undici has an agent for them in
- * its newest versions, which waits for TLS without bound, takes IPv6 addresses for names, and has
- * pools of its own, with other limits than those of this library.
+ * Connections through a SOCKS proxy, version 5 (RFC 1928, RFC 1929). undici has an agent for them
+ * in its newest versions, which waits for TLS without bound, takes IPv6 addresses for names, and
+ * has pools of its own, with other limits than those of this library.
  */
 import * as Net from "node:net"
 import { buildConnector, errors as Errors } from "@effect/platform-node/Undici"
@@ -11,8 +11,8 @@ import ipaddr from "ipaddr.js"
 export const isSocks = ({ protocol }: URL): boolean => /^socks(4a?|5h?)?:$/.test(protocol)
 
 /**
- * What is wrong with the URL of a SOCKS proxy, if anything is. It can hold a password, so nothing of
- * it is repeated.
+ * What is wrong with the URL of a SOCKS proxy, if anything is. It can hold a password, so nothing
+ * of it is repeated.
  */
 export const problemOf = (proxy: URL): string | undefined => {
   if (proxy.hostname === "") return "its URL has no host"
@@ -23,9 +23,9 @@ export const problemOf = (proxy: URL): string | undefined => {
 }
 
 /**
- * Makes connections for undici through a proxy. Names are resolved by the proxy, for `socks5` as for
- * `socks5h`. `timeout`, in milliseconds, bounds each of three steps: the connection to the proxy,
- * what the proxy is told, and TLS.
+ * Makes connections for undici through a proxy. Names are resolved by the proxy, for `socks5` as
+ * for `socks5h`. `timeout`, in milliseconds, bounds each of three steps: the connection to the
+ * proxy, what the proxy is told, and TLS.
  */
 export const connector = (
   proxy: URL,
@@ -41,7 +41,8 @@ export const connector = (
       callback(
         new ProxyError(
           "ERR_PROXY_UNSUPPORTED",
-          `Only version 5 of SOCKS is supported: name a proxy as socks5://… or http://…, or except ${target.host} in NO_PROXY`
+          "Only version 5 of SOCKS is supported: name a proxy as socks5://… or http://…, " +
+            `or except ${target.host} in NO_PROXY`
         ),
         null
       )

@@ -63,7 +63,8 @@ export const make = (sources: Sources): Effect.Effect<TlsLookup, CredentialsFail
     )) {
       if (settings.rejectUnauthorized === false)
         yield* Effect.logWarning(
-          `The certificate of ${host} is not checked: anyone between here and there can read and change everything`
+          `The certificate of ${host} is not checked: ` +
+            "anyone between here and there can read and change everything"
         )
       named.set(host, { source: `the TLS settings for ${host}`, settings })
     }
@@ -180,6 +181,8 @@ const parse = <A>(
       new CredentialsFailure({
         source,
         problem: `${what} does not parse`,
-        fix: "It must be PEM, of the form -----BEGIN …-----; a key must fit its certificate and its passphrase"
+        fix:
+          "It must be PEM, of the form -----BEGIN …-----; " +
+          "a key must fit its certificate and its passphrase"
       })
   })
