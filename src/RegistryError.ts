@@ -115,7 +115,8 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
 /**
  * Occurs when a `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to
  * what the credentials source offers (which may be nothing); `TokenServer`: the token server
- * refused or gave no usable token. Log in again, or supply other `Credentials`.
+ * refused or gave no usable token for the request that `operation` names, as in `GET https://…`. Log
+ * in again, or supply other `Credentials`.
  *
  * @since 0.1.0
  * @category errors
@@ -126,13 +127,14 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
     ...exchange,
     reason: Schema.Literal("Challenge", "TokenServer"),
     origin: Schema.String,
+    operation: Schema.optional(Schema.String),
     challenge: Schema.optional(AuthChallenge)
   }
 ) {
   override get message(): string {
     if (this.reason === "TokenServer")
       return sentence(
-        `The token server of ${this.origin} gave no token: log in, or check the user name and password`,
+        `The token server of ${this.origin} gave no token${this.operation === undefined ? "" : ` for ${this.operation}`}: log in, or check the user name and password`,
         this
       )
     const text = {

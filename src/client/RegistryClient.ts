@@ -31,6 +31,7 @@ import * as Endpoints from "./http/Endpoint.js"
 import type { ExchangeError } from "./http/Exchange.js"
 import * as Exchange from "./http/Exchange.js"
 import * as FetchClient from "./http/FetchClient.js"
+import * as HiddenContent from "./http/HiddenContent.js"
 import * as Ping from "./http/Ping.js"
 import { type Pipeline, pipeline } from "./http/Pipeline.js"
 import type { RetryOptions } from "./http/Retry.js"
@@ -226,7 +227,13 @@ export const make = <R = never>(
               Context.merge(needs, caller)
             )
           )
-    const registry = over(to, pipeline(to, exchange), FetchClient.sendsLength(services.client))
+    const through = pipeline(to, exchange)
+    const registry = over(
+      to,
+      through,
+      HiddenContent.revealed(to, services, through),
+      FetchClient.sendsLength(services.client)
+    )
     return ObservedRegistry.observed(to.observation, registry)
   })
 
@@ -371,23 +378,26 @@ const openHost = (
     return Mirrors.mirrored(registry, opened)
   })
 
-/** Makes the operations over a pipeline. */
+/** Makes the operations over a pipeline, and over another one for reads that a caller asked for. */
 const over = (
   to: Endpoints.Endpoint,
   through: Pipeline,
+  asked: Pipeline,
   sendsLength: boolean
 ): Registry.Service => {
-  const { read, remove, send } = through
+  const { remove, send } = through
   const head = BlobHead.make(to, send)
-  const manifests = Manifests.make(to, through)
+  const { getManifest, headManifest } = Manifests.make(to, asked)
 
   return {
     ping: Effect.flatMap(send(Operation.Ping()), Ping.check),
-    ...manifests,
+    ...Manifests.make(to, through),
+    getManifest,
+    headManifest,
     tags: (repository, options) =>
       Pages.paginate(to, Operation.ListTags({ ...options, repository }), {
         page: (operation) =>
-          Effect.flatMap(read(operation, Pages.pageLimit(to)), (page) =>
+          Effect.flatMap(asked.read(operation, Pages.pageLimit(to)), (page) =>
             Names.names(to, page, "tags", isTag)
           ),
         key: identity,
@@ -396,14 +406,14 @@ const over = (
     repositories: (options) =>
       Pages.paginate(to, Operation.ListRepositories({ ...options }), {
         page: (operation) =>
-          Effect.flatMap(read(operation, Pages.pageLimit(to)), (page) =>
+          Effect.flatMap(asked.read(operation, Pages.pageLimit(to)), (page) =>
             Names.names(to, page, "repositories", isRepositoryName)
           ),
         key: identity,
         after: (operation, last) => ({ ...operation, last })
       }),
-    headBlob: head.headBlob,
-    ...BlobDownload.make(to, send),
+    headBlob: BlobHead.make(to, asked.send).headBlob,
+    ...BlobDownload.make(to, asked.send),
     ...BlobUpload.make(to, send, head, sendsLength),
     deleteBlob: (repository, digest) =>
       remove(

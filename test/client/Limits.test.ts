@@ -381,10 +381,11 @@ describe("sizes (T6)", () => {
         new ReadableStream({ pull: (controller) => controller.error(new Error("cut")) })
       const { log, registry } = yield* world({
         [registryUrl]: () =>
-          new Response(broken(), { status: 404, headers: { "content-length": "100" } })
+          new Response(broken(), { status: 400, headers: { "content-length": "100" } })
       })
       expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
-        _tag: "ManifestUnknown"
+        _tag: "RegistryFailure",
+        status: 400
       })
       expect(log.length).toBe(1)
     })
@@ -400,10 +401,10 @@ describe("sizes (T6)", () => {
           }
         })
       const { registry } = yield* world({
-        [registryUrl]: () => new Response(silent(), { status: 404 })
+        [registryUrl]: () => new Response(silent(), { status: 400 })
       })
       const end = yield* outcome(registry.getManifest(repository, tag))
-      expect(end).toMatchObject({ seconds: 5, result: { left: { _tag: "ManifestUnknown" } } })
+      expect(end).toMatchObject({ seconds: 5, result: { left: { _tag: "RegistryFailure" } } })
       expect(left).toBe(true)
     })
   )

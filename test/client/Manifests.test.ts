@@ -54,11 +54,12 @@ describe("headManifest", () => {
     })
   )
 
-  it.effect("finds nothing with 404, whatever its page", () =>
+  it.effect("finds nothing with 404, whatever its page, when a ping asks for nothing either", () =>
     Effect.gen(function* () {
       const { log, registry } = yield* headed({ "content-type": "text/html" }, 404)
       expect(yield* registry.headManifest(repository, tag)).toEqual(Option.none())
-      expect(methods(log)).toEqual(["HEAD"])
+      expect(yield* registry.headManifest(repository, tag)).toEqual(Option.none())
+      expect(methods(log)).toEqual(["HEAD", "GET", "HEAD"])
     })
   )
 

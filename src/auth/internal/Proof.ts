@@ -68,32 +68,51 @@ export const prove = <E, R>(
 const proveTo = <E, R>(
   sending: Sending<E, R>,
   challenges: ReadonlyArray<Challenge.Challenge>
-): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> => {
-  const { cache, credentials, demand } = sending
-  return Effect.flatMap(credentials.get(demand, Option.none()), (credential) =>
-    Effect.catchAll(proofOf(sending, challenges, credential), (error) =>
-      (error instanceof Unauthorized
-        ? Effect.flatMap(credentials.get(demand, Option.some(credential)), (renewed) =>
-            renewed.identity === credential.identity
-              ? Effect.fail(error)
-              : proofOf(sending, challenges, renewed)
-          )
-        : Effect.fail(error)
-      ).pipe(
-        Effect.tapError((error) => {
-          if (error instanceof CredentialsFailure) return Effect.void
-          // The token server may have moved, and only the registry knows where to.
-          return isFinal(error) ? cache.remember(demand, []) : cache.failed(demand)
-        }),
-        Effect.mapError((error) =>
-          error instanceof Unauthorized
-            ? unanswered(demand, shownChallenges(challenges, Sent.redactorOf(sending.sent)), error)
-            : error
-        )
+): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> =>
+  Effect.gen(function* () {
+    const { cache, credentials, demand } = sending
+    const credential = yield* credentials.get(demand, Option.none())
+    return yield* proofOrRenewed(sending, challenges, credential, false).pipe(
+      Effect.tapError((error) => {
+        if (error instanceof CredentialsFailure) return Effect.void
+        // The token server may have moved, and only the registry knows where to.
+        return isFinal(error) ? cache.remember(demand, []) : cache.failed(demand)
+      }),
+      Effect.mapError((error) =>
+        error instanceof Unauthorized ? unanswered(sending, challenges, error) : error
       )
     )
+  })
+
+/**
+ * The proof of a credential, or of the one that its source has in its place when the token server
+ * refuses it; after that, only of nobody.
+ */
+const proofOrRenewed = <E, R>(
+  sending: Sending<E, R>,
+  challenges: ReadonlyArray<Challenge.Challenge>,
+  credential: Credential,
+  isRenewed: boolean
+): Effect.Effect<Option.Option<Proof>, E | CredentialsFailure | TokenServer.TokenError, R> =>
+  Effect.catchIf(
+    proofOf(sending, challenges, credential),
+    (error) => error instanceof Unauthorized,
+    (error) =>
+      Effect.flatMap(
+        sending.credentials.get(sending.demand, Option.some(credential)),
+        (renewed) => {
+          if (renewed.identity === credential.identity) return Effect.fail(error)
+          if (renewed._tag !== "Anonymous")
+            return isRenewed
+              ? Effect.fail(error)
+              : proofOrRenewed(sending, challenges, renewed, true)
+          // That nobody may do it either says less than that the login is refused.
+          return Effect.mapError(proofOf(sending, challenges, renewed), (other) =>
+            other instanceof Unauthorized ? error : other
+          )
+        }
+      )
   )
-}
 
 /** What a credential has to show for one of the challenges. */
 const proofOf = <E, R>(
@@ -131,23 +150,24 @@ const proofOf = <E, R>(
   )
 
 /**
- * The refusal of a token server with the challenge that is left open by it, for whoever knows
- * another credential.
+ * The refusal of a token server with what it was asked for, and with the challenge that is left
+ * open by it, for whoever knows another credential.
  */
-const unanswered = (
-  { origin, scopes }: Demand,
+const unanswered = <E, R>(
+  { demand, request, sent }: Sending<E, R>,
   challenges: ReadonlyArray<Challenge.Challenge>,
   { errors, method, reason, status, url }: Unauthorized
 ): Unauthorized => {
-  const facts = { method, url, status, errors, origin }
+  const facts = { method, url, status, errors, origin: demand.origin }
   const challenge = new AuthChallenge({
     ...facts,
-    challenges,
-    scopes,
+    challenges: shownChallenges(challenges, Sent.redactorOf(sent)),
+    scopes: demand.scopes,
     sent: "nothing",
     answerable: false
   })
-  return new Unauthorized({ ...facts, reason, challenge })
+  const operation = `${request.method} ${Sent.shownUrl(sent, request)}`
+  return new Unauthorized({ ...facts, reason, operation, challenge })
 }
 
 /** Sources of an application's own may have anything. */

@@ -82,7 +82,9 @@ const challenged = <E, R>(
       Option.isNone(token) ? Option.some(credential) : Option.none()
     )
     const credential = yield* credentials.get(demand, rejected)
-    const answerable = Option.exists(yield* choose(sending, next, credential), (challenge) =>
+    // What was refused with a password may be for anybody.
+    const isGivenUp = Option.isSome(rejected) && credential._tag === "Anonymous"
+    const isUnanswered = Option.exists(yield* choose(sending, next, credential), (challenge) =>
       Option.match(refused, {
         onNone: () => proof === undefined,
         onSome: (proof) =>
@@ -110,7 +112,7 @@ const challenged = <E, R>(
       challenges: shownChallenges(challenges, redact),
       scopes: demand.scopes,
       sent: sent === undefined ? "nothing" : /^basic /i.test(sent) ? "basic" : "bearer",
-      answerable
+      answerable: isGivenUp || isUnanswered
     })
   })
 

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Sent from "../../auth/internal/Sent.js"
+import type { StaleLogins } from "../../auth/internal/StaleLogins.js"
 import { type Overrides, withDefaults } from "../../internal/Options.js"
 import * as FieldValue from "../../protocol/internal/FieldValue.js"
 import { redact } from "../../protocol/internal/RedactedUrl.js"
@@ -42,6 +43,13 @@ export interface EndpointOptions {
    * challenges, for registries whose token servers have rules of their own.
    */
   readonly authScope?: string | undefined
+  /**
+   * Pulls without the login where the registry or its token server refuses it, and logs a warning
+   * that says which login to renew: a login that has expired does not hide what is public. False by
+   * default, since what is found may then depend on who is asking. Such a login is tried again
+   * after a minute. Pushes, deletions and the catalog fail with `Unauthorized` as ever.
+   */
+  readonly anonymousPulls?: boolean | undefined
   /** Upper bounds on what the registry may send. */
   readonly limits?: Overrides<Limits.Limits> | undefined
   /** How long to wait for the registry. */
@@ -106,6 +114,8 @@ export interface Endpoint {
   readonly origin: string
   readonly trust: Trust.Policy
   readonly scopes: ReadonlyArray<string> | undefined
+  /** Logins that pulls do without, if they may. */
+  readonly staleLogins: StaleLogins | undefined
   readonly limits: Limits.Limits
   readonly timeouts: Timeouts.Timeouts
   readonly retry: Retry.RetryOptions
@@ -160,6 +170,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       origin: origin.value,
       trust,
       scopes: options.authScope?.split(" ").filter((scope) => scope !== ""),
+      staleLogins: options.anonymousPulls === true ? new Map() : undefined,
       limits: withDefaults(Limits.defaultLimits, options.limits),
       timeouts,
       retry: withDefaults(Retry.defaultRetry, options.retry),

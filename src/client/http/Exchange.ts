@@ -14,8 +14,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { authorizedBy, type Sender } from "../../auth/Authorization.js"
-import { Credentials } from "../../auth/Credentials.js"
+import { Credentials, type Demand } from "../../auth/Credentials.js"
 import * as Sent from "../../auth/internal/Sent.js"
+import * as StaleLogins from "../../auth/internal/StaleLogins.js"
 import { TokenCache } from "../../auth/TokenCache.js"
 import * as Warning from "../../protocol/internal/Warning.js"
 import { type Operation, requiredScopes, toRequest } from "../../protocol/Operation.js"
@@ -84,6 +85,23 @@ const services = Effect.all({
   clock: Effect.clock
 })
 
+/** What an operation needs authorization for. */
+export const demandOf = (to: Endpoint, operation: Operation): Demand => ({
+  origin: to.origin,
+  repository: "repository" in operation ? Option.some(operation.repository) : Option.none(),
+  scopes: requiredScopes(operation)
+})
+
+/** `attempt` of an operation without a body, with its services at hand. */
+export const attemptOnce = (
+  to: Endpoint,
+  given: Given,
+  operation: Operation
+): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError> =>
+  Effect.clockWith((clock) =>
+    attemptWithin(given, boundsOf(to, clock), to, operation, HttpBody.empty)
+  )
+
 const attemptWithin = (
   { cache, client, credentials }: Given,
   bounds: Transport.Bounds,
@@ -91,11 +109,7 @@ const attemptWithin = (
   operation: Operation,
   body: HttpBody.HttpBody
 ): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError> => {
-  const demand = {
-    origin: to.origin,
-    repository: "repository" in operation ? Option.some(operation.repository) : Option.none(),
-    scopes: requiredScopes(operation)
-  }
+  const demand = demandOf(to, operation)
   const request = requestOf(to, operation)
   const { sent } = bounds
   sent.url = request.url
@@ -232,7 +246,11 @@ export const exchanging =
     schedule: Schedule.Schedule<unknown, AuthChallenge, R> = defaultSchedule
   ): Exchanging<R> =>
   (bounds, operation, body) => {
-    const source = askedAgainOnce(given.credentials)
+    const once = askedAgainOnce(given.credentials)
+    const source =
+      to.staleLogins !== undefined && StaleLogins.arePulls(requiredScopes(operation))
+        ? StaleLogins.without(to.staleLogins, once)
+        : once
     const exchange = attemptWithin({ ...given, credentials: source }, bounds, to, operation, body)
     return Effect.catchAll(exchange, (error) => {
       const refused = refusal(error)

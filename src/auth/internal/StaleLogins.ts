@@ -1,0 +1,63 @@
+/**
+ * Logins that a registry or its token server refuses, without which what is public can be pulled
+ * all the same.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as AccessScope from "../../protocol/AccessScope.js"
+import { anonymous, type Credential, type Credentials } from "../Credentials.js"
+
+/**
+ * The logins of one registry that were refused, by their identity: until when they are not tried
+ * again, in milliseconds of the clock.
+ */
+export type StaleLogins = Map<string, number>
+
+/** In milliseconds. Each try may count as an attack on the account. */
+const untried = 60_000
+
+/** Of logins that are remembered. */
+const capacity = 1000
+
+/** Whether scopes are for pulling and nothing else. */
+export const arePulls = (scopes: ReadonlyArray<string>): boolean =>
+  scopes.length > 0 &&
+  scopes.map(AccessScope.parse).every((scope) => {
+    return scope._tag === "Resource" && scope.actions.every((action) => action === "pull")
+  })
+
+/**
+ * The source without logins that were refused: in their place nobody is known. A warning, once for
+ * each login, says which one to renew.
+ */
+export const without = (logins: StaleLogins, source: Credentials.Service): Credentials.Service => ({
+  get: (demand, rejected) =>
+    Effect.gen(function* () {
+      const refused = Option.filter(rejected, ({ _tag }) => _tag !== "Anonymous")
+      const login = yield* source.get(demand, refused)
+      if (login._tag === "Anonymous") return login
+      const now = yield* Clock.currentTimeMillis
+      const until = logins.get(login.identity)
+      if (Option.isNone(refused) || refused.value.identity !== login.identity)
+        return until !== undefined && now < until ? anonymous : login
+      if (logins.size >= capacity) logins.clear()
+      logins.set(login.identity, now + untried)
+      if (until === undefined)
+        yield* Effect.logWarning(
+          `${demand.origin} refuses ${nameOf(login)}, and content is pulled without it: log in again`
+        )
+      return anonymous
+    })
+})
+
+const nameOf = (login: Credential): string => {
+  switch (login._tag) {
+    case "Basic":
+      return `the login of ${JSON.stringify(login.username)}`
+    case "IdentityToken":
+      return "the identity token of its login"
+    default:
+      return "the registry token that is configured for it"
+  }
+}

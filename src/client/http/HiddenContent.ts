@@ -1,0 +1,81 @@
+/**
+ * Content that a registry hides from strangers: it answers 404 for it, and asks for authorization
+ * at `/v2/` alone. Where credentials are known, one ping tells.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { anonymous } from "../../auth/Credentials.js"
+import * as Operation from "../../protocol/Operation.js"
+import type { Endpoint } from "./Endpoint.js"
+import { attemptOnce, demandOf, type Given } from "./Exchange.js"
+import type { Pipeline } from "./Pipeline.js"
+import * as Received from "./Received.js"
+
+/**
+ * The pipeline for reads that a caller asked for. Where a request without authorization is answered
+ * by 404, credentials for the registry are known, and its response to a ping is a challenge, the
+ * request is sent once more, with authorization. There is one such ping, whatever comes of it.
+ */
+export const revealed = (
+  to: Endpoint,
+  given: Given,
+  { read, remove, send }: Pipeline
+): Pipeline => {
+  const turn = Effect.unsafeMakeSemaphore(1)
+  let isPinged = false
+
+  /** Whether the registry asks for authorization, although it did not for this operation. */
+  const asks = (operation: Operation.Operation): Effect.Effect<boolean> =>
+    Effect.gen(function* () {
+      const demand = demandOf(to, operation)
+      const challenges = given.cache.challenges(demand)
+      if (!isPinged) {
+        if ((yield* challenges).length > 0) return false
+        // That a source is broken is no reason to fail where nobody has asked for credentials.
+        const credential = yield* Effect.orElseSucceed(
+          given.credentials.get(demand, Option.none()),
+          () => anonymous
+        )
+        if (credential._tag === "Anonymous") return false
+        isPinged = true
+        yield* Effect.ignore(
+          Effect.flatMap(attemptOnce(to, given, Operation.Ping()), (response) =>
+            Received.abandon(Received.from(response))
+          )
+        )
+      }
+      return (yield* challenges).length > 0
+    }).pipe(turn.withPermits(1))
+
+  const again = <A, E extends { readonly _tag: string }>(
+    operation: Operation.Operation,
+    sent: Effect.Effect<A, E>,
+    responseOf: (result: A) => Received.Received
+  ): Effect.Effect<A, E> =>
+    Effect.suspend(() =>
+      isPinged || isFurther(operation)
+        ? sent
+        : Effect.matchEffect(sent, {
+            onFailure: (error) =>
+              "status" in error && error.status === 404
+                ? Effect.flatMap(asks(operation), (more) => (more ? sent : Effect.fail(error)))
+                : Effect.fail(error),
+            onSuccess: (result) =>
+              responseOf(result).status === 404
+                ? Effect.flatMap(asks(operation), (more) => (more ? sent : Effect.succeed(result)))
+                : Effect.succeed(result)
+          })
+    )
+
+  return {
+    send: (operation, body) => again(operation, send(operation, body), (response) => response),
+    read: (operation, limit, expected) =>
+      again(operation, read(operation, limit, expected), ([_, response]) => response),
+    remove
+  }
+}
+
+/** Whoever was shown the first page of a list is no stranger to it. */
+const isFurther = (operation: Operation.Operation): boolean =>
+  ("link" in operation && operation.link !== undefined) ||
+  ("last" in operation && operation.last !== undefined)
