@@ -9,7 +9,9 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
 /**
- * Annotations by key. Unknown keys are never an error (I3).
+ * Annotations by key ([image-spec,
+ * Rules](https://github.com/opencontainers/image-spec/blob/main/annotations.md#rules)). Unknown
+ * keys are never an error.
  *
  * @since 0.1.0
  * @category models
@@ -130,7 +132,7 @@ export const BASE_NAME = "org.opencontainers.image.base.name"
 
 /**
  * Annotations as a JSON object. The decoded map has no prototype: a key such as `__proto__` is an
- * entry like any other, and looking up `constructor` finds nothing that was not sent (T21).
+ * entry like any other, and looking up `constructor` finds nothing that was not sent.
  *
  * @since 0.1.0
  * @category schemas
@@ -149,8 +151,8 @@ export const Annotations: Schema.Schema<Annotations> = Schema.declare(
 )
 
 /**
- * The file name of a layer of an artifact, or a human-readable title. It comes from whoever made
- * the manifest: check it before using it as a path (T11).
+ * Returns the file name of a layer of an artifact, or a human-readable title. It comes from whoever
+ * made the manifest: check it before using it as a path.
  *
  * @since 0.1.0
  * @category getters
@@ -158,6 +160,7 @@ export const Annotations: Schema.Schema<Annotations> = Schema.declare(
 export const title = (annotations: Annotations | undefined): Option.Option<string> =>
   Option.fromNullable(annotations?.[TITLE])
 
+// The map has no prototype (T21).
 const copy = (input: unknown, ast: ParseResult.Type["ast"]) => {
   if (typeof input !== "object" || input === null || Array.isArray(input)) {
     return ParseResult.fail(new ParseResult.Type(ast, input))

@@ -12,9 +12,11 @@ import * as MediaType from "./MediaType.js"
 import * as Platform from "./Platform.js"
 
 /**
- * A descriptor. `size` is in bytes. `mediaType` and `artifactType` are as sent: an unknown one is
- * no error (I3). `urls` come from whoever made the descriptor and are not followed (T5). `data` is
- * the content itself in base64: to be verified against `digest` and `size` before use (I6).
+ * A descriptor ([image-spec,
+ * Properties](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#properties)).
+ * `size` is in bytes. `mediaType` and `artifactType` are as sent: an unknown one is not an error.
+ * `urls` come from whoever made the descriptor and are not followed. `data` is the content itself
+ * in base64: to be verified against `digest` and `size` before use.
  *
  * @since 0.1.0
  * @category models
@@ -31,8 +33,8 @@ export interface Descriptor {
 }
 
 /**
- * A descriptor as it stands in a JSON document: its digest is a plain string, and `null` is the same
- * as absent.
+ * A descriptor as it stands in a JSON document: its digest is a plain string, and `null` is the
+ * same as absent.
  *
  * @since 0.1.0
  * @category models
@@ -49,9 +51,9 @@ export interface Encoded {
 }
 
 /**
- * A descriptor as a JSON object. Unknown properties are ignored (I2), and `null` is read as absent.
- * A size that is negative, fractional or beyond 2^53 - 1, where numbers are no longer exact, is
- * refused (T21, trap 41).
+ * A descriptor as a JSON object. Unknown properties are ignored, and `null` is read as absent. A
+ * size that is negative, fractional or beyond 2^53 - 1, where numbers are no longer exact, is
+ * refused.
  *
  * @since 0.1.0
  * @category schemas
@@ -59,10 +61,10 @@ export interface Encoded {
 export const Descriptor: Schema.Schema<Descriptor, Encoded> = Schema.Struct({
   mediaType: Schema.String,
   digest: Digest.Digest,
-  size: Schema.NonNegativeInt,
+  size: Schema.NonNegativeInt, // T21, trap 41
   urls: optional(Schema.Array(Schema.String)),
   annotations: optional(Annotations),
-  data: optional(Schema.String),
+  data: optional(Schema.String), // I6
   artifactType: optional(Schema.String),
   platform: optional(Platform.Platform)
 }).annotations({ identifier: "Descriptor" })

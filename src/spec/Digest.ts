@@ -1,7 +1,8 @@
 /**
- * Content identifiers, `algorithm:encoded`, as image-spec descriptor.md "Digests" defines them, and
- * the hashes that compute them. A digest may be well formed and still name an algorithm that cannot
- * be verified here: see {@link isVerifiable}.
+ * Content identifiers, `algorithm:encoded` ([image-spec,
+ * Digests](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests)), and the
+ * hashes that compute them. A digest may be well formed and still name an algorithm that cannot be
+ * verified here: see {@link isVerifiable}.
  *
  * @since 0.1.0
  */
@@ -20,7 +21,8 @@ import * as Schema from "effect/Schema"
 export type Digest = string & Brand.Brand<"Digest">
 
 /**
- * The algorithms that can be computed and verified. SHA-256 is the one to produce (C18).
+ * The algorithms that can be computed and verified. SHA-256 is the one to produce ([image-spec,
+ * SHA-256](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#sha-256)).
  *
  * @since 0.1.0
  * @category models
@@ -40,17 +42,18 @@ export interface Hasher {
    * Adds bytes to the hash. They are read before it returns, so the caller may reuse the buffer.
    */
   readonly update: (bytes: Uint8Array) => void
-  /** The digest of the bytes so far. More may follow. */
+  /** Returns the digest of the bytes so far. More may follow. */
   readonly digest: () => Digest
 }
 
 /**
- * A text that is not a digest, or a digest that cannot be verified.
+ * Occurs for a text that is not a digest, and for a digest that cannot be verified.
  *
- * - `Syntax`: it does not fit `algorithm ":" encoded` (C14), or is longer than 512 characters.
- * - `Encoding`: the algorithm is registered, but this is not its lower-case hex of the right length
- *   (C15).
- * - `Algorithm`: the digest is well formed, but its algorithm cannot be computed here (C17).
+ * - `Syntax`: it does not fit `algorithm ":" encoded`, or is longer than 512 characters.
+ * - `Encoding`: the algorithm is
+ *   [registered](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#registered-algorithms),
+ *   but this is not its lower-case hex of the right length.
+ * - `Algorithm`: the digest is well formed, but its algorithm cannot be computed here.
  *
  * `input` is cut to 128 characters.
  *
@@ -76,7 +79,7 @@ const explanation = {
 } as const
 
 /**
- * Parses a digest. A well-formed digest with an unregistered algorithm passes (C17).
+ * Parses a digest. A well-formed digest with an unregistered algorithm passes.
  *
  * Fails with {@link InvalidDigest} for the reasons `Syntax` and `Encoding`.
  *
@@ -91,7 +94,7 @@ export const parse = (input: string): Effect.Effect<Digest, InvalidDigest> => {
 }
 
 /**
- * The digest of some bytes, computed at once.
+ * Computes the digest of some bytes, at once.
  *
  * @since 0.1.0
  * @category constructors
@@ -100,7 +103,7 @@ export const fromBytes = (bytes: Uint8Array, algorithm: Algorithm = "sha256"): D
   assemble(algorithm, createHash(algorithm).update(bytes).digest("hex"))
 
 /**
- * A new hash of the algorithm.
+ * Makes a new hash of the algorithm.
  *
  * @since 0.1.0
  * @category constructors
@@ -117,8 +120,8 @@ export const hasher = (algorithm: Algorithm): Hasher => {
 }
 
 /**
- * A new hash of the digest's algorithm, to verify content against it. Each run of the Effect makes
- * another one.
+ * Makes a new hash of the digest's algorithm, to verify content against it. Each run of the Effect
+ * makes another one.
  *
  * Fails with {@link InvalidDigest} for the reason `Algorithm` if the digest is not verifiable.
  *
@@ -134,7 +137,7 @@ export const hasherFor = (digest: Digest): Effect.Effect<Hasher, InvalidDigest> 
   })
 
 /**
- * Whether a value is a digest: {@link parse} as a guard.
+ * Returns whether a value is a digest: {@link parse} as a guard.
  *
  * @since 0.1.0
  * @category guards
@@ -143,7 +146,7 @@ export const isDigest = (u: unknown): u is Digest =>
   typeof u === "string" && defect(u) === undefined
 
 /**
- * Whether content can be verified against the digest: its algorithm is sha256 or sha512.
+ * Returns whether content can be verified against the digest: its algorithm is sha256 or sha512.
  *
  * @since 0.1.0
  * @category guards
@@ -168,7 +171,7 @@ export const Digest: Schema.Schema<Digest, string> = Schema.String.pipe(
 )
 
 /**
- * The part before the colon, such as `sha256`.
+ * Returns the part before the colon, such as `sha256`.
  *
  * @since 0.1.0
  * @category getters
@@ -176,7 +179,7 @@ export const Digest: Schema.Schema<Digest, string> = Schema.String.pipe(
 export const algorithm = (digest: Digest): string => digest.slice(0, digest.indexOf(":"))
 
 /**
- * The part after the colon, such as 64 hexadecimal digits.
+ * Returns the part after the colon, such as 64 hexadecimal digits.
  *
  * @since 0.1.0
  * @category getters
@@ -184,8 +187,8 @@ export const algorithm = (digest: Digest): string => digest.slice(0, digest.inde
 export const encoded = (digest: Digest): string => digest.slice(digest.indexOf(":") + 1)
 
 /**
- * Whether two digests cannot be of the same content. Of different algorithms both can be right
- * (C24).
+ * Returns whether two digests cannot be of the same content. Of different algorithms both can be
+ * right (C24).
  *
  * @since 0.1.0
  * @category combinators
@@ -198,6 +201,7 @@ export const disagree = (self: Digest, that: Digest): boolean =>
 // characters.
 const maxLength = 512
 
+// C14, C17
 const grammar = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/
 
 /**

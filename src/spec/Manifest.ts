@@ -77,10 +77,12 @@ export {
  * Reads a manifest from its bytes as they were received.
  *
  * `mediaType` is the type it was sent with: a `Content-Type` header, whose parameters are ignored
- * (C21), or that of the descriptor which led here. If there is none, or one that a static file
- * server would give to any document, the document's own `mediaType` decides (trap 29); its fields
- * never do (trap 30). The digest is computed with the algorithm of `digest`, or SHA-256 without one
- * or if it is not verifiable; to compare the two is up to the caller.
+ * ([Pulling
+ * manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests)),
+ * or that of the descriptor which led here. If there is none, or one that a static file server
+ * would give to any document, the document's own `mediaType` decides; its fields never do. The
+ * digest is computed with the algorithm of `digest`, or SHA-256 without one or if it is not
+ * verifiable; to compare the two is up to the caller.
  *
  * A type other than the four that are decoded gives an {@link UnknownManifest}, whatever the bytes
  * are. In the others `null` is the same as absent, and a list that is absent is empty. An entry of
@@ -181,7 +183,7 @@ export const index = (options: {
 }
 
 /**
- * The manifest that this one refers to, and among whose referrers it is.
+ * Returns the manifest that this one refers to, and among whose referrers it is.
  *
  * @since 0.1.0
  * @category getters
@@ -192,8 +194,10 @@ export const subject = (manifest: Manifest): Option.Option<Descriptor.Descriptor
     : Option.fromNullable(manifest.content.subject)
 
 /**
- * The type of the artifact: `artifactType`, or, where an image manifest has none, its config's
- * media type (C77, I10). An index without one has none.
+ * Returns the type of the artifact: `artifactType`, or, where an image manifest has none, its
+ * config's media type ([Listing
+ * Referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
+ * An index without one has none.
  *
  * @since 0.1.0
  * @category getters
@@ -206,13 +210,14 @@ export const artifactType = ({ content }: Manifest): Option.Option<string> => {
 }
 
 /**
- * The descriptor that lists the manifest among the referrers of its subject: with its {@link
- * artifactType} and all its annotations (C77, R35).
+ * Returns the descriptor that lists the manifest among the referrers of its subject: with its
+ * {@link artifactType} and all its annotations.
  *
  * @since 0.1.0
  * @category getters
  */
 export const referrer = (manifest: Manifest): Descriptor.Descriptor => {
+  // C77, R35
   const { content, descriptor } = manifest
   const annotations = content._tag === "UnknownManifest" ? undefined : content.annotations
   return {
@@ -226,8 +231,8 @@ export const referrer = (manifest: Manifest): Descriptor.Descriptor => {
 }
 
 /**
- * What the manifest is made of: its config and layers, or the manifests of an index. The subject is
- * not among them, as it need not exist.
+ * Returns what the manifest is made of: its config and layers, or the manifests of an index. The
+ * subject is not among them, as it need not exist.
  *
  * @since 0.1.0
  * @category getters

@@ -1,6 +1,6 @@
 /**
  * The media types of the OCI image specification and of Docker's formats, and the few questions
- * asked of them. A media type is a plain string: unknown ones are never an error (I3). Types are
+ * asked of them. A media type is a plain string: unknown ones are never an error. Types are
  * compared without regard to case.
  *
  * @since 0.1.0
@@ -48,7 +48,8 @@ export const imageConfig = "application/vnd.oci.image.config.v1+json"
 
 /**
  * Bytes of any kind (RFC 2046 §4.5.1): what uploads are sent as, and what a blob is to a registry
- * (C37).
+ * ([POST then
+ * PUT](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#post-then-put)).
  *
  * @since 0.1.0
  * @category OCI
@@ -203,16 +204,18 @@ export const dockerSchema1Signed = "application/vnd.docker.distribution.manifest
 export const dockerSchema1Layer = "application/vnd.docker.container.image.rootfs.diff+x-gtar"
 
 /**
- * What to send as `Accept` when asking for a manifest, joined by `, ` (C20). All decodable types
- * are listed, because registries answer 404, or silently another manifest, to a client that leaves
- * out the stored one (trap 31). Schema 1 is absent, lest an old registry convert to it; the final
- * wildcard is for manifests of any other type (I3). There are no weights, because registries ignore
- * them.
+ * What to send as `Accept` when asking for a manifest, joined by `, ` ([Pulling
+ * manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests)).
+ * All decodable types are listed, because registries answer 404, or silently another manifest, to a
+ * client that leaves out the stored one. Schema 1 is absent, lest an old registry convert to it;
+ * the final wildcard is for manifests of any other type. There are no weights, because registries
+ * ignore them.
  *
  * @since 0.1.0
  * @category constants
  */
 export const MANIFEST_ACCEPT: ReadonlyArray<string> = [
+  // C20, trap 31
   imageIndex,
   imageManifest,
   dockerManifestList,
@@ -221,7 +224,7 @@ export const MANIFEST_ACCEPT: ReadonlyArray<string> = [
 ]
 
 /**
- * Whether the type is one of a single image's manifests, OCI or Docker version 2 schema 2.
+ * Returns whether the type is one of a single image's manifests, OCI or Docker version 2 schema 2.
  *
  * @since 0.1.0
  * @category predicates
@@ -230,7 +233,7 @@ export const isImageManifest = (mediaType: string): boolean =>
   equals(mediaType, imageManifest) || equals(mediaType, dockerManifest)
 
 /**
- * Whether the type is one of a list of manifests, OCI index or Docker manifest list.
+ * Returns whether the type is one of a list of manifests, OCI index or Docker manifest list.
  *
  * @since 0.1.0
  * @category predicates
@@ -239,8 +242,9 @@ export const isIndex = (mediaType: string): boolean =>
   equals(mediaType, imageIndex) || equals(mediaType, dockerManifestList)
 
 /**
- * Whether content of this type should not be uploaded (C63). The type decides, whatever `urls` say
- * (trap 42).
+ * Returns whether content of this type should not be uploaded ([image-spec, Non-Distributable
+ * Layers](https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers)).
+ * The type decides, whatever `urls` say.
  *
  * @since 0.1.0
  * @category predicates
@@ -249,7 +253,8 @@ export const isNonDistributable = (mediaType: string): boolean =>
   nonDistributable.has(mediaType.toLowerCase())
 
 /**
- * Whether a text is a media type by RFC 6838 §4.2: `type/subtype`, no parameters.
+ * Returns whether a text is a media type by [RFC 6838 section
+ * 4.2](https://www.rfc-editor.org/rfc/rfc6838#section-4.2): `type/subtype`, no parameters.
  *
  * @since 0.1.0
  * @category predicates
@@ -257,7 +262,7 @@ export const isNonDistributable = (mediaType: string): boolean =>
 export const isMediaType = (text: string): boolean => grammar.test(text)
 
 /**
- * Whether two media types are the same. Neither may have parameters: see {@link essence}.
+ * Returns whether two media types are the same. Neither may have parameters: see {@link essence}.
  *
  * @since 0.1.0
  * @category predicates
@@ -266,7 +271,7 @@ export const equals = (self: string, that: string): boolean =>
   self === that || self.toLowerCase() === that.toLowerCase()
 
 /**
- * The media type of a `Content-Type` header, without its parameters (C21) and otherwise as sent.
+ * Returns the media type of a `Content-Type` header, without its parameters and otherwise as sent.
  *
  * @example
  * ```ts
@@ -279,10 +284,11 @@ export const equals = (self: string, that: string): boolean =>
  * @category getters
  */
 export const essence = (contentType: string): string => {
-  const semicolon = contentType.indexOf(";")
+  const semicolon = contentType.indexOf(";") // C21
   return (semicolon === -1 ? contentType : contentType.slice(0, semicolon)).trim()
 }
 
+// C63, trap 42
 const nonDistributable = new Set([
   nonDistributableLayerTar,
   nonDistributableLayerTarGzip,

@@ -9,8 +9,10 @@ import * as Schema from "effect/Schema"
 import { optional } from "./internal/Optional.js"
 
 /**
- * A platform (image-spec image-index.md). `os` and `architecture` are values of GOOS and GOARCH;
- * `features` is reserved by OCI and holds CPU features in Docker's manifest lists.
+ * A platform ([image-spec, Image
+ * Index](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
+ * `os` and `architecture` are values of GOOS and GOARCH; `features` is reserved by OCI and holds
+ * CPU features in Docker's manifest lists.
  *
  * @since 0.1.0
  * @category models
@@ -56,8 +58,8 @@ export const Platform: Schema.Schema<Platform, Encoded> = Schema.Struct({
 }).annotations({ identifier: "Platform" })
 
 /**
- * A text that is not `os/architecture` or `os/architecture/variant`. `input` is cut to 128
- * characters.
+ * Occurs for a text that is not `os/architecture` or `os/architecture/variant`. `input` is cut to
+ * 128 characters.
  *
  * @since 0.1.0
  * @category errors
@@ -98,8 +100,8 @@ export const parse = (input: string): Effect.Effect<Platform, InvalidPlatform> =
 }
 
 /**
- * The platform as `os/architecture`, with `/variant` if there is one. The OS version and the
- * features are left out.
+ * Returns the platform as `os/architecture`, with `/variant` if there is one. The OS version and
+ * the features are left out.
  *
  * @since 0.1.0
  * @category getters

@@ -15,7 +15,8 @@ import * as Digest from "./Digest.js"
 import * as Host from "./Host.js"
 
 /**
- * The name of a repository within a registry, such as `library/ubuntu` (C10).
+ * The name of a repository within a registry, such as `library/ubuntu` ([Pulling
+ * manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests)).
  *
  * @since 0.1.0
  * @category models
@@ -23,7 +24,7 @@ import * as Host from "./Host.js"
 export type RepositoryName = string & Brand.Brand<"RepositoryName">
 
 /**
- * The name of a manifest within a repository, such as `latest` (C12).
+ * The name of a manifest within a repository, such as `latest`.
  *
  * @since 0.1.0
  * @category models
@@ -47,8 +48,8 @@ export interface Reference {
 }
 
 /**
- * A text that is not a reference, or not the part of one that `reason` names. `input` is cut to 128
- * characters, and user information in it is masked.
+ * Occurs for a text that is not a reference, or not the part of one that `reason` names. `input` is
+ * cut to 128 characters, and user information in it is masked.
  *
  * @since 0.1.0
  * @category errors
@@ -153,7 +154,7 @@ export const parseTag = (input: string): Effect.Effect<Tag, InvalidReference> =>
   parseTagOf(input, input)
 
 /**
- * Whether a value is the name of a repository, of at most 255 characters: {@link
+ * Returns whether a value is the name of a repository, of at most 255 characters: {@link
  * parseRepositoryName} as a guard.
  *
  * @since 0.1.0
@@ -165,7 +166,7 @@ export const isRepositoryName = (u: unknown): u is RepositoryName =>
   u.split("/").every((component) => nameComponent.test(component))
 
 /**
- * Whether a value is a tag: {@link parseTag} as a guard.
+ * Returns whether a value is a tag: {@link parseTag} as a guard.
  *
  * @since 0.1.0
  * @category guards
@@ -173,7 +174,7 @@ export const isRepositoryName = (u: unknown): u is RepositoryName =>
 export const isTag = (u: unknown): u is Tag => typeof u === "string" && tagGrammar.test(u)
 
 /**
- * Whether a host is Docker Hub, under any of its names.
+ * Returns whether a host is Docker Hub, under any of its names.
  *
  * @since 0.1.0
  * @category guards
@@ -239,7 +240,7 @@ export const FromString: Schema.Schema<Reference, string> = Schema.transformOrFa
 ).annotations({ identifier: "Reference" })
 
 /**
- * The canonical text, always with its host: parsing it gives the same reference.
+ * Returns the canonical text, always with its host: parsing it gives the same reference.
  *
  * @since 0.1.0
  * @category getters
@@ -254,7 +255,7 @@ export const format = (reference: Reference): string => {
 }
 
 /**
- * What to ask the registry for: the digest if there is one, else the tag, else `latest`.
+ * Returns what to ask the registry for: the digest if there is one, else the tag, else `latest`.
  *
  * @since 0.1.0
  * @category getters
@@ -266,8 +267,8 @@ export const tagOrDigest = (reference: Reference): Tag | Digest.Digest =>
   )
 
 /**
- * The host that serves the API of a registry: `registry-1.docker.io` for Docker Hub, else the host
- * itself.
+ * Returns the host that serves the API of a registry: `registry-1.docker.io` for Docker Hub, else
+ * the host itself.
  *
  * @since 0.1.0
  * @category getters
@@ -275,8 +276,8 @@ export const tagOrDigest = (reference: Reference): Tag | Digest.Digest =>
 export const apiHost = (host: string): string => Host.apiHost(host)
 
 /**
- * The same repository, pinned to a digest: `name@digest`. A tag is dropped, since it no longer
- * decides anything and several tools refuse a reference that has both.
+ * Returns the same repository, pinned to a digest: `name@digest`. A tag is dropped, since it no
+ * longer decides anything and several tools refuse a reference that has both.
  *
  * @since 0.1.0
  * @category combinators
@@ -303,7 +304,7 @@ const maxNameLength = 255
 const maxReferenceLength = 1024
 
 const nameComponent = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
-const tagGrammar = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
+const tagGrammar = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/ // C12
 const hostLabel = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?$/
 
 const isHostLike = (text: string): boolean =>

@@ -14,14 +14,13 @@ import { isGeneric } from "./GenericMediaType.js"
 import { optional } from "./Optional.js"
 import { plain, quoted } from "./ServerText.js"
 
-/**
- * What a manifest says.
- */
+/** What a manifest says. */
 export type Content = ImageManifest | ImageIndex | UnknownManifest
 
 /**
- * A single image or artifact: an OCI image manifest, or Docker's version 2 schema 2 under its own
- * `mediaType`.
+ * A single image or artifact: an OCI [image
+ * manifest](https://github.com/opencontainers/image-spec/blob/main/manifest.md#image-manifest-property-descriptions),
+ * or Docker's version 2 schema 2 under its own `mediaType`.
  */
 export interface ImageManifest {
   readonly _tag: "ImageManifest"
@@ -35,7 +34,9 @@ export interface ImageManifest {
 }
 
 /**
- * A list of manifests: an OCI image index, or Docker's manifest list under its own `mediaType`.
+ * A list of manifests: an OCI [image
+ * index](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions),
+ * or Docker's manifest list under its own `mediaType`.
  */
 export interface ImageIndex {
   readonly _tag: "ImageIndex"
@@ -59,20 +60,20 @@ export interface SkippedEntry {
 }
 
 /**
- * A manifest of any other type: its bytes can be moved, but they are not interpreted (I3, I4).
+ * A manifest of any other type: its bytes can be moved, but they are not interpreted.
  */
 export interface UnknownManifest {
   readonly _tag: "UnknownManifest"
 }
 
 /**
- * A document that is not the manifest it is said to be.
+ * Occurs when a document is not the manifest that it is said to be.
  *
  * - `Json`: it is not a JSON object.
  * - `MediaType`: neither the caller nor the document names its type, or the name is not a media
  *   type.
- * - `Ambiguous`: it has the fields of an image manifest and of an index at once (T9,
- *   CVE-2021-41190).
+ * - `Ambiguous`: it has the fields of an image manifest and of an index at once, or those of an
+ *   image in an index ([CVE-2021-41190](https://nvd.nist.gov/vuln/detail/CVE-2021-41190)).
  * - `Shape`: a field is missing or wrong; `path` says which, as in `layers[3].size`.
  *
  * `manifest` says which manifest it is, where that is known, as in `ghcr.io/owner/name:tag`.
@@ -87,8 +88,9 @@ export class InvalidManifest extends Schema.TaggedError<InvalidManifest>(
 }) {}
 
 /**
- * A document names another media type than the one it was sent with (C22, T9). Both are cut to 128
- * characters. `manifest` says which manifest it is, where that is known.
+ * Occurs when a document names another media type than the one that it was sent with ([Pulling
+ * manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests)).
+ * Both are cut to 128 characters. `manifest` says which manifest it is, where that is known.
  */
 export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
   "effect-oci/MediaTypeMismatch"
@@ -150,8 +152,8 @@ const decodeEntry = decodeWith(Descriptor.Descriptor)
 const maxSkipped = 1000
 
 /**
- * Parses what can be read: a byte order mark and invalid UTF-8 change the digest, not the view (trap
- * 25). None if it is not a JSON object.
+ * Parses what can be read: a byte order mark and invalid UTF-8 change the digest, not the view
+ * (trap 25). None if it is not a JSON object.
  */
 export const parse = (bytes: Uint8Array): Option.Option<Document> =>
   Option.filter(
@@ -172,12 +174,13 @@ export const mediaTypeOf = (
   document: Option.Option<Document>
 ): Effect.Effect<string, InvalidManifest | MediaTypeMismatch> => {
   const essence = MediaType.essence(sent ?? "")
+  // Trap 29; the fields of a document do not tell its type (trap 30).
   const outer = essence === "" || isGeneric(essence) ? undefined : essence
   const own = Option.getOrUndefined(document)?.mediaType
   const inner = typeof own === "string" && own !== "" ? own : undefined
   if (outer !== undefined && inner !== undefined && !MediaType.equals(outer, inner)) {
-    // The document of an unknown type may use the name for something else, unless it poses as one
-    // of ours (I4).
+    // C22, T9. The document of an unknown type may use the name for something else, unless it poses
+    // as one of ours (I4).
     if (isDecoded(outer) || isDecoded(inner)) {
       return Effect.fail(
         new MediaTypeMismatch({ expected: plain(outer, 128), actual: plain(inner, 128) })
@@ -211,6 +214,7 @@ export const decode = (
   const document = found.value
   const isIndex = MediaType.isIndex(mediaType)
   const hasImage = has(document, "config") || has(document, "layers")
+  // T9
   if (hasImage && (isIndex || has(document, "manifests"))) {
     const message = has(document, "manifests")
       ? "the manifest has manifests beside config or layers: it is neither an image nor an index"
