@@ -19,6 +19,7 @@ import * as ByteRange from "../../src/protocol/ByteRange.js"
 import * as Challenge from "../../src/protocol/Challenge.js"
 import * as ErrorBody from "../../src/protocol/ErrorBody.js"
 import * as FieldValue from "../../src/protocol/internal/FieldValue.js"
+import * as OperationEncoder from "../../src/protocol/internal/OperationEncoder.js"
 import * as RedactedText from "../../src/protocol/internal/RedactedText.js"
 import * as RedactedUrl from "../../src/protocol/internal/RedactedUrl.js"
 import * as RegistrableDomain from "../../src/protocol/internal/RegistrableDomain.js"
@@ -90,11 +91,10 @@ const received = (input: string): unknown => {
         headers: Object.fromEntries(headers.map((line) => line.split(": ", 2)))
       }),
       (operation) => {
-        const { headers, method, url } = Operation.toRequest(
-          "https://registry.example.com",
-          operation
-        )
-        return [operation, Operation.requiredScopes(operation), method, url, headers]
+        const base = "https://registry.example.com"
+        const { headers, method, url } = Operation.toRequest(base, operation)
+        const other = OperationEncoder.toRequest(`${base}/prefix`, operation).url
+        return [operation, Operation.requiredScopes(operation), method, url, other, headers]
       }
     )
   )
