@@ -120,6 +120,35 @@ export const observe = <A, E, R>(
 }
 
 /**
+ * Runs a stream, and hands its arrays to `take`, a plain function that must not throw. Where that
+ * returns true, and when the stream has ended or failed, `flush` runs before the next array. When
+ * the stream has failed, the failure of `flush` does not count.
+ *
+ * @since 0.1.0
+ * @category destructors
+ * @internal
+ */
+export const runFlushing = <E, R, E2>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  take: (bytes: Uint8Array) => boolean,
+  flush: Effect.Effect<void, E2>
+): Effect.Effect<void, E | E2, R> => {
+  type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, E | E2, E, void, unknown>
+  const flushed = Channel.fromEffect(flush)
+  const loop: Loop = Channel.readWithCause({
+    onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+      let full = false
+      for (const bytes of chunk) full = take(bytes)
+      return full ? Channel.flatMap(flushed, () => loop) : loop
+    },
+    onFailure: (cause) =>
+      Channel.flatMap(Channel.fromEffect(Effect.ignore(flush)), () => Channel.failCause(cause)),
+    onDone: () => flushed
+  })
+  return Channel.runDrain(Channel.pipeTo(Stream.toChannel(self), loop))
+}
+
+/**
  * A stream of at most `limit` bytes is held back and mapped as a whole; of a longer one nothing is
  * changed.
  *

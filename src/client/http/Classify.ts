@@ -11,6 +11,7 @@ import * as Sent from "../../auth/internal/Sent.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
+import type { Case } from "../../protocol/internal/OperationCases.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
@@ -66,9 +67,7 @@ export type Refusal = Denied | TooManyRequests | RegistryFailure | ProtocolViola
  */
 export class HeadUnsupported extends Data.TaggedError("HeadUnsupported") {}
 
-type OperationOf<K extends Operation["_tag"]> = Extract<Operation, { readonly _tag: K }>
-
-interface Rule<K extends Operation["_tag"], O = OperationOf<K>> {
+interface Rule<K extends Operation["_tag"], O = Case<K>> {
   readonly success: ReadonlyArray<number>
   /** The error of its own that an answer means, if it means one. */
   readonly own: (answer: Answer, operation: O) => OwnErrors[K] | undefined

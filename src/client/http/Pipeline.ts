@@ -8,6 +8,7 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import type * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
+import type { Case } from "../../protocol/internal/OperationCases.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
 import type { LimitExceeded } from "../../RegistryError.js"
@@ -49,7 +50,7 @@ export type Read = <O extends Operation>(
   Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
 >
 
-type Deletion = Extract<Operation, { readonly _tag: "DeleteManifest" | "DeleteBlob" }>
+type Deletion = Case<"DeleteManifest" | "DeleteBlob">
 
 /**
  * Deletes. When an earlier attempt went unanswered or failed on the registry's side, it may have

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { Case } from "../../protocol/internal/OperationCases.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { Registry } from "../../Registry.js"
@@ -30,7 +31,7 @@ import { invalid, type ManifestRequests, nameOf } from "./ManifestRequests.js"
 import * as ReferrersApi from "./ReferrersApi.js"
 import * as ReferrersTag from "./ReferrersTag.js"
 
-type ListReferrers = Extract<Operation.Operation, { readonly _tag: "ListReferrers" }>
+type ListReferrers = Case<"ListReferrers">
 
 type ChangeError =
   | NameUnknown

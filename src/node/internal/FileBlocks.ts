@@ -1,7 +1,5 @@
 /** Files read and written in blocks of a mebibyte, with no Effect for a chunk. */
 import * as Fs from "node:fs/promises"
-import * as Channel from "effect/Channel"
-import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -100,44 +98,26 @@ export const drain = <E, R>(
   offset: number
 ): Effect.Effect<void, E | StorageFailure, R> =>
   Effect.suspend(() => {
-    type Loop = Channel.Channel<
-      never,
-      Chunk.Chunk<Uint8Array>,
-      E | StorageFailure,
-      E,
-      void,
-      unknown
-    >
-    let held: Array<Uint8Array> = []
+    let gathered: Array<Uint8Array> = []
     let size = 0
     let position = offset
     let writing = Promise.resolve()
-    const written = Channel.fromEffect(attempt(path, () => writing))
-    const flush = Channel.map(written, () => {
-      writing = writeAll(file, held, size, position)
+    const written = attempt(path, () => writing)
+    const flush = Effect.map(written, () => {
+      writing = writeAll(file, gathered, size, position)
       position += size
       // The failure is for whoever waits next; after an interruption nobody does.
       writing.catch(() => undefined)
-      held = []
+      gathered = []
       size = 0
     })
-    const loop: Loop = Channel.readWithCause({
-      onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-        for (const bytes of chunk) {
-          held.push(bytes)
-          size += bytes.length
-        }
-        return size < blockSize ? loop : Channel.flatMap(flush, () => loop)
-      },
-      // What is held may be worth keeping.
-      onFailure: (cause) =>
-        Channel.flatMap(
-          Channel.catchAll(flush, () => Channel.void),
-          () => Channel.failCause(cause)
-        ),
-      onDone: () => Channel.flatMap(flush, () => written)
-    })
-    return Channel.runDrain(Channel.pipeTo(Stream.toChannel(stream), loop))
+    const take = (bytes: Uint8Array): boolean => {
+      gathered.push(bytes)
+      size += bytes.length
+      return size >= blockSize
+    }
+    // What was gathered before a failure may be worth keeping.
+    return Effect.zipRight(ByteStream.runFlushing(stream, take, flush), written)
   })
 
 /** All of the bytes, however few of them the file system takes at a time. */

@@ -9,8 +9,8 @@ import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
+import type { Case } from "../../protocol/internal/OperationCases.js"
 import * as Route from "../../protocol/internal/Route.js"
-import type { Operation } from "../../protocol/Operation.js"
 import type { Registry, UploadSession } from "../../Registry.js"
 import { BlobUnknown } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
@@ -21,8 +21,6 @@ import * as RangeHeader from "./RangeHeader.js"
 import { begin, receive } from "./RequestBody.js"
 import * as ServerResponse from "./ServerResponse.js"
 import type { UploadSessions } from "./UploadSessions.js"
-
-type Case<Tag extends Operation["_tag"]> = Extract<Operation, { readonly _tag: Tag }>
 
 /** Returns size and digest of a blob (end-2). */
 export const headBlob = (registry: Registry.Service, operation: Case<"HeadBlob">) =>
@@ -222,14 +220,15 @@ const created = (repository: RepositoryName, digest: Digest.Digest): HttpServerR
     ...ServerResponse.contentDigest(digest)
   })
 
-const describe = (
+const describe = Effect.fnUntraced(function* (
   registry: Registry.Service,
   { digest, repository }: { readonly repository: RepositoryName; readonly digest: Digest.Digest }
-) =>
-  Effect.flatMap(
-    registry.headBlob(repository, digest),
-    Effect.mapError(() => new BlobUnknown({ repository, digest }))
-  )
+) {
+  const descriptor = yield* registry.headBlob(repository, digest)
+  return Option.isSome(descriptor)
+    ? descriptor.value
+    : yield* new BlobUnknown({ repository, digest })
+})
 
 const blobHeaders = (digest: Digest.Digest) => ({
   ...ServerResponse.contentDigest(digest),

@@ -3,9 +3,9 @@ import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { Case } from "../../protocol/internal/OperationCases.js"
 import * as Route from "../../protocol/internal/Route.js"
 import * as Link from "../../protocol/Link.js"
-import type { Operation } from "../../protocol/Operation.js"
 import type { ListOptions, Registry } from "../../Registry.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
@@ -14,7 +14,7 @@ import * as ServerResponse from "./ServerResponse.js"
 /** Lists the tags, in the registry's order; all of them unless the client asked for pages (R33). */
 export const listTags = (
   registry: Registry.Service,
-  operation: Extract<Operation, { _tag: "ListTags" }>,
+  operation: Case<"ListTags">,
   request: HttpServerRequest
 ) =>
   Effect.map(
@@ -33,7 +33,7 @@ export const listTags = (
  */
 export const listRepositories = (
   registry: Registry.Service,
-  operation: Extract<Operation, { _tag: "ListRepositories" }>,
+  operation: Case<"ListRepositories">,
   request: HttpServerRequest
 ) =>
   Effect.map(
@@ -48,7 +48,7 @@ export const listRepositories = (
  */
 export const listReferrers = Effect.fnUntraced(function* (
   registry: Registry.Service,
-  { artifactType, digest, repository }: Extract<Operation, { _tag: "ListReferrers" }>,
+  { artifactType, digest, repository }: Case<"ListReferrers">,
   pageSize: number,
   request: HttpServerRequest
 ) {

@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import type { Case } from "../../protocol/internal/OperationCases.js"
 import * as Route from "../../protocol/internal/Route.js"
-import type { Operation } from "../../protocol/Operation.js"
 import type { Registry } from "../../Registry.js"
 import { DigestMismatch, InvalidDigest, ManifestUnknown } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
@@ -13,8 +13,6 @@ import * as Manifest from "../../spec/Manifest.js"
 import * as ErrorResponse from "./ErrorResponse.js"
 import { receive } from "./RequestBody.js"
 import * as ServerResponse from "./ServerResponse.js"
-
-type Case<Tag extends Operation["_tag"]> = Extract<Operation, { readonly _tag: Tag }>
 
 /** Returns the exact bytes of a manifest, with the type it was pushed as (R3, R7). */
 export const getManifest = (registry: Registry.Service, operation: Case<"GetManifest">) =>
@@ -30,18 +28,15 @@ export const getManifest = (registry: Registry.Service, operation: Case<"GetMani
   )
 
 /** Returns type, digest and size of a manifest (R10). */
-export const headManifest = (
+export const headManifest = Effect.fnUntraced(function* (
   registry: Registry.Service,
   { reference, repository }: Case<"HeadManifest">
-) =>
-  Effect.flatMap(
-    registry.headManifest(repository, reference),
-    Effect.mapError(() => new ManifestUnknown({ repository, reference }))
-  ).pipe(
-    Effect.map(({ digest, mediaType, size }) =>
-      ServerResponse.head(size, mediaType, ServerResponse.contentDigest(digest))
-    )
-  )
+) {
+  const descriptor = yield* registry.headManifest(repository, reference)
+  if (Option.isNone(descriptor)) return yield* new ManifestUnknown({ repository, reference })
+  const { digest, mediaType, size } = descriptor.value
+  return ServerResponse.head(size, mediaType, ServerResponse.contentDigest(digest))
+})
 
 /**
  * Stores a manifest under its digest and the tag of the path, or the tags of the query (R27 to
