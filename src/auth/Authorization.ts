@@ -14,8 +14,8 @@ import * as Option from "effect/Option"
 import * as Trust from "../protocol/Trust.js"
 import type { AuthChallenge, CredentialsFailure } from "../RegistryError.js"
 import { Credentials, type Demand } from "./Credentials.js"
-import { prove, type Sending } from "./internal/Proof.js"
-import { refused } from "./internal/Refusal.js"
+import * as AuthorizationHeader from "./internal/AuthorizationHeader.js"
+import { rejected } from "./internal/ChallengeResponse.js"
 import * as Sent from "./internal/Sent.js"
 import type * as TokenServer from "./internal/TokenServer.js"
 import { TokenCache } from "./TokenCache.js"
@@ -137,7 +137,7 @@ const recorded = <E, R>(
   aside: Sender<E, R>,
   { url }: HttpClientRequest.HttpClientRequest,
   recording: Sent.Sent | undefined
-): Pick<Sending<E, R>, "client" | "aside" | "sent"> => {
+): Pick<AuthorizationHeader.Attempt<E, R>, "client" | "aside" | "sent"> => {
   if (recording !== undefined) return { client, aside, sent: recording }
   const sent: Sent.Sent = { ...Sent.make(), url, isOwn: true }
   const recorder = ({ execute }: Sender<E, R>): Sender<E, R> => ({
@@ -151,24 +151,23 @@ const recorded = <E, R>(
   return { client: recorder(client), aside: recorder(aside), sent }
 }
 
+/** Sends a request with the header that is known to be wanted, and looks at what comes back. */
 const send = <E, R>(
-  sending: Sending<E, R>
+  attempt: AuthorizationHeader.Attempt<E, R>
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, E | AuthorizationError, R> =>
-  Effect.flatMap(prove(sending), (found) => {
-    const { client, demand, request } = sending
-    const proof = Option.getOrUndefined(found)
-    return Effect.flatMap(
-      client.execute(
-        proof === undefined
-          ? request
-          : HttpClientRequest.setHeader(request, "authorization", proof.header)
-      ),
-      (response) => {
-        const { status } = response
-        return (status === 401 || (proof !== undefined && (status === 400 || status === 403))) &&
-          Trust.isAt(demand.origin, response.request.url)
-          ? refused(sending, proof, response)
-          : Effect.succeed(response)
-      }
-    )
+  Effect.flatMap(AuthorizationHeader.find(attempt), (found) => {
+    const { client, demand, request } = attempt
+    const header = Option.getOrUndefined(found)
+    const authorized =
+      header === undefined
+        ? request
+        : HttpClientRequest.setHeader(request, "authorization", header.value)
+    return Effect.flatMap(client.execute(authorized), (response) => {
+      const { status } = response
+      const mayBeChallenge =
+        status === 401 || (header !== undefined && (status === 400 || status === 403))
+      return mayBeChallenge && Trust.isAt(demand.origin, response.request.url)
+        ? rejected(attempt, header, response)
+        : Effect.succeed(response)
+    })
   })

@@ -49,13 +49,13 @@ const serving = (answer: () => Response) =>
 const sent = (part: Partial<TokenServer.TokenRequest>) =>
   Effect.gen(function* () {
     const { client, log } = serving(() => json({ token: "t" }))
-    yield* TokenServer.exchange(client, wanted(part))
+    yield* TokenServer.requestToken(client, wanted(part))
     return log
   })
 
 const answered = (answer: () => Response, part: Partial<TokenServer.TokenRequest> = {}) =>
   Effect.map(
-    TokenServer.exchange(serving(answer).client, wanted(part)),
+    TokenServer.requestToken(serving(answer).client, wanted(part)),
     ({ expiresAt, value }) => ({
       token: Redacted.value(value),
       expiresAt
@@ -120,10 +120,10 @@ describe("the request by GET (A3)", () => {
         },
         context: tracer.context
       })
-      yield* TokenServer.exchange(client, wanted({ credential: alice, userAgent: "test/1" })).pipe(
-        Effect.withSpan("caller"),
-        Effect.withTracer(recording)
-      )
+      yield* TokenServer.requestToken(
+        client,
+        wanted({ credential: alice, userAgent: "test/1" })
+      ).pipe(Effect.withSpan("caller"), Effect.withTracer(recording))
       expect(spans).toEqual(["caller"])
       expect(seen.map(({ headers }) => ({ ...headers }))).toEqual([
         {
@@ -141,7 +141,7 @@ it.effect("an identity token goes out by POST, as a refresh token in the body on
   Effect.gen(function* () {
     const { client, log, seen } = serving(() => json({ access_token: "t" }))
     const credential = Credentials.identityToken(Redacted.make("r+1"))
-    yield* TokenServer.exchange(
+    yield* TokenServer.requestToken(
       client,
       wanted({ credential, scopes: ["repository:a:pull", "repository:b:pull"] })
     )
@@ -175,7 +175,7 @@ describe("fallbacks (A6)", () => {
             : (answer?.() ?? json({}, 404))
         }
       })
-      const result = yield* Effect.either(TokenServer.exchange(client, wanted(part)))
+      const result = yield* Effect.either(TokenServer.requestToken(client, wanted(part)))
       return { asked, result }
     })
   const status =
@@ -420,7 +420,7 @@ it.effect("a refresh token for nobody is not kept, since it could go where no pa
     })
     const credential = Credentials.identityToken(Redacted.make("id+1"))
     expect(
-      (yield* TokenServer.exchange(client, wanted({ credential }))).refreshToken
+      (yield* TokenServer.requestToken(client, wanted({ credential }))).refreshToken
     ).toBeUndefined()
   })
 )
@@ -465,7 +465,7 @@ describe("a realm that is not to be trusted gets nothing (T2)", () => {
   ] as const)("%s", ([, part, option]) =>
     Effect.gen(function* () {
       const { client, log } = serving(() => json({ token: "t" }))
-      const error = yield* Effect.flip(TokenServer.exchange(client, wanted(part)))
+      const error = yield* Effect.flip(TokenServer.requestToken(client, wanted(part)))
       expect(error).toMatchObject({ _tag: "UntrustedLocation", kind: "Realm" })
       expect(error).toHaveProperty("option", option)
       expect(log).toEqual([])
@@ -584,7 +584,7 @@ describe("the answer (A4)", () => {
   it.effect.each([200, 201, 202, 203, 206, 226, 299])("may bring a token with %d", (status) =>
     Effect.gen(function* () {
       const { client, log } = serving(() => json({ token: "t", access_token: null }, status))
-      const { value } = yield* TokenServer.exchange(client, wanted())
+      const { value } = yield* TokenServer.requestToken(client, wanted())
       expect(Redacted.value(value)).toBe("t")
       expect(log).toEqual([tokenLine])
     })
@@ -601,7 +601,7 @@ describe("the answer (A4)", () => {
       const { client, log } = serving(
         () => new Response(encode('{"token":"t"}'), { headers: { "content-encoding": coding } })
       )
-      const { value } = yield* TokenServer.exchange(client, wanted())
+      const { value } = yield* TokenServer.requestToken(client, wanted())
       expect(Redacted.value(value)).toBe("t")
       expect(log).toEqual([tokenLine])
     })
@@ -614,7 +614,7 @@ describe("the answer (A4)", () => {
       const { client, log } = serving(
         () => new Response(bomb, { headers: { "content-encoding": "gzip" } })
       )
-      expect(yield* Effect.flip(TokenServer.exchange(client, wanted()))).toMatchObject({
+      expect(yield* Effect.flip(TokenServer.requestToken(client, wanted()))).toMatchObject({
         _tag: "LimitExceeded",
         limit: 128 * 1024
       })
@@ -631,7 +631,7 @@ describe("the answer (A4)", () => {
             headers: { "content-encoding": "gzip" }
           })
       )
-      const error = yield* Effect.flip(TokenServer.exchange(client, wanted()))
+      const error = yield* Effect.flip(TokenServer.requestToken(client, wanted()))
       expect(error.message).toContain("incorrect password")
       expect(log).toEqual([tokenLine])
     })
@@ -716,6 +716,6 @@ it.effect("errors of the client pass through as they are", () =>
       () => Effect.fail("down" as const),
       Effect.succeed
     )
-    expect(yield* Effect.flip(TokenServer.exchange(failing, wanted()))).toBe("down")
+    expect(yield* Effect.flip(TokenServer.requestToken(failing, wanted()))).toBe("down")
   })
 )

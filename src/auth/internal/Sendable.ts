@@ -2,6 +2,7 @@
  * What of a credential HTTP can carry as it is. The rest it would turn into another credential, or
  * another header (T12).
  */
+import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
@@ -10,6 +11,10 @@ export const HeaderSafe = Schema.String.pipe(Schema.pattern(/^[!-~]+$/))
 
 /** Whether a text is a token that can be sent in a header. */
 export const isHeaderSafe = Schema.is(HeaderSafe)
+
+/** The value of an `Authorization` header for a user name and password (RFC 7617, in UTF-8). */
+export const basicHeader = (username: string, password: Redacted.Redacted): string =>
+  `Basic ${Encoding.encodeBase64(`${username}:${Redacted.value(password)}`)}`
 
 /**
  * Why no request could carry a credential as it is, if that is so. The text completes "the

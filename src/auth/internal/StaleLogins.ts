@@ -5,7 +5,6 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as AccessScope from "../../protocol/AccessScope.js"
 import { anonymous, type Credential, type Credentials } from "../Credentials.js"
 
 /**
@@ -19,13 +18,6 @@ const untried = 60_000
 
 /** Of logins that are remembered. */
 const capacity = 1000
-
-/** Whether scopes are for pulling and nothing else. */
-export const arePulls = (scopes: ReadonlyArray<string>): boolean =>
-  scopes.length > 0 &&
-  scopes.map(AccessScope.parse).every((scope) => {
-    return scope._tag === "Resource" && scope.actions.every((action) => action === "pull")
-  })
 
 /**
  * The source without logins that were refused: in their place nobody is known. A warning, once for

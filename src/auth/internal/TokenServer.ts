@@ -38,8 +38,7 @@ import {
 import * as ServerText from "../../spec/internal/ServerText.js"
 import { anonymous, type Credential } from "../Credentials.js"
 import type { Token } from "../TokenCache.js"
-import * as Secrets from "./Secrets.js"
-import { isHeaderSafe } from "./Sendable.js"
+import { basicHeader, isHeaderSafe } from "./Sendable.js"
 import * as Sent from "./Sent.js"
 
 /**
@@ -76,7 +75,7 @@ export type TokenError =
 export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
 
 /**
- * Asks the token server. A password goes by `GET` as Basic credentials, and as OAuth 2 password
+ * Requests a token. A password goes by `GET` as Basic credentials, and as OAuth 2 password
  * grant by `POST` where there is no `GET` (404, 405); an identity token by `POST` as OAuth 2
  * refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token
  * is asked for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before
@@ -94,11 +93,11 @@ export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execu
  *   failure, so that trying again may help;
  * - `LimitExceeded`, `TransportFailure` if the answer is too long or breaks off.
  */
-export const exchange = <E, R>(
+export const requestToken = <E, R>(
   client: Sender<E, R>,
   wanted: TokenRequest
 ): Effect.Effect<Token, E | TokenError, R> =>
-  Effect.flatMap(judge(wanted), (verdict) =>
+  Effect.flatMap(decideRealm(wanted), (verdict) =>
     verdict._tag === "Refused"
       ? Effect.fail(UntrustedLocation.from("Realm", shown(verdict, wanted), {}))
       : exchangeAt(verdict.url, client, wanted)
@@ -112,8 +111,8 @@ const shown = (
     ? refused
     : { ...refused, host: ServerText.plain(Sent.redactorOf(sent)(refused.host), 255) }
 
-/** Whether a realm may be asked with a credential. */
-export const judge = ({
+/** Decides whether a realm may be asked with a credential. */
+export const decideRealm = ({
   credential,
   from,
   origin,
@@ -225,7 +224,11 @@ const getRequest = (
     )
   )
   return login._tag === "Basic"
-    ? HttpClientRequest.setHeader(request, "authorization", Secrets.basicHeader(login))
+    ? HttpClientRequest.setHeader(
+        request,
+        "authorization",
+        basicHeader(login.username, login.password)
+      )
     : request
 }
 

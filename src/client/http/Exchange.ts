@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { authorizedBy, type Sender } from "../../auth/Authorization.js"
 import { Credentials, type Demand } from "../../auth/Credentials.js"
+import { arePulls } from "../../auth/internal/Scopes.js"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as StaleLogins from "../../auth/internal/StaleLogins.js"
 import { TokenCache } from "../../auth/TokenCache.js"
@@ -248,7 +249,7 @@ export const exchanging =
   (bounds, operation, body) => {
     const once = askedAgainOnce(given.credentials)
     const source =
-      to.staleLogins !== undefined && StaleLogins.arePulls(requiredScopes(operation))
+      to.staleLogins !== undefined && arePulls(requiredScopes(operation))
         ? StaleLogins.without(to.staleLogins, once)
         : once
     const exchange = attemptWithin({ ...given, credentials: source }, bounds, to, operation, body)
