@@ -2,7 +2,6 @@
  * What `timeouts.overall` bounds besides the registry's own response, over real sockets: servers
  * that send a byte now and then, and never come to an end.
  */
-import type { ServerResponse } from "node:http"
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,14 +19,16 @@ const digest = Digest.fromBytes(new Uint8Array([1]))
 const getBlob = `registry GET /v2/a/blobs/${digest}`
 
 /** A body that keeps coming, of known length or not. */
-const dripping =
-  (status: number, headers: Readonly<Record<string, string>> = {}): Reply =>
-  (response: ServerResponse) => {
-    response.writeHead(status, headers)
-    response.write(" ")
-    const timer = setInterval(() => response.write(" "), 20)
-    response.once("close", () => clearInterval(timer))
-  }
+const dripping = (status: number, headers: Readonly<Record<string, string>> = {}): Reply => ({
+  status,
+  headers,
+  body: () => Stream.toReadableStream(bytesEach("20 millis"))
+})
+
+/** A byte at a time, for ever. */
+const bytesEach = (interval: Duration.DurationInput): Stream.Stream<Uint8Array> =>
+  Stream.as(Stream.tick(interval), new Uint8Array(1))
+
 const announced = { "content-length": "1000" }
 
 const tags = (registry: Registry.Service) => Stream.runDrain(registry.tags(a))
@@ -101,7 +102,7 @@ describe("the whole exchange is over in time", () => {
     Effect.gen(function* () {
       let hops = 0
       const { client, log } = yield* world({
-        registry: ({ path }) => dripping(307, { location: `${path.split("?")[0]}?${hops++}` }),
+        registry: ({ url }) => dripping(307, { location: `${url.pathname}?${hops++}` }),
         tokens: () => [500]
       })
       const result = yield* inTime(operation(yield* client({ timeouts })))
@@ -113,13 +114,12 @@ describe("the whole exchange is over in time", () => {
 
   it.scopedLive("behind a chain of redirects that are slow to begin", () =>
     Effect.gen(function* () {
+      let hops = 0
       const { client, log } = yield* world({
-        registry:
-          ({ path }) =>
-          (response) => {
-            const location = `${path.split("?")[0]}?${log.length}`
-            setTimeout(() => response.writeHead(307, { location }).end(), 400)
-          },
+        registry: ({ url }) => {
+          const location = `${url.pathname}?${hops++}`
+          return Effect.delay(Effect.succeed<Reply>([307, "", { location }]), "400 millis")
+        },
         tokens: () => [500]
       })
       const result = yield* inTime(blob(yield* client({ timeouts })))
@@ -151,17 +151,11 @@ describe("the whole exchange is over in time", () => {
       const content = new Uint8Array(10)
       const found = Digest.fromBytes(content)
       const { client } = yield* world({
-        registry: () => (response) => {
-          response.writeHead(200, { "content-length": "10" })
-          let sent = 0
-          const timer = setInterval(() => {
-            response.write(content.subarray(0, 1))
-            if (++sent === content.length) {
-              clearInterval(timer)
-              response.end()
-            }
-          }, 400)
-        },
+        registry: () => ({
+          status: 200,
+          headers: { "content-length": "10" },
+          body: () => Stream.toReadableStream(Stream.take(bytesEach("400 millis"), 10))
+        }),
         tokens: () => [500]
       })
       const registry = yield* client({ timeouts })

@@ -9,8 +9,10 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import type { Registry } from "../../src/Registry.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
+import type { Seen } from "../support/fake/Handler.js"
+import { utf8 } from "../support/fixtures.js"
 import { alice, aliceBasic, pull } from "./parties.js"
-import { type Arrived, cut, type Reply, tokenRequest, unauthorized, world } from "./wire.js"
+import { type Reply, tokenRequest, unauthorized, world } from "./wire.js"
 
 const a = Effect.runSync(parseRepositoryName("a"))
 const list = "registry GET /v2/a/tags/list"
@@ -25,22 +27,26 @@ describe("a token server that breaks off", () => {
   const failing = (replies: ReadonlyArray<Reply>) => {
     const left = [...replies]
     return {
-      registry: ({ authorization }: Arrived, realm: string) =>
+      registry: ({ authorization }: Seen, realm: string) =>
         authorization === "Bearer t" ? someTags : bearer(realm),
       tokens: (): Reply => left.shift() ?? [200, { token: "t" }]
     }
   }
   const retry = { attempts: 4, base: "1 millis", maxDelay: "2 millis" } as const
-  const halfway: Reply = (response) => {
-    response.writeHead(200, { "content-length": "100" })
-    response.write('{"token":')
-    setImmediate(() => response.socket?.destroy())
+  const halfway: Reply = {
+    status: 200,
+    headers: { "content-length": "100" },
+    body: () =>
+      new ReadableStream({
+        start: (controller) => controller.enqueue(utf8('{"token":')),
+        pull: (controller) => controller.error("broken")
+      })
   }
 
   it.scopedLive.each([
-    ["before it answers", [cut, cut, cut]],
+    ["before it answers", ["cut", "cut", "cut"]],
     ["in the middle of its answer", [halfway, halfway]],
-    ["with 503, 429 and nothing at all", [[503], [429], cut]]
+    ["with 503, 429 and nothing at all", [[503], [429], "cut"]]
   ] as const)("%s costs no request without authorization", ([, replies]) =>
     Effect.gen(function* () {
       const { client, log } = yield* world(failing(replies), { credential: alice })
@@ -57,7 +63,7 @@ describe("a token server that breaks off", () => {
 
   it.scopedLive("is asked first by the next operation, too", () =>
     Effect.gen(function* () {
-      const { client, log } = yield* world(failing([cut]), { credential: alice })
+      const { client, log } = yield* world(failing(["cut"]), { credential: alice })
       const registry = yield* client()
       expect(yield* Effect.flip(tags(registry))).toMatchObject({ _tag: "TransportFailure" })
       expect(yield* tags(registry)).toEqual(["v1"])
@@ -67,7 +73,7 @@ describe("a token server that breaks off", () => {
 
   it.scoped("has the registry asked again after a minute, since it may have another by then", () =>
     Effect.gen(function* () {
-      const { client, log } = yield* world(failing([cut, cut, cut]), { credential: alice })
+      const { client, log } = yield* world(failing(["cut", "cut", "cut"]), { credential: alice })
       const registry = yield* client()
       yield* Effect.flip(tags(registry))
       yield* TestClock.adjust("59 seconds")
@@ -90,7 +96,7 @@ describe("a token server that breaks off", () => {
   it.scoped("has a minute again after each token", () =>
     Effect.gen(function* () {
       const token: Reply = [200, { token: "t", expires_in: 60 }]
-      const { client, log } = yield* world(failing([cut, token, cut]), { credential: alice })
+      const { client, log } = yield* world(failing(["cut", token, "cut"]), { credential: alice })
       const registry = yield* client()
       yield* Effect.flip(tags(registry))
       yield* tags(registry)
@@ -278,7 +284,7 @@ describe("a token in a response", () => {
                     ),
                     { "content-encoding": "gzip" }
                   ],
-            tokens: () => cut
+            tokens: () => "cut"
           },
           { credential: alice }
         )
@@ -378,7 +384,7 @@ describe("Harbor, which asks for passwords while it cannot read its tokens", () 
         {
           registry: ({ authorization }) =>
             authorization === undefined ? unauthorized("Basic") : someTags,
-          tokens: () => cut
+          tokens: () => "cut"
         },
         { credential: alice }
       )

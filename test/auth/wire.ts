@@ -1,37 +1,24 @@
 /**
- * A registry, its token server and whoever else takes part, each on a socket of its own, with one
- * log of all that they were sent.
+ * A registry and its token server on sockets, with one log of all that they were sent, and a client
+ * for both.
  */
-import type { IncomingMessage, ServerResponse } from "node:http"
-import { text } from "node:stream/consumers"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
-import * as RegistryClient from "../../src/client/RegistryClient.js"
 import { layerHttpClient } from "../../src/node/NodeHttp.js"
 import type { Registry } from "../../src/Registry.js"
-import type { InvalidUrl } from "../../src/RegistryError.js"
-import { serve } from "../support/serve.js"
+import * as Client from "../support/fake/Client.js"
+import type * as Handler from "../support/fake/Handler.js"
+import { origin } from "../support/fake/Sockets.js"
 import { aliceBasic } from "./parties.js"
 
-export interface Arrived {
-  readonly method: string
-  /** Path and query. */
-  readonly path: string
-  readonly authorization: string | undefined
-  readonly body: string
-}
-
-/** What a request is answered with: a status, headers and a body, or by hand. */
+/** What a request is answered with: a status, a body and headers, or as handlers say it. */
 export type Reply =
   | readonly [status: number, body?: unknown, headers?: Readonly<Record<string, string>>]
-  | ((response: ServerResponse, request: IncomingMessage) => void)
-
-export const cut: Reply = (response) => {
-  response.socket?.destroy()
-}
+  | Handler.Reply
 
 /** A 401 with a challenge. */
 export const unauthorized = (challenge: string): Reply => [
@@ -40,24 +27,19 @@ export const unauthorized = (challenge: string): Reply => [
   { "www-authenticate": challenge }
 ]
 
+const toHandlerReply = (reply: Reply): Handler.Reply => {
+  if (reply === "cut" || !("length" in reply)) return reply
+  const [status, body = "", headers = {}] = reply
+  const isContent = typeof body === "string" || body instanceof Uint8Array
+  return { status, headers, body: isContent ? body : JSON.stringify(body) }
+}
+
 /** The log: who was sent what, with `Authorization` or `-`, and the body of a form. */
 export interface World {
   readonly log: Array<string>
   readonly registry: string
   readonly realm: string
-  readonly client: (
-    options?: Partial<RegistryClient.Options>
-  ) => Effect.Effect<Registry.Service, InvalidUrl>
-}
-
-const answer = (response: ServerResponse, request: IncomingMessage, reply: Reply): void => {
-  if (typeof reply === "function") {
-    reply(response, request)
-    return
-  }
-  const [status, body = "", headers = {}] = reply
-  response.writeHead(status, headers)
-  response.end(typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body))
+  readonly client: (options?: Client.Options) => Effect.Effect<Registry.Service, never, Scope.Scope>
 }
 
 /**
@@ -66,8 +48,8 @@ const answer = (response: ServerResponse, request: IncomingMessage, reply: Reply
  */
 export const world = (
   handlers: {
-    readonly registry: (arrived: Arrived, realm: string) => Reply
-    readonly tokens: (arrived: Arrived) => Reply
+    readonly registry: (seen: Handler.Seen, realm: string) => Reply | Effect.Effect<Reply>
+    readonly tokens: (seen: Handler.Seen) => Reply
   },
   options: {
     readonly credential?: Credentials.Credential
@@ -77,42 +59,44 @@ export const world = (
 ) =>
   Effect.gen(function* () {
     const log: Array<string> = []
-    const origin = (name: string, handle: (arrived: Arrived) => Reply) =>
-      serve((request, response) => {
-        text(request).then(
-          (body) => {
-            const { authorization } = request.headers
-            const { method = "", url = "" } = request
-            log.push([name, method, url, authorization ?? "-", body].join(" ").trimEnd())
-            answer(response, request, handle({ method, path: url, authorization, body }))
-          },
-          () => undefined
-        )
-      })
-    const tokens = yield* origin("tokens", handlers.tokens)
-    const realm = `${tokens.url}token`
-    const registry = yield* origin("registry", (arrived) => handlers.registry(arrived, realm))
+    const named = (name: string, handle: (seen: Handler.Seen) => Reply | Effect.Effect<Reply>) =>
+      origin(
+        (seen) => {
+          const reply = handle(seen)
+          return Effect.isEffect(reply) ? Effect.map(reply, toHandlerReply) : toHandlerReply(reply)
+        },
+        ({ authorization = "-", body, line }) => {
+          log.push(`${name} ${line} ${authorization} ${body}`.trimEnd())
+        }
+      )
+    const tokens = yield* named("tokens", handlers.tokens)
+    const realm = `${tokens.url}/token`
+    const registry = yield* named("registry", (seen) => handlers.registry(seen, realm))
     const host = (url: string) => new URL(url).host
-    const services = yield* Layer.build(
-      Layer.mergeAll(
-        Layer.orDie(options.http ?? layerHttpClient),
-        options.cache ?? TokenCache.layerMemory,
-        options.credential === undefined
-          ? Credentials.layerAnonymous
-          : Layer.orDie(Credentials.layer({ [host(registry.url)]: options.credential }))
+    // All clients have one cache of tokens, and the same connections.
+    const shared = Layer.succeedContext(
+      yield* Layer.build(
+        Layer.merge(
+          options.cache ?? TokenCache.layerMemory,
+          Layer.orDie(options.http ?? layerHttpClient)
+        )
       )
     )
+    const { credential } = options
+    const credentials =
+      credential === undefined
+        ? Credentials.layerAnonymous
+        : Credentials.layer({ [host(registry.url)]: credential })
     const found: World = {
       log,
-      registry: registry.url.replace(/\/$/, ""),
+      registry: registry.url,
       realm,
       client: (settings = {}) =>
-        RegistryClient.make({
-          url: registry.url,
-          trust: { allowTokens: [host(tokens.url)] },
-          retry: { attempts: 0 },
-          ...settings
-        }).pipe(Effect.provide(services))
+        Client.clientOf(
+          registry.url,
+          { trust: { allowTokens: [host(tokens.url)] }, retry: { attempts: 0 }, ...settings },
+          { cache: shared, credentials, http: shared }
+        )
     }
     return found
   })
