@@ -14,8 +14,9 @@ import * as BlobSource from "../../src/BlobSource.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName, parseTag } from "../../src/spec/Reference.js"
+import type { Seen } from "../support/fake/Handler.js"
 import { alice, aliceBasic, pull } from "./parties.js"
-import { type Arrived, type Reply, tokenRequest, unauthorized, world } from "./wire.js"
+import { type Reply, tokenRequest, unauthorized, world } from "./wire.js"
 
 const a = Effect.runSync(parseRepositoryName("a"))
 const v1 = Effect.runSync(parseTag("v1"))
@@ -41,11 +42,11 @@ const warned = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
 
 describe("a login that the token server refuses", () => {
   const refusing = {
-    registry: ({ authorization }: Arrived, realm: string) =>
+    registry: ({ authorization }: Seen, realm: string) =>
       authorization === "Bearer anyone"
         ? someTags
         : unauthorized(`Bearer realm="${realm}",service="s"`),
-    tokens: ({ authorization, method }: Arrived): Reply =>
+    tokens: ({ authorization, method }: Seen): Reply =>
       authorization === undefined && method === "GET"
         ? [200, { token: "anyone", expires_in: 300 }]
         : [401, { details: "incorrect username or password" }]
@@ -148,8 +149,10 @@ describe("a login that the token server refuses", () => {
 
 describe("a login that the registry refuses", () => {
   const refusing = (realm: string) => ({
-    registry: ({ authorization, path }: Arrived): Reply =>
-      authorization === undefined && !path.includes("/private/") ? someTags : unauthorized(realm),
+    registry: ({ authorization, url }: Seen): Reply =>
+      authorization === undefined && !url.pathname.includes("/private/")
+        ? someTags
+        : unauthorized(realm),
     tokens: (): Reply => [500]
   })
   const b = Effect.runSync(parseRepositoryName("private/b"))
@@ -202,14 +205,14 @@ describe("a login that the registry refuses", () => {
 
 describe("a registry that says 404 to strangers, and asks who they are at /v2/ alone", () => {
   const hiding = {
-    registry: ({ authorization, path }: Arrived, realm: string): Reply =>
-      path === "/v2/" && authorization === undefined
+    registry: ({ authorization, url }: Seen, realm: string): Reply =>
+      url.pathname === "/v2/" && authorization === undefined
         ? unauthorized(`Bearer realm="${realm}",service="s"`)
         : authorization !== "Bearer t"
           ? [404, { errors: [{ code: "NAME_UNKNOWN" }] }]
-          : path.endsWith("/tags/list")
+          : url.pathname.endsWith("/tags/list")
             ? someTags
-            : path.includes("/blobs/")
+            : url.pathname.includes("/blobs/")
               ? [200, Buffer.from(content), { "content-length": String(content.length) }]
               : [404, { errors: [{ code: "MANIFEST_UNKNOWN" }] }],
     tokens: (): Reply => [200, { token: "t", expires_in: 300 }]
@@ -272,7 +275,7 @@ describe("a registry that says 404 to strangers, and asks who they are at /v2/ a
   it.scopedLive("is asked once, if it lets strangers in there, too", () =>
     Effect.gen(function* () {
       const { client, log } = yield* world(
-        { ...hiding, registry: ({ path }) => (path === "/v2/" ? [200, {}] : [404]) },
+        { ...hiding, registry: ({ url }) => (url.pathname === "/v2/" ? [200, {}] : [404]) },
         { credential: alice }
       )
       const registry = yield* client()
@@ -299,8 +302,8 @@ describe("a registry that says 404 to strangers, and asks who they are at /v2/ a
       const { client, log } = yield* world(
         {
           ...hiding,
-          registry: ({ method, path }) =>
-            method === "POST" || method === "PUT" ? [201] : path === "/v2/" ? [500] : [404]
+          registry: ({ method, url }) =>
+            method === "POST" || method === "PUT" ? [201] : url.pathname === "/v2/" ? [500] : [404]
         },
         { credential: alice }
       )
