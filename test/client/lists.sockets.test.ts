@@ -228,6 +228,30 @@ describe("a referrer that is deleted", () => {
         ])
       })
   )
+
+  it.scopedLive("is said to be listed still, perhaps, where it could not be read", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      const { lines, registry, url } = yield* socketRegistry(() => ({
+        [`GET ${manifest}`]: { status: 500 },
+        [`DELETE ${manifest}`]: { status: 202 }
+      }))
+      const digest = Digest.fromBytes(utf8(referrer))
+      yield* Effect.provide(
+        registry.deleteManifest(repository, digest),
+        Logger.replace(
+          Logger.defaultLogger,
+          Logger.make(
+            ({ message }) => void logged.push(String(Array.isArray(message) ? message[0] : message))
+          )
+        )
+      )
+      expect(lines()).toEqual([`GET ${manifest}`, `DELETE ${manifest}`])
+      expect(logged).toEqual([
+        `${new URL(url).host}/team/app@${digest} is deleted, and a referrers tag may still list it`
+      ])
+    })
+  )
 })
 
 describe("a list of tags", () => {

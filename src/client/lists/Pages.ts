@@ -47,9 +47,9 @@ type Failure = { readonly _tag: string } & Exchange
 export type PagingError = UntrustedLocation | LimitExceeded | ProtocolViolation
 
 /**
- * Streams the items of all pages, from the request of the first one on, each item (as told by `key`)
- * once. A short or an empty page is not the last: only a missing `Link` is (C85, trap 56). What a
- * page brought comes before the failure of what follows it.
+ * Streams the items of all pages, from the request of the first one on, each item (as told by
+ * `key`) once. A short or an empty page is not the last: only a missing `Link` is (C85, trap 56).
+ * What a page brought comes before the failure of what follows it.
  *
  * An error that says that there is no such list, such as `NameUnknown` or `Unsupported`, is only
  * ever that of the first page. Fails beyond that with `ProtocolViolation` when the list breaks off,

@@ -35,7 +35,9 @@ export interface ManifestRequests {
     readonly [bytes: Uint8Array, response: Received.Received],
     OwnErrors["GetManifest"] | ProtocolViolation | Refusal | ExchangeError
   >
-  /** Puts a manifest under one reference, and under `tags` where the registry takes them with it. */
+  /**
+   * Puts a manifest under one reference, and under `tags` where the registry takes them with it.
+   */
   readonly put: (
     repository: RepositoryName,
     manifest: Manifest.Manifest,

@@ -39,7 +39,7 @@ export const make = (
 > => {
   const requests = makeRequests(to, pipeline)
   const referrers = Referrers.make(to, pipeline, requests)
-  const getManifest = getting(to, requests)
+  const getManifest = makeGetManifest(to, requests)
 
   const putManifest: Registry.Service["putManifest"] = Effect.fnUntraced(function* (
     repository,
@@ -62,13 +62,13 @@ export const make = (
         discard: true
       })
     }
-    yield* referrers.added(repository, manifest, response)
+    yield* referrers.add(repository, manifest, response)
     return manifest.descriptor
   })
 
-  const headManifest = heading(to, pipeline, requests)
+  const headManifest = makeHeadManifest(to, pipeline, requests)
 
-  const deleteAt = (repository: RepositoryName, reference: Reference) =>
+  const deleteReference = (repository: RepositoryName, reference: Reference) =>
     pipeline.remove(
       Operation.DeleteManifest({ repository, reference }),
       Effect.match(headManifest(repository, reference), {
@@ -82,18 +82,21 @@ export const make = (
     headManifest,
     putManifest,
     deleteManifest: (repository, digest) =>
-      referrers.removing(
+      referrers.deleteManifest(
         repository,
         digest,
         getManifest(repository, digest),
-        deleteAt(repository, digest)
+        deleteReference(repository, digest)
       ),
-    deleteTag: deleteAt,
-    referrers: referrers.list
+    deleteTag: deleteReference,
+    referrers: referrers.referrers
   }
 }
 
-const getting = (to: Endpoint, { pull }: ManifestRequests): Registry.Service["getManifest"] =>
+const makeGetManifest = (
+  to: Endpoint,
+  { pull }: ManifestRequests
+): Registry.Service["getManifest"] =>
   Effect.fnUntraced(function* (repository, reference) {
     const digest = Digest.isDigest(reference) ? reference : undefined
     if (digest !== undefined) yield* Digest.hasherFor(digest)
@@ -110,7 +113,7 @@ const getting = (to: Endpoint, { pull }: ManifestRequests): Registry.Service["ge
     )
   })
 
-const heading = (
+const makeHeadManifest = (
   to: Endpoint,
   { send }: Pipeline,
   { pull }: ManifestRequests

@@ -3,6 +3,7 @@
  * tag where it does not, in which case pushing and deleting a referrer changes the list.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Case } from "../../protocol/internal/OperationCases.js"
@@ -15,7 +16,8 @@ import type {
   InvalidManifest,
   MediaTypeMismatch,
   NameUnknown,
-  ProtocolViolation
+  ProtocolViolation,
+  Unsupported
 } from "../../RegistryError.js"
 import type * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
@@ -42,20 +44,22 @@ type ChangeError =
   | Refusal
   | ExchangeError
 
+type ListError = Unsupported | Pages.NotAList | InvalidManifest | Refusal | ExchangeError
+
 /** What concerns referrers in the operations on manifests. */
 export interface Referrers {
-  readonly list: Registry.Service["referrers"]
-  /** Lists a manifest that was put, and `response` the answer to that, among its subject's. */
-  readonly added: (
+  readonly referrers: Registry.Service["referrers"]
+  /** Lists a manifest that was put, and `response` the response to that, among its subject's. */
+  readonly add: (
     repository: RepositoryName,
     manifest: Manifest.Manifest,
     response: Received.Received
   ) => Effect.Effect<void, ChangeError>
   /**
-   * Deletes a manifest, and removes it from the list of its subject, which takes knowing the subject
-   * before the manifest is gone (C97, trap 51).
+   * Deletes a manifest, and removes it from the list of its subject, which takes knowing the
+   * subject before the manifest is gone (C97, trap 51).
    */
-  readonly removing: <E>(
+  readonly deleteManifest: <E>(
     repository: RepositoryName,
     digest: Digest.Digest,
     manifest: Effect.Effect<Manifest.Manifest, GetManifestError>,
@@ -66,27 +70,18 @@ export interface Referrers {
 type GetManifestError = Effect.Effect.Error<ReturnType<Registry.Service["getManifest"]>>
 
 /** The referrers of one registry. */
-export const make = (
-  to: Endpoint,
-  { read }: Pipeline,
-  { pull, put }: ManifestRequests
-): Referrers => {
-  // Changes to referrers tags read, modify and write: one after the other, within this client (C80,
-  // trap 50).
-  const exclusive = Effect.unsafeMakeSemaphore(1).withPermits(1)
+export const make = (to: Endpoint, { read }: Pipeline, requests: ManifestRequests): Referrers => {
+  const byTag = makeByTag(to, requests)
 
   // That a registry has one list proves that it has them all.
   let isKnownToList = false
 
   const readPage = Effect.fnUntraced(function* (operation: ListReferrers) {
     const [bytes, response] = yield* read(operation, Pages.pageLimit(to))
-    const index = yield* Effect.mapError(readIndex(bytes, response), (error) =>
-      invalid(
-        `the referrers of ${nameOf(to, operation.repository, operation.digest)}`,
-        error,
-        response
-      )
-    )
+    const index = yield* Effect.mapError(readIndex(bytes, response), (error) => {
+      const name = nameOf(to, operation.repository, operation.digest)
+      return invalid(`the referrers of ${name}`, error, response)
+    })
     if (index === undefined) return yield* new Pages.NotAList(Received.factsOf(response))
     isKnownToList = true
     return { index, response }
@@ -103,7 +98,57 @@ export const make = (
           Effect.catchIf(ReferrersApi.isAbsence, () => Effect.succeed(false))
         )
 
-  const byReferrersTag = Effect.fnUntraced(
+  const add: Referrers["add"] = Effect.fnUntraced(function* (repository, manifest, response) {
+    const subject = Option.getOrUndefined(Manifest.subject(manifest))
+    if (subject === undefined) return
+    const isListed =
+      SingleField.value(response.headers, "oci-subject") !== undefined &&
+      (yield* Effect.orElseSucceed(keepsList(repository, subject.digest), () => true))
+    if (!isListed)
+      yield* byTag.change(repository, subject.digest, {
+        _tag: "Add",
+        referrer: Manifest.referrer(manifest)
+      })
+  })
+
+  const remove = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    digest: Digest.Digest,
+    manifest: Either.Either<Manifest.Manifest, GetManifestError>
+  ) {
+    if (Either.isLeft(manifest)) return isAbsent(manifest.left) ? undefined : yield* manifest.left
+    const subject = Option.getOrUndefined(Manifest.subject(manifest.right))
+    if (subject === undefined || (yield* keepsList(repository, subject.digest))) return
+    yield* byTag.change(repository, subject.digest, { _tag: "Remove", digest })
+  })
+
+  const deleteManifest: Referrers["deleteManifest"] = Effect.fnUntraced(
+    function* (repository, digest, manifest, deletion) {
+      if (isKnownToList) return yield* deletion
+      const before = yield* Effect.either(manifest)
+      yield* deletion
+      // The manifest is deleted, which is what was asked for.
+      yield* Effect.catchAll(remove(repository, digest, before), (error) =>
+        Effect.logWarning(
+          `${nameOf(to, repository, digest)} is deleted, and a referrers tag may still list it`,
+          error
+        )
+      )
+    }
+  )
+
+  return { referrers: makeList(to, readPage, byTag.read), add, deleteManifest }
+}
+
+const isAbsent = ({ _tag }: GetManifestError): boolean =>
+  _tag === "ManifestUnknown" || _tag === "NameUnknown"
+
+/** The lists under referrers tags. */
+const makeByTag = (to: Endpoint, { pull, put }: ManifestRequests) => {
+  // Changes read, modify and write: one after the other, within this client (C80, trap 50).
+  const exclusive = Effect.unsafeMakeSemaphore(1).withPermits(1)
+
+  const read = Effect.fnUntraced(
     function* (repository: RepositoryName, subject: Digest.Digest) {
       const tag = ReferrersTag.referrersTag(subject)
       const [bytes, response] = yield* pull(repository, tag)
@@ -129,66 +174,44 @@ export const make = (
   ) {
     const tag = ReferrersTag.referrersTag(subject)
     const index = yield* Effect.mapError(
-      ReferrersTag.changed(yield* byReferrersTag(repository, subject), change),
+      ReferrersTag.changed(yield* read(repository, subject), change),
       (error) => invalid(nameOf(to, repository, tag), error)
     )
     if (Option.isSome(index)) yield* put(repository, index.value, tag)
   }, exclusive)
 
-  const added: Referrers["added"] = Effect.fnUntraced(function* (repository, manifest, response) {
-    const subject = Option.getOrUndefined(Manifest.subject(manifest))
-    if (subject === undefined) return
-    const isListed =
-      SingleField.value(response.headers, "oci-subject") !== undefined &&
-      (yield* Effect.orElseSucceed(keepsList(repository, subject.digest), () => true))
-    if (!isListed)
-      yield* change(repository, subject.digest, {
-        _tag: "Add",
-        referrer: Manifest.referrer(manifest)
-      })
+  return { read, change }
+}
+
+type ByTag = ReturnType<typeof makeByTag>
+
+const makeList = (
+  to: Endpoint,
+  readPage: (
+    operation: ListReferrers
+  ) => Effect.Effect<
+    { readonly index: Manifest.ImageIndex; readonly response: Received.Received },
+    ListError
+  >,
+  readTag: ByTag["read"]
+): Registry.Service["referrers"] => {
+  const page = Effect.fnUntraced(function* (operation: ListReferrers) {
+    const { index, response } = yield* readPage(operation)
+    yield* warnOfSkipped(nameOf(to, operation.repository, operation.digest), index)
+    const { manifests, skipped = [] } = index
+    return { items: manifests, entries: manifests.length + skipped.length, response }
   })
-
-  const removed = Effect.fnUntraced(
-    function* (repository: RepositoryName, digest: Digest.Digest, subject: Digest.Digest) {
-      if (yield* keepsList(repository, subject)) return
-      yield* change(repository, subject, { _tag: "Remove", digest })
-    },
-    (effect, repository, digest, subject) =>
-      // The manifest is deleted, which is what was asked for.
-      Effect.catchAll(effect, (error) =>
-        Effect.logWarning(`Referrers of ${subject} in ${repository} still list ${digest}`, error)
-      )
-  )
-
-  const removing: Referrers["removing"] = Effect.fnUntraced(
-    function* (repository, digest, manifest, deletion) {
-      const subject = isKnownToList
-        ? Option.none()
-        : yield* Effect.match(manifest, {
-            onFailure: () => Option.none(),
-            onSuccess: Manifest.subject
-          })
-      yield* deletion
-      if (Option.isSome(subject)) yield* removed(repository, digest, subject.value.digest)
-    }
-  )
-
-  const list: Registry.Service["referrers"] = (repository, digest, { artifactType } = {}) => {
-    const name = nameOf(to, repository, digest)
-    const page = Effect.fnUntraced(function* (operation: ListReferrers) {
-      const { index, response } = yield* readPage(operation)
-      yield* warnOfSkipped(name, index)
-      const { manifests, skipped = [] } = index
-      return { items: manifests, entries: manifests.length + skipped.length, response }
-    })
-    const byTag = Effect.fnUntraced(function* () {
-      const found = yield* byReferrersTag(repository, digest)
-      const index = Option.flatMap(found, ReferrersTag.index)
-      if (Option.isNone(index)) return []
-      yield* warnOfSkipped(name, index.value)
-      return index.value.manifests
-    })
-    const fallback = Stream.fromIterableEffect(Effect.suspend(byTag))
+  const listByTag = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    digest: Digest.Digest
+  ) {
+    const index = Option.flatMap(yield* readTag(repository, digest), ReferrersTag.index)
+    if (Option.isNone(index)) return []
+    yield* warnOfSkipped(nameOf(to, repository, digest), index.value)
+    return index.value.manifests
+  })
+  return (repository, digest, { artifactType } = {}) => {
+    const fallback = Stream.fromIterableEffect(Effect.suspend(() => listByTag(repository, digest)))
     // The filter of the registry is an economy, not to be relied on: ours applies to every page
     // (C91, trap 46).
     return Pages.paginate(to, Operation.ListReferrers({ repository, digest, artifactType }), {
@@ -202,14 +225,12 @@ export const make = (
       )
     )
   }
-
-  return { list, added, removing }
 }
 
 /**
- * Reads the index that the response to a request for referrers has (C87), if it has one: some answer
- * a path that they do not know with 200 and a document of another kind (trap 45). Fails if it says
- * to be one and is not.
+ * Reads the index that the response to a request for referrers has (C87), if it has one: some
+ * answer a path that they do not know with 200 and a document of another kind (trap 45). Fails if
+ * it says to be one and is not.
  */
 const readIndex = (
   bytes: Uint8Array,

@@ -24,8 +24,8 @@ export const referrersTag = (subject: Digest.Digest): Tag =>
   ) as Tag
 
 /**
- * Whether what is under the referrers tag is the subject itself, which is not its list of referrers:
- * GitLab takes the tag for the digest (quirks §4).
+ * Whether what is under the referrers tag is the subject itself, which is not its list of
+ * referrers: GitLab takes the tag for the digest (quirks §4).
  */
 export const isSubject = (bytes: Uint8Array, subject: Digest.Digest): boolean => {
   const algorithm = Digest.algorithm(subject)
@@ -36,8 +36,8 @@ export const isSubject = (bytes: Uint8Array, subject: Digest.Digest): boolean =>
 }
 
 /**
- * Returns the list that a manifest under the referrers tag is: none where it is something other than
- * an OCI image index (C89).
+ * Returns the list that a manifest under the referrers tag is: none where it is something other
+ * than an OCI image index (C89).
  */
 export const index = ({
   content,

@@ -1,6 +1,6 @@
 /**
- * Changes to the entries of an index that somebody else made: all else of it stays as it is, what is
- * not known included.
+ * Changes to the entries of an index that somebody else made: all else of it stays as it is, what
+ * is not known included.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -12,8 +12,8 @@ import { type Document, decode, InvalidManifest, parse } from "./ManifestDocumen
 import { inOrder } from "./ManifestEncoding.js"
 
 /**
- * Returns the index with another entry after all others. Fails with `InvalidManifest` if it nests so
- * deep that it cannot be written.
+ * Returns the index with another entry after all others. Fails with `InvalidManifest` if it nests
+ * so deep that it cannot be written.
  */
 export const withEntry = (
   index: Manifest,
