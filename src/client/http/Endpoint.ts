@@ -72,7 +72,7 @@ export interface EndpointOptions {
    * Headers to send with every request to the registry's own origin, and to no other. Headers that
    * a request needs for itself take precedence.
    */
-  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly headers?: Readonly<Record<string, string | undefined>> | undefined
   /**
    * The host that this one is a mirror of, as references have it, which is sent as the query
    * parameter `ns` with requests for manifests and blobs
@@ -150,7 +150,8 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
     const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(written)
       ? written
       : `${Host.isLoopback(host(written)) ? "http" : "https"}://${written}`
-    const problem = problemOf(text) ?? unsendable(options)
+    const headers = withDefaults<Record<string, string>>({}, options.headers)
+    const problem = problemOf(text) ?? unsendable({ ...options, headers })
     const origin = Trust.origin(text)
     if (problem !== undefined || Option.isNone(origin))
       return yield* new InvalidUrl({
@@ -174,10 +175,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       limits: withDefaults(Limits.defaultLimits, options.limits),
       timeouts,
       retry: withDefaults(Retry.defaultRetry, options.retry),
-      headers:
-        Object.keys(options.headers ?? {}).length === 0
-          ? undefined
-          : Headers.fromInput(options.headers),
+      headers: Object.keys(headers).length === 0 ? undefined : Headers.fromInput(headers),
       standardHeaders: Headers.fromInput({
         "user-agent": options.userAgent ?? defaultUserAgent,
         "accept-encoding": "identity"
@@ -189,7 +187,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       observation: Observability.make(base, options.tracePropagation ?? false),
       onWarning: options.onWarning ?? (() => Effect.void),
       transformClient: options.transformClient,
-      sent: new Sent.Earlier(options.headers),
+      sent: new Sent.Earlier(headers),
       warned: new Set<string>()
     }
   })
@@ -231,10 +229,12 @@ const connection = new Set([
  * broken connection. Headers can be secrets (T13).
  */
 const unsendable = ({
-  headers = {},
+  headers,
   namespace,
   userAgent = ""
-}: EndpointOptions): string | undefined => {
+}: EndpointOptions & { readonly headers: Readonly<Record<string, string>> }):
+  | string
+  | undefined => {
   for (const [name, value] of Object.entries(headers)) {
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
       return "one of its headers has a name that no header can have"
