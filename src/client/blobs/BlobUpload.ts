@@ -1,26 +1,29 @@
 /**
  * Blobs to the registry: `putBlob` picks the cheapest form of upload that the registry takes, goes
  * on after faults from where the registry is, and commits nothing before the source has proved to
- * be what it declares.
+ * be what it declares. What follows on what is `UploadPlan`'s to say; here it is done.
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as Operation from "../../protocol/Operation.js"
-import type { PutBlobOptions, Registry, UploadStrategy } from "../../Registry.js"
+import type { PutBlobOptions, Registry } from "../../Registry.js"
 import {
   type BodyNotReplayable,
   type CommonError,
   type DigestMismatch,
-  isTransient,
+  type InvalidDigest,
+  type LimitExceeded,
   type NameUnknown,
-  type RegistryFailure,
+  type RangeMismatch,
   type SizeMismatch,
-  Unsupported
+  Unsupported,
+  type UploadUnknown
 } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
@@ -32,23 +35,32 @@ import type { Send } from "../http/Pipeline.js"
 import type { BlobHead } from "./BlobHead.js"
 import * as Resume from "./Resume.js"
 import * as Session from "./Session.js"
-import * as SessionUpload from "./SessionUpload.js"
-import { type Form, isRefusal, type Job, Refused } from "./SessionUpload.js"
+import * as SessionContent from "./SessionContent.js"
 import * as SourceFailure from "./SourceFailure.js"
+import * as UploadPlan from "./UploadPlan.js"
 
-/**
- * Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything
- * was authorized.
- */
-const small = 64 * 1024
+/** What a step can fail with, but for the failure of the source. */
+type StepError =
+  | NameUnknown
+  | UploadUnknown
+  | RangeMismatch
+  | DigestMismatch
+  | InvalidDigest
+  | Unsupported
+  | CommonError
 
-type VerifiedError = BodyNotReplayable | DigestMismatch | SizeMismatch
+/** What the source of an upload can fail with. */
+type SourceError<E> = SourceFailure.SourceFailure<
+  E | BodyNotReplayable | DigestMismatch | SizeMismatch | InvalidDigest | LimitExceeded
+>
 
-type WholeError = CommonError | NameUnknown | Unsupported | DigestMismatch
+type State<E> = UploadPlan.State<StepError | SourceError<E>>
+
+type Outcome<E> = UploadPlan.Outcome<StepError | SourceError<E>>
 
 /**
  * The operations that bring blobs to one registry. What it refuses is remembered for the uploads
- * that follow.
+ * that follow. `sendsLength`: whether the HTTP client says how long a stream is.
  */
 export const make = (
   to: Endpoint,
@@ -57,32 +69,17 @@ export const make = (
   sendsLength: boolean
 ): Pick<Registry.Service, "putBlob" | "startUpload" | "resumeUpload" | "mountBlob"> => {
   const sessions = Session.make(to, send, head)
-  const transfer = SessionUpload.make(sessions)
-  /** Whether streams go with their length, as far as has been seen. */
-  const lengths = { areSent: sendsLength }
-
-  /** The size from which on a form was refused, in bytes. */
-  const refusedFrom: Record<Form, number> = {
-    single: Number.POSITIVE_INFINITY,
-    put: Number.POSITIVE_INFINITY,
-    patch: Number.POSITIVE_INFINITY,
-    chunked: Number.POSITIVE_INFINITY,
-    direct: Number.POSITIVE_INFINITY
-  }
-
-  // ---------------------------------------------------------------------------
-  // Blobs that need no upload
-  // ---------------------------------------------------------------------------
+  let habits: UploadPlan.Habits = { refusedFrom: {}, sendsLength }
 
   /** None: mounted. Else the session that the registry opened in place of it (C59). */
   const mount = (
     repository: RepositoryName,
     digest: Digest.Digest,
-    from: Option.Option<RepositoryName>,
+    from: RepositoryName | undefined,
     adopted: Session.Adopted
   ) =>
     sessions.adopt(
-      send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })),
+      send(Operation.MountBlob({ repository, digest, from })),
       { repository, digest },
       adopted
     )
@@ -90,315 +87,309 @@ export const make = (
   const mountBlob: Registry.Service["mountBlob"] = (repository, digest, from) =>
     // Whatever was opened instead is cancelled (C62).
     sessions.adopting((adopted) =>
-      mount(repository, digest, from, adopted).pipe(
+      mount(repository, digest, Option.getOrUndefined(from), adopted).pipe(
         Effect.map(Option.isNone),
-        Effect.catchTags(refusedMount(false))
+        Effect.catchAll((error) =>
+          error._tag === "Unsupported" || UploadPlan.isMountRefused(error)
+            ? Effect.succeed(false)
+            : Effect.fail(error)
+        )
       )
     )
 
-  /**
-   * The blob of `size`, if that is known, if the registry has it or mounts it, or the session that
-   * it opened instead, or nothing.
-   */
-  const existing = Effect.fnUntraced(function* (
+  /** One upload: performs the steps of its plan, and holds what they work on. */
+  const uploading = <E, R>(
     repository: RepositoryName,
-    digest: Digest.Digest,
-    size: number | undefined,
-    from: RepositoryName | undefined,
-    adopted: Session.Adopted,
-    again: Resume.Again
-  ) {
-    if (from !== undefined) {
-      const mounted: ReturnType<typeof mount> = Effect.catchIf(
-        mount(repository, digest, Option.some(from), adopted),
-        isTransient,
-        (fault) => Effect.zipRight(again(fault, 0), mounted)
-      )
-      const session = yield* Effect.catchTags(mounted, refusedMount(Option.some(undefined)))
-      if (Option.isSome(session) && session.value !== undefined) return session.value
-    }
-    // Some answer 403 or 405 for what is missing (trap 23, quirks §2), or have a page for
-    // everything: not known is not there.
-    const found = yield* Effect.catchAll(head.find(repository, digest, size), (error) =>
-      error._tag === "Denied" ||
-      error._tag === "ProtocolViolation" ||
-      (error._tag === "RegistryFailure" && !isTransient(error))
-        ? Effect.succeedNone
-        : Effect.fail(error)
-    )
-    return Option.getOrUndefined(
-      Option.filter(found, (blob) => size === undefined || blob.size === size)
-    )
-  })
-
-  // ---------------------------------------------------------------------------
-  // Which form
-  // ---------------------------------------------------------------------------
-
-  const choose = (
-    job: Job<unknown, unknown>,
-    strategy: UploadStrategy,
-    adopted: boolean,
-    tried: ReadonlySet<Form>
-  ) => {
-    const { digest, size } = job
-    if (strategy !== "auto") return tried.has(strategy) ? undefined : strategy
-    const candidates: ReadonlyArray<Form> = [
-      ...(size !== undefined && size > 0 && size <= small && !adopted ? (["single"] as const) : []),
-      ...(size === 0 || (digest !== undefined && size !== undefined)
-        ? (["put", "patch", "chunked"] as const)
-        : (["patch", "chunked", "put"] as const))
-    ]
-    return candidates.find(
-      (form) => !tried.has(form) && (size ?? Number.MAX_SAFE_INTEGER) < refusedFrom[form]
-    )
-  }
-
-  /**
-   * The forms that a refusal rules out. Who takes no PATCH takes none of either kind; who finds one
-   * too large (416, GHCR) is better sent the whole by PUT, as is who fails to close after one
-   * (quirks §3). What is too large is refused from that size on; a failure may have been temporary.
-   */
-  const remember = (
-    form: Form,
-    error: { readonly _tag: string },
-    size = 0
-  ): ReadonlyArray<Form> => {
-    const { _tag } = error
-    const failed = isTransient(error)
-    const both = (failed || _tag !== "RegistryFailure") && (form === "patch" || form === "chunked")
-    const forms: ReadonlyArray<Form> = both ? ["patch", "chunked"] : [form]
-    if (failed) return forms
-    const from = _tag === "Unsupported" || form === "single" ? 0 : size
-    for (const refused of forms) refusedFrom[refused] = Math.min(refusedFrom[refused], from)
-    return forms
-  }
-
-  // ---------------------------------------------------------------------------
-  // The upload
-  // ---------------------------------------------------------------------------
-
-  const upload = Effect.fnUntraced(function* <E, R>(
-    wanted: Job<E, R>,
-    strategy: UploadStrategy,
-    found: Session.Session | undefined,
+    source: SessionContent.Content<E, R>,
+    mountFrom: RepositoryName | undefined,
     adopted: Session.Adopted
-  ) {
-    const tried = new Set<Form>()
-    let job = wanted
-    let session = found
-    let form = choose(job, strategy, session !== undefined, tried)
-    while (form !== undefined) {
-      if (form !== "patch" && form !== "chunked") job = yield* measured(job)
-      const sent = yield* Effect.either(run(form, job, session, adopted))
-      if (Either.isRight(sent)) return sent.right
-      const problem = sent.left
-      session = undefined
-      if (problem._tag === "Refused") {
-        if (lengths.areSent && isLengthRequired(problem.error)) {
-          lengths.areSent = false
-          job = { ...job, sendsLength: false }
-          if (form === "chunked" || job.bytes !== undefined) continue
-        }
-        for (const refused of remember(form, problem.error, job.size)) tried.add(refused)
-        session = problem.session
-        form = choose(job, strategy, session !== undefined, tried)
-        if (form === undefined) return yield* Effect.fail(problem.error)
-      } else if (problem._tag === "Lost") {
-        yield* Transfer.emit({ _tag: "Resumed", subject: job.subject, offset: 0 })
-      } else return yield* Effect.fail(problem)
+  ) => {
+    const subject: Transfer.Subject = {
+      direction: "upload",
+      repository,
+      digest: source.digest,
+      size: source.size
     }
-    return yield* new Unsupported({ operation: "any form of upload" })
-  })
+    const patience = Resume.make(to, subject)
+    let content = source
+    let found: Descriptor | undefined
+    let session: Session.Session | undefined
+    let sending: SessionContent.SessionContent<E, R> | undefined
 
-  /**
-   * The job with digest and size. Where they are unknown, the source is read once to find them out.
-   */
-  const measured = <E, R>(job: Job<E, R>) =>
-    Effect.gen(function* () {
-      if (job.digest !== undefined && job.size !== undefined) return job
-      const verifier = yield* ByteStream.verifier({
-        digest: job.digest,
-        size: job.size,
-        algorithm: "sha256"
-      })
-      yield* Effect.mapError(Stream.runDrain(verifier.pass(job.open(0))), SourceFailure.of)
-      return {
-        ...job,
-        size: verifier.seen(),
-        digest: job.digest ?? Option.getOrThrow(verifier.digest())
+    /** The digest that is sent to the registry, once it is known. */
+    const digestOf = (): Digest.Digest =>
+      content.digest ?? Option.getOrThrow(Option.fromNullable(sending?.digest()))
+
+    const described = (): Descriptor =>
+      found ?? {
+        mediaType: MediaType.octetStream,
+        digest: digestOf(),
+        size: content.size ?? sending?.progress().seen ?? 0
       }
+
+    const use = (opened: Session.Session) =>
+      Effect.map(SessionContent.make(sessions, opened, content, subject), (made) => {
+        session = opened
+        sending = made
+        return { kind: "opened", bounds: opened.bounds } as const
+      })
+
+    // -------------------------------------------------------------------------
+    // Steps
+    // -------------------------------------------------------------------------
+
+    const mounting = Effect.gen(function* () {
+      const instead = yield* mount(repository, digestOf(), mountFrom, adopted)
+      return Option.isNone(instead) ? ({ kind: "stored" } as const) : yield* use(instead.value)
     })
 
-  const run = Effect.fnUntraced(function* <E, R>(
-    form: Form,
-    job: Job<E, R>,
-    found: Session.Session | undefined,
-    adopted: Session.Adopted
-  ) {
-    if (form === "single") return yield* single(job, adopted)
-    if (form === "direct") return yield* direct(job)
-    const session = found === undefined ? opened(job) : Effect.succeed(found)
-    return yield* Effect.scoped(Effect.flatMap(session, (session) => transfer(form, job, session)))
-  })
+    const finding = Effect.gen(function* () {
+      const { size } = content
+      const blob = Option.getOrUndefined(yield* head.find(repository, digestOf(), size))
+      if (blob === undefined || (size !== undefined && blob.size !== size))
+        return { kind: "absent" } as const
+      found = blob
+      return { kind: "present" } as const
+    })
 
-  const opened = (job: Job<unknown, unknown>): ReturnType<typeof sessions.start> => {
-    const algorithm = job.digest === undefined ? undefined : Digest.algorithm(job.digest)
-    const start = sessions.start(job.repository, algorithm)
-    return Effect.catchIf(start, isTransient, (fault) =>
-      Effect.zipRight(job.again(fault, 0), opened(job))
-    )
-  }
+    const gathering = Effect.gen(function* () {
+      const size = content.size ?? 0
+      const bytes =
+        content.bytes ??
+        (yield* Effect.mapError(
+          ByteStream.collect(ByteStream.verify(content.open(0), { size }), {
+            what: "A small blob",
+            limit: UploadPlan.small
+          }),
+          SourceFailure.of
+        ))
+      content = {
+        ...content,
+        digest: content.digest ?? Digest.fromBytes(bytes),
+        open: BlobSource.fromBytes(bytes).open,
+        bytes
+      }
+      return { kind: "measured", size } as const
+    })
 
-  /**
-   * A blob of its size in one request, again after each fault; what seems to have failed may have
-   * arrived.
-   */
-  const whole = <E, R>(
-    job: Job<E, R>,
-    request: (
+    const measuring = Effect.gen(function* () {
+      const { digest, open, size } = content
+      const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
+      yield* Effect.mapError(Stream.runDrain(verifier.pass(open(0))), SourceFailure.of)
+      content = {
+        ...content,
+        digest: digest ?? Option.getOrThrow(verifier.digest()),
+        size: verifier.seen()
+      }
+      return { kind: "measured", size: verifier.seen() } as const
+    })
+
+    /** A blob in one request. `verified`: whether all of it was sent, and is what it should be. */
+    let verified = () => false
+    const sendingWhole = (state: State<E>) =>
+      Effect.gen(function* () {
+        const digest = digestOf()
+        const { bytes, open, size = 0 } = content
+        const verifier = yield* ByteStream.verifier({ digest, size })
+        verified = verifier.approved
+        const request = (body: HttpBody.HttpBody) =>
+          state.form === "single"
+            ? posted(digest, size, body)
+            : Effect.as(put(digest, size, body), { kind: "stored" } as const)
+        if (bytes === undefined || !UploadPlan.isArray(state))
+          return yield* SourceFailure.streaming(
+            Transfer.track(verifier.pass(open(0)), subject),
+            (body) => request(HttpBody.stream(body, MediaType.octetStream, size))
+          )
+        const problem = verifier.judge(bytes)
+        return problem === undefined
+          ? yield* request(HttpBody.uint8Array(bytes, MediaType.octetStream))
+          : yield* Effect.fail(SourceFailure.of(problem))
+      })
+
+    const put = (digest: Digest.Digest, size: number, body: HttpBody.HttpBody) =>
+      Effect.flatMap(send(Operation.PutBlob({ repository, digest, size }), body), (response) =>
+        sessions.stored(response, digest)
+      )
+
+    /**
+     * A registry that knows no single POST may open a session instead (C42), with the body thrown
+     * away (trap 17).
+     */
+    const posted = Effect.fnUntraced(function* (
       digest: Digest.Digest,
       size: number,
       body: HttpBody.HttpBody
-    ) => Effect.Effect<unknown, WholeError | Refused<WholeError>>
-  ) => {
-    const { again, digest, repository, size, subject } = job
-    const bytes = SessionUpload.arrayOf(job)
-    if (digest === undefined || size === undefined)
-      return Effect.dieMessage("The content was not measured")
-    const sent: Descriptor = { mediaType: MediaType.octetStream, digest, size }
-    const content = (verifier: ByteStream.Verifier) => {
-      if (bytes === undefined)
-        return SourceFailure.streaming(
-          Transfer.track(verifier.pass(job.open(0)), subject),
-          (body) => request(digest, size, HttpBody.stream(body, MediaType.octetStream, size))
-        )
-      const problem = verifier.judge(bytes)
-      return problem === undefined
-        ? request(digest, size, HttpBody.uint8Array(bytes, MediaType.octetStream))
-        : Effect.fail(SourceFailure.of(problem))
-    }
-    const attempt: Effect.Effect<
-      Descriptor,
-      | WholeError
-      | Refused<WholeError>
-      | SourceFailure.SourceFailure<E | VerifiedError>
-      | Digest.InvalidDigest,
-      R
-    > = Effect.flatMap(ByteStream.verifier({ digest, size }), (verifier) =>
-      Effect.matchEffect(content(verifier), {
-        onSuccess: () => Effect.succeed(sent),
-        onFailure: (fault) => {
-          if (fault._tag === "SourceFailure" || fault._tag === "Refused") return Effect.fail(fault)
-          if (isRefusal(fault)) return Effect.fail(new Refused<WholeError>(fault))
-          if (!isTransient(fault)) return Effect.fail(fault)
-          // What was not sent to its end did not arrive, nor is it known to be what it declares.
-          const present = verifier.approved()
-            ? sessions.present(repository, digest)
-            : Effect.succeed(false)
-          return Effect.flatMap(Effect.zipRight(again(fault, 0), present), (present) =>
-            present
-              ? Effect.succeed(sent)
-              : Effect.zipRight(Transfer.emit({ _tag: "Resumed", subject, offset: 0 }), attempt)
-          )
-        }
-      })
-    )
-    return attempt
-  }
-
-  const direct = <E, R>(job: Job<E, R>) =>
-    whole(job, (digest, size, body) =>
-      Effect.flatMap(
-        send(Operation.PutBlob({ repository: job.repository, digest, size }), body),
-        (response) => sessions.stored(response, digest)
+    ) {
+      const instead = yield* sessions.adopt(
+        send(Operation.UploadBlob({ repository, digest, size }), body),
+        { repository, digest },
+        adopted
       )
-    )
-
-  /**
-   * A registry that knows no single POST may open a session instead (C42), with the body thrown
-   * away (trap 17), or refuse it in a way of its own.
-   */
-  const single = <E, R>(job: Job<E, R>, adopted: Session.Adopted) =>
-    whole(job, (digest, size, body) => {
-      const { repository } = job
-      return Effect.matchEffect(
-        sessions.adopt(
-          send(Operation.UploadBlob({ repository, digest, size }), body),
-          { repository, digest },
-          adopted
-        ),
-        {
-          onFailure: (error) =>
-            Effect.fail(
-              error._tag === "RegistryFailure" && !isTransient(error)
-                ? new Refused<WholeError>(error)
-                : error
-            ),
-          onSuccess: (session) =>
-            Option.isNone(session)
-              ? Effect.void
-              : Effect.fail(
-                  new Refused<WholeError>(
-                    new Unsupported({ operation: "uploading in a single POST" }),
-                    session.value
-                  )
-                )
-        }
-      )
+      if (Option.isNone(instead)) return { kind: "stored" } as const
+      const opened = yield* use(instead.value)
+      return { ...opened, error: new Unsupported({ operation: "uploading in a single POST" }) }
     })
 
-  const put = Effect.fnUntraced(function* <E, R>(
+    const opening = Effect.suspend(() =>
+      Effect.flatMap(
+        sessions.start(
+          repository,
+          content.digest === undefined ? undefined : Digest.algorithm(content.digest)
+        ),
+        use
+      )
+    )
+
+    const looking = Effect.suspend(() =>
+      Effect.map(
+        sessions.present(repository, digestOf()),
+        (present) => ({ kind: present ? "present" : "absent" }) as const
+      )
+    )
+
+    /** The steps of the session that there is. */
+    const ofSession = (
+      state: State<E>,
+      current: UploadPlan.Session
+    ): Effect.Effect<Outcome<E>, StepError | SourceError<E>, R> => {
+      if (session === undefined || sending === undefined)
+        return Effect.dieMessage("There is no session")
+      const at = session
+      const { append, progress } = sending
+      at.offset = current.offset
+      if (state.phase === "closing")
+        return Effect.as(sessions.complete(at, digestOf()), { kind: "stored" } as const)
+      return state.phase === "appending"
+        ? Effect.map(
+            append(
+              UploadPlan.pieceOf(state, current),
+              UploadPlan.isArray(state) ? content.bytes : undefined
+            ),
+            (kind) => (kind === "stored" ? { kind } : { kind, progress: progress() })
+          )
+        : Effect.match(sessions.status(at), {
+            onFailure: () => ({ kind: "silent" }) as const,
+            onSuccess: () => ({ kind: "located", offset: at.offset }) as const
+          })
+    }
+
+    const perform = (
+      state: State<E>
+    ): Effect.Effect<Outcome<E>, StepError | SourceError<E>, R | Scope.Scope> => {
+      switch (state.phase) {
+        case "mounting":
+          return mounting
+        case "finding":
+          return finding
+        case "gathering":
+          return gathering
+        case "measuring":
+          return measuring
+        case "sending":
+          return sendingWhole(state)
+        case "opening":
+          return opening
+        case "lookingForSent":
+        case "lookingForAppended":
+        case "lookingForClosed":
+          return looking
+        default:
+          return state.session === undefined
+            ? Effect.dieMessage("There is no session")
+            : ofSession(state, state.session)
+      }
+    }
+
+    // -------------------------------------------------------------------------
+    // The course
+    // -------------------------------------------------------------------------
+
+    const progressIn = ({ phase, session }: State<E>): UploadPlan.Progress | undefined =>
+      phase === "sending"
+        ? { offset: 0, seen: 0, verified: verified() }
+        : session && sending?.progress()
+
+    const step = Effect.fnUntraced(function* (state: State<E>) {
+      const { fault, resumesAt, waits } = state
+      if (waits && fault !== undefined) {
+        const waited = yield* Effect.either(patience(fault.error, fault.offset))
+        if (Either.isLeft(waited)) return UploadPlan.next(state, { kind: "exhausted" })
+      }
+      if (resumesAt !== undefined)
+        yield* Transfer.emit({ _tag: "Resumed", subject, offset: resumesAt })
+      const outcome = yield* Effect.match(perform(state), {
+        onFailure: (error): Outcome<E> => {
+          const kind = UploadPlan.failureOf(state, error)
+          return kind === "absent" ? { kind } : { kind, error, progress: progressIn(state) }
+        },
+        onSuccess: (outcome) => outcome
+      })
+      const after = UploadPlan.next(state, outcome)
+      habits = UploadPlan.learned(habits, after.habits)
+      if (after.phase === "done" && state.session !== undefined && session !== undefined)
+        sessions.keep(session)
+      return after
+    })
+
+    /** From the opening of a session to its end, whatever that is. */
+    const inSession = Effect.fnUntraced(function* (state: State<E>) {
+      let after = yield* step(state)
+      while (after.session !== undefined && !UploadPlan.isOver(after)) after = yield* step(after)
+      return after
+    }, Effect.scoped)
+
+    return Effect.fnUntraced(function* (first: State<E>) {
+      yield* Transfer.emit({ _tag: "Started", subject })
+      let state = first
+      while (!UploadPlan.isOver(state))
+        state = yield* state.phase === "opening" ? inSession(state) : step(state)
+      if (state.phase === "failed")
+        return yield* Effect.fail(
+          state.fault?.error ?? new Unsupported({ operation: "any form of upload" })
+        )
+      const descriptor = described()
+      const skipped = found !== undefined
+      if (!skipped) yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
+      yield* Transfer.emit({ _tag: "Completed", subject, skipped })
+      return descriptor
+    })
+  }
+
+  const putBlob = <E, R>(
     repository: RepositoryName,
     source: BlobSource.BlobSource<E, R>,
     open: BlobSource.Open<E, R>,
-    options: PutBlobOptions,
-    adopted: Session.Adopted
-  ) {
-    const known = {
-      digest: Option.getOrUndefined(source.digest),
-      size: Option.getOrUndefined(source.size)
-    }
-    const subject: Transfer.Subject = { direction: "upload", repository, ...known }
-    if (known.digest !== undefined) yield* Digest.hasherFor(known.digest)
-    yield* Transfer.emit({ _tag: "Started", subject })
-    const again = Resume.make(to, subject)
-    const found =
-      known.digest === undefined
-        ? undefined
-        : yield* existing(repository, known.digest, known.size, options.mountFrom, adopted, again)
-    if (found !== undefined && "digest" in found) {
-      yield* Transfer.emit({ _tag: "Completed", subject, skipped: true })
-      return found
-    }
-    const { chunkSize, strategy = chunkSize === undefined ? "auto" : "chunked" } = options
-    const job = {
-      repository,
-      subject,
-      again,
-      chunkSize,
-      sendsLength: lengths.areSent,
-      ...known,
-      ...openings(source, open)
-    }
-    const descriptor = yield* upload(
-      strategy === "auto" ? yield* gathered(job) : job,
-      strategy,
-      found,
-      adopted
+    { chunkSize, mountFrom, strategy }: PutBlobOptions
+  ) =>
+    sessions.adopting((adopted) =>
+      Effect.gen(function* () {
+        const content = contentOf(source, open)
+        const { bytes, digest, size } = content
+        if (digest !== undefined) yield* Digest.hasherFor(digest)
+        const state = UploadPlan.start<StepError | SourceError<E>>(
+          {
+            strategy: strategy ?? (chunkSize === undefined ? "auto" : "chunked"),
+            chunkSize,
+            content: {
+              size,
+              hasDigest: digest !== undefined,
+              replayable: source.replay === "any",
+              inMemory: bytes !== undefined
+            },
+            habits
+          },
+          digest === undefined ? undefined : mountFrom === undefined ? "finding" : "mounting"
+        )
+        return yield* uploading(repository, content, mountFrom, adopted)(state)
+      }).pipe(Effect.scoped, SourceFailure.exposed)
     )
-    yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
-    yield* Transfer.emit({ _tag: "Completed", subject, skipped: false })
-    return descriptor
-  }, SourceFailure.exposed)
 
   return {
     putBlob: (repository, source, options = {}) =>
       to.concurrency.upload((reading) => {
         const open = BlobSource.openReusing(source.open)
-        return sessions.adopting((adopted) =>
-          put(repository, source, (offset) => reading(open(offset)), options, adopted)
-        )
+        return putBlob(repository, source, (offset) => reading(open(offset)), options)
       }),
     mountBlob,
     startUpload: (repository, { algorithm } = {}) =>
@@ -407,62 +398,13 @@ export const make = (
   }
 }
 
-/**
- * Registries refuse to mount what cannot be read with 401, 403, 404 or 405 alike (rule 12), and
- * Quay what it is not told the source of with 400: it is not mounted, and an upload will tell why.
- */
-const refusedMount = <A>(instead: A) => {
-  const refused = () => Effect.succeed(instead)
-  return {
-    Denied: refused,
-    NameUnknown: refused,
-    Unauthorized: refused,
-    Unsupported: refused,
-    RegistryFailure: (error: RegistryFailure) =>
-      error.status === 400 ? refused() : Effect.fail(error)
-  }
-}
-
-/** 411: the length was left out by the HTTP client, or by a proxy. */
-const isLengthRequired = (error: { readonly _tag: string }): boolean =>
-  "status" in error && error.status === 411
-
-/**
- * The source as it can be opened: one that can be read once, which begins with its start, fails the
- * second time.
- */
-const openings = <E, R>(
-  { bytes, replay }: BlobSource.BlobSource<E, R>,
+/** A source as it can be opened: one that can be read once fails the second time. */
+const contentOf = <E, R>(
+  { bytes, digest, replay, size }: BlobSource.BlobSource<E, R>,
   open: BlobSource.Open<E, R>
-): Pick<Job<E, R>, "open" | "bytes" | "replayable"> => {
-  if (replay === "any") return { open, bytes, replayable: true }
+): SessionContent.Content<E, R> => {
+  const known = { digest: Option.getOrUndefined(digest), size: Option.getOrUndefined(size) }
+  if (replay === "any") return { ...known, open, bytes }
   const once = SourceFailure.readOnce(Stream.suspend(() => open(0)))
-  return { bytes: undefined, replayable: false, open: () => once }
-}
-
-/**
- * The content in memory, where it is small: then it can be read as often as need be, and its digest
- * is known.
- */
-const gathered = <E, R>(job: Job<E, R>) => {
-  const { digest, size } = job
-  if (size === undefined || size === 0 || size > small) return Effect.succeed(job)
-  if (job.bytes !== undefined)
-    return Effect.succeed({ ...job, digest: digest ?? Digest.fromBytes(job.bytes) })
-  return Effect.gen(function* () {
-    const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
-    const bytes = yield* Effect.mapError(
-      ByteStream.collect(verifier.pass(job.open(0)), { what: "A small blob", limit: small }),
-      SourceFailure.of
-    )
-    const open = (offset: number) =>
-      offset === size ? Stream.empty : Stream.make(bytes.subarray(offset))
-    return {
-      ...job,
-      digest: digest ?? Option.getOrThrow(verifier.digest()),
-      open,
-      bytes,
-      replayable: true
-    }
-  })
+  return { ...known, open: () => once, bytes: undefined }
 }

@@ -40,6 +40,7 @@ import type { BlobHead } from "./BlobHead.js"
 import * as SourceBody from "./SourceBody.js"
 import { exposed, readOnce, SourceFailure } from "./SourceFailure.js"
 import { unabandoned } from "./Unabandoned.js"
+import { chunkSizeOf } from "./UploadPlan.js"
 
 /**
  * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled;
@@ -56,16 +57,6 @@ export interface Session {
 
 /** Sessions that were opened in place of something else. */
 export type Adopted = Array<Session>
-
-/** Bytes of a chunk where nobody says otherwise. */
-const defaultChunkSize = 8 * 1024 * 1024
-
-/** The size of chunks that is nearest to what is wanted, within what the registry takes (C46). */
-export const chunkSizeOf = ({ bounds }: Session, wanted = defaultChunkSize): number =>
-  Math.min(
-    Math.max(wanted >= 1 ? Math.floor(wanted) : 1, bounds.chunkMinLength ?? 1),
-    bounds.chunkMaxLength ?? Number.MAX_SAFE_INTEGER
-  )
 
 /** Bytes that an interrupted step can still send in the time that it is given. */
 const short = 64 * 1024 * 1024
@@ -384,6 +375,11 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
       )
     })
 
+  /** Leaves a session alone that became a blob, though the registry did not say so. */
+  const keep = (session: Session): void => {
+    session.settled = true
+  }
+
   /** Whether the registry has the blob after all. That it cannot be asked means no. */
   const present = (repository: RepositoryName, digest: Digest.Digest): Effect.Effect<boolean> =>
     Effect.orElseSucceed(head.exists(repository, digest), () => false)
@@ -446,9 +442,9 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
       if (!(bytes instanceof Uint8Array))
         return chunkMaxLength === undefined
           ? Effect.suspend(() => exposed(pour(session, readOnce(bytes))))
-          : chunked(bytes, chunkSizeOf(session))
+          : chunked(bytes, chunkSizeOf(session.bounds))
       return bytes.length > (chunkMaxLength ?? Number.MAX_SAFE_INTEGER)
-        ? chunked(Stream.make(bytes), chunkSizeOf(session, chunkMaxLength))
+        ? chunked(Stream.make(bytes), chunkSizeOf(session.bounds, chunkMaxLength))
         : write(session, bytes)
     }
     return {
@@ -483,6 +479,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
     complete,
     close,
     stored,
+    keep,
     present,
     expose
   }

@@ -10,6 +10,7 @@ import { BodyNotReplayable } from "../../RegistryError.js"
  */
 export class SourceFailure<out E> {
   readonly _tag = "SourceFailure"
+  readonly message = "The source of the content failed"
   constructor(readonly cause: Cause.Cause<E>) {}
 }
 
