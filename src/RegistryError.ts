@@ -550,7 +550,7 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
     const advice =
       code === "ERR_SSL_WRONG_VERSION_NUMBER"
         ? "; if it speaks plain http, give its url as http://…"
-        : code === "HPE_INVALID_CONSTANT" && this.url?.startsWith("http:") === true
+        : this.reason === "Malformed" && this.url?.startsWith("http:") === true
           ? "; if the registry speaks https, give its url as https://…"
           : ""
     return sentence(`${text}${advice}${detail === "" ? "" : `: ${detail}`}`, this)

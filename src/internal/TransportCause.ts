@@ -39,13 +39,14 @@ export const ofBody = (cause: unknown): TransportFailure["reason"] => {
 }
 
 /**
- * The parser of Node and undici has a code for each way in which a response is not HTTP. A message
- * that ends too early is a broken connection. Bun and Deno have words.
+ * The parser of Node has a code for each way in which a response is not HTTP, undici an error, which
+ * has a code as well in some of its versions, Bun and Deno have words. A message that ends too early
+ * is a broken connection.
  */
 const isMalformed = (code: string, cause: unknown): boolean =>
   code === ""
     ? messagesOf(cause).some((message) =>
-        /malformed.?http|invalid http|http header parsed|invalid content-length/i.test(message)
+        /not match the HTTP\/1|malformed.?http|invalid http|http header parsed/i.test(message)
       )
     : code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE"
 

@@ -171,6 +171,36 @@ describe("an answer that is no success", () => {
     })
   )
 
+  it.effect.each([
+    ["DENIED", 403],
+    ["DENIED", 400],
+    ["UNAUTHORIZED", 401],
+    ["TOOMANYREQUESTS", 400],
+    ["UNSUPPORTED", 400],
+    ["NAME_UNKNOWN", 400],
+    ["BLOB_UNKNOWN", 410],
+    ["DIGEST_INVALID", 400]
+  ] as const)(
+    "of storage that says %s (%i) is not the registry's, wherever a redirect leads",
+    ([code, answered]) =>
+      Effect.gen(function* () {
+        const { registry } = yield* world(
+          {
+            [registryUrl]: () => status(307, null, { location: "https://s3.example/x" }),
+            "https://s3.example": () => status(answered, errors(code))
+          },
+          { ...once, trust: { allowStorage: ["s3.example"] } }
+        )
+        for (const [name, operation] of Object.entries(operations)) {
+          const error = yield* Effect.flip(operation(registry))
+          const { errors = [] } = error as { readonly errors?: ReadonlyArray<{ code: string }> }
+          // What it said is shown, and decides nothing.
+          if (name !== "headBlob" && name !== "headManifest") expect(errors[0]?.code).toBe(code)
+          expect(["RegistryFailure", "Unsupported"]).toContain(error._tag)
+        }
+      })
+  )
+
   it.effect("of storage behind a redirect says nothing of the caller's rights", () =>
     Effect.gen(function* () {
       const { registry } = yield* world({
