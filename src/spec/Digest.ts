@@ -11,6 +11,7 @@ import { createHash } from "node:crypto"
 import type * as Brand from "effect/Brand"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as ServerText from "./internal/ServerText.js"
 
 /**
  * A digest that fits the grammar and, for a registered algorithm, its encoding.
@@ -68,7 +69,7 @@ export class InvalidDigest extends Schema.TaggedError<InvalidDigest>("effect-oci
   }
 ) {
   override get message(): string {
-    return `${JSON.stringify(this.input)} ${explanation[this.reason]}`
+    return `${ServerText.escaped(this.input)} ${explanation[this.reason]}`
   }
 }
 

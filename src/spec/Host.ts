@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import ipaddr from "ipaddr.js"
+import * as ServerText from "./internal/ServerText.js"
 
 /**
  * A host in normal form: a name or an address, and a port where it is not the one that the scheme
@@ -38,7 +39,7 @@ export class InvalidHost extends Schema.TaggedError<InvalidHost>("effect-oci/Inv
   }
 ) {
   override get message(): string {
-    return `${JSON.stringify(this.input)} ${this.problem}`
+    return `${ServerText.escaped(this.input, 255)} ${this.problem}`
   }
 }
 
@@ -83,7 +84,7 @@ export const byHost = <A>(
       const host = yield* parse(key, scheme)
       const other = keys.get(host)
       if (other !== undefined) {
-        const problem = `is the same host as ${JSON.stringify(other)}: use one of the two keys`
+        const problem = `is the same host as ${ServerText.escaped(other, 255)}: use one of the two keys`
         return yield* invalid(key, "Duplicate", problem)
       }
       keys.set(host, key)

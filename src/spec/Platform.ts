@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { optional } from "./internal/Optional.js"
+import * as ServerText from "./internal/ServerText.js"
 
 /**
  * A platform ([image-spec, Image
@@ -68,7 +69,7 @@ export class InvalidPlatform extends Schema.TaggedError<InvalidPlatform>(
   "effect-oci/InvalidPlatform"
 )("InvalidPlatform", { input: Schema.String }) {
   override get message(): string {
-    return `${JSON.stringify(this.input)} is not a platform: expected os/architecture or os/architecture/variant, such as linux/arm64 or linux/arm/v7`
+    return `${ServerText.escaped(this.input)} is not a platform: expected os/architecture or os/architecture/variant, such as linux/arm64 or linux/arm/v7`
   }
 }
 

@@ -13,6 +13,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Digest from "./Digest.js"
 import * as Host from "./Host.js"
+import * as ServerText from "./internal/ServerText.js"
 
 /**
  * The name of a repository within a registry, such as `library/ubuntu` ([Pulling
@@ -322,7 +323,7 @@ const isHost = (text: string): boolean => {
 const parseHost = (input: string, text: string): Effect.Effect<string, InvalidReference> => {
   if (text.length > maxNameLength || !isHost(text)) {
     const expected = 'expected something like "ghcr.io", "localhost:5000" or "[::1]:5000"'
-    return invalid(input, "Host", `${quote(text)} is not a host; ${expected}`)
+    return invalid(input, "Host", `${ServerText.escaped(text)} is not a host; ${expected}`)
   }
   // A host that only its capitals or its port mark as one must keep them, or its canonical text
   // would be a Docker Hub name.
@@ -340,11 +341,16 @@ const parseName = (
     return invalid(input, "Repository", `a repository name has at most ${maxNameLength} characters`)
   }
   const wrong = text.split("/").find((component) => !nameComponent.test(component)) ?? ""
-  const what = wrong === "" ? "has an empty component" : `has the component ${quote(wrong)}`
+  const what =
+    wrong === "" ? "has an empty component" : `has the component ${ServerText.escaped(wrong)}`
   const rule =
     'components are lower-case letters and digits, separated by ".", "_", "__" or dashes, ' +
     'such as "owner/name"'
-  return invalid(input, "Repository", `repository name ${quote(text)} ${what}; ${rule}`)
+  return invalid(
+    input,
+    "Repository",
+    `repository name ${ServerText.escaped(text)} ${what}; ${rule}`
+  )
 }
 
 const parseTagOf = (input: string, text: string): Effect.Effect<Tag, InvalidReference> =>
@@ -353,14 +359,12 @@ const parseTagOf = (input: string, text: string): Effect.Effect<Tag, InvalidRefe
     : invalid(
         input,
         "Tag",
-        `${quote(text)} is not a tag; expected at most 128 letters, digits, "_", "." and "-", ` +
+        `${ServerText.escaped(text)} is not a tag; expected at most 128 letters, digits, "_", "." and "-", ` +
           'not starting with "." or "-"'
       )
 
 const parseDigest = (input: string, text: string): Effect.Effect<Digest.Digest, InvalidReference> =>
   Effect.catchAll(Digest.parse(text), (error) => invalid(input, "Digest", error.message))
-
-const quote = (text: string): string => JSON.stringify(text.slice(0, 128))
 
 const invalid = (
   input: string,

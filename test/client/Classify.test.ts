@@ -191,7 +191,13 @@ describe("an answer that is no success", () => {
           },
           { ...once, trust: { allowStorage: ["s3.example"] } }
         )
-        for (const [name, operation] of Object.entries(operations)) {
+        const all: Readonly<
+          Record<
+            string,
+            (to: Registry.Service) => Effect.Effect<unknown, { readonly _tag: string }>
+          >
+        > = operations
+        for (const [name, operation] of Object.entries(all)) {
           const error = yield* Effect.flip(operation(registry))
           const { errors = [] } = error as { readonly errors?: ReadonlyArray<{ code: string }> }
           // What it said is shown, and decides nothing.

@@ -10,6 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { CredentialsFailure } from "../../RegistryError.js"
 import * as Host from "../../spec/Host.js"
+import * as ServerText from "../../spec/internal/ServerText.js"
 import {
   type Credential,
   type Demand,
@@ -171,7 +172,7 @@ const credentialOf = (
   key: string,
   entry: Entry
 ): Either.Either<Option.Option<Credential>, CredentialsFailure> => {
-  const name = JSON.stringify(key.slice(0, 255))
+  const name = ServerText.escaped(key, 255)
   const broken = (problem: string) =>
     failure(source, problem, "Correct it, or log in again if a login wrote it")
   return Either.flatMap(

@@ -8,6 +8,7 @@ import { InvalidManifest } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import * as IndexEdit from "../../spec/internal/IndexEdit.js"
+import * as ServerText from "../../spec/internal/ServerText.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { Tag } from "../../spec/Reference.js"
@@ -71,7 +72,7 @@ export const changed = (
     const list = Option.getOrUndefined(index(found.value))
     if (list === undefined)
       return yield* unchanged(
-        `holds a manifest of type ${found.value.descriptor.mediaType} instead of an OCI image index`
+        `holds a manifest of type ${ServerText.quoted(found.value.descriptor.mediaType)} instead of an OCI image index`
       )
     const [skipped] = list.skipped ?? []
     if (skipped !== undefined)
