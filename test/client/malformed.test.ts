@@ -1,6 +1,6 @@
 /**
- * Responses that are not HTTP: parsers put what they received into their errors, with the tokens and
- * signed URLs in it (T13).
+ * Responses that are not HTTP: parsers put what they received into their errors, with the tokens
+ * and signed URLs in it (T13).
  */
 import { inspect } from "node:util"
 import type * as HttpClient from "@effect/platform/HttpClient"

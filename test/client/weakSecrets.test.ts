@@ -1,7 +1,7 @@
 /**
- * Secrets that stand everywhere: what servers send is read as it is, and only what is shown of it is
- * redacted. With any of them, the same requests are made and the same errors come out as with one
- * that stands nowhere.
+ * Secrets that stand everywhere: what servers send is read as it is, and only what is shown of it
+ * is redacted. With any of them, the same requests are made and the same errors come out as with
+ * one that stands nowhere.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"

@@ -5,7 +5,7 @@ import { escaped, plain } from "../../src/spec/internal/ServerText.js"
 const harmful = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Cs}]/u
 
 describe("plain", () => {
-  it("makes a space of control characters and line separators, and leaves out what turns a line", () =>
+  it("makes a space of control characters and line breaks, and drops what turns a line", () =>
     assert.strictEqual(plain(" a\r\n\u001b[2Jb\u0085\u2028c\u202ed\ud800 ", 64), "a [2Jb cd"))
 
   it("cuts", () => assert.strictEqual(plain("abcdef", 3), "abc"))
