@@ -105,7 +105,7 @@ export const responseOfBlob = (
     : content(range.start, (size ?? total ?? range.end + 1) - range.start)
 }
 
-/** What a 416 means in answer to a request. */
+/** What a 416 means in response to a request. */
 export const refusalOfBlob = (asked: Request): Unusable =>
   asked._tag === "Part"
     ? { _tag: "Useless" }

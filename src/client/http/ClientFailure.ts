@@ -36,7 +36,7 @@ export const facts = (
 })
 
 /**
- * That there is no answer. The platform's error holds the request with its credentials, so only the
+ * That there is no response. The platform's error holds the request with its credentials, so only the
  * cause beneath it is kept (T13).
  */
 export const ofRequest = (
@@ -73,7 +73,7 @@ export const ofProxy = (
     status
   })
 
-/** That the body of an answer broke off. */
+/** That the body of a response broke off. */
 export const ofBody = ({ cause, request, response }: ResponseError): TransportFailure => {
   const sent = Sent.of(response.request)
   return new TransportFailure({
@@ -110,7 +110,7 @@ const shown = (cause: unknown, sent: Sent.Sent, url: string): unknown => {
 }
 
 /**
- * What a proxy answered instead of making a tunnel, or that it wants another password. undici, as
+ * The status that a proxy responds with instead of making a tunnel, or that it wants another password. undici, as
  * fetch on Node, says so in the message only.
  */
 const proxyStatus = (cause: unknown): number | undefined => {

@@ -27,7 +27,7 @@ import * as Stream from "effect/Stream"
  *   (411), a blob is sent in chunks.
  * - Node's own `fetch` keeps all that it has streamed until the request ends; the source is slowed
  *   by the connection there as elsewhere.
- * - Answers that come compressed may be decompressed, although nobody asked for it. What was not
+ * - Responses that come compressed may be decompressed, although nobody asked for it. What was not
  *   meant to be (a blob that somebody labelled `Content-Encoding: gzip`) fails with
  *   `ProtocolViolation`.
  * - It writes the URLs anew that a registry sends, as the URL standard has it: an apostrophe in a

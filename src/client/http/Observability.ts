@@ -92,9 +92,8 @@ const templates: Record<Operation["_tag"], string | undefined> = {
 }
 
 /**
- * The client with its requests observed. Only the operation's own request
- * has a span (and, where asked for, the headers of the trace). Token requests and followed
- * redirects are logged and counted only.
+ * Observes the requests of a client. Only the operation's own request has a span (and, where asked
+ * for, the headers of the trace). Token requests and followed redirects are logged and counted only.
  */
 export const observed =
   (of: Observation, operation: Operation, sent: Sent.Sent) =>
@@ -145,17 +144,15 @@ const exchange = <E extends { readonly _tag: string }>(
           if (length > 0)
             Metrics.unsafeUpdate(fiber, Metrics.bytes, length, of.labels(["direction", "download"]))
         }
-        const answered = Exit.isSuccess(exit)
-          ? Effect.succeed(countedResponse(of, exit.value))
-          : exit
-        if (!logged) return answered
+        const result = Exit.isSuccess(exit) ? Effect.succeed(countedResponse(of, exit.value)) : exit
+        if (!logged) return result
         const took = clock.unsafeCurrentTimeMillis() - began
-        return Effect.zipRight(Effect.logDebug(`${line()} ${outcome} (${took} ms)`), answered)
+        return Effect.zipRight(Effect.logDebug(`${line()} ${outcome} (${took} ms)`), result)
       })
     })
   )
 
-/** The status of an answer, else what came instead of it. */
+/** The status of a response, or what came instead of one. */
 const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }>): string =>
   Exit.isSuccess(exit)
     ? String(exit.value.status)
@@ -169,7 +166,7 @@ const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }
 // -----------------------------------------------------------------------------
 
 /**
- * OpenTelemetry's conventions for HTTP clients; the span ends when the answer begins, and an answer
+ * Follows OpenTelemetry's conventions for HTTP clients. The span ends when the response begins; one
  * of 400 or more is its error.
  */
 const inSpan = <E extends { readonly _tag: string }>(
@@ -213,7 +210,7 @@ const inSpan = <E extends { readonly _tag: string }>(
               span.end(
                 clock.unsafeCurrentTimeNanos(),
                 failed && Exit.isSuccess(exit)
-                  ? Exit.fail(`The answer is ${outcome}`)
+                  ? Exit.fail(`The response is ${outcome}`)
                   : Exit.asVoid(exit)
               )
             })
@@ -253,9 +250,9 @@ const received = (of: Observation, count: number): Effect.Effect<void> =>
 
 const counted = (request: HttpClientRequest.HttpClientRequest) => {
   const { body } = request
-  // How much of an array went, if nothing answered, only the HTTP client knows.
+  // How much of an array went without a response, only the HTTP client knows.
   if (body._tag !== "Stream")
-    return { request, count: (answered: boolean) => (answered ? (body.contentLength ?? 0) : 0) }
+    return { request, count: (succeeded: boolean) => (succeeded ? (body.contentLength ?? 0) : 0) }
   let count = 0
   const stream = ByteStream.tap(body.stream, (bytes) => {
     count += bytes.length

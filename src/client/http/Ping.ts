@@ -2,7 +2,8 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Unsupported } from "../../RegistryError.js"
-import { distributionApi, isPage, readable } from "./Classify.js"
+import { isPage, readable } from "./Classify.js"
+import { distributionApi } from "./OperationErrors.js"
 import * as Received from "./Received.js"
 
 /**

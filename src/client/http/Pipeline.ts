@@ -17,6 +17,7 @@ import * as Classify from "./Classify.js"
 import * as ContentCoding from "./ContentCoding.js"
 import type { Endpoint } from "./Endpoint.js"
 import { boundsOf, type ExchangeError, type Exchanging } from "./Exchange.js"
+import type { OwnErrors } from "./OperationErrors.js"
 import * as Received from "./Received.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
@@ -31,10 +32,7 @@ import * as Transport from "./Transport.js"
 export type Send = <O extends Operation>(
   operation: O,
   body?: HttpBody.HttpBody
-) => Effect.Effect<
-  Received.Received,
-  Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
->
+) => Effect.Effect<Received.Received, OwnErrors[O["_tag"]] | Classify.StatusError | ExchangeError>
 
 /**
  * Like `Send`, for an operation whose answer is a document: that one arrives as a whole or is asked
@@ -47,7 +45,7 @@ export type Read = <O extends Operation>(
   expected?: Digest
 ) => Effect.Effect<
   readonly [bytes: Uint8Array, response: Received.Received],
-  Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError
+  OwnErrors[O["_tag"]] | Classify.StatusError | ExchangeError
 >
 
 type Deletion = Case<"DeleteManifest" | "DeleteBlob">
@@ -60,7 +58,7 @@ type Deletion = Case<"DeleteManifest" | "DeleteBlob">
 export type Remove = <O extends Deletion>(
   operation: O,
   absent: Effect.Effect<boolean>
-) => Effect.Effect<void, Classify.OwnErrors[O["_tag"]] | Classify.Refusal | ExchangeError>
+) => Effect.Effect<void, OwnErrors[O["_tag"]] | Classify.StatusError | ExchangeError>
 
 /** The ways through the pipeline. */
 export interface Pipeline {

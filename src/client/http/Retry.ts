@@ -132,7 +132,7 @@ export const from = <E, A, R, Out, R2>(
 
 /**
  * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead
- * (trap 4, jib's lost chunk). A lost answer to the closing PUT is settled by a HEAD, in Session.
+ * (trap 4, jib's lost chunk). A lost response to the closing PUT is settled by a HEAD, in Session.
  */
 const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set([
   "StartUpload",

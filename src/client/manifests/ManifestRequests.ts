@@ -14,9 +14,10 @@ import {
 import * as Digest from "../../spec/Digest.js"
 import type * as Manifest from "../../spec/Manifest.js"
 import type { RepositoryName, Tag } from "../../spec/Reference.js"
-import { isPage, type OwnErrors, type Refusal } from "../http/Classify.js"
+import { isPage, type StatusError } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { ExchangeError } from "../http/Exchange.js"
+import type { OwnErrors } from "../http/OperationErrors.js"
 import type { Pipeline } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
 
@@ -33,7 +34,7 @@ export interface ManifestRequests {
     reference: Reference
   ) => Effect.Effect<
     readonly [bytes: Uint8Array, response: Received.Received],
-    OwnErrors["GetManifest"] | ProtocolViolation | Refusal | ExchangeError
+    OwnErrors["GetManifest"] | ProtocolViolation | StatusError | ExchangeError
   >
   /**
    * Puts a manifest under one reference, and under `tags` where the registry takes them with it.
@@ -45,7 +46,7 @@ export interface ManifestRequests {
     tags?: ReadonlyArray<Tag>
   ) => Effect.Effect<
     Received.Received,
-    NameUnknown | BlobUnknown | DigestMismatch | Refusal | ExchangeError
+    NameUnknown | BlobUnknown | DigestMismatch | StatusError | ExchangeError
   >
 }
 

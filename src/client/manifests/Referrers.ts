@@ -23,7 +23,7 @@ import type * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
-import type { Refusal } from "../http/Classify.js"
+import type { StatusError } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { ExchangeError } from "../http/Exchange.js"
 import type { Pipeline } from "../http/Pipeline.js"
@@ -41,10 +41,10 @@ type ChangeError =
   | DigestMismatch
   | InvalidManifest
   | ProtocolViolation
-  | Refusal
+  | StatusError
   | ExchangeError
 
-type ListError = Unsupported | Pages.NotAList | InvalidManifest | Refusal | ExchangeError
+type ListError = Unsupported | Pages.NotAList | InvalidManifest | StatusError | ExchangeError
 
 /** What concerns referrers in the operations on manifests. */
 export interface Referrers {

@@ -1,0 +1,290 @@
+/**
+ * What the responses that are not a success mean, by operation: one table of the statuses of success
+ * and of the errors that are an operation's own.
+ */
+import * as Data from "effect/Data"
+import * as ByteRange from "../../protocol/ByteRange.js"
+import type { Case } from "../../protocol/internal/OperationCases.js"
+import type { Operation } from "../../protocol/Operation.js"
+import {
+  BlobUnknown,
+  DigestMismatch,
+  type Exchange,
+  isTransientStatus,
+  ManifestUnknown,
+  NameUnknown,
+  RangeMismatch,
+  Unsupported,
+  UploadUnknown
+} from "../../RegistryError.js"
+import * as ReferrersApi from "../manifests/ReferrersApi.js"
+
+/** The errors that are one operation's own, beyond those of every status (`StatusError`). */
+export interface OwnErrors {
+  readonly Ping: Unsupported
+  readonly GetManifest: ManifestUnknown | NameUnknown
+  readonly HeadManifest: HeadUnsupported
+  readonly PutManifest: NameUnknown | BlobUnknown
+  readonly DeleteManifest: ManifestUnknown | NameUnknown | Unsupported
+  readonly GetBlob: BlobUnknown | NameUnknown | RangeMismatch
+  readonly HeadBlob: HeadUnsupported
+  readonly DeleteBlob: BlobUnknown | NameUnknown | Unsupported
+  readonly StartUpload: NameUnknown | Unsupported
+  readonly UploadBlob: NameUnknown | Unsupported
+  readonly PutBlob: DigestMismatch | NameUnknown | Unsupported
+  readonly MountBlob: NameUnknown | Unsupported
+  readonly UploadChunk: UploadUnknown | RangeMismatch | Unsupported
+  readonly CompleteUpload: UploadUnknown | DigestMismatch
+  readonly UploadStatus: UploadUnknown
+  readonly CancelUpload: UploadUnknown
+  readonly ListTags: NameUnknown
+  readonly ListRepositories: Unsupported
+  readonly ListReferrers: Unsupported
+}
+
+/**
+ * The response to a HEAD says nothing of what was asked for, and a GET has to: the registry does
+ * not take this method, or has redirected to storage, which refuses a URL that is signed for GET.
+ */
+export class HeadUnsupported extends Data.TaggedError("HeadUnsupported") {}
+
+/** The statuses of success of an operation, and the error of its own that a response means. */
+export interface Meaning<K extends Operation["_tag"], O = Case<K>> {
+  readonly success: ReadonlyArray<number>
+  readonly error: (response: ErrorResponse, operation: O) => OwnErrors[K] | undefined
+}
+
+/** What is known of a response that is not a success. */
+export interface ErrorResponse {
+  readonly status: number
+  /** Those of the registry: what another host calls its errors decides nothing. */
+  readonly codes: ReadonlyArray<string>
+  readonly messages: ReadonlyArray<string>
+  /** False for the page of a router or proxy that knows nothing of registries. */
+  readonly fromRegistry: boolean
+  /** True for the response of another origin, after a redirect. */
+  readonly foreign: boolean
+  /** The statuses of the redirects before it. */
+  readonly redirects: ReadonlyArray<number>
+  readonly isPage: boolean
+  /** The range that the registry names: of an upload `Range`, of a blob `Content-Range`. */
+  readonly range: string | undefined
+  /** Whether it says where something goes on. */
+  readonly linked: boolean
+  readonly exchange: Exchange
+}
+
+/** Whether a response reports one of these codes. */
+export const has = (response: ErrorResponse, ...codes: ReadonlyArray<string>): boolean =>
+  codes.some((code) => response.codes.includes(code))
+
+// -----------------------------------------------------------------------------
+// Errors
+// -----------------------------------------------------------------------------
+
+/** Whether the registry's own code says what the status leaves open. */
+const reports = (response: ErrorResponse, ...codes: ReadonlyArray<string>): boolean =>
+  !response.foreign &&
+  response.status >= 400 &&
+  response.status < 500 &&
+  !decided.has(response.status) &&
+  has(response, ...codes)
+
+/** Statuses that mean the same whatever the code beside them. */
+const decided = new Set([401, 403, 429])
+
+const nameUnknown = (response: ErrorResponse, operation: { readonly repository: string }) =>
+  reports(response, "NAME_UNKNOWN")
+    ? new NameUnknown({ ...response.exchange, repository: operation.repository })
+    : undefined
+
+const manifestUnknown = (
+  response: ErrorResponse,
+  operation: { readonly repository: string; readonly reference: string }
+) =>
+  nameUnknown(response, operation) ??
+  (response.status === 404 || reports(response, "MANIFEST_UNKNOWN")
+    ? new ManifestUnknown({
+        ...response.exchange,
+        repository: operation.repository,
+        reference: operation.reference
+      })
+    : undefined)
+
+const blobUnknown = (
+  response: ErrorResponse,
+  operation: { readonly repository: string; readonly digest: string }
+) =>
+  nameUnknown(response, operation) ??
+  (response.status === 404 || reports(response, "BLOB_UNKNOWN")
+    ? new BlobUnknown({
+        ...response.exchange,
+        repository: operation.repository,
+        digest: operation.digest
+      })
+    : undefined)
+
+/** Docker's registry answers 404 with `BLOB_UPLOAD_INVALID` as well (C55), olareg 400. */
+const uploadUnknown = (response: ErrorResponse, operation: { readonly repository: string }) =>
+  response.status === 404 || reports(response, "BLOB_UPLOAD_UNKNOWN")
+    ? new UploadUnknown({ ...response.exchange, repository: operation.repository })
+    : undefined
+
+const rangeMismatch = (response: ErrorResponse, expected: string) =>
+  response.status === 416 || reports(response, "RANGE_INVALID")
+    ? new RangeMismatch({ ...response.exchange, expected, actual: response.range ?? "" })
+    : undefined
+
+/** What is missing where a ping finds no registry. */
+export const distributionApi = "the distribution API (GET /v2/)"
+
+/** 405, the code, or a 404 that no registry wrote: rule 13, C96. */
+const unsupported = (response: ErrorResponse, operation: string) =>
+  response.status === 405 ||
+  response.status === 501 ||
+  reports(response, "UNSUPPORTED") ||
+  (response.status === 404 && !response.fromRegistry)
+    ? new Unsupported({ ...response.exchange, operation })
+    : undefined
+
+/**
+ * Where deletion is switched off the response may be 400 as well (C95, C96, C99); to Docker's
+ * registry a tag is an invalid digest. One that links to the rest has deleted a part (Cloudflare,
+ * quirks §4).
+ */
+const deletionUnsupported = (
+  response: ErrorResponse,
+  operation: "deleting manifests" | "deleting tags" | "deleting blobs"
+) =>
+  unsupported(response, operation) ??
+  (response.status === 400 &&
+  !response.linked &&
+  !reports(response, "NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN") &&
+  (operation === "deleting tags" || response.codes.length === 0)
+    ? new Unsupported({ ...response.exchange, operation })
+    : undefined)
+
+/**
+ * Where HEAD is not taken, or storage behind a redirect refuses it: a URL that is signed for GET
+ * admits nothing else. What may pass is tried again.
+ */
+const headUnsupported = ({ foreign, status }: ErrorResponse) =>
+  status === 405 || status === 501 || (foreign && status < 500 && !isTransientStatus(status))
+    ? new HeadUnsupported()
+    : undefined
+
+const digestMismatch = (response: ErrorResponse, operation: { readonly digest: string }) =>
+  reports(response, "DIGEST_INVALID")
+    ? new DigestMismatch({ ...response.exchange, expected: operation.digest })
+    : undefined
+
+const uploadRefused = (response: ErrorResponse, operation: { readonly repository: string }) =>
+  unsupported(response, "uploading blobs") ??
+  (response.status === 404 || reports(response, "NAME_UNKNOWN")
+    ? new NameUnknown({ ...response.exchange, repository: operation.repository })
+    : undefined)
+
+// -----------------------------------------------------------------------------
+// Operations
+// -----------------------------------------------------------------------------
+
+/** What responses mean, by operation. */
+export const meanings: { readonly [K in Operation["_tag"]]: Meaning<K> } = {
+  Ping: {
+    success: [200],
+    error: (response) =>
+      response.status === 404
+        ? new Unsupported({ ...response.exchange, operation: distributionApi })
+        : undefined
+  },
+  GetManifest: { success: [200], error: manifestUnknown },
+  // That there is nothing is an response, too (C30).
+  HeadManifest: { success: [200, 404], error: headUnsupported },
+  PutManifest: {
+    success: [201, 202, 204],
+    error: (response, operation) =>
+      reports(response, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
+        ? new BlobUnknown({ ...response.exchange, repository: operation.repository })
+        : response.status === 404 || reports(response, "NAME_UNKNOWN")
+          ? new NameUnknown({ ...response.exchange, repository: operation.repository })
+          : undefined
+  },
+  DeleteManifest: {
+    success: [200, 202, 204],
+    error: (response, operation) =>
+      deletionUnsupported(
+        response,
+        operation.reference.includes(":") ? "deleting manifests" : "deleting tags"
+      ) ?? manifestUnknown(response, operation)
+  },
+  GetBlob: {
+    success: [200, 206],
+    error: (response, operation) =>
+      blobUnknown(response, operation) ??
+      rangeMismatch(
+        response,
+        operation.range === undefined ? "" : ByteRange.formatRequest(operation.range)
+      )
+  },
+  HeadBlob: { success: [200, 404], error: headUnsupported },
+  DeleteBlob: {
+    success: [200, 202, 204],
+    error: (response, operation) =>
+      deletionUnsupported(response, "deleting blobs") ?? blobUnknown(response, operation)
+  },
+  StartUpload: {
+    success: [202],
+    error: (response, operation) => uploadRefused(response, operation)
+  },
+  UploadBlob: {
+    success: [201, 202],
+    error: (response, operation) => uploadRefused(response, operation)
+  },
+  PutBlob: {
+    success: [200, 201, 202, 204],
+    error: (response, operation) =>
+      digestMismatch(response, operation) ?? uploadRefused(response, operation)
+  },
+  MountBlob: {
+    success: [201, 202],
+    error: (response, operation) => uploadRefused(response, operation)
+  },
+  UploadChunk: {
+    success: [201, 202, 204], // C49, trap 22
+    error: (response, operation) =>
+      unsupported(response, "uploading by PATCH") ??
+      uploadUnknown(response, operation) ??
+      rangeMismatch(
+        response,
+        operation.range === undefined ? "" : `${operation.range.start}-${operation.range.end}`
+      )
+  },
+  CompleteUpload: {
+    success: [201, 202, 204],
+    error: (response, operation) =>
+      uploadUnknown(response, operation) ?? digestMismatch(response, operation)
+  },
+  UploadStatus: { success: [200, 202, 204], error: uploadUnknown },
+  CancelUpload: { success: [200, 202, 204], error: uploadUnknown },
+  ListTags: {
+    success: [200],
+    error: (response, operation) =>
+      response.status === 404 || reports(response, "NAME_UNKNOWN")
+        ? new NameUnknown({ ...response.exchange, repository: operation.repository })
+        : undefined
+  },
+  ListRepositories: {
+    success: [200],
+    error: (response) =>
+      response.status === 404
+        ? unsupported({ ...response, fromRegistry: false }, "listing repositories")
+        : unsupported(response, "listing repositories")
+  },
+  ListReferrers: {
+    success: [200],
+    error: (response) =>
+      ReferrersApi.refused(response) === "absent"
+        ? new Unsupported({ ...response.exchange, operation: "the referrers API" })
+        : undefined
+  }
+}
