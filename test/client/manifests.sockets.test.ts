@@ -7,7 +7,7 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import { items, utf8 } from "../support/fixtures.js"
-import { type Reply, type Script, socketRegistry } from "../support/socketRegistry.js"
+import { clientOf, type Reply, type Script, socketRegistry } from "../support/socketRegistry.js"
 import { repository, tag } from "./world.js"
 
 const digestOf = (text: string, algorithm: Digest.Algorithm = "sha256") =>
@@ -184,6 +184,28 @@ describe("a list under the referrers tag", () => {
       expect(logged).toEqual([
         `The list of referrers of ${new URL(url).host}/team/app@${subject} has 2 entries that cannot be read, which are left out: manifests[0].size: expected NonNegative`
       ])
+    })
+  )
+
+  it.scopedLive("shows no secret that it repeats, in a warning or an error (T13)", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      const bad = { ...other, annotations: { hunter2hunter2: 7 } }
+      const { url } = yield* keepingNone(subject, {
+        [`GET /v2/team/app/referrers/${subject}`]: { status: 404 },
+        [at("GET", byTag)]: withIndex(list([bad]))
+      })
+      const registry = yield* clientOf(url, { headers: { "x-key": "hunter2hunter2" } })
+      const noting = Logger.replace(
+        Logger.defaultLogger,
+        Logger.make(({ message }) => void logged.push(String(message)))
+      )
+      yield* Effect.provide(items(registry.referrers(repository, subject)), noting)
+      expect(logged.length).toBe(1)
+      expect(logged.join()).not.toContain("hunter2")
+      const error = yield* Effect.flip(registry.putManifest(repository, referrer, { tags: [tag] }))
+      expect(error._tag).toBe("InvalidManifest")
+      expect(error.message).not.toContain("hunter2")
     })
   )
 })

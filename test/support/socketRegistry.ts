@@ -53,12 +53,15 @@ export const scriptOn = (script: (url: string) => Script) =>
   })
 
 /** A client of the registry at `url` over undici, for as long as the test, which does not retry. */
-export const clientOf = (url: string) =>
+export const clientOf = (url: string, options: Partial<RegistryClient.EndpointOptions> = {}) =>
   Effect.gen(function* () {
     const services = yield* Layer.build(
       Layer.mergeAll(layerHttpClient, TokenCache.layerMemory, Credentials.layerAnonymous)
     )
-    return yield* Effect.provide(RegistryClient.make({ url, retry: { attempts: 0 } }), services)
+    return yield* Effect.provide(
+      RegistryClient.make({ url, retry: { attempts: 0 }, ...options }),
+      services
+    )
   }).pipe(Effect.orDie)
 
 /** A registry that answers as a script says, and its client. */

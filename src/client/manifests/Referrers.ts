@@ -29,7 +29,7 @@ import type { ExchangeError } from "../http/Exchange.js"
 import type { Pipeline } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
 import * as Pages from "../lists/Pages.js"
-import { invalid, type ManifestRequests, nameOf } from "./ManifestRequests.js"
+import { invalid, longest, type ManifestRequests, nameOf } from "./ManifestRequests.js"
 import * as ReferrersApi from "./ReferrersApi.js"
 import * as ReferrersTag from "./ReferrersTag.js"
 
@@ -143,6 +143,12 @@ export const make = (to: Endpoint, { read }: Pipeline, requests: ManifestRequest
 const isAbsent = ({ _tag }: GetManifestError): boolean =>
   _tag === "ManifestUnknown" || _tag === "NameUnknown"
 
+/** What is under a referrers tag. */
+interface Found {
+  readonly manifest: Manifest.Manifest
+  readonly response: Received.Received
+}
+
 /** The lists under referrers tags. */
 const makeByTag = (to: Endpoint, { pull, put }: ManifestRequests) => {
   // Changes read, modify and write: one after the other, within this client (C80, trap 50).
@@ -152,14 +158,14 @@ const makeByTag = (to: Endpoint, { pull, put }: ManifestRequests) => {
     function* (repository: RepositoryName, subject: Digest.Digest) {
       const tag = ReferrersTag.referrersTag(subject)
       const [bytes, response] = yield* pull(repository, tag)
-      if (ReferrersTag.isSubject(bytes, subject)) return Option.none<Manifest.Manifest>()
+      if (ReferrersTag.isSubject(bytes, subject)) return Option.none<Found>()
       const manifest = yield* Effect.mapError(
         Manifest.fromBytes(bytes, {
           mediaType: SingleField.value(response.headers, "content-type")
         }),
         (error) => invalid(nameOf(to, repository, tag), error, response)
       )
-      return Option.some(manifest)
+      return Option.some<Found>({ manifest, response })
     },
     Effect.catchTags({
       ManifestUnknown: () => Effect.succeedNone,
@@ -173,9 +179,13 @@ const makeByTag = (to: Endpoint, { pull, put }: ManifestRequests) => {
     change: ReferrersTag.Change
   ) {
     const tag = ReferrersTag.referrersTag(subject)
+    const found = yield* read(repository, subject)
     const index = yield* Effect.mapError(
-      ReferrersTag.changed(yield* read(repository, subject), change),
-      (error) => invalid(nameOf(to, repository, tag), error)
+      ReferrersTag.changed(
+        Option.map(found, ({ manifest }) => manifest),
+        change
+      ),
+      (error) => invalid(nameOf(to, repository, tag), error, Option.getOrUndefined(found)?.response)
     )
     if (Option.isSome(index)) yield* put(repository, index.value, tag)
   }, exclusive)
@@ -197,7 +207,7 @@ const makeList = (
 ): Registry.Service["referrers"] => {
   const page = Effect.fnUntraced(function* (operation: ListReferrers) {
     const { index, response } = yield* readPage(operation)
-    yield* warnOfSkipped(nameOf(to, operation.repository, operation.digest), index)
+    yield* warnOfSkipped(nameOf(to, operation.repository, operation.digest), index, response)
     const { manifests, skipped = [] } = index
     return { items: manifests, entries: manifests.length + skipped.length, response }
   })
@@ -205,9 +215,12 @@ const makeList = (
     repository: RepositoryName,
     digest: Digest.Digest
   ) {
-    const index = Option.flatMap(yield* readTag(repository, digest), ReferrersTag.index)
+    const found = yield* readTag(repository, digest)
+    if (Option.isNone(found)) return []
+    const { manifest, response } = found.value
+    const index = ReferrersTag.index(manifest)
     if (Option.isNone(index)) return []
-    yield* warnOfSkipped(nameOf(to, repository, digest), index.value)
+    yield* warnOfSkipped(nameOf(to, repository, digest), index.value, response)
     return index.value.manifests
   })
   return (repository, digest, { artifactType } = {}) => {
@@ -246,9 +259,14 @@ const readIndex = (
   })
 }
 
-const warnOfSkipped = (name: string, { skipped = [] }: Manifest.ImageIndex): Effect.Effect<void> =>
-  skipped.length === 0
-    ? Effect.void
-    : Effect.logWarning(
-        `The list of referrers of ${name} has ${skipped.length} entries that cannot be read, which are left out: ${skipped[0]?.message}`
-      )
+const warnOfSkipped = (
+  name: string,
+  { skipped: [first, ...others] = [] }: Manifest.ImageIndex,
+  response: Received.Received
+): Effect.Effect<void> => {
+  if (first === undefined) return Effect.void
+  const problem = Received.textOf(response, first.message, longest)
+  return Effect.logWarning(
+    `The list of referrers of ${name} has ${others.length + 1} entries that cannot be read, which are left out: ${problem}`
+  )
+}
