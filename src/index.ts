@@ -47,21 +47,21 @@ export * as DockerConfig from "./auth/DockerConfig.js"
  */
 export * as TokenCache from "./auth/TokenCache.js"
 /**
- * Bytes to upload that can be opened again: a resume starts at the first byte the registry lacks
- * instead of reading everything once more.
+ * Bytes to upload that can be opened at any offset, so that an upload which resumes does not read
+ * everything again.
  *
  * @since 0.1.0
  */
 export * as BlobSource from "./BlobSource.js"
 /**
- * Streams of bytes: counted, cut, gathered and verified without an Effect per chunk and without
- * holding more than asked for.
+ * Streams of bytes: to count, cut, collect and verify them, without an Effect per chunk and without
+ * more memory than asked for.
  *
  * @since 0.1.0
  */
 export * as ByteStream from "./ByteStream.js"
 /**
- * A `Registry` over HTTP.
+ * The client of registries: `Registry` over HTTP.
  *
  * @since 0.1.0
  */
@@ -73,8 +73,7 @@ export * as RegistryClient from "./client/RegistryClient.js"
  */
 export * as Artifact from "./content/Artifact.js"
 /**
- * What this library counts, as metrics of Effect: in `Metric.snapshot`, and wherever an application
- * exports its metrics to.
+ * The metrics of this library, as metrics of Effect.
  *
  * @since 0.1.0
  */
@@ -128,7 +127,7 @@ export * as Operation from "./protocol/Operation.js"
  */
 export * as Trust from "./protocol/Trust.js"
 /**
- * All registries a program may meet, by host.
+ * All registries that a program may meet, by host.
  *
  * @since 0.1.0
  */
@@ -223,8 +222,8 @@ export * as Reference from "./spec/Reference.js"
  */
 export * as MemoryRegistry from "./store/MemoryRegistry.js"
 /**
- * Transfers under way: the state of an upload session, which any process can continue, and the
- * events by which a transfer can be watched.
+ * Transfers of blobs: the events that show their progress, the state of an upload session, with
+ * which any process can continue it, and uploads as sinks.
  *
  * @since 0.1.0
  */
