@@ -117,6 +117,37 @@ describe("the schedule", () => {
   )
 })
 
+describe("the wait before an attempt", () => {
+  const retry: Retry.RetryOptions = {
+    attempts: 3,
+    base: "100 millis",
+    maxDelay: "1 second",
+    deadline: "10 seconds"
+  }
+
+  it.each([
+    ["the base, after one failure", { failures: 1, since: 0, now: 0 }, unavailable(), 100],
+    ["twice as long each time", { failures: 3, since: 0, now: 0 }, unavailable(), 400],
+    [
+      "what the registry asks for",
+      { failures: 1, since: 0, now: 0 },
+      new TooManyRequests({ retryAfter: 700 }),
+      700
+    ],
+    [
+      "no longer than maxDelay",
+      { failures: 1, since: 0, now: 0 },
+      new TooManyRequests({ retryAfter: 7000 }),
+      1000
+    ],
+    ["until the deadline", { failures: 1, since: 0, now: 9900 }, unavailable(), 100],
+    ["none after it", { failures: 1, since: 0, now: 9901 }, unavailable(), undefined],
+    ["none after the last attempt", { failures: 4, since: 0, now: 0 }, unavailable(), undefined]
+  ] as const)("is %s", (_, attempts, error, wait) => {
+    expect(Retry.delay(retry, attempts, error, 1)).toBe(wait)
+  })
+})
+
 describe("what is tried again", () => {
   const failures: ReadonlyArray<readonly [again: boolean, error: { readonly _tag: string }]> = [
     ...[408, 429, 499, 500, 502, 503, 504, 522].map(

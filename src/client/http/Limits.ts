@@ -1,14 +1,17 @@
 /** How much a registry may send. */
 
 /**
- * Upper bounds on what a registry may send (T4, T6). Going over one is `LimitExceeded`, never a
- * truncated value.
+ * Upper bounds on what a registry may send. Going over one fails with `LimitExceeded`; nothing is
+ * ever truncated.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Limits {
-  /** Bytes of a manifest, 8 MiB by default (C70). */
+  /**
+   * Bytes of a manifest, 8 MiB by default: registries take 4 MiB at least
+   * ([Pushing Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
+   */
   readonly manifest: number
   /** Bytes of one page of a list, 8 MiB by default. */
   readonly page: number

@@ -57,8 +57,7 @@ const small = 64 * 1024
 const discardTime = 5000
 
 /**
- * The client with its failures typed and its responses bounded in time and in the size of their
- * headers. No span and no trace header of its own: the default ones would carry signed URLs and
+ * Types the failures of a client, and bounds its responses in time and in the size of their headers. No span and no trace header of its own: the default ones would carry signed URLs and
  * reach strangers (T13).
  *
  * A response of up to 64 KiB that somebody is going to read arrives with its body, in the same time:
@@ -92,10 +91,10 @@ const sent = (
     )
   const began = deadline.clock.unsafeCurrentTimeMillis()
   const { body } = request
-  const patience = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+  const wait = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
   const isUpload = transfer === "upload"
   const awaited = () => {
-    const at = deadline.clock.unsafeCurrentTimeMillis() + patience
+    const at = deadline.clock.unsafeCurrentTimeMillis() + wait
     deadline.at = isUpload ? at : Math.min(bounds.until, at)
   }
   awaited()
@@ -227,12 +226,12 @@ const readBeginning = (
  */
 const gathered = (
   response: HttpClientResponse,
-  { response: patience, until }: Bounds,
+  { response: wait, until }: Bounds,
   deadline: Watchdog.Deadline,
   limit: ByteStream.Limit = { what: "", limit: Number.POSITIVE_INFINITY }
 ): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> => {
   const moved = (now: number) => {
-    deadline.at = Math.min(until, now + patience)
+    deadline.at = Math.min(until, now + wait)
   }
   moved(deadline.clock.unsafeCurrentTimeMillis())
   if (!BodyProgress.tells(response) || limit.limit !== Number.POSITIVE_INFINITY)

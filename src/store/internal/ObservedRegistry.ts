@@ -24,7 +24,7 @@ export interface Observation {
 }
 
 /**
- * The registry with every operation in a span `effect-oci/Registry.<operation>`, the parent of the
+ * Runs every operation of a registry in a span `effect-oci/Registry.<operation>`, the parent of the
  * spans of its requests. Attributes: `server.address` and `server.port` of the registry,
  * `oci.repository`, what was asked for as `oci.reference`, `oci.digest` or `oci.from`, and
  * `error.type`, the tag of the error that the operation failed with. The span of a stream lasts
