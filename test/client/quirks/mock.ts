@@ -6,6 +6,7 @@ import * as FakeRegistry from "../../support/fake/FakeRegistry.js"
 import { app, b1, b2, base, c1, i1, m1, multi, s1, v1, withSymbols } from "./content.js"
 
 export type { Setting, World } from "../../support/fake/FakeRegistry.js"
+export * from "../../support/fake/Fault.js"
 export type { Handler, Outcome as Answer, Seen } from "../../support/fake/Handler.js"
 export * from "../../support/fake/Quirk.js"
 

@@ -1,6 +1,6 @@
 /**
- * How a registry differs from the specification, or fails: functions that change what a healthy one
- * does.
+ * How a registry differs from the specification: functions that change what a healthy one does. How
+ * it fails is in `Fault`.
  */
 import * as Effect from "effect/Effect"
 import * as Route from "../../../src/protocol/internal/Route.js"
@@ -83,36 +83,6 @@ const withHeaders = (
   }
   return new Response(response.body, { status: response.status, headers })
 }
-
-/** The registry does what it is asked to, once, and nobody hears of it. */
-export const losesAnswer =
-  (kind: Kind, instead: Outcome = "cut"): Quirk =>
-  (healthy) => {
-    let lost = false
-    return (seen) => {
-      if (lost || !is(kind)(seen)) return healthy(seen)
-      lost = true
-      return Effect.as(healthy(seen), instead)
-    }
-  }
-
-/** Of one request only the first bytes of the body arrive, and then the connection breaks. */
-export const breaksOff =
-  (kind: Kind, kept: number): Quirk =>
-  (healthy) => {
-    let broken = false
-    return (seen) => {
-      if (broken || !is(kind)(seen)) return healthy(seen)
-      broken = true
-      const headers = { ...seen.headers, "content-range": undefined, "content-length": undefined }
-      const url = new URL(seen.url.pathname, seen.url)
-      // What arrived of a closing PUT is stored, but nothing is closed.
-      return Effect.as(
-        healthy({ ...seen, method: "PATCH", url, headers, bytes: seen.bytes.subarray(0, kept) }),
-        "cut"
-      )
-    }
-  }
 
 /**
  * Nobody is let in whose authorization is not accepted. `challenge` may depend on what was sent.
