@@ -43,8 +43,8 @@ export class BuffersReused extends Context.Reference<BuffersReused>()(
 ) {}
 
 /**
- * Flattens an effect of a stream. `Stream.unwrap` does the same for any stream of streams, at a cost
- * that exceeds that of a small blob.
+ * Flattens an effect of a stream. `Stream.unwrap` does the same for any stream of streams, at a
+ * cost that exceeds that of a small blob.
  *
  * @since 0.1.0
  * @category constructors
@@ -83,8 +83,8 @@ export const tap: {
 
 /**
  * Calls plain side effects while a stream is read, which must not throw: `onPull` when the consumer
- * asks for more, `onChunk` with each chunk before the consumer gets it, `onEnd` when the stream ends
- * or fails. An Effect per chunk would cost a fifth of the throughput.
+ * asks for more, `onChunk` with each chunk before the consumer gets it, `onEnd` when the stream
+ * ends or fails. An Effect per chunk would cost a fifth of the throughput.
  *
  * @since 0.1.0
  * @category combinators
@@ -468,8 +468,8 @@ export const collect: {
 )
 
 /**
- * Emits the bytes in arrays of exactly `size` bytes (at least 1), but for the last one, which may be
- * shorter. One array is held at a time.
+ * Emits the bytes in arrays of exactly `size` bytes (at least 1), but for the last one, which may
+ * be shorter. One array is held at a time.
  *
  * @since 0.1.0
  * @category combinators

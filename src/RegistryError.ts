@@ -115,8 +115,8 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
 /**
  * Occurs when a `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to
  * what the credentials source offers (which may be nothing); `TokenServer`: the token server
- * refused or gave no usable token for the request that `operation` names, as in `GET https://…`. Log
- * in again, or supply other `Credentials`.
+ * refused or gave no usable token for the request that `operation` names, as in `GET https://…`.
+ * Log in again, or supply other `Credentials`.
  *
  * @since 0.1.0
  * @category errors

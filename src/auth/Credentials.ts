@@ -159,8 +159,8 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
 })
 
 /**
- * A fixed credential for each of some hosts, and none for any other. A key is `host` or `host:port`,
- * as `Host.parse` takes it, and names the registry at exactly that host: `ghcr.io` and
+ * A fixed credential for each of some hosts, and none for any other. A key is `host` or
+ * `host:port`, as `Host.parse` takes it, and names the registry at exactly that host: `ghcr.io` and
  * `ghcr.io:443` are the same over https, and all names of Docker Hub are one. Never a URL, a suffix
  * or a pattern (T15).
  *

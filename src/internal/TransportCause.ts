@@ -39,9 +39,9 @@ export const ofBody = (cause: unknown): TransportFailure["reason"] => {
 }
 
 /**
- * The parser of Node has a code for each way in which a response is not HTTP, undici an error, which
- * has a code as well in some of its versions, Bun and Deno have words. A message that ends too early
- * is a broken connection.
+ * The parser of Node has a code for each way in which a response is not HTTP, undici an error,
+ * which has a code as well in some of its versions, Bun and Deno have words. A message that ends
+ * too early is a broken connection.
  */
 const isMalformed = (code: string, cause: unknown): boolean =>
   code === ""

@@ -19,8 +19,9 @@ export interface ChunkBounds {
 
 /**
  * All there is to know of an upload session: the repository, the newest location the registry gave,
- * how many bytes it has acknowledged, and how large chunks may be. It holds no hash: whoever continues re-reads what was
- * sent. The location may carry a signature, so treat a stored state as a secret.
+ * how many bytes it has acknowledged, and how large chunks may be. It holds no hash: whoever
+ * continues re-reads what was sent. The location may carry a signature, so treat a stored state as
+ * a secret.
  *
  * @since 0.1.0
  * @category models

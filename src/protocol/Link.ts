@@ -22,9 +22,9 @@ export interface Link {
 
 /**
  * Returns the links of a field value, in order, at most 32: what could be understood of it, and an
- * empty array for nonsense or for more than 16 KiB. Accepts targets without brackets (which then end at white
- * space or a semicolon) and values without quotes (HK10). Leaves out links with an empty target or
- * a control character in it; of a repeated `rel` the first counts.
+ * empty array for nonsense or for more than 16 KiB. Accepts targets without brackets (which then
+ * end at white space or a semicolon) and values without quotes (HK10). Leaves out links with an
+ * empty target or a control character in it; of a repeated `rel` the first counts.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,7 @@
 /**
  * A registry server: an HTTP application over any `Registry`, with the endpoints of the
- * [distribution specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints).
+ * [distribution
+ * specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints).
  * Content and decisions are those of the registry behind it; the server adds upload sessions, pages
  * and error responses.
  *
@@ -35,8 +36,8 @@ export interface Options {
   /** Decides who may do what. Without it everybody may do everything. */
   readonly authorization?: ServerAuthorization | undefined
   /**
-   * The most referrers in one page, 1000 by default (see
-   * [Listing Referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
+   * The most referrers in one page, 1000 by default (see [Listing
+   * Referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
    * Tags and repositories come in pages only to clients that ask for them.
    */
   readonly referrersPageSize?: number | undefined

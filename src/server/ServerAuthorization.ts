@@ -1,7 +1,7 @@
 /**
- * Decides who may use a registry server: those with a password (`basic`), or those with a token from
- * the server's own token endpoint (`token`), by
- * [Docker's protocol](https://distribution.github.io/distribution/spec/auth/).
+ * Decides who may use a registry server: those with a password (`basic`), or those with a token
+ * from the server's own token endpoint (`token`), by [Docker's
+ * protocol](https://distribution.github.io/distribution/spec/auth/).
  *
  * @since 0.1.0
  */
@@ -25,9 +25,9 @@ import { receive } from "./internal/RequestBody.js"
 import * as ServerResponse from "./internal/ServerResponse.js"
 
 /**
- * Sees every request before the registry does. None lets it through; otherwise the request gets this
- * response: a 401, or that of a token endpoint. `scopes` are those that the operation requires, none
- * for a request that is not an operation.
+ * Sees every request before the registry does. None lets it through; otherwise the request gets
+ * this response: a 401, or that of a token endpoint. `scopes` are those that the operation
+ * requires, none for a request that is not an operation.
  *
  * @since 0.1.0
  * @category models
@@ -298,8 +298,8 @@ const noStore = { "cache-control": "no-store" }
 type Login = (credentials: readonly [user: string, password: string]) => Option.Option<string>
 
 /**
- * Unknown users cost the same comparison as known ones, so that the time of a response does not tell
- * who exists.
+ * Unknown users cost the same comparison as known ones, so that the time of a response does not
+ * tell who exists.
  */
 const passwords = (users: Users): Login => {
   const known = new Map(

@@ -1,8 +1,8 @@
 /**
  * A registry in memory, complete and strict: for tests without a network, and as what an embedded
- * server serves. It behaves as the
- * [distribution specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md)
- * wants a registry to behave, its optional parts included, and forgets everything with the process.
+ * server serves. It behaves as the [distribution
+ * specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md) wants a
+ * registry to behave, its optional parts included, and forgets everything with the process.
  *
  * @since 0.1.0
  */
@@ -38,16 +38,16 @@ export interface MemoryRegistry extends Registry.Service {
 export interface Options {
   /**
    * What happens to a manifest whose config, layers or manifests the repository lacks. `"reject"`,
-   * the default, fails with `BlobUnknown`; `"accept"` stores it. Both are allowed by
-   * [Pushing Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests).
+   * the default, fails with `BlobUnknown`; `"accept"` stores it. Both are allowed by [Pushing
+   * Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests).
    * A subject and layers that are not to be distributed may always be missing.
    */
   readonly missingReferences?: "reject" | "accept" | undefined
 }
 
 /**
- * Makes an empty registry. A repository comes into being with the first content put into it, and stays
- * when that is deleted.
+ * Makes an empty registry. A repository comes into being with the first content put into it, and
+ * stays when that is deleted.
  *
  * @example
  * ```ts

@@ -22,8 +22,8 @@ export const withEveryAction = (text: string): string => {
 
 /**
  * The scopes to ask for where a token server refuses all that are `wanted`: those of the challenge
- * alone, since some refuse a union instead of granting less; for a deletion every action, which Quay
- * and GitLab know instead of `delete`. Undefined where these are the same.
+ * alone, since some refuse a union instead of granting less; for a deletion every action, which
+ * Quay and GitLab know instead of `delete`. Undefined where these are the same.
  */
 export const alternative = (
   wanted: ReadonlyArray<string>,

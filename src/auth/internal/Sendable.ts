@@ -54,7 +54,7 @@ export const problemOf = (
 const isUnicode = (text: string): boolean => !/\p{Cs}/u.test(text)
 
 /**
- * Whether a text that the platform decoded has lost something: U+FFFD stands for bytes that were not
- * UTF-8.
+ * Whether a text that the platform decoded has lost something: U+FFFD stands for bytes that were
+ * not UTF-8.
  */
 export const isLossy = (text: string): boolean => text.includes("\ufffd")

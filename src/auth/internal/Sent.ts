@@ -10,8 +10,8 @@ import { type Redact, redactor } from "../../protocol/internal/RedactedText.js"
 import * as RedactedUrl from "../../protocol/internal/RedactedUrl.js"
 
 /**
- * The requests of one exchange so far, those to token servers and redirected ones included. `url` is
- * that of its operation, and `isOwn` says whether the client wrote it itself: then no server can
+ * The requests of one exchange so far, those to token servers and redirected ones included. `url`
+ * is that of its operation, and `isOwn` says whether the client wrote it itself: then no server can
  * have put a secret into it. `earlier` is what the registry was sent before.
  */
 export interface Sent {
@@ -87,8 +87,8 @@ export const redactorOf = ({ earlier, requests }: Sent): Redact =>
   ])
 
 /**
- * Returns the URL of a request of an exchange as it may be shown. All but the client's own are those
- * of servers, which can put into them what they were sent, now or earlier.
+ * Returns the URL of a request of an exchange as it may be shown. All but the client's own are
+ * those of servers, which can put into them what they were sent, now or earlier.
  */
 export const shownUrl = (
   { earlier, isOwn, requests, url: first }: Sent,
@@ -135,8 +135,8 @@ const inHeaders = (headers: Fields): ReadonlyArray<string> =>
   )
 
 /**
- * What a header shows: all of it, what follows a scheme, the password by itself where that is Basic,
- * and the value of each cookie.
+ * What a header shows: all of it, what follows a scheme, the password by itself where that is
+ * Basic, and the value of each cookie.
  */
 const inValue = (value: string): ReadonlyArray<string> => {
   const shown = value.slice(value.indexOf(" ") + 1)

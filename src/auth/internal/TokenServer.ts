@@ -75,13 +75,13 @@ export type TokenError =
 export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
 
 /**
- * Requests a token. A password goes by `GET` as Basic credentials, and as OAuth 2 password
- * grant by `POST` where there is no `GET` (404, 405); an identity token by `POST` as OAuth 2
- * refresh token, and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token
- * is asked for by `GET` anonymously, as Docker does. A refresh token of the realm is tried before
- * all else, and given up when it is refused. No span and no trace header accompanies the requests
- * (T13). An answer with any 2xx status may bring a token (RFC 9110 §15.3). It is read up to 128 KiB,
- * decoded if it comes compressed, within 30 seconds.
+ * Requests a token. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by
+ * `POST` where there is no `GET` (404, 405); an identity token by `POST` as OAuth 2 refresh token,
+ * and where there is no `POST` (404, 405, or a 400 that is no OAuth error) the token is asked for
+ * by `GET` anonymously, as Docker does. A refresh token of the realm is tried before all else, and
+ * given up when it is refused. No span and no trace header accompanies the requests (T13). An
+ * answer with any 2xx status may bring a token (RFC 9110 §15.3). It is read up to 128 KiB, decoded
+ * if it comes compressed, within 30 seconds.
  *
  * Fails with
  *
@@ -369,8 +369,8 @@ const OAuthError = Schema.parseJson(
 )
 
 /**
- * Returns what a token server says with a refusal, in the registry's form, or else OAuth's (RFC 6749
- * §5.2). A known code stays as it is.
+ * Returns what a token server says with a refusal, in the registry's form, or else OAuth's (RFC
+ * 6749 §5.2). A known code stays as it is.
  */
 export const parseRefusal = (
   body: Uint8Array,
@@ -404,7 +404,9 @@ const oauthCodes = new Set([
   "unsupported_grant_type"
 ])
 
-/** That a token server does not speak what it was spoken to in, with the error that this is else. */
+/**
+ * That a token server does not speak what it was spoken to in, with the error that this is else.
+ */
 interface UnknownMethod {
   readonly _tag: "UnknownMethod"
   readonly error: Unauthorized

@@ -25,8 +25,8 @@ import * as Received from "../http/Received.js"
  * The questions about the blobs of one registry.
  *
  * - `headBlob`: the operation of `Registry`.
- * - `find`: the blob that need not be uploaded. Where HEAD is refused, there is none, and the upload will tell. The
- *   caller's size counts where the response says nothing.
+ * - `find`: the blob that need not be uploaded. Where HEAD is refused, there is none, and the
+ *   upload will tell. The caller's size counts where the response says nothing.
  * - `exists`: whether the registry has the blob, whatever its size.
  */
 export interface BlobHead {

@@ -9,16 +9,18 @@ import type { Endpoint } from "../http/Endpoint.js"
 import * as Retry from "../http/Retry.js"
 
 /**
- * Waits until the transfer may go on after a fault, or fails with the fault when there were too many
- * of them. `offset` is how far the transfer is, in bytes: beyond all that it has reached before, they
- * are counted anew.
+ * Waits until the transfer may go on after a fault, or fails with the fault when there were too
+ * many of them. `offset` is how far the transfer is, in bytes: beyond all that it has reached
+ * before, they are counted anew.
  */
 export type Again = <F extends { readonly _tag: string; readonly message: string }>(
   fault: F,
   offset: number
 ) => Effect.Effect<void, F>
 
-/** The attempts of a new transfer, as the endpoint allows them. Observers are told of each fault. */
+/**
+ * The attempts of a new transfer, as the endpoint allows them. Observers are told of each fault.
+ */
 export const make = (to: Endpoint, subject: Transfer.Subject): Again => {
   let again: Retry.Again<{ readonly _tag: string }> = Retry.attempts(to)
   let reached = 0

@@ -85,8 +85,8 @@ const stoppable = <E, R>(
  *
  * - `count`: how many bytes the HTTP client was given.
  * - `isAll`: whether these were all there is to send.
- * - `isPassedOn`: whether the client has passed them on, as far as can be told: one that reads ahead
- *   may hold what it was given last until it asks for more.
+ * - `isPassedOn`: whether the client has passed them on, as far as can be told: one that reads
+ *   ahead may hold what it was given last until it asks for more.
  * - `failure`: what the source failed with.
  */
 export interface Sent<E> {
@@ -99,8 +99,8 @@ export interface Sent<E> {
 /**
  * A source as the body of a request.
  *
- * - `isEmpty`: whether the source has no bytes. It is opened to tell; the first run of the body goes
- *   on from there.
+ * - `isEmpty`: whether the source has no bytes. It is opened to tell; the first run of the body
+ *   goes on from there.
  * - `stream`: the body itself. Where the source fails, or `stop` was called, it ends, after as many
  *   zeros as a known length still needs. It fails where nothing was sent yet, or more than 64 MiB
  *   are missing. Each further run of it runs the source again.

@@ -10,9 +10,10 @@ const grace = Duration.seconds(10)
 /**
  * Runs a step of a session in a fiber of its own, and lets it end when interrupted, of which
  * `onInterrupt` is told, and says whether the step will end by itself: a step cut off leaves a
- * session of which nobody knows the newest location, so that nobody can cancel it (Docker's registry
- * refuses all others). After 10 seconds it is cut off all the same; where interruption is held off
- * altogether, as it is while a session is opened or cancelled, its own timeouts bound the wait.
+ * session of which nobody knows the newest location, so that nobody can cancel it (Docker's
+ * registry refuses all others). After 10 seconds it is cut off all the same; where interruption is
+ * held off altogether, as it is while a session is opened or cancelled, its own timeouts bound the
+ * wait.
  */
 export const unabandoned = <A, E, R>(
   step: Effect.Effect<A, E, R>,

@@ -7,7 +7,9 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 /** The method of a response that tells. */
 export const arrived: unique symbol = Symbol.for("effect-oci/BodyProgress/arrived")
 
-/** A response that tells how many bytes of its body have arrived, while `arrayBuffer` gathers it. */
+/**
+ * A response that tells how many bytes of its body have arrived, while `arrayBuffer` gathers it.
+ */
 export interface Telling {
   readonly [arrived]: () => number
 }

@@ -34,9 +34,10 @@ import * as Received from "./Received.js"
 export type StatusError = Denied | TooManyRequests | RegistryFailure | ProtocolViolation
 
 /**
- * Returns the response if it is a success of this operation, and fails with a typed error if not. Of
- * the body of an error the first 64 KiB are read, for the registry's codes and a snippet. `origin` is
- * the registry's: what others respond after a redirect says nothing of the caller's rights.
+ * Returns the response if it is a success of this operation, and fails with a typed error if not.
+ * Of the body of an error the first 64 KiB are read, for the registry's codes and a snippet.
+ * `origin` is the registry's: what others respond after a redirect says nothing of the caller's
+ * rights.
  */
 export const classify = <O extends Operation>(
   operation: O,
@@ -126,8 +127,8 @@ const pageInstead = (
   )
 
 /**
- * The first 64 KiB of a body, to be read as text: a proxy that compresses whatever passes it does so
- * with errors as well (rule 20).
+ * The first 64 KiB of a body, to be read as text: a proxy that compresses whatever passes it does
+ * so with errors as well (rule 20).
  */
 export const readable = (response: Received.Received): Effect.Effect<Uint8Array> =>
   Effect.flatMap(Received.excerpt(response), (body) =>

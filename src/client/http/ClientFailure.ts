@@ -36,8 +36,8 @@ export const facts = (
 })
 
 /**
- * That there is no response. The platform's error holds the request with its credentials, so only the
- * cause beneath it is kept (T13).
+ * That there is no response. The platform's error holds the request with its credentials, so only
+ * the cause beneath it is kept (T13).
  */
 export const ofRequest = (
   request: HttpClientRequest,
@@ -97,8 +97,8 @@ export const tooManyHeaders = (
   })
 
 /**
- * The cause without secrets. Bun and Deno name the URL in their errors, with its query, which can be
- * signed (T13).
+ * The cause without secrets. Bun and Deno name the URL in their errors, with its query, which can
+ * be signed (T13).
  */
 const shown = (cause: unknown, sent: Sent.Sent, url: string): unknown => {
   const [text = ""] = url.split("#", 1)
@@ -110,8 +110,8 @@ const shown = (cause: unknown, sent: Sent.Sent, url: string): unknown => {
 }
 
 /**
- * The status that a proxy responds with instead of making a tunnel, or that it wants another password. undici, as
- * fetch on Node, says so in the message only.
+ * The status that a proxy responds with instead of making a tunnel, or that it wants another
+ * password. undici, as fetch on Node, says so in the message only.
  */
 const proxyStatus = (cause: unknown): number | undefined => {
   if (!(cause instanceof Error)) return undefined

@@ -23,8 +23,8 @@ import * as ByteStream from "../../ByteStream.js"
  * Whoever waits for a permit may be what the holder of one waits for: a consumer may open a second
  * download before it asks the first for more. So a transfer that has waited for its consumer or
  * source for a second loses its permit to the next in the queue, and goes on without one. While the
- * registry is slow a transfer keeps its permit, and so does every `exchange`, in which nobody else's
- * code runs.
+ * registry is slow a transfer keeps its permit, and so does every `exchange`, in which nobody
+ * else's code runs.
  */
 export interface Concurrency {
   readonly exchange: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

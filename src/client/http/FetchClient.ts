@@ -31,8 +31,8 @@ import * as Stream from "effect/Stream"
  *   meant to be (a blob that somebody labelled `Content-Encoding: gzip`) fails with
  *   `ProtocolViolation`.
  * - It writes the URLs anew that a registry sends, as the URL standard has it: an apostrophe in a
- *   query, which redirects to storage and the locations of uploads may have, becomes `%27`. Where the
- *   query is signed as it was, the request is refused.
+ *   query, which redirects to storage and the locations of uploads may have, becomes `%27`. Where
+ *   the query is signed as it was, the request is refused.
  * - Browsers hide where redirects lead, so nothing that is redirected works there.
  * - The time to connect, the number of connections and the limit on headers are the runtime's own.
  *

@@ -93,7 +93,8 @@ const templates: Record<Operation["_tag"], string | undefined> = {
 
 /**
  * Observes the requests of a client. Only the operation's own request has a span (and, where asked
- * for, the headers of the trace). Token requests and followed redirects are logged and counted only.
+ * for, the headers of the trace). Token requests and followed redirects are logged and counted
+ * only.
  */
 export const observed =
   (of: Observation, operation: Operation, sent: Sent.Sent) =>

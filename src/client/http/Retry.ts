@@ -52,8 +52,8 @@ export interface Retrying {
 }
 
 /**
- * The milliseconds to wait before a request is sent again that has failed `failures` times, the last
- * time at `now` (in milliseconds of the clock) with `error`, and whose first attempt began at
+ * The milliseconds to wait before a request is sent again that has failed `failures` times, the
+ * last time at `now` (in milliseconds of the clock) with `error`, and whose first attempt began at
  * `since`. Nothing when it is not sent again. `jitter` is the factor of the wait.
  */
 export const delay = (
@@ -74,8 +74,8 @@ export type Again<E> = (error: E) => Effect.Effect<void, E>
 
 /**
  * The attempts at one piece of work that began at `since` (in milliseconds of the clock), or with
- * its first failure, as the options of the endpoint allow them: again while the error is `temporary`
- * (by default `RegistryError.isTransient`).
+ * its first failure, as the options of the endpoint allow them: again while the error is
+ * `temporary` (by default `RegistryError.isTransient`).
  */
 export const attempts = <E extends { readonly _tag: string }>(
   { origin, retry }: Retrying,

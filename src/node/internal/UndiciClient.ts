@@ -21,13 +21,13 @@ import { RequestBody } from "./UndiciRequestBody.js"
 import { make as makeResponse, ResponseBody } from "./UndiciResponse.js"
 
 /**
- * Makes the client over a dispatcher, whose own affair connections, TLS and proxies are. It follows no
- * redirects, decodes no content codings, has no timeouts and makes no spans. Whether a connection is
- * used again after a HEAD is for the dispatcher to say; undici by itself closes it.
+ * Makes the client over a dispatcher, whose own affair connections, TLS and proxies are. It follows
+ * no redirects, decodes no content codings, has no timeouts and makes no spans. Whether a
+ * connection is used again after a HEAD is for the dispatcher to say; undici by itself closes it.
  *
  * A body that is a stream is started when its connection stands, and its finalizers have run when a
- * request that did not succeed ends. The body of a response has to be read, or its stream abandoned;
- * the connection of a response that nobody refers to any more is closed.
+ * request that did not succeed ends. The body of a response has to be read, or its stream
+ * abandoned; the connection of a response that nobody refers to any more is closed.
  */
 export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
   HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
@@ -86,7 +86,8 @@ const send = (
     path:
       url.pathname + (request.urlParams.length === 0 ? UrlQuery.ofUrl(request.url) : url.search),
     method: request.method,
-    // A copy: undici's proxy agent adds the host to the very object, which other requests may share.
+    // A copy: undici's proxy agent adds the host to the very object, which other requests may
+    // share.
     headers: { ...request.headers },
     // undici takes any iterable, which its types do not say.
     body: body as Body | null,

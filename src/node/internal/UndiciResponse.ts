@@ -1,6 +1,6 @@
 /**
- * The response to a request through undici's dispatcher: its body as it comes in, under backpressure,
- * and as the `HttpClientResponse` that Effect knows.
+ * The response to a request through undici's dispatcher: its body as it comes in, under
+ * backpressure, and as the `HttpClientResponse` that Effect knows.
  */
 import type { IncomingHttpHeaders } from "node:http"
 import type * as Headers from "@effect/platform/Headers"
@@ -23,8 +23,8 @@ import { BodyResponse } from "../../client/http/BodyResponse.js"
 const capacity = 1024 * 1024
 
 /**
- * Handles what undici tells of one request: the head of its response, and the body as far as it came
- * and was not read.
+ * Handles what undici tells of one request: the head of its response, and the body as far as it
+ * came and was not read.
  *
  * - `next`: all that has come, waiting for it if need be; at the end nothing.
  * - `all`: the whole body, however large, once it is complete.
@@ -183,8 +183,8 @@ class Aborted extends Error {
 const forgotten = new FinalizationRegistry<ResponseBody>((body) => body.abort())
 
 /**
- * Makes the response with its body. Reading it fails with `ResponseError`, whose cause is undici's; giving
- * up reading closes the connection.
+ * Makes the response with its body. Reading it fails with `ResponseError`, whose cause is undici's;
+ * giving up reading closes the connection.
  */
 export const make = (
   request: HttpClientRequest.HttpClientRequest,

@@ -118,8 +118,8 @@ export interface ReceivedRequest {
 
 /**
  * A request that is not an operation, with the response it deserves: `status`, an error `code` of
- * the specification or of Docker's (C101), and with a `405` the methods to name in `Allow` (RFC 9110
- * §15.5.6).
+ * the specification or of Docker's (C101), and with a `405` the methods to name in `Allow` (RFC
+ * 9110 §15.5.6).
  */
 export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("effect-oci/InvalidRequest")(
   "InvalidRequest",

@@ -18,7 +18,9 @@ const shown = new Set([
   "tag"
 ])
 
-/** Those of token requests, which every server may repeat; a user name is not shown all the same. */
+/**
+ * Those of token requests, which every server may repeat; a user name is not shown all the same.
+ */
 const known = new Set([...shown, "account", "client_id"])
 
 /** In characters. */

@@ -15,9 +15,9 @@ export const ofUrl = (url: string): string => {
 }
 
 /**
- * Returns a URL without its fragment: scheme, host, port and path as a parser made them of `target`,
- * which a server sent in its response to a request for `from`, and the query as it was written. A
- * target without a path and a query of its own has the query of `from`.
+ * Returns a URL without its fragment: scheme, host, port and path as a parser made them of
+ * `target`, which a server sent in its response to a request for `from`, and the query as it was
+ * written. A target without a path and a query of its own has the query of `from`.
  */
 export const restored = (parsed: URL, target: string, from: string): string => {
   // A parser leaves out the spaces around a URL.

@@ -29,8 +29,8 @@ export const headBlob = (registry: Registry.Service, operation: Case<"HeadBlob">
   )
 
 /**
- * Returns the bytes of a blob, or the range of them that was asked for (R9). A registry behind that ignores
- * ranges makes this one ignore them too, as RFC 9110 section 14.2 allows.
+ * Returns the bytes of a blob, or the range of them that was asked for (R9). A registry behind that
+ * ignores ranges makes this one ignore them too, as RFC 9110 section 14.2 allows.
  */
 export const getBlob = Effect.fnUntraced(function* (
   registry: Registry.Service,

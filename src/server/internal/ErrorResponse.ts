@@ -68,8 +68,8 @@ export const toResponse = ({
 
 /**
  * Returns what a failure of an operation means to the client. A registry behind this server that
- * fails, or does not let the server in, is a bad gateway; the messages about it say nothing of where
- * it is or how it is reached.
+ * fails, or does not let the server in, is a bad gateway; the messages about it say nothing of
+ * where it is or how it is reached.
  */
 export const fromFailure = (failure: Failure, operation: Operation["_tag"]): ErrorResponse => {
   switch (failure._tag) {

@@ -42,9 +42,9 @@ export const listRepositories = (
   )
 
 /**
- * Lists the referrers of a manifest as an image index, at most `pageSize` of them (R34 to R37). They
- * are in the order of their digests: what is deleted between two requests cannot make the second one
- * lose its place.
+ * Lists the referrers of a manifest as an image index, at most `pageSize` of them (R34 to R37).
+ * They are in the order of their digests: what is deleted between two requests cannot make the
+ * second one lose its place.
  */
 export const listReferrers = Effect.fnUntraced(function* (
   registry: Registry.Service,

@@ -7,9 +7,9 @@ import type { ByteRange } from "../../protocol/ByteRange.js"
  *
  * Other units than bytes are ignored, as they must be (section 14.2). A malformed range of bytes,
  * one that ends before it starts among them, is unsatisfiable: section 14.2 leaves it to the server
- * whether it ignores or rejects those, and clients that ask for one cannot use the whole. Of several
- * ranges, those beyond the end do not count; where more than one is left the response is the whole,
- * since `multipart/byteranges` is nothing that a client of a registry asks for.
+ * whether it ignores or rejects those, and clients that ask for one cannot use the whole. Of
+ * several ranges, those beyond the end do not count; where more than one is left the response is
+ * the whole, since `multipart/byteranges` is nothing that a client of a registry asks for.
  */
 export const select = (header: string, size: number): ByteRange | "Whole" | "Unsatisfiable" => {
   const [, set] = /^bytes=(.*)$/i.exec(header.trim()) ?? []

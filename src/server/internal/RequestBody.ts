@@ -64,9 +64,9 @@ export const handled = <E, R>(
 
 /**
  * Returns the body as it arrives, or none if it is empty. It can be run once, while its request is
- * `handled`. Whoever stops reading it leaves the rest for later: a platform's own stream would break
- * the connection, and with it the response. Fails with the `RequestError` of a connection that
- * breaks.
+ * `handled`. Whoever stops reading it leaves the rest for later: a platform's own stream would
+ * break the connection, and with it the response. Fails with the `RequestError` of a connection
+ * that breaks.
  */
 export const receive = (
   request: HttpServerRequest

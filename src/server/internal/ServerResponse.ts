@@ -72,8 +72,8 @@ export const stream = <E>(
   )
 
 /**
- * The platform ends a response whose body fails as if it were complete. Node's request can close the
- * connection; a web response whose body fails is broken as it is.
+ * The platform ends a response whose body fails as if it were complete. Node's request can close
+ * the connection; a web response whose body fails is broken as it is.
  */
 const breakOff = ({ source }: HttpServerRequest): void => {
   if (

@@ -57,8 +57,8 @@ interface Entry {
 }
 
 /**
- * Makes the sessions of a registry. Those left when the Scope closes are cancelled, since their locations
- * lead nowhere from then on.
+ * Makes the sessions of a registry. Those left when the Scope closes are cancelled, since their
+ * locations lead nowhere from then on.
  */
 export const make = (
   registry: Registry.Service
@@ -114,8 +114,8 @@ export const make = (
       })
 
     /**
-     * Cancels a session, unless it is in use or was since `time`. The registry may have forgotten it
-     * already: whether it answers does not matter (C58).
+     * Cancels a session, unless it is in use or was since `time`. The registry may have forgotten
+     * it already: whether it answers does not matter (C58).
      */
     const cancel = (entry: Entry, id: string, time: number): Effect.Effect<void> =>
       Effect.suspend(() => {

@@ -16,8 +16,8 @@ export const plain = (text: string, limit: number): string =>
 export const quoted = (text: string, limit = 128): string => JSON.stringify(plain(text, limit))
 
 /**
- * Returns the first `limit` characters of a text in double quotes, for messages about a text that is
- * not what it should be: what `plain` leaves out is escaped, so that a reader sees it.
+ * Returns the first `limit` characters of a text in double quotes, for messages about a text that
+ * is not what it should be: what `plain` leaves out is escaped, so that a reader sees it.
  */
 export const escaped = (text: string, limit = 128): string =>
   JSON.stringify(text.slice(0, limit)).replace(

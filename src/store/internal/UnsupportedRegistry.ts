@@ -1,7 +1,7 @@
 /**
  * A registry that offers nothing, as the base of registries that are made of others: what such a
- * registry does not name itself, it refuses. Whatever operations `Registry` gets in the future, none
- * reaches the registry behind unless somebody decided so.
+ * registry does not name itself, it refuses. Whatever operations `Registry` gets in the future,
+ * none reaches the registry behind unless somebody decided so.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
