@@ -9,7 +9,6 @@
  */
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as Effect from "effect/Effect"
-import * as AccessScope from "./AccessScope.js"
 import {
   cases,
   type InvalidRequest,
@@ -49,6 +48,8 @@ export {
    */
   type ReceivedRequest
 } from "./internal/OperationCases.js"
+
+import { factsOf } from "./internal/OperationTable.js"
 
 /**
  * The constructors, one for each case of `Operation`.
@@ -144,36 +145,5 @@ export const fromRequest: (request: ReceivedRequest) => Effect.Effect<Operation,
  * @since 0.1.0
  * @category getters
  */
-export const requiredScopes = (operation: Operation): ReadonlyArray<string> => {
-  // In the canonical form, which servers compare by (A9, A10).
-  switch (operation._tag) {
-    case "Ping":
-      return []
-    case "ListRepositories":
-      return ["registry:catalog:*"]
-    case "GetManifest":
-    case "HeadManifest":
-    case "GetBlob":
-    case "HeadBlob":
-    case "ListTags":
-    case "ListReferrers":
-      return [`repository:${operation.repository}:pull`]
-    case "DeleteManifest":
-    case "DeleteBlob":
-      return [`repository:${operation.repository}:delete,pull`]
-    case "MountBlob":
-      return AccessScope.canonical([
-        `repository:${operation.repository}:pull,push`,
-        ...(operation.from === undefined ? [] : [`repository:${operation.from}:pull`])
-      ])
-    case "PutManifest":
-    case "StartUpload":
-    case "UploadBlob":
-    case "PutBlob":
-    case "UploadChunk":
-    case "CompleteUpload":
-    case "UploadStatus":
-    case "CancelUpload":
-      return [`repository:${operation.repository}:pull,push`]
-  }
-}
+export const requiredScopes = (operation: Operation): ReadonlyArray<string> =>
+  factsOf(operation).scopes(operation)

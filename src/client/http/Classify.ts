@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
+import { factsOf } from "../../protocol/internal/OperationTable.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
@@ -46,8 +47,11 @@ export const classify = <O extends Operation>(
 ): Effect.Effect<Received.Received, OwnErrors[O["_tag"]] | StatusError> => {
   // The compiler does not see that the tag of an `O` picks the meaning for an `O`.
   const meaning = meanings[operation._tag] as unknown as Meaning<O["_tag"], O>
-  if (meaning.success.includes(response.status) && !isTurned(operation, response))
-    return response.status === 200 && unread.has(operation._tag) && isPage(response)
+  const { isStatusOnly, isWrite, success } = factsOf(operation)
+  // What a 303 made of a write is not that write.
+  const isTurned = isWrite === true && response.request.method === "GET"
+  if (success.includes(response.status) && !isTurned)
+    return response.status === 200 && isStatusOnly === true && isPage(response)
       ? pageInstead(response)
       : Effect.succeed(response)
   return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
@@ -74,7 +78,7 @@ export const classify = <O extends Operation>(
       exchange
     }
     return Effect.fail(
-      meaning.error(facts, operation) ?? statusError(facts, response, shown.snippet, now)
+      meaning(facts, operation) ?? statusError(facts, response, shown.snippet, now)
     )
   })
 }
@@ -94,19 +98,6 @@ export const isPage = ({ headers }: Received.Received): boolean =>
   pages.has(MediaType.essence(SingleField.value(headers, "content-type") ?? "").toLowerCase())
 
 const pages = new Set(["text/html", "application/xhtml+xml"])
-
-/** Operations of whose success nothing is read but the status. */
-const unread: ReadonlySet<Operation["_tag"]> = new Set([
-  "DeleteManifest",
-  "DeleteBlob",
-  "PutBlob",
-  "UploadStatus",
-  "CancelUpload"
-])
-
-/** What a 303 made of a write is not that write. */
-const isTurned = ({ _tag }: Operation, { request }: Received.Received): boolean =>
-  request.method === "GET" && (_tag.startsWith("Delete") || _tag === "PutBlob")
 
 /**
  * Fails where the response has content: some servers have a page for every path, to log in or to

@@ -19,6 +19,7 @@ import { arePulls } from "../../auth/internal/Scopes.js"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as StaleLogins from "../../auth/internal/StaleLogins.js"
 import { TokenCache } from "../../auth/TokenCache.js"
+import { factsOf } from "../../protocol/internal/OperationTable.js"
 import * as Warning from "../../protocol/internal/Warning.js"
 import { type Operation, requiredScopes, toRequest } from "../../protocol/Operation.js"
 import * as Trust from "../../protocol/Trust.js"
@@ -125,7 +126,7 @@ const attemptWithin = (
     )
     return to.headers === undefined ? followed : withHeaders(to.origin, to.headers, followed)
   }
-  const transfer = transfers.get(operation._tag)
+  const { transfer } = factsOf(operation)
   const own = through(transfer)
   const authorized = authorizedBy(
     credentials,
@@ -152,7 +153,7 @@ const attemptWithin = (
 const requestOf = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
   const request = toRequest(to.base, operation)
   return HttpClientRequest.setHeaders(
-    to.namespace !== undefined && pulls.has(operation._tag)
+    to.namespace !== undefined && factsOf(operation).isPull === true
       ? HttpClientRequest.setUrl(request, `${request.url}?ns=${encodeURIComponent(to.namespace)}`)
       : request,
     to.standardHeaders
@@ -175,22 +176,6 @@ const withHeaders = <E>(
         : request
     )
 })
-
-const pulls: ReadonlySet<Operation["_tag"]> = new Set([
-  "GetManifest",
-  "HeadManifest",
-  "GetBlob",
-  "HeadBlob"
-])
-
-/** The operations in which a blob travels. */
-const transfers: ReadonlyMap<Operation["_tag"], Transport.Transfer> = new Map([
-  ["GetBlob", "download"],
-  ["UploadBlob", "upload"],
-  ["PutBlob", "upload"],
-  ["UploadChunk", "upload"],
-  ["CompleteUpload", "upload"]
-])
 
 /** The bounds of an exchange that begins now. */
 export const boundsOf = (to: Endpoint, clock: Clock.Clock): Transport.Bounds => ({

@@ -25,6 +25,7 @@ import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
 import { isRecorded } from "../../internal/Spans.js"
 import * as Metrics from "../../Metrics.js"
+import { factsOf } from "../../protocol/internal/OperationTable.js"
 import type { Operation } from "../../protocol/Operation.js"
 import * as BodyProgress from "./BodyProgress.js"
 import { BodyResponse, GatheredResponse } from "./BodyResponse.js"
@@ -66,32 +67,6 @@ export const make = (base: string, propagation: boolean): Observation => {
 }
 
 /**
- * The paths of requests without what differs between them; none where the registry named the URL,
- * which can be a secret.
- */
-const templates: Record<Operation["_tag"], string | undefined> = {
-  Ping: "/v2/",
-  GetManifest: "/v2/{name}/manifests/{reference}",
-  HeadManifest: "/v2/{name}/manifests/{reference}",
-  PutManifest: "/v2/{name}/manifests/{reference}",
-  DeleteManifest: "/v2/{name}/manifests/{reference}",
-  GetBlob: "/v2/{name}/blobs/{digest}",
-  HeadBlob: "/v2/{name}/blobs/{digest}",
-  DeleteBlob: "/v2/{name}/blobs/{digest}",
-  StartUpload: "/v2/{name}/blobs/uploads/",
-  UploadBlob: "/v2/{name}/blobs/uploads/",
-  PutBlob: "/v2/{name}/blobs/{digest}",
-  MountBlob: "/v2/{name}/blobs/uploads/",
-  UploadChunk: undefined,
-  CompleteUpload: undefined,
-  UploadStatus: undefined,
-  CancelUpload: undefined,
-  ListTags: "/v2/{name}/tags/list",
-  ListRepositories: "/v2/_catalog",
-  ListReferrers: "/v2/{name}/referrers/{digest}"
-}
-
-/**
  * Observes the requests of a client. Only the operation's own request has a span (and, where asked
  * for, the headers of the trace). Token requests and followed redirects are logged and counted
  * only.
@@ -105,7 +80,7 @@ export const observed =
         of,
         request,
         sent,
-        request.url === sent.url ? templates[operation._tag] : undefined
+        request.url === sent.url ? factsOf(operation).template : undefined
       )
   })
 

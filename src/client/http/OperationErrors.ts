@@ -48,11 +48,11 @@ export interface OwnErrors {
  */
 export class HeadUnsupported extends Data.TaggedError("HeadUnsupported") {}
 
-/** The statuses of success of an operation, and the error of its own that a response means. */
-export interface Meaning<K extends Operation["_tag"], O = Case<K>> {
-  readonly success: ReadonlyArray<number>
-  readonly error: (response: ErrorResponse, operation: O) => OwnErrors[K] | undefined
-}
+/** The error of its own that a response to an operation means, if it means one. */
+export type Meaning<K extends Operation["_tag"], O = Case<K>> = (
+  response: ErrorResponse,
+  operation: O
+) => OwnErrors[K] | undefined
 
 /** What is known of a response that is not a success. */
 export interface ErrorResponse {
@@ -190,101 +190,58 @@ const uploadRefused = (response: ErrorResponse, operation: { readonly repository
 
 /** What responses mean, by operation. */
 export const meanings: { readonly [K in Operation["_tag"]]: Meaning<K> } = {
-  Ping: {
-    success: [200],
-    error: (response) =>
-      response.status === 404
-        ? new Unsupported({ ...response.exchange, operation: distributionApi })
-        : undefined
-  },
-  GetManifest: { success: [200], error: manifestUnknown },
-  // That there is nothing is an response, too (C30).
-  HeadManifest: { success: [200, 404], error: headUnsupported },
-  PutManifest: {
-    success: [201, 202, 204],
-    error: (response, operation) =>
-      reports(response, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
-        ? new BlobUnknown({ ...response.exchange, repository: operation.repository })
-        : response.status === 404 || reports(response, "NAME_UNKNOWN")
-          ? new NameUnknown({ ...response.exchange, repository: operation.repository })
-          : undefined
-  },
-  DeleteManifest: {
-    success: [200, 202, 204],
-    error: (response, operation) =>
-      deletionUnsupported(
-        response,
-        operation.reference.includes(":") ? "deleting manifests" : "deleting tags"
-      ) ?? manifestUnknown(response, operation)
-  },
-  GetBlob: {
-    success: [200, 206],
-    error: (response, operation) =>
-      blobUnknown(response, operation) ??
-      rangeMismatch(
-        response,
-        operation.range === undefined ? "" : ByteRange.formatRequest(operation.range)
-      )
-  },
-  HeadBlob: { success: [200, 404], error: headUnsupported },
-  DeleteBlob: {
-    success: [200, 202, 204],
-    error: (response, operation) =>
-      deletionUnsupported(response, "deleting blobs") ?? blobUnknown(response, operation)
-  },
-  StartUpload: {
-    success: [202],
-    error: (response, operation) => uploadRefused(response, operation)
-  },
-  UploadBlob: {
-    success: [201, 202],
-    error: (response, operation) => uploadRefused(response, operation)
-  },
-  PutBlob: {
-    success: [200, 201, 202, 204],
-    error: (response, operation) =>
-      digestMismatch(response, operation) ?? uploadRefused(response, operation)
-  },
-  MountBlob: {
-    success: [201, 202],
-    error: (response, operation) => uploadRefused(response, operation)
-  },
-  UploadChunk: {
-    success: [201, 202, 204], // C49, trap 22
-    error: (response, operation) =>
-      unsupported(response, "uploading by PATCH") ??
-      uploadUnknown(response, operation) ??
-      rangeMismatch(
-        response,
-        operation.range === undefined ? "" : `${operation.range.start}-${operation.range.end}`
-      )
-  },
-  CompleteUpload: {
-    success: [201, 202, 204],
-    error: (response, operation) =>
-      uploadUnknown(response, operation) ?? digestMismatch(response, operation)
-  },
-  UploadStatus: { success: [200, 202, 204], error: uploadUnknown },
-  CancelUpload: { success: [200, 202, 204], error: uploadUnknown },
-  ListTags: {
-    success: [200],
-    error: (response, operation) =>
-      response.status === 404 || reports(response, "NAME_UNKNOWN")
+  Ping: (response) =>
+    response.status === 404
+      ? new Unsupported({ ...response.exchange, operation: distributionApi })
+      : undefined,
+  GetManifest: manifestUnknown,
+  HeadManifest: headUnsupported,
+  PutManifest: (response, operation) =>
+    reports(response, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
+      ? new BlobUnknown({ ...response.exchange, repository: operation.repository })
+      : response.status === 404 || reports(response, "NAME_UNKNOWN")
         ? new NameUnknown({ ...response.exchange, repository: operation.repository })
-        : undefined
-  },
-  ListRepositories: {
-    success: [200],
-    error: (response) =>
-      response.status === 404
-        ? unsupported({ ...response, fromRegistry: false }, "listing repositories")
-        : unsupported(response, "listing repositories")
-  },
-  ListReferrers: {
-    success: [200],
-    error: (response) =>
-      ReferrersApi.refused(response) === "absent"
-        ? new Unsupported({ ...response.exchange, operation: "the referrers API" })
-        : undefined
-  }
+        : undefined,
+  DeleteManifest: (response, operation) =>
+    deletionUnsupported(
+      response,
+      operation.reference.includes(":") ? "deleting manifests" : "deleting tags"
+    ) ?? manifestUnknown(response, operation),
+  GetBlob: (response, operation) =>
+    blobUnknown(response, operation) ??
+    rangeMismatch(
+      response,
+      operation.range === undefined ? "" : ByteRange.formatRequest(operation.range)
+    ),
+  HeadBlob: headUnsupported,
+  DeleteBlob: (response, operation) =>
+    deletionUnsupported(response, "deleting blobs") ?? blobUnknown(response, operation),
+  StartUpload: uploadRefused,
+  UploadBlob: uploadRefused,
+  PutBlob: (response, operation) =>
+    digestMismatch(response, operation) ?? uploadRefused(response, operation),
+  MountBlob: uploadRefused,
+  UploadChunk: (response, operation) =>
+    unsupported(response, "uploading by PATCH") ??
+    uploadUnknown(response, operation) ??
+    rangeMismatch(
+      response,
+      operation.range === undefined ? "" : `${operation.range.start}-${operation.range.end}`
+    ),
+  CompleteUpload: (response, operation) =>
+    uploadUnknown(response, operation) ?? digestMismatch(response, operation),
+  UploadStatus: uploadUnknown,
+  CancelUpload: uploadUnknown,
+  ListTags: (response, operation) =>
+    response.status === 404 || reports(response, "NAME_UNKNOWN")
+      ? new NameUnknown({ ...response.exchange, repository: operation.repository })
+      : undefined,
+  ListRepositories: (response) =>
+    response.status === 404
+      ? unsupported({ ...response, fromRegistry: false }, "listing repositories")
+      : unsupported(response, "listing repositories"),
+  ListReferrers: (response) =>
+    ReferrersApi.refused(response) === "absent"
+      ? new Unsupported({ ...response.exchange, operation: "the referrers API" })
+      : undefined
 }

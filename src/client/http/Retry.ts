@@ -9,6 +9,7 @@ import * as MetricLabel from "effect/MetricLabel"
 import * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import * as Metrics from "../../Metrics.js"
+import { factsOf } from "../../protocol/internal/OperationTable.js"
 import type { Operation } from "../../protocol/Operation.js"
 import {
   isTransient,
@@ -130,21 +131,7 @@ export const from = <E, A, R, Out, R2>(
     )
   })
 
-/**
- * Opening a session twice leaves one behind, and a PATCH appends: the session is asked instead
- * (trap 4, jib's lost chunk). A lost response to the closing PUT is settled by a HEAD, in Session.
- */
-const unrepeatable: ReadonlySet<Operation["_tag"]> = new Set([
-  "StartUpload",
-  "MountBlob",
-  "UploadBlob",
-  "UploadChunk",
-  "CompleteUpload"
-])
-
-/** Those of them that append nothing can be repeated where they were certainly not carried out. */
-const opening: ReadonlySet<Operation["_tag"]> = new Set(["StartUpload", "MountBlob", "UploadBlob"])
-
+/** What a registry certainly did not carry out, so that sending it again leaves nothing behind. */
 const isRefused = (error: { readonly _tag: string }): boolean =>
   error instanceof TooManyRequests ||
   (error instanceof TransportFailure && error.reason === "Connect") ||
@@ -168,11 +155,11 @@ export const retried = <A, E extends { readonly _tag: string }, R>(
   to: Retrying,
   replayable = true
 ): Effect.Effect<A, E, R> => {
-  const repeatable = !unrepeatable.has(operation._tag)
-  if (!replayable || !(repeatable || opening.has(operation._tag))) return request
+  const repeat = factsOf(operation).retry
+  if (!replayable || repeat === "Never") return request
   return Effect.clockWith((clock) => {
     const since = clock.unsafeCurrentTimeMillis()
-    const temporary: (error: E) => boolean = repeatable ? isTransient : isRefused
+    const temporary: (error: E) => boolean = repeat === "Always" ? isTransient : isRefused
     return Effect.catchAll(request, (error) =>
       temporary(error)
         ? Effect.suspend(() => {
