@@ -467,7 +467,7 @@ export const targets: ReadonlyArray<Target> = [
   {
     name: "ServerText",
     seeds: ["a\u001b[31mb\u202e\u2028c\ud800", "text/html; charset=utf-8"],
-    run: (s) => [ServerText.plain(s, 128), ServerText.quoted(s)]
+    run: (s) => [ServerText.plain(s, 128), ServerText.quoted(s), ServerText.escaped(s)]
   },
   {
     name: "RedactedUrl.secretsOf",
