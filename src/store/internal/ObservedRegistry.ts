@@ -32,62 +32,17 @@ export interface Observation {
  * of their own, `effect-oci/UploadSession.<step>`. Where nobody records spans, none are made.
  */
 export const observed = (of: Observation, registry: Registry.Service): Registry.Service => {
-  const optionsOf = (attributes: Attributes) => {
-    const all: Record<string, unknown> = { "server.address": of.address, "server.port": of.port }
-    for (const [name, value] of Object.entries(attributes))
-      if (value !== undefined) all[`oci.${name}`] = value
-    // The capture of a stack trace would cost more than the span.
-    return { captureStackTrace: false, attributes: all }
-  }
-  const inSpan = <A, E, R>(
-    name: string,
-    attributes: Attributes,
-    effect: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, R> =>
-    whenRecorded((recorded) =>
-      recorded
-        ? Effect.withSpan(
-            Effect.tapError(effect, annotate),
-            `effect-oci/${name}`,
-            optionsOf(attributes)
-          )
-        : effect
-    )
-  const spanned = <A, E, R>(
-    operation: keyof Registry.Service,
-    attributes: Attributes,
-    effect: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, R> => inSpan(`Registry.${operation}`, attributes, effect)
-  const stepwise =
-    (repository: string) =>
-    (session: UploadSession): UploadSession => ({
-      ...session,
-      write: (bytes) => inSpan("UploadSession.write", { repository }, session.write(bytes)),
-      status: inSpan("UploadSession.status", { repository }, session.status),
-      commit: (digest) =>
-        inSpan("UploadSession.commit", { repository, digest }, session.commit(digest))
-    })
-  const streamed = <A, E, R>(
-    operation: keyof Registry.Service,
-    attributes: Attributes,
-    stream: Stream.Stream<A, E, R>
-  ): Stream.Stream<A, E, R> =>
-    ByteStream.unwrap(
-      whenRecorded((recorded) =>
-        Effect.succeed(
-          recorded
-            ? Stream.withSpan(
-                Stream.tapError(stream, annotate),
-                `effect-oci/Registry.${operation}`,
-                optionsOf(attributes)
-              )
-            : stream
-        )
-      )
-    )
-
+  const spans = makeSpans(of)
   return {
     ...unsupported,
+    ...manifestsAndLists(spans, registry),
+    ...blobs(of, spans, registry),
+    ...uploads(spans, registry)
+  }
+}
+
+const manifestsAndLists = ({ spanned, streamed }: Spans, registry: Registry.Service) =>
+  ({
     ping: spanned("ping", {}, registry.ping),
     getManifest: (repository, reference) =>
       spanned(
@@ -119,11 +74,11 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
       streamed("tags", { repository }, registry.tags(repository, options)),
     repositories: (options) => streamed("repositories", {}, registry.repositories(options)),
     referrers: (repository, digest, options) =>
-      streamed(
-        "referrers",
-        { repository, digest },
-        registry.referrers(repository, digest, options)
-      ),
+      streamed("referrers", { repository, digest }, registry.referrers(repository, digest, options))
+  }) satisfies Partial<Registry.Service>
+
+const blobs = (of: Observation, { spanned, streamed }: Spans, registry: Registry.Service) =>
+  ({
     headBlob: (repository, digest) =>
       spanned("headBlob", { repository, digest }, registry.headBlob(repository, digest)),
     getBlob: (repository, blob) =>
@@ -145,7 +100,20 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
         timed(of, registry.putBlob(repository, source, options))
       ),
     deleteBlob: (repository, digest) =>
-      spanned("deleteBlob", { repository, digest }, registry.deleteBlob(repository, digest)),
+      spanned("deleteBlob", { repository, digest }, registry.deleteBlob(repository, digest))
+  }) satisfies Partial<Registry.Service>
+
+const uploads = ({ inSpan, spanned }: Spans, registry: Registry.Service) => {
+  const stepwise =
+    (repository: string) =>
+    (session: UploadSession): UploadSession => ({
+      ...session,
+      write: (bytes) => inSpan("UploadSession.write", { repository }, session.write(bytes)),
+      status: inSpan("UploadSession.status", { repository }, session.status),
+      commit: (digest) =>
+        inSpan("UploadSession.commit", { repository, digest }, session.commit(digest))
+    })
+  return {
     startUpload: (repository, options) =>
       Effect.map(
         spanned("startUpload", { repository }, registry.startUpload(repository, options)),
@@ -162,10 +130,74 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
         { repository, digest, from: Option.getOrUndefined(from) },
         registry.mountBlob(repository, digest, from)
       )
-  }
+  } satisfies Partial<Registry.Service>
 }
 
+// -----------------------------------------------------------------------------
+// Spans
+// -----------------------------------------------------------------------------
+
 type Attributes = Readonly<Record<string, string | undefined>>
+
+/**
+ * How spans are made: `inSpan` by name, `spanned` and `streamed` for an operation of the registry
+ * that is an effect or a stream.
+ */
+interface Spans {
+  readonly inSpan: <A, E, R>(
+    name: string,
+    attributes: Attributes,
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>
+  readonly spanned: <A, E, R>(
+    operation: keyof Registry.Service,
+    attributes: Attributes,
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>
+  readonly streamed: <A, E, R>(
+    operation: keyof Registry.Service,
+    attributes: Attributes,
+    stream: Stream.Stream<A, E, R>
+  ) => Stream.Stream<A, E, R>
+}
+
+const makeSpans = (of: Observation): Spans => {
+  const optionsOf = (attributes: Attributes) => {
+    const all: Record<string, unknown> = { "server.address": of.address, "server.port": of.port }
+    for (const [name, value] of Object.entries(attributes))
+      if (value !== undefined) all[`oci.${name}`] = value
+    // The capture of a stack trace would cost more than the span.
+    return { captureStackTrace: false, attributes: all }
+  }
+  const inSpan: Spans["inSpan"] = (name, attributes, effect) =>
+    whenRecorded((recorded) =>
+      recorded
+        ? Effect.withSpan(
+            Effect.tapError(effect, annotate),
+            `effect-oci/${name}`,
+            optionsOf(attributes)
+          )
+        : effect
+    )
+  return {
+    inSpan,
+    spanned: (operation, attributes, effect) => inSpan(`Registry.${operation}`, attributes, effect),
+    streamed: (operation, attributes, stream) =>
+      ByteStream.unwrap(
+        whenRecorded((recorded) =>
+          Effect.succeed(
+            recorded
+              ? Stream.withSpan(
+                  Stream.tapError(stream, annotate),
+                  `effect-oci/Registry.${operation}`,
+                  optionsOf(attributes)
+                )
+              : stream
+          )
+        )
+      )
+  }
+}
 
 /** A source can fail with anything. */
 const annotate = (error: unknown): Effect.Effect<void> =>
