@@ -1,5 +1,7 @@
 /** The policy of uploads, without any upload: what follows on what. */
 import { assert, describe, it } from "@effect/vitest"
+import { failureOf } from "../../src/client/blobs/UploadFailure.js"
+import { type Piece, pieceOf } from "../../src/client/blobs/UploadPiece.js"
 import * as UploadPlan from "../../src/client/blobs/UploadPlan.js"
 import { RegistryFailure, TransportFailure } from "../../src/RegistryError.js"
 
@@ -576,76 +578,75 @@ describe("what is learned of a registry", () => {
 
 describe("the next piece", () => {
   const content = options.content
-  const rows: ReadonlyArray<
-    readonly [string, Partial<State>, Partial<UploadPlan.Session>, UploadPlan.Piece]
-  > = [
-    ["put: all of it", { form: "put" }, {}, { _tag: "Whole", range: undefined }],
+  const rows: ReadonlyArray<readonly [string, Partial<State>, Partial<UploadPlan.Session>, Piece]> =
     [
-      "put after a fault: with its range (trap 3)",
-      { form: "put" },
-      { isDoubtful: true },
-      { _tag: "Whole", range: { start: 0, end: size - 1 } }
-    ],
-    [
-      "put of which the registry has some: the rest",
-      { form: "put" },
-      { offset: 5 },
-      { _tag: "Rest", end: size }
-    ],
-    ["patch: all of it", {}, {}, { _tag: "Rest", end: size }],
-    [
-      "patch of unknown size",
-      { content: { ...content, size: undefined } },
-      {},
-      { _tag: "Rest", end: undefined }
-    ],
-    [
-      "that was cut off: in chunks",
-      { content: { ...content, size: undefined } },
-      { offset: 5 },
-      { _tag: "Chunk", size: 8_388_608 }
-    ],
-    [
-      "patch beyond what the registry takes",
-      {},
-      { bounds: { chunkMaxLength: 400_000 } },
-      { _tag: "Portion", end: 400_000 }
-    ],
-    [
-      "chunks of a source that can be opened again",
-      { form: "chunked", chunkSize: 300_000 },
-      { offset: 900_000 },
-      { _tag: "Portion", end: size }
-    ],
-    [
-      "chunks of one that cannot",
-      { form: "chunked", chunkSize: 300_000, content: { ...content, replayable: false } },
-      {},
-      { _tag: "Chunk", size: 300_000 }
-    ],
-    [
-      "chunks where streams lose their length",
-      { form: "chunked", chunkSize: 300_000, habits: { refusedFrom: {}, sendsLength: false } },
-      {},
-      { _tag: "Chunk", size: 300_000 }
-    ],
-    [
-      "a minimum that no memory should hold",
-      { form: "chunked", content: { ...content, size: undefined } },
-      { bounds: { chunkMinLength: 1e9 } },
-      { _tag: "Rest", end: undefined }
-    ],
-    [
-      "nothing left but the end of the source",
-      {},
-      { offset: size },
-      { _tag: "Chunk", size: 8_388_608 }
+      ["put: all of it", { form: "put" }, {}, { _tag: "Whole", range: undefined }],
+      [
+        "put after a fault: with its range (trap 3)",
+        { form: "put" },
+        { isDoubtful: true },
+        { _tag: "Whole", range: { start: 0, end: size - 1 } }
+      ],
+      [
+        "put of which the registry has some: the rest",
+        { form: "put" },
+        { offset: 5 },
+        { _tag: "Rest", end: size }
+      ],
+      ["patch: all of it", {}, {}, { _tag: "Rest", end: size }],
+      [
+        "patch of unknown size",
+        { content: { ...content, size: undefined } },
+        {},
+        { _tag: "Rest", end: undefined }
+      ],
+      [
+        "that was cut off: in chunks",
+        { content: { ...content, size: undefined } },
+        { offset: 5 },
+        { _tag: "Chunk", size: 8_388_608 }
+      ],
+      [
+        "patch beyond what the registry takes",
+        {},
+        { bounds: { chunkMaxLength: 400_000 } },
+        { _tag: "Portion", end: 400_000 }
+      ],
+      [
+        "chunks of a source that can be opened again",
+        { form: "chunked", chunkSize: 300_000 },
+        { offset: 900_000 },
+        { _tag: "Portion", end: size }
+      ],
+      [
+        "chunks of one that cannot",
+        { form: "chunked", chunkSize: 300_000, content: { ...content, replayable: false } },
+        {},
+        { _tag: "Chunk", size: 300_000 }
+      ],
+      [
+        "chunks where streams lose their length",
+        { form: "chunked", chunkSize: 300_000, habits: { refusedFrom: {}, sendsLength: false } },
+        {},
+        { _tag: "Chunk", size: 300_000 }
+      ],
+      [
+        "a minimum that no memory should hold",
+        { form: "chunked", content: { ...content, size: undefined } },
+        { bounds: { chunkMinLength: 1e9 } },
+        { _tag: "Rest", end: undefined }
+      ],
+      [
+        "nothing left but the end of the source",
+        {},
+        { offset: size },
+        { _tag: "Chunk", size: 8_388_608 }
+      ]
     ]
-  ]
   for (const [name, change, inSession, piece] of rows)
     it(name, () => {
       const state = at("appending", change, inSession)
-      assert.deepStrictEqual(UploadPlan.pieceOf(state, { ...session, ...inSession }), piece)
+      assert.deepStrictEqual(pieceOf(state, { ...session, ...inSession }), piece)
     })
 })
 
@@ -679,5 +680,5 @@ describe("what a failure means", () => {
   ]
   for (const [phase, error, kind, form] of rows)
     it(`${error._tag} ${error.status ?? ""} on ${phase} is ${kind}`, () =>
-      assert.strictEqual(UploadPlan.failureOf({ phase, form }, error), kind))
+      assert.strictEqual(failureOf({ phase, form }, error), kind))
 })

@@ -37,10 +37,10 @@ import type { Send } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
 import * as Retry from "../http/Retry.js"
 import type { BlobHead } from "./BlobHead.js"
+import { withGracePeriod } from "./GracePeriod.js"
 import * as SourceBody from "./SourceBody.js"
 import { exposed, readOnce, SourceFailure } from "./SourceFailure.js"
-import { unabandoned } from "./Unabandoned.js"
-import { chunkSizeOf } from "./UploadPlan.js"
+import { chunkSizeOf } from "./UploadPiece.js"
 
 /**
  * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled;
@@ -132,7 +132,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
     Option.Option<Session>,
     E | ProtocolViolation | UntrustedLocation | DigestMismatch
   > =>
-    unabandoned(
+    withGracePeriod(
       Effect.flatMap(
         request,
         (
@@ -165,7 +165,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
     })
 
   const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
-    Effect.acquireRelease(unabandoned(session), cancel)
+    Effect.acquireRelease(withGracePeriod(session), cancel)
 
   const opened = (repository: RepositoryName, response: Received.Received) =>
     Effect.zipRight(
@@ -212,7 +212,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
           ).pipe(
             Effect.flatMap(Received.excerpt),
             Effect.timeout(Duration.seconds(10)),
-            (step) => unabandoned(step),
+            (step) => withGracePeriod(step),
             Effect.catchAllCause((cause) =>
               session.isBroken && !isGone(Cause.failureOption(cause))
                 ? Effect.logWarning(
@@ -230,7 +230,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
       const { location, repository } = session
       return bytes.length === 0
         ? Effect.void
-        : unabandoned(
+        : withGracePeriod(
             Effect.flatMap(
               send(
                 Operation.UploadChunk({ repository, location, range }),
@@ -267,7 +267,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
           if (!isStored)
             return yield* new TransportFailure({ ...Received.factsOf(response), reason: "Reset" })
         })
-        return unabandoned(Effect.scoped(step), body.stop)
+        return withGracePeriod(Effect.scoped(step), body.stop)
       })
     })
 
@@ -293,7 +293,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
   const status = (session: Session) =>
     Effect.suspend(() => {
       const { location, repository } = session
-      return unabandoned(
+      return withGracePeriod(
         Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
           Effect.map(
             Effect.zipRight(Received.excerpt(response), relocate(session, response)),
@@ -329,7 +329,7 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
           return stored(response, digest)
         }
       )
-      return (body?.contentLength ?? 0) > short ? step : unabandoned(step)
+      return (body?.contentLength ?? 0) > short ? step : withGracePeriod(step)
     })
 
   /** What a registry says that it stored, if it says so, is what was meant (C61). */

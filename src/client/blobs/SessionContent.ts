@@ -13,7 +13,8 @@ import * as MediaType from "../../spec/MediaType.js"
 import * as Transfer from "../../Transfer.js"
 import type * as Session from "./Session.js"
 import * as SourceFailure from "./SourceFailure.js"
-import type { Piece, Progress } from "./UploadPlan.js"
+import type { Piece } from "./UploadPiece.js"
+import type { Progress } from "./UploadPlan.js"
 
 /**
  * What is uploaded: what is known of it, in bytes and by digest, how to `open` its source from a

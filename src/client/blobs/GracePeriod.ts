@@ -1,21 +1,20 @@
-/** Steps of an upload session that end by themselves when they are interrupted. */
+/** Steps of an upload session that are given time to end when they are interrupted. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { constTrue } from "effect/Function"
 
-/** How long an interrupted step may take to end by itself. */
+/** How long an interrupted step may take to end. */
 const grace = Duration.seconds(10)
 
 /**
- * Runs a step of a session in a fiber of its own, and lets it end when interrupted, of which
- * `onInterrupt` is told, and says whether the step will end by itself: a step cut off leaves a
- * session of which nobody knows the newest location, so that nobody can cancel it (Docker's
- * registry refuses all others). After 10 seconds it is cut off all the same; where interruption is
- * held off altogether, as it is while a session is opened or cancelled, its own timeouts bound the
- * wait.
+ * Runs a step of a session in a fiber of its own. When interrupted, it waits up to 10 seconds for
+ * the step to end, unless `onInterrupt` returns false, before it interrupts the step. A request
+ * that is broken off leaves a session whose newest location nobody knows, so that nobody can cancel
+ * it (Docker's registry refuses all others). In an uninterruptible region, as while a session is
+ * opened or cancelled, the timeouts of the step bound the wait.
  */
-export const unabandoned = <A, E, R>(
+export const withGracePeriod = <A, E, R>(
   step: Effect.Effect<A, E, R>,
   onInterrupt: () => boolean = constTrue
 ): Effect.Effect<A, E, R> =>
