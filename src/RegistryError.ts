@@ -139,7 +139,8 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
       )
     const text = {
       nothing:
-        "asks for credentials, and none are configured for it that would do: log in, or supply a Credentials layer",
+        "asks for credentials, and none are configured for it that would do: " +
+        "log in, or supply a Credentials layer",
       basic: "does not accept the user name and password configured for it: log in again",
       bearer: "does not accept the token that it was sent: log in, as somebody who may do this"
     }[this.challenge?.sent ?? "nothing"]
@@ -238,7 +239,8 @@ export class BlobUnknown extends Schema.TaggedError<BlobUnknown>("effect-oci/Blo
 ) {
   override get message(): string {
     return sentence(
-      `Repository ${this.repository} lacks ${this.digest === undefined ? "content that the manifest refers to" : `blob ${this.digest}`}`,
+      `Repository ${this.repository} lacks ` +
+        (this.digest === undefined ? "content that the manifest refers to" : `blob ${this.digest}`),
       this
     )
   }
@@ -288,7 +290,10 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>(
 }) {
   override get message(): string {
     return sentence(
-      `The registry limits the rate of requests${this.retryAfter === undefined ? "" : `; try again in ${Math.ceil(this.retryAfter / 1000)} s`}`,
+      "The registry limits the rate of requests" +
+        (this.retryAfter === undefined
+          ? ""
+          : `; try again in ${Math.ceil(this.retryAfter / 1000)} s`),
       this
     )
   }
@@ -365,7 +370,8 @@ export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-o
     if (this.manifest !== undefined)
       return `The manifest for ${this.manifest} has the digest ${this.actual ?? "of other content"}`
     return sentence(
-      `Content was expected to have digest ${this.expected} and has ${this.actual ?? "another"}: it was corrupted or replaced, and is not to be trusted`,
+      `Content was expected to have digest ${this.expected} and has ${this.actual ?? "another"}: ` +
+        "it was corrupted or replaced, and is not to be trusted",
       this
     )
   }
@@ -389,7 +395,8 @@ export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/S
 ) {
   override get message(): string {
     return sentence(
-      `Content was expected to have ${this.expected} bytes and has ${this.actual > this.expected ? "more" : `only ${this.actual}`}`,
+      `Content was expected to have ${this.expected} bytes and has ` +
+        (this.actual > this.expected ? "more" : `only ${this.actual}`),
       this
     )
   }
@@ -413,7 +420,8 @@ export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci
 ) {
   override get message(): string {
     return this.status === undefined && this.actual === ""
-      ? `${this.expected} is not a range: it takes whole numbers, none negative, and an end that is not before the start`
+      ? `${this.expected} is not a range: it takes whole numbers, none negative, ` +
+          "and an end that is not before the start"
       : sentence(
           `The registry was asked for ${this.expected === "" ? "no range" : `range ${this.expected}`} and speaks of ${this.actual || "none"}`,
           this
@@ -439,7 +447,8 @@ export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci
 ) {
   override get message(): string {
     return sentence(
-      `${this.what} exceeds the limit of ${this.limit}${this.option === undefined ? "" : ` (option ${this.option})`}`,
+      `${this.what} exceeds the limit of ${this.limit}` +
+        (this.option === undefined ? "" : ` (option ${this.option})`),
       this
     )
   }
@@ -488,7 +497,8 @@ export class UntrustedLocation extends Schema.TaggedError<UntrustedLocation>(
       Layer: "a layer URL"
     }[this.kind]
     return sentence(
-      `The registry supplied ${what} on ${this.host}, which is not followed: ${this.reason}${this.option === undefined ? "" : ` (option ${this.option} would allow it)`}`,
+      `The registry supplied ${what} on ${this.host}, which is not followed: ${this.reason}` +
+        (this.option === undefined ? "" : ` (option ${this.option} would allow it)`),
       this
     )
   }
@@ -538,9 +548,12 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
       return sentence(this.cause.message, this)
     const text = {
       Connect: "No connection to the registry",
-      Tls: "No secure connection to the registry: check its certificate, and trust its authority if that is a private one",
+      Tls:
+        "No secure connection to the registry: check its certificate, " +
+        "and trust its authority if that is a private one",
       Proxy:
-        "A proxy on the way to the registry refuses: check which proxy is used, and the user name and password for it",
+        "A proxy on the way to the registry refuses: check which proxy is used, " +
+        "and the user name and password for it",
       Reset: "The connection to the registry broke",
       Malformed: "The response is not valid HTTP",
       Timeout: "The registry did not answer in time",
@@ -613,7 +626,8 @@ export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-o
   }
 ) {
   override get message(): string {
-    return `Storage failed at ${this.path}${this.cause instanceof Error ? `: ${this.cause.message}` : ""}`
+    const why = this.cause instanceof Error ? `: ${this.cause.message}` : ""
+    return `Storage failed at ${this.path}${why}`
   }
 }
 
@@ -634,7 +648,10 @@ export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>(
   step: Schema.String
 }) {
   override get message(): string {
-    return `${this.step} needs the bytes again, and their source can be read only once: use BlobSource.fromBytes, fromStream or a file`
+    return (
+      `${this.step} needs the bytes again, and their source can be read only once: ` +
+      "use BlobSource.fromBytes, fromStream or a file"
+    )
   }
 }
 

@@ -74,7 +74,8 @@ export class InvalidDigest extends Schema.TaggedError<InvalidDigest>("effect-oci
 }
 
 const explanation = {
-  Syntax: `is not a digest: expected "algorithm:encoded", such as "sha256:" and 64 hexadecimal digits`,
+  Syntax:
+    'is not a digest: expected "algorithm:encoded", such as "sha256:" and 64 hexadecimal digits',
   Encoding: "is not a digest: its algorithm is encoded as lower-case hexadecimal of a fixed length",
   Algorithm: "cannot be verified: only sha256 and sha512 can be computed"
 } as const

@@ -84,7 +84,8 @@ export const byHost = <A>(
       const host = yield* parse(key, scheme)
       const other = keys.get(host)
       if (other !== undefined) {
-        const problem = `is the same host as ${ServerText.escaped(other, 255)}: use one of the two keys`
+        const same = ServerText.escaped(other, 255)
+        const problem = `is the same host as ${same}: use one of the two keys`
         return yield* invalid(key, "Duplicate", problem)
       }
       keys.set(host, key)

@@ -69,7 +69,10 @@ export class InvalidPlatform extends Schema.TaggedError<InvalidPlatform>(
   "effect-oci/InvalidPlatform"
 )("InvalidPlatform", { input: Schema.String }) {
   override get message(): string {
-    return `${ServerText.escaped(this.input)} is not a platform: expected os/architecture or os/architecture/variant, such as linux/arm64 or linux/arm/v7`
+    return (
+      `${ServerText.escaped(this.input)} is not a platform: expected os/architecture or ` +
+      "os/architecture/variant, such as linux/arm64 or linux/arm/v7"
+    )
   }
 }
 

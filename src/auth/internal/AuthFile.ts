@@ -66,7 +66,8 @@ export const parse = (
       : yield* failure(
           source,
           "it does not have the form of Docker's config.json",
-          '"auths", "credHelpers" and "credsStore" are read: objects of objects and of strings, and a string'
+          '"auths", "credHelpers" and "credsStore" are read: ' +
+            "objects of objects and of strings, and a string"
         )
   })
 

@@ -55,7 +55,8 @@ export const source = (
       if (warned.has(program)) return Effect.void
       warned.add(program)
       return Effect.logWarning(
-        `${program}, the default helper in ${file.source}, is not installed or not executable, and done without`
+        `${program}, the default helper in ${file.source}, ` +
+          "is not installed or not executable, and done without"
       )
     })
 

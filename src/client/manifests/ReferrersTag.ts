@@ -72,7 +72,8 @@ export const changed = (
     const list = Option.getOrUndefined(index(found.value))
     if (list === undefined)
       return yield* unchanged(
-        `holds a manifest of type ${ServerText.quoted(found.value.descriptor.mediaType)} instead of an OCI image index`
+        `holds a manifest of type ${ServerText.quoted(found.value.descriptor.mediaType)} ` +
+          "instead of an OCI image index"
       )
     const [skipped] = list.skipped ?? []
     if (skipped !== undefined)

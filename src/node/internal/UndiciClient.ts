@@ -107,7 +107,8 @@ const send = (
         resume(
           !sent && isClosed(cause)
             ? Effect.dieMessage(
-                "This HttpClient was closed with the Scope of its layer: provide the layer further out"
+                "This HttpClient was closed with the Scope of its layer: " +
+                  "provide the layer further out"
               )
             : Effect.fail(
                 new RequestError({ request, reason: "Transport", cause: ofTunnel(cause) })

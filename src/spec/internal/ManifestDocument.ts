@@ -101,7 +101,8 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
 }) {
   override get message(): string {
     const place = this.manifest === undefined ? "" : `${this.manifest}: `
-    return `${place}expected a manifest of type ${quoted(this.expected)}, but it says that it is ${quoted(this.actual)}`
+    const [expected, actual] = [quoted(this.expected), quoted(this.actual)]
+    return `${place}expected a manifest of type ${expected}, but it says that it is ${actual}`
   }
 }
 
