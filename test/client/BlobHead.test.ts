@@ -249,6 +249,28 @@ describe("storage that refuses a HEAD", () => {
     })
   )
 
+  it.scopedLive.each([400, 403])(
+    "with %d at a path of the registry's own origin: GET decides",
+    (status) =>
+      Effect.gen(function* () {
+        const { log, registry } = yield* registryAt((request, response) => {
+          const { method, url = "" } = request
+          if (url.startsWith("/v2/"))
+            return reply(response, 307, { location: "/s3/b1?signed-for=GET" })
+          return method === "HEAD" ? reply(response, status) : byte(request, response)
+        })
+        expect(yield* Effect.either(registry.headBlob(repository, b1Digest))).toEqual(
+          size(b1.length)
+        )
+        expect(log).toEqual([
+          `HEAD ${blob(b1Digest)}`,
+          "HEAD /s3/b1?signed-for=GET",
+          `GET ${blob(b1Digest)} bytes=0-0`,
+          "GET /s3/b1?signed-for=GET bytes=0-0"
+        ])
+      })
+  )
+
   it.scopedLive("and the GET as well has no blob to tell of", () =>
     Effect.gen(function* () {
       const { registry } = yield* behind(403, (_, response) => reply(response, 403))

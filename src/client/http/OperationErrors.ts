@@ -168,8 +168,10 @@ const deletionUnsupported = (
  * Where HEAD is not taken, or storage behind a redirect refuses it: a URL that is signed for GET
  * admits nothing else. What may pass is tried again.
  */
-const headUnsupported = ({ foreign, status }: ErrorResponse) =>
-  status === 405 || status === 501 || (foreign && status < 500 && !isTransientStatus(status))
+const headUnsupported = ({ redirects, status }: ErrorResponse) =>
+  status === 405 ||
+  status === 501 ||
+  (redirects.length > 0 && status < 500 && !isTransientStatus(status))
     ? new HeadUnsupported()
     : undefined
 
