@@ -23,13 +23,8 @@ export interface Link {
 /**
  * Returns the links of a field value, in order, at most 32: what could be understood of it, and an
  * empty array for nonsense or for more than 16 KiB. Accepts targets without brackets (which then
-<<<<<<< HEAD
- * end at white space or a semicolon) and values without quotes (HK10). Leaves out links with an
- * empty target or a control character in it; of a repeated `rel` the first counts.
-=======
  * end at white space or a semicolon) and values without quotes. Leaves out links with an empty
  * target or a control character in it; of a repeated `rel` the first counts.
->>>>>>> eea0a62 (Say of links what next finds and what it does not)
  *
  * @since 0.1.0
  * @category constructors
