@@ -94,6 +94,8 @@ describe("the download of a range", () => {
     [{ at: 10, end: 59 }, facts(206, "bytes 10-39/40"), content(10, 30)],
     [{ at: 10, end: undefined }, facts(206, "bytes 10-39/40"), content(10, 30)],
     [{ at: 10, end: undefined }, facts(206, "bytes 10-39/*"), content(10, 30)],
+    // Less than all that was asked for.
+    [{ at: 10, end: undefined }, facts(206, "bytes 10-39/100"), other],
     // More than was asked for, or announced.
     [{ at: 10, end: 59 }, facts(206, "bytes 10-99/100"), other],
     [{ at: 10, end: 59 }, facts(206, "bytes 10-59/100", 100), other],

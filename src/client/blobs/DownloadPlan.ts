@@ -150,10 +150,11 @@ export const responseOfRange = (
   if (Either.isLeft(contentRange)) return nameless(contentRange.left)
   const range = parsed(contentRange.right)
   if (range === undefined || range.start !== at) return { _tag: "OtherRange" }
+  const last = Option.isSome(range.total) ? range.total.value - 1 : undefined
   const isToEnd =
-    end === undefined ||
-    range.end === end ||
-    (range.end < end && Option.isSome(range.total) && range.end === range.total.value - 1)
+    end === undefined
+      ? last === undefined || range.end === last
+      : range.end === end || (range.end < end && range.end === last)
   const count = range.end - at + 1
   return isToEnd && (length ?? count) <= count ? content(at, count) : { _tag: "OtherRange" }
 }
