@@ -20,6 +20,8 @@ import * as Metrics from "../Metrics.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import type { Challenge } from "../protocol/Challenge.js"
 import type { Demand } from "./Credentials.js"
+import * as ChallengeCache from "./internal/ChallengeCache.js"
+import { put } from "./internal/Oldest.js"
 import * as TokenStore from "./internal/TokenStore.js"
 
 /**
@@ -111,20 +113,8 @@ export declare namespace TokenCache {
   }
 }
 
-/**
- * Of tokens, of refresh tokens, of rejected tokens, of origins, and of challenged demands each; the
- * oldest are forgotten first.
- */
-const capacity = 1000
-
 /** In milliseconds: a token that ends sooner may end on its way. */
 const margin = 5000
-
-/**
- * In milliseconds: how long a registry is taken at its word that it wants passwords although it has
- * taken tokens, and how long a token server may fail before it counts as another's.
- */
-const doubt = 60_000
 
 /**
  * Keeps up to 1,000 tokens, and the challenges of as many origins, in memory for the lifetime of
@@ -170,7 +160,7 @@ export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.Ke
  * @category layers
  */
 export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => {
-  const { issued, ...memory } = challengeMemory(TokenStore.none)
+  const { issued, ...memory } = ChallengeCache.make(TokenStore.none)
   return {
     ...memory,
     getOrAcquire: ({ origin }, acquire) =>
@@ -183,14 +173,14 @@ export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => {
 })
 
 const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
-  const tokens = new Map<string, Kept>()
+  const tokens = new Map<string, CachedToken>()
   const refreshTokens = new Map<string, Redacted.Redacted>()
   /** Their values, since a store that cannot be written keeps them. */
   const rejectedTokens = new Map<string, true>()
   const flights = new Map<string, Deferred.Deferred<Obtained, unknown>>()
-  const { issued, ...challenges } = challengeMemory(store)
+  const { issued, ...challenges } = ChallengeCache.make(store)
 
-  const find = (id: string, key: TokenKey, now: number): Kept | undefined => {
+  const find = (id: string, key: TokenKey, now: number): CachedToken | undefined => {
     const exact = tokens.get(id)
     if (exact !== undefined && isUsable(exact, now)) return exact
     const issue = issueOf(key)
@@ -241,10 +231,10 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
       const then = yield* Clock.currentTimeMillis
       issued(key.origin)
       keep(key, token, then)
-      yield* store.update(issueOf(key), (held) => ({
+      yield* store.update(issueOf(key), (stored) => ({
         tokens: [
           { scopes: key.scopes, value: token.value, expiresAt: token.expiresAt },
-          ...held.tokens.filter(
+          ...stored.tokens.filter(
             (other) => isUsable(other, then) && !AccessScope.contains(key.scopes, other.scopes)
           )
         ],
@@ -257,7 +247,7 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
    * Runs in the layer's scope, so that it is nobody's own, and uninterruptibly around `acquire`, so
    * that it always ends its Deferred.
    */
-  const fly = <E, R>(id: string, token: Effect.Effect<Obtained, E, R>) => {
+  const start = <E, R>(id: string, token: Effect.Effect<Obtained, E, R>) => {
     const flight = Deferred.unsafeMake<Obtained, unknown>(FiberId.none)
     flights.set(id, flight)
     return Effect.interruptible(token).pipe(
@@ -281,15 +271,15 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
         // Found, joined or begun in one synchronous step, or two fibers could begin at once.
         Effect.uninterruptibleMask((restore): Effect.Effect<Obtained, E, R> => {
           const id = idOf(key)
-          const held = find(id, key, now)
-          if (held !== undefined)
-            return Effect.as(Metrics.update(Metrics.tokenCacheHits, 1, held.labels), {
-              value: held.value,
+          const cached = find(id, key, now)
+          if (cached !== undefined)
+            return Effect.as(Metrics.update(Metrics.tokenCacheHits, 1, cached.labels), {
+              value: cached.value,
               isNew: false
             })
           const joined = flights.get(id)
           return Effect.flatMap(
-            joined === undefined ? fly(id, obtain(key, acquire)) : Effect.succeed(joined),
+            joined === undefined ? start(id, obtain(key, acquire)) : Effect.succeed(joined),
             (flight) =>
               // Equal keys come from the same pipeline, so that what can fail here is what
               // `acquire` can fail with.
@@ -309,9 +299,9 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
         return Effect.forEach(
           rejected,
           ([, { key }]) =>
-            store.update(issueOf(key), (held) => ({
-              ...held,
-              tokens: held.tokens.filter((token) => !isRefused(token))
+            store.update(issueOf(key), (stored) => ({
+              ...stored,
+              tokens: stored.tokens.filter((token) => !isRefused(token))
             })),
           { discard: true }
         )
@@ -320,7 +310,7 @@ const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
 }
 
 /** A token with what is asked of it for every request, made once. */
-interface Kept extends Token {
+interface CachedToken extends Token {
   readonly key: TokenKey
   readonly issue: string
   readonly granted: AccessScope.Merged
@@ -330,142 +320,9 @@ interface Kept extends Token {
 const isUsable = ({ expiresAt }: { readonly expiresAt: number }, now: number): boolean =>
   expiresAt - margin > now
 
-/**
- * What an origin asks for: since when, in milliseconds, and since when its token server fails, if it
- * does. That of another process has not been seen to work.
- */
-interface Known {
-  readonly challenges: ReadonlyArray<Challenge>
-  readonly at: number
-  failingSince: number | undefined
-}
-
-/**
- * What one demand was asked for beyond that: the scopes and the error of its last challenge, and a
- * password although its origin takes tokens.
- */
-interface Asked {
-  readonly scopes: ReadonlyArray<string>
-  readonly error: string | undefined
-  readonly passwordOnly: ReadonlyArray<Challenge>
-  readonly at: number
-}
-
-/** `issued`: that the token server of an origin has just issued a token. */
-const challengeMemory = (
-  store: TokenStore.TokenStore
-): Pick<TokenCache.Service, "challenges" | "remember" | "failed"> & {
-  readonly issued: (origin: string) => void
-} => {
-  const byOrigin = new Map<string, Known>()
-  const byDemand = new Map<string, Asked>()
-  /** The origins that have ever asked for tokens. */
-  const tokenOrigins = new Map<string, true>()
-
-  const ofOrigin = (origin: string): Effect.Effect<ReadonlyArray<Challenge>> =>
-    Effect.suspend(() => {
-      const known = byOrigin.get(origin)
-      if (known !== undefined)
-        return known.challenges.some(isBearer) || !tokenOrigins.has(origin)
-          ? Effect.succeed(known.challenges)
-          : Effect.map(Clock.currentTimeMillis, (now) =>
-              now < known.at + doubt ? known.challenges : []
-            )
-      return Effect.map(
-        Effect.zip(store.loadChallenges(origin), Clock.currentTimeMillis),
-        ([challenges, now]) => {
-          if (challenges.length > 0 && !byOrigin.has(origin))
-            put(byOrigin, origin, { challenges, at: now, failingSince: Number.NEGATIVE_INFINITY })
-          return challenges
-        }
-      )
-    })
-
-  const forget = (origin: string): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      byOrigin.delete(origin)
-      return store.saveChallenges(origin, [])
-    })
-
-  return {
-    issued: (origin) => {
-      const known = byOrigin.get(origin)
-      if (known !== undefined) known.failingSince = undefined
-    },
-    challenges: (demand) =>
-      Effect.flatMap(ofOrigin(demand.origin), (known) => {
-        if (known.length === 0) return Effect.succeed(known)
-        const asked = byDemand.get(demandId(demand))
-        const forToken = known.map((challenge) => withAsked(challenge, asked))
-        return asked === undefined || asked.passwordOnly.length === 0
-          ? Effect.succeed(forToken)
-          : Effect.map(Clock.currentTimeMillis, (now) =>
-              now < asked.at + doubt ? asked.passwordOnly : forToken
-            )
-      }),
-    remember: (demand, challenges) =>
-      Effect.gen(function* () {
-        const { origin } = demand
-        const known = yield* ofOrigin(origin)
-        const at = yield* Clock.currentTimeMillis
-        const bearer = challenges.find(isBearer)
-        if (bearer !== undefined) put(tokenOrigins, origin, true)
-        const passwordOnly = challenges.length > 0 && bearer === undefined && known.some(isBearer)
-        put(byDemand, demandId(demand), {
-          // The request that needs no scopes is the ping: GHCR names a repository there that does
-          // not exist.
-          scopes: demand.scopes.length > 0 ? (bearer?.scopes ?? []) : [],
-          error: bearer?.error,
-          passwordOnly: passwordOnly ? challenges : [],
-          at
-        })
-        if (passwordOnly) return
-        if (challenges.length === 0) return yield* forget(origin)
-        const general = challenges.map(({ error: _, ...challenge }) => ({
-          ...challenge,
-          scopes: []
-        }))
-        put(byOrigin, origin, { challenges: general, at, failingSince: undefined })
-        if (JSON.stringify(general) !== JSON.stringify(known))
-          yield* store.saveChallenges(origin, general)
-      }),
-    failed: ({ origin }) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const known = byOrigin.get(origin)
-        if (known === undefined) return Effect.void
-        known.failingSince ??= now
-        return now < known.failingSince + doubt ? Effect.void : forget(origin)
-      })
-  }
-}
-
-/** One demand's scopes are never another's. */
-const withAsked = (challenge: Challenge, asked: Asked | undefined): Challenge =>
-  challenge.scheme !== "bearer" || asked === undefined
-    ? { ...challenge, scopes: [] }
-    : {
-        ...challenge,
-        scopes: asked.scopes,
-        ...(asked.error !== undefined && { error: asked.error })
-      }
-
-const isBearer = ({ scheme }: Challenge): boolean => scheme === "bearer"
-
-const demandId = ({ origin, scopes }: Demand): string => JSON.stringify([origin, ...scopes])
-
 /** All of a key but its scopes. */
 const issueOf = ({ identity, origin, realm, service }: TokenKey): string =>
   JSON.stringify([origin, realm, service, identity])
 
 const idOf = (key: TokenKey): string =>
   JSON.stringify([issueOf(key), ...AccessScope.canonical(key.scopes)])
-
-/** Maps keep their order of insertion, so the first entry is the oldest. */
-const put = <A>(map: Map<string, A>, key: string, value: A): void => {
-  map.delete(key)
-  for (const oldest of map.keys()) {
-    if (map.size < capacity) break
-    map.delete(oldest)
-  }
-  map.set(key, value)
-}

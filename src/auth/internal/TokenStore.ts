@@ -16,7 +16,7 @@ import { HeaderSafe } from "./Sendable.js"
  * The tokens of one issue (origin, realm, service and identity), and what to obtain the next one
  * with.
  */
-export interface Held {
+export interface StoredTokens {
   readonly tokens: ReadonlyArray<{
     readonly scopes: ReadonlyArray<string>
     readonly value: Redacted.Redacted
@@ -30,8 +30,11 @@ export interface Held {
  * `change` makes of it.
  */
 export interface TokenStore {
-  readonly load: (issue: string) => Effect.Effect<Held>
-  readonly update: (issue: string, change: (held: Held) => Held) => Effect.Effect<void>
+  readonly load: (issue: string) => Effect.Effect<StoredTokens>
+  readonly update: (
+    issue: string,
+    change: (stored: StoredTokens) => StoredTokens
+  ) => Effect.Effect<void>
   readonly loadChallenges: (origin: string) => Effect.Effect<ReadonlyArray<Challenge>>
   readonly saveChallenges: (
     origin: string,
@@ -39,7 +42,7 @@ export interface TokenStore {
   ) => Effect.Effect<void>
 }
 
-const nothing: Held = { tokens: [] }
+const nothing: StoredTokens = { tokens: [] }
 
 /** Keeps nothing. */
 export const none: TokenStore = {
@@ -58,7 +61,7 @@ const maxTokens = 100
 /** In characters; our own entries are smaller. */
 const maxEntry = 1_048_576
 
-const HeldEntry = Schema.parseJson(
+const TokensEntry = Schema.parseJson(
   Schema.Struct({
     tokens: Schema.Array(
       Schema.Struct({
@@ -109,16 +112,16 @@ export const overKeyValueStore: Effect.Effect<TokenStore, never, KeyValueStore.K
       )
     const load = (issue: string) =>
       Effect.map(
-        read(keyOf("tokens", issue), HeldEntry),
-        (held): Held => Option.getOrElse(held, () => nothing)
+        read(keyOf("tokens", issue), TokensEntry),
+        (stored): StoredTokens => Option.getOrElse(stored, () => nothing)
       )
 
     return {
       load,
       update: (issue, change) =>
-        Effect.flatMap(load(issue), (held) => {
-          const { refreshToken, tokens } = change(held)
-          return write(keyOf("tokens", issue), HeldEntry, {
+        Effect.flatMap(load(issue), (stored) => {
+          const { refreshToken, tokens } = change(stored)
+          return write(keyOf("tokens", issue), TokensEntry, {
             tokens: tokens.slice(0, maxTokens),
             refreshToken
           })
