@@ -28,17 +28,23 @@ import * as BlobHead from "./blobs/BlobHead.js"
 import * as BlobUpload from "./blobs/BlobUpload.js"
 import type { EndpointOptions, EndpointTypeId } from "./http/Endpoint.js"
 import * as Endpoints from "./http/Endpoint.js"
-import type { ExchangeError } from "./http/Exchange.js"
-import * as Exchange from "./http/Exchange.js"
+import type { ExchangeError } from "./http/ExchangeError.js"
 import * as FetchClient from "./http/FetchClient.js"
 import * as HiddenContent from "./http/HiddenContent.js"
 import * as Ping from "./http/Ping.js"
-import { type Pipeline, pipeline } from "./http/Pipeline.js"
+import * as Pipelines from "./http/Pipeline.js"
 import type { RetryOptions } from "./http/Retry.js"
 import * as Names from "./lists/Names.js"
 import * as Pages from "./lists/Pages.js"
 import * as Manifests from "./manifests/Manifests.js"
 
+export {
+  /**
+   * @since 0.1.0
+   * @category constructors
+   */
+  defaultSchedule
+} from "./http/Challenges.js"
 export {
   /**
    * @since 0.1.0
@@ -51,18 +57,13 @@ export {
    */
   type EndpointOptions
 } from "./http/Endpoint.js"
-export {
-  /**
-   * @since 0.1.0
-   * @category constructors
-   */
-  defaultSchedule,
+export type {
   /**
    * @since 0.1.0
    * @category models
    */
-  type ExchangeError
-} from "./http/Exchange.js"
+  ExchangeError
+} from "./http/ExchangeError.js"
 export {
   /**
    * @since 0.1.0
@@ -145,7 +146,7 @@ export const attempt = (
   operation: Operation.Operation,
   options?: { readonly body?: HttpBody.HttpBody | undefined }
 ): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError, Services> =>
-  Exchange.attempt(known(endpoint), operation, options)
+  Pipelines.attempt(known(endpoint), operation, options)
 
 /**
  * Sends an operation, answers the challenges of the registry, and returns the final response
@@ -167,7 +168,7 @@ export const execute = <R = never>(
     readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
   }
 ): Effect.Effect<HttpClientResponse, ExchangeError, Services | R> =>
-  Exchange.execute(known(endpoint), operation, options)
+  Pipelines.execute(known(endpoint), operation, options)
 
 /** Returns the whole of an endpoint: there are none but those that `endpoint` made. */
 const known = (endpoint: Endpoint): Endpoints.Endpoint => endpoint as Endpoints.Endpoint
@@ -219,15 +220,15 @@ export const make = <R = never>(
     const needs = yield* Effect.context<R>()
     const exchange =
       schedule === undefined
-        ? Exchange.exchanging(to, services)
-        : Exchange.exchanging(
+        ? Pipelines.exchanging(to, services)
+        : Pipelines.exchanging(
             to,
             services,
             Schedule.mapInputContext(schedule, (caller: Context.Context<never>) =>
               Context.merge(needs, caller)
             )
           )
-    const through = pipeline(to, exchange)
+    const through = Pipelines.pipeline(to, exchange)
     const registry = over(
       to,
       through,
@@ -381,8 +382,8 @@ const openHost = (
 /** Makes the operations over a pipeline, and over another one for reads that a caller asked for. */
 const over = (
   to: Endpoints.Endpoint,
-  through: Pipeline,
-  asked: Pipeline,
+  through: Pipelines.Pipeline,
+  asked: Pipelines.Pipeline,
   sendsLength: boolean
 ): Registry.Service => {
   const { remove, send } = through

@@ -7,8 +7,8 @@ import * as Option from "effect/Option"
 import { anonymous } from "../../auth/Credentials.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { Endpoint } from "./Endpoint.js"
-import { attemptOnce, demandOf, type Given } from "./Exchange.js"
-import type { Pipeline } from "./Pipeline.js"
+import { demandOf } from "./OperationRequest.js"
+import { attemptOnce, type Pipeline, type Services } from "./Pipeline.js"
 import * as Received from "./Received.js"
 
 /**
@@ -18,7 +18,7 @@ import * as Received from "./Received.js"
  */
 export const revealed = (
   to: Endpoint,
-  given: Given,
+  services: Services,
   { read, remove, send }: Pipeline
 ): Pipeline => {
   const turn = Effect.unsafeMakeSemaphore(1)
@@ -28,18 +28,18 @@ export const revealed = (
   const asks = (operation: Operation.Operation): Effect.Effect<boolean> =>
     Effect.gen(function* () {
       const demand = demandOf(to, operation)
-      const challenges = given.cache.challenges(demand)
+      const challenges = services.cache.challenges(demand)
       if (!isPinged) {
         if ((yield* challenges).length > 0) return false
         // That a source is broken is no reason to fail where nobody has asked for credentials.
         const credential = yield* Effect.orElseSucceed(
-          given.credentials.get(demand, Option.none()),
+          services.credentials.get(demand, Option.none()),
           () => anonymous
         )
         if (credential._tag === "Anonymous") return false
         isPinged = true
         yield* Effect.ignore(
-          Effect.flatMap(attemptOnce(to, given, Operation.Ping()), (response) =>
+          Effect.flatMap(attemptOnce(to, services, Operation.Ping()), (response) =>
             Received.abandon(Received.from(response))
           )
         )

@@ -1,32 +1,214 @@
 /**
- * One request, from an operation to a classified answer. From the wire outwards: limits and
- * timeouts, redirects, authorization (`Exchange`), classification, retries; each in its own file,
- * put together here.
+ * The way of an operation to its registry, and of the response back. From the wire outwards:
+ *
+ * 1. Limits and timeouts (`Transport`): what a request may cost.
+ * 2. Redirects (`Redirect`): followed where `Trust` allows, without credentials to other origins.
+ * 3. Authorization (`auth/Authorization`): with what the registry has asked for before; its new
+ *    challenges are remembered, and fail the attempt.
+ * 4. The application's own step (`TransformedClient`), if it has one.
+ * 5. Challenges (`Challenges`): another attempt after a challenge that can be answered.
+ * 6. Classification (`Classify`): from a status and an error body to a typed error.
+ * 7. Retries (`Retry`): another exchange after a temporary failure.
+ *
+ * The handshake of a 401, between 3 and 5: the first request to a registry goes without
+ * `Authorization`, and fails with `AuthChallenge` if the response is a 401. `TokenCache` keeps the
+ * challenge, so that the second attempt finds it: it gets the login from `Credentials`, and for a
+ * Bearer challenge exchanges it at the token server, through `TokenCache`, for a token. From then on
+ * each request is sent with its token or password at once. A token that has expired or lacks a scope
+ * leads to another challenge, and to one more attempt; what was just issued and is refused all the
+ * same is `Unauthorized`. No other origin than the registry's is ever answered.
  */
 import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Schedule from "effect/Schedule"
+import { authorizedBy } from "../../auth/Authorization.js"
+import { Credentials } from "../../auth/Credentials.js"
+import { arePulls } from "../../auth/internal/Scopes.js"
+import * as Sent from "../../auth/internal/Sent.js"
+import * as StaleLogins from "../../auth/internal/StaleLogins.js"
+import { TokenCache } from "../../auth/TokenCache.js"
 import type * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import type { Case } from "../../protocol/internal/OperationCases.js"
+import { factsOf } from "../../protocol/internal/OperationTable.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
-import type { LimitExceeded } from "../../RegistryError.js"
+import type { AuthChallenge, LimitExceeded } from "../../RegistryError.js"
 import { type Digest, isDigest } from "../../spec/Digest.js"
+import * as Challenges from "./Challenges.js"
 import * as Classify from "./Classify.js"
 import * as ContentCoding from "./ContentCoding.js"
 import type { Endpoint } from "./Endpoint.js"
-import { boundsOf, type ExchangeError, type Exchanging } from "./Exchange.js"
+import type { ExchangeError } from "./ExchangeError.js"
+import * as Observability from "./Observability.js"
 import type { OwnErrors } from "./OperationErrors.js"
+import * as OperationRequest from "./OperationRequest.js"
 import * as Received from "./Received.js"
 import * as Redirect from "./Redirect.js"
 import * as Retry from "./Retry.js"
+import * as ServerNotices from "./ServerNotices.js"
+import { transformed } from "./TransformedClient.js"
 import * as Transport from "./Transport.js"
+
+/** What requests are sent with. */
+export interface Services {
+  readonly client: HttpClient.HttpClient
+  readonly credentials: Credentials.Service
+  readonly cache: TokenCache.Service
+}
+
+// -----------------------------------------------------------------------------
+// One attempt: steps 1 to 4
+// -----------------------------------------------------------------------------
+
+const attemptWithin = (
+  { cache, client, credentials }: Services,
+  bounds: Transport.Bounds,
+  to: Endpoint,
+  operation: Operation,
+  body: HttpBody.HttpBody
+): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError> => {
+  const request = OperationRequest.make(to, operation)
+  const { sent } = bounds
+  sent.url = request.url
+  sent.isOwn = !("location" in operation || ("link" in operation && operation.link !== undefined))
+  const sender = (transfer?: Transport.Transfer) => {
+    const bounded = Transport.bounded(bounds, transfer)(client)
+    const observed = Observability.observed(to.observation, operation, sent)(bounded)
+    const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
+      observed
+    )
+    return to.headers === undefined
+      ? followed
+      : OperationRequest.withHeaders(to.origin, to.headers, followed)
+  }
+  const { transfer } = factsOf(operation)
+  const own = sender(transfer)
+  const authorized = authorizedBy(
+    credentials,
+    cache,
+    OperationRequest.demandOf(to, operation),
+    { trust: to.trust, scopes: to.scopes, until: () => bounds.until },
+    sent
+  )(own, transfer === undefined ? own : sender())
+  const { execute } =
+    to.transformClient === undefined
+      ? authorized
+      : transformed(to.transformClient, authorized, bounds)
+  return Effect.tap(
+    execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
+    (response) => ServerNotices.handOn(to, response)
+  )
+}
+
+/** The bounds of an exchange that begins now. */
+export const boundsOf = (to: Endpoint, clock: Clock.Clock): Transport.Bounds => ({
+  limits: to.limits,
+  response: Duration.toMillis(to.timeouts.response),
+  until: clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
+  watchdog: to.watchdog,
+  registry: to.origin,
+  sent: Sent.make(to.sent)
+})
+
+/** Sends an operation without a body once: see `attempt`. */
+export const attemptOnce = (
+  to: Endpoint,
+  services: Services,
+  operation: Operation
+): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError> =>
+  Effect.clockWith((clock) =>
+    attemptWithin(services, boundsOf(to, clock), to, operation, HttpBody.empty)
+  )
+
+/** Sends an operation once, with authorization: see `RegistryClient.attempt`. */
+export const attempt = (
+  to: Endpoint,
+  operation: Operation,
+  options: { readonly body?: HttpBody.HttpBody | undefined } = {}
+): Effect.Effect<
+  HttpClientResponse,
+  AuthChallenge | ExchangeError,
+  HttpClient.HttpClient | Credentials | TokenCache
+> =>
+  Effect.flatMap(provided, ({ clock, ...services }) =>
+    attemptWithin(services, boundsOf(to, clock), to, operation, options.body ?? HttpBody.empty)
+  )
+
+const provided = Effect.all({
+  client: HttpClient.HttpClient,
+  credentials: Credentials,
+  cache: TokenCache,
+  clock: Effect.clock
+})
+
+// -----------------------------------------------------------------------------
+// One exchange: step 5
+// -----------------------------------------------------------------------------
+
+/**
+ * Sends an operation, with its challenges answered, and returns the final response whatever its
+ * status. The caller goes on to apply the bounds to its body.
+ */
+export type Exchange<R = never> = (
+  bounds: Transport.Bounds,
+  operation: Operation,
+  body: HttpBody.HttpBody
+) => Effect.Effect<HttpClientResponse, ExchangeError, R>
+
+/** Makes exchanges whose schedule decides whether to try again after a challenge. */
+export const exchanging =
+  <R = never>(
+    to: Endpoint,
+    services: Services,
+    schedule: Schedule.Schedule<unknown, AuthChallenge, R> = Challenges.defaultSchedule
+  ): Exchange<R> =>
+  (bounds, operation, body) => {
+    const renewed = Challenges.renewedOnce(services.credentials)
+    const credentials =
+      to.staleLogins !== undefined && arePulls(OperationRequest.demandOf(to, operation).scopes)
+        ? StaleLogins.without(to.staleLogins, renewed)
+        : renewed
+    return Challenges.answered(
+      attemptWithin({ ...services, credentials }, bounds, to, operation, body),
+      schedule
+    )
+  }
+
+/** Sends an operation and answers the challenges of the registry: see `RegistryClient.execute`. */
+export const execute = <R = never>(
+  to: Endpoint,
+  operation: Operation,
+  options: {
+    readonly body?: HttpBody.HttpBody | undefined
+    readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
+  } = {}
+): Effect.Effect<
+  HttpClientResponse,
+  ExchangeError,
+  HttpClient.HttpClient | Credentials | TokenCache | R
+> =>
+  Effect.flatMap(provided, ({ clock, ...services }) =>
+    exchanging(to, services, options.schedule)(
+      boundsOf(to, clock),
+      operation,
+      options.body ?? HttpBody.empty
+    )
+  )
+
+// -----------------------------------------------------------------------------
+// The whole way: steps 6 and 7
+// -----------------------------------------------------------------------------
 
 /**
  * Sends an operation through the whole pipeline: challenges answered, temporary failures retried,
- * and any answer that is no success of this operation a typed error. The body is an array, or a
- * stream that is sent once. What the answer has for a body is the caller's to read: of a blob all,
+ * and any response that is no success of this operation a typed error. The body is an array, or a
+ * stream that is sent once. The body of the response is the caller's to read: of a blob all,
  * of anything else no more than `Received.excerpt`.
  */
 export type Send = <O extends Operation>(
@@ -35,7 +217,7 @@ export type Send = <O extends Operation>(
 ) => Effect.Effect<Received.Received, OwnErrors[O["_tag"]] | Classify.StatusError | ExchangeError>
 
 /**
- * Like `Send`, for an operation whose answer is a document: that one arrives as a whole or is asked
+ * Like `Send`, for an operation whose response is a document: that arrives as a whole or is asked
  * for again. `expected` is the digest of the document, which tells what was meant if it comes
  * encoded; whether it has this digest is for the caller to verify.
  */
@@ -74,7 +256,7 @@ const gone: ReadonlySet<string> = new Set(["BlobUnknown", "ManifestUnknown", "Na
  * line is held for one exchange, not while waiting between two attempts; what moves a stream takes
  * none, since that would make one caller's code wait for another's.
  */
-export const pipeline = (to: Endpoint, exchange: Exchanging): Pipeline => {
+export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
   const classified = <O extends Operation>(operation: O, response: HttpClientResponse) =>
     Classify.classify(
       operation,

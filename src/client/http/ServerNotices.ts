@@ -1,0 +1,39 @@
+/** What a registry tells its users besides: how much of a rate limit is left, and warnings. */
+import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Sent from "../../auth/internal/Sent.js"
+import * as Warning from "../../protocol/internal/Warning.js"
+import * as Trust from "../../protocol/Trust.js"
+import type { Endpoint } from "./Endpoint.js"
+import { fromHeaders } from "./RateLimit.js"
+
+/**
+ * Hands on what a response says. Rate limits are for the application, and warnings for people: each
+ * text is logged once per endpoint, and nothing acts on it (C106). Those of another host, after a
+ * redirect, are not the registry's.
+ */
+export const handOn = (
+  to: Endpoint,
+  { headers, request }: HttpClientResponse
+): Effect.Effect<void> => {
+  if (headers["warning"] === undefined && headers["ratelimit-limit"] === undefined)
+    return Effect.void
+  if (!Trust.isAt(to.origin, request.url)) return Effect.void
+  const rate = fromHeaders(headers)
+  const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
+  const warnings = headers["warning"]
+  if (warnings === undefined) return told
+  const fresh = Warning.parse(warnings, Sent.redactorOf(Sent.of(request))).filter(
+    (text) => !to.warned.has(text) && to.warned.size < 1000 && to.warned.add(text)
+  )
+  return Effect.zipRight(
+    told,
+    Effect.forEach(
+      fresh,
+      (text) =>
+        Effect.zipRight(Effect.logWarning(`${to.origin} warns: ${text}`), to.onWarning(text)),
+      { discard: true }
+    )
+  )
+}
