@@ -46,7 +46,8 @@ import type { RepositoryName, Tag } from "./spec/Reference.js"
  *
  * const tags = Effect.gen(function*() {
  *   const registry = yield* Registry
- *   return yield* Stream.runCollect(registry.tags(yield* Reference.parseRepositoryName("library/alpine")))
+ *   const repository = yield* Reference.parseRepositoryName("library/alpine")
+ *   return yield* Stream.runCollect(registry.tags(repository))
  * })
  * ```
  *

@@ -359,8 +359,8 @@ const parseTagOf = (input: string, text: string): Effect.Effect<Tag, InvalidRefe
     : invalid(
         input,
         "Tag",
-        `${ServerText.escaped(text)} is not a tag; expected at most 128 letters, digits, "_", "." and "-", ` +
-          'not starting with "." or "-"'
+        `${ServerText.escaped(text)} is not a tag; ` +
+          'expected at most 128 letters, digits, "_", "." and "-", not starting with "." or "-"'
       )
 
 const parseDigest = (input: string, text: string): Effect.Effect<Digest.Digest, InvalidReference> =>

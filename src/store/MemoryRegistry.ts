@@ -59,7 +59,8 @@ export interface Options {
  * const put = Effect.gen(function*() {
  *   const registry = yield* MemoryRegistry.make()
  *   const repository = yield* Reference.parseRepositoryName("team/app")
- *   return yield* registry.putBlob(repository, BlobSource.fromBytes(new TextEncoder().encode("hello")))
+ *   const hello = BlobSource.fromBytes(new TextEncoder().encode("hello"))
+ *   return yield* registry.putBlob(repository, hello)
  * })
  * ```
  *

@@ -276,8 +276,8 @@ const explained = <E extends { readonly _tag: string }>(
   if (ContentDecoding.parse(coding).length > 0)
     return violation(
       exchange,
-      `The blob came with Content-Encoding: ${coding}, which was not asked for, and is not what it ` +
-        "should be: something on the way to the registry may compress responses"
+      `The blob came with Content-Encoding: ${coding}, which was not asked for, ` +
+        "and is not what it should be: something on the way to the registry may compress responses"
     )
   return error instanceof DigestMismatch
     ? new DigestMismatch({ ...exchange, expected: error.expected, actual: error.actual })

@@ -196,8 +196,8 @@ const problems = {
     "The list is partial: the registry gives no further page, " +
     "although the page before it has a link to one",
   unlinked: (size: number | undefined) =>
-    `The list may be partial: a page has the ${size} entries that were asked for and no link to the ` +
-    "next one, and the registry does not list what comes after it. " +
+    `The list may be partial: a page has the ${size} entries that were asked for ` +
+    "and no link to the next one, and the registry does not list what comes after it. " +
     "Ask for it without a page size, or with another",
   stuck: () => "The list is partial: its pages have links to further ones, and bring nothing new",
   circle: () => "The pages of a list lead in a circle"
