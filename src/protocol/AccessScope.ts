@@ -26,9 +26,11 @@ export type Scope = Data.TaggedEnum<{
 const { Resource, Opaque } = Data.taggedEnum<Scope>()
 
 /**
- * Reads one scope. The type ends at the first colon and the actions begin after the last, since a
- * name may hold a `host:port`; the deprecated class in `repository(plugin):…` is ignored (A9).
- * Never fails: what does not fit is opaque.
+ * Reads one scope, as [Docker's token
+ * specification](https://distribution.github.io/distribution/spec/auth/scope/) writes it. The type
+ * ends at the first colon and the actions begin after the last, since a name may hold a `host:port`;
+ * the deprecated class in `repository(plugin):…` is ignored. Never fails: what does not fit is
+ * opaque.
  *
  * @example
  * ```ts
@@ -56,9 +58,9 @@ export const parse = (scope: string): Scope => {
 }
 
 /**
- * The scopes to ask a token server for: those of the `challenge` first, because some servers look
- * at the first one only (trap 66), then what else is `required`. Actions on the same resource are
- * united, so each resource appears once.
+ * Returns the scopes to ask a token server for: those of the `challenge` first, because some servers
+ * look at the first one only, then what else is `required`. Actions on the same resource are united,
+ * so that each resource appears once.
  *
  * @since 0.1.0
  * @category combinators
@@ -69,7 +71,7 @@ export const combine = (
 ): ReadonlyArray<string> => Array.from(merge([...challenge, ...required]).values(), format)
 
 /**
- * The same scopes in one fixed form, fit for a cache key: each resource once, with its actions
+ * Returns the same scopes in one fixed form, fit for a cache key: each resource once, with its actions
  * united and sorted, `*` absorbing the others, and the scopes sorted.
  *
  * @since 0.1.0
@@ -79,7 +81,7 @@ export const canonical = (scopes: Iterable<string>): ReadonlyArray<string> =>
   [...combine(scopes, [])].sort()
 
 /**
- * Whether the `granted` scopes allow everything that is `required`. An opaque scope is only granted
+ * Returns whether the `granted` scopes allow everything that is `required`. An opaque scope is only granted
  * by itself.
  *
  * @since 0.1.0
@@ -98,7 +100,7 @@ export const contains = (granted: Iterable<string>, required: Iterable<string>):
 export type Merged = ReadonlyMap<string, Scope>
 
 /**
- * `contains` of scopes that were merged before, for comparisons with many.
+ * Returns what `contains` does, of scopes that were merged before, for comparisons with many.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,16 +1,15 @@
 /**
  * Byte ranges in their four spellings: the progress of an upload, one chunk of an upload, a range
- * asked for in a download, and the range that was answered. Offsets count bytes from 0, both ends
- * are inclusive, and only safe integers are accepted; parsers of received headers never fail but
- * answer `None`.
+ * asked for in a download, and the range of a response. Offsets count bytes from 0, both ends are
+ * inclusive, and only safe integers are accepted; parsers of received headers never fail but return
+ * `None`.
  *
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
 
 /**
- * The bytes from `start` to `end`, both inclusive: 1024 bytes are `{ start: 0, end: 1023 }` (trap
- * 2).
+ * The bytes from `start` to `end`, both inclusive: 1024 bytes are `{ start: 0, end: 1023 }`.
  *
  * @since 0.1.0
  * @category models
@@ -42,8 +41,8 @@ export interface ContentRange extends ByteRange {
 }
 
 /**
- * Reads a number of bytes, such as `Content-Length` (RFC 9110 §8.6). `None` for anything but a safe
- * integer in decimal digits.
+ * Reads a number of bytes, such as [`Content-Length`](https://www.rfc-editor.org/rfc/rfc9110#section-8.6).
+ * Returns `None` for anything but a safe integer in decimal digits.
  *
  * @since 0.1.0
  * @category parsing
@@ -52,12 +51,12 @@ export const parseLength = (header: string): Option.Option<number> =>
   Option.fromNullable(integer(header.trim()))
 
 /**
- * Reads the `Range` of an answer to an upload (C49, C52): the bytes that the registry holds. All
- * spellings in use are understood: `0-1023`, `bytes=0-1023`, `bytes 0-1023`, and `0--1` (`end` is
- * -1) for an upload without bytes.
+ * Reads the `Range` of a response to an upload ([Pushing a blob in
+ * chunks](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-a-blob-in-chunks)):
+ * the bytes that the registry holds. All spellings in use are understood: `0-1023`, `bytes=0-1023`,
+ * `bytes 0-1023`, and `0--1` (`end` is -1) for an upload without bytes.
  *
- * `0-0` means one byte or none (trap 3), and the number may lag behind what is stored (trap 4): see
- * `nextOffset`.
+ * `0-0` means one byte or none, and the number may lag behind what is stored: see `nextOffset`.
  *
  * @since 0.1.0
  * @category parsing
@@ -68,10 +67,10 @@ export const parseUpload = (header: string): Option.Option<ByteRange> => {
 }
 
 /**
- * The offset in bytes at which an upload continues, from the `Range` the registry answered and the
- * number of bytes it had `acknowledged` before. With nothing acknowledged `0-0` is taken for an
- * empty upload: if it was one byte, the registry refuses the next chunk with `416`, whereas a
- * skipped byte would spoil the blob (trap 3).
+ * Returns the offset in bytes at which an upload continues, from the `Range` of the registry's
+ * response and the number of bytes it had `acknowledged` before. With nothing acknowledged `0-0` is
+ * taken for an empty upload: if it was one byte, the registry refuses the next chunk with `416`,
+ * whereas a skipped byte would spoil the blob.
  *
  * @since 0.1.0
  * @category combinators
@@ -80,8 +79,8 @@ export const nextOffset = (range: ByteRange, acknowledged: number): number =>
   range.end === 0 && acknowledged === 0 ? 0 : range.end + 1
 
 /**
- * Writes the `Range` of an answer to an upload that holds `size` bytes (R19, R21). An empty upload
- * is `0-0`, since `0--1` does not fit the specification's grammar (trap 3).
+ * Writes the `Range` of a response to an upload that holds `size` bytes. An empty upload is `0-0`,
+ * since `0--1` does not fit the grammar of the specification.
  *
  * @since 0.1.0
  * @category formatting
@@ -89,7 +88,7 @@ export const nextOffset = (range: ByteRange, acknowledged: number): number =>
 export const formatUpload = (size: number): string => `0-${Math.max(0, size - 1)}`
 
 /**
- * Reads the `Content-Range` of an uploaded chunk: `0-1023` (C48), or `bytes 0-1023` as Docker's
+ * Reads the `Content-Range` of an uploaded chunk: `0-1023`, or `bytes 0-1023` as Docker's
  * documentation has it.
  *
  * @since 0.1.0
@@ -98,7 +97,8 @@ export const formatUpload = (size: number): string => `0-${Math.max(0, size - 1)
 export const parseChunk = (header: string): Option.Option<ByteRange> => bounds(withoutUnit(header))
 
 /**
- * Writes the `Content-Range` of an uploaded chunk, without unit and total (C48).
+ * Writes the `Content-Range` of an uploaded chunk, without unit and total ([Pushing a blob in
+ * chunks](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-a-blob-in-chunks)).
  *
  * @since 0.1.0
  * @category formatting
@@ -106,8 +106,9 @@ export const parseChunk = (header: string): Option.Option<ByteRange> => bounds(w
 export const formatChunk = (range: ByteRange): string => `${range.start}-${range.end}`
 
 /**
- * Reads the `Range` of a download (RFC 9110 §14.2). `None` for several ranges, other units and
- * nonsense: a server ignores such a header and answers with the whole.
+ * Reads the [`Range`](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) of a download. Returns
+ * `None` for several ranges, other units and nonsense: a server ignores such a header and sends the
+ * whole.
  *
  * @since 0.1.0
  * @category parsing
@@ -135,7 +136,7 @@ export const formatRequest = (range: RangeRequest): string =>
   "suffix" in range ? `bytes=-${range.suffix}` : `bytes=${range.start}-${range.end ?? ""}`
 
 /**
- * Whether bytes can be asked for so: whole numbers, none negative, the last byte not before the
+ * Returns whether bytes can be asked for so: whole numbers, none negative, the last byte not before the
  * first.
  *
  * @since 0.1.0
@@ -150,8 +151,8 @@ export const isRequest = ({
 }): boolean => isOffset(start) && (end === undefined || (isOffset(end) && start <= end))
 
 /**
- * The bytes that a requested range selects from content of `size` bytes; `None` means
- * unsatisfiable, `416` (RFC 9110 §14.1.2).
+ * Returns the bytes that a requested range selects from content of `size` bytes; `None` means
+ * unsatisfiable, [`416`](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.17).
  *
  * @since 0.1.0
  * @category combinators

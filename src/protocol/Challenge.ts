@@ -1,6 +1,7 @@
 /**
- * What a registry asks for in a 401: the challenges of `WWW-Authenticate` (RFC 9110 section
- * 11.6.1), as registries really send them. HTTP clients hand over repeated field lines joined by
+ * What a registry asks for in a 401: the challenges of
+ * [`WWW-Authenticate`](https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1), as registries really
+ * send them. HTTP clients hand over repeated field lines joined by
  * commas, so one value holds any number of challenges.
  *
  * @since 0.1.0
@@ -12,7 +13,8 @@ import * as FieldValue from "./internal/FieldValue.js"
 /**
  * One challenge. `scheme` is in lower case (`bearer`, `basic`, or one that we cannot answer);
  * `realm` is the token server's URL for `bearer`, a label for `basic`; `scopes` are the
- * space-separated parts of `scope`, as sent; `error` is why an earlier token was refused (A8).
+ * space-separated parts of `scope`, as sent; `error` is why an earlier token was refused ([RFC
+ * 6750](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)).
  *
  * @since 0.1.0
  * @category models
@@ -37,8 +39,8 @@ const maxChallenges = 16
 const maxParameters = 32
 
 /**
- * The challenges of a field value, in order: what could be understood of it, and an empty array for
- * nonsense or for more than 16 KiB. Tolerates missing quotes and commas, empty values and list
+ * Returns the challenges of a field value, in order: what could be understood of it, and an empty
+ * array for nonsense or for more than 16 KiB. Tolerates missing quotes and commas, empty values and list
  * elements, and any case of scheme and parameter names. Of a repeated parameter the first value
  * counts; a value with a control character counts as absent. At most 16 challenges and 32
  * parameters of each are read.
@@ -88,7 +90,7 @@ export const parse = (header: string): ReadonlyArray<Challenge> => {
 }
 
 /**
- * The challenge to answer: the first `bearer` with a realm, else, when `basic` says that a user
+ * Returns the challenge to answer: the first `bearer` with a realm, else, when `basic` says that a user
  * name and password are at hand, the first `basic`. Registries that offer both, such as ACR and
  * Gitea, take tokens for everything and passwords only for some of it.
  *
@@ -107,7 +109,7 @@ export const select = (
 }
 
 /**
- * The field value that a server sends for these challenges: all values quoted, empty `scopes` left
+ * Returns the field value that a server sends for these challenges: all values quoted, empty `scopes` left
  * out, characters that a field value cannot carry (all but printable ASCII) dropped. Schemes are
  * capitalised, since some clients compare them as they are in RFC 6750 and RFC 7617.
  *

@@ -1,7 +1,9 @@
 /**
- * Bodies of failed answers. The specification's form is `{"errors":[{"code","message","detail"}]}`
- * (C100), but registries and what stands before them send anything, so `parse` understands what it
- * can and never fails.
+ * Bodies of error responses. The specification's form is
+ * `{"errors":[{"code","message","detail"}]}` ([Error
+ * codes](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes)),
+ * but registries and the proxies before them send anything, so `parse` understands what it can and
+ * never fails.
  *
  * @since 0.1.0
  */
@@ -12,8 +14,8 @@ import * as ServerText from "../spec/internal/ServerText.js"
 import type { Redact } from "./internal/RedactedText.js"
 
 /**
- * One error that a registry reports. `code` is open (C102): one of `Code`, whatever else the
- * registry sends, or `UNKNOWN` if it names none. `detail` is arbitrary JSON (C103).
+ * One error that a registry reports. `code` is an open string: one of `Code`, whatever else the
+ * registry sends, or `UNKNOWN` if it names none. `detail` is arbitrary JSON.
  *
  * @since 0.1.0
  * @category models
@@ -45,8 +47,9 @@ export interface ErrorBody {
 }
 
 /**
- * The known codes (C101): those of the distribution specification, then those that Docker's
- * registry and the extensions add.
+ * The known codes: those of the [distribution
+ * specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes),
+ * then those that Docker's registry and the extensions add.
  *
  * @since 0.1.0
  * @category constants
@@ -83,7 +86,7 @@ const maxDetail = 4096
 const maxSnippet = 512
 
 /**
- * Reads the body of a failed answer, whatever its content type says: the specification's list, a
+ * Reads the body of an error response, whatever its content type says: the specification's list, a
  * bare error object (zot), `{"details"}` (Docker Hub's token server), `{"message"}`, errors without
  * codes (Artifactory), `<Code>` and `<Message>` (S3, Azure); anything else reports no errors and
  * leaves the snippet. Reads at most 64 KiB and 32 errors. Strings are cut (codes at 128 characters,
@@ -96,8 +99,8 @@ const maxSnippet = 512
 export const parse = (body: Uint8Array | string): ErrorBody => parseRedacted(body, identity)
 
 /**
- * `parse` for what is shown of the body: texts are redacted before they are cut. A known code stays
- * one.
+ * Reads the body as `parse` does, for what is shown of it: texts are redacted before they are cut.
+ * A known code stays as it is.
  *
  * @since 0.1.0
  * @category constructors
@@ -121,7 +124,7 @@ export const parseRedacted = (body: Uint8Array | string, redact: Redact): ErrorB
 }
 
 /**
- * The body that a server sends with a failure (R40). A detail that JSON cannot express is left out.
+ * Returns the body that a server sends with an error. A detail that JSON cannot express is left out.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,7 +1,7 @@
 /**
  * Which URLs of a server may be followed, and which of them may receive credentials: one policy for
- * redirects, upload locations, next pages, token realms and layer URLs (T1 to T5). Credentials go
- * to the registry's own origin and to the token servers accepted here, and nowhere else.
+ * redirects, upload locations, next pages, token realms and layer URLs. Credentials go to the
+ * registry's own origin and to the token servers accepted here, and nowhere else.
  *
  * Hosts are judged as written, after URL normalisation, so that every spelling of an address counts
  * (`0x7f.1` is `127.0.0.1`). A name that resolves to a private address is not detected: that takes
@@ -21,7 +21,7 @@ import * as UrlQuery from "./internal/UrlQuery.js"
 /**
  * The exceptions to the strict rules. An entry is `host` (meaning the scheme's default port) or
  * `host:port`, as `Host.parse` takes it, and names exactly the URLs that `Host.isAt` says are
- * there: it is never a suffix, a substring or a pattern (T15). A listed host may have a private
+ * there: it is never a suffix, a substring or a pattern. A listed host may have a private
  * address; nothing permits a scheme other than http and https, a step from https to http, or user
  * info.
  *
@@ -49,7 +49,7 @@ export interface Policy {
 export const strict: Policy = { allowStorage: [], allowTokens: [], allowUploads: [] }
 
 /**
- * A URL to judge: `target` as the server sent it, `from` the URL of the request it answered,
+ * A URL to judge: `target` as the server sent it, `from` the URL of the request it responded to,
  * `registry` the registry's base URL, with the path before `/v2/` if there is one.
  *
  * - `Redirect`: a `Location` of a 3xx; `method` is that of the request that would be sent there.
@@ -109,7 +109,7 @@ export type Reason =
  *
  * `Refused`: `host` is where the URL leads (empty if that is unknown), `option` the list of
  * `Policy` that would permit it, and `message` completes "is not followed:". None of them shows a
- * query or user info (T13).
+ * query or user info.
  *
  * @since 0.1.0
  * @category models
@@ -125,7 +125,7 @@ export type Verdict = Data.TaggedEnum<{
 }>
 
 /**
- * The constructors of verdicts, with `$is` and `$match`.
+ * Makes verdicts, tells them apart and matches them, with `$is` and `$match`.
  *
  * @since 0.1.0
  * @category constructors
@@ -245,7 +245,7 @@ export const decide = (policy: Policy, request: Request): Verdict => {
 }
 
 /**
- * The origin of an http or https URL as `scheme://host` or `scheme://host:port`, in lower case and
+ * Returns the origin of an http or https URL as `scheme://host` or `scheme://host:port`, in lower case and
  * without a default port: the form in which origins are compared.
  *
  * @since 0.1.0
@@ -257,7 +257,7 @@ export const origin = (url: string): Option.Option<string> => {
 }
 
 /**
- * Whether a URL is at an origin, which is as `origin` has it.
+ * Returns whether a URL is at an origin, which is as `origin` has it.
  *
  * @since 0.1.0
  * @category guards
@@ -268,8 +268,8 @@ export const isAt = (place: string, url: string): boolean =>
   url.startsWith(`${place}/`) || Option.contains(origin(url), place)
 
 /**
- * Whether `host` or `host:port` is this machine: `localhost`, a name below it, or a loopback
- * address in any spelling. Plain http is safe there (T19).
+ * Returns whether `host` or `host:port` is this machine: `localhost`, a name below it, or a loopback
+ * address in any spelling. Plain http is safe there.
  *
  * @since 0.1.0
  * @category guards
