@@ -36,7 +36,7 @@ export const facts = (
 })
 
 /**
- * That there is no response. The platform's error holds the request with its credentials, so only
+ * Makes the error of a request without a response. The platform's error holds the request with its credentials, so only
  * the cause beneath it is kept (T13).
  */
 export const ofRequest = (
@@ -59,7 +59,7 @@ export const ofRequest = (
 }
 
 /**
- * That a proxy on the way lets nothing through. One that cannot reach the server says so with the
+ * Makes the error of a proxy that lets nothing through. One that cannot reach the server says so with the
  * status of a temporary failure.
  */
 export const ofProxy = (
@@ -73,7 +73,7 @@ export const ofProxy = (
     status
   })
 
-/** That the body of a response broke off. */
+/** Makes the error of a body that broke off. */
 export const ofBody = ({ cause, request, response }: ResponseError): TransportFailure => {
   const sent = Sent.of(response.request)
   return new TransportFailure({
@@ -84,7 +84,7 @@ export const ofBody = ({ cause, request, response }: ResponseError): TransportFa
   })
 }
 
-/** That a response has more headers than the limit allows. */
+/** Makes the error of a response with more headers than the limit allows. */
 export const tooManyHeaders = (
   request: HttpClientRequest,
   { limits, sent }: Bounds
@@ -97,7 +97,7 @@ export const tooManyHeaders = (
   })
 
 /**
- * The cause without secrets. Bun and Deno name the URL in their errors, with its query, which can
+ * Returns the cause without secrets. Bun and Deno name the URL in their errors, with its query, which can
  * be signed (T13).
  */
 const shown = (cause: unknown, sent: Sent.Sent, url: string): unknown => {

@@ -30,13 +30,13 @@ export const statusesBefore = (response: HttpClientResponse): ReadonlyArray<numb
 const portable = new Set(["accept", "accept-encoding", "range", "user-agent"])
 
 /**
- * The client with redirects followed: any request may be redirected (C4), GET and HEAD to any
+ * Follows redirects for a client: any request may be redirected (C4), GET and HEAD to any
  * origin that `Trust` allows, others only within the registry's origin (or to allowed storage). A
  * request that begins elsewhere, at a token server or where an upload was sent, has that origin for
  * its own instead, and the body of a token request never leaves it. A change of origin drops every
  * header but `Accept`, `Accept-Encoding`, `Range` and `User-Agent` for the rest of the chain. The
  * method stays as it is, with its body, but for 303, which asks for a GET and has none (RFC 9110
- * §15.4). A redirect without a `Location` is an answer like any other; with one that is blank or
+ * §15.4). A redirect without a `Location` is a response like any other; with one that is blank or
  * repeated it is a `ProtocolViolation`.
  */
 export const followed =

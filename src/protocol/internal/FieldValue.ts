@@ -19,7 +19,7 @@ export interface Read {
   readonly next: number
 }
 
-/** The position of the first character from `start` on that `matches` does not accept. */
+/** Returns the position of the first character from `start` on that `matches` does not accept. */
 export const skip = (
   input: string,
   start: number,
@@ -30,18 +30,18 @@ export const skip = (
   return at
 }
 
-/** Optional white space: space or tab. */
+/** Returns whether a character is optional white space: space or tab. */
 export const isSpace = (character: string): boolean => character === " " || character === "\t"
 
 /**
- * What may stand between two elements of a list: white space and commas, since empty elements are
- * legal.
+ * Returns whether a character may stand between two elements of a list: white space and commas,
+ * since empty elements are legal.
  */
 export const isSeparator = (character: string): boolean => character === "," || isSpace(character)
 
 /**
- * Whether the text holds a control character (U+0000 to U+001F, U+007F to U+009F), tab included.
- * Values with one are not used (T12).
+ * Returns whether the text holds a control character (U+0000 to U+001F, U+007F to U+009F), tab
+ * included. Values with one are not used (T12).
  */
 export const hasControl = (text: string): boolean => /\p{Cc}/u.test(text)
 
@@ -72,7 +72,7 @@ export const value = (input: string, start: number, end: string): Read => {
 }
 
 /**
- * The text as a quoted string, for sending. Characters that a field value cannot carry (all but
+ * Returns the text as a quoted string, for sending. Characters that a field value cannot carry (all but
  * printable ASCII) are left out (T12).
  */
 export const quote = (text: string): string =>

@@ -54,34 +54,34 @@ export const match = (path: string): Option.Option<Route> => {
 export const catalogPath = "/v2/_catalog"
 
 /**
- * The path of a manifest, for requests (end-3, end-7, end-9) and for the `Location` of a pushed one
+ * Returns the path of a manifest, for requests (end-3, end-7, end-9) and for the `Location` of a pushed one
  * (R28).
  */
 export const manifestPath = (repository: RepositoryName, reference: Tag | Digest): string =>
   `/v2/${repository}/manifests/${reference}`
 
 /**
- * The path of a blob, for requests (end-2, end-10) and for the `Location` of a pushed one (R15).
+ * Returns the path of a blob, for requests (end-2, end-10) and for the `Location` of a pushed one (R15).
  */
 export const blobPath = (repository: RepositoryName, digest: Digest): string =>
   `/v2/${repository}/blobs/${digest}`
 
-/** The path at which uploads are started (end-4, end-11). */
+/** Returns the path at which uploads are started (end-4, end-11). */
 export const uploadsPath = (repository: RepositoryName): string =>
   `/v2/${repository}/blobs/uploads/`
 
 /**
- * The path of one upload, for the `Location` a server answers (R14). `session` is the server's own
+ * Returns the path of one upload, for the `Location` of a response (R14). `session` is the server's own
  * identifier and must consist of characters that need no escape in a path, as a UUID does. Clients
  * never build this path (C39).
  */
 export const uploadPath = (repository: RepositoryName, session: string): string =>
   `${uploadsPath(repository)}${session}`
 
-/** The path of a repository's list of tags (end-8). */
+/** Returns the path of a repository's list of tags (end-8). */
 export const tagsPath = (repository: RepositoryName): string => `/v2/${repository}/tags/list`
 
-/** The path of the list of a manifest's referrers (end-12). */
+/** Returns the path of the list of a manifest's referrers (end-12). */
 export const referrersPath = (repository: RepositoryName, digest: Digest): string =>
   `/v2/${repository}/referrers/${digest}`
 

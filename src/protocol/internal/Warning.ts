@@ -38,7 +38,7 @@ export const parse = (header: string, redact: Redact = identity): ReadonlyArray<
 }
 
 /**
- * The field value that a server sends for these texts, at most 4,096 bytes (R42): texts are cut at
+ * Returns the field value that a server sends for these texts, at most 4,096 bytes (R42): texts are cut at
  * 2,000 characters, and those that no longer fit are left out. All but printable ASCII is dropped.
  * Empty when there is nothing to send.
  */
