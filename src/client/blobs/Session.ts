@@ -1,35 +1,27 @@
 /**
- * Upload sessions of one registry: opened in a Scope that cancels them, advanced by chunks or
- * streams, and closed. Every step goes to the newest location the registry gave (C50, rule 9).
+ * Upload sessions of one registry: opened in a Scope that cancels them, closed, and shown to
+ * applications. What they send is in `SessionSteps`.
  */
-import * as HttpBody from "@effect/platform/HttpBody"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
-import type { ChunkBounds, UploadState } from "../../internal/UploadState.js"
-import * as ByteRange from "../../protocol/ByteRange.js"
-import * as SingleField from "../../protocol/internal/SingleField.js"
-import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
+import type { UploadState } from "../../internal/UploadState.js"
 import * as Operation from "../../protocol/Operation.js"
-import * as Trust from "../../protocol/Trust.js"
 import type { UploadSession } from "../../Registry.js"
 import {
-  DigestMismatch,
+  type DigestMismatch,
   isTransient,
-  ProtocolViolation,
-  TransportFailure,
-  UntrustedLocation,
+  type ProtocolViolation,
+  type UntrustedLocation,
   UploadUnknown
 } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
-import * as Digest from "../../spec/Digest.js"
+import type * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import type { Endpoint } from "../http/Endpoint.js"
@@ -38,55 +30,16 @@ import * as Received from "../http/Received.js"
 import * as Retry from "../http/Retry.js"
 import type { BlobHead } from "./BlobHead.js"
 import { withGracePeriod } from "./GracePeriod.js"
-import * as SourceBody from "./SourceBody.js"
-import { exposed, readOnce, SourceFailure } from "./SourceFailure.js"
+import * as SessionSteps from "./SessionSteps.js"
+import { chunkBounds, type Session } from "./SessionSteps.js"
+import { exposed, readOnce } from "./SourceFailure.js"
 import { chunkSizeOf } from "./UploadPiece.js"
 
-/**
- * A session as its Scope holds it. `settled`: committed or detached, so not to be cancelled;
- * `isBroken`: whether a request with content broke off, so that it may be impossible to cancel.
- */
-export interface Session {
-  readonly repository: RepositoryName
-  readonly bounds: ChunkBounds
-  location: string
-  offset: number
-  settled: boolean
-  isBroken: boolean
-}
+/** A session as its Scope holds it. */
+export type { Session } from "./SessionSteps.js"
 
 /** Sessions that were opened in place of something else. */
 export type Adopted = Array<Session>
-
-/** Bytes that an interrupted step can still send in the time that it is given. */
-const short = 64 * 1024 * 1024
-
-const noLocation: Record<SingleField.Problem, string> = {
-  absent: "The registry opened an upload without a Location",
-  blank: "The registry names a blank Location for an upload",
-  repeated: "The registry names more than one Location for an upload"
-}
-
-/** The bytes that a response says the registry holds. */
-const rangeOf = ({ headers }: Received.Received) =>
-  Option.flatMap(Option.fromNullable(SingleField.value(headers, "range")), ByteRange.parseUpload)
-
-const boundsOf = ({ headers }: Received.Received): ChunkBounds => {
-  const length = (bound: "min" | "max") =>
-    Option.getOrUndefined(
-      ByteRange.parseLength(SingleField.value(headers, `oci-chunk-${bound}-length`) ?? "")
-    )
-  return chunkBounds(length("min"), length("max"))
-}
-
-/** No chunk is empty, so that 0 bounds nothing. */
-const chunkBounds = (min: number | undefined, max: number | undefined): ChunkBounds => ({
-  ...(min !== undefined && min > 0 && { chunkMinLength: min }),
-  ...(max !== undefined && max > 0 && { chunkMaxLength: max })
-})
-
-const holds = (response: Received.Received, count: number): boolean =>
-  Option.exists(rangeOf(response), ({ end }) => end === count - 1)
 
 /** Whether there is no such session, as opposed to one that cannot be told to end. */
 const isGone = (error: Option.Option<unknown>): boolean =>
@@ -97,15 +50,11 @@ const isGone = (error: Option.Option<unknown>): boolean =>
       error.errors?.some(({ code }) => code === "BLOB_UPLOAD_INVALID") !== true
   )
 
-const hasStatus = (error: Option.Option<unknown>): boolean =>
-  Option.exists(
-    error,
-    (error) =>
-      typeof error === "object" && error !== null && "status" in error && error.status !== undefined
-  )
-
-/** The steps of a session. */
+/** The sessions of one registry. */
 export const make = (to: Endpoint, send: Send, head: BlobHead) => {
+  const steps = SessionSteps.make(to, send)
+  const { complete, opened, pour, status, stored, trusted, write } = steps
+
   /** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
   const start = (repository: RepositoryName, algorithm = "sha256") =>
     held(
@@ -167,15 +116,6 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
   const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
     Effect.acquireRelease(withGracePeriod(session), cancel)
 
-  const opened = (repository: RepositoryName, response: Received.Received) =>
-    Effect.zipRight(
-      Received.excerpt(response),
-      Effect.map(locationOf(response), (location): Session => {
-        const bounds = boundsOf(response)
-        return { repository, location, offset: 0, settled: false, isBroken: false, bounds }
-      })
-    )
-
   /** Continues a session where the registry says it is. */
   const resume = (state: UploadState) =>
     Effect.flatMap(
@@ -223,135 +163,6 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
           )
     )
 
-  /** Appends one chunk with its range (C47, C48). No chunk can be empty (trap 15). */
-  const write = (session: Session, bytes: Uint8Array) =>
-    Effect.suspend(() => {
-      const range = { start: session.offset, end: session.offset + bytes.length - 1 }
-      const { location, repository } = session
-      return bytes.length === 0
-        ? Effect.void
-        : withGracePeriod(
-            Effect.flatMap(
-              send(
-                Operation.UploadChunk({ repository, location, range }),
-                HttpBody.uint8Array(bytes, MediaType.octetStream)
-              ),
-              (response) => advance(session, response, bytes.length)
-            )
-          )
-    })
-
-  /**
-   * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it,
-   * `end`, is known, else without (C56). No bytes are no request. A registry that answers before it
-   * has got everything has not stored everything. Where the stream fails or the step is
-   * interrupted, the request is brought to its end, so that the session can still be cancelled.
-   */
-  const pour = <E, R>(session: Session, stream: Stream.Stream<Uint8Array, E, R>, end?: number) =>
-    Effect.suspend(() => {
-      const { location, offset, repository } = session
-      const range = end === undefined ? undefined : { start: offset, end: end - 1 }
-      const length = end === undefined ? undefined : end - offset
-      return Effect.flatMap(SourceBody.make(stream, length), (body) => {
-        const step = Effect.gen(function* () {
-          if (length === 0 || (length === undefined && (yield* body.isEmpty))) return
-          const response = yield* send(
-            Operation.UploadChunk({ repository, location, range }),
-            HttpBody.stream(body.stream, MediaType.octetStream, length)
-          ).pipe(moving(session), (request) => SourceBody.explained(request, body))
-          const { count, failure, isAll, isPassedOn } = body.sent()
-          const isStored = isAll && (isPassedOn || holds(response, offset + count))
-          const isOpenEnded = failure !== undefined && length === undefined
-          yield* advance(session, response, isStored || isOpenEnded ? count : 0)
-          if (failure !== undefined) return yield* Effect.fail(new SourceFailure(failure))
-          if (!isStored)
-            return yield* new TransportFailure({ ...Received.factsOf(response), reason: "Reset" })
-        })
-        return withGracePeriod(Effect.scoped(step), body.stop)
-      })
-    })
-
-  /**
-   * The success of a chunk is what counts: some registries report a `Range` that stands still (trap
-   * 4).
-   */
-  const advance = (session: Session, response: Received.Received, count: number) =>
-    Effect.map(Effect.zipRight(Received.excerpt(response), relocate(session, response)), () => {
-      session.offset += count
-    })
-
-  /** Remembers of a request with content whether it broke off. */
-  const moving =
-    (session: Session) =>
-    <A, E, R>(request: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-      Effect.onExit(request, (exit) =>
-        Effect.sync(() => {
-          session.isBroken = Exit.isFailure(exit) && !hasStatus(Cause.failureOption(exit.cause))
-        })
-      )
-
-  const status = (session: Session) =>
-    Effect.suspend(() => {
-      const { location, repository } = session
-      return withGracePeriod(
-        Effect.flatMap(send(Operation.UploadStatus({ repository, location })), (response) =>
-          Effect.map(
-            Effect.zipRight(Received.excerpt(response), relocate(session, response)),
-            () => {
-              const range = rangeOf(response)
-              if (Option.isSome(range))
-                session.offset = ByteRange.nextOffset(range.value, session.offset)
-            }
-          )
-        )
-      )
-    })
-
-  /**
-   * Closes the session as a blob: with no body, or with the whole blob where nothing was sent
-   * before (C37, C54). When interrupted it comes to its end, unless that is far: what Docker's
-   * registry was closing can neither be closed nor cancelled any more.
-   */
-  const complete = (
-    session: Session,
-    digest: Digest.Digest,
-    body?: HttpBody.HttpBody,
-    range?: ByteRange.ByteRange | undefined
-  ) =>
-    Effect.suspend(() => {
-      const { location, repository } = session
-      const step = Effect.flatMap(
-        moving(session)(
-          send(Operation.CompleteUpload({ repository, location, digest, range }), body)
-        ),
-        (response) => {
-          session.settled = true
-          return stored(response, digest)
-        }
-      )
-      return (body?.contentLength ?? 0) > short ? step : withGracePeriod(step)
-    })
-
-  /** What a registry says that it stored, if it says so, is what was meant (C61). */
-  const stored = (
-    response: Received.Received,
-    digest: Digest.Digest
-  ): Effect.Effect<void, DigestMismatch> => {
-    const announced = SingleField.value(response.headers, "docker-content-digest")
-    return Effect.zipRight(
-      Received.excerpt(response),
-      Digest.isDigest(announced) && Digest.disagree(announced, digest)
-        ? Effect.fail(
-            new DigestMismatch({
-              ...Received.factsOf(response),
-              expected: digest,
-              actual: announced
-            })
-          )
-        : Effect.void
-    )
-  }
-
   /**
    * Closes a session whose bytes are all there. A lost answer, or a 500 that lies, is settled by
    * asking for the blob, as is the 404 that a repeated closing is answered with.
@@ -383,46 +194,6 @@ export const make = (to: Endpoint, send: Send, head: BlobHead) => {
   /** Whether the registry has the blob after all. That it cannot be asked means no. */
   const present = (repository: RepositoryName, digest: Digest.Digest): Effect.Effect<boolean> =>
     Effect.orElseSucceed(head.exists(repository, digest), () => false)
-
-  const relocate = (session: Session, response: Received.Received) =>
-    response.headers["location"] === undefined
-      ? Effect.void // Quay's answers to a status request (quirks §3).
-      : Effect.map(locationOf(response, session.location), (location) => {
-          session.location = location
-        })
-
-  /** The location that a response names; `sentTo`: where the request went before any redirect. */
-  const locationOf = (
-    response: Received.Received,
-    sentTo: string = to.base
-  ): Effect.Effect<string, ProtocolViolation | UntrustedLocation> => {
-    const named = SingleField.requiredReference(response.headers, "location")
-    if (Either.isLeft(named))
-      return Effect.fail(
-        new ProtocolViolation({ ...Received.factsOf(response), problem: noLocation[named.left] })
-      )
-    const target = named.right
-    const { url } = response.request
-    // Another origin that redirects to the registry has chosen what the registry answers.
-    return Trust.isAt(to.origin, sentTo) || !URL.canParse(target, url)
-      ? trusted(url, target, response)
-      : trusted(sentTo, UrlQuery.restored(new URL(target, url), target, url), response)
-  }
-
-  const trusted = (
-    from: string,
-    target: string,
-    response?: Received.Received
-  ): Effect.Effect<string, UntrustedLocation> => {
-    const verdict = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
-    return verdict._tag === "Allowed"
-      ? Effect.succeed(verdict.url)
-      : Effect.fail(
-          response === undefined
-            ? UntrustedLocation.from("Upload", verdict, {})
-            : Received.untrusted(response, "Upload", verdict)
-        )
-  }
 
   /** The session as `Registry` shows it: one step at a time. */
   const expose = (session: Session): UploadSession => {
