@@ -1,7 +1,7 @@
 /**
- * The `Link` field ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)), with which registries page lists: `</v2/a/tags/list?last=x>;
- * rel="next"`. Registries leave out brackets and quotes, add parameters and join several links, so
- * reading is tolerant.
+ * The `Link` field ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)), with which registries page
+ * lists: `</v2/a/tags/list?last=x>; rel="next"`. Registries leave out brackets and quotes, add
+ * parameters and join several links, so reading is tolerant.
  *
  * @since 0.1.0
  */
@@ -23,8 +23,8 @@ export interface Link {
 /**
  * Returns the links of a field value, in order, at most 32: what could be understood of it, and an
  * empty array for nonsense or for more than 16 KiB. Accepts targets without brackets (which then
- * end at white space or a semicolon) and values without quotes. Leaves out links with an
- * empty target or a control character in it; of a repeated `rel` the first counts.
+ * end at white space or a semicolon) and values without quotes. Leaves out links with an empty
+ * target or a control character in it; of a repeated `rel` the first counts.
  *
  * @since 0.1.0
  * @category constructors
@@ -35,7 +35,8 @@ export const parse = (header: string): ReadonlyArray<Link> =>
 /**
  * Returns the target of the first link whose relation is `next`, as sent, however many there are
  * before it: to be resolved against the URL of the request, and followed only as `Trust.decide`
- * allows. Returns `None` when this is the last page.
+ * allows. None when there is no such link, or none that can be understood: then this may be the
+ * last page.
  *
  * @example
  * ```ts
@@ -51,8 +52,9 @@ export const next = (header: string): Option.Option<string> =>
   Option.fromNullable(read(header).find((link) => isNext(link) && isUsable(link))?.target)
 
 /**
- * Returns whether the field value may name a next page that `next` does not find: it is longer than 16 KiB,
- * or the target is empty or has a control character. What it belongs to is not the last page then.
+ * Returns whether the field value may name a next page that `next` does not find: it is longer than
+ * 16 KiB, or the target is empty or has a control character. What it belongs to is not the last
+ * page then.
  *
  * @since 0.1.0
  * @category combinators
@@ -85,7 +87,7 @@ const read = (header: string): ReadonlyArray<Link> => {
 }
 
 /**
- * Returns the field value that a server sends for these links. Characters that would end a target or that a
+ * The field value that a server sends for these links. Characters that would end a target or that a
  * field value cannot carry are percent-encoded.
  *
  * @since 0.1.0
