@@ -149,6 +149,35 @@ export const runFlushing = <E, R, E2>(
 }
 
 /**
+ * Hands the arrays that pass to `take`, a plain function that must not throw. Where that returns
+ * true for the last array of a chunk, and when the stream has ended, `flush` runs before the
+ * consumer gets what follows.
+ *
+ * @since 0.1.0
+ * @category combinators
+ * @internal
+ */
+export const tapFlushing = <E, R>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  take: (bytes: Uint8Array) => boolean,
+  flush: Effect.Effect<void>
+): Stream.Stream<Uint8Array, E, R> => {
+  type Bytes = Chunk.Chunk<Uint8Array>
+  const flushed = Channel.fromEffect(flush)
+  const loop: Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> = Channel.readWithCause({
+    onInput: (chunk: Bytes) => {
+      let isDue = false
+      for (const bytes of chunk) isDue = take(bytes)
+      const rest = Channel.flatMap(Channel.write(chunk), () => loop)
+      return isDue ? Channel.zipRight(flushed, rest) : rest
+    },
+    onFailure: Channel.failCause,
+    onDone: () => flushed
+  })
+  return Stream.pipeThroughChannel(self, loop)
+}
+
+/**
  * A stream of at most `limit` bytes is held back and mapped as a whole; of a longer one nothing is
  * changed.
  *

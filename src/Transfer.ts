@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as Channel from "effect/Channel"
 import type * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -18,6 +17,7 @@ import * as Schedule from "effect/Schedule"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { fromStreamOnce, type Known } from "./BlobSource.js"
+import * as ByteStream from "./ByteStream.js"
 import type { PutBlobOptions, Registry } from "./Registry.js"
 import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
@@ -199,24 +199,15 @@ export const track = <E, R>(
             })
       })
       yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
-      const loop: Channel.Channel<
-        Chunk.Chunk<Uint8Array>,
-        Chunk.Chunk<Uint8Array>,
-        E,
-        E,
-        unknown,
-        unknown
-      > = Channel.readWithCause({
-        onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-          for (const bytes of chunk) count += bytes.length
-          const given = Channel.flatMap(Channel.write(chunk), () => loop)
+      return ByteStream.tapFlushing(
+        stream,
+        (bytes) => {
+          count += bytes.length
           // Who sends a blob of a known size may never ask for more than its last byte.
-          return count === subject.size ? Channel.zipRight(Channel.fromEffect(tell), given) : given
+          return count === subject.size
         },
-        onFailure: Channel.failCause,
-        onDone: () => Channel.fromEffect(tell)
-      })
-      return Stream.pipeThroughChannel(stream, loop)
+        tell
+      )
     })
   )
 

@@ -153,7 +153,8 @@ export const attempt = (
  * whatever its status. `schedule`, which is `defaultSchedule` by default, decides whether to try
  * again after a challenge. It sees the same challenge again, no longer answerable, when the token
  * server gave no token for it: another credential, from a login say, may help then. The body of
- * the response has to be read, or its stream abandoned.
+ * the response has to be read, or its stream abandoned. A `body` that is a stream is run again for
+ * each attempt and each redirect: it must yield the same bytes each time, or fail.
  *
  * Fails with `ExchangeError`; a challenge that `schedule` gives up on becomes `Unauthorized`.
  *
