@@ -390,7 +390,7 @@ describe.each(Object.keys(places))("in: %s", (place) => {
   it.effect.each(["a password", "an identity token"] as const)(
     "a token server, the request of %s",
     (holder) =>
-      Effect.forEach(holder === "an identity token" ? [401] : [200, 307, 401], (status) =>
+      Effect.forEach(holder === "an identity token" ? [401] : [307, 401], (status) =>
         search(
           {
             [registryUrl]: () => json({ tags: [] }),
