@@ -458,7 +458,7 @@ describe("registries that change their minds", () => {
 
   it.effect("nor does one that breaks off", () =>
     Effect.gen(function* () {
-      const { client } = internet({ [registry]: () => unauthorized() })
+      const { client, log } = internet({ [registry]: () => unauthorized() })
       const breaking = HttpClient.transform(client, (sending, request) =>
         request.url === `${registry}/v2/`
           ? Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport" }))
@@ -468,6 +468,7 @@ describe("registries that change their minds", () => {
         _tag: "AuthChallenge",
         challenges: []
       })
+      expect(log.filter((line) => line !== `GET ${registry}/v2/ -`)).toEqual([`GET ${manifest} -`])
     }).pipe(provided())
   )
 

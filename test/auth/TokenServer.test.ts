@@ -53,14 +53,30 @@ const sent = (part: Partial<TokenServer.TokenRequest>) =>
     return log
   })
 
-const answered = (answer: () => Response, part: Partial<TokenServer.TokenRequest> = {}) =>
-  Effect.map(
-    TokenServer.requestToken(serving(answer).client, wanted(part)),
-    ({ expiresAt, value }) => ({
-      token: Redacted.value(value),
-      expiresAt
-    })
+/**
+ * The token that comes of one response. The token server is sent one request, and by Basic
+ * credentials another one where it has no GET.
+ */
+const answered = (answer: () => Response, part: Partial<TokenServer.TokenRequest> = {}) => {
+  const { client, log } = serving(answer)
+  const request = wanted(part)
+  const { credential } = request
+  const login =
+    credential._tag === "Basic" ? `alice:${Redacted.value(credential.password)}` : undefined
+  const asked =
+    login === undefined
+      ? tokenLine
+      : `${tokenLine.replace("&scope", "&account=alice&scope").slice(0, -1)}Basic ${btoa(login)}`
+  const hasNoGet = login !== undefined && [404, 405].includes(answer().status)
+  return TokenServer.requestToken(client, request).pipe(
+    Effect.map(({ expiresAt, value }) => ({ token: Redacted.value(value), expiresAt })),
+    Effect.ensuring(
+      Effect.sync(() =>
+        expect(log).toEqual([asked, ...(hasNoGet ? [`POST ${request.realm} -`] : [])])
+      )
+    )
   )
+}
 
 describe("the request by GET (A3)", () => {
   it.effect.each([
@@ -163,7 +179,7 @@ describe("fallbacks (A6)", () => {
   ) =>
     Effect.gen(function* () {
       const asked: Array<string> = []
-      const { client } = internet({
+      const { client, log } = internet({
         "https://auth.example.com": ({ authorization, body, method }) => {
           const form = new URLSearchParams(body)
           const grant = form.get("grant_type")
@@ -176,6 +192,8 @@ describe("fallbacks (A6)", () => {
         }
       })
       const result = yield* Effect.either(TokenServer.requestToken(client, wanted(part)))
+      // Nobody else was asked.
+      expect(log.length).toBe(asked.length)
       return { asked, result }
     })
   const status =

@@ -400,33 +400,43 @@ describe("a source with another credential whenever it is asked again, as ECR's 
 describe("Unauthorized says what to do", () => {
   const bearer = `Bearer realm="${realm}"`
   it.effect.each([
-    ["nobody is known", "Basic", Credentials.anonymous, "none are configured for it that would do"],
+    [
+      "nobody is known",
+      "Basic",
+      Credentials.anonymous,
+      "none are configured for it that would do",
+      []
+    ],
     [
       "a token does not do",
       "Basic",
       Credentials.registryToken(Redacted.make("rt")),
-      "none are configured"
+      "none are configured",
+      []
     ],
     [
       "a password is refused",
       "Basic",
       alice,
-      "does not accept the user name and password configured for it"
+      "does not accept the user name and password configured for it",
+      [`${list} ${aliceBasic}`]
     ],
     [
       "a token is refused, whoever it is for",
       bearer,
       Credentials.anonymous,
-      "log in, as somebody who may do this"
+      "log in, as somebody who may do this",
+      [`GET ${realm}?client_id=effect-oci&${pull} -`, `${list} Bearer t`]
     ],
     [
       "the token server refuses",
       `Bearer realm="${realm}/none"`,
       alice,
-      "log in, or check the user name and password"
+      "log in, or check the user name and password",
+      [`GET ${realm}/none?client_id=effect-oci&account=alice&${pull} ${aliceBasic}`]
     ]
-  ] as const)("%s", ([, challenge, credential, text]) => {
-    const { client } = internet({
+  ] as const)("%s", ([, challenge, credential, text, further]) => {
+    const { client, log } = internet({
       [registry]: () => unauthorized(challenge),
       "https://auth.example.com": ({ url }) =>
         url.pathname === "/token" ? json({ token: "t" }) : json({}, 403)
@@ -436,6 +446,7 @@ describe("Unauthorized says what to do", () => {
       expect(error._tag).toBe("Unauthorized")
       expect(error.message).toContain(registry)
       expect(error.message).toContain(text)
+      expect(log).toEqual([`${list} -`, ...further])
     }).pipe(provided(client, TokenCache.layerMemory, credential))
   })
 })
