@@ -6,12 +6,11 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
 import type * as MetricKeyType from "effect/MetricKeyType"
 import * as MetricLabel from "effect/MetricLabel"
+import * as Runtime from "./internal/Runtime.js"
 
 /**
  * `effect_oci.requests` counts HTTP requests, when there is a response or a failure. Retries,
@@ -120,7 +119,7 @@ export const update = <Type extends MetricKeyType.MetricKeyType<number, unknown>
   amount: number,
   labels: ReadonlyArray<MetricLabel.MetricLabel>
 ): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
+  Runtime.withFiber((fiber) => {
     unsafeUpdate(fiber, metric, amount, labels)
     return Effect.void
   })
@@ -133,11 +132,11 @@ export const update = <Type extends MetricKeyType.MetricKeyType<number, unknown>
  * @internal
  */
 export const unsafeUpdate = <Type extends MetricKeyType.MetricKeyType<number, unknown>>(
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  fiber: Runtime.RunningFiber,
   metric: Metric.Metric<Type, number, unknown>,
   amount: number,
   labels: ReadonlyArray<MetricLabel.MetricLabel>
 ): void => {
-  const given = fiber.getFiberRef(FiberRef.currentMetricLabels)
-  metric.unsafeUpdate(amount, given.length === 0 ? labels : [...labels, ...given])
+  const more = Runtime.metricLabels(fiber)
+  metric.unsafeUpdate(amount, more.length === 0 ? labels : [...labels, ...more])
 }

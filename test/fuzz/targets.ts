@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as CredentialHelper from "../../src/auth/CredentialHelper.js"
 import * as AuthFile from "../../src/auth/internal/AuthFile.js"
-import * as TokenServer from "../../src/auth/internal/TokenServer.js"
+import * as TokenResponse from "../../src/auth/internal/TokenResponse.js"
 import * as RateLimit from "../../src/client/http/RateLimit.js"
 import * as ContentDecoding from "../../src/internal/ContentDecoding.js"
 import * as ProxySettings from "../../src/node/ProxySettings.js"
@@ -560,11 +560,11 @@ export const targets: ReadonlyArray<Target> = [
     ],
     run: (s) => {
       const body = new TextEncoder().encode(s)
-      const token = TokenServer.parseAnswer(body, 1_767_323_045_678)
+      const token = TokenResponse.parseToken(body, 1_767_323_045_678)
       return [
         token && [Redacted.value(token.value), new Date(token.expiresAt).toISOString()],
         token?.refreshToken && Redacted.value(token.refreshToken),
-        TokenServer.parseRefusal(body)
+        TokenResponse.parseError(body)
       ]
     }
   },

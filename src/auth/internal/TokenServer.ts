@@ -10,16 +10,14 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as TransportCause from "../../internal/TransportCause.js"
 import * as Metrics from "../../Metrics.js"
-import * as ErrorBody from "../../protocol/ErrorBody.js"
+import type * as ErrorBody from "../../protocol/ErrorBody.js"
 import type { Redact } from "../../protocol/internal/RedactedText.js"
 import { type SameDomain, sameDomain } from "../../protocol/internal/RegistrableDomain.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
@@ -38,8 +36,9 @@ import {
 import * as ServerText from "../../spec/internal/ServerText.js"
 import { anonymous, type Credential } from "../Credentials.js"
 import type { Token } from "../TokenCache.js"
-import { basicHeader, isHeaderSafe } from "./Sendable.js"
+import { basicHeader } from "./Sendable.js"
 import * as Sent from "./Sent.js"
+import * as TokenResponse from "./TokenResponse.js"
 
 /**
  * A token to ask for. `origin` is the registry's, `from` the URL of the request that needs the
@@ -184,11 +183,6 @@ const maxWait = 30_000
 
 const answerLimit = { what: "The answer of the token server", limit: 128 * 1024 }
 
-/**
- * In seconds: both what a token lives that does not say so (A4), and the least that is believed.
- */
-const minLifetime = 60
-
 /** The fields of an OAuth 2 grant (RFC 6749 §4.3.2, §6). */
 type Grant = ReadonlyArray<readonly [name: string, value: string]>
 
@@ -291,7 +285,7 @@ const ask = <E, R>(
     if (response.status < 200 || response.status > 299)
       return yield* refused(response, facts, wanted, Sent.redactorOf(sent))
     const body = yield* document(response, facts, wanted.until)
-    const token = parseAnswer(body, yield* Clock.currentTimeMillis)
+    const token = TokenResponse.parseToken(body, yield* Clock.currentTimeMillis)
     return (
       token ?? (yield* new Unauthorized({ ...facts, reason: "TokenServer", origin: wanted.origin }))
     )
@@ -346,7 +340,7 @@ const refused = (
       document(response, facts, until),
       () => new Uint8Array()
     )
-    const exchange = { ...facts, errors: parseRefusal(body, redact) }
+    const exchange = { ...facts, errors: TokenResponse.parseError(body, redact) }
     const wait = RetryAfter.parse(
       SingleField.value(response.headers, "retry-after") ?? "",
       yield* Clock.currentTimeMillis
@@ -356,53 +350,10 @@ const refused = (
     const failure = new RegistryFailure({ ...exchange, retryAfter })
     if (isTransient(failure)) return yield* failure
     const error = new Unauthorized({ ...exchange, reason: "TokenServer", origin })
-    return yield* isUnknownMethod(response, parseRefusal(body))
+    return yield* isUnknownMethod(response, TokenResponse.parseError(body))
       ? Effect.fail<UnknownMethod>({ _tag: "UnknownMethod", error })
       : error
   })
-
-const OAuthError = Schema.parseJson(
-  Schema.Struct({
-    error: Schema.NonEmptyString,
-    error_description: Schema.optional(Schema.NullOr(Schema.String))
-  })
-)
-
-/**
- * Returns what a token server says with a refusal, in the registry's form, or else OAuth's (RFC
- * 6749 §5.2). A known code stays as it is.
- */
-export const parseRefusal = (
-  body: Uint8Array,
-  redact: Redact = identity
-): ReadonlyArray<ErrorBody.ErrorInfo> => {
-  const oauth = Option.getOrUndefined(
-    Schema.decodeUnknownOption(OAuthError)(new TextDecoder().decode(body))
-  )
-  return oauth === undefined
-    ? ErrorBody.parseRedacted(body, redact).errors
-    : [
-        {
-          code: ServerText.plain(
-            oauthCodes.has(oauth.error) ? oauth.error : redact(oauth.error),
-            128
-          ),
-          message: ServerText.plain(redact(oauth.error_description ?? ""), 1024)
-        }
-      ]
-}
-
-/** RFC 6749 §5.2, RFC 6750 §3.1. */
-const oauthCodes = new Set([
-  "invalid_request",
-  "invalid_client",
-  "invalid_grant",
-  "invalid_scope",
-  "invalid_token",
-  "insufficient_scope",
-  "unauthorized_client",
-  "unsupported_grant_type"
-])
 
 /**
  * That a token server does not speak what it was spoken to in, with the error that this is else.
@@ -425,56 +376,3 @@ const isUnknownMethod = (
   (request.method === "POST" &&
     status === 400 &&
     errors.every(({ code }) => code === "unsupported_grant_type" || !/^[a-z_]+$/.test(code)))
-
-const Answer = Schema.parseJson(
-  Schema.Struct({
-    token: Schema.optional(Schema.Unknown),
-    access_token: Schema.optional(Schema.Unknown),
-    expires_in: Schema.optional(Schema.Unknown),
-    issued_at: Schema.optional(Schema.Unknown),
-    refresh_token: Schema.optional(Schema.Unknown)
-  })
-)
-
-/**
- * The token in an answer that arrived `now`, if there is one. Harbor sends an empty `access_token`
- * beside its `token`, ACR no `token` at all.
- */
-export const parseAnswer = (body: Uint8Array, now: number): Token | undefined => {
-  const answer = Option.getOrUndefined(
-    Schema.decodeUnknownOption(Answer)(new TextDecoder().decode(body))
-  )
-  const value = [answer?.token, answer?.access_token].find(
-    (token): token is string => typeof token === "string" && token !== ""
-  )
-  if (answer === undefined || value === undefined || !isHeaderSafe(value)) return undefined
-  const lifetime = lifetimeOf(answer.expires_in) * 1000
-  const refreshToken = answer.refresh_token
-  return {
-    value: Redacted.make(value),
-    expiresAt: issuedAt(answer.issued_at, lifetime, now) + lifetime,
-    refreshToken:
-      typeof refreshToken === "string" && refreshToken !== ""
-        ? Redacted.make(refreshToken)
-        : undefined
-  }
-}
-
-const lifetimeOf = (expiresIn: unknown): number => {
-  const seconds =
-    typeof expiresIn === "string" && /^\d{1,10}$/.test(expiresIn) ? Number(expiresIn) : expiresIn
-  return typeof seconds === "number" && Number.isSafeInteger(seconds * 1000)
-    ? Math.max(minLifetime, Math.floor(seconds))
-    : minLifetime
-}
-
-/**
- * The server's clock counts as long as it makes sense here: neither in the future nor at the end of
- * the token's life already.
- */
-const issuedAt = (issued: unknown, lifetime: number, now: number): number => {
-  const time = typeof issued === "string" && rfc3339.test(issued) ? Date.parse(issued) : Number.NaN
-  return time <= now && time + lifetime > now ? time : now
-}
-
-const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$/

@@ -10,11 +10,9 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
 import * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
@@ -23,7 +21,7 @@ import type * as Tracer from "effect/Tracer"
 import type { Sender } from "../../auth/Authorization.js"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
-import { isRecorded } from "../../internal/Spans.js"
+import * as Runtime from "../../internal/Runtime.js"
 import * as Metrics from "../../Metrics.js"
 import { factsOf } from "../../protocol/internal/OperationTable.js"
 import type { Operation } from "../../protocol/Operation.js"
@@ -92,13 +90,10 @@ const exchange = <E extends { readonly _tag: string }>(
   template: string | undefined
 ): Effect.Effect<HttpClientResponse, E> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime((fiber) => {
-      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-      const traced = template !== undefined && isRecorded(fiber)
-      const logged = LogLevel.lessThanEqual(
-        fiber.getFiberRef(FiberRef.currentMinimumLogLevel),
-        LogLevel.Debug
-      )
+    Runtime.withFiber((fiber) => {
+      const clock = Runtime.clockOf(fiber)
+      const traced = template !== undefined && Runtime.isRecorded(fiber)
+      const logged = Runtime.isLogged(fiber, LogLevel.Debug)
       const began = clock.unsafeCurrentTimeMillis()
       const body = counted(request)
       const shown = () => Sent.shownUrl(sent, request)

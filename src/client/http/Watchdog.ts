@@ -2,13 +2,12 @@
  * Deadlines of many requests, kept by one fiber. A race with a sleeping fiber for each request, as
  * `Effect.timeout` runs it, would cost half as much as the request itself.
  */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
+import * as Runtime from "../../internal/Runtime.js"
 
 /**
  * When an effect is to be given up: `at` is in milliseconds of its `clock`. Infinity stops the
@@ -55,9 +54,9 @@ export const watch = <A, E, R, A2, E2>(
   onExpiry: () => Effect.Effect<A2, E2>
 ): Effect.Effect<A | A2, E | E2, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime((parent) => {
+    Runtime.withFiber((parent) => {
       let expired = false
-      const clock = Context.get(parent.currentDefaultServices, Clock.Clock)
+      const clock = Runtime.clockOf(parent)
       const watched: Watched = {
         clock,
         at: Number.POSITIVE_INFINITY,
@@ -67,7 +66,7 @@ export const watch = <A, E, R, A2, E2>(
       return Effect.flatMap(Effect.forkDaemon(restore(effect(watched))), (fiber) => {
         watched.expire = () => {
           expired = true
-          fiber.unsafeInterruptAsFork(FiberId.none)
+          Runtime.interrupt(fiber)
         }
         watchdog.watched.add(watched)
         const ended = Effect.flatMap(
@@ -96,7 +95,7 @@ const begin = (watchdog: Watchdog): Effect.Effect<void> =>
 const end = (watchdog: Watchdog, watched: Watched): void => {
   watchdog.watched.delete(watched)
   if (watchdog.watched.size > 0) return
-  watchdog.patrol?.unsafeInterruptAsFork(FiberId.none)
+  if (watchdog.patrol !== undefined) Runtime.interrupt(watchdog.patrol)
   watchdog.patrol = undefined
 }
 

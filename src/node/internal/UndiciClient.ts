@@ -14,8 +14,8 @@ import { type Dispatcher, errors as Errors } from "@effect/platform-node/Undici"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import { RegistryOrigin } from "../../client/http/RegistryOrigin.js"
+import * as Runtime from "../../internal/Runtime.js"
 import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
 import { RequestBody } from "./UndiciRequestBody.js"
 import { make as makeResponse, ResponseBody } from "./UndiciResponse.js"
@@ -41,7 +41,7 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
       return Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const pump = yield* Effect.forkDaemon(Effect.interruptible(streamed.pump(body.stream)))
-          streamed.onClose = () => pump.unsafeInterruptAsFork(FiberId.none)
+          streamed.onClose = () => Runtime.interrupt(pump)
           const response = send(dispatcher, yield* RegistryOrigin, request, streamed)
           return yield* Effect.onError(restore(response), () => Fiber.interrupt(pump))
         })

@@ -9,7 +9,7 @@ import type * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
-import { whenRecorded } from "../../internal/Spans.js"
+import { isRecorded, withFiber } from "../../internal/Runtime.js"
 import * as Metrics from "../../Metrics.js"
 import type { Registry, UploadSession } from "../../Registry.js"
 import { unsupported } from "./UnsupportedRegistry.js"
@@ -170,8 +170,8 @@ const makeSpans = (of: Observation): Spans => {
     return { captureStackTrace: false, attributes: all }
   }
   const inSpan: Spans["inSpan"] = (name, attributes, effect) =>
-    whenRecorded((recorded) =>
-      recorded
+    withFiber((fiber) =>
+      isRecorded(fiber)
         ? Effect.withSpan(
             Effect.tapError(effect, annotate),
             `effect-oci/${name}`,
@@ -184,9 +184,9 @@ const makeSpans = (of: Observation): Spans => {
     spanned: (operation, attributes, effect) => inSpan(`Registry.${operation}`, attributes, effect),
     streamed: (operation, attributes, stream) =>
       ByteStream.unwrap(
-        whenRecorded((recorded) =>
+        withFiber((fiber) =>
           Effect.succeed(
-            recorded
+            isRecorded(fiber)
               ? Stream.withSpan(
                   Stream.tapError(stream, annotate),
                   `effect-oci/Registry.${operation}`,
