@@ -17,9 +17,11 @@ import ipaddr from "ipaddr.js"
 export interface ProxySettings {
   /**
    * The URL of the proxy for http requests, with a user name and password if it takes them. Its
-   * scheme is `http`, `https` or `socks5`
-   * ([RFC 1928](https://www.rfc-editor.org/rfc/rfc1928)); `socks` and `socks5h` mean the same as
-   * `socks5`, since the proxy always resolves names.
+   * scheme is `http`, `https`, `socks5`
+   * ([RFC 1928](https://www.rfc-editor.org/rfc/rfc1928)) or `socks4a`. The proxy always resolves
+   * names: `socks` and `socks5h` mean the same as `socks5`, and `socks4` the same as `socks4a`,
+   * which takes a user name and no password. SOCKS needs the package `socks`, an optional peer
+   * dependency.
    */
   readonly http?: Redacted.Redacted | undefined
   /**

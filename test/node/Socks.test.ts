@@ -2,7 +2,7 @@ import * as Https from "node:https"
 import * as Net from "node:net"
 import { inspect } from "node:util"
 import * as HttpClient from "@effect/platform/HttpClient"
-import { describe, expect, it } from "@effect/vitest"
+import { afterEach, describe, expect, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -43,7 +43,11 @@ describe("a registry behind a SOCKS proxy", () => {
       "socks5",
       { slowly: true, bound: "name" },
       "0 | IPv6 20010db8000000000000000000000001:5000"
-    ]
+    ],
+    ["http://[::ffff:10.1.2.3]", "socks5", {}, "0 | IPv6 00000000000000000000ffff0a010203:80"],
+    ["http://registry.test", "socks4a", {}, "4 |  | name registry.test:80"],
+    ["http://registry.test:5000", "socks4", { slowly: true }, "4 |  | name registry.test:5000"],
+    ["http://10.1.2.3:5000", "socks4", {}, "4 |  | IPv4 10.1.2.3:5000"]
   ] as ReadonlyArray<readonly [string, string, Partial<Behavior>, string]>)(
     "at %s is reached by %s, and the proxy resolves its name",
     ([url, scheme, behavior, asked]) =>
@@ -93,6 +97,19 @@ describe("a registry behind a SOCKS proxy", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("of version 4 is told the user name of the URL", () =>
+    Effect.gen(function* () {
+      const ca = yield* Certificates.authority("ours")
+      const certificate = yield* Certificates.server(ca, "registry.test")
+      const { port } = yield* registryOn(() => Https.createServer(certificate))
+      const proxy = yield* socksProxy({ port })
+      const tls = { "registry.test": { ca: [ca.cert] } }
+      const url = `socks4a://walter@${proxy.host}`
+      expect(yield* pushAndPull.pipe(through("https://registry.test", url, { tls }))).toBe("b1")
+      expect(new Set(proxy.log)).toEqual(new Set(["4 | walter | name registry.test:443"]))
+    }).pipe(Effect.scoped)
+  )
+
   it.live("may send as many headers as without one", () =>
     Effect.gen(function* () {
       const { url } = yield* serve((_, response) => {
@@ -138,19 +155,30 @@ describe("a SOCKS proxy of the environment", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live.each(["socks4", "socks4a"])(
-    "that is of %s stops the hosts that it is for, and no other",
+  afterEach(() => {
+    vi.doUnmock("socks")
+  })
+
+  it.live.each(["socks", "socks5", "socks4a"])(
+    "that is of %s stops the hosts that it is for without the package socks, and no other",
     (scheme) =>
       Effect.gen(function* () {
+        vi.doMock("socks", () => {
+          throw new Error("Cannot find package 'socks'")
+        })
         const { port } = yield* registryOn()
         yield* environment("http_proxy", `${scheme}://walter:hunter2@proxy.invalid`)
+        yield* environment("no_proxy", "excepted.invalid")
         const at = (url: string) =>
           through(url, "", { proxy: ProxySettings.fromEnvironment(process.env) })
         expect(yield* pushAndPull.pipe(at(`http://127.0.0.1:${port}`))).toBe("b1")
+        const excepted = yield* Effect.flip(ping.pipe(at("http://excepted.invalid")))
+        expect(excepted).toMatchObject({ _tag: "TransportFailure", reason: "Connect" })
         const failure = yield* Effect.flip(ping.pipe(at("http://registry.test")))
         expect(failure).toMatchObject({ _tag: "TransportFailure", reason: "Proxy" })
         expect(failure.message).toBe(
-          "Only version 5 of SOCKS is supported: name a proxy as socks5://… or http://…, or except registry.test in NO_PROXY (GET http://registry.test/v2/)"
+          "A SOCKS proxy needs the package socks: run npm install socks, name a proxy as " +
+            "http://…, or except registry.test in NO_PROXY (GET http://registry.test/v2/)"
         )
         expect(`${inspect(failure, { depth: 9 })}`).not.toContain("hunter2")
       }).pipe(Effect.scoped)
@@ -169,11 +197,35 @@ describe("a SOCKS proxy that lets nothing through", () => {
       "does not accept the user name and password in its URL",
       1
     ],
-    ["does not allow it", { reply: 2 }, "", "Proxy", "does not allow a connection to", 1],
-    ["does not know the command", { reply: 7 }, "", "Proxy", "does not allow a connection to", 1],
+    [
+      "does not allow it",
+      { reply: 2 },
+      "walter:hunter2@",
+      "Proxy",
+      "does not allow a connection to registry.test:80 (NotAllowed)",
+      1
+    ],
+    [
+      "does not know the command",
+      { reply: 7 },
+      "",
+      "Proxy",
+      "does not allow a connection to registry.test:80 (CommandNotSupported)",
+      1
+    ],
+    [
+      "has a reply of its own",
+      { reply: 99 },
+      "",
+      "Proxy",
+      "does not allow a connection to registry.test:80 (an unknown reply)",
+      1
+    ],
     ["fails", { reply: 1 }, "", "Connect", "cannot reach registry.test:80: general failure", 2],
+    ["finds no network", { reply: 3 }, "", "Connect", "the network is unreachable", 2],
     ["finds no host", { reply: 4 }, "", "Connect", "the host is unreachable", 2],
-    ["is refused", { reply: 5, bound: "name" }, "", "Connect", "the connection was refused", 2]
+    ["is refused", { reply: 5, bound: "name" }, "", "Connect", "the connection was refused", 2],
+    ["finds the way too long", { reply: 6 }, "", "Connect", "the time to live expired", 2]
   ] as ReadonlyArray<readonly [string, Partial<Behavior>, string, string, string, number]>)(
     "because it %s is a failure that says so, and is tried again only if it may pass",
     ([_, behavior, user, reason, words, attempts]) =>
@@ -189,6 +241,37 @@ describe("a SOCKS proxy that lets nothing through", () => {
         expect(proxy.log.length).toBe(attempts)
         yield* until(() => proxy.open.size === 0)
       }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
+    [91, "Connect", "cannot reach registry.test:80: rejected or failed", 2],
+    [92, "Proxy", "does not allow a connection to registry.test:80 (Rejected)", 1],
+    [93, "Proxy", "does not allow a connection to registry.test:80 (RejectedIdent)", 1],
+    [99, "Proxy", "does not speak SOCKS 4", 1]
+  ] as const)("as the reply %s of version 4 says", ([reply, reason, words, attempts]) =>
+    Effect.gen(function* () {
+      const proxy = yield* socksProxy({ port: 1, reply })
+      const failure = yield* Effect.flip(
+        ping.pipe(through("http://registry.test", `socks4a://walter:hunter2@${proxy.host}`))
+      )
+      expect(failure).toMatchObject({ _tag: "TransportFailure", reason })
+      expect(failure.message).toContain(`The SOCKS proxy at ${proxy.host} ${words}`)
+      expect(inspect(failure, { depth: 9 })).not.toContain("hunter2")
+      expect(proxy.log.length).toBe(attempts)
+      yield* until(() => proxy.open.size === 0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("because a name is longer than it can be told", () =>
+    Effect.gen(function* () {
+      const proxy = yield* socksProxy({ port: 1 })
+      const url = `http://${"a".repeat(60)}${`.${"b".repeat(60)}`.repeat(4)}.test`
+      const failure = yield* Effect.flip(ping.pipe(through(url, `socks5://${proxy.host}`)))
+      expect(failure).toMatchObject({ _tag: "TransportFailure", reason: "Proxy" })
+      expect(failure.message).toContain("takes names of 255 bytes at most")
+      expect(proxy.log).toEqual([])
+      yield* until(() => proxy.open.size === 0)
+    }).pipe(Effect.scoped)
   )
 
   /** A server that does with each connection what it is told. */
@@ -230,6 +313,18 @@ describe("a SOCKS proxy that lets nothing through", () => {
       "Proxy",
       "demands a user name and password"
     ],
+    [
+      "breaks the connection",
+      (socket: Net.Socket) => socket.once("data", () => socket.resetAndDestroy()),
+      "Reset",
+      "ECONNRESET"
+    ],
+    [
+      "says more than it may",
+      (socket: Net.Socket) => socket.write(new Uint8Array(100_000).fill(5)),
+      "Proxy",
+      "demands a user name and password"
+    ],
     ["never answers", () => undefined, "Connect", "UND_ERR_CONNECT_TIMEOUT"],
     [
       "makes a tunnel to nowhere",
@@ -246,6 +341,19 @@ describe("a SOCKS proxy that lets nothing through", () => {
       )
       expect(failure).toMatchObject({ _tag: "TransportFailure", reason })
       expect(failure.message).toContain(words)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["socks4a", "socks5"])("%s: its connection is closed after the layer is", (scheme) =>
+    Effect.gen(function* () {
+      const { host, open } = yield* server(() => undefined)
+      yield* Effect.raceFirst(
+        Effect.exit(ping),
+        until(() => open.size === 1)
+      ).pipe(
+        through("http://registry.test", `${scheme}://${host}`, { connectTimeout: "300 millis" })
+      )
+      yield* until(() => open.size === 0)
     }).pipe(Effect.scoped)
   )
 

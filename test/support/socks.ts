@@ -1,11 +1,14 @@
-/** A SOCKS 5 proxy on a loopback port (RFC 1928, RFC 1929), whose names lead where a test says. */
+/**
+ * A SOCKS proxy on a loopback port, of version 5 (RFC 1928, RFC 1929) and 4 with the extension 4a,
+ * whose names lead where a test says.
+ */
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
 
 export interface Behavior {
-  /** User name and password that are demanded; none by default. */
+  /** User name and password that version 5 demands; none by default. */
   readonly login?: readonly [username: string, password: string]
-  /** The reply to every request for a connection, which is made only if it is 0. */
+  /** The reply to every request for a connection, which is made only if there is none, or 0. */
   readonly reply?: number
   /** The port of this machine that every name and address leads to. */
   readonly port: number
@@ -23,7 +26,7 @@ const boundAddress = {
 
 /**
  * The proxy, with what each connection asked for: methods, login, and address, such as
- * `0 2 | walter:hunter2 | name registry.test:443`.
+ * `0 2 | walter:hunter2 | name registry.test:443`; with version 4, `4 | walter | name …`.
  */
 export const socksProxy = (behavior: Behavior) =>
   Effect.gen(function* () {
@@ -76,7 +79,32 @@ const serveOne = async (
   const one = async () => (await read(1))[0] ?? 0
 
   const parts: Array<string> = []
-  if ((await one()) !== 5) return socket.destroy()
+  const { bound = "IPv4", port, reply = 0 } = behavior
+  const lead = (...granted: ReadonlyArray<number>) => {
+    const onwards = Net.connect(port, "127.0.0.1", () => {
+      void send(...granted).then(() => socket.pipe(onwards).pipe(socket))
+    })
+    onwards.on("error", () => socket.destroy())
+    return socket.on("close", () => onwards.destroy())
+  }
+  const version = await one()
+  if (version === 4) {
+    const text = async () => {
+      const bytes: Array<number> = []
+      for (let byte = await one(); byte !== 0; byte = await one()) bytes.push(byte)
+      return String(Buffer.from(bytes))
+    }
+    if ((await one()) !== 1) return socket.destroy()
+    const to = (await read(2)).readUInt16BE()
+    const ip = [...(await read(4))].join(".")
+    const user = await text()
+    const address = ip.startsWith("0.0.0.") ? `name ${await text()}` : `IPv4 ${ip}`
+    log(`4 | ${user} | ${address}:${to}`)
+    if (reply === 0) return lead(0, 90, 0, 0, 0, 0, 0, 0)
+    await send(0, reply, 0, 0, 0, 0, 0, 0)
+    return socket.end()
+  }
+  if (version !== 5) return socket.destroy()
   const methods = [...(await read(await one()))]
   parts.push(methods.join(" "))
   const wanted = behavior.login === undefined ? 0 : 2
@@ -110,14 +138,9 @@ const serveOne = async (
         : `name ${await read(await one())}`
   parts.push(`${address}:${(await read(2)).readUInt16BE()}`)
   log(parts.join(" | "))
-  const { bound = "IPv4", port, reply = 0 } = behavior
   if (reply !== 0) {
     await send(5, reply, 0, ...boundAddress[bound], 0, 0)
     return socket.end()
   }
-  const onwards = Net.connect(port, "127.0.0.1", () => {
-    void send(5, 0, 0, ...boundAddress[bound], 0, 80).then(() => socket.pipe(onwards).pipe(socket))
-  })
-  onwards.on("error", () => socket.destroy())
-  return socket.on("close", () => onwards.destroy())
+  return lead(5, 0, 0, ...boundAddress[bound], 0, 80)
 }

@@ -1,13 +1,13 @@
 /**
- * Connections through a SOCKS proxy, version 5 (RFC 1928, RFC 1929). undici has an agent for them
- * in its newest versions, which waits for TLS without bound, takes IPv6 addresses for names, and
- * has pools of its own, with other limits than those of this library.
+ * Connections through a SOCKS proxy, by the package `socks`: version 5 (RFC 1928, RFC 1929), and 4
+ * with the extension 4a. undici has an agent for version 5 in its newest releases, which waits for
+ * TLS without bound, takes IPv6 addresses for names, and has pools of its own, with other limits
+ * than those of this library.
  */
-import * as Net from "node:net"
+import type * as Net from "node:net"
 import { buildConnector, errors as Errors } from "@effect/platform-node/Undici"
-import ipaddr from "ipaddr.js"
 
-/** Whether a proxy's URL is of some version of SOCKS; `connector` says which it speaks. */
+/** Whether a proxy's URL is of some version of SOCKS. */
 export const isSocks = ({ protocol }: URL): boolean => /^socks(4a?|5h?)?:$/.test(protocol)
 
 /**
@@ -16,43 +16,35 @@ export const isSocks = ({ protocol }: URL): boolean => /^socks(4a?|5h?)?:$/.test
  */
 export const problemOf = (proxy: URL): string | undefined => {
   if (proxy.hostname === "") return "its URL has no host"
-  const { password, username } = loginOf(proxy)
-  return Math.max(bytesOf(username).length, bytesOf(password).length) > 255
+  const { password, userId } = loginOf(proxy)
+  return Math.max(Buffer.byteLength(userId), Buffer.byteLength(password)) > 255
     ? "its user name or password has more than 255 bytes"
     : undefined
 }
 
 /**
- * Makes connections for undici through a proxy. Names are resolved by the proxy, for `socks5` as
- * for `socks5h`. `timeout`, in milliseconds, bounds each of three steps: the connection to the
- * proxy, what the proxy is told, and TLS.
+ * Makes connections for undici through a proxy, which resolves all names. `timeout`, in
+ * milliseconds, bounds each of three steps: the connection to the proxy, what the proxy is told,
+ * and TLS.
  */
 export const connector = (
   proxy: URL,
   tls: buildConnector.BuildOptions & { readonly timeout: number }
 ): buildConnector.connector => {
+  const connect = buildConnector({ timeout: tls.timeout })
   const secure = buildConnector(tls)
   return (options, callback) => {
     const target = {
       host: options.hostname,
       port: Number(options.port) || (options.protocol === "https:" ? 443 : 80)
     }
-    if (/^socks4/.test(proxy.protocol)) {
-      callback(
-        new ProxyError(
-          "ERR_PROXY_UNSUPPORTED",
-          "Only version 5 of SOCKS is supported: name a proxy as socks5://… or http://…, " +
-            `or except ${target.host} in NO_PROXY`
-        ),
-        null
-      )
-      return
-    }
-    open(proxy, target, tls.timeout, (outcome) => {
-      if (outcome instanceof Error) callback(outcome, null)
-      else if (options.protocol === "https:") secure({ ...options, httpSocket: outcome }, callback)
-      else callback(null, outcome)
-    })
+    open(proxy, target, tls.timeout, connect).then(
+      (socket) =>
+        options.protocol === "https:"
+          ? secure({ ...options, httpSocket: socket }, callback)
+          : callback(null, socket),
+      (failure) => callback(failure, null)
+    )
   }
 }
 
@@ -63,9 +55,10 @@ export const connector = (
 export class ProxyError extends Error {
   constructor(
     readonly code: "ERR_PROXY_REFUSED" | "ERR_PROXY_UNREACHED" | "ERR_PROXY_UNSUPPORTED",
-    message: string
+    message: string,
+    options?: ErrorOptions
   ) {
-    super(message)
+    super(message, options)
   }
 }
 
@@ -75,148 +68,92 @@ interface Target {
 }
 
 /** Connects to a target. What is read from the socket then comes from the target. */
-const open = (
+const open = async (
   proxy: URL,
   target: Target,
   timeout: number,
-  done: (outcome: Net.Socket | Error) => void
-): void => {
-  const port = proxy.port === "" ? 1080 : Number(proxy.port)
-  const name = `The SOCKS proxy at ${proxy.hostname}:${port}`
-  const dialogue = dialogueWith(name, loginOf(proxy), target)
-  let step = dialogue.next()
-  let received = Buffer.alloc(0)
-  const socket = Net.connect({ host: proxy.hostname.replace(/^\[|\]$/g, ""), port })
-  const settle = () => {
-    clearTimeout(timer)
-    socket.off("data", onData).off("error", onError).off("close", onClose)
-  }
-  const onError = (failure: Error) => {
-    settle()
-    // What it fails with from now on has been told already.
-    socket.on("error", () => undefined).destroy()
-    done(failure)
-  }
-  const onClose = () =>
-    onError(new ProxyError("ERR_PROXY_UNREACHED", `${name} closed the connection`))
-  const overdue = () => onError(new Errors.ConnectTimeoutError(`${name} did not answer in time`))
-  const onData = (bytes: Buffer) => {
-    received = Buffer.concat([received, bytes])
-    try {
-      while (step.done !== true && received.length >= step.value.expected) {
-        const { expected } = step.value
-        step = dialogue.next(received.subarray(0, expected))
-        received = received.subarray(expected)
-        if (step.done !== true) socket.write(step.value.send)
-      }
-    } catch (failure) {
-      return onError(failure instanceof Error ? failure : new Error(String(failure)))
-    }
-    if (step.done !== true) return
-    settle()
-    socket.pause()
-    // What the target said meanwhile.
-    if (received.length > 0) socket.unshift(received)
-    done(socket)
-  }
-  let timer = setTimeout(overdue, timeout)
-  socket
-    .setNoDelay(true)
-    .setKeepAlive(true, 60_000)
-    .on("data", onData)
-    .on("error", onError)
-    .on("close", onClose)
-    .once("connect", () => {
-      clearTimeout(timer)
-      timer = setTimeout(overdue, timeout)
-      if (step.done !== true) socket.write(step.value.send)
-    })
-}
-
-/** What is sent to the proxy, and how many bytes answer it. */
-interface Step {
-  readonly send: Uint8Array
-  readonly expected: number
-}
-
-/** The whole dialogue before the connection is the target's. Throws `ProxyError`. */
-function* dialogueWith(
-  proxy: string,
-  { password, username }: Login,
-  target: Target
-): Generator<Step, void, Uint8Array> {
-  const refused = (what: string) => new ProxyError("ERR_PROXY_REFUSED", `${proxy} ${what}`)
-  const hasLogin = username !== "" || password !== ""
-  const methods = hasLogin ? [noLogin, withLogin] : [noLogin]
-  const [version, method] = yield {
-    send: Uint8Array.of(5, methods.length, ...methods),
-    expected: 2
-  }
-  if (version !== 5) throw refused("does not speak SOCKS 5: if it is an HTTP proxy, use http://…")
-  if (method === withLogin && hasLogin) {
-    const [user, secret] = [bytesOf(username), bytesOf(password)]
-    const [, status] = yield {
-      send: Uint8Array.of(1, user.length, ...user, secret.length, ...secret),
-      expected: 2
-    }
-    if (status !== 0) throw refused("does not accept the user name and password in its URL")
-  } else if (method !== noLogin)
-    throw refused(
-      hasLogin
-        ? "accepts no user name and password, and no connection without them"
-        : "demands a user name and password: write them into its URL"
+  connect: buildConnector.connector
+): Promise<Net.Socket> => {
+  // The package is an optional peer: only who has such a proxy needs it.
+  const { SocksClient } = await import("socks").catch((cause: unknown) => {
+    const message =
+      "A SOCKS proxy needs the package socks: run npm install socks, name a proxy as http://…, " +
+      `or except ${target.host} in NO_PROXY`
+    throw new ProxyError("ERR_PROXY_UNSUPPORTED", message, { cause })
+  })
+  const host = proxy.hostname.replace(/^\[|\]$/g, "")
+  const port = Number(proxy.port) || 1080
+  // The package would connect by itself, and lose the codes of the system.
+  const socket = await new Promise<Net.Socket>((resolve, reject) => {
+    const place = { hostname: host, port: String(port), protocol: "http:" }
+    connect(place, (failure, connected) =>
+      failure === null ? resolve(connected) : reject(failure)
     )
-
-  const place = `${target.host}:${target.port}`
-  const [, status = 255, , type, length = 0] = yield {
-    send: Uint8Array.of(5, 1, 0, ...addressOf(target.host), target.port >> 8, target.port & 255),
-    // As much as every response has, of a name its length.
-    expected: 5
+  })
+  try {
+    await SocksClient.createConnection({
+      command: "connect",
+      proxy: { host, port, type: versionOf(proxy), ...loginOf(proxy) },
+      destination: target,
+      existing_socket: socket,
+      timeout
+    })
+    return socket
+  } catch (failure) {
+    socket.destroy()
+    // The error of the package holds the password, and of the system's error only the words.
+    const words = failure instanceof Error ? failure.message : ""
+    throw socket.errored ?? failureOf(words, proxy, target)
   }
-  if (status !== 0) {
-    const reason = unreached.get(status)
-    throw reason === undefined
-      ? refused(`does not allow a connection to ${place} (code ${status})`)
-      : new ProxyError("ERR_PROXY_UNREACHED", `${proxy} cannot reach ${place}: ${reason}`)
-  }
-  // Where the proxy connected from, of which one byte has been read.
-  const sizes = new Map([
-    [1, 4],
-    [3, length + 1],
-    [4, 16]
-  ])
-  yield { send: new Uint8Array(0), expected: (sizes.get(type ?? 0) ?? 4) + 1 }
 }
 
-const noLogin = 0
-const withLogin = 2
+/** What the package says in words alone, as an error with a code. */
+const failureOf = (words: string, proxy: URL, target: Target): Error => {
+  const name = `The SOCKS proxy at ${proxy.hostname}:${proxy.port || 1080}`
+  const place = `${target.host}:${target.port}`
+  const refused = (what: string) => new ProxyError("ERR_PROXY_REFUSED", `${name} ${what}`)
+  const unreached = (what: string) => new ProxyError("ERR_PROXY_UNREACHED", `${name} ${what}`)
 
-/** The failures that may pass (RFC 1928 section 6); the others are the proxy's decision. */
-const unreached = new Map([
-  [1, "general failure"],
-  [3, "the network is unreachable"],
-  [4, "the host is unreachable"],
-  [5, "the connection was refused"],
-  [6, "the time to live expired"]
+  if (/timed out/.test(words))
+    return new Errors.ConnectTimeoutError(`${name} did not answer in time`)
+  if (/socket closed/i.test(words)) return unreached("closed the connection")
+  if (/destination/.test(words)) return refused("takes names of 255 bytes at most")
+
+  const { password, userId } = loginOf(proxy)
+  const hasLogin = userId !== "" || password !== ""
+  if (/authentication/i.test(words) && !hasLogin)
+    return refused("demands a user name and password: write them into its URL")
+  if (/authentication failed/i.test(words))
+    return refused("does not accept the user name and password in its URL")
+  if (/authentication/i.test(words))
+    return refused("accepts no user name and password, and no connection without them")
+
+  const [, reply] = /rejected connection - \(?(\w+)/.exec(words) ?? []
+  const reason = mayPass.get(reply ?? "")
+  if (reason !== undefined) return unreached(`cannot reach ${place}: ${reason}`)
+  // Version 4 has four replies: what is none of them does not come from such a proxy.
+  if (reply === undefined || (reply === "undefined" && versionOf(proxy) === 4))
+    return refused(`does not speak SOCKS ${versionOf(proxy)}: if it is an HTTP proxy, use http://…`)
+  const said = reply === "undefined" ? "an unknown reply" : reply
+  return refused(`does not allow a connection to ${place} (${said})`)
+}
+
+/**
+ * The replies that may pass (RFC 1928 section 6; version 4 says `Failed` of all that is not the
+ * user's name); the others are the proxy's decision.
+ */
+const mayPass = new Map([
+  ["Failed", "rejected or failed"],
+  ["Failure", "general failure"],
+  ["NetworkUnreachable", "the network is unreachable"],
+  ["HostUnreachable", "the host is unreachable"],
+  ["ConnectionRefused", "the connection was refused"],
+  ["TTLExpired", "the time to live expired"]
 ])
 
-const addressOf = (host: string): ReadonlyArray<number> => {
-  if (ipaddr.isValid(host)) {
-    const bytes = ipaddr.parse(host).toByteArray()
-    return [bytes.length === 4 ? 1 : 4, ...bytes]
-  }
-  const name = bytesOf(host).subarray(0, 255)
-  return [3, name.length, ...name]
-}
+const versionOf = ({ protocol }: URL): 4 | 5 => (protocol.startsWith("socks4") ? 4 : 5)
 
-interface Login {
-  readonly username: string
-  readonly password: string
-}
-
-const loginOf = ({ password, username }: URL): Login => ({
-  username: decodeURIComponent(username),
+const loginOf = ({ password, username }: URL) => ({
+  userId: decodeURIComponent(username),
   password: decodeURIComponent(password)
 })
-
-const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
