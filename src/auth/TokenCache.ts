@@ -172,141 +172,38 @@ export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => {
   }
 })
 
+/** Makes a cache of tokens that is empty, over a store that may have some. */
 const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
-  const tokens = new Map<string, CachedToken>()
-  const refreshTokens = new Map<string, Redacted.Redacted>()
-  /** Their values, since a store that cannot be written keeps them. */
-  const rejectedTokens = new Map<string, true>()
-  const flights = new Map<string, Deferred.Deferred<Obtained, unknown>>()
   const { issued, ...challenges } = ChallengeCache.make(store)
-
-  const find = (id: string, key: TokenKey, now: number): CachedToken | undefined => {
-    const exact = tokens.get(id)
-    if (exact !== undefined && isUsable(exact, now)) return exact
-    const issue = issueOf(key)
-    const required = AccessScope.merge(key.scopes)
-    for (const token of tokens.values())
-      if (
-        token.issue === issue &&
-        isUsable(token, now) &&
-        AccessScope.covers(token.granted, required)
-      )
-        return token
-    return undefined
+  const state: State = {
+    store,
+    scope,
+    issued,
+    tokens: new Map(),
+    refreshTokens: new Map(),
+    rejectedTokens: new Map(),
+    flights: new Map()
   }
-
-  const keep = (key: TokenKey, token: Token, now: number): void => {
-    for (const [other, { expiresAt }] of tokens) if (expiresAt <= now) tokens.delete(other)
-    put(tokens, idOf(key), {
-      ...token,
-      key,
-      issue: issueOf(key),
-      granted: AccessScope.merge(key.scopes),
-      labels: Metrics.hostLabels(key.origin)
-    })
-    if (token.refreshToken === undefined) refreshTokens.delete(issueOf(key))
-    else put(refreshTokens, issueOf(key), token.refreshToken)
-  }
-
-  /** From the store, where another process may have put it, or else acquired. */
-  const obtain = <E, R>(
-    key: TokenKey,
-    acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
-  ): Effect.Effect<Obtained, E, R> =>
-    Effect.gen(function* () {
-      const stored = yield* store.load(issueOf(key))
-      const now = yield* Clock.currentTimeMillis
-      const found = stored.tokens.find(
-        (token) =>
-          isUsable(token, now) &&
-          !rejectedTokens.has(Redacted.value(token.value)) &&
-          AccessScope.contains(token.scopes, key.scopes)
-      )
-      if (found !== undefined) {
-        keep({ ...key, scopes: found.scopes }, { ...found, refreshToken: stored.refreshToken }, now)
-        return { value: found.value, isNew: false }
-      }
-      const refreshToken = stored.refreshToken ?? refreshTokens.get(issueOf(key))
-      const token = yield* acquire(Option.fromNullable(refreshToken))
-      const then = yield* Clock.currentTimeMillis
-      issued(key.origin)
-      keep(key, token, then)
-      yield* store.update(issueOf(key), (stored) => ({
-        tokens: [
-          { scopes: key.scopes, value: token.value, expiresAt: token.expiresAt },
-          ...stored.tokens.filter(
-            (other) => isUsable(other, then) && !AccessScope.contains(key.scopes, other.scopes)
-          )
-        ],
-        refreshToken: token.refreshToken
-      }))
-      return { value: token.value, isNew: true }
-    })
-
-  /**
-   * Runs in the layer's scope, so that it is nobody's own, and uninterruptibly around `acquire`, so
-   * that it always ends its Deferred.
-   */
-  const start = <E, R>(id: string, token: Effect.Effect<Obtained, E, R>) => {
-    const flight = Deferred.unsafeMake<Obtained, unknown>(FiberId.none)
-    flights.set(id, flight)
-    return Effect.interruptible(token).pipe(
-      Effect.exit,
-      Effect.flatMap((exit) => {
-        flights.delete(id)
-        return Deferred.done(flight, exit)
-      }),
-      Effect.forkIn(scope),
-      Effect.as(flight)
-    )
-  }
-
   return {
     ...challenges,
-    getOrAcquire: <E, R>(
-      key: TokenKey,
-      acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
-    ) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        // Found, joined or begun in one synchronous step, or two fibers could begin at once.
-        Effect.uninterruptibleMask((restore): Effect.Effect<Obtained, E, R> => {
-          const id = idOf(key)
-          const cached = find(id, key, now)
-          if (cached !== undefined)
-            return Effect.as(Metrics.update(Metrics.tokenCacheHits, 1, cached.labels), {
-              value: cached.value,
-              isNew: false
-            })
-          const joined = flights.get(id)
-          return Effect.flatMap(
-            joined === undefined ? start(id, obtain(key, acquire)) : Effect.succeed(joined),
-            (flight) =>
-              // Equal keys come from the same pipeline, so that what can fail here is what
-              // `acquire` can fail with.
-              restore(Deferred.await(flight) as Effect.Effect<Obtained, E>)
-          )
-        })
-      ),
-    reject: ({ origin }, refused) =>
-      Effect.suspend(() => {
-        const isRefused = ({ value }: { readonly value: Redacted.Redacted }) =>
-          Redacted.value(value) === Redacted.value(refused)
-        const rejected = [...tokens].filter(
-          ([, token]) => token.key.origin === origin && isRefused(token)
-        )
-        for (const [id] of rejected) tokens.delete(id)
-        if (rejected.length > 0) put(rejectedTokens, Redacted.value(refused), true)
-        return Effect.forEach(
-          rejected,
-          ([, { key }]) =>
-            store.update(issueOf(key), (stored) => ({
-              ...stored,
-              tokens: stored.tokens.filter((token) => !isRefused(token))
-            })),
-          { discard: true }
-        )
-      })
+    getOrAcquire: (key, acquire) => getOrAcquire(state, key, acquire),
+    reject: ({ origin }, token) => reject(state, origin, token)
   }
+}
+
+/**
+ * What a cache holds: the tokens by `idOf` their keys, the refresh tokens by `issueOf` them, and
+ * the acquisitions under way. They run in `scope`.
+ */
+interface State {
+  readonly store: TokenStore.TokenStore
+  readonly scope: Scope.Scope
+  readonly issued: (origin: string) => void
+  readonly tokens: Map<string, CachedToken>
+  readonly refreshTokens: Map<string, Redacted.Redacted>
+  /** Their values, since a store that cannot be written keeps them. */
+  readonly rejectedTokens: Map<string, true>
+  readonly flights: Map<string, Deferred.Deferred<Obtained, unknown>>
 }
 
 /** A token with what is asked of it for every request, made once. */
@@ -316,6 +213,157 @@ interface CachedToken extends Token {
   readonly granted: AccessScope.Merged
   readonly labels: ReadonlyArray<MetricLabel.MetricLabel>
 }
+
+/** Requests the next token, with the refresh token of the last one if there is any. */
+type Acquire<E, R> = (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
+
+const getOrAcquire = <E, R>(
+  state: State,
+  key: TokenKey,
+  acquire: Acquire<E, R>
+): Effect.Effect<Obtained, E, R> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    // Found, joined or begun in one synchronous step, or two fibers could begin at once.
+    Effect.uninterruptibleMask((restore): Effect.Effect<Obtained, E, R> => {
+      const id = idOf(key)
+      const cached = find(state, id, key, now)
+      if (cached !== undefined)
+        return Effect.as(Metrics.update(Metrics.tokenCacheHits, 1, cached.labels), {
+          value: cached.value,
+          isNew: false
+        })
+      const joined = state.flights.get(id)
+      return Effect.flatMap(
+        joined === undefined
+          ? start(state, id, obtain(state, key, acquire))
+          : Effect.succeed(joined),
+        (flight) =>
+          // Equal keys come from the same pipeline, so that what can fail here is what `acquire`
+          // can fail with.
+          restore(Deferred.await(flight) as Effect.Effect<Obtained, E>)
+      )
+    })
+  )
+
+/** Returns a token in memory that covers the key's scopes. */
+const find = (
+  { tokens }: State,
+  id: string,
+  key: TokenKey,
+  now: number
+): CachedToken | undefined => {
+  const exact = tokens.get(id)
+  if (exact !== undefined && isUsable(exact, now)) return exact
+  const issue = issueOf(key)
+  const required = AccessScope.merge(key.scopes)
+  for (const token of tokens.values())
+    if (
+      token.issue === issue &&
+      isUsable(token, now) &&
+      AccessScope.covers(token.granted, required)
+    )
+      return token
+  return undefined
+}
+
+/**
+ * Starts an acquisition that others can join. It runs in the layer's scope, so that it is nobody's
+ * own, and uninterruptibly around `acquire`, so that it always ends its Deferred.
+ */
+const start = <E, R>(
+  { flights, scope }: State,
+  id: string,
+  token: Effect.Effect<Obtained, E, R>
+): Effect.Effect<Deferred.Deferred<Obtained, unknown>, never, R> => {
+  const flight = Deferred.unsafeMake<Obtained, unknown>(FiberId.none)
+  flights.set(id, flight)
+  return Effect.interruptible(token).pipe(
+    Effect.exit,
+    Effect.flatMap((exit) => {
+      flights.delete(id)
+      return Deferred.done(flight, exit)
+    }),
+    Effect.forkIn(scope),
+    Effect.as(flight)
+  )
+}
+
+/** Takes a token from the store, where another process may have put it, or acquires one. */
+const obtain = Effect.fnUntraced(function* <E, R>(
+  state: State,
+  key: TokenKey,
+  acquire: Acquire<E, R>
+) {
+  const issue = issueOf(key)
+  const stored = yield* state.store.load(issue)
+  const now = yield* Clock.currentTimeMillis
+  const found = stored.tokens.find(
+    (token) =>
+      isUsable(token, now) &&
+      !state.rejectedTokens.has(Redacted.value(token.value)) &&
+      AccessScope.contains(token.scopes, key.scopes)
+  )
+  if (found !== undefined) {
+    const token = { ...found, refreshToken: stored.refreshToken }
+    keep(state, { ...key, scopes: found.scopes }, token, now)
+    return { value: found.value, isNew: false }
+  }
+  const refreshToken = stored.refreshToken ?? state.refreshTokens.get(issue)
+  const token = yield* acquire(Option.fromNullable(refreshToken))
+  const then = yield* Clock.currentTimeMillis
+  state.issued(key.origin)
+  keep(state, key, token, then)
+  yield* state.store.update(issue, ({ tokens }) => ({
+    tokens: [
+      { scopes: key.scopes, value: token.value, expiresAt: token.expiresAt },
+      ...tokens.filter(
+        (other) => isUsable(other, then) && !AccessScope.contains(key.scopes, other.scopes)
+      )
+    ],
+    refreshToken: token.refreshToken
+  }))
+  return { value: token.value, isNew: true }
+})
+
+/** Keeps a token in memory, and drops those that have ended. */
+const keep = ({ refreshTokens, tokens }: State, key: TokenKey, token: Token, now: number): void => {
+  const issue = issueOf(key)
+  for (const [other, { expiresAt }] of tokens) if (expiresAt <= now) tokens.delete(other)
+  put(tokens, idOf(key), {
+    ...token,
+    key,
+    issue,
+    granted: AccessScope.merge(key.scopes),
+    labels: Metrics.hostLabels(key.origin)
+  })
+  if (token.refreshToken === undefined) refreshTokens.delete(issue)
+  else put(refreshTokens, issue, token.refreshToken)
+}
+
+/** Forgets a token that an origin has rejected, in memory and in the store. */
+const reject = (
+  { rejectedTokens, store, tokens }: State,
+  origin: string,
+  refused: Redacted.Redacted
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const isRefused = ({ value }: { readonly value: Redacted.Redacted }) =>
+      Redacted.value(value) === Redacted.value(refused)
+    const rejected = [...tokens].filter(
+      ([, token]) => token.key.origin === origin && isRefused(token)
+    )
+    for (const [id] of rejected) tokens.delete(id)
+    if (rejected.length > 0) put(rejectedTokens, Redacted.value(refused), true)
+    return Effect.forEach(
+      rejected,
+      ([, { key }]) =>
+        store.update(issueOf(key), (stored) => ({
+          ...stored,
+          tokens: stored.tokens.filter((token) => !isRefused(token))
+        })),
+      { discard: true }
+    )
+  })
 
 const isUsable = ({ expiresAt }: { readonly expiresAt: number }, now: number): boolean =>
   expiresAt - margin > now

@@ -37,6 +37,17 @@ interface Asked {
 }
 
 /**
+ * What a cache holds: what origins ask for, what demands were asked for beyond that, and the
+ * origins that have ever asked for tokens.
+ */
+interface State {
+  readonly store: TokenStore.TokenStore
+  readonly byOrigin: Map<string, Known>
+  readonly byDemand: Map<string, Asked>
+  readonly tokenOrigins: Map<string, true>
+}
+
+/**
  * Makes a cache of challenges that is empty, over a store that may have some. `issued` notes that
  * the token server of an origin has just issued a token; the rest is as `TokenCache` says.
  */
@@ -48,87 +59,101 @@ export const make = (
   readonly failed: (demand: Demand) => Effect.Effect<void>
   readonly issued: (origin: string) => void
 } => {
-  const byOrigin = new Map<string, Known>()
-  const byDemand = new Map<string, Asked>()
-  /** The origins that have ever asked for tokens. */
-  const tokenOrigins = new Map<string, true>()
-
-  const ofOrigin = (origin: string): Effect.Effect<ReadonlyArray<Challenge>> =>
-    Effect.suspend(() => {
-      const known = byOrigin.get(origin)
-      if (known !== undefined)
-        return known.challenges.some(isBearer) || !tokenOrigins.has(origin)
-          ? Effect.succeed(known.challenges)
-          : Effect.map(Clock.currentTimeMillis, (now) =>
-              now < known.at + doubt ? known.challenges : []
-            )
-      return Effect.map(
-        Effect.zip(store.loadChallenges(origin), Clock.currentTimeMillis),
-        ([challenges, now]) => {
-          if (challenges.length > 0 && !byOrigin.has(origin))
-            put(byOrigin, origin, { challenges, at: now, failingSince: Number.NEGATIVE_INFINITY })
-          return challenges
-        }
-      )
-    })
-
-  const forget = (origin: string): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      byOrigin.delete(origin)
-      return store.saveChallenges(origin, [])
-    })
-
+  const state: State = {
+    store,
+    byOrigin: new Map(),
+    byDemand: new Map(),
+    tokenOrigins: new Map()
+  }
   return {
+    challenges: (demand) => ofDemand(state, demand),
+    remember: (demand, challenges) => remember(state, demand, challenges),
+    failed: ({ origin }) => failed(state, origin),
     issued: (origin) => {
-      const known = byOrigin.get(origin)
+      const known = state.byOrigin.get(origin)
       if (known !== undefined) known.failingSince = undefined
-    },
-    challenges: (demand) =>
-      Effect.flatMap(ofOrigin(demand.origin), (known) => {
-        if (known.length === 0) return Effect.succeed(known)
-        const asked = byDemand.get(demandId(demand))
-        const forToken = known.map((challenge) => withAsked(challenge, asked))
-        return asked === undefined || asked.passwordOnly.length === 0
-          ? Effect.succeed(forToken)
-          : Effect.map(Clock.currentTimeMillis, (now) =>
-              now < asked.at + doubt ? asked.passwordOnly : forToken
-            )
-      }),
-    remember: (demand, challenges) =>
-      Effect.gen(function* () {
-        const { origin } = demand
-        const known = yield* ofOrigin(origin)
-        const at = yield* Clock.currentTimeMillis
-        const bearer = challenges.find(isBearer)
-        if (bearer !== undefined) put(tokenOrigins, origin, true)
-        const passwordOnly = challenges.length > 0 && bearer === undefined && known.some(isBearer)
-        put(byDemand, demandId(demand), {
-          // The request that needs no scopes is the ping: GHCR names a repository there that does
-          // not exist.
-          scopes: demand.scopes.length > 0 ? (bearer?.scopes ?? []) : [],
-          error: bearer?.error,
-          passwordOnly: passwordOnly ? challenges : [],
-          at
-        })
-        if (passwordOnly) return
-        if (challenges.length === 0) return yield* forget(origin)
-        const general = challenges.map(({ error: _, ...challenge }) => ({
-          ...challenge,
-          scopes: []
-        }))
-        put(byOrigin, origin, { challenges: general, at, failingSince: undefined })
-        if (JSON.stringify(general) !== JSON.stringify(known))
-          yield* store.saveChallenges(origin, general)
-      }),
-    failed: ({ origin }) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const known = byOrigin.get(origin)
-        if (known === undefined) return Effect.void
-        known.failingSince ??= now
-        return now < known.failingSince + doubt ? Effect.void : forget(origin)
-      })
+    }
   }
 }
+
+/** Returns what an origin asks for, from the store if that is not in memory. */
+const ofOrigin = (
+  { byOrigin, store, tokenOrigins }: State,
+  origin: string
+): Effect.Effect<ReadonlyArray<Challenge>> =>
+  Effect.suspend(() => {
+    const known = byOrigin.get(origin)
+    if (known !== undefined)
+      return known.challenges.some(isBearer) || !tokenOrigins.has(origin)
+        ? Effect.succeed(known.challenges)
+        : Effect.map(Clock.currentTimeMillis, (now) =>
+            now < known.at + doubt ? known.challenges : []
+          )
+    return Effect.map(
+      Effect.zip(store.loadChallenges(origin), Clock.currentTimeMillis),
+      ([challenges, now]) => {
+        if (challenges.length > 0 && !byOrigin.has(origin))
+          put(byOrigin, origin, { challenges, at: now, failingSince: Number.NEGATIVE_INFINITY })
+        return challenges
+      }
+    )
+  })
+
+/** Returns what a demand is to be authorized by. */
+const ofDemand = (state: State, demand: Demand): Effect.Effect<ReadonlyArray<Challenge>> =>
+  Effect.flatMap(ofOrigin(state, demand.origin), (known) => {
+    if (known.length === 0) return Effect.succeed(known)
+    const asked = state.byDemand.get(demandId(demand))
+    const forToken = known.map((challenge) => withAsked(challenge, asked))
+    return asked === undefined || asked.passwordOnly.length === 0
+      ? Effect.succeed(forToken)
+      : Effect.map(Clock.currentTimeMillis, (now) =>
+          now < asked.at + doubt ? asked.passwordOnly : forToken
+        )
+  })
+
+/** Keeps the challenges to a demand: what is of its origin for all, and the rest for it alone. */
+const remember = Effect.fnUntraced(function* (
+  state: State,
+  demand: Demand,
+  challenges: ReadonlyArray<Challenge>
+) {
+  const { origin } = demand
+  const known = yield* ofOrigin(state, origin)
+  const at = yield* Clock.currentTimeMillis
+  const bearer = challenges.find(isBearer)
+  if (bearer !== undefined) put(state.tokenOrigins, origin, true)
+  const passwordOnly = challenges.length > 0 && bearer === undefined && known.some(isBearer)
+  put(state.byDemand, demandId(demand), {
+    // The request that needs no scopes is the ping: GHCR names a repository there that does not
+    // exist.
+    scopes: demand.scopes.length > 0 ? (bearer?.scopes ?? []) : [],
+    error: bearer?.error,
+    passwordOnly: passwordOnly ? challenges : [],
+    at
+  })
+  if (passwordOnly) return
+  if (challenges.length === 0) return yield* forget(state, origin)
+  const general = challenges.map(({ error: _, ...challenge }) => ({ ...challenge, scopes: [] }))
+  put(state.byOrigin, origin, { challenges: general, at, failingSince: undefined })
+  if (JSON.stringify(general) !== JSON.stringify(known))
+    yield* state.store.saveChallenges(origin, general)
+})
+
+/** Notes a failure of an origin's token server. After a minute of them nothing is known of it. */
+const failed = (state: State, origin: string): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const known = state.byOrigin.get(origin)
+    if (known === undefined) return Effect.void
+    known.failingSince ??= now
+    return now < known.failingSince + doubt ? Effect.void : forget(state, origin)
+  })
+
+const forget = ({ byOrigin, store }: State, origin: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    byOrigin.delete(origin)
+    return store.saveChallenges(origin, [])
+  })
 
 /** One demand's scopes are never another's. */
 const withAsked = (challenge: Challenge, asked: Asked | undefined): Challenge =>
