@@ -33,12 +33,11 @@ export const make = (
   head: BlobHead,
   sendsLength: boolean
 ): Pick<Registry.Service, "putBlob" | "startUpload" | "resumeUpload" | "mountBlob"> => {
-  const sessions = Session.make(to, send, head)
   let habits: UploadPlan.Habits = { refusedFrom: {}, sendsLength }
   const uploads: Uploads = {
+    to,
     send,
     head,
-    sessions,
     learn: (seen) => {
       habits = UploadPlan.learned(habits, seen)
     }
@@ -46,21 +45,20 @@ export const make = (
 
   const mountBlob: Registry.Service["mountBlob"] = (repository, digest, from) =>
     // Whatever was opened instead is cancelled (C62).
-    sessions.adopting((adopted) =>
-      sessions
-        .adopt(
-          send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })),
-          { repository, digest },
-          adopted
+    Session.adopting(uploads, (adopted) =>
+      Session.adopt(
+        uploads,
+        send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })),
+        { repository, digest },
+        adopted
+      ).pipe(
+        Effect.map(Option.isNone),
+        Effect.catchAll((error) =>
+          error._tag === "Unsupported" || isMountRefused(error)
+            ? Effect.succeed(false)
+            : Effect.fail(error)
         )
-        .pipe(
-          Effect.map(Option.isNone),
-          Effect.catchAll((error) =>
-            error._tag === "Unsupported" || isMountRefused(error)
-              ? Effect.succeed(false)
-              : Effect.fail(error)
-          )
-        )
+      )
     )
 
   const putBlob = <E, R>(
@@ -69,7 +67,7 @@ export const make = (
     open: BlobSource.Open<E, R>,
     { chunkSize, mountFrom, strategy }: PutBlobOptions
   ) =>
-    sessions.adopting((adopted) =>
+    Session.adopting(uploads, (adopted) =>
       Effect.gen(function* () {
         const content = contentOf(source, open)
         const { bytes, digest, size } = content
@@ -95,6 +93,8 @@ export const make = (
       }).pipe(Effect.scoped, SourceFailure.exposed)
     )
 
+  const expose = (session: Session.Session) => Session.expose(uploads, session)
+
   return {
     putBlob: (repository, source, options = {}) =>
       to.concurrency.upload((reading) => {
@@ -103,8 +103,8 @@ export const make = (
       }),
     mountBlob,
     startUpload: (repository, { algorithm } = {}) =>
-      Effect.map(sessions.start(repository, algorithm), sessions.expose),
-    resumeUpload: (state) => Effect.map(sessions.resume(state), sessions.expose)
+      Effect.map(Session.start(uploads, repository, algorithm), expose),
+    resumeUpload: (state) => Effect.map(Session.resume(uploads, state), expose)
   }
 }
 

@@ -24,22 +24,149 @@ import type { Descriptor } from "../../spec/Descriptor.js"
 import type * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
-import type { Endpoint } from "../http/Endpoint.js"
-import type { Send } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
 import * as Retry from "../http/Retry.js"
-import type { BlobHead } from "./BlobHead.js"
 import { withGracePeriod } from "./GracePeriod.js"
-import * as SessionSteps from "./SessionSteps.js"
-import { chunkBounds, type Session } from "./SessionSteps.js"
+import {
+  chunkBounds,
+  complete,
+  opened,
+  pour,
+  type Remote,
+  type Session,
+  status,
+  stored,
+  write
+} from "./SessionSteps.js"
 import { exposed, readOnce } from "./SourceFailure.js"
+import { trusted } from "./UploadLocation.js"
 import { chunkSizeOf } from "./UploadPiece.js"
 
-/** A session as its Scope holds it. */
-export type { Session } from "./SessionSteps.js"
+/** A session as its Scope holds it, and the registry that has it. */
+export type { Remote, Session } from "./SessionSteps.js"
 
 /** Sessions that were opened in place of something else. */
 export type Adopted = Array<Session>
+
+// -----------------------------------------------------------------------------
+// Opening and cancelling
+// -----------------------------------------------------------------------------
+
+/** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
+export const start = (remote: Remote, repository: RepositoryName, algorithm = "sha256") =>
+  scoped(
+    remote,
+    Effect.flatMap(
+      remote.send(
+        Operation.StartUpload({
+          repository,
+          algorithm: algorithm === "sha256" ? undefined : algorithm
+        })
+      ),
+      (response) => opened(remote, repository, response)
+    )
+  )
+
+/** Continues a session where the registry says it is. */
+export const resume = (remote: Remote, state: UploadState) =>
+  Effect.flatMap(
+    Effect.acquireRelease(
+      // Whoever could write the state chose its location: it is judged like one of the registry's.
+      Effect.map(
+        trusted(remote.to, remote.to.base, state.location),
+        (location): Session => ({
+          repository: state.repository,
+          location,
+          offset: state.offset,
+          bounds: chunkBounds(state.chunkMinLength, state.chunkMaxLength),
+          settled: true,
+          isBroken: false
+        })
+      ),
+      (session) => cancel(remote, session)
+    ),
+    (session) =>
+      Effect.map(status(remote, session), () => {
+        // Only a session that is known to exist is ours to cancel.
+        session.settled = false
+        return session
+      })
+  )
+
+/**
+ * The session of a response that may have opened one: `adopted` from the moment that the response
+ * arrives.
+ */
+export const adopt = <E>(
+  remote: Remote,
+  request: Effect.Effect<Received.Received, E>,
+  { digest, repository }: { readonly repository: RepositoryName; readonly digest: Digest.Digest },
+  adopted: Adopted
+): Effect.Effect<
+  Option.Option<Session>,
+  E | ProtocolViolation | UntrustedLocation | DigestMismatch
+> =>
+  withGracePeriod(
+    Effect.flatMap(
+      request,
+      (
+        response
+      ): Effect.Effect<
+        Option.Option<Session>,
+        ProtocolViolation | UntrustedLocation | DigestMismatch
+      > =>
+        response.status === 202
+          ? Effect.map(opened(remote, repository, response), (session) => {
+              adopted.push(session)
+              return Option.some(session)
+            })
+          : Effect.as(stored(response, digest), Option.none())
+    )
+  )
+
+/**
+ * Cancels what was adopted, unless it was committed: the Scope of sessions that hardly ever are.
+ */
+export const adopting = <A, E, R>(
+  remote: Remote,
+  use: (adopted: Adopted) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    const adopted: Adopted = []
+    return Effect.ensuring(
+      use(adopted),
+      Effect.suspend(() =>
+        Effect.forEach(adopted, (session) => cancel(remote, session), { discard: true })
+      )
+    )
+  })
+
+const scoped = <E>(
+  remote: Remote,
+  session: Effect.Effect<Session, E>
+): Effect.Effect<Session, E, Scope.Scope> =>
+  Effect.acquireRelease(withGracePeriod(session), (session) => cancel(remote, session))
+
+/** Whether it succeeds is of no consequence: registries time sessions out (C58, R23). */
+const cancel = ({ send, to }: Remote, session: Session): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    session.settled
+      ? Effect.void
+      : send(
+          Operation.CancelUpload({ repository: session.repository, location: session.location })
+        ).pipe(
+          Effect.flatMap(Received.excerpt),
+          Effect.timeout(Duration.seconds(10)),
+          (step) => withGracePeriod(step),
+          Effect.catchAllCause((cause) =>
+            session.isBroken && !isGone(Cause.failureOption(cause))
+              ? Effect.logWarning(
+                  `An upload to ${session.repository} at ${to.origin} was broken off and cannot be cancelled: the registry keeps what it got of it until it clears its uploads`
+                )
+              : Effect.logDebug("An upload session could not be cancelled", cause)
+          )
+        )
+  )
 
 /** Whether there is no such session, as opposed to one that cannot be told to end. */
 const isGone = (error: Option.Option<unknown>): boolean =>
@@ -50,208 +177,97 @@ const isGone = (error: Option.Option<unknown>): boolean =>
       error.errors?.some(({ code }) => code === "BLOB_UPLOAD_INVALID") !== true
   )
 
-/** The sessions of one registry. */
-export const make = (to: Endpoint, send: Send, head: BlobHead) => {
-  const steps = SessionSteps.make(to, send)
-  const { complete, opened, pour, status, stored, trusted, write } = steps
+// -----------------------------------------------------------------------------
+// Closing
+// -----------------------------------------------------------------------------
 
-  /** Opens a session, for a digest of another algorithm than sha256 with its name (C45). */
-  const start = (repository: RepositoryName, algorithm = "sha256") =>
-    held(
-      Effect.flatMap(
-        send(
-          Operation.StartUpload({
-            repository,
-            algorithm: algorithm === "sha256" ? undefined : algorithm
-          })
-        ),
-        (response) => opened(repository, response)
-      )
+/**
+ * Closes a session whose bytes are all there. A lost response, or a 500 that lies, is settled
+ * by asking for the blob, as is the 404 that answers a repeated closing.
+ */
+export const close = (remote: Remote, session: Session, digest: Digest.Digest) =>
+  Effect.suspend(() => {
+    let lost = false
+    const closed = Effect.catchIf(
+      complete(remote, session, digest),
+      (error) => isTransient(error) || (lost && error._tag === "UploadUnknown"),
+      (error) => {
+        lost = true
+        return Effect.filterOrFail(
+          present(remote, session.repository, digest),
+          identity,
+          () => error
+        )
+      }
     )
-
-  /**
-   * The session of an answer that may have opened one: `adopted` from the moment that the answer
-   * arrives.
-   */
-  const adopt = <E>(
-    request: Effect.Effect<Received.Received, E>,
-    { digest, repository }: { readonly repository: RepositoryName; readonly digest: Digest.Digest },
-    adopted: Adopted
-  ): Effect.Effect<
-    Option.Option<Session>,
-    E | ProtocolViolation | UntrustedLocation | DigestMismatch
-  > =>
-    withGracePeriod(
-      Effect.flatMap(
-        request,
-        (
-          response
-        ): Effect.Effect<
-          Option.Option<Session>,
-          ProtocolViolation | UntrustedLocation | DigestMismatch
-        > =>
-          response.status === 202
-            ? Effect.map(opened(repository, response), (session) => {
-                adopted.push(session)
-                return Option.some(session)
-              })
-            : Effect.as(stored(response, digest), Option.none())
-      )
+    return Effect.zipRight(
+      Retry.repeated(closed, Retry.attempts(remote.to)),
+      Effect.sync(() => keep(session))
     )
+  })
 
-  /**
-   * Cancels what was adopted, unless it was committed: the Scope of sessions that hardly ever are.
-   */
-  const adopting = <A, E, R>(
-    use: (adopted: Adopted) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, R> =>
-    Effect.suspend(() => {
-      const adopted: Adopted = []
-      return Effect.ensuring(
-        use(adopted),
-        Effect.suspend(() => Effect.forEach(adopted, cancel, { discard: true }))
-      )
+/** Leaves a session alone that became a blob, though the registry did not say so. */
+export const keep = (session: Session): void => {
+  session.settled = true
+}
+
+/** Whether the registry has the blob after all. That it cannot be asked means no. */
+export const present = (
+  { head }: Remote,
+  repository: RepositoryName,
+  digest: Digest.Digest
+): Effect.Effect<boolean> => Effect.orElseSucceed(head.exists(repository, digest), () => false)
+
+// -----------------------------------------------------------------------------
+// For applications
+// -----------------------------------------------------------------------------
+
+/** The session as `Registry` shows it: one step at a time. */
+export const expose = (remote: Remote, session: Session): UploadSession => {
+  const inTurn = Effect.unsafeMakeSemaphore(1).withPermits(1)
+  const state = Effect.sync(
+    (): UploadState => ({
+      repository: session.repository,
+      location: session.location,
+      offset: session.offset,
+      ...session.bounds
     })
-
-  const held = <E>(session: Effect.Effect<Session, E>): Effect.Effect<Session, E, Scope.Scope> =>
-    Effect.acquireRelease(withGracePeriod(session), cancel)
-
-  /** Continues a session where the registry says it is. */
-  const resume = (state: UploadState) =>
-    Effect.flatMap(
-      Effect.acquireRelease(
-        // Whoever could write the state chose its location: it is judged like one of the registry's.
+  )
+  return {
+    ...session.bounds,
+    state,
+    write: (bytes) => inTurn(Effect.zipRight(append(remote, session, bytes), state)),
+    status: inTurn(Effect.zipRight(status(remote, session), state)),
+    commit: (digest) =>
+      inTurn(
         Effect.map(
-          trusted(to.base, state.location),
-          (location): Session => ({
-            repository: state.repository,
-            location,
-            offset: state.offset,
-            bounds: chunkBounds(state.chunkMinLength, state.chunkMaxLength),
-            settled: true,
-            isBroken: false
-          })
-        ),
-        cancel
+          close(remote, session, digest),
+          (): Descriptor => ({ mediaType: MediaType.octetStream, digest, size: session.offset })
+        )
       ),
-      (session) =>
-        Effect.map(status(session), () => {
-          // Only a session that is known to exist is ours to cancel.
-          session.settled = false
-          return session
-        })
-    )
-
-  /** Whether it succeeds is of no consequence: registries time sessions out (C58, R23). */
-  const cancel = (session: Session): Effect.Effect<void> =>
-    Effect.suspend(() =>
-      session.settled
-        ? Effect.void
-        : send(
-            Operation.CancelUpload({ repository: session.repository, location: session.location })
-          ).pipe(
-            Effect.flatMap(Received.excerpt),
-            Effect.timeout(Duration.seconds(10)),
-            (step) => withGracePeriod(step),
-            Effect.catchAllCause((cause) =>
-              session.isBroken && !isGone(Cause.failureOption(cause))
-                ? Effect.logWarning(
-                    `An upload to ${session.repository} at ${to.origin} was broken off and cannot be cancelled: the registry keeps what it got of it until it clears its uploads`
-                  )
-                : Effect.logDebug("An upload session could not be cancelled", cause)
-            )
-          )
-    )
-
-  /**
-   * Closes a session whose bytes are all there. A lost answer, or a 500 that lies, is settled by
-   * asking for the blob, as is the 404 that a repeated closing is answered with.
-   */
-  const close = (session: Session, digest: Digest.Digest) =>
-    Effect.suspend(() => {
-      let lost = false
-      const closed = Effect.catchIf(
-        complete(session, digest),
-        (error) => isTransient(error) || (lost && error._tag === "UploadUnknown"),
-        (error) => {
-          lost = true
-          return Effect.filterOrFail(present(session.repository, digest), identity, () => error)
-        }
-      )
-      return Effect.zipRight(
-        Retry.repeated(closed, Retry.attempts(to)),
-        Effect.sync(() => {
-          session.settled = true
-        })
-      )
-    })
-
-  /** Leaves a session alone that became a blob, though the registry did not say so. */
-  const keep = (session: Session): void => {
-    session.settled = true
-  }
-
-  /** Whether the registry has the blob after all. That it cannot be asked means no. */
-  const present = (repository: RepositoryName, digest: Digest.Digest): Effect.Effect<boolean> =>
-    Effect.orElseSucceed(head.exists(repository, digest), () => false)
-
-  /** The session as `Registry` shows it: one step at a time. */
-  const expose = (session: Session): UploadSession => {
-    const inTurn = Effect.unsafeMakeSemaphore(1).withPermits(1)
-    const state = Effect.sync(
-      (): UploadState => ({
-        repository: session.repository,
-        location: session.location,
-        offset: session.offset,
-        ...session.bounds
+    detach: inTurn(
+      Effect.suspend(() => {
+        keep(session)
+        return state
       })
     )
-    const { chunkMaxLength } = session.bounds
-    const chunked = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, size: number) =>
-      Stream.runForEach(ByteStream.rechunk(bytes, size), (chunk) => write(session, chunk))
-    const append = <E, R>(bytes: Uint8Array | Stream.Stream<Uint8Array, E, R>) => {
-      if (!(bytes instanceof Uint8Array))
-        return chunkMaxLength === undefined
-          ? Effect.suspend(() => exposed(pour(session, readOnce(bytes))))
-          : chunked(bytes, chunkSizeOf(session.bounds))
-      return bytes.length > (chunkMaxLength ?? Number.MAX_SAFE_INTEGER)
-        ? chunked(Stream.make(bytes), chunkSizeOf(session.bounds, chunkMaxLength))
-        : write(session, bytes)
-    }
-    return {
-      ...session.bounds,
-      state,
-      write: (bytes) => inTurn(Effect.zipRight(append(bytes), state)),
-      status: inTurn(Effect.zipRight(status(session), state)),
-      commit: (digest) =>
-        inTurn(
-          Effect.map(
-            close(session, digest),
-            (): Descriptor => ({ mediaType: MediaType.octetStream, digest, size: session.offset })
-          )
-        ),
-      detach: inTurn(
-        Effect.suspend(() => {
-          session.settled = true
-          return state
-        })
-      )
-    }
   }
+}
 
-  return {
-    start,
-    adopt,
-    adopting,
-    resume,
-    status,
-    write,
-    pour,
-    complete,
-    close,
-    stored,
-    keep,
-    present,
-    expose
-  }
+/** Appends bytes, in chunks where the registry takes none of any size. */
+const append = <E, R>(
+  remote: Remote,
+  session: Session,
+  bytes: Uint8Array | Stream.Stream<Uint8Array, E, R>
+) => {
+  const { chunkMaxLength } = session.bounds
+  const chunked = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, size: number) =>
+    Stream.runForEach(ByteStream.rechunk(bytes, size), (chunk) => write(remote, session, chunk))
+  if (!(bytes instanceof Uint8Array))
+    return chunkMaxLength === undefined
+      ? Effect.suspend(() => exposed(pour(remote, session, readOnce(bytes))))
+      : chunked(bytes, chunkSizeOf(session.bounds))
+  return bytes.length > (chunkMaxLength ?? Number.MAX_SAFE_INTEGER)
+    ? chunked(Stream.make(bytes), chunkSizeOf(session.bounds, chunkMaxLength))
+    : write(remote, session, bytes)
 }

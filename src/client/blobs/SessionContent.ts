@@ -7,11 +7,12 @@ import * as Scope from "effect/Scope"
 import * as ScopedRef from "effect/ScopedRef"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import type { ByteRange } from "../../protocol/ByteRange.js"
 import type { BodyNotReplayable, DigestMismatch, SizeMismatch } from "../../RegistryError.js"
 import type * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as Transfer from "../../Transfer.js"
-import type * as Session from "./Session.js"
+import * as SessionSteps from "./SessionSteps.js"
 import * as SourceFailure from "./SourceFailure.js"
 import type { Piece } from "./UploadPiece.js"
 import type { Progress } from "./UploadPlan.js"
@@ -29,103 +30,140 @@ export interface Content<out E, out R> {
 
 type ReadError<E> = E | BodyNotReplayable | DigestMismatch | SizeMismatch
 
-/**
- * The content of a session.
- *
- * - `append`: sends a piece from where the session is. `stored` if that closed the session.
- * - `progress`: how far it is.
- * - `digest`: that of the content, once it was read to its end.
- */
-export const make = Effect.fnUntraced(function* <E, R>(
-  sessions: ReturnType<typeof Session.make>,
-  session: Session.Session,
+/** A chunk that the session may have only in part, and the bytes of the blob that it is. */
+interface Held {
+  readonly bytes: Uint8Array
+  readonly from: number
+  readonly to: number
+}
+
+/** Makes the content of a session. What it opens stays open as long as the Scope. */
+export const make = <E, R>(
+  remote: SessionSteps.Remote,
+  session: SessionSteps.Session,
   content: Content<E, R>,
   subject: Transfer.Subject
-) {
-  const { digest, size } = content
-  const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
-  const scope = yield* Effect.scope
-  const read = (offset: number) =>
-    Transfer.track(verifier.pass(content.open(offset), offset), subject, offset)
+) =>
+  Effect.gen(function* () {
+    const { digest, size } = content
+    const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
+    const scope = yield* Effect.scope
+    return new SessionContent(remote, session, content, subject, verifier, scope)
+  })
 
-  const whole = (
-    piece: Extract<Piece, { readonly _tag: "Whole" }>,
-    digest: Digest.Digest,
-    array: Uint8Array | undefined
-  ) => {
-    if (array === undefined)
-      return SourceFailure.streaming(read(0), (body) =>
-        sessions.complete(
-          session,
-          digest,
-          HttpBody.stream(body, MediaType.octetStream, size),
-          piece.range
-        )
-      )
-    const problem = verifier.approved() ? undefined : verifier.judge(array)
-    return problem === undefined
-      ? sessions.complete(
-          session,
-          digest,
-          HttpBody.uint8Array(array, MediaType.octetStream),
-          piece.range
-        )
-      : Effect.fail(SourceFailure.of(problem))
+/** The content of a session: what of it was read, and what the session has not got of that. */
+export class SessionContent<E, R> {
+  private portions: Portions<ReadError<E>, R> | undefined
+  private chunks: Pull<SourceFailure.SourceFailure<ReadError<E>>, R> | undefined
+  private held: Held | undefined
+
+  constructor(
+    private readonly remote: SessionSteps.Remote,
+    private readonly session: SessionSteps.Session,
+    private readonly content: Content<E, R>,
+    private readonly subject: Transfer.Subject,
+    private readonly verifier: ByteStream.Verifier,
+    private readonly scope: Scope.Scope
+  ) {}
+
+  /** Sends a piece from where the session is. `stored` if that closed the session. */
+  append(piece: Piece, array: Uint8Array | undefined) {
+    return Effect.gen(this, function* () {
+      const { remote, session } = this
+      switch (piece._tag) {
+        case "Whole":
+          if (this.content.digest !== undefined)
+            yield* this.whole(this.content.digest, piece.range, array)
+          return "stored"
+        case "Portion":
+          yield* this.portion(piece.end)
+          return "appended"
+        case "Rest":
+          yield* SessionSteps.pour(remote, session, this.read(session.offset), piece.end)
+          return "appended"
+        case "Chunk":
+          yield* this.chunk(piece.size)
+          return "appended"
+      }
+    })
   }
 
-  let portions: Portions<ReadError<E>, R> | undefined
-  const portion = Effect.fnUntraced(function* (end: number) {
-    portions ??= yield* Scope.extend(readPortions(read, session.offset), scope)
-    const { abandon, take } = portions
-    yield* sessions
-      .pour(session, take(session.offset, end - session.offset), end)
-      .pipe(Effect.tapError(() => Effect.sync(abandon)))
-  })
-
-  let chunks: Pull<SourceFailure.SourceFailure<ReadError<E>>, R> | undefined
-  let held: { readonly bytes: Uint8Array; readonly from: number; readonly to: number } | undefined
-  const chunk = Effect.fnUntraced(function* (length: number) {
-    chunks ??= yield* Scope.extend(
-      pullOf(Stream.mapError(ByteStream.rechunk(read(session.offset), length), SourceFailure.of)),
-      scope
-    )
-    if (held === undefined || session.offset >= held.to) {
-      const bytes = yield* chunks
-      if (bytes === undefined) return
-      held = { bytes, from: session.offset, to: session.offset + bytes.length }
-    }
-    yield* sessions.write(session, held.bytes.subarray(session.offset - held.from))
-    held = undefined
-  })
-
-  const append = Effect.fnUntraced(function* (piece: Piece, array: Uint8Array | undefined) {
-    switch (piece._tag) {
-      case "Whole":
-        if (digest !== undefined) yield* whole(piece, digest, array)
-        return "stored"
-      case "Portion":
-        yield* portion(piece.end)
-        return "appended"
-      case "Rest":
-        yield* sessions.pour(session, read(session.offset), piece.end)
-        return "appended"
-      case "Chunk":
-        yield* chunk(piece.size)
-        return "appended"
-    }
-  })
-
-  return {
-    append,
-    progress: (): Progress => ({
+  /** How far it is. */
+  progress(): Progress {
+    const { held, session, verifier } = this
+    return {
       offset: session.offset,
       seen: verifier.seen(),
       verified: verifier.approved(),
       held: held && { from: held.from, to: held.to }
-    }),
-    digest: () => digest ?? Option.getOrThrow(verifier.digest())
+    }
   }
-})
+
+  /** The digest of the content, once it was read to its end. */
+  digest(): Digest.Digest {
+    return this.content.digest ?? Option.getOrThrow(this.verifier.digest())
+  }
+
+  private read(offset: number) {
+    const { content, subject, verifier } = this
+    return Transfer.track(verifier.pass(content.open(offset), offset), subject, offset)
+  }
+
+  private whole(
+    digest: Digest.Digest,
+    range: ByteRange | undefined,
+    array: Uint8Array | undefined
+  ) {
+    const { content, remote, session, verifier } = this
+    const complete = (body: HttpBody.HttpBody) =>
+      SessionSteps.complete(remote, session, digest, body, range)
+    if (array === undefined)
+      return SourceFailure.streaming(this.read(0), (body) =>
+        complete(HttpBody.stream(body, MediaType.octetStream, content.size))
+      )
+    const problem = verifier.approved() ? undefined : verifier.judge(array)
+    return problem === undefined
+      ? complete(HttpBody.uint8Array(array, MediaType.octetStream))
+      : Effect.fail(SourceFailure.of(problem))
+  }
+
+  private portion(end: number) {
+    return Effect.gen(this, function* () {
+      const { remote, scope, session } = this
+      this.portions ??= yield* Scope.extend(
+        readPortions((offset) => this.read(offset), session.offset),
+        scope
+      )
+      const { abandon, take } = this.portions
+      yield* SessionSteps.pour(
+        remote,
+        session,
+        take(session.offset, end - session.offset),
+        end
+      ).pipe(Effect.tapError(() => Effect.sync(abandon)))
+    })
+  }
+
+  private chunk(length: number) {
+    return Effect.gen(this, function* () {
+      const { remote, scope, session } = this
+      this.chunks ??= yield* Scope.extend(
+        pullOf(
+          Stream.mapError(ByteStream.rechunk(this.read(session.offset), length), SourceFailure.of)
+        ),
+        scope
+      )
+      if (this.held === undefined || session.offset >= this.held.to) {
+        const bytes = yield* this.chunks
+        if (bytes === undefined) return
+        this.held = { bytes, from: session.offset, to: session.offset + bytes.length }
+      }
+      const { bytes, from } = this.held
+      yield* SessionSteps.write(remote, session, bytes.subarray(session.offset - from))
+      this.held = undefined
+    })
+  }
+}
 
 /** One array each time, and nothing at the end. */
 type Pull<E, R> = Effect.Effect<Uint8Array | undefined, E, R>
@@ -211,7 +249,3 @@ const readPortions = <E, R>(
       }
     }
   })
-
-/** What `make` makes. */
-export interface SessionContent<E, R>
-  extends Effect.Effect.Success<ReturnType<typeof make<E, R>>> {}

@@ -97,114 +97,6 @@ export interface Sent<E> {
 }
 
 /**
- * A source as the body of a request.
- *
- * - `isEmpty`: whether the source has no bytes. It is opened to tell; the first run of the body
- *   goes on from there.
- * - `stream`: the body itself. Where the source fails, or `stop` was called, it ends, after as many
- *   zeros as a known length still needs. It fails where nothing was sent yet, or more than 64 MiB
- *   are missing. Each further run of it runs the source again.
- * - `stop`: lets the body end. False where it can only be broken off.
- */
-export interface SourceBody<E> {
-  readonly isEmpty: Effect.Effect<boolean, SourceFailure<E>, Scope.Scope>
-  readonly stream: Stream.Stream<Uint8Array, unknown>
-  readonly stop: () => boolean
-  readonly sent: () => Sent<E>
-}
-
-/** The body of `length` bytes, or of as many as the source has. */
-export const make = <E, R>(
-  source: Stream.Stream<Uint8Array, E, R>,
-  length: number | undefined
-): Effect.Effect<SourceBody<E>, never, R> =>
-  Effect.map(Effect.context<R>(), (context) => {
-    const open = stoppable(Stream.provideContext(source, context))
-    let opened: Stoppable<E> | undefined
-    let current: Stoppable<E> | undefined
-    let isStopped = false
-    const fresh = { queue: [], given: 0, asked: 0, isEnded: false, readsAhead: false }
-    let run: Run<E> = fresh
-
-    const opening = Effect.tap(open, (reader) => {
-      current = reader
-      if (isStopped) reader.stop()
-    })
-    const isEmpty = Effect.gen(function* () {
-      opened = yield* opening
-      const first = yield* Effect.exit(opened.pull)
-      if (Exit.isSuccess(first)) {
-        run = { ...fresh, queue: [...first.value] }
-        return false
-      }
-      const failure = Option.getOrUndefined(Cause.flipCauseOption(first.cause))
-      return failure === undefined ? true : yield* Effect.fail(new SourceFailure(failure))
-    })
-
-    const missing = () => (length === undefined ? 0 : length - run.given)
-    const give = (bytes: ReadonlyArray<Uint8Array>) => {
-      for (const { length } of bytes) run.given += length
-      return Effect.succeed(Chunk.unsafeFromArray([...bytes]))
-    }
-    /** The source has no more: the body ends here, or goes on with zeros. */
-    const over = (failure: Cause.Cause<E> | undefined): Pull<unknown> => {
-      run.failure = failure
-      run.isEnded = failure === undefined && !isStopped
-      const left = missing()
-      if (run.isEnded || (run.given > 0 && left === 0)) return Effect.fail(Option.none())
-      if (run.given === 0 || left > maxFilling)
-        return Effect.failCause(Cause.map(failure ?? Cause.interrupt(FiberId.none), Option.some))
-      run.zeros = left
-      return next
-    }
-    const next: Pull<unknown> = Effect.suspend(() => {
-      run.asked = run.given
-      if (run.zeros !== undefined) {
-        const piece = zeros.subarray(0, Math.min(run.zeros, zeros.length))
-        run.zeros -= piece.length
-        return piece.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(Chunk.of(piece))
-      }
-      const [first, ...rest] = run.queue
-      if (first !== undefined) {
-        run.queue = run.readsAhead ? [] : rest
-        return give(run.readsAhead ? [first, ...rest] : [first])
-      }
-      return Effect.matchCauseEffect(current?.pull ?? Effect.fail(Option.none()), {
-        onFailure: (cause) => over(Option.getOrUndefined(Cause.flipCauseOption(cause))),
-        onSuccess: (chunk) => {
-          if (run.readsAhead) return give([...chunk])
-          run.queue = [...chunk]
-          return next
-        }
-      })
-    })
-    const stream = Stream.unwrapScoped(
-      Effect.gen(function* () {
-        const readsAhead = yield* ByteStream.BuffersReused
-        run = { ...fresh, queue: opened === undefined ? [] : run.queue, readsAhead }
-        if (opened === undefined) yield* opening
-        opened = undefined
-        return Stream.repeatEffectChunkOption(next)
-      })
-    )
-    return {
-      isEmpty,
-      stream,
-      stop: () => {
-        isStopped = true
-        current?.stop()
-        return missing() <= maxFilling
-      },
-      sent: () => ({
-        count: run.given,
-        isAll: length === undefined ? run.isEnded : run.given === length,
-        isPassedOn: !run.readsAhead || run.asked === run.given,
-        failure: run.failure
-      })
-    }
-  })
-
-/**
  * One run of a body: what of the source waits to be given, how many bytes were given, and before
  * the client asked last; whether the source was seen to end, with what failure, and how many zeros
  * are due in its place.
@@ -217,6 +109,138 @@ interface Run<E> {
   readonly readsAhead: boolean
   failure?: Cause.Cause<E> | undefined
   zeros?: number
+}
+
+/** A run that has not begun. */
+const fresh = { queue: [], given: 0, asked: 0, isEnded: false, readsAhead: false }
+
+/** The body of `length` bytes, or of as many as the source has. */
+export const make = <E, R>(
+  source: Stream.Stream<Uint8Array, E, R>,
+  length: number | undefined
+): Effect.Effect<SourceBody<E>, never, R> =>
+  Effect.map(
+    Effect.context<R>(),
+    (context) => new SourceBody(stoppable(Stream.provideContext(source, context)), length)
+  )
+
+/** A source as the body of a request, of which there may be several runs. */
+export class SourceBody<E> {
+  /** The source as `isEmpty` opened it, for the first run to go on with. */
+  private opened: Stoppable<E> | undefined
+  /** The source as it was opened last. */
+  private current: Stoppable<E> | undefined
+  private isStopped = false
+  private run: Run<E> = { ...fresh }
+
+  constructor(
+    private readonly source: Effect.Effect<Stoppable<E>, never, Scope.Scope>,
+    private readonly length: number | undefined
+  ) {}
+
+  /**
+   * Whether the source has no bytes. It is opened to tell; the first run of the body goes on from
+   * there.
+   */
+  readonly isEmpty: Effect.Effect<boolean, SourceFailure<E>, Scope.Scope> = Effect.gen(
+    this,
+    function* () {
+      const opened = yield* this.open()
+      this.opened = opened
+      const first = yield* Effect.exit(opened.pull)
+      if (Exit.isSuccess(first)) {
+        this.run = { ...fresh, queue: [...first.value] }
+        return false
+      }
+      const failure = Option.getOrUndefined(Cause.flipCauseOption(first.cause))
+      return failure === undefined ? true : yield* Effect.fail(new SourceFailure(failure))
+    }
+  )
+
+  /**
+   * The body itself. Where the source fails, or `stop` was called, it ends, after as many zeros as
+   * a known length still needs. It fails where nothing was sent yet, or more than 64 MiB are
+   * missing. Each further run of it runs the source again.
+   */
+  readonly stream: Stream.Stream<Uint8Array, unknown> = Stream.unwrapScoped(
+    Effect.gen(this, function* () {
+      const readsAhead = yield* ByteStream.BuffersReused
+      this.run = { ...fresh, queue: this.opened === undefined ? [] : this.run.queue, readsAhead }
+      if (this.opened === undefined) yield* this.open()
+      this.opened = undefined
+      return Stream.repeatEffectChunkOption(this.next)
+    })
+  )
+
+  /** Lets the body end. False where it can only be broken off. */
+  stop(): boolean {
+    this.isStopped = true
+    this.current?.stop()
+    return this.missing() <= maxFilling
+  }
+
+  /** What became of the last run. */
+  sent(): Sent<E> {
+    const { length, run } = this
+    return {
+      count: run.given,
+      isAll: length === undefined ? run.isEnded : run.given === length,
+      isPassedOn: !run.readsAhead || run.asked === run.given,
+      failure: run.failure
+    }
+  }
+
+  private open() {
+    return Effect.tap(this.source, (reader) => {
+      this.current = reader
+      if (this.isStopped) reader.stop()
+    })
+  }
+
+  private missing(): number {
+    return this.length === undefined ? 0 : this.length - this.run.given
+  }
+
+  private readonly next: Pull<unknown> = Effect.suspend(() => {
+    const { current, run } = this
+    run.asked = run.given
+    if (run.zeros !== undefined) {
+      const piece = zeros.subarray(0, Math.min(run.zeros, zeros.length))
+      run.zeros -= piece.length
+      return piece.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(Chunk.of(piece))
+    }
+    const [first, ...rest] = run.queue
+    if (first !== undefined) {
+      run.queue = run.readsAhead ? [] : rest
+      return this.give(run.readsAhead ? [first, ...rest] : [first])
+    }
+    return Effect.matchCauseEffect(current?.pull ?? Effect.fail(Option.none()), {
+      onFailure: (cause) => this.over(Option.getOrUndefined(Cause.flipCauseOption(cause))),
+      onSuccess: (chunk) => {
+        if (this.run.readsAhead) return this.give([...chunk])
+        this.run.queue = [...chunk]
+        return this.next
+      }
+    })
+  })
+
+  private give(bytes: ReadonlyArray<Uint8Array>): Pull<unknown> {
+    for (const { length } of bytes) this.run.given += length
+    return Effect.succeed(Chunk.unsafeFromArray([...bytes]))
+  }
+
+  /** The source has no more: the body ends here, or goes on with zeros. */
+  private over(failure: Cause.Cause<E> | undefined): Pull<unknown> {
+    const { run } = this
+    run.failure = failure
+    run.isEnded = failure === undefined && !this.isStopped
+    const left = this.missing()
+    if (run.isEnded || (run.given > 0 && left === 0)) return Effect.fail(Option.none())
+    if (run.given === 0 || left > maxFilling)
+      return Effect.failCause(Cause.map(failure ?? Cause.interrupt(FiberId.none), Option.some))
+    run.zeros = left
+    return this.next
+  }
 }
 
 /** The failure of a source is its own, and not that of the request that it breaks off. */

@@ -25,11 +25,10 @@ import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
-import type { Send } from "../http/Pipeline.js"
-import type { BlobHead } from "./BlobHead.js"
 import type { Again } from "./Resume.js"
-import type * as Session from "./Session.js"
+import * as Session from "./Session.js"
 import * as SessionContent from "./SessionContent.js"
+import * as SessionSteps from "./SessionSteps.js"
 import * as SourceFailure from "./SourceFailure.js"
 import { failureOf } from "./UploadFailure.js"
 import { isArray, pieceOf } from "./UploadPiece.js"
@@ -60,10 +59,7 @@ type Outcome<E> = UploadPlan.Outcome<UploadError<E>>
 type Step<E, R> = Effect.Effect<Outcome<E>, UploadError<E>, R>
 
 /** What all uploads to one registry share. `learn` is told what is known of the registry now. */
-export interface Uploads {
-  readonly send: Send
-  readonly head: BlobHead
-  readonly sessions: ReturnType<typeof Session.make>
+export interface Uploads extends Session.Remote {
   readonly learn: (habits: UploadPlan.Habits) => void
 }
 
@@ -144,7 +140,7 @@ export class Upload<E, R> {
       const after = UploadPlan.next(state, outcome)
       this.uploads.learn(after.habits)
       if (after.phase === "done" && state.session !== undefined && this.session !== undefined)
-        this.uploads.sessions.keep(this.session)
+        Session.keep(this.session)
       return after
     })
   }
@@ -201,7 +197,8 @@ export class Upload<E, R> {
     const { adopted, mountFrom, repository } = this.target
     const digest = this.digest()
     return Effect.flatMap(
-      this.uploads.sessions.adopt(
+      Session.adopt(
+        this.uploads,
         this.uploads.send(Operation.MountBlob({ repository, digest, from: mountFrom })),
         { repository, digest },
         adopted
@@ -228,7 +225,7 @@ export class Upload<E, R> {
   /** Whether the registry has the blob after all. */
   private look(): Step<E, R> {
     return Effect.map(
-      this.uploads.sessions.present(this.target.repository, this.digest()),
+      Session.present(this.uploads, this.target.repository, this.digest()),
       (present) => ({ kind: present ? "present" : "absent" })
     )
   }
@@ -304,7 +301,8 @@ export class Upload<E, R> {
   private post(digest: Digest.Digest, size: number, body: HttpBody.HttpBody) {
     const { adopted, repository } = this.target
     return Effect.gen(this, function* () {
-      const instead = yield* this.uploads.sessions.adopt(
+      const instead = yield* Session.adopt(
+        this.uploads,
         this.uploads.send(Operation.UploadBlob({ repository, digest, size }), body),
         { repository, digest },
         adopted
@@ -319,7 +317,7 @@ export class Upload<E, R> {
     const { repository } = this.target
     return Effect.flatMap(
       this.uploads.send(Operation.PutBlob({ repository, digest, size }), body),
-      (response) => Effect.as(this.uploads.sessions.stored(response, digest), stored)
+      (response) => Effect.as(SessionSteps.stored(response, digest), stored)
     )
   }
 
@@ -331,7 +329,7 @@ export class Upload<E, R> {
     const { digest } = this.content
     const algorithm = digest === undefined ? undefined : Digest.algorithm(digest)
     return Effect.flatMap(
-      this.uploads.sessions.start(this.target.repository, algorithm),
+      Session.start(this.uploads, this.target.repository, algorithm),
       (session) => this.begin(session)
     )
   }
@@ -339,7 +337,7 @@ export class Upload<E, R> {
   /** Begins to send the content through a session. */
   private begin(session: Session.Session) {
     return Effect.map(
-      SessionContent.make(this.uploads.sessions, session, this.content, this.target.subject),
+      SessionContent.make(this.uploads, session, this.content, this.target.subject),
       (sending) => {
         this.session = session
         this.sending = sending
@@ -352,10 +350,9 @@ export class Upload<E, R> {
     const { sending, session } = this
     if (state.session === undefined || session === undefined || sending === undefined)
       return Effect.dieMessage(`There is no session in phase ${state.phase}`)
-    const { sessions } = this.uploads
     session.offset = state.session.offset
     if (state.phase === "closing")
-      return Effect.as(sessions.complete(session, this.digest()), stored)
+      return Effect.as(SessionSteps.complete(this.uploads, session, this.digest()), stored)
     return state.phase === "appending"
       ? Effect.map(
           sending.append(
@@ -364,7 +361,7 @@ export class Upload<E, R> {
           ),
           (kind) => (kind === "stored" ? stored : { kind, progress: sending.progress() })
         )
-      : Effect.match(sessions.status(session), {
+      : Effect.match(SessionSteps.status(this.uploads, session), {
           onFailure: () => ({ kind: "silent" }),
           onSuccess: () => ({ kind: "located", offset: session.offset })
         })
