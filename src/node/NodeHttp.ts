@@ -85,8 +85,8 @@ export interface Options {
  * Fails with `InvalidUrl` when the URL of a proxy is not one of http, https or SOCKS, and with
  * `CredentialsFailure` when a certificate or key in `ca` or `tls` does not parse, a key of `tls` is
  * not a host, or two keys are the same host. Certificate folders are read when a host is connected
- * to, which fails with `CredentialsFailure` when they are broken. The package `socks` is loaded when
- * a request first takes a SOCKS proxy; where it is not installed, such requests fail with
+ * to, which fails with `CredentialsFailure` when they are broken. The package `socks` is loaded
+ * when a request first takes a SOCKS proxy; where it is not installed, such requests fail with
  * `TransportFailure`, and others are not affected.
  *
  * @since 0.1.0

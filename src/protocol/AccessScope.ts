@@ -28,9 +28,9 @@ const { Resource, Opaque } = Data.taggedEnum<Scope>()
 /**
  * Reads one scope, as [Docker's token
  * specification](https://distribution.github.io/distribution/spec/auth/scope/) writes it. The type
- * ends at the first colon and the actions begin after the last, since a name may hold a `host:port`;
- * the deprecated class in `repository(plugin):…` is ignored. Never fails: what does not fit is
- * opaque.
+ * ends at the first colon and the actions begin after the last, since a name may hold a
+ * `host:port`; the deprecated class in `repository(plugin):…` is ignored. Never fails: what does
+ * not fit is opaque.
  *
  * @example
  * ```ts
@@ -58,9 +58,9 @@ export const parse = (scope: string): Scope => {
 }
 
 /**
- * Returns the scopes to ask a token server for: those of the `challenge` first, because some servers
- * look at the first one only, then what else is `required`. Actions on the same resource are united,
- * so that each resource appears once.
+ * Returns the scopes to ask a token server for: those of the `challenge` first, because some
+ * servers look at the first one only, then what else is `required`. Actions on the same resource
+ * are united, so that each resource appears once.
  *
  * @since 0.1.0
  * @category combinators
@@ -71,8 +71,8 @@ export const combine = (
 ): ReadonlyArray<string> => Array.from(merge([...challenge, ...required]).values(), format)
 
 /**
- * Returns the same scopes in one fixed form, fit for a cache key: each resource once, with its actions
- * united and sorted, `*` absorbing the others, and the scopes sorted.
+ * Returns the same scopes in one fixed form, fit for a cache key: each resource once, with its
+ * actions united and sorted, `*` absorbing the others, and the scopes sorted.
  *
  * @since 0.1.0
  * @category combinators
@@ -81,8 +81,8 @@ export const canonical = (scopes: Iterable<string>): ReadonlyArray<string> =>
   [...combine(scopes, [])].sort()
 
 /**
- * Returns whether the `granted` scopes allow everything that is `required`. An opaque scope is only granted
- * by itself.
+ * Returns whether the `granted` scopes allow everything that is `required`. An opaque scope is only
+ * granted by itself.
  *
  * @since 0.1.0
  * @category combinators

@@ -41,8 +41,9 @@ export interface ContentRange extends ByteRange {
 }
 
 /**
- * Reads a number of bytes, such as [`Content-Length`](https://www.rfc-editor.org/rfc/rfc9110#section-8.6).
- * Returns `None` for anything but a safe integer in decimal digits.
+ * Reads a number of bytes, such as
+ * [`Content-Length`](https://www.rfc-editor.org/rfc/rfc9110#section-8.6). Returns `None` for
+ * anything but a safe integer in decimal digits.
  *
  * @since 0.1.0
  * @category parsing
@@ -136,8 +137,8 @@ export const formatRequest = (range: RangeRequest): string =>
   "suffix" in range ? `bytes=-${range.suffix}` : `bytes=${range.start}-${range.end ?? ""}`
 
 /**
- * Returns whether bytes can be asked for so: whole numbers, none negative, the last byte not before the
- * first.
+ * Returns whether bytes can be asked for so: whole numbers, none negative, the last byte not before
+ * the first.
  *
  * @since 0.1.0
  * @category guards

@@ -40,17 +40,17 @@ const maxParameters = 32
 
 /**
  * Returns the challenges of a field value, in order: what could be understood of it, and an empty
- * array for nonsense or for more than 16 KiB. Tolerates missing quotes and commas, empty values and list
- * elements, and any case of scheme and parameter names. Of a repeated parameter the first value
- * counts; a value with a control character counts as absent. At most 16 challenges and 32
+ * array for nonsense or for more than 16 KiB. Tolerates missing quotes and commas, empty values and
+ * list elements, and any case of scheme and parameter names. Of a repeated parameter the first
+ * value counts; a value with a control character counts as absent. At most 16 challenges and 32
  * parameters of each are read.
  *
  * @example
  * ```ts
  * import * as Challenge from "effect-oci/Challenge"
  *
- * Challenge.parse('Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a:pull"')
- * // [{ scheme: "bearer", realm: "https://auth.example/token", service: "registry.example", scopes: ["repository:a:pull"] }]
+ * Challenge.parse('Bearer realm="https://auth.example/token",service="registry.example"')
+ * // [{ scheme: "bearer", realm: "https://auth.example/token", service: "registry.example" }]
  * ```
  *
  * @since 0.1.0
@@ -90,9 +90,9 @@ export const parse = (header: string): ReadonlyArray<Challenge> => {
 }
 
 /**
- * Returns the challenge to answer: the first `bearer` with a realm, else, when `basic` says that a user
- * name and password are at hand, the first `basic`. Registries that offer both, such as ACR and
- * Gitea, take tokens for everything and passwords only for some of it.
+ * Returns the challenge to answer: the first `bearer` with a realm, else, when `basic` says that a
+ * user name and password are at hand, the first `basic`. Registries that offer both, such as ACR
+ * and Gitea, take tokens for everything and passwords only for some of it.
  *
  * @since 0.1.0
  * @category combinators
@@ -109,9 +109,9 @@ export const select = (
 }
 
 /**
- * Returns the field value that a server sends for these challenges: all values quoted, empty `scopes` left
- * out, characters that a field value cannot carry (all but printable ASCII) dropped. Schemes are
- * capitalised, since some clients compare them as they are in RFC 6750 and RFC 7617.
+ * Returns the field value that a server sends for these challenges: all values quoted, empty
+ * `scopes` left out, characters that a field value cannot carry (all but printable ASCII) dropped.
+ * Schemes are capitalised, since some clients compare them as they are in RFC 6750 and RFC 7617.
  *
  * @since 0.1.0
  * @category combinators

@@ -124,7 +124,8 @@ export const parseRedacted = (body: Uint8Array | string, redact: Redact): ErrorB
 }
 
 /**
- * Returns the body that a server sends with an error. A detail that JSON cannot express is left out.
+ * Returns the body that a server sends with an error. A detail that JSON cannot express is left
+ * out.
  *
  * @since 0.1.0
  * @category combinators

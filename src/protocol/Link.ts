@@ -42,7 +42,8 @@ export const parse = (header: string): ReadonlyArray<Link> =>
  * ```ts
  * import * as Link from "effect-oci/Link"
  *
- * Link.next('</v2/a/tags/list?n=2&last=b>; rel="next"') // Option.some("/v2/a/tags/list?n=2&last=b")
+ * Link.next('</v2/a/tags/list?n=2&last=b>; rel="next"')
+ * // Option.some("/v2/a/tags/list?n=2&last=b")
  * ```
  *
  * @since 0.1.0
@@ -97,9 +98,12 @@ export const format = (links: Iterable<Link>): string =>
   Array.from(
     links,
     ({ rel, target }) =>
-      `<${target.replace(/[^!#-;=?-~]/gu, (character) => encodeURIComponent(character.replace(/\p{Cs}/u, "\uFFFD")))}>` +
-      `; rel=${FieldValue.quote(rel.join(" "))}`
+      `<${target.replace(/[^!#-;=?-~]/gu, escape)}>` + `; rel=${FieldValue.quote(rel.join(" "))}`
   ).join(", ")
+
+/** A surrogate without its other half has no UTF-8. */
+const escape = (character: string): string =>
+  encodeURIComponent(character.replace(/\p{Cs}/u, "\uFFFD"))
 
 /**
  * `<target>`, in which commas and semicolons are ordinary; or the bare target that Cloudflare and

@@ -1,6 +1,6 @@
 /**
- * Every request of the
- * [distribution specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints)
+ * Every request of the [distribution
+ * specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints)
  * as a value: the client sends operations, the server dispatches on them, and authorization, spans
  * and tests read them. Names, tags and digests are validated types, so that an invalid one cannot
  * become a request.

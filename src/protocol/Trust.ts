@@ -245,8 +245,8 @@ export const decide = (policy: Policy, request: Request): Verdict => {
 }
 
 /**
- * Returns the origin of an http or https URL as `scheme://host` or `scheme://host:port`, in lower case and
- * without a default port: the form in which origins are compared.
+ * Returns the origin of an http or https URL as `scheme://host` or `scheme://host:port`, in lower
+ * case and without a default port: the form in which origins are compared.
  *
  * @since 0.1.0
  * @category combinators
@@ -268,8 +268,8 @@ export const isAt = (place: string, url: string): boolean =>
   url.startsWith(`${place}/`) || Option.contains(origin(url), place)
 
 /**
- * Returns whether `host` or `host:port` is this machine: `localhost`, a name below it, or a loopback
- * address in any spelling. Plain http is safe there.
+ * Returns whether `host` or `host:port` is this machine: `localhost`, a name below it, or a
+ * loopback address in any spelling. Plain http is safe there.
  *
  * @since 0.1.0
  * @category guards

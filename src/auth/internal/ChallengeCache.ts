@@ -16,8 +16,8 @@ import type * as TokenStore from "./TokenStore.js"
 const doubt = 60_000
 
 /**
- * What an origin asks for: since when, in milliseconds, and since when its token server fails, if it
- * does. That of another process has not been seen to work.
+ * What an origin asks for: since when, in milliseconds, and since when its token server fails, if
+ * it does. That of another process has not been seen to work.
  */
 interface Known {
   readonly challenges: ReadonlyArray<Challenge>

@@ -37,7 +37,8 @@ export const without = (logins: StaleLogins, source: Credentials.Service): Crede
       logins.set(login.identity, now + untried)
       if (until === undefined)
         yield* Effect.logWarning(
-          `${demand.origin} refuses ${nameOf(login)}, and content is pulled without it: log in again`
+          `${demand.origin} refuses ${nameOf(login)}, and content is pulled without it: ` +
+            "log in again"
         )
       return anonymous
     })

@@ -68,8 +68,8 @@ const TokenDocument = Schema.parseJson(
 )
 
 /**
- * Returns the token in a document that arrived `now`, if there is one. Harbor sends an empty `access_token`
- * beside its `token`, ACR no `token` at all.
+ * Returns the token in a document that arrived `now`, if there is one. Harbor sends an empty
+ * `access_token` beside its `token`, ACR no `token` at all.
  */
 export const parseToken = (body: Uint8Array, now: number): Token | undefined => {
   const document = Option.getOrUndefined(

@@ -161,7 +161,8 @@ const cancel = ({ send, to }: Remote, session: Session): Effect.Effect<void> =>
           Effect.catchAllCause((cause) =>
             session.isBroken && !isGone(Cause.failureOption(cause))
               ? Effect.logWarning(
-                  `An upload to ${session.repository} at ${to.origin} was broken off and cannot be cancelled: the registry keeps what it got of it until it clears its uploads`
+                  `An upload to ${session.repository} at ${to.origin} was broken off and cannot ` +
+                    "be cancelled: the registry keeps what it got of it until it clears its uploads"
                 )
               : Effect.logDebug("An upload session could not be cancelled", cause)
           )

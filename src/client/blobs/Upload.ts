@@ -63,7 +63,9 @@ export interface Uploads extends Session.Remote {
   readonly learn: (habits: UploadPlan.Habits) => void
 }
 
-/** Where to and how: `again` waits between attempts, `adopted` cancels what is opened for others. */
+/**
+ * Where to and how: `again` waits between attempts, `adopted` cancels what is opened for others.
+ */
 export interface Target {
   readonly repository: RepositoryName
   readonly mountFrom: RepositoryName | undefined
@@ -295,8 +297,8 @@ export class Upload<E, R> {
   }
 
   /**
-   * A registry that knows no single POST may open a session instead (C42), with the body thrown away
-   * (trap 17).
+   * A registry that knows no single POST may open a session instead (C42), with the body thrown
+   * away (trap 17).
    */
   private post(digest: Digest.Digest, size: number, body: HttpBody.HttpBody) {
     const { adopted, repository } = this.target

@@ -229,8 +229,8 @@ const choose = (state: State<Failure>): Form | undefined => {
 /**
  * The forms that a refusal rules out, and from which size on they are not tried for other blobs
  * either. Who takes no PATCH takes none of either kind; who finds one too large (416, GHCR) is
- * better sent the whole by PUT, as is who fails to close after one (quirks §3). What is too large is
- * refused from that size on; a failure may have been temporary.
+ * better sent the whole by PUT, as is who fails to close after one (quirks §3). What is too large
+ * is refused from that size on; a failure may have been temporary.
  */
 const ruledOut = (
   form: Form,
@@ -417,9 +417,9 @@ const resume: Reaction = (state, outcome) => {
 }
 
 /**
- * Where the registry refuses the very byte that it names, it counts bytes where others name the last
- * one, or has one byte where it seems to have none (trap 2, trap 3); if nothing went wrong before,
- * it refuses the form.
+ * Where the registry refuses the very byte that it names, it counts bytes where others name the
+ * last one, or has one byte where it seems to have none (trap 2, trap 3); if nothing went wrong
+ * before, it refuses the form.
  */
 const resolve: Reaction = (state, outcome) => {
   const { session } = state

@@ -80,8 +80,8 @@ const unauthorized = (error: AuthChallenge | ExchangeError): ExchangeError => {
 
 /**
  * The source, asked for another credential once. It may have another one each time (ECR's helper
- * makes them): what it had the second time is refused for good. A schedule that goes on all the same
- * has it asked anew.
+ * makes them): what it had the second time is refused for good. A schedule that goes on all the
+ * same has it asked anew.
  */
 export const renewedOnce = (source: Credentials.Service): Credentials.Service => {
   let renewed = false

@@ -36,8 +36,8 @@ export const facts = (
 })
 
 /**
- * Makes the error of a request without a response. The platform's error holds the request with its credentials, so only
- * the cause beneath it is kept (T13).
+ * Makes the error of a request without a response. The platform's error holds the request with its
+ * credentials, so only the cause beneath it is kept (T13).
  */
 export const ofRequest = (
   request: HttpClientRequest,
@@ -59,8 +59,8 @@ export const ofRequest = (
 }
 
 /**
- * Makes the error of a proxy that lets nothing through. One that cannot reach the server says so with the
- * status of a temporary failure.
+ * Makes the error of a proxy that lets nothing through. One that cannot reach the server says so
+ * with the status of a temporary failure.
  */
 export const ofProxy = (
   request: HttpClientRequest,
@@ -97,8 +97,8 @@ export const tooManyHeaders = (
   })
 
 /**
- * Returns the cause without secrets. Bun and Deno name the URL in their errors, with its query, which can
- * be signed (T13).
+ * Returns the cause without secrets. Bun and Deno name the URL in their errors, with its query,
+ * which can be signed (T13).
  */
 const shown = (cause: unknown, sent: Sent.Sent, url: string): unknown => {
   const [text = ""] = url.split("#", 1)

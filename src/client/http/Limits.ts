@@ -9,8 +9,8 @@
  */
 export interface Limits {
   /**
-   * Bytes of a manifest, 8 MiB by default: registries take 4 MiB at least
-   * ([Pushing Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
+   * Bytes of a manifest, 8 MiB by default: registries take 4 MiB at least ([Pushing
+   * Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
    */
   readonly manifest: number
   /** Bytes of one page of a list, 8 MiB by default. */

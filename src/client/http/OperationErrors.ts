@@ -1,6 +1,6 @@
 /**
- * What the responses that are not a success mean, by operation: one table of the statuses of success
- * and of the errors that are an operation's own.
+ * What the responses that are not a success mean, by operation: one table of the statuses of
+ * success and of the errors that are an operation's own.
  */
 import * as Data from "effect/Data"
 import * as ByteRange from "../../protocol/ByteRange.js"

@@ -28,8 +28,8 @@ export const make = (to: Endpoint, operation: Operation): HttpClientRequest.Http
 }
 
 /**
- * Sends requests with an application's headers. They go to the registry, which may be its own token server, and not to where
- * an upload has its location or a realm leads.
+ * Sends requests with an application's headers. They go to the registry, which may be its own token
+ * server, and not to where an upload has its location or a realm leads.
  */
 export const withHeaders = <E>(
   origin: string,

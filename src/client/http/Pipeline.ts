@@ -13,10 +13,10 @@
  * The handshake of a 401, between 3 and 5: the first request to a registry goes without
  * `Authorization`, and fails with `AuthChallenge` if the response is a 401. `TokenCache` keeps the
  * challenge, so that the second attempt finds it: it gets the login from `Credentials`, and for a
- * Bearer challenge exchanges it at the token server, through `TokenCache`, for a token. From then on
- * each request is sent with its token or password at once. A token that has expired or lacks a scope
- * leads to another challenge, and to one more attempt; what was just issued and is refused all the
- * same is `Unauthorized`. No other origin than the registry's is ever answered.
+ * Bearer challenge exchanges it at the token server, through `TokenCache`, for a token. From then
+ * on each request is sent with its token or password at once. A token that has expired or lacks a
+ * scope leads to another challenge, and to one more attempt; what was just issued and is refused
+ * all the same is `Unauthorized`. No other origin than the registry's is ever answered.
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"

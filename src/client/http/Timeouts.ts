@@ -2,8 +2,8 @@
 import * as Duration from "effect/Duration"
 
 /**
- * How long a client waits. Either limit may be overrun by a second. How long a connection may take is
- * a setting of the HTTP client; here it counts as waiting for a response.
+ * How long a client waits. Either limit may be overrun by a second. How long a connection may take
+ * is a setting of the HTTP client; here it counts as waiting for a response.
  *
  * @since 0.1.0
  * @category models

@@ -1,7 +1,7 @@
 /**
- * The innermost step of the pipeline: one request over the HTTP client. Every failure of that client
- * becomes a typed error here, every response must begin in time and keep coming, and its headers are
- * limited.
+ * The innermost step of the pipeline: one request over the HTTP client. Every failure of that
+ * client becomes a typed error here, every response must begin in time and keep coming, and its
+ * headers are limited.
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -57,14 +57,15 @@ const small = 64 * 1024
 const discardTime = 5000
 
 /**
- * Types the failures of a client, and bounds its responses in time and in the size of their headers. No span and no trace header of its own: the default ones would carry signed URLs and
+ * Types the failures of a client, and bounds its responses in time and in the size of their
+ * headers. No span and no trace header of its own: the default ones would carry signed URLs and
  * reach strangers (T13).
  *
- * A response of up to 64 KiB that somebody is going to read arrives with its body, in the same time:
- * to read a body by itself costs more than to ask for it. A refusal or a redirect arrives with the
- * first 64 KiB of its body, or what of them came within 5 seconds; that it breaks off does not
- * matter. The time of a `transfer` is not counted: an upload with its response, a download from its
- * response on.
+ * A response of up to 64 KiB that somebody is going to read arrives with its body, in the same
+ * time: to read a body by itself costs more than to ask for it. A refusal or a redirect arrives
+ * with the first 64 KiB of its body, or what of them came within 5 seconds; that it breaks off does
+ * not matter. The time of a `transfer` is not counted: an upload with its response, a download from
+ * its response on.
  */
 export const bounded =
   (bounds: Bounds, transfer?: Transfer) =>

@@ -124,11 +124,11 @@ const makeHeadManifest = (
     if (Digest.isDigest(reference)) yield* verified(bytes, reference, response)
     const mediaType = yield* Effect.mapError(
       mediaTypeOf(SingleField.value(response.headers, "content-type"), parse(bytes)),
-      ({ message }) =>
-        new ProtocolViolation({
-          ...Received.factsOf(response),
-          problem: `${nameOf(to, repository, reference)}: ${Received.textOf(response, message, longest)}`
-        })
+      ({ message }) => {
+        const shown = Received.textOf(response, message, longest)
+        const problem = `${nameOf(to, repository, reference)}: ${shown}`
+        return new ProtocolViolation({ ...Received.factsOf(response), problem })
+      }
     )
     const digest = Digest.isDigest(reference) ? reference : Digest.fromBytes(bytes)
     return Option.some<Descriptor>({ mediaType, digest, size: bytes.length })

@@ -266,7 +266,6 @@ const warnOfSkipped = (
 ): Effect.Effect<void> => {
   if (first === undefined) return Effect.void
   const problem = Received.textOf(response, first.message, longest)
-  return Effect.logWarning(
-    `The list of referrers of ${name} has ${others.length + 1} entries that cannot be read, which are left out: ${problem}`
-  )
+  const skipped = `${others.length + 1} entries that cannot be read, which are left out`
+  return Effect.logWarning(`The list of referrers of ${name} has ${skipped}: ${problem}`)
 }

@@ -72,8 +72,8 @@ export const value = (input: string, start: number, end: string): Read => {
 }
 
 /**
- * Returns the text as a quoted string, for sending. Characters that a field value cannot carry (all but
- * printable ASCII) are left out (T12).
+ * Returns the text as a quoted string, for sending. Characters that a field value cannot carry (all
+ * but printable ASCII) are left out (T12).
  */
 export const quote = (text: string): string =>
   `"${text.replace(/[^ -~]/g, "").replace(/["\\]/g, "\\$&")}"`

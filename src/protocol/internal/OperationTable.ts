@@ -1,6 +1,6 @@
 /**
- * What is true of each operation, in one table: for requests, retries, spans and authorization. What
- * it can be refused with stands beside it in the client, since those are errors of `Registry`.
+ * What is true of each operation, in one table: for requests, retries, spans and authorization.
+ * What it can be refused with stands beside it in the client, since those are errors of `Registry`.
  */
 import * as AccessScope from "../AccessScope.js"
 import type { Case, Operation } from "./OperationCases.js"
@@ -11,15 +11,15 @@ export interface Facts<O extends Operation = Operation> {
   readonly success: ReadonlyArray<number>
   /**
    * Whether it may be sent again after a failure that may pass (RFC 9110 section 9.2.2): `Unsent`
-   * only where it was certainly not carried out, `Never` where another request has to ask first what
-   * became of it.
+   * only where it was certainly not carried out, `Never` where another request has to ask first
+   * what became of it.
    */
   readonly retry: "Always" | "Unsent" | "Never"
   /** The direction in which a blob travels, if one does: blobs take as long as they keep moving. */
   readonly transfer?: "download" | "upload"
   /**
-   * The path of its request without what differs from one to the next. None where the registry named
-   * the URL, which can be a secret.
+   * The path of its request without what differs from one to the next. None where the registry
+   * named the URL, which can be a secret.
    */
   readonly template?: string
   /** Whether a mirror may answer it: a pull, which names the registry that is mirrored (C107). */

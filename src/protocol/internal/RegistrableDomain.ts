@@ -4,14 +4,16 @@
  */
 import * as Effect from "effect/Effect"
 
-/** Tells whether two hosts have the same registrable domain. Addresses and single labels have none. */
+/**
+ * Tells whether two hosts have the same registrable domain. Addresses and single labels have none.
+ */
 export type SameDomain = (first: string, second: string) => boolean
 
 let loaded: SameDomain | undefined
 
 /**
- * Returns the comparison. The list is loaded when it is first asked for, since to read it takes a fifth of
- * the time in which all else of this library starts.
+ * Returns the comparison. The list is loaded when it is first asked for, since to read it takes a
+ * fifth of the time in which all else of this library starts.
  */
 export const sameDomain: Effect.Effect<SameDomain> = Effect.suspend(() =>
   loaded === undefined

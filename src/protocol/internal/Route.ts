@@ -54,14 +54,15 @@ export const match = (path: string): Option.Option<Route> => {
 export const catalogPath = "/v2/_catalog"
 
 /**
- * Returns the path of a manifest, for requests (end-3, end-7, end-9) and for the `Location` of a pushed one
- * (R28).
+ * Returns the path of a manifest, for requests (end-3, end-7, end-9) and for the `Location` of a
+ * pushed one (R28).
  */
 export const manifestPath = (repository: RepositoryName, reference: Tag | Digest): string =>
   `/v2/${repository}/manifests/${reference}`
 
 /**
- * Returns the path of a blob, for requests (end-2, end-10) and for the `Location` of a pushed one (R15).
+ * Returns the path of a blob, for requests (end-2, end-10) and for the `Location` of a pushed one
+ * (R15).
  */
 export const blobPath = (repository: RepositoryName, digest: Digest): string =>
   `/v2/${repository}/blobs/${digest}`
@@ -71,9 +72,9 @@ export const uploadsPath = (repository: RepositoryName): string =>
   `/v2/${repository}/blobs/uploads/`
 
 /**
- * Returns the path of one upload, for the `Location` of a response (R14). `session` is the server's own
- * identifier and must consist of characters that need no escape in a path, as a UUID does. Clients
- * never build this path (C39).
+ * Returns the path of one upload, for the `Location` of a response (R14). `session` is the server's
+ * own identifier and must consist of characters that need no escape in a path, as a UUID does.
+ * Clients never build this path (C39).
  */
 export const uploadPath = (repository: RepositoryName, session: string): string =>
   `${uploadsPath(repository)}${session}`
@@ -108,7 +109,8 @@ const fromSegments = (segments: ReadonlyArray<string>): Option.Option<Route> => 
   switch (kind) {
     case "manifests":
       return Option.some(Manifest({ name, reference: last }))
-    case "blobs": // clients that forget the slash of end-4 must not be told that "uploads" is a bad digest
+    // Clients that forget the slash of end-4 must not be told that "uploads" is a bad digest.
+    case "blobs":
       return Option.some(last === "uploads" ? Uploads({ name }) : Blob({ name, digest: last }))
     case "referrers":
       return Option.some(Referrers({ name, digest: last }))

@@ -38,9 +38,9 @@ export const parse = (header: string, redact: Redact = identity): ReadonlyArray<
 }
 
 /**
- * Returns the field value that a server sends for these texts, at most 4,096 bytes (R42): texts are cut at
- * 2,000 characters, and those that no longer fit are left out. All but printable ASCII is dropped.
- * Empty when there is nothing to send.
+ * Returns the field value that a server sends for these texts, at most 4,096 bytes (R42): texts are
+ * cut at 2,000 characters, and those that no longer fit are left out. All but printable ASCII is
+ * dropped. Empty when there is nothing to send.
  */
 export const format = (texts: Iterable<string>): string => {
   let header = ""

@@ -213,7 +213,8 @@ const ofRegistry = (
         code: "UNKNOWN",
         message: "The registry's storage failed"
       })
-    case "BodyNotReplayable": // the registry behind asked for the body again; the client can send it again
+    // The registry behind asked for the body again; the client can send it again.
+    case "BodyNotReplayable":
       return new ErrorResponse({
         status: 503,
         code: "UNAVAILABLE",

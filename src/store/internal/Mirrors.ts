@@ -15,9 +15,9 @@ export interface Mirror {
 }
 
 /**
- * Puts mirrors in front of a registry: see `HostOptions.mirrors`. Fails as the registry itself does;
- * what a mirror failed with is logged at debug level. A mirror where the name of a repository would
- * be too long is passed over.
+ * Puts mirrors in front of a registry: see `HostOptions.mirrors`. Fails as the registry itself
+ * does; what a mirror failed with is logged at debug level. A mirror where the name of a repository
+ * would be too long is passed over.
  */
 export const mirrored = (
   registry: Registry.Service,
