@@ -7,8 +7,15 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import {
+  exchange,
+  ofTransport,
+  ofUnauthorized,
+  ofUntrusted,
+  sentence
+} from "./internal/ErrorMessage.js"
 import { Challenge } from "./protocol/Challenge.js"
-import { ErrorInfo } from "./protocol/ErrorBody.js"
+import type { ErrorInfo } from "./protocol/ErrorBody.js"
 import type * as Trust from "./protocol/Trust.js"
 import type { InvalidReference } from "./spec/Reference.js"
 
@@ -40,17 +47,6 @@ export {
 } from "./spec/Reference.js"
 
 /**
- * The facts of the exchange behind an error. All optional, since stores without HTTP raise the same
- * errors. `url` is redacted.
- */
-const exchange = {
-  method: Schema.optional(Schema.String),
-  url: Schema.optional(Schema.String),
-  status: Schema.optional(Schema.Number),
-  errors: Schema.optional(Schema.Array(ErrorInfo))
-}
-
-/**
  * The facts of one exchange, as the errors of this module carry them: `url` is redacted, `errors`
  * is the registry's own list with open codes.
  *
@@ -62,19 +58,6 @@ export interface Exchange {
   readonly url?: string | undefined
   readonly status?: number | undefined
   readonly errors?: ReadonlyArray<ErrorInfo> | undefined
-}
-
-const sentence = (text: string, facts: Exchange): string => {
-  const request =
-    facts.url === undefined
-      ? ""
-      : ` (${facts.method ?? "GET"} ${facts.url}${facts.status === undefined ? "" : ` answered ${facts.status}`})`
-  const first = facts.errors?.[0]
-  const reported =
-    first === undefined
-      ? ""
-      : `: the server says ${first.code}${first.message === undefined ? "" : ` "${first.message}"`}`
-  return `${text}${reported}${request}`
 }
 
 // -----------------------------------------------------------------------------
@@ -132,19 +115,7 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
   }
 ) {
   override get message(): string {
-    if (this.reason === "TokenServer")
-      return sentence(
-        `The token server of ${this.origin} gave no token${this.operation === undefined ? "" : ` for ${this.operation}`}: log in, or check the user name and password`,
-        this
-      )
-    const text = {
-      nothing:
-        "asks for credentials, and none are configured for it that would do: " +
-        "log in, or supply a Credentials layer",
-      basic: "does not accept the user name and password configured for it: log in again",
-      bearer: "does not accept the token that it was sent: log in, as somebody who may do this"
-    }[this.challenge?.sent ?? "nothing"]
-    return sentence(`${this.origin} ${text}`, this)
+    return sentence(ofUnauthorized(this), this)
   }
 }
 
@@ -489,18 +460,7 @@ export class UntrustedLocation extends Schema.TaggedError<UntrustedLocation>(
     })
 
   override get message(): string {
-    const what = {
-      Redirect: "a redirect",
-      Upload: "an upload location",
-      Link: "a next page",
-      Realm: "a token realm",
-      Layer: "a layer URL"
-    }[this.kind]
-    return sentence(
-      `The registry supplied ${what} on ${this.host}, which is not followed: ${this.reason}` +
-        (this.option === undefined ? "" : ` (option ${this.option} would allow it)`),
-      this
-    )
+    return sentence(ofUntrusted(this), this)
   }
 }
 
@@ -542,74 +502,9 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
   cause: Schema.optional(Schema.Defect)
 }) {
   override get message(): string {
-    // This library's own words of a proxy say all there is to say.
-    const code = codeOf(this.cause)
-    if (/^ERR_PROXY_/.test(code) && this.cause instanceof Error)
-      return sentence(this.cause.message, this)
-    const text = {
-      Connect: "No connection to the registry",
-      Tls:
-        "No secure connection to the registry: check its certificate, " +
-        "and trust its authority if that is a private one",
-      Proxy:
-        "A proxy on the way to the registry refuses: check which proxy is used, " +
-        "and the user name and password for it",
-      Reset: "The connection to the registry broke",
-      Malformed: "The response is not valid HTTP",
-      Timeout: "The registry did not answer in time",
-      Stall: "The registry stopped sending"
-    }[this.reason]
-    const detail = [code, placeOf(this.cause)].filter((part) => part !== "").join(" ")
-    const advice =
-      code === "ERR_SSL_WRONG_VERSION_NUMBER"
-        ? "; if it speaks plain http, give its url as http://…"
-        : this.reason === "Malformed" && this.url?.startsWith("http:") === true
-          ? "; if the registry speaks https, give its url as https://…"
-          : ""
-    return sentence(`${text}${advice}${detail === "" ? "" : `: ${detail}`}`, this)
+    return sentence(ofTransport(this), this)
   }
 }
-
-/**
- * Returns the code that the system, TLS or the HTTP client gave an error or the one beneath it,
- * such as `ENOTFOUND`; empty if there is none.
- *
- * @since 0.1.0
- * @category getters
- * @internal
- */
-export const codeOf = (cause: unknown): string => {
-  // Errors can be in a circle.
-  for (let error = cause, depth = 0; depth < 16; depth++) {
-    if (typeof error !== "object" || error === null) return ""
-    if ("code" in error && typeof error.code === "string" && /^[A-Z0-9_]{1,64}$/.test(error.code))
-      return error.code
-    error = "cause" in error ? error.cause : undefined
-  }
-  return ""
-}
-
-/**
- * What could not be reached, as the system names it: the URL of a request does not show that it
- * took a proxy.
- */
-const placeOf = (cause: unknown, depth = 0): string => {
-  if (typeof cause !== "object" || cause === null || depth === 16) return ""
-  if ("hostname" in cause && isHost(cause.hostname)) return cause.hostname
-  if (
-    "address" in cause &&
-    isHost(cause.address) &&
-    "port" in cause &&
-    typeof cause.port === "number"
-  )
-    return cause.address.includes(":")
-      ? `[${cause.address}]:${cause.port}`
-      : `${cause.address}:${cause.port}`
-  return "cause" in cause ? placeOf(cause.cause, depth + 1) : ""
-}
-
-const isHost = (text: unknown): text is string =>
-  typeof text === "string" && /^[A-Za-z0-9.:_-]{1,255}$/.test(text)
 
 /**
  * Occurs when a store behind the interface fails: a file that cannot be read or written. The

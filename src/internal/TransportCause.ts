@@ -2,8 +2,9 @@
  * What an HTTP client says of a request or a body that failed. Clients and runtimes have codes and
  * words of their own, and some put what they received into their errors.
  */
-import { codeOf, type TransportFailure } from "../RegistryError.js"
+import type { TransportFailure } from "../RegistryError.js"
 import * as ServerText from "../spec/internal/ServerText.js"
+import { codeOf } from "./CauseDetails.js"
 
 const connecting = new Set([
   "ECONNREFUSED",

@@ -5,10 +5,10 @@
 import type { HttpClientError, ResponseError } from "@effect/platform/HttpClientError"
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import * as Sent from "../../auth/internal/Sent.js"
+import { codeOf } from "../../internal/CauseDetails.js"
 import * as TransportCause from "../../internal/TransportCause.js"
 import {
   CredentialsFailure,
-  codeOf,
   isTransientStatus,
   LimitExceeded,
   TransportFailure

@@ -1,0 +1,107 @@
+/** The facts of an exchange, as errors carry them, and the messages that are made of them. */
+import * as Schema from "effect/Schema"
+import { ErrorInfo } from "../protocol/ErrorBody.js"
+import { codeOf, placeOf } from "./CauseDetails.js"
+
+/**
+ * The facts of the exchange behind an error. All optional, since stores without HTTP raise the same
+ * errors. `url` is redacted.
+ */
+export const exchange = {
+  method: Schema.optional(Schema.String),
+  url: Schema.optional(Schema.String),
+  status: Schema.optional(Schema.Number),
+  errors: Schema.optional(Schema.Array(ErrorInfo))
+}
+
+type Facts = Schema.Struct.Type<typeof exchange>
+
+/** Returns a text followed by the first error that the server reported, and by the request. */
+export const sentence = (text: string, facts: Facts): string => {
+  const answered = facts.status === undefined ? "" : ` answered ${facts.status}`
+  const request =
+    facts.url === undefined ? "" : ` (${facts.method ?? "GET"} ${facts.url}${answered})`
+  const first = facts.errors?.[0]
+  const reported =
+    first === undefined
+      ? ""
+      : `: the server says ${first.code}${first.message === undefined ? "" : ` "${first.message}"`}`
+  return `${text}${reported}${request}`
+}
+
+const refusals = {
+  nothing:
+    "asks for credentials, and none are configured for it that would do: " +
+    "log in, or supply a Credentials layer",
+  basic: "does not accept the user name and password configured for it: log in again",
+  bearer: "does not accept the token that it was sent: log in, as somebody who may do this"
+}
+
+/** Returns what kept a challenge from being answered, and what to do. */
+export const ofUnauthorized = (error: {
+  readonly reason: "Challenge" | "TokenServer"
+  readonly origin: string
+  readonly operation?: string | undefined
+  readonly challenge?: { readonly sent: keyof typeof refusals } | undefined
+}): string => {
+  const { challenge, operation, origin, reason } = error
+  if (reason === "Challenge") return `${origin} ${refusals[challenge?.sent ?? "nothing"]}`
+  const request = operation === undefined ? "" : ` for ${operation}`
+  return (
+    `The token server of ${origin} gave no token${request}: ` +
+    "log in, or check the user name and password"
+  )
+}
+
+const locations = {
+  Redirect: "a redirect",
+  Upload: "an upload location",
+  Link: "a next page",
+  Realm: "a token realm",
+  Layer: "a layer URL"
+}
+
+/** Returns which URL is not followed, why, and the option that would allow it. */
+export const ofUntrusted = (error: {
+  readonly kind: keyof typeof locations
+  readonly host: string
+  readonly reason: string
+  readonly option?: string | undefined
+}): string =>
+  `The registry supplied ${locations[error.kind]} on ${error.host}, ` +
+  `which is not followed: ${error.reason}` +
+  (error.option === undefined ? "" : ` (option ${error.option} would allow it)`)
+
+const problems = {
+  Connect: "No connection to the registry",
+  Tls:
+    "No secure connection to the registry: check its certificate, " +
+    "and trust its authority if that is a private one",
+  Proxy:
+    "A proxy on the way to the registry refuses: check which proxy is used, " +
+    "and the user name and password for it",
+  Reset: "The connection to the registry broke",
+  Malformed: "The response is not valid HTTP",
+  Timeout: "The registry did not answer in time",
+  Stall: "The registry stopped sending"
+}
+
+/** Returns what broke a connection, with advice and what the cause tells. */
+export const ofTransport = (error: {
+  readonly reason: keyof typeof problems
+  readonly cause?: unknown
+  readonly url?: string | undefined
+}): string => {
+  const { cause, reason, url } = error
+  // This library's own words of a proxy say all there is to say.
+  const code = codeOf(cause)
+  if (/^ERR_PROXY_/.test(code) && cause instanceof Error) return cause.message
+  const detail = [code, placeOf(cause)].filter((part) => part !== "").join(" ")
+  const advice =
+    code === "ERR_SSL_WRONG_VERSION_NUMBER"
+      ? "; if it speaks plain http, give its url as http://…"
+      : reason === "Malformed" && url?.startsWith("http:") === true
+        ? "; if the registry speaks https, give its url as https://…"
+        : ""
+  return `${problems[reason]}${advice}${detail === "" ? "" : `: ${detail}`}`
+}
