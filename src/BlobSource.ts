@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "./ByteStream.js"
+import * as StreamChannel from "./internal/StreamChannel.js"
 import * as Digest from "./spec/Digest.js"
 
 /**
@@ -64,7 +65,7 @@ export const reusing = <E, R>(open: Open<E, R>, reused: Open<E, R>): Open<E, R> 
 export const openReusing =
   <E, R>(open: Open<E, R> & { readonly [Reused]?: Open<E, R> }): Open<E, R> =>
   (offset) =>
-    ByteStream.unwrap(
+    StreamChannel.unwrap(
       Effect.map(ByteStream.BuffersReused, (reused) =>
         ((reused ? open[Reused] : undefined) ?? open)(offset)
       )

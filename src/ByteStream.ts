@@ -7,9 +7,7 @@
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -43,19 +41,6 @@ export class BuffersReused extends Context.Reference<BuffersReused>()(
 ) {}
 
 /**
- * Flattens an effect of a stream. `Stream.unwrap` does the same for any stream of streams, at a
- * cost that exceeds that of a small blob.
- *
- * @since 0.1.0
- * @category constructors
- * @internal
- */
-export const unwrap = <A, E, R, E2, R2>(
-  stream: Effect.Effect<Stream.Stream<A, E, R>, E2, R2>
-): Stream.Stream<A, E | E2, R | R2> =>
-  Stream.fromChannel(Channel.unwrap(Effect.map(stream, Stream.toChannel)))
-
-/**
  * Calls `f` with the bytes of each array that passes. It must not throw.
  *
  * @since 0.1.0
@@ -80,143 +65,6 @@ export const tap: {
       return chunk
     })
 )
-
-/**
- * Calls plain side effects while a stream is read, which must not throw: `onPull` when the consumer
- * asks for more, `onChunk` with each chunk before the consumer gets it, `onEnd` when the stream
- * ends or fails. An Effect per chunk would cost a fifth of the throughput.
- *
- * @since 0.1.0
- * @category combinators
- * @internal
- */
-export const observe = <A, E, R>(
-  self: Stream.Stream<A, E, R>,
-  on: {
-    readonly onPull: () => void
-    readonly onChunk: (chunk: Chunk.Chunk<A>) => void
-    readonly onEnd: () => void
-  }
-): Stream.Stream<A, E, R> => {
-  const pull = (): Channel.Channel<Chunk.Chunk<A>, Chunk.Chunk<A>, E, E, unknown, unknown> => {
-    on.onPull()
-    return read
-  }
-  const read = Channel.readWithCause({
-    onInput: (chunk: Chunk.Chunk<A>) => {
-      on.onChunk(chunk)
-      return Channel.flatMap(Channel.write(chunk), pull)
-    },
-    onFailure: (cause) => {
-      on.onEnd()
-      return Channel.failCause(cause)
-    },
-    onDone: () => {
-      on.onEnd()
-      return Channel.void
-    }
-  })
-  return Stream.fromChannel(Channel.pipeTo(Stream.toChannel(self), Channel.suspend(pull)))
-}
-
-/**
- * Runs a stream, and hands its arrays to `take`, a plain function that must not throw. Where that
- * returns true, and when the stream has ended or failed, `flush` runs before the next array. When
- * the stream has failed, the failure of `flush` does not count.
- *
- * @since 0.1.0
- * @category destructors
- * @internal
- */
-export const runFlushing = <E, R, E2>(
-  self: Stream.Stream<Uint8Array, E, R>,
-  take: (bytes: Uint8Array) => boolean,
-  flush: Effect.Effect<void, E2>
-): Effect.Effect<void, E | E2, R> => {
-  type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, E | E2, E, void, unknown>
-  const flushed = Channel.fromEffect(flush)
-  const loop: Loop = Channel.readWithCause({
-    onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-      let full = false
-      for (const bytes of chunk) full = take(bytes)
-      return full ? Channel.flatMap(flushed, () => loop) : loop
-    },
-    onFailure: (cause) =>
-      Channel.flatMap(Channel.fromEffect(Effect.ignore(flush)), () => Channel.failCause(cause)),
-    onDone: () => flushed
-  })
-  return Channel.runDrain(Channel.pipeTo(Stream.toChannel(self), loop))
-}
-
-/**
- * Hands the arrays that pass to `take`, a plain function that must not throw. Where that returns
- * true for the last array of a chunk, and when the stream has ended, `flush` runs before the
- * consumer gets what follows.
- *
- * @since 0.1.0
- * @category combinators
- * @internal
- */
-export const tapFlushing = <E, R>(
-  self: Stream.Stream<Uint8Array, E, R>,
-  take: (bytes: Uint8Array) => boolean,
-  flush: Effect.Effect<void>
-): Stream.Stream<Uint8Array, E, R> => {
-  type Bytes = Chunk.Chunk<Uint8Array>
-  const flushed = Channel.fromEffect(flush)
-  const loop: Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> = Channel.readWithCause({
-    onInput: (chunk: Bytes) => {
-      let isDue = false
-      for (const bytes of chunk) isDue = take(bytes)
-      const rest = Channel.flatMap(Channel.write(chunk), () => loop)
-      return isDue ? Channel.zipRight(flushed, rest) : rest
-    },
-    onFailure: Channel.failCause,
-    onDone: () => flushed
-  })
-  return Stream.pipeThroughChannel(self, loop)
-}
-
-/**
- * A stream of at most `limit` bytes is held back and mapped as a whole; of a longer one nothing is
- * changed.
- *
- * @since 0.1.0
- * @category combinators
- * @internal
- */
-export const mapSmall = <E, R>(
-  self: Stream.Stream<Uint8Array, E, R>,
-  limit: number,
-  f: (bytes: Uint8Array) => Effect.Effect<Uint8Array>
-): Stream.Stream<Uint8Array, E, R> => {
-  type Bytes = Chunk.Chunk<Uint8Array>
-  const gather = (
-    held: Bytes,
-    size: number
-  ): Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> =>
-    Channel.readWithCause({
-      onInput: (chunk: Bytes) => {
-        const all = Chunk.appendAll(held, chunk)
-        const total = Chunk.reduce(chunk, size, (sum, bytes) => sum + bytes.length)
-        return total > limit ? Channel.flatMap(Channel.write(all), () => pass) : gather(all, total)
-      },
-      onFailure: Channel.failCause,
-      onDone: () =>
-        Channel.unwrap(Effect.map(f(concat([...held])), (bytes) => Channel.write(Chunk.of(bytes))))
-    })
-  const pass: Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> = Channel.readWithCause({
-    onInput: (chunk: Bytes) => Channel.flatMap(Channel.write(chunk), () => pass),
-    onFailure: Channel.failCause,
-    onDone: () => Channel.void
-  })
-  return Stream.fromChannel(
-    Channel.pipeTo(
-      Stream.toChannel(self),
-      Channel.suspend(() => gather(Chunk.empty(), 0))
-    )
-  )
-}
 
 /**
  * Verifies content that may arrive in several streams, as when a transfer resumes.
@@ -337,110 +185,6 @@ export const verify: {
   Stream.unwrap(Effect.map(verifier(expected), ({ pass }) => pass(self)))
 )
 
-/** How long the end of a body is awaited after its last byte. */
-const lingering = Duration.seconds(1)
-
-/**
- * Reads a stream ahead, up to `ahead` bytes, in a fiber of its own. The stream ends after `length`
- * bytes, whatever follows; the end of the source is awaited for a second, since its connection can
- * be used again then. Only the time in which bytes are awaited counts, not that of a slow consumer:
- * one fiber looks four times in `stall`, and no chunk costs a timer.
- *
- * Fails with `onFault("Stall")` when no bytes arrive for the duration `stall`, and with
- * `onFault("Reset")` when the source ends before `length` bytes.
- *
- * @since 0.1.0
- * @category combinators
- * @internal
- */
-export const watched = <E, R, E2>(
-  self: Stream.Stream<Uint8Array, E, R>,
-  options: {
-    readonly ahead: number
-    readonly stall: Duration.DurationInput
-    readonly length?: number | undefined
-    readonly onFault: (reason: "Stall" | "Reset") => E2
-  }
-): Stream.Stream<Uint8Array, E | E2, R> =>
-  Stream.unwrapScoped(
-    Effect.gen(function* () {
-      let held: Array<Uint8Array> = []
-      let size = 0
-      let count = 0
-      let idle = 0
-      let ended: Exit.Exit<void, E | E2> | undefined
-      const { length = Number.POSITIVE_INFINITY } = options
-      const news = Effect.unsafeMakeLatch(false)
-      const room = Effect.unsafeMakeLatch(true)
-      const end = (exit: Exit.Exit<void, E | E2>) =>
-        Effect.sync(() => {
-          ended ??= exit
-          news.unsafeOpen()
-        })
-      const reading: Channel.Channel<
-        never,
-        Chunk.Chunk<Uint8Array>,
-        E,
-        E,
-        void,
-        unknown
-      > = Channel.readWithCause({
-        onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-          idle = 0
-          let isOver = false
-          for (const bytes of chunk) {
-            const wanted = Math.min(bytes.length, length - count)
-            isOver ||= wanted < bytes.length
-            if (wanted === 0) continue
-            held.push(isOver ? bytes.subarray(0, wanted) : bytes)
-            size += wanted
-            count += wanted
-          }
-          news.unsafeOpen()
-          if (isOver) return Channel.void
-          if (size < options.ahead) return reading
-          room.unsafeClose()
-          return Channel.flatMap(Channel.fromEffect(room.await), () => reading)
-        },
-        onFailure: Channel.failCause,
-        onDone: () => Channel.void
-      })
-      yield* Channel.runDrain(Channel.pipeTo(Stream.toChannel(self), reading)).pipe(
-        Effect.exit,
-        Effect.flatMap((exit) =>
-          end(
-            Exit.isSuccess(exit) && options.length !== undefined && count < length
-              ? Exit.fail(options.onFault("Reset"))
-              : exit
-          )
-        ),
-        Effect.forkScoped
-      )
-      const tick = Duration.times(options.stall, 0.25)
-      const watch: Effect.Effect<void> = Effect.flatMap(Effect.sleep(tick), () => {
-        if (ended !== undefined) return Effect.void
-        idle = size < options.ahead ? idle + 1 : 0
-        return idle > 4 ? end(Exit.fail(options.onFault("Stall"))) : watch
-      })
-      yield* Effect.forkScoped(watch)
-      const loop = (): Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, E | E2> => {
-        if (size > 0) {
-          const chunk = Chunk.unsafeFromArray(held)
-          held = []
-          size = 0
-          room.unsafeOpen()
-          return Channel.flatMap(Channel.write(chunk), loop)
-        }
-        if (ended !== undefined) return Channel.fromEffect(ended)
-        news.unsafeClose()
-        return count === length
-          ? Channel.fromEffect(Effect.ignore(Effect.timeout(news.await, lingering)))
-          : Channel.flatMap(Channel.fromEffect(news.await), loop)
-      }
-      return Stream.fromChannel(Channel.suspend(loop))
-    })
-  )
-
 /**
  * How many bytes may be collected, of what, and the option that changes the limit, in the words of
  * `LimitExceeded`.
@@ -537,35 +281,6 @@ export const rechunk: {
       )
     })
 )
-
-/**
- * Returns the first bytes of a stream whose rest is not needed: at least `enough` of them, if there
- * are so many, or those that arrived within 5 seconds or before a failure. Never fails.
- *
- * @since 0.1.0
- * @category destructors
- * @internal
- */
-export const beginning = <E, R>(
-  self: Stream.Stream<Uint8Array, E, R>,
-  enough: number
-): Effect.Effect<Uint8Array, never, R> =>
-  Effect.suspend(() => {
-    const parts: Array<Uint8Array> = []
-    let count = 0
-    // Running a stream makes a fiber, Effect logs the failures of fibers, and those of an HTTP
-    // client hold the request with its headers (T13).
-    const read = Stream.catchAll(self, () => Stream.empty)
-    return Stream.runForEachWhile(read, (bytes) => {
-      parts.push(bytes)
-      count += bytes.length
-      return Effect.succeed(count < enough)
-    }).pipe(
-      Effect.timeout("5 seconds"),
-      Effect.ignore,
-      Effect.map(() => concat(parts))
-    )
-  })
 
 /**
  * Drops the first `count` bytes.

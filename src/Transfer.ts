@@ -17,7 +17,7 @@ import * as Schedule from "effect/Schedule"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { fromStreamOnce, type Known } from "./BlobSource.js"
-import * as ByteStream from "./ByteStream.js"
+import * as StreamChannel from "./internal/StreamChannel.js"
 import type { PutBlobOptions, Registry } from "./Registry.js"
 import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
@@ -199,7 +199,7 @@ export const track = <E, R>(
             })
       })
       yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
-      return ByteStream.tapFlushing(
+      return StreamChannel.tapFlushing(
         stream,
         (bytes) => {
           count += bytes.length

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as ByteStream from "../src/ByteStream.js"
+import * as WatchedStream from "../src/internal/WatchedStream.js"
 import * as Digest from "../src/spec/Digest.js"
 import { gather, items, unverifiableDigest, utf8 } from "./support/fixtures.js"
 
@@ -343,7 +344,7 @@ describe("verifier", () => {
 describe("watched", () => {
   const onFault = (reason: "Stall" | "Reset") => reason
   const watched = <E>(stream: Stream.Stream<Uint8Array, E>, ahead = 20, length?: number) =>
-    ByteStream.watched(stream, { stall: "10 seconds", ahead, length, onFault })
+    WatchedStream.watched(stream, { stall: "10 seconds", ahead, length, onFault })
   const hello = utf8("hello")
 
   it.effect("passes the same bytes on, and the stream's own failure after them", () =>

@@ -7,8 +7,8 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
+import { beginning } from "../../internal/StreamBeginning.js"
 import * as AccessScope from "../../protocol/AccessScope.js"
 import * as Challenge from "../../protocol/Challenge.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
@@ -235,7 +235,7 @@ const saysTokenIsInvalid = (body: Uint8Array): boolean =>
 
 /** The beginning of a body that matters for its errors only, decoded if it is compressed. */
 const excerpt = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
-  Effect.flatMap(ByteStream.beginning(response.stream, errorLimit.limit), (bytes) =>
+  Effect.flatMap(beginning(response.stream, errorLimit.limit), (bytes) =>
     ContentDecoding.plain(bytes, response.headers["content-encoding"], undefined, errorLimit).pipe(
       Effect.orElseSucceed(() => bytes)
     )

@@ -7,6 +7,8 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
+import * as StreamChannel from "../../internal/StreamChannel.js"
+import { watched } from "../../internal/WatchedStream.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
@@ -59,7 +61,7 @@ export const make = (
 ): Pick<Registry.Service, "getBlob" | "getBlobRange"> => {
   const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
     to.concurrency.download((permit) =>
-      ByteStream.unwrap(
+      StreamChannel.unwrap(
         Effect.gen(function* () {
           const known: { readonly digest: Digest.Digest; readonly size?: number } =
             typeof blob === "string" ? { digest: blob } : blob
@@ -218,7 +220,7 @@ const received = <E>(
     const again = Resume.make(to, subject)
     const first = progress.at
     const attempt = (): Stream.Stream<Uint8Array, E | TransportFailure> =>
-      ByteStream.unwrap(
+      StreamChannel.unwrap(
         Effect.map(next, (source) => (source === undefined ? Stream.empty : body(source)))
       )
     const body = (source: Source) =>
@@ -230,7 +232,7 @@ const received = <E>(
         Stream.catchAll((fault) => (isTransient(fault) ? resume(fault) : Stream.fail(fault)))
       )
     const resume = (fault: TransportFailure) =>
-      ByteStream.unwrap(
+      StreamChannel.unwrap(
         again(fault, progress.at - first).pipe(
           Effect.zipRight(Transfer.emit({ _tag: "Resumed", subject, offset: progress.at })),
           Effect.map(attempt)
@@ -244,7 +246,7 @@ const arriving = (
   to: Endpoint,
   { length, response }: Source
 ): Stream.Stream<Uint8Array, TransportFailure> =>
-  ByteStream.watched(Received.stream(response), {
+  watched(Received.stream(response), {
     ahead,
     length,
     stall: to.timeouts.response,

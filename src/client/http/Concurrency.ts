@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
-import * as ByteStream from "../../ByteStream.js"
+import * as StreamChannel from "../../internal/StreamChannel.js"
 
 /**
  * The permits of one endpoint.
@@ -70,12 +70,12 @@ export const make = (limit: number): Concurrency => {
           )
         )
         return Stream.ensuring(
-          ByteStream.unwrap(
+          StreamChannel.unwrap(
             Effect.zipWith(acquired, Effect.clock, (permit, clock) =>
               use({
                 revocable: (stream) => {
                   const idle = () => setIdle(permit, clock)
-                  return ByteStream.observe(stream, {
+                  return StreamChannel.observe(stream, {
                     onPull: () => setBusy(permit),
                     onChunk: idle,
                     onEnd: idle
@@ -95,7 +95,7 @@ export const make = (limit: number): Concurrency => {
         (permit) =>
           Effect.clockWith((clock) =>
             use((stream) =>
-              ByteStream.observe(stream, {
+              StreamChannel.observe(stream, {
                 onPull: () => setIdle(permit, clock),
                 onChunk: () => setBusy(permit),
                 onEnd: () => setBusy(permit)

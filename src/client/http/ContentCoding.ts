@@ -1,8 +1,8 @@
 /** Blobs whose content arrives encoded: which bytes were meant. */
 import * as Headers from "@effect/platform/Headers"
 import * as Effect from "effect/Effect"
-import * as ByteStream from "../../ByteStream.js"
 import { parse, plain } from "../../internal/ContentDecoding.js"
+import { mapSmall } from "../../internal/StreamBeginning.js"
 import type * as Digest from "../../spec/Digest.js"
 import * as Received from "./Received.js"
 
@@ -29,7 +29,7 @@ export const plainBlob = (
     : {
         ...received,
         headers: Headers.remove(received.headers, "content-length"),
-        body: ByteStream.mapSmall(Received.stream(received), decidable, (bytes) =>
+        body: mapSmall(Received.stream(received), decidable, (bytes) =>
           // To be verified, and refused then.
           Effect.orElseSucceed(plain(bytes, coding, digest, limit), () => bytes)
         )

@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Sent from "../../auth/internal/Sent.js"
-import * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
+import { beginning } from "../../internal/StreamBeginning.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type * as Trust from "../../protocol/Trust.js"
@@ -74,7 +74,7 @@ export const discardable = 64 * 1024
 export const excerpt = ({ body }: Received): Effect.Effect<Uint8Array> =>
   body instanceof Uint8Array
     ? Effect.succeed(body)
-    : Effect.map(ByteStream.beginning(body, discardable), (bytes) => bytes.subarray(0, discardable))
+    : Effect.map(beginning(body, discardable), (bytes) => bytes.subarray(0, discardable))
 
 /** Gives a body up of which nothing is wanted. Its connection is closed, unless all has arrived. */
 export const abandon = ({ body }: Received): Effect.Effect<void> =>

@@ -14,6 +14,7 @@ import * as Stream from "effect/Stream"
 import type { Sender } from "../../auth/Authorization.js"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
+import * as StreamChannel from "../../internal/StreamChannel.js"
 import { LimitExceeded, TransportFailure } from "../../RegistryError.js"
 import * as BodyProgress from "./BodyProgress.js"
 import { GatheredResponse } from "./BodyResponse.js"
@@ -130,7 +131,7 @@ const observed = (
 ): HttpClientRequest.HttpClientRequest => {
   const { body } = request
   if (body._tag !== "Stream") return request
-  const stream = ByteStream.observe(body.stream, {
+  const stream = StreamChannel.observe(body.stream, {
     onPull: () => {
       deadline.at = Number.POSITIVE_INFINITY
     },

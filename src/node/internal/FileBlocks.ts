@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as StreamChannel from "../../internal/StreamChannel.js"
 import { StorageFailure } from "../../RegistryError.js"
 
 /**
@@ -117,7 +118,7 @@ export const drain = <E, R>(
       return size >= blockSize
     }
     // What was gathered before a failure may be worth keeping.
-    return Effect.zipRight(ByteStream.runFlushing(stream, take, flush), written)
+    return Effect.zipRight(StreamChannel.runFlushing(stream, take, flush), written)
   })
 
 /** All of the bytes, however few of them the file system takes at a time. */

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as StreamChannel from "../../internal/StreamChannel.js"
 import type { Registry } from "../../Registry.js"
 import { isRepositoryName, type RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
@@ -121,7 +122,7 @@ const asOneTransfer = <E, R>(
   repository: RepositoryName,
   stream: Stream.Stream<Uint8Array, E, R>
 ): Stream.Stream<Uint8Array, E, R> =>
-  ByteStream.unwrap(
+  StreamChannel.unwrap(
     Effect.map(Transfer.Observer, (observer) => {
       if (Option.isNone(observer)) return stream
       let started = false

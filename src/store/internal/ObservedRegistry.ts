@@ -8,8 +8,8 @@ import * as Exit from "effect/Exit"
 import type * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as ByteStream from "../../ByteStream.js"
 import { isRecorded, withFiber } from "../../internal/Runtime.js"
+import * as StreamChannel from "../../internal/StreamChannel.js"
 import * as Metrics from "../../Metrics.js"
 import type { Registry, UploadSession } from "../../Registry.js"
 import { unsupported } from "./UnsupportedRegistry.js"
@@ -183,7 +183,7 @@ const makeSpans = (of: Observation): Spans => {
     inSpan,
     spanned: (operation, attributes, effect) => inSpan(`Registry.${operation}`, attributes, effect),
     streamed: (operation, attributes, stream) =>
-      ByteStream.unwrap(
+      StreamChannel.unwrap(
         withFiber((fiber) =>
           Effect.succeed(
             isRecorded(fiber)
@@ -220,7 +220,7 @@ const timedStream = <A, E, R>(
   of: Observation,
   download: Stream.Stream<A, E, R>
 ): Stream.Stream<A, E, R> =>
-  ByteStream.unwrap(
+  StreamChannel.unwrap(
     Effect.map(Clock.currentTimeMillis, (began) => {
       let completed = false
       const content = Stream.concat(

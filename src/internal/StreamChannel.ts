@@ -1,0 +1,101 @@
+/**
+ * Combinators of streams that only the library itself uses, as channels written by hand: an Effect
+ * per chunk would cost a fifth of the throughput.
+ */
+import * as Channel from "effect/Channel"
+import type * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+
+/**
+ * Flattens an effect of a stream. `Stream.unwrap` does the same for any stream of streams, at a
+ * cost that exceeds that of a small blob.
+ */
+export const unwrap = <A, E, R, E2, R2>(
+  stream: Effect.Effect<Stream.Stream<A, E, R>, E2, R2>
+): Stream.Stream<A, E | E2, R | R2> =>
+  Stream.fromChannel(Channel.unwrap(Effect.map(stream, Stream.toChannel)))
+
+/**
+ * Calls plain side effects while a stream is read, which must not throw: `onPull` when the consumer
+ * asks for more, `onChunk` with each chunk before the consumer gets it, `onEnd` when the stream
+ * ends or fails.
+ */
+export const observe = <A, E, R>(
+  self: Stream.Stream<A, E, R>,
+  on: {
+    readonly onPull: () => void
+    readonly onChunk: (chunk: Chunk.Chunk<A>) => void
+    readonly onEnd: () => void
+  }
+): Stream.Stream<A, E, R> => {
+  const pull = (): Channel.Channel<Chunk.Chunk<A>, Chunk.Chunk<A>, E, E, unknown, unknown> => {
+    on.onPull()
+    return read
+  }
+  const read = Channel.readWithCause({
+    onInput: (chunk: Chunk.Chunk<A>) => {
+      on.onChunk(chunk)
+      return Channel.flatMap(Channel.write(chunk), pull)
+    },
+    onFailure: (cause) => {
+      on.onEnd()
+      return Channel.failCause(cause)
+    },
+    onDone: () => {
+      on.onEnd()
+      return Channel.void
+    }
+  })
+  return Stream.fromChannel(Channel.pipeTo(Stream.toChannel(self), Channel.suspend(pull)))
+}
+
+/**
+ * Runs a stream, and hands its arrays to `take`, a plain function that must not throw. Where that
+ * returns true, and when the stream has ended or failed, `flush` runs before the next array. When
+ * the stream has failed, the failure of `flush` does not count.
+ */
+export const runFlushing = <E, R, E2>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  take: (bytes: Uint8Array) => boolean,
+  flush: Effect.Effect<void, E2>
+): Effect.Effect<void, E | E2, R> => {
+  type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, E | E2, E, void, unknown>
+  const flushed = Channel.fromEffect(flush)
+  const loop: Loop = Channel.readWithCause({
+    onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
+      let full = false
+      for (const bytes of chunk) full = take(bytes)
+      return full ? Channel.flatMap(flushed, () => loop) : loop
+    },
+    onFailure: (cause) =>
+      Channel.flatMap(Channel.fromEffect(Effect.ignore(flush)), () => Channel.failCause(cause)),
+    onDone: () => flushed
+  })
+  return Channel.runDrain(Channel.pipeTo(Stream.toChannel(self), loop))
+}
+
+/**
+ * Hands the arrays that pass to `take`, a plain function that must not throw. Where that returns
+ * true for the last array of a chunk, and when the stream has ended, `flush` runs before the
+ * consumer gets what follows.
+ */
+export const tapFlushing = <E, R>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  take: (bytes: Uint8Array) => boolean,
+  flush: Effect.Effect<void>
+): Stream.Stream<Uint8Array, E, R> => {
+  type Bytes = Chunk.Chunk<Uint8Array>
+  const flushed = Channel.fromEffect(flush)
+  const loop: Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> = Channel.readWithCause({
+    onInput: (chunk: Bytes) => {
+      let isDue = false
+      for (const bytes of chunk) isDue = take(bytes)
+      const rest = Channel.flatMap(Channel.write(chunk), () => loop)
+      return isDue ? Channel.zipRight(flushed, rest) : rest
+    },
+    onFailure: Channel.failCause,
+    onDone: () => flushed
+  })
+  return Stream.pipeThroughChannel(self, loop)
+}
