@@ -1,7 +1,7 @@
 /**
  * OCI registries as Effect programs. Each module is an import path of its own as well:
- * `effect-oci/Reference`. What ids such as C51, T13 or trap 3 stand for, which comments cite, is
- * listed in `docs/rules.md` of the repository.
+ * `effect-oci/Reference`. Comments in the code cite rules by short ids, which are listed in
+ * `docs/rules.md` of the repository.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,8 @@ export * as ContainersAuth from "./auth/ContainersAuth.js"
  */
 export * as CredentialHelper from "./auth/CredentialHelper.js"
 /**
- * Who is asking: the service that finds a credential for a request, and its simple sources.
+ * Who sends the requests: the service that finds a credential for a request, and its simple
+ * sources.
  *
  * @since 0.1.0
  */
@@ -40,8 +41,8 @@ export * as Credentials from "./auth/Credentials.js"
  */
 export * as DockerConfig from "./auth/DockerConfig.js"
 /**
- * What was learnt from registries and token servers: how each registry wants to be authorized, and
- * the tokens in use.
+ * What was learnt from registries and token servers: the challenges of each registry, and the
+ * tokens in use.
  *
  * @since 0.1.0
  */
@@ -121,7 +122,7 @@ export * as Link from "./protocol/Link.js"
 export * as Operation from "./protocol/Operation.js"
 /**
  * Which URLs of a server may be followed, and which of them may receive credentials: one policy for
- * redirects, upload locations, next pages, token realms and layer URLs (T1 to T5).
+ * redirects, upload locations, next pages, token realms and layer URLs.
  *
  * @since 0.1.0
  */
@@ -153,7 +154,8 @@ export * as RegistryError from "./RegistryError.js"
 export * as RegistryServer from "./server/RegistryServer.js"
 /**
  * Who may use a registry server: nobody without a password (`basic`), or those with a token from
- * the server's own token endpoint (`token`), by the protocol of Docker's registry (A1 to A9).
+ * the server's own token endpoint (`token`), by [Docker's
+ * protocol](https://distribution.github.io/distribution/spec/auth/).
  *
  * @since 0.1.0
  */

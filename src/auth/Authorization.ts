@@ -1,8 +1,12 @@
 /**
- * Authorization as a decorator of an `HttpClient`, one for each demand. It answers what the
- * registry asked for earlier; a new 401 it remembers and reports as `AuthChallenge`, and whoever
- * retries finds the challenge answered. Nothing is sent before the registry has asked, and no other
- * origin is ever answered (T1).
+ * Authorization as a decorator of an `HttpClient`, one for each demand. It answers the challenges
+ * that the registry sent earlier. A new 401 is remembered and reported as `AuthChallenge`, so that
+ * a retry answers it. Nothing is sent before the registry has asked, and the challenges of other
+ * origins are never answered.
+ *
+ * The protocol is that of [HTTP](https://www.rfc-editor.org/rfc/rfc9110#section-11) with the
+ * tokens of [Docker's token
+ * specification](https://distribution.github.io/distribution/spec/auth/token/).
  *
  * @since 0.1.0
  */
@@ -21,7 +25,7 @@ import type * as TokenServer from "./internal/TokenServer.js"
 import { TokenCache } from "./TokenCache.js"
 
 /**
- * What `authorized` adds to the errors of a client.
+ * The errors that `authorized` adds to those of a client.
  *
  * @since 0.1.0
  * @category models
@@ -29,8 +33,9 @@ import { TokenCache } from "./TokenCache.js"
 export type AuthorizationError = AuthChallenge | CredentialsFailure | TokenServer.TokenError
 
 /**
- * `trust` says which token servers may receive credentials, by default those of the registry's own
- * domain. `scopes` are asked for instead of those of the demand and of every challenge (RG5).
+ * How requests are authorized. `trust` says which token servers may receive credentials, by default
+ * those of the registry's own domain. `scopes` are requested instead of those of the demand and of
+ * every challenge.
  *
  * @since 0.1.0
  * @category models
@@ -41,30 +46,30 @@ export interface Options {
 }
 
 /**
- * The client with its requests to the demand's origin authorized, and the challenges from there
- * reported. Requests to other origins, and answers that come from other origins after a redirect,
- * pass untouched. The client must carry neither `Authorization` nor the body of a token request
- * across origins when it follows redirects.
+ * Authorizes a client's requests to the demand's origin, and reports the challenges of that origin.
+ * Requests to other origins pass untouched, and so do responses that come from other origins after
+ * a redirect. The client must carry neither `Authorization` nor the body of a token request across
+ * origins when it follows redirects.
  *
- * A token is asked for with the scopes of the challenge first (trap 66), then those of the demand.
- * Where the token server refuses them (400, 401), it is asked once more: for the challenge's scopes
- * alone, since some refuse a union instead of granting less; for a deletion with `*`, which Quay
- * and GitLab know instead of `delete`. When it refuses the credential, the source is asked for
- * another one.
+ * A token request has the scopes of the challenge first and then those of the demand, since some
+ * token servers read only the first. If the token server refuses them (400, 401), a second request
+ * has the challenge's scopes alone, since some servers refuse a union instead of granting less. For
+ * a deletion it has `*`, which Quay and GitLab know instead of `delete`. If the token server refuses
+ * the credential, the source is asked for another one.
  *
  * Fails with
  *
- * - `AuthChallenge` for a 401, and for a 400 or 403 that calls the token invalid (ECR). It is
- *   remembered: if it is `answerable`, trying again answers it. Where a 401 carries no challenge
- *   and none is known, the registry is asked for one by a ping;
+ * - `AuthChallenge` for a 401, and for a 400 or 403 that calls the token invalid (ECR). The
+ *   challenge is remembered: if it is `answerable`, trying again answers it. If a 401 carries no
+ *   challenge and none is known, the registry is pinged for one;
  * - `CredentialsFailure` if the source of credentials is broken, or has a token that no header can
  *   carry;
- * - `UntrustedLocation` if the token server is not to be trusted, before anything is sent to it;
- * - `Unauthorized` (`TokenServer`) if it refuses, or answers without a token that fits into a
- *   header. It holds the challenge that stays open;
- * - `TooManyRequests`, `RegistryFailure` if it answers 429 or the status of another temporary
- *   failure, so that trying again may help;
- * - `LimitExceeded`, `TransportFailure` if its answer is over 128 KiB, stalls or breaks off.
+ * - `UntrustedLocation` if the token server is not trusted, before anything is sent to it;
+ * - `Unauthorized` (`TokenServer`) if the token server refuses, or its response has no token that
+ *   fits into a header. The error holds the challenge that stays open;
+ * - `TooManyRequests`, `RegistryFailure` if the token server responds with 429 or the status of
+ *   another temporary failure, so that trying again may help;
+ * - `LimitExceeded`, `TransportFailure` if its response is over 128 KiB, stalls or breaks off.
  *
  * @since 0.1.0
  * @category combinators
@@ -89,7 +94,7 @@ export const authorized =
     )
 
 /**
- * Whatever sends requests, such as an `HttpClient`.
+ * What sends requests, such as an `HttpClient`.
  *
  * @since 0.1.0
  * @category models
@@ -97,9 +102,9 @@ export const authorized =
 export type Sender<E, R = never> = TokenServer.Sender<E, R>
 
 /**
- * `authorized` with its services at hand. `sent` is the record of the exchange, where the client
- * adds its requests to one. `until` is when the response to a token request must have arrived, in
- * milliseconds of the clock; `aside` is what sends token requests, where that is not the client.
+ * Authorizes as `authorized` does, with its services at hand. `sent` is the record of the exchange,
+ * if the client adds its requests to one. `until` is when the response to a token request must have
+ * arrived, in milliseconds of the clock. `aside` sends the token requests, by default the client.
  *
  * @since 0.1.0
  * @category combinators
@@ -117,6 +122,7 @@ export const authorizedBy =
     client: Sender<E, R>,
     aside: Sender<E, R> = client
   ): Sender<E | AuthorizationError, R> => ({
+    // Other origins get no authorization (T1).
     execute: (request) =>
       Trust.isAt(demand.origin, request.url)
         ? send({

@@ -1,6 +1,7 @@
 /**
  * The credentials that `podman pull`, `skopeo` and `buildah` use on a machine: the files that
- * `podman login` writes.
+ * `podman login` writes, in the format of
+ * [containers-auth.json(5)](https://manpages.debian.org/containers-auth.json.5).
  *
  * @since 0.1.0
  */
@@ -16,13 +17,17 @@ import type * as DockerConfig from "./DockerConfig.js"
 import * as AuthFiles from "./internal/AuthFiles.js"
 
 /**
- * `path` if it is given, else the one file that `REGISTRY_AUTH_FILE` names; else, of these, the
- * first that has a credential: `$XDG_RUNTIME_DIR/containers/auth.json` (without the variable
- * `/run/containers/<uid>/auth.json`, if `uid` is given) and `$XDG_CONFIG_HOME/containers/auth.json`
- * (by default in `~/.config`). An entry may be for a host, for a namespace or for one repository:
- * the longest that fits counts. Otherwise all is as in `DockerConfig.layer`, its failures too.
+ * Reads the file at `path` if that is given, or else the one that `REGISTRY_AUTH_FILE` names.
+ * Without either it takes the first of these files that has a credential:
  *
- * Where the files are missing there are no credentials, but a named one must exist.
+ * - `$XDG_RUNTIME_DIR/containers/auth.json`, or `/run/containers/<uid>/auth.json` if the variable
+ *   is not set and `uid` is given;
+ * - `$XDG_CONFIG_HOME/containers/auth.json`, by default in `~/.config`.
+ *
+ * An entry may be for a host, a namespace or one repository. The longest that fits counts.
+ * Otherwise this is like `DockerConfig.layer`, with the same failures.
+ *
+ * If the files are missing there are no credentials, but a named one must exist.
  *
  * @since 0.1.0
  * @category layers

@@ -1,7 +1,7 @@
 /**
- * Credential helpers: programs named `docker-credential-…` that keep passwords in the keychain of a
- * system or obtain them from a cloud. They are asked over their standard input and output, never
- * through a shell.
+ * [Credential helpers](https://github.com/docker/docker-credential-helpers#development): programs
+ * named `docker-credential-…` that keep passwords in the keychain of a system or obtain them from a
+ * cloud. They are run without a shell, and asked over their standard input and output.
  *
  * @since 0.1.0
  */
@@ -35,12 +35,12 @@ import { problemOf } from "./internal/Sendable.js"
  * @category models
  */
 export interface Options {
-  /** How long a helper may take, 30 seconds by default: a keychain may have to ask its user. */
+  /** How long a helper may take: 30 seconds by default, since a keychain may ask its user. */
   readonly timeout?: Duration.DurationInput | undefined
 }
 
 /**
- * The program of a helper is not installed, or cannot be executed.
+ * The failure to run the program of a helper: it is not installed, or cannot be executed.
  *
  * @since 0.1.0
  * @category errors
@@ -51,8 +51,8 @@ export class HelperMissing extends Data.TaggedError("HelperMissing")<{
 }> {}
 
 /**
- * Helpers, asked once for each host: their answers are kept for an hour, or until a server rejects
- * them. ECR's expire after 12 hours, of which a registry's answer to a HEAD says nothing.
+ * Helpers, run once for each host: a credential is kept for an hour, or until a server rejects it.
+ * ECR's expire after 12 hours, of which a registry's response to a HEAD says nothing.
  *
  * @since 0.1.0
  * @category models
@@ -60,12 +60,12 @@ export class HelperMissing extends Data.TaggedError("HelperMissing")<{
  */
 export interface Helpers {
   /**
-   * What the helper `docker-credential-<suffix>` has for a host, none if it knows nothing of it.
+   * Returns the credential that the helper `docker-credential-<suffix>` has for a host, if any.
    *
-   * Fails with `HelperMissing` when there is no such program or it cannot be executed, and with
-   * `CredentialsFailure` when `suffix` is not a plain name, or the program fails, takes too long,
-   * prints more than 64 KiB, no credential, or one that no request could carry. None of these shows
-   * anything that the program printed.
+   * Fails with `HelperMissing` if there is no such program or it cannot be executed. Fails with
+   * `CredentialsFailure` if `suffix` is not a plain name, or the program fails, takes too long,
+   * prints more than 64 KiB, no credential, or one that no request can carry. The errors show
+   * nothing that the program printed.
    *
    * @since 0.1.0
    */
@@ -95,7 +95,8 @@ interface Known {
 type Answered = Exit.Exit<Option.Option<Credential>, CredentialsFailure | HelperMissing>
 
 /**
- * Helpers without any answers yet. Each program may take 30 seconds, or as long as `timeout` says.
+ * Makes helpers with an empty cache. Each program may take 30 seconds, or `timeout` if that is
+ * given.
  *
  * @since 0.1.0
  * @category constructors
@@ -153,8 +154,12 @@ const isGood = (exit: Answered, rejected: Option.Option<Credential>): boolean =>
     Option.getOrUndefined(rejected)?.identity
 
 /**
- * The credentials that one helper has, for any host. A program that is missing, or cannot be
- * executed, is a `CredentialsFailure`.
+ * Provides the credentials that one helper has, for any host. `suffix` is the part of its name
+ * after `docker-credential-`.
+ *
+ * `get` fails with `CredentialsFailure` if `suffix` is not a plain name, or the program is missing,
+ * cannot be executed, fails, takes too long, or prints more than 64 KiB, no credential, or one that
+ * no request can carry.
  *
  * @example
  * ```ts
@@ -190,7 +195,7 @@ export const layer = (
   )
 
 /**
- * The failure of a helper that somebody asked for by name.
+ * Makes the error for a helper that is configured by name and cannot be run.
  *
  * @since 0.1.0
  * @category errors

@@ -1,7 +1,7 @@
 /**
- * Who is asking: the service that finds a credential for a request, and its simple sources.
- * Credentials belong to exactly one host each; there is no way to configure one for every host
- * (T15).
+ * Who sends the requests: the service that finds a credential for a request, and its simple
+ * sources. Each credential belongs to exactly one host. There is no way to configure one for every
+ * host.
  *
  * @since 0.1.0
  */
@@ -20,15 +20,16 @@ import type * as Reference from "../spec/Reference.js"
 import { isLossy, problemOf } from "./internal/Sendable.js"
 
 /**
- * What a client can show.
+ * What a client authenticates with.
  *
- * - `Anonymous`: nothing. Token servers still give tokens for public repositories.
+ * - `Anonymous`: nothing. Token servers still issue tokens for public repositories.
  * - `Basic`: a user name and password.
- * - `IdentityToken`: an OAuth 2 refresh token, which the token server exchanges for tokens; the
- *   registry itself never sees it (A7).
- * - `RegistryToken`: a token that the registry takes as it is.
+ * - `IdentityToken`: an OAuth 2 refresh token, which the token server [exchanges for
+ *   tokens](https://distribution.github.io/distribution/spec/auth/oauth/). It is never sent to the
+ *   registry itself.
+ * - `RegistryToken`: a token that the registry accepts as it is.
  *
- * `identity` tells credentials apart without showing them: a hash of all that they consist of.
+ * `identity` tells credentials apart without revealing them: it is a hash of all their parts.
  *
  * @since 0.1.0
  * @category models
@@ -45,9 +46,10 @@ export type Credential = Data.TaggedEnum<{
 }>
 
 /**
- * What a request needs authorization for: the registry's `origin`, in the form of `Trust.origin`;
- * the repository it is about, if any; and the scopes that the operation requires, none for the
- * ping.
+ * What a request needs authorization for: the registry's `origin`, as `Trust.origin` returns it,
+ * the repository that the request is about, if any, and the
+ * [scopes](https://distribution.github.io/distribution/spec/auth/scope/) that the operation
+ * requires. The ping requires none.
  *
  * @since 0.1.0
  * @category models
@@ -74,10 +76,10 @@ export class Credentials extends Context.Tag("effect-oci/Credentials")<
  */
 export declare namespace Credentials {
   /**
-   * `get` finds the credential for a demand, `anonymous` if there is none. It is asked for every
+   * `get` returns the credential for a demand, `anonymous` if there is none. It is called for every
    * request that a registry wants authorized. `rejected` is the credential that a server has just
-   * refused: a source that caches asks its own source again, past that cache. Fails with
-   * `CredentialsFailure` when the source is broken, never because it has no credential.
+   * rejected: a source with a cache then looks past that cache. Fails with `CredentialsFailure` if
+   * the source is broken, never because it has no credential.
    *
    * @since 0.1.0
    * @category models
@@ -91,7 +93,7 @@ export declare namespace Credentials {
 }
 
 /**
- * The credential of nobody.
+ * The absence of a credential.
  *
  * @since 0.1.0
  * @category constructors
@@ -99,7 +101,8 @@ export declare namespace Credentials {
 export const anonymous: Credential = { _tag: "Anonymous", identity: "anonymous" }
 
 /**
- * A user name and password (RFC 7617).
+ * Makes a credential of a user name and password, for [Basic
+ * authentication](https://www.rfc-editor.org/rfc/rfc7617) or a token request.
  *
  * @since 0.1.0
  * @category constructors
@@ -112,7 +115,7 @@ export const basic = (username: string, password: Redacted.Redacted): Credential
 })
 
 /**
- * An OAuth 2 refresh token, as `docker login` stores under `identitytoken`.
+ * Makes a credential of an OAuth 2 refresh token, which `docker login` stores as `identitytoken`.
  *
  * @since 0.1.0
  * @category constructors
@@ -124,8 +127,8 @@ export const identityToken = (token: Redacted.Redacted): Credential => ({
 })
 
 /**
- * What a login has left behind: `basic`, or `identityToken` where the user name says that the
- * secret is one: `<token>` in Docker's protocol, the empty GUID in Azure's.
+ * Makes a credential of what a login has stored: `identityToken` if the user name says that the
+ * secret is one (`<token>` in Docker's protocol, the empty GUID in Azure's), otherwise `basic`.
  *
  * @since 0.1.0
  * @category constructors
@@ -136,8 +139,8 @@ export const fromLogin = (username: string, secret: Redacted.Redacted): Credenti
     : basic(username, secret)
 
 /**
- * A bearer token for the registry itself, as `docker login` stores under `registrytoken`. It is
- * sent as it is and never renewed.
+ * Makes a credential of a [bearer token](https://www.rfc-editor.org/rfc/rfc6750) for the registry
+ * itself, which `docker login` stores as `registrytoken`. It is sent as it is and never renewed.
  *
  * @since 0.1.0
  * @category constructors
@@ -149,7 +152,7 @@ export const registryToken = (token: Redacted.Redacted): Credential => ({
 })
 
 /**
- * No credentials for any host.
+ * Provides no credentials for any host.
  *
  * @since 0.1.0
  * @category layers
@@ -159,14 +162,15 @@ export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credential
 })
 
 /**
- * A fixed credential for each of some hosts, and none for any other. A key is `host` or
- * `host:port`, as `Host.parse` takes it, and names the registry at exactly that host: `ghcr.io` and
- * `ghcr.io:443` are the same over https, and all names of Docker Hub are one. Never a URL, a suffix
- * or a pattern (T15).
+ * Provides a fixed credential for each of some hosts, and none for any other. A key is `host` or
+ * `host:port`, as `Host.parse` takes it, and names the registry at exactly that host. It is never a
+ * URL, a suffix or a pattern. `ghcr.io` and `ghcr.io:443` are the same over https, and all names of
+ * Docker Hub are one.
  *
- * Fails with `CredentialsFailure` when a key is not a host, or two keys are the same host. Asking
- * for a credential does when no request could carry it as it is: a user name with a colon (RFC
- * 7617), a text that is not valid Unicode, a registry token that does not fit into a header.
+ * Fails with `CredentialsFailure` if a key is not a host, or two keys are the same host. `get`
+ * fails with it if no request can carry the credential as it is: a user name with a colon ([RFC
+ * 7617 section 2](https://www.rfc-editor.org/rfc/rfc7617#section-2)), a text that is not valid
+ * Unicode, or a registry token that does not fit into a header.
  *
  * @example
  * ```ts
@@ -187,7 +191,7 @@ export const layer = (
 ): Layer.Layer<Credentials, CredentialsFailure> => Layer.effect(Credentials, fromEntries(entries))
 
 /**
- * A user name and password for one host: `layer` with a single entry.
+ * Provides a user name and password for one host: `layer` with a single entry.
  *
  * Fails as `layer` does.
  *
@@ -201,10 +205,10 @@ export const layerBasic = (options: {
 }): Layer.Layer<Credentials, CredentialsFailure> => Layer.effect(Credentials, fromOptions(options))
 
 /**
- * `layerBasic` with its options read from the configuration.
+ * Provides a user name and password for one host, which it reads from the configuration.
  *
- * Fails with `ConfigError` when a value is missing, with `CredentialsFailure`
- * when a value holds bytes that are not UTF-8, and as `layer` does.
+ * Fails with `ConfigError` if a value is missing, with `CredentialsFailure` if a value holds bytes
+ * that are not UTF-8, and as `layer` does.
  *
  * @example
  * ```ts
@@ -243,7 +247,7 @@ export const layerConfig = (
   )
 
 /**
- * A token for the registry itself, for one host: `layer` with a single entry.
+ * Provides a token for the registry at one host: `layer` with a single entry.
  *
  * Fails as `layer` does.
  *
@@ -257,7 +261,7 @@ export const layerRegistryToken = (options: {
   layer({ [options.host]: registryToken(options.token) })
 
 /**
- * An OAuth 2 refresh token for the token server of one host: `layer` with a single entry.
+ * Provides an OAuth 2 refresh token for the token server of one host: `layer` with a single entry.
  *
  * Fails as `layer` does.
  *
@@ -271,9 +275,11 @@ export const layerIdentityToken = (options: {
   layer({ [options.host]: identityToken(options.token) })
 
 /**
- * Several sources in order: the first that has a credential for the demand. A source that is broken
- * fails the chain, since passing over it could show a registry the wrong user. A rejected
- * credential is shown to every source that is asked.
+ * Tries several sources in order, and takes the first that has a credential for the demand. Every
+ * source that is tried is told of the rejected credential.
+ *
+ * Fails as the first source that is broken: passing over it could send a registry the credential of
+ * another user.
  *
  * @since 0.1.0
  * @category combinators
@@ -296,7 +302,7 @@ export const chain = (sources: Iterable<Credentials.Service>): Credentials.Servi
 }
 
 /**
- * `chain` of the services of some layers.
+ * Provides the sources of several layers as one, as `chain` does. Fails as any of the layers does.
  *
  * @example
  * ```ts
@@ -364,8 +370,8 @@ const fromEntries = (
           fix: message
         })
     )
-    // A host without a port is two origins, and one with a port is the default port of at most one
-    // of them: there, it comes before the host without one.
+    // An entry is for exactly its host (T15). A host without a port is two origins, and one with a
+    // port is the default port of at most one of them: there, it comes before the host without one.
     const keys = Object.entries(entries).sort(([a], [b]) => Number(hasPort(a)) - Number(hasPort(b)))
     const over = (scheme: "http" | "https") =>
       new Map(

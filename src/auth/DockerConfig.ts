@@ -17,7 +17,7 @@ import * as AuthFile from "./internal/AuthFile.js"
 import * as AuthFiles from "./internal/AuthFiles.js"
 
 /**
- * What the layers of files need: the platform's files and programs. `effect-oci/node` brings them.
+ * What layers over files need: the platform's files and programs. `effect-oci/node` provides them.
  *
  * @since 0.1.0
  * @category models
@@ -25,25 +25,28 @@ import * as AuthFiles from "./internal/AuthFiles.js"
 export type Services = FileSystem.FileSystem | Path.Path | CommandExecutor.CommandExecutor
 
 /**
- * Docker's configuration: `path` if it is given, else `$DOCKER_CONFIG/config.json` or
- * `~/.docker/config.json`, and where there is none `~/.dockercfg`. The environment is read through
- * `Config` when the layer is built, the file when credentials are first asked for, and again after
- * a minute or a rejection.
+ * Reads Docker's [configuration](https://docs.docker.com/reference/cli/docker/login/): the file at
+ * `path` if that is given, otherwise `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, or
+ * `~/.dockercfg` if neither exists. The environment is read through `Config` when the layer is
+ * built. The file is read when credentials are first wanted, and again after a minute or a
+ * rejection.
  *
- * For a registry, the helper that `credHelpers` names for it is asked, or else the default helper,
- * `credsStore`. Where there is none, or it knows nobody, the entry in `auths` counts: its
- * `registrytoken`, `identitytoken`, `auth`, or `username` and `password`, in this order. Keys are
- * compared with the registry's host as a whole (T15); a scheme, a path that is no repository's and
- * the port that the scheme implies make no difference, and all names of Docker Hub are one; what
- * Docker Desktop keeps under `https://index.docker.io/v1/access-token` and `/refresh-token` is no
- * login. As in Docker, names of members are compared without case, and an empty or `null` helper in
- * `credHelpers` is none for that registry, the default one included. A default helper that is not
- * installed, or cannot be executed, is passed over, with a warning.
+ * For each registry, the helper that `credHelpers` names for it is run, or else the default helper,
+ * `credsStore`. If there is no helper, or it has no login, the entry in `auths` counts: its
+ * `registrytoken`, `identitytoken`, `auth`, or `username` and `password`, in this order.
  *
- * Where the files are missing there are no credentials, but a `path` must exist. Asking for
- * credentials fails with `CredentialsFailure`, which names the file, when it cannot be read, it or
- * the entry is broken, no request could carry the login as it is (bytes that are not UTF-8, a user
- * name with a colon), a helper fails, or the one of `credHelpers` is not installed.
+ * - A key must be the whole host of the registry. A scheme, a path that is not a repository's and
+ *   the default port of the scheme make no difference. All names of Docker Hub are one.
+ * - What Docker Desktop keeps under `https://index.docker.io/v1/access-token` and `/refresh-token`
+ *   is not a login.
+ * - As in Docker, the names of members are compared without case. An empty or `null` helper in
+ *   `credHelpers` means no helper for that registry, not even the default one.
+ * - A default helper that is not installed, or cannot be executed, is passed over with a warning.
+ *
+ * If the files are missing there are no credentials, but a `path` must exist. `get` fails with
+ * `CredentialsFailure`, which names the file, if the file cannot be read, the file or the entry is
+ * broken, no request can carry the login as it is (bytes that are not UTF-8, a user name with a
+ * colon), a helper fails, or the one of `credHelpers` is not installed.
  *
  * @since 0.1.0
  * @category layers
@@ -79,11 +82,10 @@ export const layer = (
   )
 
 /**
- * `DOCKER_AUTH_CONFIG`: the text of such a file in the environment, as CI systems supply it.
- * Nothing if it is not set.
+ * Reads `DOCKER_AUTH_CONFIG`: the text of such a file in the environment, as CI systems supply it.
+ * If the variable is not set there are no credentials.
  *
- * Asking for credentials fails with `CredentialsFailure` when the text is broken, or a helper that
- * it names fails.
+ * `get` fails with `CredentialsFailure` if the text is broken, or a helper that it names fails.
  *
  * @since 0.1.0
  * @category layers

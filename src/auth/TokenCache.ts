@@ -1,7 +1,7 @@
 /**
- * What was learnt from registries and token servers: how each registry wants to be authorized, and
- * the tokens in use. Tokens are found by origin, realm, service, identity of the credential and
- * scopes, so that no registry, token server or user ever gets another's (T14).
+ * What was learnt from registries and token servers: the challenges of each registry, and the
+ * tokens in use. Tokens are found by origin, realm, service, identity of the credential and scopes,
+ * so that no registry, token server or user ever gets another's.
  *
  * @since 0.1.0
  */
@@ -25,8 +25,10 @@ import { put } from "./internal/Oldest.js"
 import * as TokenStore from "./internal/TokenStore.js"
 
 /**
- * What a token is for: a registry (`origin`), who issues it (`realm`, `service`, empty if unnamed),
- * for whom (`identity` of the credential), and for which scopes.
+ * What a token is for: the registry (`origin`), the token server (`realm`, and `service`, which is
+ * empty if the challenge has none), the `identity` of the credential, and the scopes. The members
+ * are those of [Docker's token
+ * specification](https://distribution.github.io/distribution/spec/auth/token/).
  *
  * @since 0.1.0
  * @category models
@@ -40,8 +42,8 @@ export interface TokenKey {
 }
 
 /**
- * A token, and when it ends, in milliseconds of the `Clock`. `refreshToken` is what to obtain the
- * next one with, if the issuer gave it.
+ * A token, and when it expires, in milliseconds of the `Clock`. `refreshToken`, if the token server
+ * issued one, obtains the next token.
  *
  * @since 0.1.0
  * @category models
@@ -53,8 +55,8 @@ export interface Token {
 }
 
 /**
- * A token to send. It `isNew` if it was issued while its caller waited, for that caller or for
- * another one: then there is no newer one to be had.
+ * A token to send. `isNew` says that it was issued while its caller waited, for that caller or for
+ * another one: if it is rejected, a further token would not help.
  *
  * @since 0.1.0
  * @category models
@@ -65,7 +67,7 @@ export interface Obtained {
 }
 
 /**
- * The memory of authorization. One serves all hosts and all users.
+ * The cache of challenges and tokens. One serves all hosts and all users.
  *
  * @since 0.1.0
  * @category services
@@ -80,23 +82,23 @@ export class TokenCache extends Context.Tag("effect-oci/TokenCache")<
  */
 export declare namespace TokenCache {
   /**
-   * - `challenges`: how the demand's origin wants to be asked, empty if that is not known. Their
-   *   `scopes` are those of the last challenge to this very demand, and empty if there was none:
-   *   one request's scopes are never another's, and least of all the placeholders in the ping's
-   *   challenge.
-   * - `remember`: keeps the challenges to a demand, and with none forgets what the origin wants. A
-   *   `bearer` challenge of the origin outlives one for a password only, which is then kept for
-   *   this demand alone and for a minute: Harbor takes tokens everywhere but in `_catalog`, and
-   *   asks for passwords while it cannot read its tokens.
-   * - `failed`: notes that the token server of the demand's origin gave no answer, or one that says
-   *   nothing of the credential. The challenges are kept, so that trying again costs no request
-   *   without authorization; they are forgotten when this has gone on for a minute, or when they
-   *   come from another process, since the registry may have another token server by now.
-   * - `getOrAcquire`: a token that covers the key's scopes and lasts 5 more seconds, else the one
-   *   that `acquire` yields, given the refresh token that the same realm issued for the same
-   *   service and identity. Callers with equal keys share one run of `acquire` and its failure, so
-   *   they should fail alike; a caller's interruption does not end it. Failures are not kept.
-   * - `reject`: forgets a token that the demand's origin has just refused.
+   * - `challenges`: returns the challenges of the demand's origin, none if they are not known.
+   *   Their `scopes` are those of the last challenge to this very demand, and empty if there was
+   *   none. They are never those of another demand: the challenge to a ping may have placeholders.
+   * - `remember`: keeps the challenges to a demand. Without any, it forgets those of the origin. If
+   *   the origin has a `bearer` challenge, one for a password alone does not replace it, and is
+   *   kept for this demand only, for one minute: Harbor takes tokens everywhere but in `_catalog`,
+   *   and asks for passwords while it cannot read its tokens.
+   * - `failed`: notes that the token server of the demand's origin did not respond, or that its
+   *   response says nothing about the credential. The challenges are kept, so that a retry costs no
+   *   request without authorization. They are forgotten after a minute of failures, and at once if
+   *   they come from another process, since the registry may have another token server by now.
+   * - `getOrAcquire`: returns a token that covers the key's scopes and lasts for more than 5
+   *   seconds, or else the one that `acquire` returns. `acquire` is given the refresh token that
+   *   the same realm issued for the same service and identity. Callers with equal keys share one
+   *   run of `acquire` and its failure, so their types of errors should be the same. The run goes
+   *   on if a caller is interrupted. Failures are not kept.
+   * - `reject`: forgets a token that the demand's origin has just rejected.
    *
    * @since 0.1.0
    * @category models
@@ -117,7 +119,7 @@ export declare namespace TokenCache {
 const margin = 5000
 
 /**
- * Keeps up to 1,000 tokens, and the challenges of as many origins, in memory for the lifetime of
+ * Keeps up to 1,000 tokens and the challenges of up to 1,000 origins in memory, for the lifetime of
  * the layer.
  *
  * @since 0.1.0
@@ -129,17 +131,18 @@ export const layerMemory: Layer.Layer<TokenCache> = Layer.scoped(
 )
 
 /**
- * `layerMemory` in front of a store that other processes may share: what is not in memory is looked
- * for there before it is asked for, and what was learnt is written there.
+ * Keeps challenges and tokens in memory, as `layerMemory` does, and in a store that other processes
+ * may share. What is not in memory is looked up in the store before a server is asked, and what was
+ * learnt is written to it.
  *
- * The store holds one entry for each origin (its challenges) and one for each realm, service and
- * credential used with an origin (tokens with their ends, and the refresh token), under keys that
- * start with `effect-oci-` and end in a hash. **The tokens are written as they are, and the hash is
- * made from the password among others: keep the store where only its user can read it.**
+ * The store has one entry for each origin (its challenges) and one for each realm, service and
+ * credential used with an origin (the tokens, when they expire, and the refresh token). The keys
+ * start with `effect-oci-` and end in a hash. **The tokens are written as they are, and the
+ * password is part of what is hashed: keep the store where only its user can read it.**
  * `KeyValueStore.layerFileSystem` creates files with the permissions of the process, so give it a
- * directory of mode 0700; for a store that others can read, wrap the `KeyValueStore` into one that
- * encrypts what it is given. Entries that cannot be read count as missing, and so does a store that
- * fails, which is logged at debug level without the entry.
+ * directory of mode 0700. For a store that others can read, wrap the `KeyValueStore` in one that
+ * encrypts. Entries that cannot be read count as missing. So does a store that fails, which is
+ * logged at debug level without the entry.
  *
  * @since 0.1.0
  * @category layers
@@ -153,8 +156,7 @@ export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.Ke
   )
 
 /**
- * Keeps challenges, without which nothing could be authorized, but no tokens: every request obtains
- * its own.
+ * Keeps challenges, which authorization needs, but no tokens: every request obtains its own.
  *
  * @since 0.1.0
  * @category layers
@@ -368,7 +370,7 @@ const reject = (
 const isUsable = ({ expiresAt }: { readonly expiresAt: number }, now: number): boolean =>
   expiresAt - margin > now
 
-/** All of a key but its scopes. */
+/** All of a key but its scopes: tokens are shared by nobody else (T14). */
 const issueOf = ({ identity, origin, realm, service }: TokenKey): string =>
   JSON.stringify([origin, realm, service, identity])
 

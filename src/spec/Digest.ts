@@ -189,14 +189,15 @@ export const algorithm = (digest: Digest): string => digest.slice(0, digest.inde
 export const encoded = (digest: Digest): string => digest.slice(digest.indexOf(":") + 1)
 
 /**
- * Returns whether two digests cannot be of the same content. Of different algorithms both can be
- * right (C24).
+ * Returns whether two digests cannot be of the same content. Two digests of different algorithms
+ * can be.
  *
  * @since 0.1.0
  * @category combinators
  * @internal
  */
 export const disagree = (self: Digest, that: Digest): boolean =>
+  // A registry may compute the one in a header with another algorithm (C24).
   self !== that && algorithm(self) === algorithm(that)
 
 // The grammar sets no length. Digests stand in URL paths and file names, and SHA-512 needs 135
