@@ -54,8 +54,8 @@ export interface Options {
  * A token request has the scopes of the challenge first and then those of the demand, since some
  * token servers read only the first. If the token server refuses them (400, 401), a second request
  * has the challenge's scopes alone, since some servers refuse a union instead of granting less. For
- * a deletion it has `*`, which Quay and GitLab know instead of `delete`. If the token server refuses
- * the credential, the source is asked for another one.
+ * a deletion it has `*`, which Quay and GitLab know instead of `delete`. If the token server
+ * refuses the credential, the source is asked for another one.
  *
  * Fails with
  *
