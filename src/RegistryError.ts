@@ -88,10 +88,8 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
 ) {
   override get message(): string {
     const schemes = this.challenges.map((challenge) => challenge.scheme).join(", ")
-    return sentence(
-      `${this.origin} asks for authorization${schemes === "" ? " without naming a scheme" : ` (${schemes})`}`,
-      this
-    )
+    const named = schemes === "" ? " without naming a scheme" : ` (${schemes})`
+    return sentence(`${this.origin} asks for authorization${named}`, this)
   }
 }
 
@@ -390,11 +388,12 @@ export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci
   }
 ) {
   override get message(): string {
+    const wanted = this.expected === "" ? "no range" : `range ${this.expected}`
     return this.status === undefined && this.actual === ""
       ? `${this.expected} is not a range: it takes whole numbers, none negative, ` +
           "and an end that is not before the start"
       : sentence(
-          `The registry was asked for ${this.expected === "" ? "no range" : `range ${this.expected}`} and speaks of ${this.actual || "none"}`,
+          `The registry was asked for ${wanted} and speaks of ${this.actual || "none"}`,
           this
         )
   }

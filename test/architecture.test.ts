@@ -231,7 +231,7 @@ describe("code", () => {
 
   it("has lines of 100 columns at most, but for fixtures of tests", () => {
     const width = 100
-    const folders = ["test", "bench", "examples"]
+    const folders = ["src", "test", "bench", "examples"]
     const found = folders.flatMap((folder) =>
       readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
         .filter((name) => name.endsWith(".ts") && !name.startsWith("dist"))
@@ -243,13 +243,48 @@ describe("code", () => {
           const tree = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true)
           return lines.flatMap((line, n) =>
             line.length <= width ||
-            isFixture(tree, tree.getPositionOfLineAndCharacter(n, width - 1))
+            // A link cannot be broken.
+            /^ *\*.*\]\(https:\/\/\S+\)\S*$/.test(line) ||
+            (folder !== "src" && isFixture(tree, tree.getPositionOfLineAndCharacter(n, width - 1)))
               ? []
               : [`${path}:${n + 1}`]
           )
         })
     )
     expect(found).toEqual([])
+  })
+
+  /** The lines of a file that hold more than comments. */
+  const linesOf = (tree: ts.SourceFile): ReadonlySet<number> => {
+    const lines = new Set<number>()
+    const visit = (node: ts.Node): void => {
+      const inner = node.getChildren(tree).filter((child) => !ts.isJSDoc(child))
+      for (const child of inner) visit(child)
+      if (inner.length > 0 || node.kind === ts.SyntaxKind.EndOfFileToken) return
+      const { line: first } = tree.getLineAndCharacterOfPosition(node.getStart(tree))
+      const { line: last } = tree.getLineAndCharacterOfPosition(node.end)
+      for (let line = first; line <= last; line++) lines.add(line)
+    }
+    for (const statement of tree.statements) visit(statement)
+    return lines
+  }
+
+  it("has files of 350 lines at most and functions of 80, comments left out", () => {
+    expect(
+      violations(({ path, tree }) => {
+        const lines = linesOf(tree)
+        const long = nodesOf(tree).filter((node) => {
+          if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return false
+          const { line: first } = tree.getLineAndCharacterOfPosition(node.getStart(tree))
+          const { line: last } = tree.getLineAndCharacterOfPosition(node.end)
+          return [...lines].filter((line) => line >= first && line <= last).length > 80
+        })
+        return [
+          ...(lines.size > 350 ? [`${path} has ${lines.size} lines`] : []),
+          ...long.map((node) => place(tree, node))
+        ]
+      })
+    ).toEqual([])
   })
 
   it("has no type `any`", () => {
@@ -367,6 +402,19 @@ describe("documentation", () => {
         const said = doc.startsWith("/**") && prose(doc) !== ""
         return said && doc.includes("@since ") !== isInternal(path) ? [] : [path]
       })
+    ).toEqual([])
+  })
+
+  it("public documentation names clauses, not the ids that comments and tests have", () => {
+    const id = /(?<![\w%.-])(?:[CRIAT]|RG|HK)[1-9]\d{0,2}\b|\b(?:trap|rule|defect) \d+\b|quirks §/i
+    expect(
+      violations(({ path, tree }) =>
+        isInternal(path)
+          ? []
+          : [...tree.text.matchAll(/\/\*\*[\s\S]*?\*\//g)]
+              .filter(([doc]) => doc.includes("@since ") && id.test(doc))
+              .map(({ index }) => `${path}:${tree.getLineAndCharacterOfPosition(index).line + 1}`)
+      )
     ).toEqual([])
   })
 
