@@ -23,10 +23,20 @@ export const redactor = (secrets: Iterable<string>): Redact => {
 
 const redacted = (text: string, secrets: ReadonlyArray<string>): string => {
   const { ends, starts, text: searched } = canonical(text)
-  const hidden: Array<readonly [start: number, end: number]> = []
-  for (const secret of secrets)
-    for (let at = searched.indexOf(secret); at !== -1; at = searched.indexOf(secret, at + 1))
-      hidden.push([starts[at] ?? 0, ends[at + secret.length - 1] ?? text.length])
+  const hidden: Array<[start: number, end: number]> = []
+  for (const secret of secrets) {
+    let last: [start: number, end: number] | undefined
+    for (let at = searched.indexOf(secret); at !== -1; at = searched.indexOf(secret, at + 1)) {
+      const start = starts[at] ?? 0
+      const end = ends[at + secret.length - 1] ?? text.length
+      // A match that begins within the one before it lengthens it.
+      if (last !== undefined && start < last[1]) last[1] = Math.max(last[1], end)
+      else {
+        last = [start, end]
+        hidden.push(last)
+      }
+    }
+  }
   if (hidden.length === 0) return text
   let shown = ""
   let next = 0
@@ -52,7 +62,7 @@ interface Canonical {
 const maxDecodings = 4
 
 const canonical = (text: string): Canonical => {
-  let decoded = replaced(identical(text), /[^\0-\x7f]/gu, ([character = ""]) => utf8(character))
+  let decoded = inUtf8(text)
   for (let count = 0; count < maxDecodings; count++) {
     const next = replaced(decoded, encoded, bytesOf)
     if (next === decoded) break
@@ -65,9 +75,22 @@ const canonical = (text: string): Canonical => {
   return { ...plain, text: plain.text.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) }
 }
 
-const identical = (text: string): Canonical => {
-  const starts = Array.from({ length: text.length }, (_, index) => index)
-  return { text, starts, ends: starts.map((index) => index + 1) }
+/** The bytes of a text; without a search, which costs more than what it finds. */
+const inUtf8 = (text: string): Canonical => {
+  let bytes = ""
+  const starts: Array<number> = []
+  const ends: Array<number> = []
+  let at = 0
+  for (const character of text) {
+    const encoded = character < "\x80" ? character : utf8(character)
+    bytes += encoded
+    for (let count = 0; count < encoded.length; count++) {
+      starts.push(at)
+      ends.push(at + character.length)
+    }
+    at += character.length
+  }
+  return { text: bytes, starts, ends }
 }
 
 /** The text with all that is found replaced, and the same if nothing is. */
@@ -135,4 +158,29 @@ const entities = new Map([
 const parse = (digits: string | undefined, radix: number): number | undefined =>
   digits === undefined ? undefined : Number.parseInt(digits, radix)
 
-const utf8 = (text: string): string => String.fromCharCode(...new TextEncoder().encode(text))
+/**
+ * The bytes of a text in UTF-8, one character for each. By hand: an encoder costs ten times as much
+ * for a single character, and a text of a server may hold thousands.
+ */
+const utf8 = (text: string): string => {
+  let bytes = ""
+  for (const character of text) {
+    const point = character.codePointAt(0) ?? 0
+    // Half a surrogate pair becomes the replacement character, as everywhere.
+    const code = point >= 0xd800 && point <= 0xdfff ? 0xfffd : point
+    if (code < 0x80) bytes += String.fromCharCode(code)
+    else if (code < 0x800) bytes += String.fromCharCode(0xc0 | (code >> 6), tail(code))
+    else if (code < 0x10000)
+      bytes += String.fromCharCode(0xe0 | (code >> 12), tail(code >> 6), tail(code))
+    else
+      bytes += String.fromCharCode(
+        0xf0 | (code >> 18),
+        tail(code >> 12),
+        tail(code >> 6),
+        tail(code)
+      )
+  }
+  return bytes
+}
+
+const tail = (bits: number): number => 0x80 | (bits & 0x3f)
