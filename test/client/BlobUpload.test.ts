@@ -5,6 +5,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
@@ -392,9 +394,10 @@ describe("after a fault", () => {
         missing,
         opened("/u/1"),
         refused(500, "UNKNOWN"),
-        { status: 200, headers: { "content-length": "100000" } }
+        { status: 200, headers: { "content-length": "100000" } },
+        refused(404, "BLOB_UPLOAD_UNKNOWN")
       ],
-      [`PUT /u/1?digest=${encodedBig}`, `HEAD /v2/a/blobs/${bigDigest}`]
+      [`PUT /u/1?digest=${encodedBig}`, `HEAD /v2/a/blobs/${bigDigest}`, "DELETE /u/1"]
     ],
     [
       "an empty closing PUT, too",
@@ -403,9 +406,15 @@ describe("after a fault", () => {
         opened("/u/1"),
         opened("/u/2"),
         "cut",
-        { status: 200, headers: { "content-length": "100000" } }
+        { status: 200, headers: { "content-length": "100000" } },
+        refused(404, "BLOB_UPLOAD_UNKNOWN")
       ],
-      ["PATCH /u/1 0-99999", `PUT /u/2?digest=${encodedBig}`, `HEAD /v2/a/blobs/${bigDigest}`]
+      [
+        "PATCH /u/1 0-99999",
+        `PUT /u/2?digest=${encodedBig}`,
+        `HEAD /v2/a/blobs/${bigDigest}`,
+        "DELETE /u/2"
+      ]
     ],
     [
       "a closing PUT that failed in truth failed, and is sent again",
@@ -427,14 +436,16 @@ describe("after a fault", () => {
         "cut",
         missing,
         refused(404, "BLOB_UPLOAD_UNKNOWN"),
-        { status: 200, headers: { "content-length": "100000" } }
+        { status: 200, headers: { "content-length": "100000" } },
+        refused(404, "BLOB_UPLOAD_UNKNOWN")
       ],
       [
         "PATCH /u/1 0-99999",
         `PUT /u/2?digest=${encodedBig}`,
         `HEAD /v2/a/blobs/${bigDigest}`,
         `PUT /u/2?digest=${encodedBig}`,
-        `HEAD /v2/a/blobs/${bigDigest}`
+        `HEAD /v2/a/blobs/${bigDigest}`,
+        "DELETE /u/2"
       ]
     ],
     [
@@ -450,6 +461,31 @@ describe("after a fault", () => {
       const { result, wire } = yield* put(source, replies)
       expect(wire.slice(wire.findIndex((line) => !/^(HEAD|POST)/.test(line)))).toEqual(requests)
       expect(result).toMatchObject({ _tag: "Right", right: { digest: bigDigest, size: big } })
+    })
+  )
+
+  it.live("a blob that is there needs no warning where its session cannot be cancelled", () =>
+    Effect.gen(function* () {
+      const warned: Array<unknown> = []
+      const { result, wire } = yield* put(sized, [
+        opened("/u/1"),
+        opened("/u/2"),
+        "cut",
+        { status: 200, headers: { "content-length": "100000" } },
+        refused(405, "UNSUPPORTED")
+      ]).pipe(
+        Effect.provide(
+          Logger.replace(
+            Logger.defaultLogger,
+            Logger.make(({ logLevel, message }) => {
+              if (LogLevel.greaterThanEqual(logLevel, LogLevel.Warning)) warned.push(message)
+            })
+          )
+        )
+      )
+      expect(wire.at(-1)).toBe("DELETE /u/2")
+      expect(result).toMatchObject({ _tag: "Right" })
+      expect(warned).toEqual([])
     })
   )
 

@@ -184,7 +184,8 @@ const isGone = (error: Option.Option<unknown>): boolean =>
 
 /**
  * Closes a session whose bytes are all there. A lost response, or a 500 that lies, is settled
- * by asking for the blob, as is the 404 that answers a repeated closing.
+ * by asking for the blob, as is the 404 that answers a repeated closing. The blob may be that of
+ * another upload, so that the Scope cancels a session that was not seen to close.
  */
 export const close = (remote: Remote, session: Session, digest: Digest.Digest) =>
   Effect.suspend(() => {
@@ -194,30 +195,28 @@ export const close = (remote: Remote, session: Session, digest: Digest.Digest) =
       (error) => isTransient(error) || (lost && error._tag === "UploadUnknown"),
       (error) => {
         lost = true
-        return Effect.filterOrFail(
-          present(remote, session.repository, digest),
-          identity,
-          () => error
-        )
+        return Effect.filterOrFail(present(remote, session, digest), identity, () => error)
       }
     )
-    return Effect.zipRight(
-      Retry.repeated(closed, Retry.attempts(remote.to)),
-      Effect.sync(() => keep(session))
-    )
+    return Retry.repeated(closed, Retry.attempts(remote.to))
   })
 
-/** Leaves a session alone that became a blob, though the registry did not say so. */
-export const keep = (session: Session): void => {
-  session.settled = true
-}
-
-/** Whether the registry has the blob after all. That it cannot be asked means no. */
+/**
+ * Whether the registry has the blob after all. That it cannot be asked means no. No warning is due
+ * for the session of a blob that is there.
+ */
 export const present = (
   { head }: Remote,
-  repository: RepositoryName,
+  session: Session | { readonly repository: RepositoryName },
   digest: Digest.Digest
-): Effect.Effect<boolean> => Effect.orElseSucceed(head.exists(repository, digest), () => false)
+): Effect.Effect<boolean> =>
+  Effect.map(
+    Effect.orElseSucceed(head.exists(session.repository, digest), () => false),
+    (isThere) => {
+      if (isThere && "isBroken" in session) session.isBroken = false
+      return isThere
+    }
+  )
 
 // -----------------------------------------------------------------------------
 // For applications
@@ -248,7 +247,7 @@ export const expose = (remote: Remote, session: Session): UploadSession => {
       ),
     detach: inTurn(
       Effect.suspend(() => {
-        keep(session)
+        session.settled = true
         return state
       })
     )

@@ -141,8 +141,6 @@ export class Upload<E, R> {
       })
       const after = UploadPlan.next(state, outcome)
       this.uploads.learn(after.habits)
-      if (after.phase === "done" && state.session !== undefined && this.session !== undefined)
-        Session.keep(this.session)
       return after
     })
   }
@@ -227,7 +225,7 @@ export class Upload<E, R> {
   /** Whether the registry has the blob after all. */
   private look(): Step<E, R> {
     return Effect.map(
-      Session.present(this.uploads, this.target.repository, this.digest()),
+      Session.present(this.uploads, this.session ?? this.target, this.digest()),
       (present) => ({ kind: present ? "present" : "absent" })
     )
   }
