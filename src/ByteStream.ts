@@ -69,27 +69,27 @@ export const tap: {
 /**
  * Verifies content that may arrive in several streams, as when a transfer resumes.
  *
- * - `seen` returns the number of bytes, from the first one on, that were counted and hashed.
+ * - `size` returns the number of bytes, from the first one on, that were counted and hashed.
  * - `update` counts and hashes the bytes that follow, without a stream.
- * - `pass` verifies, as the function `verify` does, a stream of the content from byte `from` on,
- *   which is at most `seen()`. Bytes before `seen()` are not hashed again.
- * - `judge` counts and hashes the last bytes, and returns what is wrong with the content, if
+ * - `verify` verifies, as the function `verify` does, a stream of the content from byte `from` on,
+ *   which is at most `size()`. Bytes before `size()` are not hashed again.
+ * - `finish` counts and hashes the last bytes, and returns what is wrong with the content, if
  *   anything is.
- * - `approved` returns whether the content came to its end and is what was expected.
+ * - `isVerified` returns whether the content came to its end and is what was expected.
  * - `digest` returns the digest of the bytes so far; `None` when nothing is hashed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Verifier {
-  readonly seen: () => number
+  readonly size: () => number
   readonly update: (bytes: Uint8Array) => void
-  readonly pass: <E, R>(
+  readonly verify: <E, R>(
     self: Stream.Stream<Uint8Array, E, R>,
     from?: number
   ) => Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch, R>
-  readonly judge: (bytes: Uint8Array) => DigestMismatch | SizeMismatch | undefined
-  readonly approved: () => boolean
+  readonly finish: (bytes: Uint8Array) => DigestMismatch | SizeMismatch | undefined
+  readonly isVerified: () => boolean
   readonly digest: () => Option.Option<Digest.Digest>
 }
 
@@ -113,29 +113,29 @@ export const verifier = (
         ),
     (hasher): Verifier => {
       const { digest, size } = expected
-      let seen = 0
-      let approved = false
+      let hashed = 0
+      let verified = false
       const take = (bytes: Uint8Array, end: number) => {
-        if (end <= seen) return
+        if (end <= hashed) return
         hasher?.update(
-          end - seen >= bytes.length ? bytes : bytes.subarray(bytes.length - (end - seen))
+          end - hashed >= bytes.length ? bytes : bytes.subarray(bytes.length - (end - hashed))
         )
-        seen = end
+        hashed = end
       }
-      const judge = (count: number) => {
+      const finish = (count: number) => {
         // What ends before where another stream of it has been is not the same content.
-        const whole = size ?? seen
+        const whole = size ?? hashed
         if (count !== whole) return new SizeMismatch({ expected: whole, actual: count })
         const actual = hasher?.digest()
-        approved = digest === undefined || actual === undefined || actual === digest
-        return approved
+        verified = digest === undefined || actual === undefined || actual === digest
+        return verified
           ? undefined
           : new DigestMismatch({ expected: digest ?? "", actual: actual ?? "" })
       }
       return {
-        seen: () => seen,
-        update: (bytes) => take(bytes, seen + bytes.length),
-        pass: (self, from = 0) =>
+        size: () => hashed,
+        update: (bytes) => take(bytes, hashed + bytes.length),
+        verify: (self, from = 0) =>
           Stream.suspend(() => {
             let count = from
             return inspect(self, {
@@ -146,14 +146,14 @@ export const verifier = (
                 take(bytes, count)
                 return undefined
               },
-              onEnd: () => judge(count)
+              onEnd: () => finish(count)
             })
           }),
-        judge: (bytes) => {
-          take(bytes, seen + bytes.length)
-          return judge(seen)
+        finish: (bytes) => {
+          take(bytes, hashed + bytes.length)
+          return finish(hashed)
         },
-        approved: () => approved,
+        isVerified: () => verified,
         digest: () => Option.map(Option.fromNullable(hasher), ({ digest }) => digest())
       }
     }
@@ -182,7 +182,7 @@ export const verify: {
     expected: Expected
   ): Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch | Digest.InvalidDigest, R>
 } = dual(2, <E, R>(self: Stream.Stream<Uint8Array, E, R>, expected: Expected) =>
-  Stream.unwrap(Effect.map(verifier(expected), ({ pass }) => pass(self)))
+  Stream.unwrap(Effect.map(verifier(expected), (verifier) => verifier.verify(self)))
 )
 
 /**

@@ -68,9 +68,9 @@ export interface ListOptions<A> {
    * The page size to ask for, which registries may ignore or clamp ([Listing
    * Tags](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags)).
    */
-  readonly n?: number | undefined
+  readonly pageSize?: number | undefined
   /** The item after which to start. */
-  readonly last?: A | undefined
+  readonly after?: A | undefined
 }
 
 /**

@@ -447,7 +447,7 @@ export class UntrustedLocation extends Schema.TaggedError<UntrustedLocation>(
   /** The error of a URL that `Trust.decide` refused. */
   static readonly from = (
     kind: UntrustedLocation["kind"],
-    refused: Extract<Trust.Verdict, { readonly _tag: "Refused" }>,
+    refused: Extract<Trust.Decision, { readonly _tag: "Refused" }>,
     facts: Exchange
   ): UntrustedLocation =>
     new UntrustedLocation({

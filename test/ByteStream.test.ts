@@ -301,15 +301,15 @@ describe("verifier", () => {
           Stream.make(content.subarray(0, 5), content.subarray(5, 8)),
           Stream.fail(new Boom())
         )
-        yield* Effect.exit(Stream.runDrain(verifier.pass(broken)))
-        expect(verifier.seen()).toBe(8)
+        yield* Effect.exit(Stream.runDrain(verifier.verify(broken)))
+        expect(verifier.size()).toBe(8)
         const again = Stream.concat(Stream.make(content.subarray(3, 5)), Stream.fail(new Boom()))
-        yield* Effect.exit(Stream.runDrain(verifier.pass(again, 3)))
-        expect(verifier.seen()).toBe(8)
-        expect(yield* gather(verifier.pass(Stream.make(content.subarray(3)), 3))).toEqual(
+        yield* Effect.exit(Stream.runDrain(verifier.verify(again, 3)))
+        expect(verifier.size()).toBe(8)
+        expect(yield* gather(verifier.verify(Stream.make(content.subarray(3)), 3))).toEqual(
           content.subarray(3)
         )
-        expect([verifier.seen(), verifier.approved()]).toEqual([size, true])
+        expect([verifier.size(), verifier.isVerified()]).toEqual([size, true])
       })
   )
 
@@ -317,10 +317,10 @@ describe("verifier", () => {
     Effect.gen(function* () {
       const verifier = yield* ByteStream.verifier({ digest, size })
       verifier.update(utf8("jello"))
-      const rest = yield* consumed(verifier.pass(Stream.make(content.subarray(5)), 5))
+      const rest = yield* consumed(verifier.verify(Stream.make(content.subarray(5)), 5))
       expect(rest.error).toMatchObject({ _tag: "DigestMismatch", expected: digest })
-      expect(verifier.approved()).toBe(false)
-      expect((yield* consumed(verifier.pass(Stream.empty, 5))).error).toMatchObject({
+      expect(verifier.isVerified()).toBe(false)
+      expect((yield* consumed(verifier.verify(Stream.empty, 5))).error).toMatchObject({
         _tag: "SizeMismatch",
         actual: 5
       })
@@ -333,7 +333,7 @@ describe("verifier", () => {
       Effect.gen(function* () {
         for (const algorithm of ["sha256", "sha512"] as const) {
           const verifier = yield* ByteStream.verifier({ algorithm })
-          yield* Stream.runDrain(verifier.pass(Stream.make(content)))
+          yield* Stream.runDrain(verifier.verify(Stream.make(content)))
           expect(verifier.digest()).toEqual(Option.some(Digest.fromBytes(content, algorithm)))
         }
         expect((yield* ByteStream.verifier({ size })).digest()).toEqual(Option.none())

@@ -135,10 +135,10 @@ describe("Registry", () => {
   })
 
   it("lists", () => {
-    expectTypeOf(registry.tags(repository, { n: 1, last: tag })).toEqualTypeOf<
+    expectTypeOf(registry.tags(repository, { pageSize: 1, after: tag })).toEqualTypeOf<
       Stream.Stream<Tag, NameUnknown | CommonError>
     >()
-    expectTypeOf(registry.repositories({ n: 1, last: repository })).toEqualTypeOf<
+    expectTypeOf(registry.repositories({ pageSize: 1, after: repository })).toEqualTypeOf<
       Stream.Stream<RepositoryName, Unsupported | CommonError>
     >()
     expectTypeOf(registry.referrers(repository, digest, { artifactType: "a/b" })).toEqualTypeOf<

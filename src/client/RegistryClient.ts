@@ -397,23 +397,31 @@ const over = (
     getManifest,
     headManifest,
     tags: (repository, options) =>
-      Pages.paginate(to, Operation.ListTags({ ...options, repository }), {
-        page: (operation) =>
-          Effect.flatMap(asked.read(operation, Pages.pageLimit(to)), (page) =>
-            Names.names(to, page, "tags", isTag)
-          ),
-        key: identity,
-        after: (operation, last) => ({ ...operation, last })
-      }),
+      Pages.paginate(
+        to,
+        Operation.ListTags({ repository, n: options?.pageSize, last: options?.after }),
+        {
+          page: (operation) =>
+            Effect.flatMap(asked.read(operation, Pages.pageLimit(to)), (page) =>
+              Names.names(to, page, "tags", isTag)
+            ),
+          key: identity,
+          after: (operation, last) => ({ ...operation, last })
+        }
+      ),
     repositories: (options) =>
-      Pages.paginate(to, Operation.ListRepositories({ ...options }), {
-        page: (operation) =>
-          Effect.flatMap(asked.read(operation, Pages.pageLimit(to)), (page) =>
-            Names.names(to, page, "repositories", isRepositoryName)
-          ),
-        key: identity,
-        after: (operation, last) => ({ ...operation, last })
-      }),
+      Pages.paginate(
+        to,
+        Operation.ListRepositories({ n: options?.pageSize, last: options?.after }),
+        {
+          page: (operation) =>
+            Effect.flatMap(asked.read(operation, Pages.pageLimit(to)), (page) =>
+              Names.names(to, page, "repositories", isRepositoryName)
+            ),
+          key: identity,
+          after: (operation, last) => ({ ...operation, last })
+        }
+      ),
     headBlob: BlobHead.make(to, asked.send).headBlob,
     ...BlobDownload.make(to, asked.send),
     ...BlobUpload.make(to, send, head, sendsLength),

@@ -135,7 +135,7 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
       registry.putBlob(repository, source, { chunkSize: options.chunkSize }),
       ({ digest, size }) => {
         const all =
-          title === undefined ? annotations : { ...annotations, [Annotations.TITLE]: title }
+          title === undefined ? annotations : { ...annotations, [Annotations.title]: title }
         return {
           mediaType: mediaType ?? MediaType.octetStream,
           digest,
@@ -275,7 +275,7 @@ export const pullFrom = (
           .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
           .map((layer) => ({
             descriptor: layer,
-            name: Option.filter(Annotations.title(layer.annotations), isContained),
+            name: Option.filter(Annotations.getTitle(layer.annotations), isContained),
             content: registry.getBlob(reference.repository, layer)
           }))
       })

@@ -132,7 +132,7 @@ export const download = (
     offset: number
   ): Stream.Stream<Uint8Array, DownloadError | RangeMismatch | Unsupported> =>
     observed(
-      verifier.pass(
+      verifier.verify(
         offset === expected.size
           ? Stream.empty
           : registry.getBlobRange(repository, expected.digest, { start: offset }),
@@ -147,7 +147,7 @@ export const download = (
       const verifier = yield* ByteStream.verifier(expected)
       const { discard, file, publish } = yield* PartialFile.acquireKept(path, expected.digest, keep)
       yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
-      const offset = verifier.seen()
+      const offset = verifier.size()
       const content =
         offset === 0 ? registry.getBlob(repository, blob) : remaining(verifier, offset)
       yield* Effect.catchAll(

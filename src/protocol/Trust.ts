@@ -49,8 +49,8 @@ export interface Policy {
 export const strict: Policy = { allowStorage: [], allowTokens: [], allowUploads: [] }
 
 /**
- * A URL to judge: `target` as the server sent it, `from` the URL of the request it responded to,
- * `registry` the registry's base URL, with the path before `/v2/` if there is one.
+ * A URL to decide about: `target` as the server sent it, `from` the URL of the request it responded
+ * to, `registry` the registry's base URL, with the path before `/v2/` if there is one.
  *
  * - `Redirect`: a `Location` of a 3xx; `method` is that of the request that would be sent there.
  * - `Upload`: a `Location` of an upload session.
@@ -114,7 +114,7 @@ export type Reason =
  * @since 0.1.0
  * @category models
  */
-export type Verdict = Data.TaggedEnum<{
+export type Decision = Data.TaggedEnum<{
   Allowed: { readonly url: string; readonly credentials: boolean }
   Refused: {
     readonly host: string
@@ -125,15 +125,15 @@ export type Verdict = Data.TaggedEnum<{
 }>
 
 /**
- * Makes verdicts, tells them apart and matches them, with `$is` and `$match`.
+ * Makes decisions, tells them apart and matches them, with `$is` and `$match`.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const Verdict = Data.taggedEnum<Verdict>()
+export const Decision = Data.taggedEnum<Decision>()
 
 /**
- * Judges a URL.
+ * Decides about a URL.
  *
  * - Redirects may lead anywhere with GET and HEAD, but credentials stay at the registry's origin.
  *   Anything else, a body above all, stays there too, or goes to `allowStorage`, and does not come
@@ -162,7 +162,7 @@ export const Verdict = Data.taggedEnum<Verdict>()
  * @since 0.1.0
  * @category combinators
  */
-export const decide = (policy: Policy, request: Request): Verdict => {
+export const decide = (policy: Policy, request: Request): Decision => {
   const registry = parseUrl(request.registry)
   const from = parseUrl(request.from)
   const absolute = parseUrl(request.target)
@@ -197,8 +197,8 @@ export const decide = (policy: Policy, request: Request): Verdict => {
     )
 
   const atRegistry = target.origin === registry.origin
-  const allow = (credentials: boolean): Verdict =>
-    Verdict.Allowed({
+  const allow = (credentials: boolean): Decision =>
+    Decision.Allowed({
       url: UrlQuery.restored(target, request.target, request.from),
       credentials
     })
@@ -267,15 +267,6 @@ export const isAt = (place: string, url: string): boolean =>
   // that is done with it.
   url.startsWith(`${place}/`) || Option.contains(origin(url), place)
 
-/**
- * Returns whether `host` or `host:port` is this machine: `localhost`, a name below it, or a
- * loopback address in any spelling. Plain http is safe there.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isLoopback = (host: string): boolean => Host.isLoopback(host)
-
 const returning = "another origin sends it back to the registry, to a path of its own choice"
 
 const optionFor: Record<Request["kind"], keyof Policy | undefined> = {
@@ -291,8 +282,8 @@ const refuse = (
   reason: Reason,
   message: string,
   option?: keyof Policy
-): Verdict =>
-  Verdict.Refused({
+): Decision =>
+  Decision.Refused({
     host: ServerText.plain(target?.host ?? "", 255),
     reason,
     option: Option.fromNullable(option),

@@ -24,7 +24,7 @@ export type Annotations = Readonly<Record<string, string>>
  * @since 0.1.0
  * @category keys
  */
-export const CREATED = "org.opencontainers.image.created"
+export const created = "org.opencontainers.image.created"
 
 /**
  * Who is responsible for the image.
@@ -32,7 +32,7 @@ export const CREATED = "org.opencontainers.image.created"
  * @since 0.1.0
  * @category keys
  */
-export const AUTHORS = "org.opencontainers.image.authors"
+export const authors = "org.opencontainers.image.authors"
 
 /**
  * Where to find out more about the image.
@@ -40,7 +40,7 @@ export const AUTHORS = "org.opencontainers.image.authors"
  * @since 0.1.0
  * @category keys
  */
-export const URL = "org.opencontainers.image.url"
+export const url = "org.opencontainers.image.url"
 
 /**
  * Where the documentation of the image is.
@@ -48,7 +48,7 @@ export const URL = "org.opencontainers.image.url"
  * @since 0.1.0
  * @category keys
  */
-export const DOCUMENTATION = "org.opencontainers.image.documentation"
+export const documentation = "org.opencontainers.image.documentation"
 
 /**
  * Where the source code of the image is.
@@ -56,7 +56,7 @@ export const DOCUMENTATION = "org.opencontainers.image.documentation"
  * @since 0.1.0
  * @category keys
  */
-export const SOURCE = "org.opencontainers.image.source"
+export const source = "org.opencontainers.image.source"
 
 /**
  * The version of the packaged software.
@@ -64,7 +64,7 @@ export const SOURCE = "org.opencontainers.image.source"
  * @since 0.1.0
  * @category keys
  */
-export const VERSION = "org.opencontainers.image.version"
+export const version = "org.opencontainers.image.version"
 
 /**
  * The source control revision of the packaged software.
@@ -72,7 +72,7 @@ export const VERSION = "org.opencontainers.image.version"
  * @since 0.1.0
  * @category keys
  */
-export const REVISION = "org.opencontainers.image.revision"
+export const revision = "org.opencontainers.image.revision"
 
 /**
  * Who distributes the image.
@@ -80,7 +80,7 @@ export const REVISION = "org.opencontainers.image.revision"
  * @since 0.1.0
  * @category keys
  */
-export const VENDOR = "org.opencontainers.image.vendor"
+export const vendor = "org.opencontainers.image.vendor"
 
 /**
  * The licences of the contents, as an SPDX expression.
@@ -88,7 +88,7 @@ export const VENDOR = "org.opencontainers.image.vendor"
  * @since 0.1.0
  * @category keys
  */
-export const LICENSES = "org.opencontainers.image.licenses"
+export const licenses = "org.opencontainers.image.licenses"
 
 /**
  * The name of a manifest in the `index.json` of an image layout: its tag.
@@ -96,7 +96,7 @@ export const LICENSES = "org.opencontainers.image.licenses"
  * @since 0.1.0
  * @category keys
  */
-export const REF_NAME = "org.opencontainers.image.ref.name"
+export const refName = "org.opencontainers.image.ref.name"
 
 /**
  * The title of the image, or the file name of a layer of an artifact.
@@ -104,7 +104,7 @@ export const REF_NAME = "org.opencontainers.image.ref.name"
  * @since 0.1.0
  * @category keys
  */
-export const TITLE = "org.opencontainers.image.title"
+export const title = "org.opencontainers.image.title"
 
 /**
  * What the packaged software is.
@@ -112,7 +112,7 @@ export const TITLE = "org.opencontainers.image.title"
  * @since 0.1.0
  * @category keys
  */
-export const DESCRIPTION = "org.opencontainers.image.description"
+export const description = "org.opencontainers.image.description"
 
 /**
  * The digest of the manifest that the image was built on.
@@ -120,7 +120,7 @@ export const DESCRIPTION = "org.opencontainers.image.description"
  * @since 0.1.0
  * @category keys
  */
-export const BASE_DIGEST = "org.opencontainers.image.base.digest"
+export const baseDigest = "org.opencontainers.image.base.digest"
 
 /**
  * The reference of the image that the image was built on.
@@ -128,7 +128,7 @@ export const BASE_DIGEST = "org.opencontainers.image.base.digest"
  * @since 0.1.0
  * @category keys
  */
-export const BASE_NAME = "org.opencontainers.image.base.name"
+export const baseName = "org.opencontainers.image.base.name"
 
 /**
  * Annotations as a JSON object. The decoded map has no prototype: a key such as `__proto__` is an
@@ -157,8 +157,8 @@ export const Annotations: Schema.Schema<Annotations> = Schema.declare(
  * @since 0.1.0
  * @category getters
  */
-export const title = (annotations: Annotations | undefined): Option.Option<string> =>
-  Option.fromNullable(annotations?.[TITLE])
+export const getTitle = (annotations: Annotations | undefined): Option.Option<string> =>
+  Option.fromNullable(annotations?.[title])
 
 // The map has no prototype (T21).
 const copy = (input: unknown, ast: ParseResult.Type["ast"]) => {

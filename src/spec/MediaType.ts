@@ -214,7 +214,7 @@ export const dockerSchema1Layer = "application/vnd.docker.container.image.rootfs
  * @since 0.1.0
  * @category constants
  */
-export const MANIFEST_ACCEPT: ReadonlyArray<string> = [
+export const manifestAccept: ReadonlyArray<string> = [
   // C20, trap 31
   imageIndex,
   imageManifest,

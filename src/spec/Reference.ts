@@ -175,14 +175,6 @@ export const isRepositoryName = (u: unknown): u is RepositoryName =>
 export const isTag = (u: unknown): u is Tag => typeof u === "string" && tagGrammar.test(u)
 
 /**
- * Returns whether a host is Docker Hub, under any of its names.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isDockerHub = (host: string): boolean => Host.isDockerHub(host)
-
-/**
  * The name of a repository as a string.
  *
  * @since 0.1.0
@@ -266,15 +258,6 @@ export const tagOrDigest = (reference: Reference): Tag | Digest.Digest =>
     Option.orElse(reference.digest, () => reference.tag),
     () => latest
   )
-
-/**
- * Returns the host that serves the API of a registry: `registry-1.docker.io` for Docker Hub, else
- * the host itself.
- *
- * @since 0.1.0
- * @category getters
- */
-export const apiHost = (host: string): string => Host.apiHost(host)
 
 /**
  * Returns the same repository, pinned to a digest: `name@digest`. A tag is dropped, since it no

@@ -163,7 +163,7 @@ describe("tags", () => {
   it.effect.each(Object.entries(rows))("%s", ([, { expected, n, wire }]) =>
     Effect.gen(function* () {
       const { log, registry } = yield* world(serving(wire))
-      expect(yield* items(registry.tags(repository, { n }))).toEqual(expected)
+      expect(yield* items(registry.tags(repository, { pageSize: n }))).toEqual(expected)
       expect(paths(log)).toEqual(Object.keys(wire))
     })
   )

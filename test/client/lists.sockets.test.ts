@@ -263,7 +263,7 @@ describe("a list of tags", () => {
   })
   const next = (query: string) => `<${tagsPath}?${query}>; rel="next"`
 
-  const run = (script: Script, options?: { readonly n: number }) =>
+  const run = (script: Script, options?: { readonly pageSize: number }) =>
     Effect.gen(function* () {
       const { lines, registry } = yield* socketRegistry(() => script)
       return { ...(yield* outcome(registry.tags(repository, options))), lines: lines() }
@@ -348,7 +348,7 @@ describe("a list of tags", () => {
     ]
   it.scopedLive.each(ends)("without links fails where it %s", ([, script, lines]) =>
     Effect.gen(function* () {
-      const found = yield* run(script, { n: 2 })
+      const found = yield* run(script, { pageSize: 2 })
       expect([found.items, found.tag]).toEqual([["a", "b"], "ProtocolViolation"])
       expect(found.message).toContain("The list may be partial")
       expect(found.lines).toEqual(lines)

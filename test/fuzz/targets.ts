@@ -119,7 +119,7 @@ const judged = (input: string): unknown => {
     Trust.decide(Trust.strict, { registry: input, from: input, target: "/v2/", kind: "Layer" }),
     Trust.origin(input),
     Trust.isAt("https://registry.example.com", input),
-    Trust.isLoopback(input)
+    Host.isLoopback(input)
   ]
 }
 
@@ -151,7 +151,7 @@ const decoded = (bytes: Uint8Array): unknown =>
           Manifest.subject(manifest),
           Manifest.artifactType(manifest),
           references,
-          references.map(({ annotations }) => Annotations.title(annotations))
+          references.map(({ annotations }) => Annotations.getTitle(annotations))
         ]
         const { content } = manifest
         const written =
@@ -264,9 +264,7 @@ export const targets: ReadonlyArray<Target> = [
     run: (s) => [
       outcome(
         Effect.map(Reference.parse(s), (reference) => [Reference.format(reference), reference])
-      ),
-      Reference.isDockerHub(s),
-      Reference.apiHost(s)
+      )
     ]
   },
   {

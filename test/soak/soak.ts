@@ -208,7 +208,7 @@ const program = (registry: Registry.Service, repository: RepositoryName, next: (
           yield* registry.putManifest(repository, manifest, { tags: [tag] })
           yield* registry.getManifest(repository, tag)
           yield* registry.headManifest(repository, manifest.descriptor.digest)
-          yield* Stream.runDrain(registry.tags(repository, { n: 3 }))
+          yield* Stream.runDrain(registry.tags(repository, { pageSize: 3 }))
           yield* Stream.runDrain(registry.referrers(repository, manifest.descriptor.digest))
           yield* registry.deleteManifest(repository, manifest.descriptor.digest)
         })

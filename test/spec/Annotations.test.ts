@@ -93,10 +93,10 @@ describe("keys", () => {
 
 describe("title", () => {
   it("is the title annotation where there is one", () => {
-    expect(Annotations.title({ "org.opencontainers.image.title": "model.bin" })).toEqual(
+    expect(Annotations.getTitle({ "org.opencontainers.image.title": "model.bin" })).toEqual(
       Option.some("model.bin")
     )
-    expect(Annotations.title({ title: "model.bin" })).toEqual(Option.none())
-    expect(Annotations.title(undefined)).toEqual(Option.none())
+    expect(Annotations.getTitle({ title: "model.bin" })).toEqual(Option.none())
+    expect(Annotations.getTitle(undefined)).toEqual(Option.none())
   })
 })

@@ -176,3 +176,46 @@ describe("normal form", () => {
     Host.fromUrl(text)
   })
 })
+
+describe("Docker Hub", () => {
+  it.each([
+    ["docker.io", true, "registry-1.docker.io"],
+    ["index.docker.io", true, "registry-1.docker.io"],
+    ["registry-1.docker.io", true, "registry-1.docker.io"],
+    ["DOCKER.io", true, "registry-1.docker.io"],
+    ["docker.io.example.com", false, "docker.io.example.com"],
+    ["notdocker.io", false, "notdocker.io"],
+    ["docker.io:443", false, "docker.io:443"],
+    ["ghcr.io", false, "ghcr.io"]
+  ] as const)("%s: %s, served by %s (quirks rule 5, T15)", (host, isHub, api) => {
+    expect(Host.isDockerHub(host)).toBe(isHub)
+    expect(Host.apiHost(host)).toBe(api)
+  })
+})
+
+describe("isLoopback (T19)", () => {
+  for (const host of [
+    "localhost",
+    "LOCALHOST:5000",
+    "localhost.",
+    "a.localhost:80",
+    "127.0.0.1",
+    "127.1:5000",
+    "[::1]:5000",
+    "[::ffff:127.0.0.1]"
+  ])
+    it(`holds for ${host}`, () => expect(Host.isLoopback(host)).toBe(true))
+  for (const host of [
+    "localhost.example",
+    "notlocalhost",
+    "10.0.0.1",
+    "0.0.0.0",
+    "::1",
+    "",
+    "evil@localhost",
+    "localhost/x",
+    "localhost:x",
+    "localhost\\x"
+  ])
+    it(`does not hold for ${JSON.stringify(host)}`, () => expect(Host.isLoopback(host)).toBe(false))
+})

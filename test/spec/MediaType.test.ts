@@ -4,7 +4,7 @@ import * as MediaType from "../../src/spec/MediaType.js"
 describe("constants", () => {
   it("have the values of the specifications (image-spec media-types.md, Docker's formats)", () => {
     const {
-      MANIFEST_ACCEPT,
+      manifestAccept,
       equals,
       essence,
       isImageManifest,
@@ -44,9 +44,9 @@ describe("constants", () => {
   })
 })
 
-describe("MANIFEST_ACCEPT", () => {
+describe("manifestAccept", () => {
   it("lists every type that is decoded, no schema 1, and a wildcard last (C20, trap 31)", () => {
-    expect(MediaType.MANIFEST_ACCEPT.join(", ")).toBe(
+    expect(MediaType.manifestAccept.join(", ")).toBe(
       "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, */*"
     )
   })

@@ -255,22 +255,6 @@ describe("what to ask for", () => {
   )
 })
 
-describe("Docker Hub", () => {
-  it.each([
-    ["docker.io", true, "registry-1.docker.io"],
-    ["index.docker.io", true, "registry-1.docker.io"],
-    ["registry-1.docker.io", true, "registry-1.docker.io"],
-    ["DOCKER.io", true, "registry-1.docker.io"],
-    ["docker.io.example.com", false, "docker.io.example.com"],
-    ["notdocker.io", false, "notdocker.io"],
-    ["docker.io:443", false, "docker.io:443"],
-    ["ghcr.io", false, "ghcr.io"]
-  ] as const)("%s: %s, served by %s (quirks rule 5, T15)", (host, isHub, api) => {
-    expect(Reference.isDockerHub(host)).toBe(isHub)
-    expect(Reference.apiHost(host)).toBe(api)
-  })
-})
-
 const hosts = FastCheck.oneof(
   FastCheck.domain(),
   FastCheck.tuple(FastCheck.domain(), FastCheck.integer({ min: 0, max: 65535 })).map(

@@ -80,8 +80,8 @@ describe("names", () => {
       yield* registry.putManifest(repository, Manifest.index({ manifests: [] }), {
         tags: [yield* tag("a")]
       })
-      expect(yield* items(registry.tags(repository, { n: 0 }))).toEqual([])
-      expect(yield* items(registry.repositories({ n: 0 }))).toEqual([])
+      expect(yield* items(registry.tags(repository, { pageSize: 0 }))).toEqual([])
+      expect(yield* items(registry.repositories({ pageSize: 0 }))).toEqual([])
     })
   )
 })

@@ -20,37 +20,36 @@ export const listSuite = (it: It, supports: Supports): void => {
   })
 
   it.effect.each([undefined, 1, 2, 3, 100])(
-    "lists all tags whatever the page size: n = %s (C83, C85)",
-    (n) =>
+    "lists all tags whatever the page size: pageSize = %s (C83, C85)",
+    (pageSize) =>
       Effect.gen(function* () {
         const { registry, repository } = yield* tagged("c", "a", "d", "B", "e")
-        const listed = yield* items(registry.tags(repository, { n }))
+        const listed = yield* items(registry.tags(repository, { pageSize }))
         expect(listed.toSorted()).toEqual(["B", "a", "c", "d", "e"])
       })
   )
 
   if (supports.tagPaging) {
     it.effect.each([undefined, 1, 2, 100])(
-      "lists tags in order after `last`, which need not exist: n = %s (C84, R33)",
-      (n) =>
+      "lists tags in order after `after`, which need not exist: pageSize = %s (C84, R33)",
+      (pageSize) =>
         Effect.gen(function* () {
           const { registry, repository } = yield* tagged("2.0", "1.10", "1.9", "3")
-          expect(yield* items(registry.tags(repository, { n }))).toEqual([
+          expect(yield* items(registry.tags(repository, { pageSize }))).toEqual([
             "1.10",
             "1.9",
             "2.0",
             "3"
           ])
-          expect(yield* items(registry.tags(repository, { n, last: yield* tag("1.9") }))).toEqual([
-            "2.0",
-            "3"
-          ])
-          expect(yield* items(registry.tags(repository, { n, last: yield* tag("1.11") }))).toEqual([
-            "1.9",
-            "2.0",
-            "3"
-          ])
-          expect(yield* items(registry.tags(repository, { n, last: yield* tag("3") }))).toEqual([])
+          expect(
+            yield* items(registry.tags(repository, { pageSize, after: yield* tag("1.9") }))
+          ).toEqual(["2.0", "3"])
+          expect(
+            yield* items(registry.tags(repository, { pageSize, after: yield* tag("1.11") }))
+          ).toEqual(["1.9", "2.0", "3"])
+          expect(
+            yield* items(registry.tags(repository, { pageSize, after: yield* tag("3") }))
+          ).toEqual([])
         })
     )
   }
@@ -58,7 +57,7 @@ export const listSuite = (it: It, supports: Supports): void => {
   it.effect("gives the first tags to a consumer that stops there", () =>
     Effect.gen(function* () {
       const { registry, repository, tags } = yield* tagged("a", "b", "c")
-      const first = yield* items(Stream.take(registry.tags(repository, { n: 1 }), 1))
+      const first = yield* items(Stream.take(registry.tags(repository, { pageSize: 1 }), 1))
       expect(first.length).toBe(1)
       expect(tags).toContain(first[0])
     })
@@ -75,7 +74,7 @@ export const listSuite = (it: It, supports: Supports): void => {
     })
   )
 
-  it.effect("lists every repository, page by page, and those after `last` (C92)", () =>
+  it.effect("lists every repository, page by page, and those after `after` (C92)", () =>
     Effect.gen(function* () {
       const registry = yield* Registry
       const created = (yield* Effect.replicateEffect(freshRepository, 3)).toSorted()
@@ -85,9 +84,11 @@ export const listSuite = (it: It, supports: Supports): void => {
       const listed = (among: ReadonlyArray<RepositoryName>) =>
         among.filter((name) => created.includes(name))
       expect(listed(yield* items(registry.repositories()))).toEqual(created)
-      expect(listed(yield* items(registry.repositories({ n: 2 })))).toEqual(created)
-      const last = created[0]
-      expect(listed(yield* items(registry.repositories({ n: 1, last })))).toEqual(created.slice(1))
+      expect(listed(yield* items(registry.repositories({ pageSize: 2 })))).toEqual(created)
+      const after = created[0]
+      expect(listed(yield* items(registry.repositories({ pageSize: 1, after })))).toEqual(
+        created.slice(1)
+      )
     })
   )
 

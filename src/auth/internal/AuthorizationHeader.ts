@@ -254,7 +254,7 @@ export const select = <E, R>(
             realm,
             credential
           }),
-          (verdict) => verdict._tag === "Allowed"
+          (decision) => decision._tag === "Allowed"
         )
       : Effect.succeed(true)
   return Effect.map(Effect.filter(challenges, isTrusted), (trusted) =>

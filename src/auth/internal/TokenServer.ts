@@ -96,14 +96,14 @@ export const requestToken = <E, R>(
   client: Sender<E, R>,
   wanted: TokenRequest
 ): Effect.Effect<Token, E | TokenError, R> =>
-  Effect.flatMap(decideRealm(wanted), (verdict) =>
-    verdict._tag === "Refused"
-      ? Effect.fail(UntrustedLocation.from("Realm", shown(verdict, wanted), {}))
-      : exchangeAt(verdict.url, client, wanted)
+  Effect.flatMap(decideRealm(wanted), (decision) =>
+    decision._tag === "Refused"
+      ? Effect.fail(UntrustedLocation.from("Realm", shown(decision, wanted), {}))
+      : exchangeAt(decision.url, client, wanted)
   )
 
 const shown = (
-  refused: Extract<Trust.Verdict, { readonly _tag: "Refused" }>,
+  refused: Extract<Trust.Decision, { readonly _tag: "Refused" }>,
   { sent }: TokenRequest
 ) =>
   sent === undefined
@@ -120,7 +120,7 @@ export const decideRealm = ({
 }: Pick<
   TokenRequest,
   "trust" | "origin" | "from" | "realm" | "credential"
->): Effect.Effect<Trust.Verdict> => {
+>): Effect.Effect<Trust.Decision> => {
   const credentials = credential._tag !== "Anonymous"
   const decide = (sameDomain?: SameDomain) =>
     Trust.decide(trust, {

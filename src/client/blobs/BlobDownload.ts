@@ -77,13 +77,13 @@ export const make = (
           const bytes = source?.response.body
           if (bytes instanceof Uint8Array && !isObserved) {
             permit.release()
-            const problem = verifier.judge(bytes)
+            const problem = verifier.finish(bytes)
             return problem === undefined
               ? Stream.succeed(bytes)
               : Stream.fail(explained(problem, download))
           }
           const content = Stream.mapError(
-            verifier.pass(Transfer.track(received(to, subject, download, next, source), subject)),
+            verifier.verify(Transfer.track(received(to, subject, download, next, source), subject)),
             (error) => explained(error, download)
           )
           return permit.revocable(

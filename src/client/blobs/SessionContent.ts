@@ -94,8 +94,8 @@ export class SessionContent<E, R> {
     const { held, session, verifier } = this
     return {
       offset: session.offset,
-      seen: verifier.seen(),
-      verified: verifier.approved(),
+      seen: verifier.size(),
+      verified: verifier.isVerified(),
       held: held && { from: held.from, to: held.to }
     }
   }
@@ -107,7 +107,7 @@ export class SessionContent<E, R> {
 
   private read(offset: number) {
     const { content, subject, verifier } = this
-    return Transfer.track(verifier.pass(content.open(offset), offset), subject, offset)
+    return Transfer.track(verifier.verify(content.open(offset), offset), subject, offset)
   }
 
   private whole(
@@ -122,7 +122,7 @@ export class SessionContent<E, R> {
       return SourceFailure.streaming(this.read(0), (body) =>
         complete(HttpBody.stream(body, MediaType.octetStream, content.size))
       )
-    const problem = verifier.approved() ? undefined : verifier.judge(array)
+    const problem = verifier.isVerified() ? undefined : verifier.finish(array)
     return problem === undefined
       ? complete(HttpBody.uint8Array(array, MediaType.octetStream))
       : Effect.fail(SourceFailure.of(problem))

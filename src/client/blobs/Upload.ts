@@ -260,13 +260,13 @@ export class Upload<E, R> {
     const { digest, open, size } = this.content
     return Effect.gen(this, function* () {
       const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
-      yield* Effect.mapError(Stream.runDrain(verifier.pass(open(0))), SourceFailure.of)
+      yield* Effect.mapError(Stream.runDrain(verifier.verify(open(0))), SourceFailure.of)
       this.content = {
         ...this.content,
         digest: digest ?? Option.getOrThrow(verifier.digest()),
-        size: verifier.seen()
+        size: verifier.size()
       }
-      return { kind: "measured", size: verifier.seen() } as const
+      return { kind: "measured", size: verifier.size() } as const
     })
   }
 
@@ -281,13 +281,13 @@ export class Upload<E, R> {
       state.form === "single" ? this.post(digest, size, body) : this.put(digest, size, body)
     return Effect.gen(this, function* () {
       const verifier = yield* ByteStream.verifier({ digest, size })
-      this.isSent = verifier.approved
+      this.isSent = verifier.isVerified
       if (bytes === undefined || !isArray(state))
         return yield* SourceFailure.streaming(
-          Transfer.track(verifier.pass(open(0)), this.target.subject),
+          Transfer.track(verifier.verify(open(0)), this.target.subject),
           (body) => request(HttpBody.stream(body, MediaType.octetStream, size))
         )
-      const problem = verifier.judge(bytes)
+      const problem = verifier.finish(bytes)
       return problem === undefined
         ? yield* request(HttpBody.uint8Array(bytes, MediaType.octetStream))
         : yield* Effect.fail(SourceFailure.of(problem))

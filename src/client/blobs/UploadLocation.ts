@@ -40,12 +40,12 @@ export const trusted = (
   target: string,
   response?: Received.Received
 ): Effect.Effect<string, UntrustedLocation> => {
-  const verdict = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
-  return verdict._tag === "Allowed"
-    ? Effect.succeed(verdict.url)
+  const decision = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
+  return decision._tag === "Allowed"
+    ? Effect.succeed(decision.url)
     : Effect.fail(
         response === undefined
-          ? UntrustedLocation.from("Upload", verdict, {})
-          : Received.untrusted(response, "Upload", verdict)
+          ? UntrustedLocation.from("Upload", decision, {})
+          : Received.untrusted(response, "Upload", decision)
       )
 }

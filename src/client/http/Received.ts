@@ -112,7 +112,7 @@ export const factsOf = ({
 export const untrusted = (
   response: Pick<Received, "request" | "status">,
   kind: UntrustedLocation["kind"],
-  refused: Extract<Trust.Verdict, { readonly _tag: "Refused" }>
+  refused: Extract<Trust.Decision, { readonly _tag: "Refused" }>
 ): UntrustedLocation =>
   UntrustedLocation.from(
     kind,

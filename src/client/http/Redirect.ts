@@ -90,22 +90,22 @@ export const followed =
         )
       const method = status === 303 && request.method !== "HEAD" ? "GET" : request.method
       const isSecret = holdsSecret(first)
-      const verdict = Trust.decide(isSecret ? Trust.strict : options.trust, {
+      const decision = Trust.decide(isSecret ? Trust.strict : options.trust, {
         kind: "Redirect",
         registry: isSameOrigin(first.url, options.registry) ? options.registry : first.url,
         from: request.url,
         target: location,
         method
       })
-      return verdict._tag === "Refused"
+      return decision._tag === "Refused"
         ? Effect.fail(
             Received.untrusted(
               response,
               "Redirect",
-              isSecret ? { ...verdict, option: Option.none() } : verdict
+              isSecret ? { ...decision, option: Option.none() } : decision
             )
           )
-        : follow(redirectedRequest(request, verdict, method), first, before)
+        : follow(redirectedRequest(request, decision, method), first, before)
     }
     return { execute: (request) => follow(request, request, []) }
   }

@@ -39,18 +39,18 @@ export const read = (
   const from = response.request.url
   if (target === undefined) return { _tag: "None" }
   if (leadsToStart(target, from)) return { _tag: "Start" }
-  const verdict = Trust.decide(to.trust, {
+  const decision = Trust.decide(to.trust, {
     kind: "Link",
     registry: to.base,
     from,
     target: samePath(from, target)
   })
-  return verdict._tag === "Refused"
+  return decision._tag === "Refused"
     ? {
         _tag: "Failed",
-        error: Received.untrusted(response, "Link", verdict)
+        error: Received.untrusted(response, "Link", decision)
       }
-    : { _tag: "Next", url: verdict.url }
+    : { _tag: "Next", url: decision.url }
 }
 
 /**

@@ -161,7 +161,7 @@ const listRequest = (
 /** Digest and size are those of the plain bytes (trap 26). */
 const identity = { "accept-encoding": "identity" }
 
-const anyManifest = { ...identity, accept: MediaType.MANIFEST_ACCEPT.join(", ") }
+const anyManifest = { ...identity, accept: MediaType.manifestAccept.join(", ") }
 
 const octetStream = { "content-type": MediaType.octetStream }
 

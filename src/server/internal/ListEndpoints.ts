@@ -74,14 +74,14 @@ export const listReferrers = Effect.fnUntraced(function* (
  * for all, and what comes before is passed over.
  */
 const after = <A extends string, E>(
-  { last, n }: ListOptions<A>,
+  { last, n }: { readonly last?: A | undefined; readonly n?: number | undefined },
   request: HttpServerRequest,
   list: (options: ListOptions<A>) => Stream.Stream<A, E>
 ): Stream.Stream<A, E> => {
   const start = lastOf(request)
   if (last === undefined && start !== "") return Stream.filter(list({}), (item) => item > start)
   // One item more than the page has tells whether there is another page.
-  return list({ last, n: n === undefined ? undefined : n + 1 })
+  return list({ pageSize: n === undefined ? undefined : n + 1, after: last })
 }
 
 const lastOf = (request: HttpServerRequest): string =>

@@ -111,11 +111,11 @@ const missing = (
       repository?.manifests.has(digest) !== true
   )
 
-/** All that is left after `last`. A page of none is the end of the list (C83). */
+/** All that is left after `after`. A page of none is the end of the list (C83). */
 const list = <A extends string>(
   items: Iterable<A>,
-  { last, n }: ListOptions<A> = {}
+  { after, pageSize }: ListOptions<A> = {}
 ): Stream.Stream<A> =>
-  n === 0
+  pageSize === 0
     ? Stream.empty
-    : Stream.fromIterable([...items].filter((item) => last === undefined || item > last).sort())
+    : Stream.fromIterable([...items].filter((item) => after === undefined || item > after).sort())

@@ -19,9 +19,10 @@ import type { Row } from "./row.js"
 const errors = (code: string) => JSON.stringify({ errors: [{ code }] })
 const page = () => status(404, "404 page not found\n")
 
-const tags = (n?: number) => (registry: Registry.Service) => items(registry.tags(app, { n }))
+const tags = (n?: number) => (registry: Registry.Service) =>
+  items(registry.tags(app, { pageSize: n }))
 const repositories = (n?: number) => (registry: Registry.Service) =>
-  items(registry.repositories({ n }))
+  items(registry.repositories({ pageSize: n }))
 const both = ["multi", "v1"]
 const list = "GET /v2/team/app/tags/list"
 const catalog = "GET /v2/_catalog"
