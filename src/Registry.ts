@@ -6,26 +6,26 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { BlobSource } from "./BlobSource.js"
 import type { ChunkBounds, UploadState } from "./internal/UploadState.js"
-import type {
-  BlobUnknown,
-  BodyNotReplayable,
-  CommonError,
-  DigestMismatch,
-  InvalidDigest,
-  InvalidManifest,
-  ManifestUnknown,
-  MediaTypeMismatch,
-  NameUnknown,
-  RangeMismatch,
-  SizeMismatch,
+import {
+  type BlobUnknown,
+  type BodyNotReplayable,
+  type CommonError,
+  type DigestMismatch,
+  type InvalidDigest,
+  type InvalidManifest,
+  type ManifestUnknown,
+  type MediaTypeMismatch,
+  type NameUnknown,
+  type RangeMismatch,
+  type SizeMismatch,
   Unsupported,
-  UploadUnknown
+  type UploadUnknown
 } from "./RegistryError.js"
 import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
@@ -34,7 +34,8 @@ import type { RepositoryName, Tag } from "./spec/Reference.js"
 
 /**
  * Accesses one registry. Every operation lists exactly what it can fail with: `CommonError`, for
- * whatever stands behind the interface, and its own errors. Absence is a `None` where the question
+ * whatever stands behind the interface, and its own errors; each of these unions has a name, such
+ * as `Registry.GetManifestError`. Absence is a `None` where the question
  * is whether something exists (`headManifest`, `headBlob`), and an error elsewhere.
  *
  * @example
@@ -115,6 +116,11 @@ export interface PutBlobOptions {
    * demands. Asks for that form where no other is named.
    */
   readonly chunkSize?: number | undefined
+  /**
+   * The media type of the descriptor that is returned, `application/octet-stream` by default.
+   * Nothing of it is sent: a registry knows blobs without types.
+   */
+  readonly mediaType?: string | undefined
 }
 
 /**
@@ -169,20 +175,14 @@ export interface UploadSession extends ChunkBounds {
    */
   readonly write: <E = never, R = never>(
     bytes: Uint8Array | Stream.Stream<Uint8Array, E, R>
-  ) => Effect.Effect<
-    UploadState,
-    UploadUnknown | RangeMismatch | Unsupported | BodyNotReplayable | CommonError | E,
-    R
-  >
+  ) => Effect.Effect<UploadState, Registry.UploadWriteError | E, R>
   /** Asks the registry how far the session is; the response becomes the state. */
-  readonly status: Effect.Effect<UploadState, UploadUnknown | CommonError>
+  readonly status: Effect.Effect<UploadState, Registry.UploadStatusError>
   /**
    * Closes the session as a blob with this digest. Fails with `DigestMismatch` when the registry
    * computed another; the session is of no use then.
    */
-  readonly commit: (
-    digest: Digest
-  ) => Effect.Effect<Descriptor, UploadUnknown | DigestMismatch | InvalidDigest | CommonError>
+  readonly commit: (digest: Digest) => Effect.Effect<Descriptor, Registry.UploadCommitError>
   /** Leaves the session open past the Scope, for `resumeUpload` in this or another process. */
   readonly detach: Effect.Effect<UploadState>
 }
@@ -191,6 +191,14 @@ export interface UploadSession extends ChunkBounds {
  * @since 0.1.0
  */
 export declare namespace Registry {
+  /**
+   * What `ping` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type PingError = CommonError
+
   /**
    * What `getManifest` can fail with.
    *
@@ -207,6 +215,14 @@ export declare namespace Registry {
     | CommonError
 
   /**
+   * What `headManifest` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type HeadManifestError = DigestMismatch | InvalidDigest | CommonError
+
+  /**
    * What `putManifest` can fail with.
    *
    * @since 0.1.0
@@ -221,7 +237,55 @@ export declare namespace Registry {
     | CommonError
 
   /**
-   * What `getBlob` can fail with.
+   * What `deleteTag` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type DeleteTagError = ManifestUnknown | NameUnknown | CommonError
+
+  /**
+   * What `deleteManifest` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type DeleteManifestError = ManifestUnknown | NameUnknown | CommonError
+
+  /**
+   * What `tags` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type ListTagsError = NameUnknown | CommonError
+
+  /**
+   * What `repositories` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type ListRepositoriesError = CommonError
+
+  /**
+   * What `referrers` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type ListReferrersError = InvalidManifest | CommonError
+
+  /**
+   * What `headBlob` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type HeadBlobError = DigestMismatch | CommonError
+
+  /**
+   * What `getBlob` and `getBlobBytes` can fail with.
    *
    * @since 0.1.0
    * @category errors
@@ -233,6 +297,14 @@ export declare namespace Registry {
     | SizeMismatch
     | InvalidDigest
     | CommonError
+
+  /**
+   * What `getBlobRange` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type GetBlobRangeError = BlobUnknown | NameUnknown | RangeMismatch | CommonError
 
   /**
    * What `putBlob` can fail with, besides the error of its source.
@@ -248,8 +320,63 @@ export declare namespace Registry {
     | RangeMismatch
     | InvalidDigest
     | BodyNotReplayable
-    | Unsupported
     | CommonError
+
+  /**
+   * What `deleteBlob` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type DeleteBlobError = BlobUnknown | NameUnknown | CommonError
+
+  /**
+   * What `startUpload` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type StartUploadError = NameUnknown | CommonError
+
+  /**
+   * What `resumeUpload` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type ResumeUploadError = UploadUnknown | CommonError
+
+  /**
+   * What `mountBlob` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type MountBlobError = NameUnknown | DigestMismatch | CommonError
+
+  /**
+   * What `write` of an upload session can fail with, besides the error of its stream.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type UploadWriteError = UploadUnknown | RangeMismatch | BodyNotReplayable | CommonError
+
+  /**
+   * What `status` of an upload session can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type UploadStatusError = UploadUnknown | CommonError
+
+  /**
+   * What `commit` of an upload session can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type UploadCommitError = UploadUnknown | DigestMismatch | InvalidDigest | CommonError
 
   /**
    * The operations. Streams are lazy: nothing is requested before they run, and a list requests one
@@ -265,7 +392,7 @@ export declare namespace Registry {
      * Fails with `Unsupported` when there is no registry at this address: for a 404, or a page to
      * log in or to apologise.
      */
-    readonly ping: Effect.Effect<void, Unsupported | CommonError>
+    readonly ping: Effect.Effect<void, PingError>
 
     /**
      * Reads a manifest with its exact bytes, verified against the digest if it is asked for by one
@@ -288,7 +415,7 @@ export declare namespace Registry {
     readonly headManifest: (
       repository: RepositoryName,
       reference: Tag | Digest
-    ) => Effect.Effect<Option.Option<Descriptor>, DigestMismatch | InvalidDigest | CommonError>
+    ) => Effect.Effect<Option.Option<Descriptor>, HeadManifestError>
 
     /**
      * Puts a manifest under its digest, and under `tags` where given ([Pushing
@@ -315,7 +442,7 @@ export declare namespace Registry {
     readonly deleteTag: (
       repository: RepositoryName,
       tag: Tag
-    ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
+    ) => Effect.Effect<void, DeleteTagError>
 
     /**
      * Removes a manifest and every tag on it ([Deleting
@@ -328,7 +455,7 @@ export declare namespace Registry {
     readonly deleteManifest: (
       repository: RepositoryName,
       digest: Digest
-    ) => Effect.Effect<void, ManifestUnknown | NameUnknown | Unsupported | CommonError>
+    ) => Effect.Effect<void, DeleteManifestError>
 
     /**
      * Lists the tags of a repository, in the registry's order ([Listing
@@ -339,7 +466,7 @@ export declare namespace Registry {
     readonly tags: (
       repository: RepositoryName,
       options?: ListOptions<Tag>
-    ) => Stream.Stream<Tag, NameUnknown | CommonError>
+    ) => Stream.Stream<Tag, ListTagsError>
 
     /**
      * Lists the repositories of the registry, by
@@ -349,7 +476,7 @@ export declare namespace Registry {
      */
     readonly repositories: (
       options?: ListOptions<RepositoryName>
-    ) => Stream.Stream<RepositoryName, Unsupported | CommonError>
+    ) => Stream.Stream<RepositoryName, ListRepositoriesError>
 
     /**
      * Lists the manifests that have this one as their subject, only those of `artifactType` if
@@ -363,7 +490,7 @@ export declare namespace Registry {
       repository: RepositoryName,
       digest: Digest,
       options?: { readonly artifactType?: string | undefined }
-    ) => Stream.Stream<Descriptor, InvalidManifest | CommonError>
+    ) => Stream.Stream<Descriptor, ListReferrersError>
 
     /**
      * Returns size and digest of a blob ([Checking if content
@@ -375,7 +502,7 @@ export declare namespace Registry {
     readonly headBlob: (
       repository: RepositoryName,
       digest: Digest
-    ) => Effect.Effect<Option.Option<Descriptor>, DigestMismatch | CommonError>
+    ) => Effect.Effect<Option.Option<Descriptor>, HeadBlobError>
 
     /**
      * Streams the bytes of a blob, verified ([Pulling
@@ -399,10 +526,7 @@ export declare namespace Registry {
       repository: RepositoryName,
       digest: Digest,
       range: Range
-    ) => Stream.Stream<
-      Uint8Array,
-      BlobUnknown | NameUnknown | RangeMismatch | Unsupported | CommonError
-    >
+    ) => Stream.Stream<Uint8Array, GetBlobRangeError>
 
     /**
      * Puts a blob by the cheapest way known: not at all when it is there, mounted when `mountFrom`
@@ -430,7 +554,7 @@ export declare namespace Registry {
     readonly deleteBlob: (
       repository: RepositoryName,
       digest: Digest
-    ) => Effect.Effect<void, BlobUnknown | NameUnknown | Unsupported | CommonError>
+    ) => Effect.Effect<void, DeleteBlobError>
 
     /**
      * Opens an upload session, cancelled when the Scope closes. Fails with `Unsupported` for an
@@ -439,14 +563,14 @@ export declare namespace Registry {
     readonly startUpload: (
       repository: RepositoryName,
       options?: StartUploadOptions
-    ) => Effect.Effect<UploadSession, NameUnknown | Unsupported | CommonError, Scope.Scope>
+    ) => Effect.Effect<UploadSession, StartUploadError, Scope.Scope>
 
     /**
      * Continues a session from its saved state, which the registry's own status corrects.
      */
     readonly resumeUpload: (
       state: UploadState
-    ) => Effect.Effect<UploadSession, UploadUnknown | CommonError, Scope.Scope>
+    ) => Effect.Effect<UploadSession, ResumeUploadError, Scope.Scope>
 
     /**
      * Makes a blob of another repository available in this one without transfer ([Mounting a
@@ -459,6 +583,53 @@ export declare namespace Registry {
       repository: RepositoryName,
       digest: Digest,
       from: Option.Option<RepositoryName>
-    ) => Effect.Effect<boolean, NameUnknown | DigestMismatch | CommonError>
+    ) => Effect.Effect<boolean, MountBlobError>
   }
 }
+
+/**
+ * Makes a registry of some operations. All others fail with `Unsupported`, those included that the
+ * interface may get later: a fake of a test, and a registry that wraps another one and lets only
+ * named operations through, fail closed. Whoever spreads the registry that is wrapped into
+ * `operations` names all of its operations, present and future.
+ *
+ * @example
+ * ```ts
+ * import * as Registry from "effect-oci/Registry"
+ *
+ * // Manifests and blobs can be read, and nothing else.
+ * const readOnly = (registry: Registry.Registry.Service) =>
+ *   Registry.make({
+ *     ping: registry.ping,
+ *     getManifest: registry.getManifest,
+ *     headManifest: registry.headManifest,
+ *     getBlob: registry.getBlob,
+ *     headBlob: registry.headBlob
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (operations: Partial<Registry.Service>): Registry.Service => ({
+  ping: operations.ping ?? refused("ping"),
+  getManifest: operations.getManifest ?? (() => refused("getManifest")),
+  headManifest: operations.headManifest ?? (() => refused("headManifest")),
+  putManifest: operations.putManifest ?? (() => refused("putManifest")),
+  deleteTag: operations.deleteTag ?? (() => refused("deleteTag")),
+  deleteManifest: operations.deleteManifest ?? (() => refused("deleteManifest")),
+  tags: operations.tags ?? (() => Stream.fromEffect(refused("tags"))),
+  repositories: operations.repositories ?? (() => Stream.fromEffect(refused("repositories"))),
+  referrers: operations.referrers ?? (() => Stream.fromEffect(refused("referrers"))),
+  headBlob: operations.headBlob ?? (() => refused("headBlob")),
+  getBlob: operations.getBlob ?? (() => Stream.fromEffect(refused("getBlob"))),
+  getBlobRange: operations.getBlobRange ?? (() => Stream.fromEffect(refused("getBlobRange"))),
+  putBlob: operations.putBlob ?? (() => refused("putBlob")),
+  deleteBlob: operations.deleteBlob ?? (() => refused("deleteBlob")),
+  startUpload: operations.startUpload ?? (() => refused("startUpload")),
+  resumeUpload: operations.resumeUpload ?? (() => refused("resumeUpload")),
+  mountBlob: operations.mountBlob ?? (() => refused("mountBlob"))
+})
+
+const refused = (operation: keyof Registry.Service): Effect.Effect<never, Unsupported> =>
+  Effect.suspend(() => Effect.fail(new Unsupported({ operation })))

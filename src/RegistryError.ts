@@ -585,6 +585,7 @@ export type CommonError =
   | Denied
   | CredentialsFailure
   | TooManyRequests
+  | Unsupported
   | RegistryFailure
   | ProtocolViolation
   | UntrustedLocation

@@ -63,6 +63,7 @@ describe("Registry", () => {
       | Denied
       | CredentialsFailure
       | TooManyRequests
+      | Unsupported
       | RegistryFailure
       | ProtocolViolation
       | UntrustedLocation

@@ -47,6 +47,29 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
     })
   )
 
+  it.effect("describes a blob with the media type it was put as, however it got there", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const [repository, mountFrom] = [yield* freshRepository, yield* freshRepository]
+      const b1 = freshBytes("b1")
+      const digest = Digest.fromBytes(b1)
+      const mediaType = "application/vnd.example.config.v1+json"
+      const uploaded = { mediaType, digest, size: b1.length }
+      const stream = BlobSource.fromStream(Stream.make(b1))
+      expect(yield* registry.putBlob(mountFrom, stream, { mediaType })).toEqual(uploaded)
+      const source = BlobSource.fromBytes(b1)
+      for (const way of ["mounted", "there"])
+        expect(yield* registry.putBlob(repository, source, { mediaType, mountFrom }), way).toEqual(
+          uploaded
+        )
+      // The registry knows nothing of it.
+      expect(yield* registry.putBlob(repository, source)).toEqual({
+        ...uploaded,
+        mediaType: "application/octet-stream"
+      })
+    })
+  )
+
   it.effect("takes a blob of no bytes", () =>
     Effect.gen(function* () {
       const registry = yield* Registry

@@ -65,7 +65,7 @@ export const make = (
     repository: RepositoryName,
     source: BlobSource.BlobSource<E, R>,
     open: BlobSource.Open<E, R>,
-    { chunkSize, mountFrom, strategy }: PutBlobOptions
+    { chunkSize, mediaType, mountFrom, strategy }: PutBlobOptions
   ) =>
     Session.adopting(uploads, (adopted) =>
       Effect.gen(function* () {
@@ -89,7 +89,8 @@ export const make = (
         )
         const again = Resume.make(to, subject)
         const target = { repository, mountFrom, adopted, again, subject }
-        return yield* new Upload(uploads, target, content).run(first)
+        const descriptor = yield* new Upload(uploads, target, content).run(first)
+        return mediaType === undefined ? descriptor : { ...descriptor, mediaType }
       }).pipe(Effect.scoped, SourceFailure.exposed)
     )
 

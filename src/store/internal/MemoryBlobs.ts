@@ -103,7 +103,7 @@ export const uploads = (
         return mount(name, digest, [...sources]) !== undefined
       }),
 
-    putBlob: Effect.fnUntraced(function* (name, source, { mountFrom } = {}) {
+    putBlob: Effect.fnUntraced(function* (name, source, { mediaType, mountFrom } = {}) {
       const digest = Option.getOrUndefined(source.digest)
       const size = Option.getOrUndefined(source.size)
       const subject: Transfer.Subject = { direction: "upload", repository: name, digest, size }
@@ -114,7 +114,7 @@ export const uploads = (
           : mount(name, digest, mountFrom === undefined ? [name] : [name, mountFrom])
       const descriptor = present ?? (yield* upload(source, subject))
       yield* Transfer.emit({ _tag: "Completed", subject, skipped: present !== undefined })
-      return descriptor
+      return mediaType === undefined ? descriptor : { ...descriptor, mediaType }
     })
   }
 }

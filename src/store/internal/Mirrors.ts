@@ -4,10 +4,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
-import type { Registry } from "../../Registry.js"
+import { make, type Registry } from "../../Registry.js"
 import { isRepositoryName, type RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
-import { unsupported } from "./UnsupportedRegistry.js"
 
 /** A registry, and the repository below which it has the repositories of another one. */
 export interface Mirror {
@@ -33,8 +32,7 @@ export const mirrored = (
       const name = prefix === undefined ? repository : `${prefix}/${repository}`
       return isRepositoryName(name) ? [read(registry, name)] : []
     })
-  return {
-    ...unsupported,
+  return make({
     ping: registry.ping,
     putManifest: registry.putManifest,
     deleteTag: registry.deleteTag,
@@ -74,7 +72,7 @@ export const mirrored = (
         registry.headBlob(repository, digest),
         copies(repository, (at, name) => at.headBlob(name, digest))
       )
-  }
+  })
 }
 
 /** The copies in order, then the original. */

@@ -11,8 +11,7 @@ import * as Stream from "effect/Stream"
 import { isRecorded, withFiber } from "../../internal/Runtime.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import * as Metrics from "../../Metrics.js"
-import type { Registry, UploadSession } from "../../Registry.js"
-import { unsupported } from "./UnsupportedRegistry.js"
+import { make, type Registry, type UploadSession } from "../../Registry.js"
 
 /** What spans and metrics say of a registry. */
 export interface Observation {
@@ -33,12 +32,11 @@ export interface Observation {
  */
 export const observed = (of: Observation, registry: Registry.Service): Registry.Service => {
   const spans = makeSpans(of)
-  return {
-    ...unsupported,
+  return make({
     ...manifestsAndLists(spans, registry),
     ...blobs(of, spans, registry),
     ...uploads(spans, registry)
-  }
+  })
 }
 
 const manifestsAndLists = ({ spanned, streamed }: Spans, registry: Registry.Service) =>

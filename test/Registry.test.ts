@@ -1,17 +1,16 @@
-/** The base of registries made of registries: what they do not name themselves is refused. */
+/** Registries made of operations, and of other registries: what they do not name is refused. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as BlobSource from "../../src/BlobSource.js"
-import type { Registry } from "../../src/Registry.js"
-import * as Digest from "../../src/spec/Digest.js"
-import * as Manifest from "../../src/spec/Manifest.js"
-import { mirrored } from "../../src/store/internal/Mirrors.js"
-import { observed } from "../../src/store/internal/ObservedRegistry.js"
-import { unsupported } from "../../src/store/internal/UnsupportedRegistry.js"
-import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
-import { freshRepository, tag, utf8 } from "../support/fixtures.js"
+import * as BlobSource from "../src/BlobSource.js"
+import { make, type Registry } from "../src/Registry.js"
+import * as Digest from "../src/spec/Digest.js"
+import * as Manifest from "../src/spec/Manifest.js"
+import { mirrored } from "../src/store/internal/Mirrors.js"
+import { observed } from "../src/store/internal/ObservedRegistry.js"
+import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
+import { freshRepository, tag, utf8 } from "./support/fixtures.js"
 
 const digest = Digest.fromBytes(utf8("b1"))
 
@@ -47,13 +46,35 @@ const operations = Effect.gen(function* () {
   return Object.entries(all)
 })
 
-describe("a registry that offers nothing", () => {
-  it.effect("says so of every operation", () =>
+describe("a registry made of operations", () => {
+  it.effect("fails with Unsupported for every operation that it was not given", () =>
     Effect.gen(function* () {
       for (const [operation, run] of yield* operations) {
-        const error = yield* Effect.flip(run(unsupported))
-        expect(JSON.stringify(error).toUpperCase()).toContain("UNSUPPORTED")
-        expect(JSON.stringify(error)).toContain(operation)
+        for (const registry of [make({}), make({ [operation]: undefined })])
+          expect(yield* Effect.flip(run(registry))).toMatchObject({
+            _tag: "Unsupported",
+            operation,
+            message: `The registry does not support ${operation}`
+          })
+      }
+    })
+  )
+
+  it.effect("has those that it was given, and none that the interface does not have", () =>
+    Effect.gen(function* () {
+      const memory = yield* MemoryRegistry.make()
+      const later = { ...memory, anOperationOfLater: Effect.void }
+      const registry = make(later)
+      expect(Object.keys(registry)).not.toContain("anOperationOfLater")
+      for (const [operation, run] of yield* operations) {
+        expect(yield* Effect.either(Effect.flip(run(registry)))).not.toMatchObject({
+          right: { _tag: "Unsupported" }
+        })
+        const [only] = Object.entries(memory).filter(([name]) => name === operation)
+        const one = make(Object.fromEntries([only ?? ["", undefined]]))
+        expect(yield* Effect.either(Effect.flip(run(one)))).not.toMatchObject({
+          right: { _tag: "Unsupported" }
+        })
       }
     })
   )
@@ -61,19 +82,16 @@ describe("a registry that offers nothing", () => {
 
 describe("a registry made of others", () => {
   const made: ReadonlyArray<readonly [string, (registry: Registry.Service) => Registry.Service]> = [
-    [
-      "with mirrors",
-      (registry) => mirrored(registry, [{ registry: unsupported, prefix: undefined }])
-    ],
+    ["with mirrors", (registry) => mirrored(registry, [{ registry: make({}), prefix: undefined }])],
     ["observed", (registry) => observed({ address: "r", port: 443, labels: () => [] }, registry)]
   ]
 
-  it.effect.each(made)("%s offers all that there is today, and nothing else", ([, make]) =>
+  it.effect.each(made)("%s offers all that there is today, and nothing else", ([, wrap]) =>
     Effect.gen(function* () {
       const memory = yield* MemoryRegistry.make()
       const later = { ...memory, anOperationOfLater: Effect.void }
-      const registry = make(later)
-      expect(Object.keys(registry).sort()).toEqual(Object.keys(unsupported).sort())
+      const registry = wrap(later)
+      expect(Object.keys(registry).sort()).toEqual(Object.keys(make({})).sort())
       for (const [, run] of yield* operations)
         expect(yield* Effect.either(Effect.flip(run(registry)))).not.toMatchObject({
           right: { _tag: "Unsupported" }
