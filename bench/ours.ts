@@ -2,7 +2,6 @@
 import * as Fs from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "effect-oci/BlobSource"
 import * as Credentials from "effect-oci/Credentials"
@@ -42,7 +41,7 @@ const pushFile = (options: { readonly isDigestKnown: boolean; readonly chunkSize
     Effect.flatMap(BlobFile.source(uploadFile), (source) =>
       registry.putBlob(
         repository,
-        options.isDigestKnown ? { ...source, digest: Option.some(digest) } : source,
+        options.isDigestKnown ? { ...source, digest } : source,
         options.chunkSize === undefined ? {} : { chunkSize: options.chunkSize }
       )
     )

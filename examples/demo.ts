@@ -17,7 +17,6 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Artifact from "effect-oci/Artifact"
@@ -61,7 +60,7 @@ export const job = Effect.fn("demo")(function* (host: string, path: string) {
   const pushed = yield* withProgress(
     Artifact.push(reference, {
       artifactType,
-      files: [{ title: "demo.bin", source: { ...source, digest: Option.none() } }],
+      files: [{ title: "demo.bin", source: { ...source, digest: undefined } }],
       tags: [latest],
       chunkSize
     })
@@ -167,12 +166,8 @@ const withProgress = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A
           process.stdout.write(`${line}\n`)
         }
       })
-    return Effect.provideService(
-      program,
-      Transfer.Observer,
-      Option.some((event) =>
-        event._tag === "Bytes" ? show(event.subject, event.offset) : Effect.void
-      )
+    return Transfer.observe(program, (event) =>
+      event._tag === "Bytes" ? show(event.subject, event.offset) : Effect.void
     )
   })
 

@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "./ByteStream.js"
 import * as StreamChannel from "./internal/StreamChannel.js"
@@ -21,9 +20,9 @@ export interface BlobSource<out E = never, out R = never> {
   /** Streams the bytes from an offset on. */
   readonly open: Open<E, R>
   /** The number of bytes, if it is known. */
-  readonly size: Option.Option<number>
+  readonly size?: number | undefined
   /** The digest of the bytes, if it is known. */
-  readonly digest: Option.Option<Digest.Digest>
+  readonly digest?: Digest.Digest | undefined
   /**
    * Whether the bytes can be read again. With `once`, `open` is called once at most, with offset 0,
    * and an upload that needs the bytes again fails with `BodyNotReplayable`.
@@ -91,8 +90,8 @@ export interface Known {
  */
 export const fromBytes = (bytes: Uint8Array): BlobSource => ({
   open: (offset) => (offset === bytes.length ? Stream.empty : Stream.make(bytes.subarray(offset))),
-  size: Option.some(bytes.length),
-  digest: Option.some(Digest.fromBytes(bytes)),
+  size: bytes.length,
+  digest: Digest.fromBytes(bytes),
   replay: "any",
   bytes
 })
@@ -105,8 +104,8 @@ export const fromBytes = (bytes: Uint8Array): BlobSource => ({
  */
 export const make = <E, R>(open: Open<E, R>, known: Known = {}): BlobSource<E, R> => ({
   open,
-  size: Option.fromNullable(known.size),
-  digest: Option.fromNullable(known.digest),
+  size: known.size,
+  digest: known.digest,
   replay: "any"
 })
 

@@ -582,7 +582,7 @@ export declare namespace Registry {
     readonly mountBlob: (
       repository: RepositoryName,
       digest: Digest,
-      from: Option.Option<RepositoryName>
+      from?: RepositoryName
     ) => Effect.Effect<boolean, MountBlobError>
   }
 }

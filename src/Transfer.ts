@@ -10,7 +10,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { identity } from "effect/Function"
+import { dual, identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
@@ -85,14 +85,54 @@ export type Event =
 
 /**
  * The function that is called for each event of the transfers of a fiber and its children. There is
- * none by default. `events` provides one that makes a stream of them.
+ * none by default. `observe` provides one, and `events` one that makes a stream of them.
  *
  * @since 0.1.0
  * @category services
  */
 export class Observer extends Context.Reference<Observer>()("effect-oci/Transfer/Observer", {
-  defaultValue: (): Option.Option<(event: Event) => Effect.Effect<void>> => Option.none()
+  defaultValue: (): ((event: Event) => Effect.Effect<void>) | undefined => undefined
 }) {}
+
+/**
+ * Runs an effect and calls `onEvent` for each event of its transfers. A transfer waits for it, so a
+ * slow one slows it down. An observer around this one is not called.
+ *
+ * @example
+ * ```ts
+ * import * as Artifact from "effect-oci/Artifact"
+ * import * as BlobSource from "effect-oci/BlobSource"
+ * import * as Transfer from "effect-oci/Transfer"
+ * import * as Console from "effect/Console"
+ *
+ * const push = Artifact.push("ghcr.io/owner/notes:v1", {
+ *   artifactType: "application/vnd.example.notes",
+ *   files: [{ mediaType: "text/plain", source: BlobSource.fromBytes(new Uint8Array(8)) }]
+ * })
+ * const pushed = push.pipe(
+ *   Transfer.observe((event) => Console.log(event._tag, event.subject.digest))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const observe: {
+  (
+    onEvent: (event: Event) => Effect.Effect<unknown>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    onEvent: (event: Event) => Effect.Effect<unknown>
+  ): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    onEvent: (event: Event) => Effect.Effect<unknown>
+  ): Effect.Effect<A, E, R> =>
+    Effect.provideService(self, Observer, (event) => Effect.asVoid(onEvent(event)))
+)
 
 /**
  * Runs an effect and streams the events of its transfers, and then its result. The effect is
@@ -128,10 +168,8 @@ export const events = <A, E, R>(
         Queue.bounded<Option.Option<Event>>(64),
         Queue.shutdown
       )
-      const observer = Option.some((event: Event) =>
-        Effect.asVoid(Queue.offer(queue, Option.some(event)))
-      )
-      const fiber = yield* Effect.provideService(self, Observer, observer).pipe(
+      const onEvent = (event: Event) => Queue.offer(queue, Option.some(event))
+      const fiber = yield* observe(self, onEvent).pipe(
         Effect.exit,
         Effect.zipLeft(Queue.offer(queue, Option.none())),
         Effect.forkScoped
@@ -155,10 +193,7 @@ export const events = <A, E, R>(
  * @category combinators
  */
 export const emit = (event: Event): Effect.Effect<void> =>
-  Effect.flatMap(
-    Observer,
-    Option.match({ onNone: () => Effect.void, onSome: (observe) => observe(event) })
-  )
+  Effect.flatMap(Observer, (observer) => (observer === undefined ? Effect.void : observer(event)))
 
 /**
  * Tells the observer, if there is one, how many bytes have passed through a stream whose first byte
@@ -176,7 +211,7 @@ export const track = <E, R>(
   Stream.unwrapScoped(
     Effect.gen(function* () {
       const observer = yield* Observer
-      if (Option.isNone(observer)) return stream
+      if (observer === undefined) return stream
       let count = offset
       let reported = -1
       let told = { count: offset, at: yield* Clock.currentTimeMillis, rate: 0 }
@@ -195,7 +230,7 @@ export const track = <E, R>(
           ? Effect.void
           : Effect.suspend(() => {
               reported = count
-              return observer.value({ _tag: "Bytes", subject, offset: count, rate: told.rate })
+              return observer({ _tag: "Bytes", subject, offset: count, rate: told.rate })
             })
       })
       yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))

@@ -167,7 +167,7 @@ describe("Registry", () => {
       Effect.Effect<void, BlobUnknown | NameUnknown | Unsupported | CommonError>
     >()
     expectTypeOf(registry.mountBlob).parameters.toEqualTypeOf<
-      [RepositoryName, Digest, Option.Option<RepositoryName>]
+      [repository: RepositoryName, digest: Digest, from?: RepositoryName]
     >()
     expectTypeOf<ReturnType<typeof registry.mountBlob>>().toEqualTypeOf<
       Effect.Effect<boolean, NameUnknown | DigestMismatch | CommonError>

@@ -1,7 +1,6 @@
 /** Registries made of operations, and of other registries: what they do not name is refused. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../src/BlobSource.js"
 import { make, type Registry } from "../src/Registry.js"
@@ -41,7 +40,7 @@ const operations = Effect.gen(function* () {
     deleteBlob: (registry) => registry.deleteBlob(repository, digest),
     startUpload: (registry) => Effect.scoped(registry.startUpload(repository)),
     resumeUpload: (registry) => Effect.scoped(registry.resumeUpload(state)),
-    mountBlob: (registry) => registry.mountBlob(repository, digest, Option.none())
+    mountBlob: (registry) => registry.mountBlob(repository, digest)
   }
   return Object.entries(all)
 })

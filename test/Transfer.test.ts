@@ -31,12 +31,7 @@ const bytesEvents = (subject: Transfer.Subject, count: number): ReadonlyArray<Tr
 /** An observer, and what it has seen. */
 const recorder = () => {
   const seen: Array<Transfer.Event> = []
-  const observe = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-    Effect.provideService(
-      self,
-      Transfer.Observer,
-      Option.some((event) => Effect.sync(() => void seen.push(event)))
-    )
+  const observe = Transfer.observe((event) => Effect.sync(() => seen.push(event)))
   return { seen, observe }
 }
 

@@ -9,7 +9,6 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as authentication from "../examples/authentication.js"
 import { describe as describeArtifact } from "../examples/errors.js"
 import { layer as networkLayer } from "../examples/network.js"
@@ -144,17 +143,17 @@ layer(MemoryRegistry.layer())("resumable.ts", (it) => {
 })
 
 describe("authentication.ts", () => {
-  const demand = { origin: "https://ghcr.io", repository: Option.none(), scopes: [] }
+  const demand = { origin: "https://ghcr.io", scopes: [] }
 
   it.effect("is for one host and no other", () =>
     Effect.gen(function* () {
       const credentials = yield* Credentials.Credentials
-      expect(yield* credentials.get(demand, Option.none())).toMatchObject({
+      expect(yield* credentials.get(demand)).toMatchObject({
         _tag: "Basic",
         username: "me"
       })
       expect(
-        yield* credentials.get({ ...demand, origin: "https://ghcr.io.evil.example" }, Option.none())
+        yield* credentials.get({ ...demand, origin: "https://ghcr.io.evil.example" })
       ).toMatchObject({
         _tag: "Anonymous"
       })

@@ -72,7 +72,7 @@ export interface Helpers {
   readonly get: (
     suffix: string,
     host: string,
-    rejected: Option.Option<Credential>
+    rejected?: Credential | undefined
   ) => Effect.Effect<Option.Option<Credential>, CredentialsFailure | HelperMissing>
 }
 
@@ -148,10 +148,9 @@ export const make = (
     }
   })
 
-const isGood = (exit: Answered, rejected: Option.Option<Credential>): boolean =>
+const isGood = (exit: Answered, rejected: Credential | undefined): boolean =>
   Exit.isSuccess(exit) &&
-  Option.getOrElse(exit.value, () => anonymous).identity !==
-    Option.getOrUndefined(rejected)?.identity
+  Option.getOrElse(exit.value, () => anonymous).identity !== rejected?.identity
 
 /**
  * Provides the credentials that one helper has, for any host. `suffix` is the part of its name

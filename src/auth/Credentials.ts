@@ -56,7 +56,7 @@ export type Credential = Data.TaggedEnum<{
  */
 export interface Demand {
   readonly origin: string
-  readonly repository: Option.Option<Reference.RepositoryName>
+  readonly repository?: Reference.RepositoryName | undefined
   readonly scopes: ReadonlyArray<string>
 }
 
@@ -87,7 +87,7 @@ export declare namespace Credentials {
   export interface Service {
     readonly get: (
       demand: Demand,
-      rejected: Option.Option<Credential>
+      rejected?: Credential | undefined
     ) => Effect.Effect<Credential, CredentialsFailure>
   }
 }
@@ -289,7 +289,7 @@ export const chain = (sources: Iterable<Credentials.Service>): Credentials.Servi
   const from = (
     index: number,
     demand: Demand,
-    rejected: Option.Option<Credential>
+    rejected: Credential | undefined
   ): Effect.Effect<Credential, CredentialsFailure> => {
     const source = inOrder[index]
     return source === undefined

@@ -13,7 +13,6 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import type * as MetricLabel from "effect/MetricLabel"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Metrics from "../Metrics.js"
@@ -95,9 +94,9 @@ export declare namespace TokenCache {
    *   they come from another process, since the registry may have another token server by now.
    * - `getOrAcquire`: returns a token that covers the key's scopes and lasts for more than 5
    *   seconds, or else the one that `acquire` returns. `acquire` is given the refresh token that
-   *   the same realm issued for the same service and identity. Callers with equal keys share one
-   *   run of `acquire` and its failure, so their types of errors should be the same. The run goes
-   *   on if a caller is interrupted. Failures are not kept.
+   *   the same realm issued for the same service and identity, if any. Callers with equal keys
+   *   share one run of `acquire` and its failure, so their types of errors should be the same. The
+   *   run goes on if a caller is interrupted. Failures are not kept.
    * - `reject`: forgets a token that the demand's origin has just rejected.
    *
    * @since 0.1.0
@@ -109,7 +108,7 @@ export declare namespace TokenCache {
     readonly failed: (demand: Demand) => Effect.Effect<void>
     readonly getOrAcquire: <E, R>(
       key: TokenKey,
-      acquire: (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
+      acquire: (refreshToken: Redacted.Redacted | undefined) => Effect.Effect<Token, E, R>
     ) => Effect.Effect<Obtained, E, R>
     readonly reject: (demand: Demand, token: Redacted.Redacted) => Effect.Effect<void>
   }
@@ -166,7 +165,7 @@ export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => {
   return {
     ...memory,
     getOrAcquire: ({ origin }, acquire) =>
-      Effect.map(acquire(Option.none()), ({ value }) => {
+      Effect.map(acquire(undefined), ({ value }) => {
         issued(origin)
         return { value, isNew: true }
       }),
@@ -217,7 +216,7 @@ interface CachedToken extends Token {
 }
 
 /** Requests the next token, with the refresh token of the last one if there is any. */
-type Acquire<E, R> = (refreshToken: Option.Option<Redacted.Redacted>) => Effect.Effect<Token, E, R>
+type Acquire<E, R> = (refreshToken: Redacted.Redacted | undefined) => Effect.Effect<Token, E, R>
 
 const getOrAcquire = <E, R>(
   state: State,
@@ -311,7 +310,7 @@ const obtain = Effect.fnUntraced(function* <E, R>(
     return { value: found.value, isNew: false }
   }
   const refreshToken = stored.refreshToken ?? state.refreshTokens.get(issue)
-  const token = yield* acquire(Option.fromNullable(refreshToken))
+  const token = yield* acquire(refreshToken)
   const then = yield* Clock.currentTimeMillis
   state.issued(key.origin)
   keep(state, key, token, then)

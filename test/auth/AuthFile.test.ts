@@ -483,7 +483,7 @@ describe("a broken file", () => {
 
 it.effect("a rejection is shown to the helper", () =>
   Effect.gen(function* () {
-    const rejections: Array<Option.Option<Credentials.Credential>> = []
+    const rejections: Array<Credentials.Credential | undefined> = []
     const file = AuthFile.parse('{"credsStore":"desk"}', { source: "x" })
     const service = AuthFiles.source(
       Effect.map(file, (parsed) => [parsed]),
@@ -494,7 +494,7 @@ it.effect("a rejection is shown to the helper", () =>
         }
       }
     )
-    const rejected = Option.some(Credentials.basic("a", Redacted.make("b")))
+    const rejected = Credentials.basic("a", Redacted.make("b"))
     yield* Effect.provideService(
       credentialFor("ghcr.io", rejected),
       Credentials.Credentials,
@@ -513,7 +513,7 @@ it.effect("a file is loaded once a minute, and again after a rejection or a fail
       return Effect.map(AuthFile.parse(text, { source: "x" }), (file) => [file])
     })
     const service = AuthFiles.source(load, helpers)
-    const get = (rejected = Option.none<Credentials.Credential>()) =>
+    const get = (rejected?: Credentials.Credential) =>
       Effect.provideService(credentialFor("ghcr.io", rejected), Credentials.Credentials, service)
     yield* Effect.flip(get())
     text = JSON.stringify({ auths: { "ghcr.io": entry("alice") } })
@@ -526,7 +526,7 @@ it.effect("a file is loaded once a minute, and again after a rejection or a fail
     expect(yield* get()).toMatchObject({ username: "bob" })
     expect(loads).toBe(3)
     text = JSON.stringify({ auths: { "ghcr.io": entry("carol") } })
-    expect(yield* get(Option.some(alice))).toMatchObject({ username: "carol" })
+    expect(yield* get(alice)).toMatchObject({ username: "carol" })
     expect(yield* get()).toMatchObject({ username: "carol" })
     expect(loads).toBe(4)
   })

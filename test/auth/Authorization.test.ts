@@ -6,7 +6,6 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { authorized } from "../../src/auth/Authorization.js"
@@ -39,8 +38,8 @@ const source = (
   const layer = Layer.succeed(Credentials.Credentials, {
     get: (_, rejected) =>
       Effect.sync(() => {
-        if (Option.isSome(rejected)) {
-          rejections.push(rejected.value.identity)
+        if (rejected !== undefined) {
+          rejections.push(rejected.identity)
           held = next.shift() ?? held
         }
         return held

@@ -4,7 +4,6 @@ import { inspect } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as CredentialHelper from "../../src/auth/CredentialHelper.js"
@@ -236,7 +235,7 @@ describe("answers are kept", () => {
         const first = yield* credentialFor("ghcr.io")
         expect(user(first)).toBe("user1")
         expect(user(yield* credentialFor("ghcr.io"))).toBe("user1")
-        const rejecting = credentialFor("ghcr.io", Option.some(first))
+        const rejecting = credentialFor("ghcr.io", first)
         const renewed = yield* Effect.all([rejecting, rejecting, rejecting], {
           concurrency: "unbounded"
         })

@@ -4,7 +4,6 @@ import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Credentials from "../../src/auth/Credentials.js"
 
@@ -12,9 +11,7 @@ const secret = (text: string) => Redacted.make(text)
 const octocat = Credentials.basic("octocat", secret("hunter2"))
 
 const getFor = (origin: string) =>
-  Effect.flatMap(Credentials.Credentials, (credentials) =>
-    credentials.get({ origin, repository: Option.none(), scopes: [] }, Option.none())
-  )
+  Effect.flatMap(Credentials.Credentials, (credentials) => credentials.get({ origin, scopes: [] }))
 
 const isFoundBy = (key: string, origin: string) =>
   Effect.map(

@@ -31,7 +31,6 @@ const keyOf = (part: Partial<TokenCache.TokenKey> = {}): TokenCache.TokenKey => 
 
 const demandOf = (part: Partial<Demand> = {}): Demand => ({
   origin: "https://registry.example",
-  repository: Option.none(),
   scopes: [pullA],
   ...part
 })
@@ -414,11 +413,9 @@ it.effect("nothing that can be shown of the cache holds a token (T13)", () =>
 )
 
 describe("refresh tokens", () => {
-  const refreshed = (refreshToken?: string) => (held: Option.Option<Redacted.Redacted>) =>
+  const refreshed = (refreshToken?: string) => (held: Redacted.Redacted | undefined) =>
     Effect.succeed({
-      value: Redacted.make(
-        `with ${Option.match(held, { onNone: () => "nothing", onSome: Redacted.value })}`
-      ),
+      value: Redacted.make(`with ${held === undefined ? "nothing" : Redacted.value(held)}`),
       expiresAt: 0,
       refreshToken: refreshToken === undefined ? undefined : Redacted.make(refreshToken)
     })
@@ -607,7 +604,7 @@ describe("layerKeyValueStore", () => {
         Effect.flatMap(TokenCache.TokenCache, (cache) =>
           cache.getOrAcquire(keyOf({ identity }), (held) =>
             Effect.sync(() => {
-              offered.push(Option.match(held, { onNone: () => "-", onSome: Redacted.value }))
+              offered.push(held === undefined ? "-" : Redacted.value(held))
               return { value: Redacted.make("t"), expiresAt: 0, refreshToken: Redacted.make("r") }
             })
           )

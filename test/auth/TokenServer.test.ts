@@ -5,7 +5,6 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
@@ -24,7 +23,6 @@ const wanted = (part: Partial<TokenServer.TokenRequest> = {}): TokenServer.Token
   service: "registry.example.com",
   scopes: ["repository:a:pull"],
   credential: Credentials.anonymous,
-  refreshToken: Option.none(),
   trust: Trust.strict,
   userAgent: undefined,
   ...part
@@ -301,7 +299,7 @@ describe("fallbacks (A6)", () => {
     })
   )
 
-  const held = Option.some(Redacted.make("held"))
+  const held = Redacted.make("held")
   const next = (refresh: unknown) => () => json({ access_token: "t", refresh_token: refresh })
 
   it.effect.each([

@@ -6,7 +6,6 @@ import { execFileSync } from "node:child_process"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as ContainersAuth from "../../src/auth/ContainersAuth.js"
@@ -80,7 +79,7 @@ describeDebian("docker-registry with token authentication", () => {
           Array.from({ length: 100 }, () => Stream.runDrain(registry.getBlob(a, digest))),
           { concurrency: "unbounded" }
         )
-        expect(yield* registry.mountBlob(b, digest, Option.some(a))).toBe(true)
+        expect(yield* registry.mountBlob(b, digest, a)).toBe(true)
         expect(log.map((line) => line.split(" ").toSorted().join(" "))).toEqual([
           "GET basic repository:a:pull",
           "GET basic repository:a:pull,push",

@@ -9,7 +9,6 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Credentials from "../../src/auth/Credentials.js"
 import type * as DockerConfig from "../../src/auth/DockerConfig.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
@@ -79,15 +78,11 @@ export const machine = Effect.gen(function* () {
 })
 
 /** The credential for `host` or `host/repository`; `http` if it starts so. */
-export const credentialFor = (
-  place: string,
-  rejected: Option.Option<Credentials.Credential> = Option.none()
-) =>
+export const credentialFor = (place: string, rejected?: Credentials.Credential) =>
   Effect.gen(function* () {
     const url = new URL(place.includes("://") ? place : `https://${place}`)
     const name = url.pathname.slice(1)
-    const repository =
-      name === "" ? Option.none() : Option.some(yield* Effect.orDie(parseRepositoryName(name)))
+    const repository = name === "" ? undefined : yield* Effect.orDie(parseRepositoryName(name))
     const credentials = yield* Credentials.Credentials
     return yield* credentials.get({ origin: url.origin, repository, scopes: [] }, rejected)
   })

@@ -9,7 +9,6 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -332,7 +331,7 @@ describe("a source with another credential whenever it is asked again, as ECR's 
     const asked: Array<string> = []
     const get: Credentials.Credentials.Service["get"] = (_, rejected) =>
       Effect.sync(() => {
-        if (Option.isSome(rejected)) asked.push(rejected.value.identity)
+        if (rejected !== undefined) asked.push(rejected.identity)
         return make(asked.length + 1)
       })
     return { asked, layer: Layer.succeed(Credentials.Credentials, { get }) }

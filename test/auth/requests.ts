@@ -2,7 +2,6 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { type AuthorizationError, authorized } from "../../src/auth/Authorization.js"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
@@ -18,7 +17,6 @@ export const manifest = `${registry}/v2/a/manifests/1`
 
 export const demandOf = (part: Partial<Credentials.Demand> = {}): Credentials.Demand => ({
   origin: registry,
-  repository: Option.none(),
   scopes: ["repository:a:pull"],
   ...part
 })

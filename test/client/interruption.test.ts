@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
 import type { Registry } from "../../src/Registry.js"
@@ -91,14 +90,10 @@ describe("an upload that is interrupted leaves no session behind", () => {
       (registry) => registry.putBlob(app, source(tiny), { mountFrom: base }),
       []
     ],
-    [
-      "by a mount",
-      (registry) => registry.mountBlob(app, b2.descriptor.digest, Option.some(base)),
-      []
-    ],
+    ["by a mount", (registry) => registry.mountBlob(app, b2.descriptor.digest, base), []],
     [
       "by a mount of nothing",
-      (registry) => registry.mountBlob(app, tiny.descriptor.digest, Option.some(base)),
+      (registry) => registry.mountBlob(app, tiny.descriptor.digest, base),
       []
     ],
     ["by hand", session, []]

@@ -191,7 +191,7 @@ const credentialsIn = (text: string, legacy: boolean): unknown => {
     "https://registry-1.docker.io",
     "https://ghcr.io",
     "http://registry.example.com:5000"
-  ].map((origin) => ({ origin, repository: Option.some(repository), scopes: [] }))
+  ].map((origin) => ({ origin, repository, scopes: [] }))
   return outcome(
     Effect.flatMap(AuthFile.parse(text, { source: "config.json", legacy }), (file) =>
       Effect.forEach(demands, (demand) =>
@@ -214,7 +214,7 @@ const helped = (output: Uint8Array, exitCode: number): unknown => {
   } as unknown as CommandExecutor.Process
   return outcome(
     CredentialHelper.make().pipe(
-      Effect.flatMap((helpers) => helpers.get("x", "ghcr.io", Option.none())),
+      Effect.flatMap((helpers) => helpers.get("x", "ghcr.io")),
       Effect.provideService(
         CommandExecutor.CommandExecutor,
         CommandExecutor.makeExecutor(() => Effect.succeed(process))

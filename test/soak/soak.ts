@@ -186,7 +186,7 @@ const program = (registry: Registry.Service, repository: RepositoryName, next: (
         ),
       () => Effect.zipRight(put, registry.deleteBlob(repository, blob.digest)),
       () => registry.headBlob(repository, blob.digest),
-      () => registry.mountBlob(repository, blob.digest, Option.none()),
+      () => registry.mountBlob(repository, blob.digest),
       () =>
         Effect.scoped(
           Effect.flatMap(registry.startUpload(repository), (session) => session.write(bytes))

@@ -2,7 +2,6 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
@@ -193,7 +192,7 @@ describe("uploads", () => {
       const other = yield* freshRepository
       yield* registry.putBlob(repository, BlobSource.fromStream(Stream.make(b1)))
       yield* registry.putBlob(other, BlobSource.fromBytes(b1), { mountFrom: repository })
-      yield* registry.mountBlob(other, freshDigest(), Option.none())
+      yield* registry.mountBlob(other, freshDigest())
       for (const source of [
         BlobSource.fromStream(Stream.make(b1), { digest: freshDigest() }),
         BlobSource.fromStream(Stream.make(b1), { digest: yield* unverifiableDigest }),

@@ -202,12 +202,10 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
           b1
         )
       )
-      yield* Effect.provideService(
+      yield* Transfer.observe(
         registry.putBlob(repository, BlobSource.fromStream(stream)),
-        Transfer.Observer,
-        Option.some((event) =>
-          Effect.sync(() => void observed.push("offset" in event ? `${event.offset}` : event._tag))
-        )
+        (event) =>
+          Effect.sync(() => observed.push("offset" in event ? `${event.offset}` : event._tag))
       )
       expect(observed).toContain("-1")
     })
@@ -280,7 +278,7 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
         digest: put.digest,
         size: b1.length
       })
-      expect(yield* registry.mountBlob(second, put.digest, Option.some(from))).toBe(true)
+      expect(yield* registry.mountBlob(second, put.digest, from)).toBe(true)
       for (const repository of [first, second]) {
         expect(yield* gather(registry.getBlob(repository, put.digest))).toEqual(b1)
       }
@@ -294,9 +292,9 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       yield* registry.putBlob(from, BlobSource.fromBytes(freshBytes("b1")))
       const b2 = freshBytes("b2")
       const digest = Digest.fromBytes(b2)
-      expect(yield* registry.mountBlob(to, digest, Option.some(from))).toBe(false)
-      expect(yield* registry.mountBlob(to, digest, Option.some(yield* freshRepository))).toBe(false)
-      expect(yield* registry.mountBlob(to, digest, Option.none())).toBe(false)
+      expect(yield* registry.mountBlob(to, digest, from)).toBe(false)
+      expect(yield* registry.mountBlob(to, digest, yield* freshRepository)).toBe(false)
+      expect(yield* registry.mountBlob(to, digest)).toBe(false)
       expect(yield* registry.headBlob(to, digest)).toEqual(Option.none())
       expect(
         yield* registry.putBlob(to, BlobSource.fromBytes(b2), { mountFrom: from })
@@ -312,7 +310,7 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
         const [from, to] = [yield* freshRepository, yield* freshRepository]
         const b1 = freshBytes("b1")
         const { digest } = yield* registry.putBlob(from, BlobSource.fromBytes(b1))
-        const mount = registry.mountBlob(to, digest, Option.none())
+        const mount = registry.mountBlob(to, digest)
         expect([yield* mount, yield* mount]).toEqual([true, true])
         expect(yield* gather(registry.getBlob(to, digest))).toEqual(b1)
       })
@@ -330,7 +328,7 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
       const b1 = freshBytes("b1")
       const { digest } = yield* registry.putBlob(first, BlobSource.fromBytes(b1))
       yield* registry.putBlob(second, BlobSource.fromBytes(b1))
-      yield* registry.mountBlob(mounted, digest, Option.some(first))
+      yield* registry.mountBlob(mounted, digest, first)
       yield* registry.deleteBlob(first, digest)
       expect(yield* registry.headBlob(first, digest)).toEqual(Option.none())
       expect(yield* Effect.flip(gather(registry.getBlob(first, digest)))).toMatchObject({

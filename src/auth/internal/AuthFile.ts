@@ -254,7 +254,7 @@ interface Place {
 
 const placeOf = ({ origin, repository }: Demand): Option.Option<Place> =>
   Option.map(Option.fromNullable(hostOf(origin, origin)), (host) => {
-    const parts = Option.match(repository, { onNone: () => [], onSome: (name) => name.split("/") })
+    const parts = repository?.split("/") ?? []
     return {
       host,
       name: new URL(origin).host,

@@ -63,7 +63,7 @@ export const source = (
   const askHelper = (
     { missing }: Reading,
     found: AuthFile.Found,
-    rejected: Option.Option<Credential>
+    rejected: Credential | undefined
   ): Effect.Effect<Option.Option<Credential>, CredentialsFailure> =>
     Option.match(found.helper, {
       onNone: () => Effect.succeedNone,
@@ -91,7 +91,7 @@ export const source = (
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
         const current: Reading =
-          reading !== undefined && Option.isNone(rejected) && now < reading.at + maxAge
+          reading !== undefined && rejected === undefined && now < reading.at + maxAge
             ? reading
             : { files: yield* load, at: now, places: new Map(), missing: new Set() }
         reading = current
@@ -108,7 +108,7 @@ export const source = (
 
 /** Every request asks, and the keys of a file are many. */
 const lookUp = ({ files, places }: Reading, demand: Demand): ReadonlyArray<AuthFile.Found> => {
-  const id = `${demand.origin} ${Option.getOrElse(demand.repository, () => "")}`
+  const id = `${demand.origin} ${demand.repository ?? ""}`
   const known = places.get(id)
   if (known !== undefined) return known
   const found = files.flatMap((file) => Option.toArray(AuthFile.find(file, demand)))

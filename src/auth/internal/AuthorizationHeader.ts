@@ -71,7 +71,7 @@ export const find = <E, R>(attempt: Attempt<E, R>): Result<E, R> =>
   Effect.flatMap(attempt.cache.challenges(attempt.demand), (challenges) =>
     challenges.length === 0
       ? Effect.succeedNone
-      : Effect.flatMap(attempt.credentials.get(attempt.demand, Option.none()), (credential) =>
+      : Effect.flatMap(attempt.credentials.get(attempt.demand), (credential) =>
           Effect.catchAll(ofCredential(attempt, challenges, credential), (error) =>
             Effect.catchAll(
               ofAnother(attempt, challenges, credential, error, false),
@@ -124,7 +124,7 @@ const ofToken = <E, R>(
     identity: credential.identity,
     scopes
   }
-  const acquire = (refreshToken: Option.Option<Redacted.Redacted>) => {
+  const acquire = (refreshToken: Redacted.Redacted | undefined) => {
     const requestToken = (scopes: ReadonlyArray<string>) =>
       TokenServer.requestToken(aside, {
         ...key,
@@ -172,7 +172,7 @@ const ofAnother = <E, R>(
 ): Result<E, R> =>
   Effect.gen(function* () {
     if (!(error instanceof Unauthorized)) return yield* Effect.fail(error)
-    const credential = yield* attempt.credentials.get(attempt.demand, Option.some(refused))
+    const credential = yield* attempt.credentials.get(attempt.demand, refused)
     const isNobody = credential._tag === "Anonymous"
     if (credential.identity === refused.identity || (isLast && !isNobody))
       return yield* Effect.fail(error)

@@ -103,12 +103,12 @@ const isAnswerable = <E, R>(
   Effect.gen(function* () {
     const { cache, credentials, demand } = attempt
     const challenges = yield* cache.challenges(demand)
-    const rejected = Option.filterMap(sent, ({ credential, token }) =>
-      Option.isNone(token) ? Option.some(credential) : Option.none()
-    )
+    const header = Option.getOrUndefined(sent)
+    const rejected =
+      header !== undefined && Option.isNone(header.token) ? header.credential : undefined
     const credential = yield* credentials.get(demand, rejected)
     // What is refused to a password may be open to anybody.
-    if (Option.isSome(rejected) && credential._tag === "Anonymous") return true
+    if (rejected !== undefined && credential._tag === "Anonymous") return true
     const next = yield* select(attempt, challenges, credential)
     if (Option.isNone(next)) return false
     if (Option.isNone(sent)) return true

@@ -4,7 +4,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import { anonymous, type Credential, type Credentials } from "../Credentials.js"
 
 /**
@@ -26,12 +25,12 @@ const capacity = 1000
 export const without = (logins: StaleLogins, source: Credentials.Service): Credentials.Service => ({
   get: (demand, rejected) =>
     Effect.gen(function* () {
-      const refused = Option.filter(rejected, ({ _tag }) => _tag !== "Anonymous")
+      const refused = rejected?._tag === "Anonymous" ? undefined : rejected
       const login = yield* source.get(demand, refused)
       if (login._tag === "Anonymous") return login
       const now = yield* Clock.currentTimeMillis
       const until = logins.get(login.identity)
-      if (Option.isNone(refused) || refused.value.identity !== login.identity)
+      if (refused?.identity !== login.identity)
         return until !== undefined && now < until ? anonymous : login
       if (logins.size >= capacity) logins.clear()
       logins.set(login.identity, now + untried)

@@ -54,7 +54,7 @@ export interface TokenRequest {
   readonly service: string
   readonly scopes: ReadonlyArray<string>
   readonly credential: Credential
-  readonly refreshToken: Option.Option<Redacted.Redacted>
+  readonly refreshToken?: Redacted.Redacted | undefined
   readonly trust: Trust.Policy
   readonly until?: () => number
   readonly userAgent: string | undefined
@@ -167,7 +167,9 @@ const exchangeAt = <E, R>(
     // Anonymous requests may go where no refresh token may, so none is taken from there.
     credential._tag === "Anonymous"
       ? Effect.map(byCredential(), withoutRefreshToken)
-      : Option.match(wanted.refreshToken, { onNone: byCredential, onSome: byRefreshToken }),
+      : wanted.refreshToken === undefined
+        ? byCredential()
+        : byRefreshToken(wanted.refreshToken),
     (error) => (isMissing(error) ? error.error : error)
   )
 }

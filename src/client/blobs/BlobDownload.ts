@@ -3,7 +3,6 @@
  * a fault from the byte where they were.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
@@ -68,7 +67,7 @@ export const make = (
           const { digest, size } = known
           const subject: Transfer.Subject = { direction: "download", repository, digest, size }
           const verifier = yield* ByteStream.verifier(known)
-          const isObserved = Option.isSome(yield* Transfer.Observer)
+          const isObserved = (yield* Transfer.Observer) !== undefined
           const download: Download = { at: 0, size, ranges: true, exchange: {}, coding: "" }
           const next = nextOfBlob(send, repository, digest, download)
 

@@ -48,7 +48,7 @@ export const make = (
     Session.adopting(uploads, (adopted) =>
       Session.adopt(
         uploads,
-        send(Operation.MountBlob({ repository, digest, from: Option.getOrUndefined(from) })),
+        send(Operation.MountBlob({ repository, digest, from })),
         { repository, digest },
         adopted
       ).pipe(
@@ -114,8 +114,7 @@ const contentOf = <E, R>(
   { bytes, digest, replay, size }: BlobSource.BlobSource<E, R>,
   open: BlobSource.Open<E, R>
 ): SessionContent.Content<E, R> => {
-  const known = { digest: Option.getOrUndefined(digest), size: Option.getOrUndefined(size) }
-  if (replay === "any") return { ...known, open, bytes }
+  if (replay === "any") return { digest, size, open, bytes }
   const once = SourceFailure.readOnce(Stream.suspend(() => open(0)))
-  return { ...known, open: () => once, bytes: undefined }
+  return { digest, size, open: () => once, bytes: undefined }
 }

@@ -248,7 +248,7 @@ export class Upload<E, R> {
       const known = BlobSource.fromBytes(bytes)
       this.content = {
         size,
-        digest: digest ?? Option.getOrUndefined(known.digest),
+        digest: digest ?? known.digest,
         open: known.open,
         bytes
       }

@@ -4,7 +4,6 @@
  */
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Credentials } from "../../auth/Credentials.js"
 import { type AuthChallenge, Unauthorized } from "../../RegistryError.js"
@@ -87,13 +86,13 @@ export const renewedOnce = (source: Credentials.Service): Credentials.Service =>
   let renewed = false
   return {
     get: (demand, rejected) => {
-      if (Option.isNone(rejected)) return source.get(demand, rejected)
+      if (rejected === undefined) return source.get(demand)
       if (renewed) {
         renewed = false
-        return Effect.succeed(rejected.value)
+        return Effect.succeed(rejected)
       }
       return Effect.map(source.get(demand, rejected), (credential) => {
-        renewed = credential.identity !== rejected.value.identity
+        renewed = credential.identity !== rejected.identity
         return credential
       })
     }

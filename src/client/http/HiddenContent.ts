@@ -3,7 +3,6 @@
  * at `/v2/` alone. Where credentials are known, one ping tells.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import { anonymous } from "../../auth/Credentials.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { Endpoint } from "./Endpoint.js"
@@ -33,7 +32,7 @@ export const revealed = (
         if ((yield* challenges).length > 0) return false
         // That a source is broken is no reason to fail where nobody has asked for credentials.
         const credential = yield* Effect.orElseSucceed(
-          services.credentials.get(demand, Option.none()),
+          services.credentials.get(demand),
           () => anonymous
         )
         if (credential._tag === "Anonymous") return false

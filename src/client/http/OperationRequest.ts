@@ -1,7 +1,6 @@
 /** The request of an operation to an endpoint. */
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Option from "effect/Option"
 import type { Sender } from "../../auth/Authorization.js"
 import type { Demand } from "../../auth/Credentials.js"
 import { factsOf } from "../../protocol/internal/OperationTable.js"
@@ -12,7 +11,7 @@ import type { Endpoint } from "./Endpoint.js"
 /** What an operation needs authorization for. */
 export const demandOf = (to: Endpoint, operation: Operation): Demand => ({
   origin: to.origin,
-  repository: "repository" in operation ? Option.some(operation.repository) : Option.none(),
+  repository: "repository" in operation ? operation.repository : undefined,
   scopes: requiredScopes(operation)
 })
 

@@ -118,7 +118,7 @@ export const mountBlob = Effect.fnUntraced(function* (
   sessions: UploadSessions,
   { digest, from, repository }: Case<"MountBlob">
 ) {
-  const mounted = yield* registry.mountBlob(repository, digest, Option.fromNullable(from))
+  const mounted = yield* registry.mountBlob(repository, digest, from)
   if (mounted) return created(repository, digest)
   const algorithm = Digest.isVerifiable(digest) ? Digest.algorithm(digest) : undefined
   return yield* startUpload(sessions, { repository, algorithm })

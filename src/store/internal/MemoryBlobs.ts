@@ -96,16 +96,12 @@ export const uploads = (
   return {
     mountBlob: (name, digest, from) =>
       Effect.sync(() => {
-        const sources = Option.match(from, {
-          onNone: () => repositories.names,
-          onSome: (source) => [source]
-        })
-        return mount(name, digest, [...sources]) !== undefined
+        const sources = from === undefined ? [...repositories.names] : [from]
+        return mount(name, digest, sources) !== undefined
       }),
 
     putBlob: Effect.fnUntraced(function* (name, source, { mediaType, mountFrom } = {}) {
-      const digest = Option.getOrUndefined(source.digest)
-      const size = Option.getOrUndefined(source.size)
+      const { digest, size } = source
       const subject: Transfer.Subject = { direction: "upload", repository: name, digest, size }
       yield* Transfer.emit({ _tag: "Started", subject })
       const present =

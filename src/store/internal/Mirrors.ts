@@ -122,7 +122,7 @@ const asOneTransfer = <E, R>(
 ): Stream.Stream<Uint8Array, E, R> =>
   StreamChannel.unwrap(
     Effect.map(Transfer.Observer, (observer) => {
-      if (Option.isNone(observer)) return stream
+      if (observer === undefined) return stream
       let started = false
       let offset = 0
       const observe = (event: Transfer.Event): Effect.Effect<void> => {
@@ -130,11 +130,11 @@ const asOneTransfer = <E, R>(
         if ("offset" in event) offset = event.offset
         if (event._tag !== "Started" || !started) {
           started ||= event._tag === "Started"
-          return observer.value({ ...event, subject })
+          return observer({ ...event, subject })
         }
-        return offset === 0 ? Effect.void : observer.value({ _tag: "Resumed", subject, offset: 0 })
+        return offset === 0 ? Effect.void : observer({ _tag: "Resumed", subject, offset: 0 })
       }
-      return Stream.provideService(stream, Transfer.Observer, Option.some(observe))
+      return Stream.provideService(stream, Transfer.Observer, observe)
     })
   )
 

@@ -6,7 +6,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as MetricLabel from "effect/MetricLabel"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { isRecorded, withFiber } from "../../internal/Runtime.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
@@ -94,7 +93,7 @@ const blobs = (of: Observation, { spanned, streamed }: Spans, registry: Registry
     putBlob: (repository, source, options) =>
       spanned(
         "putBlob",
-        { repository, digest: Option.getOrUndefined(source.digest), from: options?.mountFrom },
+        { repository, digest: source.digest, from: options?.mountFrom },
         timed(of, registry.putBlob(repository, source, options))
       ),
     deleteBlob: (repository, digest) =>
@@ -125,7 +124,7 @@ const uploads = ({ inSpan, spanned }: Spans, registry: Registry.Service) => {
     mountBlob: (repository, digest, from) =>
       spanned(
         "mountBlob",
-        { repository, digest, from: Option.getOrUndefined(from) },
+        { repository, digest, from },
         registry.mountBlob(repository, digest, from)
       )
   } satisfies Partial<Registry.Service>

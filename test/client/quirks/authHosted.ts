@@ -3,7 +3,6 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as Credentials from "../../../src/auth/Credentials.js"
@@ -38,7 +37,7 @@ const helper = (hasAnother: boolean) =>
     return {
       get: (_, rejected) =>
         Effect.sync(() => {
-          if (Option.isSome(rejected) && hasAnother)
+          if (rejected !== undefined && hasAnother)
             held = Credentials.basic("AWS", Redacted.make("fresh"))
           return held
         })

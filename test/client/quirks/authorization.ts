@@ -3,7 +3,6 @@
  * are made of.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Credentials from "../../../src/auth/Credentials.js"
 import * as AccessScope from "../../../src/protocol/AccessScope.js"
@@ -17,7 +16,7 @@ export const pulled = { descriptor: m1.descriptor }
 export const manifest = "GET /v2/team/app/manifests/v1"
 export const mount = "POST /v2/team/app/blobs/uploads/?mount=b2&from=team%2Fbase"
 export const mountB2 = (registry: Registry.Service) =>
-  registry.mountBlob(app, b2.descriptor.digest, Option.some(base))
+  registry.mountBlob(app, b2.descriptor.digest, base)
 
 export const alice = Credentials.basic("alice", Redacted.make("hunter2"))
 export const known = (host: string, credential: Credentials.Credential = alice) =>

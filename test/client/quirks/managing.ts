@@ -1,6 +1,5 @@
 /** Section 4: what differs where blobs are mounted, content is deleted, and referrers are kept. */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import { referrersTag } from "../../../src/client/manifests/ReferrersTag.js"
 import type { Registry } from "../../../src/Registry.js"
 import * as Manifest from "../../../src/spec/Manifest.js"
@@ -24,7 +23,7 @@ const mounts = ({ url }: Seen) => url.searchParams.has("mount")
 const mountsNameless = (seen: Seen) => mounts(seen) && !seen.url.searchParams.has("from")
 const nameless = "POST /v2/team/app/blobs/uploads/?mount=b2"
 const mountFromAnywhere = (registry: Registry.Service) =>
-  registry.mountBlob(app, b2.descriptor.digest, Option.none())
+  registry.mountBlob(app, b2.descriptor.digest)
 const putFromBase = (registry: Registry.Service) =>
   registry.putBlob(app, source(b2), { mountFrom: base })
 const opensInstead = (concerns: (seen: Seen) => boolean): Quirk =>
