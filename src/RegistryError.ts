@@ -8,25 +8,38 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import {
-  exchange,
-  ofTransport,
-  ofUnauthorized,
-  ofUntrusted,
-  sentence
-} from "./internal/ErrorMessage.js"
+  DigestMismatch,
+  LimitExceeded,
+  RangeMismatch,
+  SizeMismatch
+} from "./internal/ContentErrors.js"
+import { exchange, ofUnauthorized, ofUntrusted, sentence } from "./internal/ErrorMessage.js"
+import * as ErrorStatus from "./internal/ErrorStatus.js"
+import { BodyNotReplayable, InvalidUrl, StorageFailure } from "./internal/LocalErrors.js"
+import { TransportFailure } from "./internal/TransportFailure.js"
 import { Challenge } from "./protocol/Challenge.js"
 import type { ErrorInfo } from "./protocol/ErrorBody.js"
 import type * as Trust from "./protocol/Trust.js"
-import type { InvalidReference } from "./spec/Reference.js"
+import { InvalidDigest } from "./spec/Digest.js"
+import { InvalidManifest, MediaTypeMismatch } from "./spec/Manifest.js"
+import { InvalidReference } from "./spec/Reference.js"
 
 export {
   /**
    * @since 0.1.0
    * @category errors
    */
-  InvalidDigest
-} from "./spec/Digest.js"
-export {
+  BodyNotReplayable,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  DigestMismatch,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  InvalidDigest,
   /**
    * @since 0.1.0
    * @category errors
@@ -36,15 +49,43 @@ export {
    * @since 0.1.0
    * @category errors
    */
-  MediaTypeMismatch
-} from "./spec/Manifest.js"
-export {
+  InvalidReference,
   /**
    * @since 0.1.0
    * @category errors
    */
-  InvalidReference
-} from "./spec/Reference.js"
+  InvalidUrl,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  LimitExceeded,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  MediaTypeMismatch,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  RangeMismatch,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  SizeMismatch,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  StorageFailure,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  TransportFailure
+}
 
 /**
  * The facts of one exchange, as the errors of this module carry them: `url` is redacted, `errors`
@@ -313,118 +354,6 @@ export class RegistryFailure extends Schema.TaggedError<RegistryFailure>(
 }
 
 // -----------------------------------------------------------------------------
-// Verification
-// -----------------------------------------------------------------------------
-
-/**
- * Occurs when content does not have the digest that it was asked for or declared with ([image-spec,
- * Digests](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests)). The
- * bytes must not be used. `actual` is absent where the registry says so (`DIGEST_INVALID`) without
- * naming the digest that it found. `manifest` is the reference of an artifact that was to be pushed
- * under another digest than its own.
- *
- * @since 0.1.0
- * @category errors
- */
-export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-oci/DigestMismatch")(
-  "DigestMismatch",
-  {
-    ...exchange,
-    manifest: Schema.optional(Schema.String),
-    expected: Schema.String,
-    actual: Schema.optional(Schema.String)
-  }
-) {
-  override get message(): string {
-    if (this.manifest !== undefined)
-      return `The manifest for ${this.manifest} has the digest ${this.actual ?? "of other content"}`
-    return sentence(
-      `Content was expected to have digest ${this.expected} and has ${this.actual ?? "another"}: ` +
-        "it was corrupted or replaced, and is not to be trusted",
-      this
-    )
-  }
-}
-
-/**
- * Occurs when content is not as long as its descriptor or declaration says ([image-spec,
- * Verification](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#verification)).
- * Both in bytes; `actual` counts up to the first excess byte.
- *
- * @since 0.1.0
- * @category errors
- */
-export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("effect-oci/SizeMismatch")(
-  "SizeMismatch",
-  {
-    ...exchange,
-    expected: Schema.Number,
-    actual: Schema.Number
-  }
-) {
-  override get message(): string {
-    return sentence(
-      `Content was expected to have ${this.expected} bytes and has ` +
-        (this.actual > this.expected ? "more" : `only ${this.actual}`),
-      this
-    )
-  }
-}
-
-/**
- * Occurs when the range of a response is not the range asked for: `expected` and `actual` are as on
- * the wire, and empty where none was asked for or named. Or `expected` is not a range, and nothing
- * was asked: then there is no status.
- *
- * @since 0.1.0
- * @category errors
- */
-export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci/RangeMismatch")(
-  "RangeMismatch",
-  {
-    ...exchange,
-    expected: Schema.String,
-    actual: Schema.String
-  }
-) {
-  override get message(): string {
-    const wanted = this.expected === "" ? "no range" : `range ${this.expected}`
-    return this.status === undefined && this.actual === ""
-      ? `${this.expected} is not a range: it takes whole numbers, none negative, ` +
-          "and an end that is not before the start"
-      : sentence(
-          `The registry was asked for ${wanted} and speaks of ${this.actual || "none"}`,
-          this
-        )
-  }
-}
-
-/**
- * Occurs when there is more than a limit allows: bytes of a document, items of a list, pages,
- * redirects. Nothing is ever truncated to fit. `option` is the setting that raises the limit.
- *
- * @since 0.1.0
- * @category errors
- */
-export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci/LimitExceeded")(
-  "LimitExceeded",
-  {
-    ...exchange,
-    what: Schema.String,
-    limit: Schema.Number,
-    option: Schema.optional(Schema.String)
-  }
-) {
-  override get message(): string {
-    return sentence(
-      `${this.what} exceeds the limit of ${this.limit}` +
-        (this.option === undefined ? "" : ` (option ${this.option})`),
-      this
-    )
-  }
-}
-
-// -----------------------------------------------------------------------------
 // Transport
 // -----------------------------------------------------------------------------
 
@@ -481,94 +410,6 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(
   }
 }
 
-/**
- * Occurs when there is no response of the server, or half of one. `Connect`: no connection, with
- * `status` if a proxy reported it; `Tls`: no secure one; `Proxy`: a proxy on the way refuses to let
- * the request through, with `status`; `Reset`: the connection broke; `Malformed`: the response is
- * not HTTP; `Timeout`: no response in time; `Stall`: a body stopped arriving. `Tls`, `Proxy` and
- * `Malformed` are never retried. `cause` is what the HTTP client failed with, less what it holds of
- * the request and the response. The message has the code of the system or of TLS, such as
- * `ENOTFOUND`, if the cause has one, and what could not be reached, which may be a proxy.
- *
- * @since 0.1.0
- * @category errors
- */
-export class TransportFailure extends Schema.TaggedError<TransportFailure>(
-  "effect-oci/TransportFailure"
-)("TransportFailure", {
-  ...exchange,
-  reason: Schema.Literal("Connect", "Tls", "Proxy", "Reset", "Malformed", "Timeout", "Stall"),
-  cause: Schema.optional(Schema.Defect)
-}) {
-  override get message(): string {
-    return sentence(ofTransport(this), this)
-  }
-}
-
-/**
- * Occurs when a store behind the interface fails: a file that cannot be read or written. The
- * message says why, if the cause is an error.
- *
- * @since 0.1.0
- * @category errors
- */
-export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-oci/StorageFailure")(
-  "StorageFailure",
-  {
-    path: Schema.String,
-    cause: Schema.optional(Schema.Defect)
-  }
-) {
-  override get message(): string {
-    const why = this.cause instanceof Error ? `: ${this.cause.message}` : ""
-    return `Storage failed at ${this.path}${why}`
-  }
-}
-
-// -----------------------------------------------------------------------------
-// Input
-// -----------------------------------------------------------------------------
-
-/**
- * Occurs when a step must send the bytes again and the source is a one-shot stream. Use a source
- * that can be reopened, such as a file.
- *
- * @since 0.1.0
- * @category errors
- */
-export class BodyNotReplayable extends Schema.TaggedError<BodyNotReplayable>(
-  "effect-oci/BodyNotReplayable"
-)("BodyNotReplayable", {
-  step: Schema.String
-}) {
-  override get message(): string {
-    return (
-      `${this.step} needs the bytes again, and their source can be read only once: ` +
-      "use BlobSource.fromBytes, fromStream or a file"
-    )
-  }
-}
-
-/**
- * Occurs when a registry or proxy cannot be reached as it is configured: its URL or host does not
- * parse or would send credentials in the clear, or another option for it cannot be sent. `problem`
- * says which, and shows no value.
- *
- * @since 0.1.0
- * @category errors
- */
-export class InvalidUrl extends Schema.TaggedError<InvalidUrl>("effect-oci/InvalidUrl")(
-  "InvalidUrl",
-  {
-    url: Schema.String,
-    problem: Schema.String
-  }
-) {
-  override get message(): string {
-    return `Cannot use ${this.url}: ${this.problem}`
-  }
-}
-
 // -----------------------------------------------------------------------------
 // Groups
 // -----------------------------------------------------------------------------
@@ -613,19 +454,136 @@ const transient = new Set([408, 429, 499, 500, 502, 503, 504, 522])
 export const isTransientStatus = (status: number): boolean => transient.has(status)
 
 /**
- * Whether trying again later may help: a broken connection or timeout (never TLS, a proxy that
- * refuses, or a response that is not HTTP), a rate limit, or the status of a temporary failure
- * (`isTransientStatus`).
+ * Everything that this library fails with. Each operation names its own part of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RegistryError =
+  | CommonError
+  | InputError
+  | AuthChallenge
+  | NameUnknown
+  | ManifestUnknown
+  | BlobUnknown
+  | UploadUnknown
+  | Unsupported
+  | DigestMismatch
+  | SizeMismatch
+  | MediaTypeMismatch
+  | RangeMismatch
+  | InvalidDigest
+  | InvalidManifest
+  | BodyNotReplayable
+
+const classes = [
+  AuthChallenge,
+  Unauthorized,
+  Denied,
+  CredentialsFailure,
+  NameUnknown,
+  ManifestUnknown,
+  BlobUnknown,
+  UploadUnknown,
+  TooManyRequests,
+  Unsupported,
+  RegistryFailure,
+  DigestMismatch,
+  SizeMismatch,
+  MediaTypeMismatch,
+  RangeMismatch,
+  InvalidReference,
+  InvalidDigest,
+  InvalidManifest,
+  InvalidUrl,
+  LimitExceeded,
+  UntrustedLocation,
+  ProtocolViolation,
+  TransportFailure,
+  StorageFailure,
+  BodyNotReplayable
+]
+
+const isRegistryError = (u: unknown): u is RegistryError =>
+  classes.some((class_) => u instanceof class_)
+
+/**
+ * Returns whether trying again later may help: after a broken connection or timeout (never TLS, a
+ * proxy that refuses, or a response that is not HTTP), a rate limit, or the status of a temporary
+ * failure (`isTransientStatus`). False for what is not an error of this library.
+ *
+ * It is no refinement: a `TransportFailure` that is not transient is left over.
  *
  * @since 0.1.0
  * @category guards
  */
-export const isTransient = (error: {
-  readonly _tag: string
-}): error is TransportFailure | TooManyRequests | RegistryFailure =>
-  error instanceof TransportFailure
-    ? error.reason !== "Tls" && error.reason !== "Proxy" && error.reason !== "Malformed"
-    : error instanceof TooManyRequests ||
-      (error instanceof RegistryFailure &&
-        error.status !== undefined &&
-        isTransientStatus(error.status))
+export const isTransient = (u: unknown): boolean =>
+  u instanceof TransportFailure
+    ? u.reason !== "Tls" && u.reason !== "Proxy" && u.reason !== "Malformed"
+    : u instanceof TooManyRequests ||
+      (u instanceof RegistryFailure && u.status !== undefined && isTransientStatus(u.status))
+
+/**
+ * Returns whether what was asked for is not there, or not for the current credentials:
+ * `NameUnknown`, `ManifestUnknown`, `BlobUnknown` and `UploadUnknown`. False for what is not an
+ * error of this library.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isAbsent = (
+  u: unknown
+): u is NameUnknown | ManifestUnknown | BlobUnknown | UploadUnknown =>
+  u instanceof NameUnknown ||
+  u instanceof ManifestUnknown ||
+  u instanceof BlobUnknown ||
+  u instanceof UploadUnknown
+
+/**
+ * Returns whether other credentials may help: for `Unauthorized`, `AuthChallenge` and `Denied`.
+ * False for what is not an error of this library.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isUnauthorized = (u: unknown): u is Unauthorized | AuthChallenge | Denied =>
+  u instanceof Unauthorized || u instanceof AuthChallenge || u instanceof Denied
+
+/**
+ * Returns the HTTP status with which a service that uses a registry reports an error to its own
+ * client, or nothing for what is not an error of this library.
+ *
+ * | status | errors |
+ * |---|---|
+ * | 400 | `InvalidReference`, `InvalidDigest`, `InvalidUrl`; a mismatch of what was to be pushed |
+ * | 401, 403 | `Unauthorized` and `AuthChallenge`; `Denied` |
+ * | 404 | `NameUnknown`, `ManifestUnknown`, `BlobUnknown`, `UploadUnknown` |
+ * | 413 | `LimitExceeded` of what was to be pushed, and a `RegistryFailure` that says the same |
+ * | 416 | `RangeMismatch` |
+ * | 429 | `TooManyRequests`, whose `retryAfter` is for the header `Retry-After` |
+ * | 500 | `CredentialsFailure`, `StorageFailure` |
+ * | 501 | `Unsupported` |
+ * | 502 | whatever a registry did wrong, and no connection to it |
+ * | 503 | `BodyNotReplayable`, and a `RegistryFailure` that says the same: trying again may help |
+ * | 504 | timeouts |
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const httpStatus = (u: unknown): number | undefined =>
+  isRegistryError(u) ? ErrorStatus.of(u) : undefined
+
+/**
+ * Returns what of an error a client of a service may see: which it is, and its message. Method,
+ * status and cause are left out. The message names the registry, and may name a file with
+ * credentials.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const toPublic = <E extends RegistryError>(
+  error: E
+): { readonly _tag: E["_tag"]; readonly message: string } => ({
+  _tag: error._tag,
+  message: error.message
+})

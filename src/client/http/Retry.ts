@@ -135,7 +135,10 @@ export const from = <E, A, R, Out, R2>(
 const isRefused = (error: { readonly _tag: string }): boolean =>
   error instanceof TooManyRequests ||
   (error instanceof TransportFailure && error.reason === "Connect") ||
-  (isTransient(error) && error.url !== undefined && !sessions.test(error.url))
+  (isTransient(error) &&
+    "url" in error &&
+    typeof error.url === "string" &&
+    !sessions.test(error.url))
 
 /**
  * Where sessions are opened. What failed elsewhere is the request for a token, and the operation

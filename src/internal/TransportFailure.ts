@@ -1,0 +1,24 @@
+/** The error of a request that got no response, or half of one. */
+import * as Schema from "effect/Schema"
+import { exchange, ofTransport, sentence } from "./ErrorMessage.js"
+
+/**
+ * Occurs when there is no response of the server, or half of one. `Connect`: no connection, with
+ * `status` if a proxy reported it; `Tls`: no secure one; `Proxy`: a proxy on the way refuses to let
+ * the request through, with `status`; `Reset`: the connection broke; `Malformed`: the response is
+ * not HTTP; `Timeout`: no response in time; `Stall`: a body stopped arriving. `Tls`, `Proxy` and
+ * `Malformed` are never retried. `cause` is what the HTTP client failed with, less what it holds of
+ * the request and the response. The message has the code of the system or of TLS, such as
+ * `ENOTFOUND`, if the cause has one, and what could not be reached, which may be a proxy.
+ */
+export class TransportFailure extends Schema.TaggedError<TransportFailure>(
+  "effect-oci/TransportFailure"
+)("TransportFailure", {
+  ...exchange,
+  reason: Schema.Literal("Connect", "Tls", "Proxy", "Reset", "Malformed", "Timeout", "Stall"),
+  cause: Schema.optional(Schema.Defect)
+}) {
+  override get message(): string {
+    return sentence(ofTransport(this), this)
+  }
+}
