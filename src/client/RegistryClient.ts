@@ -14,9 +14,10 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { Credentials } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
-import { type Overrides, withDefaults } from "../internal/Options.js"
+import { invalidHost } from "../internal/HostProblem.js"
+import { withDefaults } from "../internal/Options.js"
 import * as Operation from "../protocol/Operation.js"
-import { Registries } from "../Registries.js"
+import * as Registries from "../Registries.js"
 import { Registry } from "../Registry.js"
 import { type AuthChallenge, InvalidUrl } from "../RegistryError.js"
 import * as Host from "../spec/Host.js"
@@ -28,12 +29,13 @@ import * as BlobHead from "./blobs/BlobHead.js"
 import * as BlobUpload from "./blobs/BlobUpload.js"
 import type { EndpointOptions, EndpointTypeId } from "./http/Endpoint.js"
 import * as Endpoints from "./http/Endpoint.js"
+import type { Defaults } from "./http/EndpointDefaults.js"
+import * as EndpointDefaults from "./http/EndpointDefaults.js"
 import type { ExchangeError } from "./http/ExchangeError.js"
 import * as FetchClient from "./http/FetchClient.js"
 import * as HiddenContent from "./http/HiddenContent.js"
 import * as Ping from "./http/Ping.js"
 import * as Pipelines from "./http/Pipeline.js"
-import type { RetryOptions } from "./http/Retry.js"
 import * as Names from "./lists/Names.js"
 import * as Pages from "./lists/Pages.js"
 import * as Manifests from "./manifests/Manifests.js"
@@ -57,6 +59,13 @@ export {
    */
   type EndpointOptions
 } from "./http/Endpoint.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Defaults
+} from "./http/EndpointDefaults.js"
 export type {
   /**
    * @since 0.1.0
@@ -262,13 +271,13 @@ export const layer = <R = never>(
 ): Layer.Layer<Registry, InvalidUrl, Services | R> => Layer.effect(Registry, make(options))
 
 /**
- * How to reach one host of many. Loopback hosts are reached over http by default, and all others
- * over https.
+ * How to reach one host of many, and how to answer its challenges. Loopback hosts are reached over
+ * http by default, and all others over https.
  *
  * @since 0.1.0
  * @category models
  */
-export interface HostOptions extends Omit<EndpointOptions, "url"> {
+export interface HostOptions<out R = never> extends Omit<Options<R>, "url"> {
   /** The base of the registry, as in `EndpointOptions`; by default, it follows from the host. */
   readonly url?: string | undefined
   /**
@@ -284,7 +293,8 @@ export interface HostOptions extends Omit<EndpointOptions, "url"> {
 }
 
 /**
- * How to reach a mirror.
+ * How to reach a mirror. Its options are not those of the host that it has copies of, but those
+ * given here over the `defaults` of `RegistriesOptions`, less `schedule` and the number of retries.
  *
  * @since 0.1.0
  * @category models
@@ -299,9 +309,22 @@ export interface MirrorOptions extends EndpointOptions {
 }
 
 /**
+ * How to reach all registries.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RegistriesOptions<out R = never> {
+  /** Options for all hosts and mirrors, beneath those of each. */
+  readonly defaults?: Defaults<R> | undefined
+  /** Options for single hosts, under keys in any form that `Host.parse` takes. */
+  readonly hosts?: Readonly<Record<string, HostOptions<R> | undefined>> | undefined
+}
+
+/**
  * Provides the clients of all registries as `Registries`. A client is made when its host is first
- * asked for. Docker Hub is reached at its API host under all its names. Options for single hosts
- * are in `hosts`, whose keys are hosts in any form that `Host.parse` takes.
+ * asked for. Docker Hub is reached at its API host under all its names. What the schedules in the
+ * options require is required by the layer.
  *
  * Fails with `InvalidUrl` when a key of `hosts` is not a host, or two keys are the same host.
  * `Registries.get` fails with it when the options of a host are not valid.
@@ -311,6 +334,7 @@ export interface MirrorOptions extends EndpointOptions {
  * import * as RegistryClient from "effect-oci/RegistryClient"
  *
  * const layer = RegistryClient.layerRegistries({
+ *   defaults: { userAgent: "updates/1.0", timeouts: { overall: "2 minutes" } },
  *   hosts: {
  *     "docker.io": { mirrors: [{ url: "https://harbor.example.com", prefix: "docker-hub" }] },
  *     "registry.lan:5000": { url: "http://registry.lan:5000", headers: { "x-tenant": "blue" } }
@@ -321,54 +345,33 @@ export interface MirrorOptions extends EndpointOptions {
  * @since 0.1.0
  * @category layers
  */
-export const layerRegistries = (
-  options: { readonly hosts?: Readonly<Record<string, HostOptions | undefined>> | undefined } = {}
-): Layer.Layer<Registries, InvalidUrl, Services> =>
-  Layer.effect(
-    Registries,
-    Effect.gen(function* () {
-      const context = Context.pick(
-        HttpClient.HttpClient,
-        Credentials,
-        TokenCache
-      )(yield* Effect.context<Services>())
-      const hosts = yield* Effect.mapError(
-        Host.byHost(options.hosts ?? {}),
-        Endpoints.invalidHost("this key of hosts")
-      )
-      const known = new Map<Host.Host, Registry.Service>()
-      return {
-        get: (text) =>
-          Effect.gen(function* () {
-            const host = yield* Effect.mapError(Host.parse(text), Endpoints.invalidHost("it"))
-            const opened =
-              known.get(host) ??
-              (yield* Effect.provide(openHost(host, hosts.get(host) ?? {}), context))
-            // Another fiber may have been faster.
-            const registry = known.get(host) ?? opened
-            known.set(host, registry)
-            return registry
-          })
-      }
-    })
+export const layerRegistries = <R = never>({
+  defaults = {},
+  hosts = {}
+}: RegistriesOptions<R> = {}): Layer.Layer<Registries.Registries, InvalidUrl, Services | R> =>
+  Layer.unwrapEffect(
+    Effect.map(Effect.mapError(Host.byHost(hosts), invalidHost("this key of hosts")), (byHost) =>
+      Registries.layerFrom((host) => openHost(host, defaults, byHost.get(host) ?? {}))
+    )
   )
 
 /** Makes the client of a host and those of its mirrors. */
-const openHost = (
+const openHost = <R>(
   host: Host.Host,
-  { mirrors = [], ...settings }: HostOptions
-): Effect.Effect<Registry.Service, InvalidUrl, Services> =>
+  defaults: Defaults<R>,
+  { mirrors = [], ...settings }: HostOptions<R>
+): Effect.Effect<Registry.Service, InvalidUrl, Services | R> =>
   Effect.gen(function* () {
-    const registry = yield* make(
-      withDefaults<EndpointOptions>({ url: Host.apiHost(host) }, settings)
-    )
+    const own = withDefaults<Options<R>>({ url: Host.apiHost(host) }, settings)
+    const registry = yield* make(EndpointDefaults.merged(defaults, own))
     const opened = yield* Effect.forEach(mirrors, ({ prefix, ...mirror }) =>
       Effect.gen(function* () {
-        const retry = withDefaults<Overrides<RetryOptions>>({ attempts: 0 }, mirror.retry)
-        const registry = yield* make({
-          ...withDefaults<EndpointOptions>({ url: mirror.url, namespace: host }, mirror),
-          retry
-        })
+        const registry = yield* make(
+          EndpointDefaults.merged(
+            EndpointDefaults.ofMirrors(defaults),
+            withDefaults<EndpointOptions>({ url: mirror.url, namespace: host }, mirror)
+          )
+        )
         if (prefix !== undefined && !isRepositoryName(prefix))
           return yield* new InvalidUrl({
             url: mirror.url,

@@ -8,10 +8,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Registries } from "../Registries.js"
+import * as Registries from "../Registries.js"
 import { Registry } from "../Registry.js"
-import { InvalidUrl } from "../RegistryError.js"
-import * as Reference from "../spec/Reference.js"
 import type * as Transfer from "../Transfer.js"
 import * as MemoryBlobs from "./internal/MemoryBlobs.js"
 import * as MemoryManifests from "./internal/MemoryManifests.js"
@@ -86,28 +84,8 @@ export const layer = (options: Options = {}): Layer.Layer<Registry> =>
  * @since 0.1.0
  * @category layers
  */
-export const layerRegistries = (options: Options = {}): Layer.Layer<Registries> =>
-  Layer.sync(Registries, () => {
-    const registries = new Map<string, Registry.Service>()
-    return {
-      get: Effect.fnUntraced(function* (text) {
-        const host = yield* parseHost(text)
-        const registry = registries.get(host) ?? unsafeMake(options)
-        registries.set(host, registry)
-        return registry
-      })
-    }
-  })
-
-/** Parses a host that a reference can begin with. */
-const parseHost = Effect.fnUntraced(function* (text: string) {
-  const invalid = (problem: string) => new InvalidUrl({ url: text.slice(0, 128), problem })
-  const { host, repository } = yield* Effect.mapError(
-    Reference.parse(`${text}/a/b`),
-    ({ message }) => invalid(message)
-  )
-  return repository === "a/b" ? host : yield* invalid("this is not the host of a registry")
-})
+export const layerRegistries = (options: Options = {}): Layer.Layer<Registries.Registries> =>
+  Registries.layerFrom(() => make(options))
 
 const unsafeMake = ({ missingReferences }: Options): MemoryRegistry => {
   const repositories = new MemoryRepositories()

@@ -352,7 +352,7 @@ describe("layerRegistries", () => {
     }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
   )
 
-  it.effect.each(["", "name", "ghcr.io/owner", "https://ghcr.io", "a b.example", "host:99999"])(
+  it.effect.each(["", "ghcr.io/owner", "https://ghcr.io", "a b.example", "host:99999"])(
     "refuses %o",
     (host) =>
       Effect.gen(function* () {

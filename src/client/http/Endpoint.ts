@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Sent from "../../auth/internal/Sent.js"
 import type { StaleLogins } from "../../auth/internal/StaleLogins.js"
+import { invalidHost } from "../../internal/HostProblem.js"
 import { type Overrides, withDefaults } from "../../internal/Options.js"
 import * as FieldValue from "../../protocol/internal/FieldValue.js"
 import { redact } from "../../protocol/internal/RedactedUrl.js"
@@ -191,12 +192,6 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       warned: new Set<string>()
     }
   })
-
-/** Makes the failure for a host in options, which `what` names as the subject of a sentence. */
-export const invalidHost =
-  (what: string) =>
-  ({ input, problem }: Host.InvalidHost): InvalidUrl =>
-    new InvalidUrl({ url: ServerText.plain(input, 128), problem: `${what} ${problem}` })
 
 const host = (url: string): string => url.split("/", 1).join("")
 

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as MetricLabel from "effect/MetricLabel"
 import * as Stream from "effect/Stream"
-import { isRecorded, withFiber } from "../../internal/Runtime.js"
+import * as Spans from "../../internal/Spans.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import * as Metrics from "../../Metrics.js"
 import { make, type Registry, type UploadSession } from "../../Registry.js"
@@ -38,7 +38,7 @@ export const observed = (of: Observation, registry: Registry.Service): Registry.
   })
 }
 
-const manifestsAndLists = ({ spanned, streamed }: Spans, registry: Registry.Service) =>
+const manifestsAndLists = ({ spanned, streamed }: OperationSpans, registry: Registry.Service) =>
   ({
     ping: spanned("ping", {}, registry.ping),
     getManifest: (repository, reference) =>
@@ -74,7 +74,11 @@ const manifestsAndLists = ({ spanned, streamed }: Spans, registry: Registry.Serv
       streamed("referrers", { repository, digest }, registry.referrers(repository, digest, options))
   }) satisfies Partial<Registry.Service>
 
-const blobs = (of: Observation, { spanned, streamed }: Spans, registry: Registry.Service) =>
+const blobs = (
+  of: Observation,
+  { spanned, streamed }: OperationSpans,
+  registry: Registry.Service
+) =>
   ({
     headBlob: (repository, digest) =>
       spanned("headBlob", { repository, digest }, registry.headBlob(repository, digest)),
@@ -100,7 +104,7 @@ const blobs = (of: Observation, { spanned, streamed }: Spans, registry: Registry
       spanned("deleteBlob", { repository, digest }, registry.deleteBlob(repository, digest))
   }) satisfies Partial<Registry.Service>
 
-const uploads = ({ inSpan, spanned }: Spans, registry: Registry.Service) => {
+const uploads = ({ inSpan, spanned }: OperationSpans, registry: Registry.Service) => {
   const stepwise =
     (repository: string) =>
     (session: UploadSession): UploadSession => ({
@@ -140,7 +144,7 @@ type Attributes = Readonly<Record<string, string | undefined>>
  * How spans are made: `inSpan` by name, `spanned` and `streamed` for an operation of the registry
  * that is an effect or a stream.
  */
-interface Spans {
+interface OperationSpans {
   readonly inSpan: <A, E, R>(
     name: string,
     attributes: Attributes,
@@ -158,49 +162,21 @@ interface Spans {
   ) => Stream.Stream<A, E, R>
 }
 
-const makeSpans = (of: Observation): Spans => {
-  const optionsOf = (attributes: Attributes) => {
-    const all: Record<string, unknown> = { "server.address": of.address, "server.port": of.port }
-    for (const [name, value] of Object.entries(attributes))
-      if (value !== undefined) all[`oci.${name}`] = value
-    // The capture of a stack trace would cost more than the span.
-    return { captureStackTrace: false, attributes: all }
-  }
-  const inSpan: Spans["inSpan"] = (name, attributes, effect) =>
-    withFiber((fiber) =>
-      isRecorded(fiber)
-        ? Effect.withSpan(
-            Effect.tapError(effect, annotate),
-            `effect-oci/${name}`,
-            optionsOf(attributes)
-          )
-        : effect
-    )
+const makeSpans = (of: Observation): OperationSpans => {
+  const named = (attributes: Attributes) => (): Spans.Attributes => ({
+    "server.address": of.address,
+    "server.port": of.port,
+    ...Object.fromEntries(Object.entries(attributes).map(([name, value]) => [`oci.${name}`, value]))
+  })
+  const inSpan: OperationSpans["inSpan"] = (name, attributes, effect) =>
+    Spans.inSpan(name, named(attributes), effect)
   return {
     inSpan,
     spanned: (operation, attributes, effect) => inSpan(`Registry.${operation}`, attributes, effect),
     streamed: (operation, attributes, stream) =>
-      StreamChannel.unwrap(
-        withFiber((fiber) =>
-          Effect.succeed(
-            isRecorded(fiber)
-              ? Stream.withSpan(
-                  Stream.tapError(stream, annotate),
-                  `effect-oci/Registry.${operation}`,
-                  optionsOf(attributes)
-                )
-              : stream
-          )
-        )
-      )
+      Spans.streamInSpan(`Registry.${operation}`, named(attributes), stream)
   }
 }
-
-/** A source can fail with anything. */
-const annotate = (error: unknown): Effect.Effect<void> =>
-  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
-    ? Effect.annotateCurrentSpan("error.type", error._tag)
-    : Effect.void
 
 // -----------------------------------------------------------------------------
 // Durations
