@@ -18,6 +18,7 @@ import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as ByteStream from "../../src/ByteStream.js"
+import * as AbortableClient from "../../src/client/http/AbortableClient.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { serve, until } from "../support/serve.js"
@@ -251,6 +252,67 @@ describe("a request", () => {
       yield* until(() => answers.length === 129)
       expect(urls.slice(128)).toEqual(["/after"])
       answers[128]?.()
+    })
+  )
+})
+
+describe("what aborts a request", () => {
+  /** Starts a request, and returns what aborts it with its result. */
+  const started = (url: string) =>
+    Effect.gen(function* () {
+      const client = yield* HttpClient.HttpClient
+      if (!AbortableClient.isAbortable(client)) return yield* Effect.dieMessage("not abortable")
+      let abort = () => {}
+      const state = { isReading: false }
+      const result = yield* Effect.fork(
+        Effect.flatMap(
+          client[AbortableClient.executeAbortable](HttpClientRequest.get(url), url, (given) => {
+            abort = given
+          }),
+          (response) => {
+            state.isReading = true
+            return response.arrayBuffer
+          }
+        )
+      )
+      yield* Effect.yieldNow()
+      return { abort: () => abort(), failure: Effect.flip(Fiber.join(result)), state }
+    })
+
+  live("before it is sent fails it, and makes no connection", () =>
+    Effect.gen(function* () {
+      const { counted, url } = yield* serve((_, response) => void response.end())
+      const { abort, failure } = yield* started(url)
+      abort()
+      expect(yield* failure).toMatchObject({ _tag: "RequestError", reason: "Transport" })
+      yield* Effect.yieldNow()
+      expect(counted.made).toBe(0)
+    })
+  )
+
+  live("while the response is awaited fails it, and closes its connection", () =>
+    Effect.gen(function* () {
+      let isAsked = false
+      const { counted, url } = yield* serve(() => {
+        isAsked = true
+      })
+      const { abort, failure } = yield* started(url)
+      yield* until(() => isAsked)
+      abort()
+      abort()
+      expect(yield* failure).toMatchObject({ _tag: "RequestError", reason: "Transport" })
+      yield* until(() => counted.open === 0)
+    })
+  )
+
+  live("while its body arrives fails the reading of that, and closes its connection", () =>
+    Effect.gen(function* () {
+      const { counted, url } = yield* serve((_, response) => void response.write("begun"))
+      const { abort, failure, state } = yield* started(url)
+      yield* until(() => state.isReading)
+      abort()
+      expect(yield* failure).toMatchObject({ _tag: "ResponseError", reason: "Decode" })
+      yield* until(() => counted.open === 0)
     })
   )
 })

@@ -27,6 +27,8 @@ import { factsOf } from "../../protocol/internal/OperationTable.js"
 import type { Operation } from "../../protocol/Operation.js"
 import * as BodyProgress from "./BodyProgress.js"
 import { BodyResponse, GatheredResponse } from "./BodyResponse.js"
+import type { ClientFailure } from "./ClientFailure.js"
+import type { Bounded, Outcome } from "./Transport.js"
 
 /** Of one endpoint, what spans and metrics say of it, computed once. */
 export interface Observation {
@@ -71,60 +73,68 @@ export const make = (base: string, propagation: boolean): Observation => {
  */
 export const observed =
   (of: Observation, operation: Operation, sent: Sent.Sent) =>
-  <E extends { readonly _tag: string }>(client: Sender<E>): Sender<E> => ({
+  (client: Bounded): Sender<ClientFailure> => ({
     execute: (request) =>
-      exchange(
-        client,
-        of,
-        request,
-        sent,
-        request.url === sent.url ? factsOf(operation).template : undefined
-      )
+      Runtime.withFiber((fiber) => {
+        const body = counted(request)
+        const ended = (outcome: Outcome) => {
+          count(of, fiber, request.method, outcome, body.count(Exit.isSuccess(outcome)))
+          return Exit.isSuccess(outcome)
+            ? Exit.succeed(countedResponse(of, outcome.value))
+            : outcome
+        }
+        const template = request.url === sent.url ? factsOf(operation).template : undefined
+        const isTraced = template !== undefined && Runtime.isRecorded(fiber)
+        const isLogged = Runtime.isLogged(fiber, LogLevel.Debug)
+        if (!isTraced && !isLogged) return client.execute(body.request, ended)
+        const clock = Runtime.clockOf(fiber)
+        const shown = Sent.shownUrl(sent, request)
+        const send: Send = (request) => client.execute(request, ended)
+        const sending = isTraced
+          ? inSpan(send, of, body.request, shown, template, fiber.currentSpan, clock)
+          : send(body.request)
+        return isLogged ? logged(sending, `${request.method} ${shown}`, clock) : sending
+      })
   })
 
-const exchange = <E extends { readonly _tag: string }>(
-  client: Sender<E>,
-  of: Observation,
-  request: HttpClientRequest.HttpClientRequest,
-  sent: Sent.Sent,
-  template: string | undefined
-): Effect.Effect<HttpClientResponse, E> =>
-  Effect.uninterruptibleMask((restore) =>
-    Runtime.withFiber((fiber) => {
-      const clock = Runtime.clockOf(fiber)
-      const traced = template !== undefined && Runtime.isRecorded(fiber)
-      const logged = Runtime.isLogged(fiber, LogLevel.Debug)
-      const began = clock.unsafeCurrentTimeMillis()
-      const body = counted(request)
-      const shown = () => Sent.shownUrl(sent, request)
-      const executed = traced
-        ? inSpan(client, of, body.request, shown(), template, fiber.currentSpan, clock)
-        : client.execute(body.request)
-      const line = () => `${request.method} ${shown()}`
-      const told = logged ? Effect.zipRight(Effect.logDebug(line()), executed) : executed
-      return Effect.flatMap(Effect.exit(restore(told)), (exit) => {
-        const outcome = outcomeOf(exit)
-        const status = Exit.isSuccess(exit) ? `${outcome.charAt(0)}xx` : "error"
-        const labels = of.labels(["method", request.method], ["status", status])
-        Metrics.unsafeUpdate(fiber, Metrics.requests, 1, labels)
-        const bytes = body.count(Exit.isSuccess(exit))
-        if (bytes > 0)
-          Metrics.unsafeUpdate(fiber, Metrics.bytes, bytes, of.labels(["direction", "upload"]))
-        if (Exit.isSuccess(exit)) {
-          const length = exit.value instanceof GatheredResponse ? exit.value.content.length : 0
-          if (length > 0)
-            Metrics.unsafeUpdate(fiber, Metrics.bytes, length, of.labels(["direction", "download"]))
-        }
-        const result = Exit.isSuccess(exit) ? Effect.succeed(countedResponse(of, exit.value)) : exit
-        if (!logged) return result
+type Send = (
+  request: HttpClientRequest.HttpClientRequest
+) => Effect.Effect<HttpClientResponse, ClientFailure>
+
+const logged = (sending: ReturnType<Send>, line: string, clock: Clock.Clock): ReturnType<Send> =>
+  Effect.suspend(() => {
+    const began = clock.unsafeCurrentTimeMillis()
+    return Effect.zipRight(
+      Effect.logDebug(line),
+      Effect.onExit(sending, (exit) => {
         const took = clock.unsafeCurrentTimeMillis() - began
-        return Effect.zipRight(Effect.logDebug(`${line()} ${outcome} (${took} ms)`), result)
+        return Effect.logDebug(`${line} ${outcomeOf(exit)} (${took} ms)`)
       })
-    })
-  )
+    )
+  })
+
+const count = (
+  of: Observation,
+  fiber: Runtime.RunningFiber,
+  method: string,
+  outcome: Outcome,
+  uploaded: number
+): void => {
+  const status = Exit.isSuccess(outcome) ? `${Math.trunc(outcome.value.status / 100)}xx` : "error"
+  const labels = of.labels(["method", method], ["status", status])
+  Metrics.unsafeUpdate(fiber, Metrics.requests, 1, labels)
+  if (uploaded > 0)
+    Metrics.unsafeUpdate(fiber, Metrics.bytes, uploaded, of.labels(["direction", "upload"]))
+  const downloaded =
+    Exit.isSuccess(outcome) && outcome.value instanceof GatheredResponse
+      ? outcome.value.content.length
+      : 0
+  if (downloaded > 0)
+    Metrics.unsafeUpdate(fiber, Metrics.bytes, downloaded, of.labels(["direction", "download"]))
+}
 
 /** The status of a response, or what came instead of one. */
-const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }>): string =>
+const outcomeOf = (exit: Outcome): string =>
   Exit.isSuccess(exit)
     ? String(exit.value.status)
     : Option.match(Cause.failureOption(exit.cause), {
@@ -140,15 +150,15 @@ const outcomeOf = (exit: Exit.Exit<HttpClientResponse, { readonly _tag: string }
  * Follows OpenTelemetry's conventions for HTTP clients. The span ends when the response begins; one
  * of 400 or more is its error.
  */
-const inSpan = <E extends { readonly _tag: string }>(
-  client: Sender<E>,
+const inSpan = (
+  send: Send,
   of: Observation,
   request: HttpClientRequest.HttpClientRequest,
   shown: string,
   template: string,
   parent: Tracer.AnySpan | undefined,
   clock: Clock.Clock
-): Effect.Effect<HttpClientResponse, E> => {
+): ReturnType<Send> => {
   const resends = resendsOf(parent, `${request.method} ${request.url}`)
   const attributes = {
     "http.request.method": request.method,
@@ -162,31 +172,28 @@ const inSpan = <E extends { readonly _tag: string }>(
   return Effect.flatMap(
     Effect.makeSpan(name, { kind: "client", captureStackTrace: false, attributes }),
     (span) =>
-      client
-        .execute(
-          of.propagation
-            ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span))
-            : request
+      send(
+        of.propagation
+          ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span))
+          : request
+      ).pipe(
+        Effect.withParentSpan(span),
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            const outcome = outcomeOf(exit)
+            if (Exit.isSuccess(exit)) span.attribute("http.response.status_code", exit.value.status)
+            const failed = Exit.isFailure(exit) || exit.value.status >= 400
+            if (failed) span.attribute("error.type", outcome)
+            resends.ended(failed)
+            span.end(
+              clock.unsafeCurrentTimeNanos(),
+              failed && Exit.isSuccess(exit)
+                ? Exit.fail(`The response is ${outcome}`)
+                : Exit.asVoid(exit)
+            )
+          })
         )
-        .pipe(
-          Effect.withParentSpan(span),
-          Effect.onExit((exit) =>
-            Effect.sync(() => {
-              const outcome = outcomeOf(exit)
-              if (Exit.isSuccess(exit))
-                span.attribute("http.response.status_code", exit.value.status)
-              const failed = Exit.isFailure(exit) || exit.value.status >= 400
-              if (failed) span.attribute("error.type", outcome)
-              resends.ended(failed)
-              span.end(
-                clock.unsafeCurrentTimeNanos(),
-                failed && Exit.isSuccess(exit)
-                  ? Exit.fail(`The response is ${outcome}`)
-                  : Exit.asVoid(exit)
-              )
-            })
-          )
-        )
+      )
   )
 }
 

@@ -5,17 +5,19 @@
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
+import type { HttpClientError } from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import * as Stream from "effect/Stream"
-import type { Sender } from "../../auth/Authorization.js"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { LimitExceeded, TransportFailure } from "../../RegistryError.js"
+import * as AbortableClient from "./AbortableClient.js"
 import * as BodyProgress from "./BodyProgress.js"
 import { GatheredResponse } from "./BodyResponse.js"
 import * as ClientFailure from "./ClientFailure.js"
@@ -41,7 +43,21 @@ export interface Bounds {
 /** The direction in which a blob travels. */
 export type Transfer = "download" | "upload"
 
-type Outcome = Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure>
+/** What becomes of a request. */
+export type Outcome = Exit.Exit<HttpClientResponse, ClientFailure.ClientFailure>
+
+type Responded = Effect.Effect<HttpClientResponse, ClientFailure.ClientFailure>
+
+/**
+ * Sends requests within their bounds. `ended` is called with what becomes of one, however it ends,
+ * and may change it.
+ */
+export interface Bounded {
+  readonly execute: (
+    request: HttpClientRequest.HttpClientRequest,
+    ended?: (outcome: Outcome) => Outcome
+  ) => Responded
+}
 
 /** A request under way. `late`: what comes of it when its time is over. */
 interface Exchange {
@@ -70,27 +86,53 @@ const discardTime = 5000
  */
 export const bounded =
   (bounds: Bounds, transfer?: Transfer) =>
-  (client: HttpClient.HttpClient): Sender<ClientFailure.ClientFailure> => ({
-    execute: (request) => {
-      const exchange: Exchange = { request, bounds, transfer, late: () => Effect.never }
-      return Watchdog.watch(
-        bounds.watchdog,
-        (deadline) => sent(exchange, deadline, client),
-        () => exchange.late()
-      )
+  (client: HttpClient.HttpClient): Bounded => ({
+    execute: (request, ended) => {
+      const exchange: Exchange = {
+        request,
+        bounds,
+        transfer,
+        late: () =>
+          Exit.fail(
+            new TransportFailure({
+              ...ClientFailure.facts(request, bounds.sent),
+              reason: "Timeout"
+            })
+          )
+      }
+      const late = () => exchange.late()
+      return AbortableClient.isAbortable(client) && request.body._tag !== "Stream"
+        ? Watchdog.watchAbortable(
+            bounds.watchdog,
+            (deadline) =>
+              sent(exchange, deadline, (request) =>
+                client[AbortableClient.executeAbortable](request, bounds.registry, (abort) => {
+                  deadline.abort = abort
+                })
+              ),
+            late,
+            ended
+          )
+        : Watchdog.watch(
+            bounds.watchdog,
+            (deadline) =>
+              sent(exchange, deadline, (request) =>
+                Effect.zipRight(setUp(bounds.registry), client.execute(request))
+              ),
+            late,
+            ended
+          )
     }
   })
 
 const sent = (
   exchange: Exchange,
   deadline: Watchdog.Deadline,
-  client: HttpClient.HttpClient
-): Outcome => {
+  execute: (
+    request: HttpClientRequest.HttpClientRequest
+  ) => Effect.Effect<HttpClientResponse, HttpClientError>
+): Responded => {
   const { bounds, request, transfer } = exchange
-  exchange.late = () =>
-    Effect.fail(
-      new TransportFailure({ ...ClientFailure.facts(request, bounds.sent), reason: "Timeout" })
-    )
   const began = deadline.clock.unsafeCurrentTimeMillis()
   const { body } = request
   const wait = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
@@ -102,16 +144,13 @@ const sent = (
   awaited()
   if (deadline.at <= began) return exchange.late()
   Sent.add(bounds.sent, request)
-  return Effect.matchEffect(
-    Effect.zipRight(setUp(bounds.registry), client.execute(observed(request, deadline, awaited))),
-    {
-      onFailure: (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds)),
-      onSuccess: (response) => {
-        if (isUpload) bounds.until += deadline.clock.unsafeCurrentTimeMillis() - began
-        return received(exchange, deadline, response)
-      }
+  return Effect.matchEffect(execute(observed(request, deadline, awaited)), {
+    onFailure: (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds)),
+    onSuccess: (response) => {
+      if (isUpload) bounds.until += deadline.clock.unsafeCurrentTimeMillis() - began
+      return received(exchange, deadline, response)
     }
-  )
+  })
 }
 
 /** For the fiber of one exchange, which the watchdog began: nothing has to be put back. */
@@ -152,26 +191,26 @@ const received = (
   exchange: Exchange,
   deadline: Watchdog.Deadline,
   response: HttpClientResponse
-): Outcome => {
+): Responded => {
   const { bounds, request, transfer } = exchange
   Sent.answered(bounds.sent, response.request)
   const { headers, status } = response
   // Plain http goes through proxies as it is; servers have no such status.
   if (status === 407)
     return excerpted(exchange, deadline, response, () =>
-      Effect.fail(ClientFailure.ofProxy(request, status, bounds.sent))
+      Exit.fail(ClientFailure.ofProxy(request, status, bounds.sent))
     )
   let size = 0
   for (const name in headers) size += name.length + (headers[name]?.length ?? 0)
   if (size > bounds.limits.headers)
     return excerpted(exchange, deadline, response, () =>
-      Effect.fail(ClientFailure.tooManyHeaders(request, bounds))
+      Exit.fail(ClientFailure.tooManyHeaders(request, bounds))
     )
   if (status >= 300 && request.method !== "HEAD")
     return excerpted(exchange, deadline, response, (bytes) =>
-      Effect.succeed(new GatheredResponse(response, bytes))
+      Exit.succeed(new GatheredResponse(response, bytes))
     )
-  exchange.late = () => Effect.fail(stalled(response))
+  exchange.late = () => Exit.fail(stalled(response))
   const length = Received.lengthOf(response)
   if (request.method !== "GET" || length === undefined || length > small)
     return Effect.succeed(response)
@@ -191,7 +230,7 @@ const excerpted = (
   deadline: Watchdog.Deadline,
   response: HttpClientResponse,
   then: (bytes: Uint8Array) => Outcome
-): Outcome => {
+): Responded => {
   const parts: Array<Uint8Array> = []
   exchange.late = () => then(ByteStream.concat(parts).subarray(0, Received.discardable))
   const now = deadline.clock.unsafeCurrentTimeMillis()
@@ -276,6 +315,6 @@ export const document = (
         "LimitExceeded",
         () => Effect.fail(tooLong())
       ),
-    () => Effect.fail(stalled(response))
+    () => Exit.fail(stalled(response))
   )
 }

@@ -14,6 +14,8 @@ import { type Dispatcher, errors as Errors } from "@effect/platform-node/Undici"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
+import { type AbortableClient, executeAbortable } from "../../client/http/AbortableClient.js"
 import { RegistryOrigin } from "../../client/http/RegistryOrigin.js"
 import * as Runtime from "../../internal/Runtime.js"
 import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
@@ -29,8 +31,8 @@ import { make as makeResponse, ResponseBody } from "./UndiciResponse.js"
  * request that did not succeed ends. The body of a response has to be read, or its stream
  * abandoned; the connection of a response that nobody refers to any more is closed.
  */
-export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
-  HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
+export const make = (dispatcher: Dispatcher): AbortableClient => {
+  const client = HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
     Effect.flatMap((request) => {
       const { body } = request
       if (body._tag !== "Stream")
@@ -49,6 +51,17 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
     }),
     Effect.succeed
   )
+  return Object.assign(client, {
+    [executeAbortable]: (
+      request: HttpClientRequest.HttpClientRequest,
+      registry: string,
+      onStart: (abort: () => void) => void
+    ) =>
+      request.body._tag === "Stream"
+        ? client.execute(request)
+        : send(dispatcher, registry, request, plainBody(request.body), onStart)
+  })
+}
 
 /** What a dispatcher is told: besides all that undici has, on whose behalf (`RegistryOrigin`). */
 export interface Options extends Dispatcher.DispatchOptions {
@@ -74,7 +87,8 @@ const send = (
   dispatcher: Dispatcher,
   registry: string,
   request: HttpClientRequest.HttpClientRequest,
-  body: Body | RequestBody | null
+  body: Body | RequestBody | null,
+  onStart: (abort: () => void) => void = constVoid
 ): Effect.Effect<HttpClientResponse, HttpClientError> => {
   const parsed = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
   if (Either.isLeft(parsed))
@@ -128,10 +142,12 @@ const send = (
         handler.fail(cause)
       }
     })
-    return Effect.sync(() => {
+    const abandon = () => {
       clearImmediate(next)
-      handler.abort()
-    })
+      handler.abandon()
+    }
+    onStart(abandon)
+    return Effect.sync(abandon)
   })
 }
 

@@ -106,6 +106,12 @@ export class ResponseBody implements Dispatcher.DispatchHandler {
     this.controller?.abort(new Aborted())
   }
 
+  /** `abort`, after which whoever waits need not wait for undici to tell of it. */
+  abandon(): void {
+    this.abort()
+    this.fail(new Aborted())
+  }
+
   /** How many bytes of the body have arrived. */
   get arrived(): number {
     return this.count
