@@ -123,29 +123,31 @@ export const authorizedBy =
     aside: Sender<E, R> = client
   ): Sender<E | AuthorizationError, R> => ({
     // Other origins get no authorization (T1).
-    execute: (request) =>
-      Trust.isAt(demand.origin, request.url)
-        ? send({
-            ...recorded(client, aside, request, sent),
-            credentials,
-            cache,
-            demand: options.scopes === undefined ? demand : { ...demand, scopes: options.scopes },
-            fixedScopes: options.scopes !== undefined,
-            trust: options.trust ?? Trust.strict,
-            until: options.until ?? (() => Number.POSITIVE_INFINITY),
-            request
-          })
-        : client.execute(request)
+    execute: (request) => {
+      if (!Trust.isAt(demand.origin, request.url)) return client.execute(request)
+      const attempt: AuthorizationHeader.Attempt<E, R> = {
+        client,
+        aside,
+        credentials,
+        cache,
+        demand: options.scopes === undefined ? demand : { ...demand, scopes: options.scopes },
+        fixedScopes: options.scopes !== undefined,
+        trust: options.trust ?? Trust.strict,
+        until: options.until ?? noLimit,
+        request,
+        sent: sent ?? { ...Sent.make(), url: request.url, isOwn: true }
+      }
+      return send(sent === undefined ? recorded(attempt) : attempt)
+    }
   })
 
+const noLimit = () => Number.POSITIVE_INFINITY
+
+/** Records what an attempt sends. */
 const recorded = <E, R>(
-  client: Sender<E, R>,
-  aside: Sender<E, R>,
-  { url }: HttpClientRequest.HttpClientRequest,
-  recording: Sent.Sent | undefined
-): Pick<AuthorizationHeader.Attempt<E, R>, "client" | "aside" | "sent"> => {
-  if (recording !== undefined) return { client, aside, sent: recording }
-  const sent: Sent.Sent = { ...Sent.make(), url, isOwn: true }
+  attempt: AuthorizationHeader.Attempt<E, R>
+): AuthorizationHeader.Attempt<E, R> => {
+  const { aside, client, sent } = attempt
   const recorder = ({ execute }: Sender<E, R>): Sender<E, R> => ({
     execute: (request) => {
       Sent.add(sent, request)
@@ -154,7 +156,7 @@ const recorded = <E, R>(
       })
     }
   })
-  return { client: recorder(client), aside: recorder(aside), sent }
+  return { ...attempt, client: recorder(client), aside: recorder(aside) }
 }
 
 /** Sends a request with the header that is known to be wanted, and looks at what comes back. */

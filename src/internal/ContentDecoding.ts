@@ -18,12 +18,14 @@ const maxCodings = 5
  * application; `identity` is none.
  */
 export const parse = (header: string | undefined): ReadonlyArray<string> =>
-  (header ?? "")
-    .slice(0, 256)
-    .toLowerCase()
-    .split(",")
-    .map((coding) => coding.trim().replace(/^x-gzip$/, "gzip"))
-    .filter((coding) => coding !== "" && coding !== "identity")
+  header === undefined
+    ? []
+    : header
+        .slice(0, 256)
+        .toLowerCase()
+        .split(",")
+        .map((coding) => coding.trim().replace(/^x-gzip$/, "gzip"))
+        .filter((coding) => coding !== "" && coding !== "identity")
 
 /**
  * The bytes of a document that were meant: as they came if they have the digest, else decoded if

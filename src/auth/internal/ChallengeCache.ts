@@ -89,13 +89,14 @@ const ofOrigin = (
         : Effect.map(Clock.currentTimeMillis, (now) =>
             now < known.at + doubt ? known.challenges : []
           )
-    return Effect.map(
-      Effect.zip(store.loadChallenges(origin), Clock.currentTimeMillis),
-      ([challenges, now]) => {
-        if (challenges.length > 0 && !byOrigin.has(origin))
-          put(byOrigin, origin, { challenges, at: now, failingSince: Number.NEGATIVE_INFINITY })
-        return challenges
-      }
+    return Effect.flatMap(store.loadChallenges(origin), (challenges) =>
+      challenges.length === 0
+        ? Effect.succeed(challenges)
+        : Effect.map(Clock.currentTimeMillis, (now) => {
+            if (!byOrigin.has(origin))
+              put(byOrigin, origin, { challenges, at: now, failingSince: Number.NEGATIVE_INFINITY })
+            return challenges
+          })
     )
   })
 

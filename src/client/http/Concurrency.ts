@@ -137,16 +137,34 @@ const withPermit = <A, E, R>(
   wait: (granted: Deferred.Deferred<void>) => Effect.Effect<void>,
   use: (permit: Permit) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(
-      acquire(permits, (granted) => restore(wait(granted))),
-      (permit) =>
-        Effect.flatMap(Effect.exit(restore(use(permit))), (exit) => {
+  Effect.uninterruptibleMask((restore) => {
+    const used = (permit: Permit) =>
+      Effect.matchCauseEffect(restore(use(permit)), {
+        onFailure: (cause) => {
           release(permits, permit)
-          return exit
-        })
-    )
-  )
+          return Effect.failCause(cause)
+        },
+        onSuccess: (value) => {
+          release(permits, permit)
+          return Effect.succeed(value)
+        }
+      })
+    const free = acquireFree(permits)
+    return free === undefined
+      ? Effect.flatMap(
+          acquire(permits, (granted) => restore(wait(granted))),
+          used
+        )
+      : used(free)
+  })
+
+/** Takes a permit if one is free. */
+const acquireFree = ({ held, limit }: Permits): Permit | undefined => {
+  if (held.size >= limit) return undefined
+  const permit: Permit = { idleSince: Number.POSITIVE_INFINITY }
+  held.add(permit)
+  return permit
+}
 
 /** To be run uninterruptibly, but for the wait. */
 const acquire = (
@@ -154,11 +172,9 @@ const acquire = (
   wait: (granted: Deferred.Deferred<void>) => Effect.Effect<void>
 ): Effect.Effect<Permit> =>
   Effect.suspend(() => {
+    const free = acquireFree(permits)
+    if (free !== undefined) return Effect.succeed(free)
     const permit: Permit = { idleSince: Number.POSITIVE_INFINITY }
-    if (permits.held.size < permits.limit) {
-      permits.held.add(permit)
-      return Effect.succeed(permit)
-    }
     const waiting: Waiting = { permit, granted: Deferred.unsafeMake(FiberId.none) }
     permits.queue.add(waiting)
     return Effect.flatMap(Effect.exit(wait(waiting.granted)), (exit) => {

@@ -38,6 +38,7 @@ export interface Observation {
   readonly path: string
   readonly propagation: boolean
   readonly labels: (...pairs: ReadonlyArray<readonly [name: string, value: string]>) => Labels
+  readonly requestLabels: (method: string, status: string) => Labels
 }
 
 type Labels = ReadonlyArray<MetricLabel.MetricLabel>
@@ -49,18 +50,26 @@ type Labels = ReadonlyArray<MetricLabel.MetricLabel>
 export const make = (base: string, propagation: boolean): Observation => {
   const { host, hostname, pathname, port, protocol } = new URL(base)
   const known = new Map<string, Labels>()
+  const labels: Observation["labels"] = (...pairs) => {
+    const key = pairs.join()
+    const found =
+      known.get(key) ??
+      [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
+    known.set(key, found)
+    return found
+  }
+  const ofRequests = new Map<string, Labels>()
   return {
     host,
     address: hostname.replace(/^\[|\]$/g, ""),
     port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
     path: pathname.replace(/\/$/, ""),
     propagation,
-    labels: (...pairs) => {
-      const key = pairs.join()
-      const found =
-        known.get(key) ??
-        [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
-      known.set(key, found)
+    labels,
+    requestLabels: (method, status) => {
+      const key = method + status
+      const found = ofRequests.get(key) ?? labels(["method", method], ["status", status])
+      ofRequests.set(key, found)
       return found
     }
   }
@@ -121,7 +130,7 @@ const count = (
   uploaded: number
 ): void => {
   const status = Exit.isSuccess(outcome) ? `${Math.trunc(outcome.value.status / 100)}xx` : "error"
-  const labels = of.labels(["method", method], ["status", status])
+  const labels = of.requestLabels(method, status)
   Metrics.unsafeUpdate(fiber, Metrics.requests, 1, labels)
   if (uploaded > 0)
     Metrics.unsafeUpdate(fiber, Metrics.bytes, uploaded, of.labels(["direction", "upload"]))

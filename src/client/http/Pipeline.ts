@@ -34,6 +34,7 @@ import * as StaleLogins from "../../auth/internal/StaleLogins.js"
 import { TokenCache } from "../../auth/TokenCache.js"
 import type * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
+import * as Runtime from "../../internal/Runtime.js"
 import type { Case } from "../../protocol/internal/OperationCases.js"
 import { factsOf } from "../../protocol/internal/OperationTable.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
@@ -100,9 +101,12 @@ const attemptWithin = (
     to.transformClient === undefined
       ? authorized
       : transformed(to.transformClient, authorized, bounds)
-  return Effect.tap(
+  return Effect.flatMap(
     execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
-    (response) => ServerNotices.handOn(to, response)
+    (response) =>
+      ServerNotices.has(response)
+        ? Effect.as(ServerNotices.handOn(to, response), response)
+        : Effect.succeed(response)
   )
 }
 
@@ -265,9 +269,10 @@ export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
     )
 
   const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
-    const answered = Effect.flatMap(Effect.clock, (clock) =>
-      Effect.flatMap(exchange(boundsOf(to, clock), operation, body ?? HttpBody.empty), (response) =>
-        classified(operation, response)
+    const answered = Runtime.withFiber((fiber) =>
+      Effect.flatMap(
+        exchange(boundsOf(to, Runtime.clockOf(fiber)), operation, body ?? HttpBody.empty),
+        (response) => classified(operation, response)
       )
     )
     return body?._tag === "Stream" || operation._tag === "GetBlob"
@@ -287,15 +292,17 @@ export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
     limit: ByteStream.Limit,
     expected?: Digest
   ) => {
-    const attempt = Effect.flatMap(Effect.clock, (clock) => {
-      const bounds = boundsOf(to, clock)
+    const attempt = Runtime.withFiber((fiber) => {
+      const bounds = boundsOf(to, Runtime.clockOf(fiber))
       return Effect.flatMap(exchange(bounds, operation, HttpBody.empty), (response) =>
         Effect.flatMap(classified(operation, response), (received) =>
-          Effect.map(
-            Effect.flatMap(Transport.document(response, limit, bounds), (bytes) =>
-              plain(bytes, received, limit, expected)
-            ),
-            (bytes) => [bytes, received] as const
+          Effect.flatMap(Transport.document(response, limit, bounds), (bytes) =>
+            received.headers["content-encoding"] === undefined
+              ? Effect.succeed([bytes, received] as const)
+              : Effect.map(
+                  plain(bytes, received, limit, expected),
+                  (bytes) => [bytes, received] as const
+                )
           )
         )
       )
@@ -331,12 +338,10 @@ const plain = (
   limit: ByteStream.Limit,
   expected: Digest | undefined
 ): Effect.Effect<Uint8Array, LimitExceeded> => {
-  const coding = headers["content-encoding"]
-  if (coding === undefined) return Effect.succeed(bytes)
   const announced = SingleField.value(headers, "docker-content-digest")
   return ContentDecoding.plain(
     bytes,
-    coding,
+    headers["content-encoding"],
     expected ?? (isDigest(announced) ? announced : undefined),
     limit
   )

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as MetricLabel from "effect/MetricLabel"
 import * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
+import * as Runtime from "../../internal/Runtime.js"
 import * as Metrics from "../../Metrics.js"
 import { factsOf } from "../../protocol/internal/OperationTable.js"
 import type { Operation } from "../../protocol/Operation.js"
@@ -160,8 +161,8 @@ export const retried = <A, E extends { readonly _tag: string }, R>(
 ): Effect.Effect<A, E, R> => {
   const repeat = factsOf(operation).retry
   if (!replayable || repeat === "Never") return request
-  return Effect.clockWith((clock) => {
-    const since = clock.unsafeCurrentTimeMillis()
+  return Runtime.withFiber((fiber) => {
+    const since = Runtime.clockOf(fiber).unsafeCurrentTimeMillis()
     const temporary: (error: E) => boolean = repeat === "Always" ? isTransient : isRefused
     return Effect.catchAll(request, (error) =>
       temporary(error)

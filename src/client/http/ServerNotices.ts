@@ -8,6 +8,10 @@ import * as Trust from "../../protocol/Trust.js"
 import type { Endpoint } from "./Endpoint.js"
 import { fromHeaders } from "./RateLimit.js"
 
+/** Whether a response says anything besides. */
+export const has = ({ headers }: HttpClientResponse): boolean =>
+  headers["warning"] !== undefined || headers["ratelimit-limit"] !== undefined
+
 /**
  * Hands on what a response says. Rate limits are for the application, and warnings for people: each
  * text is logged once per endpoint, and nothing acts on it (C106). Those of another host, after a
@@ -17,8 +21,6 @@ export const handOn = (
   to: Endpoint,
   { headers, request }: HttpClientResponse
 ): Effect.Effect<void> => {
-  if (headers["warning"] === undefined && headers["ratelimit-limit"] === undefined)
-    return Effect.void
   if (!Trust.isAt(to.origin, request.url)) return Effect.void
   const rate = fromHeaders(headers)
   const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void

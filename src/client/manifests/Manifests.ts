@@ -140,8 +140,9 @@ const makeHeadManifest = (
       Effect.suspend(() => byGet(repository, reference)),
       { ManifestUnknown: () => Effect.succeedNone, NameUnknown: () => Effect.succeedNone }
     )
-    return Effect.catchAll(
-      Effect.flatMap(send(Operation.HeadManifest({ repository, reference })), (response) => {
+    return Effect.matchEffect(send(Operation.HeadManifest({ repository, reference })), {
+      onFailure: (failure) => (failure._tag === "HeadUnsupported" ? got : Effect.fail(failure)),
+      onSuccess: (response) => {
         if (response.status === 404) return Effect.succeedNone
         const announced = announcedDigest(response)
         if (digest !== undefined && announced !== undefined && Digest.disagree(digest, announced))
@@ -163,9 +164,8 @@ const makeHeadManifest = (
         return found === undefined || size === undefined || size === 0 || !isTyped
           ? got
           : Effect.succeedSome<Descriptor>({ mediaType, digest: found, size })
-      }),
-      (failure) => (failure._tag === "HeadUnsupported" ? got : Effect.fail(failure))
-    )
+      }
+    })
   }
 }
 
