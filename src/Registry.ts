@@ -124,6 +124,17 @@ export interface PutBlobOptions {
 }
 
 /**
+ * Says how a blob is read as a whole.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GetBlobBytesOptions {
+  /** The most that the blob may have, in bytes, 4 MiB by default. */
+  readonly limit?: number | undefined
+}
+
+/**
  * Says how an upload session is opened.
  *
  * @since 0.1.0
@@ -516,6 +527,19 @@ export declare namespace Registry {
     ) => Stream.Stream<Uint8Array, GetBlobError>
 
     /**
+     * Returns the bytes of a blob, verified, for configurations and other small files: as `getBlob`
+     * ([Pulling
+     * blobs](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-blobs)),
+     * without the cost of a stream. The array is the caller's own. Fails with `LimitExceeded` when
+     * the blob has more bytes than `limit`; where a descriptor says so, nothing is requested.
+     */
+    readonly getBlobBytes: (
+      repository: RepositoryName,
+      blob: Digest | Descriptor,
+      options?: GetBlobBytesOptions
+    ) => Effect.Effect<Uint8Array, GetBlobError>
+
+    /**
      * Streams bytes `start` to `end` (inclusive) of a blob as the registry sent them: the one read
      * that cannot be verified. Fails with `Unsupported` when the registry ignores ranges, and with
      * `RangeMismatch` when it sends another one, when the blob is not longer than `start`, and,
@@ -623,6 +647,7 @@ export const make = (operations: Partial<Registry.Service>): Registry.Service =>
   referrers: operations.referrers ?? (() => Stream.fromEffect(refused("referrers"))),
   headBlob: operations.headBlob ?? (() => refused("headBlob")),
   getBlob: operations.getBlob ?? (() => Stream.fromEffect(refused("getBlob"))),
+  getBlobBytes: operations.getBlobBytes ?? (() => refused("getBlobBytes")),
   getBlobRange: operations.getBlobRange ?? (() => Stream.fromEffect(refused("getBlobRange"))),
   putBlob: operations.putBlob ?? (() => refused("putBlob")),
   deleteBlob: operations.deleteBlob ?? (() => refused("deleteBlob")),

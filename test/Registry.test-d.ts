@@ -86,6 +86,7 @@ describe("Registry", () => {
       | "referrers"
       | "headBlob"
       | "getBlob"
+      | "getBlobBytes"
       | "getBlobRange"
       | "putBlob"
       | "deleteBlob"
@@ -156,6 +157,15 @@ describe("Registry", () => {
         Uint8Array,
         BlobUnknown | NameUnknown | DigestMismatch | SizeMismatch | InvalidDigest | CommonError
       >
+    >()
+    expectTypeOf(registry.getBlobBytes(repository, descriptor, { limit: 1 })).toEqualTypeOf<
+      Effect.Effect<
+        Uint8Array,
+        BlobUnknown | NameUnknown | DigestMismatch | SizeMismatch | InvalidDigest | CommonError
+      >
+    >()
+    expectTypeOf(registry.getBlobBytes).parameters.toEqualTypeOf<
+      [RepositoryName, Digest | Descriptor, options?: { readonly limit?: number | undefined }]
     >()
     expectTypeOf(registry.getBlobRange(repository, digest, { start: 0 })).toEqualTypeOf<
       Stream.Stream<

@@ -34,6 +34,7 @@ const operations = Effect.gen(function* () {
     referrers: (registry) => Stream.runDrain(registry.referrers(repository, digest)),
     headBlob: (registry) => registry.headBlob(repository, digest),
     getBlob: (registry) => Stream.runDrain(registry.getBlob(repository, digest)),
+    getBlobBytes: (registry) => registry.getBlobBytes(repository, digest),
     getBlobRange: (registry) =>
       Stream.runDrain(registry.getBlobRange(repository, digest, { start: 0 })),
     putBlob: (registry) => registry.putBlob(repository, BlobSource.fromBytes(utf8("b1"))),

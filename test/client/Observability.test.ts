@@ -145,6 +145,31 @@ const name = Reference.parseRepositoryName("owner/name")
 const missing = Digest.fromBytes(utf8("missing"))
 
 describe("spans", () => {
+  it.effect(
+    "the read of a whole blob has a span, which says of what and with what it failed",
+    () => {
+      const { layer, spans } = exported()
+      return Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* name
+        const blob = yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
+        yield* registry.getBlobBytes(repository, blob)
+        yield* Effect.flip(registry.getBlobBytes(repository, blob.digest, { limit: 1 }))
+        const attributes = {
+          [ATTR_SERVER_ADDRESS]: "whole.test",
+          [ATTR_SERVER_PORT]: 80,
+          "oci.repository": "owner/name",
+          "oci.digest": blob.digest
+        }
+        expect(
+          spans()
+            .filter(({ name }) => name === "effect-oci/Registry.getBlobBytes")
+            .map(({ attributes }) => attributes)
+        ).toEqual([attributes, { ...attributes, [ATTR_ERROR_TYPE]: "LimitExceeded" }])
+      }).pipe(Effect.provide(embedded("whole.test")), Effect.provide(layer))
+    }
+  )
+
   it.effect("the steps of an upload session have spans, since their requests have none", () => {
     const { layer, spans } = exported()
     return Effect.gen(function* () {
@@ -512,6 +537,12 @@ describe("metrics", () => {
       )
       expect(yield* metric("effect_oci.transfer.duration", "slow.test")).toMatchObject({
         "download completed": { sum: 3 }
+      })
+      yield* registry.getBlobBytes(repository, blob)
+      yield* Effect.flip(registry.getBlobBytes(repository, missing))
+      expect(yield* metric("effect_oci.transfer.duration", "slow.test")).toMatchObject({
+        "download completed": { count: 2 },
+        "download failed": { count: 1 }
       })
     }).pipe(Effect.provide(embedded("slow.test")), Effect.provide(layer))
   })

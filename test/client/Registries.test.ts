@@ -123,14 +123,21 @@ describe("mirrors", () => {
     "that %s are passed over for the host itself, which is not told of a namespace",
     ([_, answer]) =>
       Effect.gen(function* () {
-        const on = world(answer, answer)
         const repository = yield* a
-        expect(yield* run(on, (registry) => text(registry.getBlob(repository, blob)))).toBe("b1")
-        expect(requests(on)).toEqual([
-          `GET one.test/v2/a/blobs/${blob}${ns}`,
-          `GET two.test/v2/a/blobs/${blob}${ns}`,
-          `GET registry-1.docker.io/v2/a/blobs/${blob}`
-        ])
+        const asStream = (registry: Registry.Service) => text(registry.getBlob(repository, blob))
+        const asWhole = (registry: Registry.Service) =>
+          Effect.map(registry.getBlobBytes(repository, blob), (bytes) =>
+            new TextDecoder().decode(bytes)
+          )
+        for (const read of [asStream, asWhole]) {
+          const on = world(answer, answer)
+          expect(yield* run(on, read)).toBe("b1")
+          expect(requests(on)).toEqual([
+            `GET one.test/v2/a/blobs/${blob}${ns}`,
+            `GET two.test/v2/a/blobs/${blob}${ns}`,
+            `GET registry-1.docker.io/v2/a/blobs/${blob}`
+          ])
+        }
       })
   )
 
@@ -163,6 +170,10 @@ describe("mirrors", () => {
         )
         expect(failure).toMatchObject({ _tag: "DigestMismatch" })
         expect(requests(on)).toEqual([`GET one.test/v2/a/blobs/${blob}${ns}`])
+        // Of what is read as a whole, nobody has seen anything.
+        expect(yield* run(on, (registry) => registry.getBlobBytes(repository, blob))).toEqual(
+          utf8("b1")
+        )
       })
   )
 
@@ -206,14 +217,19 @@ describe("mirrors", () => {
     Effect.gen(function* () {
       const repository = yield* a
       const below = mirrors.map((mirror) => ({ ...mirror, prefix: "hub" }))
+      const reads = (registry: Registry.Service) => [
+        Stream.runDrain(registry.getBlob(repository, blob)),
+        Effect.asVoid(registry.getBlobBytes(repository, blob))
+      ]
       const found = Effect.flatMap(opened("docker.io"), (registry) =>
-        items(Transfer.events(Stream.runDrain(registry.getBlob(repository, blob))))
+        Effect.forEach(reads(registry), (read) => items(Transfer.events(read)))
       )
-      const events = yield* found.pipe(
+      const [events = [], others] = yield* found.pipe(
         registries(world(copy, copy), {
           "docker.io": { mirrors: below, retry: { attempts: 0 } }
         })
       )
+      expect(others).toMatchObject(events)
       const subject = { direction: "download", repository, digest: blob }
       const started = events.filter(({ _tag }) => _tag === "Started")
       expect(started).toMatchObject([{ subject }])

@@ -399,6 +399,130 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
     })
   )
 
+  it.effect.each([0, 1, 65_536, 65_537, 300_000])(
+    "gives a blob of %s bytes as a whole, by digest and by descriptor",
+    (size) =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const content = yield* gather(generated(size))
+        const put = yield* registry.putBlob(repository, BlobSource.fromBytes(content))
+        for (const blob of [put.digest, put]) {
+          for (const options of [undefined, {}, { limit: size }, { limit: undefined }]) {
+            const bytes = yield* registry.getBlobBytes(repository, blob, options)
+            expect(bytes.constructor).toBe(Uint8Array)
+            expect(Buffer.compare(bytes, content)).toBe(0)
+          }
+        }
+      })
+  )
+
+  it.effect("gives each reader of a blob arrays of its own", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const b1 = freshBytes("b1")
+      const put = yield* registry.putBlob(repository, BlobSource.fromBytes(b1))
+      const first = yield* registry.getBlobBytes(repository, put)
+      first.fill(0)
+      for (const chunk of yield* items(registry.getBlob(repository, put))) chunk.fill(0)
+      expect(yield* registry.getBlobBytes(repository, put)).toEqual(b1)
+      expect(yield* gather(registry.getBlob(repository, put))).toEqual(b1)
+    })
+  )
+
+  it.effect.each([10, 65_537, 300_000])(
+    "gives no whole blob of more bytes than the limit: of %s (T10)",
+    (size) =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const put = yield* registry.putBlob(repository, BlobSource.fromStream(generated(size)))
+        for (const blob of [put.digest, put]) {
+          const read = registry.getBlobBytes(repository, blob, { limit: size - 1 })
+          for (const run of [read, Stream.runDrain(Transfer.events(read))])
+            expect(yield* Effect.flip(run)).toMatchObject({
+              _tag: "LimitExceeded",
+              limit: size - 1,
+              message: expect.stringContaining(
+                `Blob ${put.digest} exceeds the limit of ${size - 1} (option limit)`
+              )
+            })
+        }
+      })
+  )
+
+  it.effect("gives whole blobs of up to 4 MiB where nothing is said", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const most = 4 * 1024 * 1024
+      const largest = yield* registry.putBlob(repository, BlobSource.fromStream(generated(most)))
+      const larger = yield* registry.putBlob(repository, BlobSource.fromStream(generated(most + 1)))
+      expect((yield* registry.getBlobBytes(repository, largest.digest)).length).toBe(most)
+      for (const blob of [larger.digest, larger])
+        expect(yield* Effect.flip(registry.getBlobBytes(repository, blob))).toMatchObject({
+          _tag: "LimitExceeded",
+          limit: most
+        })
+      // What the descriptor says is enough: this one is not there.
+      expect(
+        yield* Effect.flip(registry.getBlobBytes(repository, { ...larger, digest: freshDigest() }))
+      ).toMatchObject({ _tag: "LimitExceeded" })
+    })
+  )
+
+  it.effect.each([1, 1_000_000])(
+    "gives no whole blob whose descriptor has the wrong size: %s (C29)",
+    (size) =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const b1 = freshBytes("b1")
+        const put = yield* registry.putBlob(repository, BlobSource.fromBytes(b1))
+        const read = registry.getBlobBytes(repository, { ...put, size })
+        for (const run of [read, Stream.runDrain(Transfer.events(read))])
+          expect(yield* Effect.flip(run)).toMatchObject({ _tag: "SizeMismatch", expected: size })
+      })
+  )
+
+  it.effect("reports whole blobs that are unknown or cannot be verified as streams are (R8)", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const [repository, empty] = [yield* freshRepository, yield* freshRepository]
+      yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
+      const digest = freshDigest()
+      expect(yield* Effect.flip(registry.getBlobBytes(repository, digest))).toMatchObject({
+        _tag: "BlobUnknown",
+        repository,
+        digest
+      })
+      expect(["NameUnknown", "BlobUnknown"]).toContain(
+        (yield* Effect.flip(registry.getBlobBytes(empty, digest)))._tag
+      )
+      expect(
+        yield* Effect.flip(registry.getBlobBytes(repository, yield* unverifiableDigest))
+      ).toMatchObject({ _tag: "InvalidDigest", reason: "Algorithm" })
+    })
+  )
+
+  it.effect.each([300, 300_000])("tells how the read of a whole blob of %s bytes goes", (size) =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const put = yield* registry.putBlob(repository, BlobSource.fromStream(generated(size)))
+      const events = yield* items(Transfer.events(registry.getBlobBytes(repository, put)))
+      const subject = { direction: "download", repository, digest: put.digest, size }
+      expect(events.filter(({ _tag }) => _tag !== "Bytes")).toMatchObject([
+        { _tag: "Started", subject },
+        { _tag: "Verified", subject, digest: put.digest },
+        { _tag: "Completed", subject, skipped: false },
+        { _tag: "Result", value: { length: size } }
+      ])
+      expect(events.filter(({ _tag }) => _tag === "Bytes").at(-1)).toMatchObject({ offset: size })
+    })
+  )
+
   it.effect.each([
     { range: { start: 0, end: 0 }, bytes: "0" },
     { range: { start: 0, end: 3 }, bytes: "0123" },

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { watched } from "../../internal/WatchedStream.js"
@@ -16,6 +17,7 @@ import {
   DigestMismatch,
   type Exchange,
   isTransient,
+  LimitExceeded,
   ProtocolViolation,
   RangeMismatch,
   SizeMismatch,
@@ -57,7 +59,7 @@ interface Download extends DownloadPlan.BlobState {
 export const make = (
   to: Endpoint,
   send: Send
-): Pick<Registry.Service, "getBlob" | "getBlobRange"> => {
+): Pick<Registry.Service, "getBlob" | "getBlobBytes" | "getBlobRange"> => {
   const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
     to.concurrency.download((permit) =>
       StreamChannel.unwrap(
@@ -109,8 +111,46 @@ export const make = (
     )
   }
 
-  return { getBlob, getBlobRange }
+  return {
+    getBlob,
+    getBlobBytes: BlobBytes.make(getBlob, (repository, blob, limit) =>
+      to.concurrency.exchange(gathered(to, send, repository, blob, limit))
+    ),
+    getBlobRange
+  }
 }
+
+/**
+ * The whole blob in one array. A small one comes with its response, and only a larger one is a
+ * stream, which goes on after a fault where it was.
+ */
+const gathered = Effect.fnUntraced(function* (
+  to: Endpoint,
+  send: Send,
+  repository: RepositoryName,
+  { digest, size }: BlobBytes.Known,
+  limit: ByteStream.Limit
+) {
+  const verifier = yield* ByteStream.verifier({ digest, ...(size !== undefined && { size }) })
+  const download: Download = { at: 0, size, ranges: true, exchange: {}, coding: "" }
+  const next = nextOfBlob(send, repository, digest, download)
+  const source = yield* next
+  const within = { ...limit, ...download.exchange }
+  const body = source?.response.body
+  if (source !== undefined && (source.length ?? 0) > limit.limit) {
+    yield* Received.abandon(source.response)
+    return yield* new LimitExceeded(within)
+  }
+  if (body instanceof Uint8Array) {
+    const problem = verifier.finish(body)
+    return problem === undefined ? body : yield* explained(problem, download)
+  }
+  const subject: Transfer.Subject = { direction: "download", repository, digest, size }
+  return yield* verifier.verify(received(to, subject, download, next, source)).pipe(
+    Stream.mapError((error) => explained(error, download)),
+    ByteStream.collect(within)
+  )
+})
 
 // -----------------------------------------------------------------------------
 // Requests

@@ -4,8 +4,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as BlobSource from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
+import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
-import { BlobUnknown, RangeMismatch } from "../../RegistryError.js"
+import type { Registry } from "../../Registry.js"
+import { BlobUnknown, LimitExceeded, RangeMismatch } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
@@ -15,12 +17,26 @@ import type { MemoryUploads } from "./MemoryUploads.js"
 /** Makes the operations that find, read and remove blobs. */
 export const blobs = (
   repositories: MemoryRepositories
-): Operations<"headBlob" | "getBlob" | "getBlobRange" | "deleteBlob"> => {
+): Operations<"headBlob" | "getBlob" | "getBlobBytes" | "getBlobRange" | "deleteBlob"> => {
   const read = Effect.fnUntraced(function* (repository: RepositoryName, digest: Digest.Digest) {
     yield* repositories.get(repository)
     const bytes = repositories.findBlob(repository, digest)
     return bytes ?? (yield* new BlobUnknown({ repository, digest }))
   })
+
+  const getBlob: Registry.Service["getBlob"] = (name, blob) => {
+    const { digest, size } = typeof blob === "string" ? { digest: blob, size: undefined } : blob
+    const subject: Transfer.Subject = { direction: "download", repository: name, digest, size }
+    const stored = Stream.unwrap(Effect.map(read(name, digest), chunks))
+    const completed = Effect.zipRight(
+      Transfer.emit({ _tag: "Verified", subject, digest }),
+      Transfer.emit({ _tag: "Completed", subject, skipped: false })
+    )
+    return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
+      Stream.concat(ByteStream.verify(Transfer.track(stored, subject), { digest, size })),
+      Stream.concat(Stream.execute(completed))
+    )
+  }
 
   return {
     headBlob: (name, digest) =>
@@ -29,19 +45,19 @@ export const blobs = (
         return bytes === undefined ? Option.none() : Option.some(blobDescriptor(digest, bytes))
       }),
 
-    getBlob: (name, blob) => {
-      const { digest, size } = typeof blob === "string" ? { digest: blob, size: undefined } : blob
-      const subject: Transfer.Subject = { direction: "download", repository: name, digest, size }
-      const stored = Stream.unwrap(Effect.map(read(name, digest), chunks))
-      const completed = Effect.zipRight(
-        Transfer.emit({ _tag: "Verified", subject, digest }),
-        Transfer.emit({ _tag: "Completed", subject, skipped: false })
-      )
-      return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
-        Stream.concat(ByteStream.verify(Transfer.track(stored, subject), { digest, size })),
-        Stream.concat(Stream.execute(completed))
-      )
-    },
+    getBlob,
+
+    getBlobBytes: BlobBytes.make(
+      getBlob,
+      Effect.fnUntraced(function* (name, blob, limit) {
+        const verifier = yield* ByteStream.verifier(blob)
+        const bytes = yield* read(name, blob.digest)
+        if (bytes.length > limit.limit) return yield* new LimitExceeded(limit)
+        const problem = verifier.finish(bytes)
+        // A copy, since the reader may change its array.
+        return problem === undefined ? new Uint8Array(bytes) : yield* problem
+      })
+    ),
 
     getBlobRange: (name, digest, { start, end }) => {
       const range = end === undefined ? { start } : { start, end }
@@ -119,11 +135,11 @@ const chunkSize = 64 * 1024
 
 /**
  * Many chunks, as from a network, so that progress shows and a consumer that stops early has not
- * been given everything.
+ * been given everything. They are copies, since a consumer may change or transfer them.
  */
 const chunks = (bytes: Uint8Array): Stream.Stream<Uint8Array> =>
   Stream.unfold(0, (at) =>
     at < bytes.length
-      ? Option.some([bytes.subarray(at, at + chunkSize), at + chunkSize])
+      ? Option.some([bytes.slice(at, at + chunkSize), at + chunkSize])
       : Option.none()
   )

@@ -56,6 +56,14 @@ export const mirrored = (
         registry.getBlob(repository, blob),
         copies(repository, (at, name) => at.getBlob(name, blob))
       ),
+    getBlobBytes: (repository, blob, options) =>
+      runAsOneTransfer(
+        repository,
+        first(
+          registry.getBlobBytes(repository, blob, options),
+          copies(repository, (at, name) => at.getBlobBytes(name, blob, options))
+        )
+      ),
     getBlobRange: (repository, digest, range) =>
       firstStream(
         repository,
@@ -111,31 +119,49 @@ const firstStream = <E extends Error, R>(
     )
   )
 
+type Observe = (event: Transfer.Event) => Effect.Effect<void>
+
 /**
- * A stream whose observer is told of one transfer from `repository`, whatever registries it is
- * tried at, under whatever names: it starts once, and where bytes of a copy were counted that was
- * passed over, it goes on from byte 0.
+ * An observer that is told of one transfer from `repository`, whatever registries that is tried at,
+ * under whatever names: it starts once, and where bytes of a copy were counted that was passed
+ * over, it goes on from byte 0.
  */
+const observingOne = (repository: RepositoryName, observe: Observe): Observe => {
+  let started = false
+  let offset = 0
+  return (event) => {
+    const subject = { ...event.subject, repository }
+    if ("offset" in event) offset = event.offset
+    if (event._tag !== "Started" || !started) {
+      started ||= event._tag === "Started"
+      return observe({ ...event, subject })
+    }
+    return offset === 0 ? Effect.void : observe({ _tag: "Resumed", subject, offset: 0 })
+  }
+}
+
+/** A stream that its observer sees as one transfer. */
 const asOneTransfer = <E, R>(
   repository: RepositoryName,
   stream: Stream.Stream<Uint8Array, E, R>
 ): Stream.Stream<Uint8Array, E, R> =>
   StreamChannel.unwrap(
-    Effect.map(Transfer.Observer, (observer) => {
-      if (observer === undefined) return stream
-      let started = false
-      let offset = 0
-      const observe = (event: Transfer.Event): Effect.Effect<void> => {
-        const subject = { ...event.subject, repository }
-        if ("offset" in event) offset = event.offset
-        if (event._tag !== "Started" || !started) {
-          started ||= event._tag === "Started"
-          return observer({ ...event, subject })
-        }
-        return offset === 0 ? Effect.void : observer({ _tag: "Resumed", subject, offset: 0 })
-      }
-      return Stream.provideService(stream, Transfer.Observer, observe)
-    })
+    Effect.map(Transfer.Observer, (observer) =>
+      observer === undefined
+        ? stream
+        : Stream.provideService(stream, Transfer.Observer, observingOne(repository, observer))
+    )
+  )
+
+/** The same for an effect. */
+const runAsOneTransfer = <A, E, R>(
+  repository: RepositoryName,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Transfer.Observer, (observer) =>
+    observer === undefined
+      ? effect
+      : Effect.provideService(effect, Transfer.Observer, observingOne(repository, observer))
   )
 
 /**

@@ -88,6 +88,12 @@ const blobs = (
         { repository, digest: typeof blob === "string" ? blob : blob.digest },
         timedStream(of, registry.getBlob(repository, blob))
       ),
+    getBlobBytes: (repository, blob, options) =>
+      spanned(
+        "getBlobBytes",
+        { repository, digest: typeof blob === "string" ? blob : blob.digest },
+        timed(of, "download", registry.getBlobBytes(repository, blob, options))
+      ),
     getBlobRange: (repository, digest, range) =>
       streamed(
         "getBlobRange",
@@ -98,7 +104,7 @@ const blobs = (
       spanned(
         "putBlob",
         { repository, digest: source.digest, from: options?.mountFrom },
-        timed(of, registry.putBlob(repository, source, options))
+        timed(of, "upload", registry.putBlob(repository, source, options))
       ),
     deleteBlob: (repository, digest) =>
       spanned("deleteBlob", { repository, digest }, registry.deleteBlob(repository, digest))
@@ -182,10 +188,14 @@ const makeSpans = (of: Observation): OperationSpans => {
 // Durations
 // -----------------------------------------------------------------------------
 
-const timed = <A, E, R>(of: Observation, upload: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+const timed = <A, E, R>(
+  of: Observation,
+  direction: "upload" | "download",
+  transfer: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
   Effect.flatMap(Clock.currentTimeMillis, (began) =>
-    Effect.onExit(upload, (exit) =>
-      took(of, "upload", began, outcomeOf(exit, Exit.isSuccess(exit)))
+    Effect.onExit(transfer, (exit) =>
+      took(of, direction, began, outcomeOf(exit, Exit.isSuccess(exit)))
     )
   )
 
