@@ -5,7 +5,7 @@ import { request as httpRequest } from "node:http"
 import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import * as Undici from "undici"
-import { downloadFile, size, small as smallBlob, uploadFile } from "./content.js"
+import { block, downloadFile, size, small as smallBlob, uploadFile } from "./content.js"
 import { blobUrl, concurrency, many, small, smallBytes, type Task, type Tasks } from "./task.js"
 
 const verified = (digest: string, expected: string): void => {
@@ -83,6 +83,49 @@ export const tasks: Tasks = {
       headers: { "content-length": String(size), "content-type": "application/octet-stream" },
       body: Readable.from(hashed(), { highWaterMark: 1 })
     })
+    await response.body.dump()
+    verified(hash.digest("hex"), digest)
+    if (response.statusCode !== 201) throw new Error("refused")
+  },
+  // From memory that is used in turn, which undici is done with when it asks for the next block.
+  "push file, chunks of 8 MiB": async ({ digest, url }) => {
+    const chunkSize = 8 * block.length
+    const hash = createHash("sha256")
+    const session = await Undici.request(`${url}/v2/bench/blobs/uploads/`, { method: "POST" })
+    await session.body.dump()
+    let location = String(session.headers["location"])
+    const file = await Fs.promises.open(uploadFile)
+    const memory = Array.from({ length: 3 }, () => Buffer.allocUnsafeSlow(block.length))
+    let turn = 0
+    const read = (at: number) =>
+      file.read(memory[turn++ % memory.length] ?? block, 0, block.length, at)
+    let reading = read(0)
+    const blocks = async function* (start: number, end: number) {
+      for (let at = start; at < end; at += block.length) {
+        const { buffer, bytesRead } = await reading
+        reading = read(at + bytesRead)
+        const bytes = buffer.subarray(0, bytesRead)
+        hash.update(bytes)
+        yield bytes
+      }
+    }
+    for (let start = 0; start < size; start += chunkSize) {
+      const end = Math.min(start + chunkSize, size)
+      const { body, headers } = await Undici.request(url + location, {
+        method: "PATCH",
+        headers: {
+          "content-length": String(end - start),
+          "content-range": `${start}-${end - 1}`,
+          "content-type": "application/octet-stream"
+        },
+        body: Readable.from(blocks(start, end), { highWaterMark: 1 })
+      })
+      await body.dump()
+      location = String(headers["location"])
+    }
+    await reading
+    await file.close()
+    const response = await Undici.request(`${url}${location}&digest=${digest}`, { method: "PUT" })
     await response.body.dump()
     verified(hash.digest("hex"), digest)
     if (response.statusCode !== 201) throw new Error("refused")

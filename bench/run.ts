@@ -71,6 +71,21 @@ const rows: ReadonlyArray<Row> = [
     "ours/push file, digest unknown",
     1.25
   ),
+  row(
+    "push a file in chunks of 8 MiB",
+    "seconds",
+    "ours/push file, chunks of 8 MiB",
+    "raw/push file, chunks of 8 MiB"
+  ),
+  ...["HEADs", "GETs"].map((method) =>
+    row(
+      `CPU of 5,000 manifest ${method}`,
+      "cpu",
+      `ours/manifest ${method}`,
+      `bare/manifest ${method}`,
+      1.11
+    )
+  ),
   row("CPU of a pull", "cpu", "ours/pull stream", "raw/pull stream", 1.35),
   row("CPU of a push", "cpu", "ours/push file, digest known", "raw/push file", 1.35),
   ...["pull stream", "pull file", "push file, digest unknown"].flatMap((task) => [

@@ -309,8 +309,9 @@ const isHttp = (url: URL): boolean => url.protocol === "https:" || url.protocol 
 const isSafe = (method: string): boolean => method === "GET" || method === "HEAD"
 
 const isReachable = (registry: URL, target: URL): boolean => {
+  if (registry.hostname === target.hostname) return true
   const reached = network(target)
-  if (reached === "Public" || registry.hostname === target.hostname) return true
+  if (reached === "Public") return true
   return reached !== "Special" && reached === network(registry)
 }
 
