@@ -89,7 +89,6 @@ export interface RegistriesOptions extends Connections {
  * import * as Credentials from "effect-oci/Credentials"
  * import { NodeRegistry } from "effect-oci/node"
  * import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
  *
  * const Local = NodeRegistry.layer({ url: "localhost:5000" }).pipe(
  *   Layer.provide(Credentials.layerAnonymous)
