@@ -22,6 +22,7 @@ import {
   type ManifestUnknown,
   type MediaTypeMismatch,
   type NameUnknown,
+  type PreconditionFailed,
   type RangeMismatch,
   type SizeMismatch,
   Unsupported,
@@ -99,6 +100,33 @@ export interface ListOptions<A> {
  * @category models
  */
 export type UploadStrategy = "auto" | "single" | "put" | "patch" | "chunked" | "direct"
+
+/**
+ * What a tag has to be for a manifest to be put: the manifest with this digest, or `"absent"`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PutCondition {
+  readonly tag: Tag
+  readonly is: Digest | "absent"
+}
+
+/**
+ * Says how a manifest is put.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PutManifestOptions {
+  /** The tags to put it under, none by default. */
+  readonly tags?: ReadonlyArray<Tag> | undefined
+  /**
+   * Puts the manifest under this tag too, and only if the tag is what is said here. Without it, a
+   * tag is put whatever it was.
+   */
+  readonly onlyIf?: PutCondition | undefined
+}
 
 /**
  * Says how a blob is put.
@@ -242,6 +270,7 @@ export declare namespace Registry {
   export type PutManifestError =
     | NameUnknown
     | BlobUnknown
+    | PreconditionFailed
     | DigestMismatch
     | InvalidManifest
     | InvalidDigest
@@ -437,11 +466,20 @@ export declare namespace Registry {
      * Subject](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject)).
      * That list keeps all else that it has; fails with `InvalidManifest` when the tag holds
      * something other than an OCI image index, or one with entries that cannot be read.
+     *
+     * With `onlyIf`, fails with `PreconditionFailed` when the tag is not what is expected, and puts
+     * nothing then. In memory, and at an `effect-oci` server over such a registry, this is atomic.
+     * Over HTTP the condition is sent (`If-Match` with the quoted digest, or `If-None-Match: *`,
+     * [RFC 9110 section 13.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.1)), and since many
+     * registries ignore it, the tag is read with HEAD right before and after: another writer at the
+     * same moment is noticed then, unless this put came last. The other `tags` are put after that.
+     * An error of another kind leaves open what became of the tag. An attempt that was not answered
+     * is a success if the tag turns out to be the manifest.
      */
     readonly putManifest: (
       repository: RepositoryName,
       manifest: Manifest,
-      options?: { readonly tags?: ReadonlyArray<Tag> | undefined }
+      options?: PutManifestOptions
     ) => Effect.Effect<Descriptor, PutManifestError>
 
     /**

@@ -16,6 +16,7 @@ import {
 import { exchange, ofUnauthorized, ofUntrusted, sentence } from "./internal/ErrorMessage.js"
 import * as ErrorStatus from "./internal/ErrorStatus.js"
 import { BodyNotReplayable, InvalidUrl, StorageFailure } from "./internal/LocalErrors.js"
+import { PreconditionFailed } from "./internal/PreconditionFailed.js"
 import { TransportFailure } from "./internal/TransportFailure.js"
 import { Challenge } from "./protocol/Challenge.js"
 import type { ErrorInfo } from "./protocol/ErrorBody.js"
@@ -65,6 +66,11 @@ export {
    * @category errors
    */
   MediaTypeMismatch,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  PreconditionFailed,
   /**
    * @since 0.1.0
    * @category errors
@@ -467,7 +473,7 @@ export type RegistryError =
   | ManifestUnknown
   | BlobUnknown
   | UploadUnknown
-  | Unsupported
+  | PreconditionFailed
   | DigestMismatch
   | SizeMismatch
   | MediaTypeMismatch
@@ -485,6 +491,7 @@ const classes = [
   ManifestUnknown,
   BlobUnknown,
   UploadUnknown,
+  PreconditionFailed,
   TooManyRequests,
   Unsupported,
   RegistryFailure,
@@ -558,6 +565,7 @@ export const isUnauthorized = (u: unknown): u is Unauthorized | AuthChallenge | 
  * | 400 | `InvalidReference`, `InvalidDigest`, `InvalidUrl`; a mismatch of what was to be pushed |
  * | 401, 403 | `Unauthorized` and `AuthChallenge`; `Denied` |
  * | 404 | `NameUnknown`, `ManifestUnknown`, `BlobUnknown`, `UploadUnknown` |
+ * | 412 | `PreconditionFailed` |
  * | 413 | `LimitExceeded` of what was to be pushed, and a `RegistryFailure` that says the same |
  * | 416 | `RangeMismatch` |
  * | 429 | `TooManyRequests`, whose `retryAfter` is for the header `Retry-After` |

@@ -26,6 +26,7 @@ import type {
   ManifestUnknown,
   MediaTypeMismatch,
   NameUnknown,
+  PreconditionFailed,
   ProtocolViolation,
   RangeMismatch,
   RegistryFailure,
@@ -123,7 +124,13 @@ describe("Registry", () => {
     expectTypeOf(registry.putManifest(repository, manifest, { tags: [tag] })).toEqualTypeOf<
       Effect.Effect<
         Descriptor,
-        NameUnknown | BlobUnknown | DigestMismatch | InvalidManifest | InvalidDigest | CommonError
+        | NameUnknown
+        | BlobUnknown
+        | PreconditionFailed
+        | DigestMismatch
+        | InvalidManifest
+        | InvalidDigest
+        | CommonError
       >
     >()
     expectTypeOf(registry.deleteTag).parameters.toEqualTypeOf<[RepositoryName, Tag]>()

@@ -392,13 +392,9 @@ const over = (
 ): Registry.Service => {
   const { remove, send } = through
   const head = BlobHead.make(to, send)
-  const { getManifest, headManifest } = Manifests.make(to, asked)
-
   return {
     ping: Effect.flatMap(send(Operation.Ping()), Ping.check),
-    ...Manifests.make(to, through),
-    getManifest,
-    headManifest,
+    ...Manifests.make(to, through, asked),
     tags: (repository, options) =>
       Pages.paginate(
         to,

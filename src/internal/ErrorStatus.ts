@@ -29,6 +29,7 @@ const statuses = {
   ManifestUnknown: 404,
   BlobUnknown: 404,
   UploadUnknown: 404,
+  PreconditionFailed: 412,
   LimitExceeded: ({ url }: Facts) => (url === undefined ? 413 : 502),
   RangeMismatch: ({ status = 416 }: Facts) => (status === 416 ? 416 : 502),
   TooManyRequests: 429,

@@ -44,7 +44,10 @@ export interface Options {
 }
 
 /**
- * Makes the application over the `Registry` in the environment. It never fails: errors of the
+ * Makes the application over the `Registry` in the environment. Manifests have their quoted digest
+ * as `ETag`, and conditions on it are heeded ([RFC 9110 section
+ * 13.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.1)): those of a PUT of a tag are as
+ * atomic as the registry behind is. It never fails: errors of the
  * registry become responses. Upload sessions live as long as the Scope; a session left alone for an
  * hour is cancelled, and 1000 can be open at a time. Manifests may have 4 MiB.
  *
@@ -178,13 +181,13 @@ const handle = (
     case "Ping":
       return Effect.as(registry.ping, ServerResponse.json(200, {}))
     case "GetManifest":
-      return ManifestEndpoints.getManifest(registry, operation)
+      return ManifestEndpoints.getManifest(registry, operation, request)
     case "HeadManifest":
-      return ManifestEndpoints.headManifest(registry, operation)
+      return ManifestEndpoints.headManifest(registry, operation, request)
     case "PutManifest":
       return ManifestEndpoints.putManifest(registry, operation, request)
     case "DeleteManifest":
-      return ManifestEndpoints.deleteManifest(registry, operation)
+      return ManifestEndpoints.deleteManifest(registry, operation, request)
     case "GetBlob":
       return BlobEndpoints.getBlob(registry, operation, request)
     case "HeadBlob":

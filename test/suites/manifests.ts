@@ -1,10 +1,12 @@
 import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
+import type { Tag } from "../../src/spec/Reference.js"
 import {
   freshDigest,
   freshRepository,
@@ -95,6 +97,133 @@ export const manifestSuite = (it: It, supports: Supports): void => {
       expect((yield* registry.getManifest(repository, three)).descriptor).toEqual(m1.descriptor)
     })
   )
+
+  it.effect("puts a manifest only if its tag is absent, or is what is expected", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const [one, two] = [yield* tag("one"), yield* tag("two")]
+      const m1 = yield* image(registry, repository, "m1")
+      const m2 = yield* image(registry, repository, "m2")
+      const at = (name: Tag) =>
+        Effect.map(registry.headManifest(repository, name), Option.getOrUndefined)
+      const first = { onlyIf: { tag: one, is: "absent" } } as const
+      expect(yield* registry.putManifest(repository, m1, first)).toEqual(m1.descriptor)
+      expect(yield* at(one)).toEqual(m1.descriptor)
+
+      const { digest } = m1.descriptor
+      const taken = yield* Effect.flip(registry.putManifest(repository, m2, first))
+      expect(taken).toMatchObject({
+        _tag: "PreconditionFailed",
+        repository,
+        tag: "one",
+        expected: "absent",
+        actual: digest,
+        reason: "Changed"
+      })
+      expect(taken.message).toContain(
+        `Tag one of repository ${repository} was expected to be absent and is ${digest}: ` +
+          "nothing was put"
+      )
+      // Other tags wait for the condition, and the manifest was not put either.
+      const other = freshDigest()
+      const wrong = { tags: [two], onlyIf: { tag: one, is: other } }
+      expect(yield* Effect.flip(registry.putManifest(repository, m2, wrong))).toMatchObject({
+        _tag: "PreconditionFailed",
+        expected: other,
+        actual: digest,
+        reason: "Changed"
+      })
+      for (const reference of [two, m2.descriptor.digest])
+        expect(yield* registry.headManifest(repository, reference)).toEqual(Option.none())
+      expect(yield* at(one)).toEqual(m1.descriptor)
+
+      const right = { tags: [two, one], onlyIf: { tag: one, is: digest } }
+      yield* registry.putManifest(repository, m2, right)
+      expect([yield* at(one), yield* at(two)]).toEqual([m2.descriptor, m2.descriptor])
+      // What is there already can be put again.
+      const again = { onlyIf: { tag: one, is: m2.descriptor.digest } }
+      expect(yield* registry.putManifest(repository, m2, again)).toEqual(m2.descriptor)
+    })
+  )
+
+  it.effect("puts nothing where a tag is absent that is expected to be there", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const [one, is] = [yield* tag("one"), freshDigest()]
+      const m1 = yield* image(registry, repository, "m1")
+      const put = registry.putManifest(repository, m1, { onlyIf: { tag: one, is } })
+      expect(yield* Effect.flip(put)).toMatchObject({
+        _tag: "PreconditionFailed",
+        tag: "one",
+        expected: is,
+        actual: "absent",
+        reason: "Changed"
+      })
+      expect(yield* registry.headManifest(repository, one)).toEqual(Option.none())
+    })
+  )
+
+  if (supports.atomicPuts) {
+    it.effect("lets one of many writers put a tag that all expect to be absent", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const lock = yield* tag("lock")
+        const manifests = yield* Effect.forEach(Array.from({ length: 8 }), (_, n) =>
+          image(registry, repository, `m${n}`)
+        )
+        const put = yield* Effect.forEach(
+          manifests,
+          (manifest) =>
+            Effect.either(
+              registry.putManifest(repository, manifest, { onlyIf: { tag: lock, is: "absent" } })
+            ),
+          { concurrency: 8 }
+        )
+        const [winner, ...others] = put.flatMap((result) =>
+          Either.isRight(result) ? [result.right] : []
+        )
+        expect(others).toEqual([])
+        expect(Option.some(winner)).toEqual(yield* registry.headManifest(repository, lock))
+        for (const result of put)
+          if (Either.isLeft(result))
+            expect(result.left).toMatchObject({
+              _tag: "PreconditionFailed",
+              reason: "Changed",
+              actual: winner?.digest
+            })
+      })
+    )
+
+    it.effect("counts one after the other what many writers count at once", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const counter = yield* tag("counter")
+        const base = yield* image(registry, repository, "m1")
+        const [config] = Manifest.references(base)
+        if (config === undefined) throw new Error("m1 has a config")
+        const counted = (n: number) =>
+          Manifest.image({ config, layers: [], annotations: { n: String(n) } })
+        yield* registry.putManifest(repository, counted(0), { tags: [counter] })
+        const increment = Effect.gen(function* () {
+          const { content, descriptor } = yield* registry.getManifest(repository, counter)
+          const n = Number(content._tag === "ImageManifest" ? content.annotations?.["n"] : "")
+          yield* registry.putManifest(repository, counted(n + 1), {
+            onlyIf: { tag: counter, is: descriptor.digest }
+          })
+        }).pipe(Effect.retry({ while: (error) => error._tag === "PreconditionFailed" }))
+        yield* Effect.all(
+          Array.from({ length: 6 }, () => increment),
+          { concurrency: 6 }
+        )
+        const { descriptor } = yield* registry.getManifest(repository, counter)
+        expect(descriptor).toEqual(counted(6).descriptor)
+      })
+    )
+  }
 
   it.effect("puts the same manifest twice", () =>
     Effect.gen(function* () {
@@ -214,6 +343,10 @@ export const manifestSuite = (it: It, supports: Supports): void => {
         )
         expect((yield* registry.getManifest(repository, digest)).bytes).toEqual(bytes)
         expect(yield* registry.headManifest(repository, latest)).toEqual(Option.some(m1.descriptor))
+        const only = yield* tag("only")
+        yield* registry.putManifest(repository, m1, { onlyIf: { tag: only, is: "absent" } })
+        yield* registry.putManifest(repository, m1, { onlyIf: { tag: only, is: digest } })
+        expect(yield* registry.headManifest(repository, only)).toEqual(Option.some(m1.descriptor))
       })
     )
   }

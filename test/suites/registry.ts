@@ -26,6 +26,8 @@ export interface Supports {
   readonly nonDistributableMissing: boolean
   /** Manifests are stored under their sha512 digest where one is given (C16). */
   readonly sha512Manifests: boolean
+  /** A put on a condition is atomic: conditions of requests are heeded (RFC 9110 section 13.1). */
+  readonly atomicPuts: boolean
   /** A mount without a source repository finds the blob (R25). */
   readonly mountFromAnywhere: boolean
   /**
@@ -41,6 +43,7 @@ const everything: Supports = {
   missingReferencesRejected: true,
   nonDistributableMissing: true,
   sha512Manifests: true,
+  atomicPuts: true,
   mountFromAnywhere: true,
   staleLocations: true
 }

@@ -13,6 +13,7 @@ import {
   isTransientStatus,
   ManifestUnknown,
   NameUnknown,
+  PreconditionFailed,
   RangeMismatch,
   Unsupported,
   UploadUnknown
@@ -24,7 +25,7 @@ export interface OwnErrors {
   readonly Ping: Unsupported
   readonly GetManifest: ManifestUnknown | NameUnknown
   readonly HeadManifest: HeadUnsupported
-  readonly PutManifest: NameUnknown | BlobUnknown
+  readonly PutManifest: NameUnknown | BlobUnknown | PreconditionFailed
   readonly DeleteManifest: ManifestUnknown | NameUnknown | Unsupported
   readonly GetBlob: BlobUnknown | NameUnknown | RangeMismatch
   readonly HeadBlob: HeadUnsupported
@@ -180,6 +181,17 @@ const digestMismatch = (response: ErrorResponse, operation: { readonly digest: s
     ? new DigestMismatch({ ...response.exchange, expected: operation.digest })
     : undefined
 
+const preconditionFailed = (response: ErrorResponse, operation: Case<"PutManifest">) =>
+  response.status === 412 && operation.onlyIf !== undefined
+    ? new PreconditionFailed({
+        ...response.exchange,
+        repository: operation.repository,
+        tag: operation.tags?.[0] ?? operation.reference,
+        expected: operation.onlyIf,
+        reason: "Changed"
+      })
+    : undefined
+
 const uploadRefused = (response: ErrorResponse, operation: { readonly repository: string }) =>
   unsupported(response, "uploading blobs") ??
   (response.status === 404 || reports(response, "NAME_UNKNOWN")
@@ -199,11 +211,12 @@ export const meanings: { readonly [K in Operation["_tag"]]: Meaning<K> } = {
   GetManifest: manifestUnknown,
   HeadManifest: headUnsupported,
   PutManifest: (response, operation) =>
-    reports(response, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
+    preconditionFailed(response, operation) ??
+    (reports(response, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
       ? new BlobUnknown({ ...response.exchange, repository: operation.repository })
       : response.status === 404 || reports(response, "NAME_UNKNOWN")
         ? new NameUnknown({ ...response.exchange, repository: operation.repository })
-        : undefined,
+        : undefined),
   DeleteManifest: (response, operation) =>
     deletionUnsupported(
       response,

@@ -281,7 +281,10 @@ export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
   }
 
   const send: Send = (operation, body) => {
-    const sent = Retry.retried(once(operation, body), operation, to, body?._tag !== "Stream")
+    // What is put on a condition is tried again by whoever knows how to ask what became of it.
+    const isReplayable =
+      body?._tag !== "Stream" && !("onlyIf" in operation && operation.onlyIf !== undefined)
+    const sent = Retry.retried(once(operation, body), operation, to, isReplayable)
     return operation._tag === "GetBlob" && operation.range === undefined
       ? Effect.map(sent, (response) => ContentCoding.plainBlob(response, operation.digest))
       : sent

@@ -132,10 +132,14 @@ export const from = <E, A, R, Out, R2>(
     )
   })
 
+/** Whether a request never reached the registry, or the registry did not take it. */
+export const isUnsent = (error: { readonly _tag: string }): boolean =>
+  error instanceof TooManyRequests ||
+  (error instanceof TransportFailure && error.reason === "Connect")
+
 /** What a registry certainly did not carry out, so that sending it again leaves nothing behind. */
 const isRefused = (error: { readonly _tag: string }): boolean =>
-  error instanceof TooManyRequests ||
-  (error instanceof TransportFailure && error.reason === "Connect") ||
+  isUnsent(error) ||
   (isTransient(error) &&
     "url" in error &&
     typeof error.url === "string" &&

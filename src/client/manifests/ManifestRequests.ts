@@ -3,12 +3,11 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as Effect from "effect/Effect"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
+import type { PutCondition } from "../../Registry.js"
 import {
-  type BlobUnknown,
   DigestMismatch,
   InvalidManifest,
   MediaTypeMismatch,
-  type NameUnknown,
   ProtocolViolation
 } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
@@ -37,16 +36,20 @@ export interface ManifestRequests {
     OwnErrors["GetManifest"] | ProtocolViolation | StatusError | ExchangeError
   >
   /**
-   * Puts a manifest under one reference, and under `tags` where the registry takes them with it.
+   * Puts a manifest under one reference, and under `tags` where the registry takes them with it;
+   * with `onlyIf` on that condition, and once.
    */
   readonly put: (
     repository: RepositoryName,
     manifest: Manifest.Manifest,
     reference: Reference,
-    tags?: ReadonlyArray<Tag>
+    options?: {
+      readonly tags?: ReadonlyArray<Tag> | undefined
+      readonly onlyIf?: PutCondition["is"] | undefined
+    }
   ) => Effect.Effect<
     Received.Received,
-    NameUnknown | BlobUnknown | DigestMismatch | StatusError | ExchangeError
+    OwnErrors["PutManifest"] | DigestMismatch | StatusError | ExchangeError
   >
 }
 
@@ -65,10 +68,10 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
         })
       : ([bytes, response] as const)
   }),
-  put: Effect.fnUntraced(function* (repository, manifest, reference, tags) {
+  put: Effect.fnUntraced(function* (repository, manifest, reference, options) {
     const { digest, mediaType } = manifest.descriptor
     const response = yield* send(
-      Operation.PutManifest({ repository, reference, mediaType, tags }),
+      Operation.PutManifest({ repository, reference, mediaType, ...options }),
       HttpBody.uint8Array(manifest.bytes, mediaType)
     )
     yield* Received.excerpt(response)

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
-import type { Registry } from "../../Registry.js"
+import type { PutCondition, Registry } from "../../Registry.js"
 import { DigestMismatch, ProtocolViolation } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
@@ -13,11 +13,12 @@ import { isGeneric } from "../../spec/internal/GenericMediaType.js"
 import { mediaTypeOf, parse } from "../../spec/internal/ManifestDocument.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
-import type { RepositoryName } from "../../spec/Reference.js"
+import type { RepositoryName, Tag } from "../../spec/Reference.js"
 import { isPage } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { Pipeline } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
+import * as ConditionalPut from "./ConditionalPut.js"
 import {
   announcedDigest,
   longest,
@@ -29,10 +30,11 @@ import {
 } from "./ManifestRequests.js"
 import * as Referrers from "./Referrers.js"
 
-/** The operations on manifests of one registry. */
+/** The operations on manifests of one registry. `asked` is for what a caller asks to read. */
 export const make = (
   to: Endpoint,
-  pipeline: Pipeline
+  pipeline: Pipeline,
+  asked: Pipeline
 ): Pick<
   Registry.Service,
   "getManifest" | "headManifest" | "putManifest" | "deleteManifest" | "deleteTag" | "referrers"
@@ -40,28 +42,44 @@ export const make = (
   const requests = makeRequests(to, pipeline)
   const referrers = Referrers.make(to, pipeline, requests)
   const getManifest = makeGetManifest(to, requests)
+  const askedRequests = makeRequests(to, asked)
+  const askedHead = makeHeadManifest(to, asked, askedRequests)
 
-  const putManifest: Registry.Service["putManifest"] = Effect.fnUntraced(function* (
-    repository,
-    manifest,
-    { tags = [] } = {}
+  /** Puts a manifest under some tags, each on the condition, and returns the last response. */
+  const putTags = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    manifest: Manifest.Manifest,
+    tags: ReadonlyArray<Tag>,
+    onlyIf?: PutCondition["is"]
   ) {
     const { digest } = manifest.descriptor
     const [first, ...others] = tags
     // A tag alone suffices, unless the registry would compute the digest with another algorithm
     // than ours (trap 32).
-    const byTag =
-      first !== undefined && others.length === 0 && Digest.algorithm(digest) === "sha256"
-    const response = byTag
-      ? yield* requests.put(repository, manifest, first)
-      : yield* requests.put(repository, manifest, digest, tags)
-    if (!byTag) {
-      const accepted = (response.headers["oci-tag"] ?? "").split(",").map((tag) => tag.trim())
-      const missing = tags.filter((tag) => !accepted.includes(tag))
-      yield* Effect.forEach(missing, (tag) => requests.put(repository, manifest, tag), {
-        discard: true
-      })
+    if (first !== undefined && others.length === 0 && Digest.algorithm(digest) === "sha256")
+      return yield* requests.put(repository, manifest, first, { onlyIf })
+    const response = yield* requests.put(repository, manifest, digest, { tags, onlyIf })
+    const accepted = (response.headers["oci-tag"] ?? "").split(",").map((tag) => tag.trim())
+    const missing = tags.filter((tag) => !accepted.includes(tag))
+    yield* Effect.forEach(missing, (tag) => requests.put(repository, manifest, tag, { onlyIf }), {
+      discard: true
+    })
+    return response
+  })
+
+  const putManifest: Registry.Service["putManifest"] = Effect.fnUntraced(function* (
+    repository,
+    manifest,
+    { onlyIf, tags = [] } = {}
+  ) {
+    let response: Received.Received | undefined
+    if (onlyIf !== undefined) {
+      const put = putTags(repository, manifest, [onlyIf.tag], onlyIf.is)
+      response = yield* ConditionalPut.run(to, askedHead, repository, manifest, onlyIf, put)
     }
+    const others = tags.filter((tag) => tag !== onlyIf?.tag)
+    if (onlyIf === undefined || others.length > 0)
+      response = yield* putTags(repository, manifest, others)
     yield* referrers.add(repository, manifest, response)
     return manifest.descriptor
   })
@@ -78,8 +96,8 @@ export const make = (
     )
 
   return {
-    getManifest,
-    headManifest,
+    getManifest: makeGetManifest(to, askedRequests),
+    headManifest: askedHead,
     putManifest,
     deleteManifest: (repository, digest) =>
       referrers.deleteManifest(

@@ -11,11 +11,9 @@ import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { Registry } from "../../Registry.js"
 import type {
-  BlobUnknown,
   DigestMismatch,
   InvalidManifest,
   MediaTypeMismatch,
-  NameUnknown,
   ProtocolViolation,
   Unsupported
 } from "../../RegistryError.js"
@@ -26,6 +24,7 @@ import type { RepositoryName } from "../../spec/Reference.js"
 import type { StatusError } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { ExchangeError } from "../http/ExchangeError.js"
+import type { OwnErrors } from "../http/OperationErrors.js"
 import type { Pipeline } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
 import * as Pages from "../lists/Pages.js"
@@ -36,8 +35,7 @@ import * as ReferrersTag from "./ReferrersTag.js"
 type ListReferrers = Case<"ListReferrers">
 
 type ChangeError =
-  | NameUnknown
-  | BlobUnknown
+  | OwnErrors["PutManifest"]
   | DigestMismatch
   | InvalidManifest
   | ProtocolViolation
@@ -49,11 +47,14 @@ type ListError = Unsupported | Pages.NotAList | InvalidManifest | StatusError | 
 /** What concerns referrers in the operations on manifests. */
 export interface Referrers {
   readonly referrers: Registry.Service["referrers"]
-  /** Lists a manifest that was put, and `response` the response to that, among its subject's. */
+  /**
+   * Lists a manifest that was put, and `response` the response to that if there was one, among its
+   * subject's.
+   */
   readonly add: (
     repository: RepositoryName,
     manifest: Manifest.Manifest,
-    response: Received.Received
+    response: Received.Received | undefined
   ) => Effect.Effect<void, ChangeError>
   /**
    * Deletes a manifest, and removes it from the list of its subject, which takes knowing the
@@ -102,7 +103,8 @@ export const make = (to: Endpoint, { read }: Pipeline, requests: ManifestRequest
     const subject = Option.getOrUndefined(Manifest.subject(manifest))
     if (subject === undefined) return
     const isListed =
-      SingleField.value(response.headers, "oci-subject") !== undefined &&
+      (response === undefined ||
+        SingleField.value(response.headers, "oci-subject") !== undefined) &&
       (yield* Effect.orElseSucceed(keepsList(repository, subject.digest), () => true))
     if (!isListed)
       yield* byTag.change(repository, subject.digest, {

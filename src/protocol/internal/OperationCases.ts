@@ -17,12 +17,16 @@ export type Operation = Data.TaggedEnum<{
   GetManifest: { readonly repository: RepositoryName; readonly reference: Tag | Digest.Digest }
   /** end-3 */
   HeadManifest: { readonly repository: RepositoryName; readonly reference: Tag | Digest.Digest }
-  /** end-7a; with `tags`, which go with a digest, end-7b */
+  /**
+   * end-7a; with `tags`, which go with a digest, end-7b; with `onlyIf`, on the condition that the
+   * tag is that manifest, or absent (RFC 9110 §13.1)
+   */
   PutManifest: {
     readonly repository: RepositoryName
     readonly reference: Tag | Digest.Digest
     readonly mediaType: string
     readonly tags?: ReadonlyArray<Tag> | undefined
+    readonly onlyIf?: Digest.Digest | "absent" | undefined
   }
   /** end-9 */
   DeleteManifest: { readonly repository: RepositoryName; readonly reference: Tag | Digest.Digest }

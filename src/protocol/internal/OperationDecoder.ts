@@ -5,6 +5,7 @@ import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from "../../spec/Reference.js"
 import * as ByteRange from "../ByteRange.js"
+import * as EntityTag from "./EntityTag.js"
 import { cases, InvalidRequest, type Operation, type ReceivedRequest } from "./OperationCases.js"
 import * as Route from "./Route.js"
 
@@ -133,13 +134,15 @@ const ofManifest = (
 ): ByMethod => ({
   GET: Effect.map(target, GetManifest),
   HEAD: Effect.map(target, HeadManifest),
-  PUT: Effect.zipWith(target, Effect.forEach(parameters.getAll("tag"), tag), (target, tags) =>
-    PutManifest({
+  PUT: Effect.zipWith(target, Effect.forEach(parameters.getAll("tag"), tag), (target, tags) => {
+    const onlyIf = EntityTag.expectedBy(request.headers)
+    return PutManifest({
       ...target,
       mediaType: MediaType.essence(request.headers["content-type"] ?? MediaType.octetStream),
-      ...(tags.length > 0 && { tags })
+      ...(tags.length > 0 && { tags }),
+      ...(onlyIf !== undefined && { onlyIf })
     })
-  ),
+  }),
   DELETE: Effect.map(target, DeleteManifest)
 })
 

@@ -3,6 +3,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as ByteRange from "../ByteRange.js"
+import * as EntityTag from "./EntityTag.js"
 import type { Case, Operation } from "./OperationCases.js"
 import * as Route from "./Route.js"
 
@@ -52,7 +53,10 @@ const manifestRequest = (
       return HttpClientRequest.head(url, { headers: anyManifest })
     case "PutManifest":
       return HttpClientRequest.put(url + query((operation.tags ?? []).map((tag) => ["tag", tag])), {
-        headers: { "content-type": operation.mediaType }
+        headers: {
+          "content-type": operation.mediaType,
+          ...(operation.onlyIf !== undefined && EntityTag.conditionOf(operation.onlyIf))
+        }
       })
     case "DeleteManifest":
       return HttpClientRequest.del(url)

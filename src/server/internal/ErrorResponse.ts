@@ -17,6 +17,7 @@ import type {
   ManifestUnknown,
   MediaTypeMismatch,
   NameUnknown,
+  PreconditionFailed,
   RangeMismatch,
   SizeMismatch,
   Unsupported,
@@ -48,6 +49,7 @@ export type Failure =
   | ManifestUnknown
   | MediaTypeMismatch
   | NameUnknown
+  | PreconditionFailed
   | RangeMismatch
   | RequestError
   | SizeMismatch
@@ -88,6 +90,8 @@ export const fromFailure = (failure: Failure, operation: Operation["_tag"]): Err
       return uploads.has(operation) ? ofContent(failure) : badGateway
     case "InvalidDigest":
       return new ErrorResponse({ status: 400, code: "DIGEST_INVALID", message: failure.message })
+    case "PreconditionFailed":
+      return ofPrecondition(failure)
     case "RequestError":
       return new ErrorResponse({
         status: 400,
@@ -146,6 +150,19 @@ const ofUnknown = (
       })
   }
 }
+
+/** The specification has no code for this, and leaves room for others. */
+const ofPrecondition = ({ actual, expected, reason, tag }: PreconditionFailed): ErrorResponse =>
+  new ErrorResponse({
+    status: 412,
+    code: "PRECONDITION_FAILED",
+    message: {
+      Changed: `Tag ${tag} is not ${expected}: nothing was put`,
+      LostRace: `Tag ${tag} was put, and another writer has replaced it`,
+      Unconfirmed: `Tag ${tag} was put, and still reads as before`
+    }[reason],
+    detail: { tag, expected, ...(actual !== undefined && { actual }) }
+  })
 
 const ofContent = (
   failure: InvalidManifest | MediaTypeMismatch | DigestMismatch | SizeMismatch | RangeMismatch

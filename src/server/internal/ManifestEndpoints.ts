@@ -4,43 +4,50 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as EntityTag from "../../protocol/internal/EntityTag.js"
 import type { Case } from "../../protocol/internal/OperationCases.js"
 import * as Route from "../../protocol/internal/Route.js"
-import type { Registry } from "../../Registry.js"
+import type { PutCondition, Registry } from "../../Registry.js"
 import { DigestMismatch, InvalidDigest, ManifestUnknown } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
+import type { RepositoryName, Tag } from "../../spec/Reference.js"
 import * as ErrorResponse from "./ErrorResponse.js"
 import { receive } from "./RequestBody.js"
 import * as ServerResponse from "./ServerResponse.js"
 
 /** Returns the exact bytes of a manifest, with the type it was pushed as (R3, R7). */
-export const getManifest = (registry: Registry.Service, operation: Case<"GetManifest">) =>
-  Effect.map(
-    registry.getManifest(operation.repository, operation.reference),
-    ({ bytes, descriptor }) =>
-      ServerResponse.bytes(
-        200,
-        bytes,
-        descriptor.mediaType,
-        ServerResponse.contentDigest(descriptor.digest)
-      )
-  )
+export const getManifest = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  { reference, repository }: Case<"GetManifest">,
+  request: HttpServerRequest
+) {
+  const { bytes, descriptor } = yield* registry.getManifest(repository, reference)
+  const headers = manifestHeaders(descriptor.digest)
+  return (yield* isUnmodified(request, descriptor.digest))
+    ? ServerResponse.notModified(headers)
+    : ServerResponse.bytes(200, bytes, descriptor.mediaType, headers)
+})
 
 /** Returns type, digest and size of a manifest (R10). */
 export const headManifest = Effect.fnUntraced(function* (
   registry: Registry.Service,
-  { reference, repository }: Case<"HeadManifest">
+  { reference, repository }: Case<"HeadManifest">,
+  request: HttpServerRequest
 ) {
   const descriptor = yield* registry.headManifest(repository, reference)
   if (Option.isNone(descriptor)) return yield* new ManifestUnknown({ repository, reference })
   const { digest, mediaType, size } = descriptor.value
-  return ServerResponse.head(size, mediaType, ServerResponse.contentDigest(digest))
+  const headers = manifestHeaders(digest)
+  return (yield* isUnmodified(request, digest))
+    ? ServerResponse.notModified(headers)
+    : ServerResponse.head(size, mediaType, headers)
 })
 
 /**
  * Stores a manifest under its digest and the tag of the path, or the tags of the query (R27 to
- * R32). Its digest is computed with the algorithm of the digest in the path (trap 35).
+ * R32). Its digest is computed with the algorithm of the digest in the path (trap 35). A condition
+ * is about the tag that is put, and about the manifest where none is (RFC 9110 section 13.1).
  */
 export const putManifest = Effect.fnUntraced(function* (
   registry: Registry.Service,
@@ -69,9 +76,9 @@ export const putManifest = Effect.fnUntraced(function* (
   const actual = manifest.descriptor.digest
   if (expected !== undefined && expected !== actual)
     return yield* new DigestMismatch({ expected, actual })
-  yield* registry.putManifest(repository, manifest, {
-    tags: Digest.isDigest(reference) ? tags : [reference]
-  })
+  const all = Digest.isDigest(reference) ? tags : [reference]
+  const onlyIf = yield* conditionOfPut(registry, repository, all, actual, request)
+  yield* registry.putManifest(repository, manifest, { tags: all, onlyIf })
   return ServerResponse.empty(201, {
     location: Route.manifestPath(repository, actual),
     ...ServerResponse.contentDigest(actual),
@@ -85,16 +92,89 @@ export const putManifest = Effect.fnUntraced(function* (
 })
 
 /** Removes a tag and leaves its manifest, or a manifest with its tags (R38, R39). */
-export const deleteManifest = (
+export const deleteManifest = Effect.fnUntraced(function* (
   registry: Registry.Service,
-  { reference, repository }: Case<"DeleteManifest">
+  { reference, repository }: Case<"DeleteManifest">,
+  request: HttpServerRequest
+) {
+  const conditions = EntityTag.conditions(request.headers)
+  if (conditions !== undefined)
+    yield* checked(conditions, yield* current(registry, repository, reference))
+  yield* Digest.isDigest(reference)
+    ? registry.deleteManifest(repository, reference)
+    : registry.deleteTag(repository, reference)
+  return ServerResponse.empty(202)
+})
+
+// -----------------------------------------------------------------------------
+// Conditions
+// -----------------------------------------------------------------------------
+
+const manifestHeaders = (digest: Digest.Digest) => ({
+  ...ServerResponse.contentDigest(digest),
+  etag: EntityTag.format(digest)
+})
+
+/** Whether the client has said that it has this manifest already. */
+const isUnmodified = (
+  { headers }: HttpServerRequest,
+  digest: Digest.Digest
+): Effect.Effect<boolean, ErrorResponse.ErrorResponse> => {
+  const conditions = EntityTag.conditions(headers)
+  const failed = conditions === undefined ? undefined : EntityTag.failed(conditions, digest)
+  return failed === "If-Match"
+    ? Effect.fail(preconditionFailed(failed))
+    : Effect.succeed(failed !== undefined)
+}
+
+const current = (
+  registry: Registry.Service,
+  repository: RepositoryName,
+  reference: Tag | Digest.Digest
 ) =>
-  Effect.as(
-    Digest.isDigest(reference)
-      ? registry.deleteManifest(repository, reference)
-      : registry.deleteTag(repository, reference),
-    ServerResponse.empty(202)
+  Effect.map(registry.headManifest(repository, reference), (found) =>
+    Option.isSome(found) ? found.value.digest : undefined
   )
+
+const checked = (
+  conditions: EntityTag.Conditions,
+  digest: Digest.Digest | undefined
+): Effect.Effect<void, ErrorResponse.ErrorResponse> => {
+  const failed = EntityTag.failed(conditions, digest)
+  return failed === undefined ? Effect.void : Effect.fail(preconditionFailed(failed))
+}
+
+/**
+ * The condition under which the registry behind puts a tag: that it still is what the conditions of
+ * the request were found to hold for.
+ */
+const conditionOfPut = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  repository: RepositoryName,
+  [tag, ...others]: ReadonlyArray<Tag>,
+  digest: Digest.Digest,
+  request: HttpServerRequest
+) {
+  const conditions = EntityTag.conditions(request.headers)
+  if (conditions === undefined) return undefined
+  if (others.length > 0)
+    return yield* new ErrorResponse.ErrorResponse({
+      status: 400,
+      code: "UNSUPPORTED",
+      message: "A condition can be on one tag: put the others without it"
+    })
+  const is = yield* current(registry, repository, tag ?? digest)
+  yield* checked(conditions, is)
+  return tag === undefined ? undefined : ({ tag, is: is ?? "absent" } satisfies PutCondition)
+})
+
+/** The specification has no code for this, and leaves room for others. */
+const preconditionFailed = (header: string) =>
+  new ErrorResponse.ErrorResponse({
+    status: 412,
+    code: "PRECONDITION_FAILED",
+    message: `The condition of ${header} does not hold: nothing was done`
+  })
 
 /**
  * The size of manifest that a registry must at least take is also the most that clients are ready

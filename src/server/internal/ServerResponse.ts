@@ -36,6 +36,10 @@ export const head = (
     headers: { ...headers, "content-type": mediaType, "content-length": String(size) }
   })
 
+/** Returns the response to a condition that says that the client has the content (304). */
+export const notModified = (headers: Headers): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.empty({ status: 304, headers })
+
 /** Returns a response with these bytes. */
 export const bytes = (
   status: number,

@@ -7,7 +7,8 @@ import {
   BlobUnknown,
   DigestMismatch,
   InvalidManifest,
-  ManifestUnknown
+  ManifestUnknown,
+  PreconditionFailed
 } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
@@ -32,14 +33,32 @@ export const manifests = (
       Option.fromNullable(repositories.findManifest(repository, reference)?.descriptor)
     ),
 
-  putManifest: Effect.fnUntraced(function* (name, { bytes, descriptor }, { tags = [] } = {}) {
+  putManifest: Effect.fnUntraced(function* (
+    name,
+    { bytes, descriptor },
+    { onlyIf, tags = [] } = {}
+  ) {
     const manifest = yield* decode(bytes, descriptor)
+    // From here to the end is one step, so that no other writer comes between.
+    if (onlyIf !== undefined) {
+      const { is: expected, tag } = onlyIf
+      const actual = repositories.find(name)?.tags.get(tag) ?? "absent"
+      if (actual !== expected)
+        return yield* new PreconditionFailed({
+          repository: name,
+          tag,
+          expected,
+          actual,
+          reason: "Changed"
+        })
+    }
     const lacking = strict ? missing(repositories.find(name), manifest) : undefined
     if (lacking !== undefined)
       return yield* new BlobUnknown({ repository: name, digest: lacking.digest })
     const repository = repositories.open(name)
     repository.manifests.set(descriptor.digest, manifest)
-    for (const tag of tags) repository.tags.set(tag, descriptor.digest)
+    const all = onlyIf === undefined ? tags : [onlyIf.tag, ...tags]
+    for (const tag of all) repository.tags.set(tag, descriptor.digest)
     return manifest.descriptor
   }),
 
