@@ -163,6 +163,28 @@ const wire: ReadonlyArray<
     `PUT /v2/library/alpine/manifests/sha256:${hex}?tag=latest&tag=1.2_A-b`,
     { "content-type": "application/x" }
   ],
+  [
+    "end-7a, if the tag is absent (RFC 9110 section 13.1.2)",
+    Operation.PutManifest({
+      repository,
+      reference: latest,
+      mediaType: "application/x",
+      onlyIf: "absent"
+    }),
+    "PUT /v2/library/alpine/manifests/latest",
+    { "content-type": "application/x", "if-none-match": "*" }
+  ],
+  [
+    "end-7a, if the tag is a manifest (RFC 9110 section 13.1.1)",
+    Operation.PutManifest({
+      repository,
+      reference: latest,
+      mediaType: "application/x",
+      onlyIf: sha256
+    }),
+    "PUT /v2/library/alpine/manifests/latest",
+    { "content-type": "application/x", "if-match": `"sha256:${hex}"` }
+  ],
   ["end-8a", Operation.ListTags({ repository }), "GET /v2/library/alpine/tags/list", {}],
   [
     "end-8b",
@@ -573,7 +595,13 @@ const operations: FastCheck.Arbitrary<Operation.Operation> = FastCheck.oneof(
   named.map(Operation.HeadManifest),
   optional(
     FastCheck.record({ repository: names, reference: references, mediaType: mediaTypes }),
-    FastCheck.record({ tags: FastCheck.array(tags, { minLength: 1, maxLength: 4 }) })
+    FastCheck.record(
+      {
+        tags: FastCheck.array(tags, { minLength: 1, maxLength: 4 }),
+        onlyIf: FastCheck.oneof(digests, FastCheck.constant("absent" as const))
+      },
+      { requiredKeys: [] }
+    )
   ).map(Operation.PutManifest),
   named.map(Operation.DeleteManifest),
   optional(

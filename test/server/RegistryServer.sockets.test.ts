@@ -122,12 +122,25 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
         expect(lines(yield* request(`${method} /v2/a/manifests/v1`))).toEqual([
           "HTTP/1.1 200 OK",
           `docker-content-digest: ${sha256(manifest)}`,
+          `etag: "${sha256(manifest)}"`,
           `content-type: ${manifestType}`,
           `content-length: ${manifest.length}`,
           "",
           body
         ])
       }
+      for (const method of ["GET", "HEAD"])
+        expect(
+          lines(
+            yield* request(`${method} /v2/a/manifests/v1`, [`If-None-Match: "${sha256(manifest)}"`])
+          )
+        ).toEqual([
+          "HTTP/1.1 304 Not Modified",
+          `docker-content-digest: ${sha256(manifest)}`,
+          `etag: "${sha256(manifest)}"`,
+          "",
+          ""
+        ])
       for (const [method, body] of [
         ["GET", "hello"],
         ["HEAD", ""]

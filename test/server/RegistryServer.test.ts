@@ -187,7 +187,8 @@ describe("manifests", () => {
             const headers = {
               "content-length": String(m1.length),
               "content-type": imageType,
-              "docker-content-digest": m1Digest
+              "docker-content-digest": m1Digest,
+              etag: `"${m1Digest}"`
             }
             const path = `/v2/team/app/manifests/${reference}`
             expect(yield* send("GET", path)).toEqual({ status: 200, headers, body: m1 })
