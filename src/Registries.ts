@@ -101,7 +101,19 @@ export const layerFrom = <R = never>(
     Effect.gen(function* () {
       const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
       const scope = yield* Effect.scope
-      return fromOpening(scope, (host) =>
+      // Whoever holds the service when its layer is gone is not interrupted.
+      let isReleased = false
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          isReleased = true
+        })
+      )
+      const fork = <A, E>(effect: Effect.Effect<A, E>) =>
+        Effect.suspend(
+          (): Effect.Effect<unknown> =>
+            isReleased ? Effect.forkDaemon(effect) : Effect.forkIn(effect, scope)
+        )
+      return fromOpening(fork, (host) =>
         Effect.gen(function* () {
           // What a failed run has acquired is not for the rest of the layer's life.
           const own = yield* Scope.fork(scope, ExecutionStrategy.sequential)
@@ -143,9 +155,9 @@ export const layerRegistry = (host: string): Layer.Layer<Registry, InvalidUrl, R
     Effect.flatMap(Registries, ({ get }) => get(host))
   )
 
-/** Opens registries as they are asked for, in fibers of `scope`, which are nobody's own. */
+/** Opens registries as they are asked for, in fibers that `fork` begins and nobody owns. */
 const fromOpening = (
-  scope: Scope.Scope,
+  fork: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<unknown>,
   open: (host: Host.Host) => Effect.Effect<Registry.Service, InvalidUrl>
 ): Registries.Service => {
   const registries = new Map<Host.Host, Registry.Service>()
@@ -162,7 +174,7 @@ const fromOpening = (
         if (Exit.isSuccess(exit)) registries.set(host, exit.value)
         return Deferred.done(opening, exit)
       }),
-      Effect.forkIn(scope),
+      fork,
       Effect.as(opening)
     )
   }
