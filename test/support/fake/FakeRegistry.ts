@@ -6,6 +6,7 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -111,8 +112,11 @@ export const make = (setting: Setting): Effect.Effect<World, never, Scope.Scope>
     const services = yield* Layer.build(
       Layer.orDie(Layer.merge(TokenCache.layerMemory, credentials))
     )
-    const registries = yield* Registries.pipe(
-      Effect.provide(Layer.orDie(RegistryClient.layerRegistries({ hosts: { [host]: options } }))),
+    // Built in the Scope of the test, with which the registries end.
+    const registries = yield* Layer.build(
+      Layer.orDie(RegistryClient.layerRegistries({ hosts: { [host]: options } }))
+    ).pipe(
+      Effect.map(Context.get(Registries)),
       Effect.provideService(HttpClient.HttpClient, client),
       Effect.provide(services)
     )
