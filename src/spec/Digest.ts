@@ -10,7 +10,9 @@
 import { createHash } from "node:crypto"
 import type * as Brand from "effect/Brand"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
+import * as Parsed from "./internal/Parsed.js"
 import * as ServerText from "./internal/ServerText.js"
 
 /**
@@ -88,11 +90,28 @@ const explanation = {
  * @since 0.1.0
  * @category constructors
  */
-export const parse = (input: string): Effect.Effect<Digest, InvalidDigest> => {
+export const parse = (input: string): Effect.Effect<Digest, InvalidDigest> =>
+  Parsed.toEffect(parsed(input))
+
+/**
+ * Returns the digest that a text is, for one that is written in the source. Throws what
+ * {@link parse} fails with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unsafeParse = (input: string): Digest => Parsed.orThrow(parsed(input))
+
+/**
+ * Parses a digest, for those who parse a text that it stands in.
+ *
+ * @since 0.1.0
+ * @category constructors
+ * @internal
+ */
+export const parsed = (input: string): Either.Either<Digest, InvalidDigest> => {
   const reason = defect(input)
-  return reason === undefined
-    ? Effect.succeed(input as Digest)
-    : Effect.fail(invalid(input, reason))
+  return reason === undefined ? Either.right(input as Digest) : Either.left(invalid(input, reason))
 }
 
 /**
@@ -156,12 +175,13 @@ export const isDigest = (u: unknown): u is Digest =>
 export const isVerifiable = (digest: Digest): boolean => isAlgorithm(algorithm(digest))
 
 /**
- * A digest as a string.
+ * A digest as a string. `Digest.make` returns a string as a digest, and throws `ParseError` where
+ * it is not one.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const Digest: Schema.Schema<Digest, string> = Schema.String.pipe(
+export const Digest: Schema.refine<Digest, Schema.Schema<string>> = Schema.String.pipe(
   Schema.filter((text: string): text is Digest => isDigest(text), {
     identifier: "Digest",
     description: "a digest",

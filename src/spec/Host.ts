@@ -7,9 +7,12 @@
  */
 import type * as Brand from "effect/Brand"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import ipaddr from "ipaddr.js"
+import * as Parsed from "./internal/Parsed.js"
 import * as ServerText from "./internal/ServerText.js"
 
 /**
@@ -54,15 +57,17 @@ export class InvalidHost extends Schema.TaggedError<InvalidHost>("effect-oci/Inv
  * @category constructors
  */
 export const parse = (input: string, scheme?: "http" | "https"): Effect.Effect<Host, InvalidHost> =>
-  Option.match(fromString(input, scheme), {
-    onNone: () =>
-      invalid(
-        input,
-        "NotAHost",
-        `is not a host: ${problemOf(input)}; expected something like "ghcr.io" or "localhost:5000"`
-      ),
-    onSome: (host) => Effect.succeed(host)
-  })
+  Parsed.toEffect(parsed(input, scheme))
+
+/**
+ * Returns the host that a text is, for one that is written in the source. Throws what
+ * {@link parse} fails with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unsafeParse = (input: string, scheme?: "http" | "https"): Host =>
+  Parsed.orThrow(parsed(input, scheme))
 
 /**
  * Returns settings whose keys are hosts, as {@link parse} takes them, as a map. Settings that are
@@ -86,7 +91,7 @@ export const byHost = <A>(
       if (other !== undefined) {
         const same = ServerText.escaped(other, 255)
         const problem = `is the same host as ${same}: use one of the two keys`
-        return yield* invalid(key, "Duplicate", problem)
+        return yield* Effect.fail(invalid(key, "Duplicate", problem))
       }
       keys.set(host, key)
       if (value !== undefined) found.set(host, value)
@@ -123,6 +128,16 @@ export const fromUrl = (url: string): Option.Option<Host> => {
     ? Option.none()
     : fromString(parsed.host, scheme)
 }
+
+/**
+ * Returns whether a value is a host in normal form, over http or https.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isHost = (u: unknown): u is Host =>
+  typeof u === "string" &&
+  (["http", "https"] as const).some((scheme) => Option.contains(fromString(u, scheme), u))
 
 /**
  * Returns whether a URL is at a host. A host without a port has the one that the scheme of the URL
@@ -172,6 +187,38 @@ export const isLoopback = (host: string): boolean => {
 export const apiHost = (host: string): string => (isDockerHub(host) ? "registry-1.docker.io" : host)
 
 /**
+ * A host in normal form, as a string. `Host.make` returns a string as a host, and throws
+ * `ParseError` where it is not one in normal form.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Host: Schema.refine<Host, Schema.Schema<string>> = Schema.String.pipe(
+  Schema.filter((text: string): text is Host => isHost(text), {
+    identifier: "Host",
+    description: "a host in normal form",
+    arbitrary: () => (fc) => fc.domain().map((text) => text.toLowerCase() as Host)
+  })
+)
+
+/**
+ * A host from the string that {@link parse} accepts.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FromString: Schema.Schema<Host, string> = Schema.transformOrFail(
+  Schema.String,
+  Schema.typeSchema(Host),
+  {
+    strict: true,
+    decode: (input, _, ast) =>
+      Effect.mapError(parse(input), (error) => new ParseResult.Type(ast, input, error.message)),
+    encode: (host) => ParseResult.succeed(host)
+  }
+)
+
+/**
  * Docker Hub.
  *
  * @since 0.1.0
@@ -205,8 +252,15 @@ const urlOf = (host: string, scheme: "http" | "https"): URL | undefined =>
     : parseUrl(`${scheme}://${host}`)
 
 const invalid = (input: string, reason: InvalidHost["reason"], problem: string) =>
-  Effect.fail(
-    new InvalidHost({ input: input.replace(/^.*@/s, "***@").slice(0, 128), reason, problem })
+  new InvalidHost({ input: input.replace(/^.*@/s, "***@").slice(0, 128), reason, problem })
+
+const parsed = (input: string, scheme?: "http" | "https"): Either.Either<Host, InvalidHost> =>
+  Either.fromOption(fromString(input, scheme), () =>
+    invalid(
+      input,
+      "NotAHost",
+      `is not a host: ${problemOf(input)}; expected something like "ghcr.io" or "localhost:5000"`
+    )
   )
 
 const problemOf = (text: string): string => {

@@ -5,15 +5,24 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { identity } from "effect/Function"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { optional } from "./internal/Optional.js"
+import * as Parsed from "./internal/Parsed.js"
 import * as ServerText from "./internal/ServerText.js"
+import * as Values from "./internal/Value.js"
 
 /**
  * A platform ([image-spec, Image
  * Index](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
  * `os` and `architecture` are values of GOOS and GOARCH; `features` is reserved by OCI and holds
  * CPU features in Docker's manifest lists.
+ *
+ * A platform that was parsed, decoded or made by {@link make} is equal (`Equal.equals`) to others
+ * that say the same, and is shown as {@link format} has it. A plain object is accepted wherever a
+ * platform is.
  *
  * @since 0.1.0
  * @category models
@@ -49,14 +58,51 @@ export interface Encoded {
  * @since 0.1.0
  * @category schemas
  */
-export const Platform: Schema.Schema<Platform, Encoded> = Schema.Struct({
-  architecture: Schema.String,
-  os: Schema.String,
-  "os.version": optional(Schema.String),
-  "os.features": optional(Schema.Array(Schema.String)),
-  variant: optional(Schema.String),
-  features: optional(Schema.Array(Schema.String))
-}).annotations({ identifier: "Platform" })
+export const Platform: Schema.Schema<Platform, Encoded> = Schema.suspend(() =>
+  Schema.transform(Properties, Value, { strict: true, decode: make, encode: identity })
+).annotations({ identifier: "Platform" })
+
+/**
+ * A platform from the string that {@link parse} accepts, to the string that {@link format} makes.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FromString: Schema.Schema<Platform, string> = Schema.suspend(() =>
+  Schema.transformOrFail(Schema.String, Value, {
+    strict: true,
+    decode: (input, _, ast) =>
+      Effect.mapError(parse(input), (error) => new ParseResult.Type(ast, input, error.message)),
+    encode: (platform) => ParseResult.succeed(format(platform))
+  })
+)
+
+/**
+ * Makes a platform of its properties.
+ *
+ * @example
+ * ```ts
+ * import * as Platform from "effect-oci/Platform"
+ *
+ * Platform.make({ os: "linux", architecture: "arm", variant: "v7" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (properties: Platform): Platform => {
+  const { architecture, features, os, variant } = properties
+  const version = properties["os.version"]
+  const osFeatures = properties["os.features"]
+  return valueOf({
+    architecture,
+    os,
+    ...(version !== undefined && { "os.version": version }),
+    ...(osFeatures !== undefined && { "os.features": osFeatures }),
+    ...(variant !== undefined && { variant }),
+    ...(features !== undefined && { features })
+  })
+}
 
 /**
  * Occurs for a text that is not `os/architecture` or `os/architecture/variant`. `input` is cut to
@@ -92,16 +138,17 @@ export class InvalidPlatform extends Schema.TaggedError<InvalidPlatform>(
  * @since 0.1.0
  * @category constructors
  */
-export const parse = (input: string): Effect.Effect<Platform, InvalidPlatform> => {
-  const match = input.length > 128 ? null : grammar.exec(input)
-  const [, os, architecture, variant] = match ?? []
-  if (os === undefined || architecture === undefined) {
-    return Effect.fail(new InvalidPlatform({ input: input.slice(0, 128) }))
-  }
-  return Effect.succeed(
-    variant === undefined ? { architecture, os } : { architecture, os, variant }
-  )
-}
+export const parse = (input: string): Effect.Effect<Platform, InvalidPlatform> =>
+  Parsed.toEffect(parsed(input))
+
+/**
+ * Returns the platform that a text is, for one that is written in the source. Throws what
+ * {@link parse} fails with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unsafeParse = (input: string): Platform => Parsed.orThrow(parsed(input))
 
 /**
  * Returns the platform as `os/architecture`, with `/variant` if there is one. The OS version and
@@ -116,3 +163,70 @@ export const format = (platform: Platform): string =>
     : `${platform.os}/${platform.architecture}/${platform.variant}`
 
 const grammar = /^([A-Za-z0-9_.-]+)\/([A-Za-z0-9_.-]+)(?:\/([A-Za-z0-9_.-]+))?$/
+
+const parsed = (input: string): Either.Either<Platform, InvalidPlatform> => {
+  const match = input.length > 128 ? null : grammar.exec(input)
+  const [, os, architecture, variant] = match ?? []
+  if (os === undefined || architecture === undefined) {
+    return Either.left(new InvalidPlatform({ input: input.slice(0, 128) }))
+  }
+  return Either.right(
+    valueOf(variant === undefined ? { architecture, os } : { architecture, os, variant })
+  )
+}
+
+const Properties = Schema.Struct({
+  architecture: Schema.String,
+  os: Schema.String,
+  "os.version": optional(Schema.String),
+  "os.features": optional(Schema.Array(Schema.String)),
+  variant: optional(Schema.String),
+  features: optional(Schema.Array(Schema.String))
+})
+
+const decodeProperties = ParseResult.decodeUnknownEither(Schema.typeSchema(Properties))
+
+/** In the order of `Encoded`, which is that of their JSON. */
+const key = (platform: Platform): string =>
+  JSON.stringify([
+    platform.architecture,
+    platform.os,
+    platform["os.version"] ?? null,
+    platform["os.features"] ?? null,
+    platform.variant ?? null,
+    platform.features ?? null
+  ])
+
+const valueOf = Values.maker<Platform>({
+  id: Symbol.for("effect-oci/Platform"),
+  key,
+  text: format,
+  json: (platform) => ({ ...platform })
+})
+
+const valueIn = (u: unknown): Effect.Effect<Platform, ParseResult.ParseIssue> =>
+  Parsed.toEffect(Either.map(decodeProperties(u), valueOf))
+
+const Value: Schema.Schema<Platform> = Schema.declare(
+  [],
+  { decode: () => valueIn, encode: () => valueIn },
+  {
+    identifier: "Platform",
+    description: "a platform",
+    equivalence: () => (self, that) => key(self) === key(that),
+    arbitrary: () => (fc) =>
+      fc
+        .record(
+          {
+            architecture: fc.string(),
+            os: fc.string(),
+            "os.version": fc.string(),
+            "os.features": fc.array(fc.string()),
+            variant: fc.string(),
+            features: fc.array(fc.string())
+          },
+          { requiredKeys: ["architecture", "os"] }
+        )
+        .map(make)
+  }
+)

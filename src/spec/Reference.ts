@@ -7,13 +7,16 @@
  */
 import type * as Brand from "effect/Brand"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Digest from "./Digest.js"
 import * as Host from "./Host.js"
+import * as Parsed from "./internal/Parsed.js"
 import * as ServerText from "./internal/ServerText.js"
+import * as Values from "./internal/Value.js"
 
 /**
  * The name of a repository within a registry, such as `library/ubuntu` ([Pulling
@@ -37,6 +40,10 @@ export type Tag = string & Brand.Brand<"Tag">
  * digest, the digest decides. `host` may have a port; it is in the form that `Host.fromString`
  * returns, such as `docker.io` for Docker Hub, but for hosts that only their capitals or their port
  * tell from the name of a repository.
+ *
+ * A reference that was parsed or made by {@link make} is equal (`Equal.equals`) to others that say
+ * the same, and is shown as {@link format} has it. A plain object is accepted wherever a reference
+ * is.
  *
  * @since 0.1.0
  * @category models
@@ -82,54 +89,55 @@ export class InvalidReference extends Schema.TaggedError<InvalidReference>(
  * @since 0.1.0
  * @category constructors
  */
-export const parse: (input: string) => Effect.Effect<Reference, InvalidReference> =
-  Effect.fnUntraced(function* (input) {
-    if (input === "") return yield* invalid(input, "Empty", `a reference is empty; ${example}`)
-    if (input.length > maxReferenceLength) {
-      return yield* invalid(
-        input,
-        "TooLong",
-        `a reference has at most ${maxReferenceLength} characters`
-      )
-    }
-    if (input.includes("://")) {
-      return yield* invalid(
-        input,
-        "Scheme",
-        `a reference is not a URL: leave out the scheme; ${example}`
-      )
-    }
-    const at = input.indexOf("@")
-    const name = at === -1 ? input : input.slice(0, at)
-    if (at !== -1 && input.includes("/", at)) {
-      return yield* invalid(
-        input,
-        "Host",
-        "a reference has no user information: leave out everything up to the @"
-      )
-    }
-    const digest =
-      at === -1 ? Option.none() : Option.some(yield* parseDigest(input, input.slice(at + 1)))
+export const parse = (input: string): Effect.Effect<Reference, InvalidReference> =>
+  Parsed.toEffect(parsed(input))
 
-    const slash = name.indexOf("/")
-    const explicitHost = slash !== -1 && isHostLike(name.slice(0, slash))
-    const host = explicitHost ? yield* parseHost(input, name.slice(0, slash)) : Host.dockerHub
-    const path = explicitHost ? name.slice(slash + 1) : name
+/**
+ * Returns the reference that a text is, for one that is written in the source. Throws what
+ * {@link parse} fails with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unsafeParse = (input: string): Reference => Parsed.orThrow(parsed(input))
 
-    const colon = path.indexOf(":")
-    const tag =
-      colon === -1 ? Option.none() : Option.some(yield* parseTagOf(input, path.slice(colon + 1)))
-    const written = yield* parseName(input, colon === -1 ? path : path.slice(0, colon))
-    const repository =
-      host === Host.dockerHub && !written.includes("/")
-        ? (`library/${written}` as RepositoryName)
-        : written
-    if (host.length + 1 + repository.length > maxNameLength) {
-      const message = `host and repository have more than ${maxNameLength} characters together`
-      return yield* invalid(input, "TooLong", message)
-    }
-    return { host, repository, tag, digest }
-  })
+/**
+ * Makes a reference of its parts, canonical as one that was parsed: the names of Docker Hub are
+ * `docker.io`, where a repository of one component is below `library/`.
+ *
+ * Throws {@link InvalidReference} where `host` is not a host that a reference can name (one without
+ * a dot needs a port, unless it is `localhost`), or host and repository are longer than 255
+ * characters together.
+ *
+ * @example
+ * ```ts
+ * import * as Reference from "effect-oci/Reference"
+ *
+ * const reference = Reference.make({
+ *   host: "ghcr.io",
+ *   repository: Reference.RepositoryName.make("owner/name"),
+ *   tag: Reference.Tag.make("v1")
+ * })
+ * String(reference) // ghcr.io/owner/name:v1
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (parts: {
+  readonly host: string
+  readonly repository: RepositoryName
+  readonly tag?: Tag | undefined
+  readonly digest?: Digest.Digest | undefined
+}): Reference => {
+  const { digest, host, repository, tag } = parts
+  const input = `${host}/${repository}`
+  return Parsed.orThrow(
+    Either.flatMap(writtenHost(input, host), (canonical) =>
+      assemble(input, canonical, repository, tag, digest)
+    )
+  )
+}
 
 /**
  * Parses the name of a repository, without host, tag or digest.
@@ -141,7 +149,17 @@ export const parse: (input: string) => Effect.Effect<Reference, InvalidReference
  */
 export const parseRepositoryName = (
   input: string
-): Effect.Effect<RepositoryName, InvalidReference> => parseName(input, input)
+): Effect.Effect<RepositoryName, InvalidReference> => Parsed.toEffect(parseName(input, input))
+
+/**
+ * Returns the name of a repository that a text is, for one that is written in the source. Throws
+ * what {@link parseRepositoryName} fails with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unsafeParseRepositoryName = (input: string): RepositoryName =>
+  Parsed.orThrow(parseName(input, input))
 
 /**
  * Parses a tag.
@@ -152,7 +170,16 @@ export const parseRepositoryName = (
  * @category constructors
  */
 export const parseTag = (input: string): Effect.Effect<Tag, InvalidReference> =>
-  parseTagOf(input, input)
+  Parsed.toEffect(parseTagOf(input, input))
+
+/**
+ * Returns the tag that a text is, for one that is written in the source. Throws what
+ * {@link parseTag} fails with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unsafeParseTag = (input: string): Tag => Parsed.orThrow(parseTagOf(input, input))
 
 /**
  * Returns whether a value is the name of a repository, of at most 255 characters: {@link
@@ -175,12 +202,29 @@ export const isRepositoryName = (u: unknown): u is RepositoryName =>
 export const isTag = (u: unknown): u is Tag => typeof u === "string" && tagGrammar.test(u)
 
 /**
- * The name of a repository as a string.
+ * Returns whether a tag has the form of those under which clients list the referrers of a manifest
+ * where the registry does not ([Referrers Tag
+ * Schema](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema)):
+ * `sha256-` and 64 hexadecimal digits, or the same with another registered algorithm, whose digits
+ * are cut at 64. What lists tags for people leaves them out.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isReferrersTag = (tag: string): tag is Tag =>
+  /^(?:sha256|sha512|blake3)-[a-f0-9]{64}$/.test(tag)
+
+/**
+ * The name of a repository as a string. `RepositoryName.make` returns a string as one, and throws
+ * `ParseError` where it is not one.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const RepositoryName: Schema.Schema<RepositoryName, string> = Schema.String.pipe(
+export const RepositoryName: Schema.refine<
+  RepositoryName,
+  Schema.Schema<string>
+> = Schema.String.pipe(
   Schema.filter((text: string): text is RepositoryName => isRepositoryName(text), {
     identifier: "RepositoryName",
     description: "a repository name",
@@ -195,12 +239,13 @@ export const RepositoryName: Schema.Schema<RepositoryName, string> = Schema.Stri
 )
 
 /**
- * A tag as a string.
+ * A tag as a string. `Tag.make` returns a string as one, and throws `ParseError`
+ * where it is not one.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const Tag: Schema.Schema<Tag, string> = Schema.String.pipe(
+export const Tag: Schema.refine<Tag, Schema.Schema<string>> = Schema.String.pipe(
   Schema.filter((text: string): text is Tag => isTag(text), {
     identifier: "Tag",
     description: "a tag",
@@ -214,22 +259,13 @@ export const Tag: Schema.Schema<Tag, string> = Schema.String.pipe(
  * @since 0.1.0
  * @category schemas
  */
-export const FromString: Schema.Schema<Reference, string> = Schema.transformOrFail(
-  Schema.String,
-  Schema.typeSchema(
-    Schema.Struct({
-      host: Schema.String.pipe(Schema.filter((text) => isHost(text), { identifier: "Host" })),
-      repository: RepositoryName,
-      tag: Schema.OptionFromSelf(Tag),
-      digest: Schema.OptionFromSelf(Digest.Digest)
-    })
-  ),
-  {
+export const FromString: Schema.Schema<Reference, string> = Schema.suspend(() =>
+  Schema.transformOrFail(Schema.String, Value, {
     strict: true,
     decode: (input, _, ast) =>
       Effect.mapError(parse(input), (error) => new ParseResult.Type(ast, input, error.message)),
     encode: (reference) => ParseResult.succeed(format(reference))
-  }
+  })
 ).annotations({ identifier: "Reference" })
 
 /**
@@ -271,13 +307,33 @@ export const withDigest: {
   (self: Reference, digest: Digest.Digest): Reference
 } = dual(
   2,
-  (self: Reference, digest: Digest.Digest): Reference => ({
-    host: self.host,
-    repository: self.repository,
-    tag: Option.none(),
-    digest: Option.some(digest)
-  })
+  (self: Reference, digest: Digest.Digest): Reference =>
+    valueOf({ ...self, tag: Option.none(), digest: Option.some(digest) })
 )
+
+/**
+ * Returns the same repository with a tag: `name:tag`. A digest is dropped, since it would decide in
+ * place of the tag.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withTag: {
+  (tag: Tag): (self: Reference) => Reference
+  (self: Reference, tag: Tag): Reference
+} = dual(
+  2,
+  (self: Reference, tag: Tag): Reference =>
+    valueOf({ ...self, tag: Option.some(tag), digest: Option.none() })
+)
+
+/**
+ * Returns the reference without its tag. A digest is kept.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withoutTag = (self: Reference): Reference => valueOf({ ...self, tag: Option.none() })
 
 const latest = "latest" as Tag
 const example = `expected something like "ghcr.io/owner/name:tag"`
@@ -303,7 +359,70 @@ const isHost = (text: string): boolean => {
   )
 }
 
-const parseHost = (input: string, text: string): Effect.Effect<string, InvalidReference> => {
+const parsed = (input: string): Either.Either<Reference, InvalidReference> =>
+  Either.gen(function* () {
+    if (input === "") return yield* invalid(input, "Empty", `a reference is empty; ${example}`)
+    if (input.length > maxReferenceLength) {
+      return yield* invalid(
+        input,
+        "TooLong",
+        `a reference has at most ${maxReferenceLength} characters`
+      )
+    }
+    if (input.includes("://")) {
+      return yield* invalid(
+        input,
+        "Scheme",
+        `a reference is not a URL: leave out the scheme; ${example}`
+      )
+    }
+    const at = input.indexOf("@")
+    const name = at === -1 ? input : input.slice(0, at)
+    if (at !== -1 && input.includes("/", at)) {
+      return yield* invalid(
+        input,
+        "Host",
+        "a reference has no user information: leave out everything up to the @"
+      )
+    }
+    const digest = at === -1 ? undefined : yield* parseDigest(input, input.slice(at + 1))
+
+    const slash = name.indexOf("/")
+    const explicitHost = slash !== -1 && isHostLike(name.slice(0, slash))
+    const host = explicitHost ? yield* parseHost(input, name.slice(0, slash)) : Host.dockerHub
+    const path = explicitHost ? name.slice(slash + 1) : name
+
+    const colon = path.indexOf(":")
+    const tag = colon === -1 ? undefined : yield* parseTagOf(input, path.slice(colon + 1))
+    const written = yield* parseName(input, colon === -1 ? path : path.slice(0, colon))
+    return yield* assemble(input, host, written, tag, digest)
+  })
+
+/** The canonical reference of parts that are valid each, of which `input` is what was written. */
+const assemble = (
+  input: string,
+  host: string,
+  name: RepositoryName,
+  tag: Tag | undefined,
+  digest: Digest.Digest | undefined
+): Either.Either<Reference, InvalidReference> => {
+  const repository =
+    host === Host.dockerHub && !name.includes("/") ? (`library/${name}` as RepositoryName) : name
+  if (host.length + 1 + repository.length > maxNameLength) {
+    const message = `host and repository have more than ${maxNameLength} characters together`
+    return invalid(input, "TooLong", message)
+  }
+  return Either.right(
+    valueOf({
+      host,
+      repository,
+      tag: Option.fromNullable(tag),
+      digest: Option.fromNullable(digest)
+    })
+  )
+}
+
+const parseHost = (input: string, text: string): Either.Either<string, InvalidReference> => {
   if (text.length > maxNameLength || !isHost(text)) {
     const expected = 'expected something like "ghcr.io", "localhost:5000" or "[::1]:5000"'
     return invalid(input, "Host", `${ServerText.escaped(text)} is not a host; ${expected}`)
@@ -312,14 +431,26 @@ const parseHost = (input: string, text: string): Effect.Effect<string, InvalidRe
   // would be a Docker Hub name.
   const lower = text.toLowerCase()
   const canonical = Option.getOrElse(Host.fromString(text), () => lower)
-  return Effect.succeed(isHostLike(canonical) ? canonical : isHostLike(lower) ? lower : text)
+  return Either.right(isHostLike(canonical) ? canonical : isHostLike(lower) ? lower : text)
+}
+
+/** A host in front of a repository must be told from a part of its name. */
+const writtenHost = (input: string, text: string): Either.Either<string, InvalidReference> => {
+  if (isHostLike(text) || !isHost(text)) return parseHost(input, text)
+  const what = `the host ${ServerText.escaped(text)} has neither a dot nor a port`
+  return invalid(
+    input,
+    "Host",
+    `${what}, so that a reference would take it for a part of the repository's name; ` +
+      `write its port, such as ${ServerText.escaped(`${text}:443`)}`
+  )
 }
 
 const parseName = (
   input: string,
   text: string
-): Effect.Effect<RepositoryName, InvalidReference> => {
-  if (isRepositoryName(text)) return Effect.succeed(text)
+): Either.Either<RepositoryName, InvalidReference> => {
+  if (isRepositoryName(text)) return Either.right(text)
   if (text.length > maxNameLength) {
     return invalid(input, "Repository", `a repository name has at most ${maxNameLength} characters`)
   }
@@ -336,9 +467,9 @@ const parseName = (
   )
 }
 
-const parseTagOf = (input: string, text: string): Effect.Effect<Tag, InvalidReference> =>
+const parseTagOf = (input: string, text: string): Either.Either<Tag, InvalidReference> =>
   isTag(text)
-    ? Effect.succeed(text)
+    ? Either.right(text)
     : invalid(
         input,
         "Tag",
@@ -346,15 +477,15 @@ const parseTagOf = (input: string, text: string): Effect.Effect<Tag, InvalidRefe
           'expected at most 128 letters, digits, "_", "." and "-", not starting with "." or "-"'
       )
 
-const parseDigest = (input: string, text: string): Effect.Effect<Digest.Digest, InvalidReference> =>
-  Effect.catchAll(Digest.parse(text), (error) => invalid(input, "Digest", error.message))
+const parseDigest = (input: string, text: string): Either.Either<Digest.Digest, InvalidReference> =>
+  Either.orElse(Digest.parsed(text), ({ message }) => invalid(input, "Digest", message))
 
 const invalid = (
   input: string,
   reason: InvalidReference["reason"],
   message: string
-): Effect.Effect<never, InvalidReference> =>
-  Effect.fail(new InvalidReference({ input: withoutUser(input).slice(0, 128), reason, message }))
+): Either.Either<never, InvalidReference> =>
+  Either.left(new InvalidReference({ input: withoutUser(input).slice(0, 128), reason, message }))
 
 /**
  * A password in front of the host must not reach an error (T13). An @ with a slash behind it is
@@ -366,3 +497,43 @@ const withoutUser = (input: string): string => {
   const at = input.lastIndexOf("@", input.lastIndexOf("/"))
   return at < start ? input : `${input.slice(0, start)}***${input.slice(at)}`
 }
+
+const valueOf = Values.maker<Reference>({
+  id: Symbol.for("effect-oci/Reference"),
+  key: format,
+  text: format,
+  json: format
+})
+
+const isReference = Schema.is(
+  Schema.typeSchema(
+    Schema.Struct({
+      host: Schema.String.pipe(Schema.filter((text) => isHost(text))),
+      repository: RepositoryName,
+      tag: Schema.OptionFromSelf(Tag),
+      digest: Schema.OptionFromSelf(Digest.Digest)
+    })
+  )
+)
+
+const Value = Schema.declare((u: unknown): u is Reference => isReference(u), {
+  identifier: "Reference",
+  description: "a reference",
+  equivalence: () => (self, that) => format(self) === format(that),
+  arbitrary: () => (fc) =>
+    fc
+      .tuple(
+        fc.constantFrom(Host.dockerHub, "ghcr.io", "localhost:5000", "[::1]:5000"),
+        fc.stringMatching(/^[a-z0-9]{1,8}\/[a-z0-9]{1,8}(?:[._-][a-z0-9]{1,8})?$/),
+        fc.option(fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}$/)),
+        fc.option(fc.uint8Array())
+      )
+      .map(([host, repository, tag, content]) =>
+        make({
+          host,
+          repository: RepositoryName.make(repository),
+          ...(tag !== null && { tag: Tag.make(tag) }),
+          ...(content !== null && { digest: Digest.fromBytes(content) })
+        })
+      )
+})

@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -72,6 +73,19 @@ const outcome = <A, E>(effect: Effect.Effect<A, E>): unknown =>
     },
     onSuccess: (value) => value
   })
+
+/** What a function returns, or the typed error that it throws. */
+const attempt = (run: () => unknown): unknown =>
+  outcome(
+    Effect.suspend(() => {
+      try {
+        return Effect.succeed(run())
+      } catch (error) {
+        if (Predicate.hasProperty(error, "_tag")) return Effect.fail(error)
+        throw error
+      }
+    })
+  )
 
 const sha = "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b"
 const name = "library/alpine"
@@ -181,6 +195,9 @@ const schemas = [
   reader(Reference.RepositoryName),
   reader(Reference.Tag),
   reader(Reference.FromString),
+  reader(Host.Host),
+  reader(Host.FromString),
+  reader(Platform.FromString),
   json(Challenge.Challenge),
   json(ErrorBody.ErrorInfo)
 ]
@@ -247,6 +264,8 @@ export const targets: ReadonlyArray<Target> = [
     seeds: [sha, sha.toUpperCase(), "sha512:ab", "a+b.c:=_-"],
     run: (s) => [
       outcome(Digest.parse(s)),
+      Digest.parsed(s),
+      attempt(() => Digest.unsafeParse(s)),
       Digest.isDigest(s),
       Digest.fromBytes(new TextEncoder().encode(s))
     ]
@@ -264,7 +283,8 @@ export const targets: ReadonlyArray<Target> = [
     run: (s) => [
       outcome(
         Effect.map(Reference.parse(s), (reference) => [Reference.format(reference), reference])
-      )
+      ),
+      attempt(() => Reference.unsafeParse(s))
     ]
   },
   {
@@ -273,6 +293,8 @@ export const targets: ReadonlyArray<Target> = [
     seeds: ["ghcr.io", "Registry.LAN:5000", "index.docker.io:443", "[::1]:80", "0x7f.1:5000"],
     run: (s) => [
       outcome(Host.parse(s)),
+      attempt(() => Host.unsafeParse(s)),
+      Host.isHost(s),
       outcome(Host.byHost({ [s]: 1, "docker.io": 2 })),
       Host.fromString(s),
       Host.fromString(s, "http"),
@@ -288,19 +310,31 @@ export const targets: ReadonlyArray<Target> = [
     name: "Reference.parseRepositoryName",
     tests: "spec/Reference",
     seeds: [name, "a-b__c.d/e"],
-    run: (s) => [outcome(Reference.parseRepositoryName(s)), Reference.isRepositoryName(s)]
+    run: (s) => [
+      outcome(Reference.parseRepositoryName(s)),
+      attempt(() => Reference.unsafeParseRepositoryName(s)),
+      Reference.isRepositoryName(s)
+    ]
   },
   {
     name: "Reference.parseTag",
     tests: "spec/Reference",
     seeds: ["latest", "_v1.0-rc"],
-    run: (s) => [outcome(Reference.parseTag(s)), Reference.isTag(s)]
+    run: (s) => [
+      outcome(Reference.parseTag(s)),
+      attempt(() => Reference.unsafeParseTag(s)),
+      Reference.isTag(s),
+      Reference.isReferrersTag(s)
+    ]
   },
   {
     name: "Platform.parse",
     tests: "spec/Platform",
     seeds: ["linux/amd64", "linux/arm/v7", "windows/amd64"],
-    run: (s) => outcome(Effect.map(Platform.parse(s), Platform.format))
+    run: (s) => [
+      outcome(Effect.map(Platform.parse(s), Platform.format)),
+      attempt(() => Platform.unsafeParse(s))
+    ]
   },
   {
     name: "MediaType",
