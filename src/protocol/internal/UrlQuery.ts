@@ -20,10 +20,19 @@ export const ofUrl = (url: string): string => {
  * written. A target without a path and a query of its own has the query of `from`.
  */
 export const restored = (parsed: URL, target: string, from: string): string => {
-  // A parser leaves out the spaces around a URL.
-  const written = ofUrl(target.replace(/^ +| +$/g, ""))
+  const written = ofUrl(withoutSpacesAfter(target))
   const query = written === "" && parsed.search !== "" ? ofUrl(from) : written
   return parsed.origin + parsed.pathname + query
+}
+
+/**
+ * Returns a URL without the spaces after it, which a parser leaves out. A pattern would try each of
+ * those within it anew.
+ */
+const withoutSpacesAfter = (url: string): string => {
+  let end = url.length
+  while (url.charAt(end - 1) === " ") end--
+  return url.slice(0, end)
 }
 
 const escape = (character: string): string =>
