@@ -152,6 +152,17 @@ describe("layerFrom", () => {
     })
   )
 
+  it.effect("opens what holds nothing for whoever asks when the layer was released", () =>
+    Effect.gen(function* () {
+      const registry = yield* MemoryRegistry.make()
+      const { get } = yield* Effect.provide(
+        Registries.Registries,
+        Registries.layerFrom(() => Effect.succeed(registry))
+      )
+      expect(yield* get("ghcr.io")).toBe(registry)
+    })
+  )
+
   it.effect("releases with the layer what an opening acquired, and at once if it failed", () => {
     const log: Array<string> = []
     return Effect.gen(function* () {
