@@ -195,28 +195,29 @@ export const close = (remote: Remote, session: Session, digest: Digest.Digest) =
       (error) => isTransient(error) || (lost && error._tag === "UploadUnknown"),
       (error) => {
         lost = true
-        return Effect.filterOrFail(present(remote, session, digest), identity, () => error)
+        return Effect.filterOrFail(arrived(remote, session, digest), identity, () => error)
       }
     )
     return Retry.repeated(closed, Retry.attempts(remote.to))
   })
 
-/**
- * Whether the registry has the blob after all. That it cannot be asked means no. No warning is due
- * for the session of a blob that is there.
- */
+/** Whether the registry has the blob after all. That it cannot be asked means no. */
 export const present = (
   { head }: Remote,
-  session: Session | { readonly repository: RepositoryName },
+  repository: RepositoryName,
+  digest: Digest.Digest
+): Effect.Effect<boolean> => Effect.orElseSucceed(head.exists(repository, digest), () => false)
+
+/** The same of the blob of a session: where it is there, no warning is due for the session. */
+export const arrived = (
+  remote: Remote,
+  session: Session,
   digest: Digest.Digest
 ): Effect.Effect<boolean> =>
-  Effect.map(
-    Effect.orElseSucceed(head.exists(session.repository, digest), () => false),
-    (isThere) => {
-      if (isThere && "isBroken" in session) session.isBroken = false
-      return isThere
-    }
-  )
+  Effect.map(present(remote, session.repository, digest), (isThere) => {
+    if (isThere) session.isBroken = false
+    return isThere
+  })
 
 // -----------------------------------------------------------------------------
 // For applications

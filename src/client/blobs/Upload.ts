@@ -224,8 +224,12 @@ export class Upload<E, R> {
 
   /** Whether the registry has the blob after all. */
   private look(): Step<E, R> {
+    const { session, target, uploads } = this
+    const digest = this.digest()
     return Effect.map(
-      Session.present(this.uploads, this.session ?? this.target, this.digest()),
+      session === undefined
+        ? Session.present(uploads, target.repository, digest)
+        : Session.arrived(uploads, session, digest),
       (present) => ({ kind: present ? "present" : "absent" })
     )
   }
