@@ -212,8 +212,7 @@ export const FromString: Schema.Schema<Host, string> = Schema.transformOrFail(
   Schema.typeSchema(Host),
   {
     strict: true,
-    decode: (input, _, ast) =>
-      Effect.mapError(parse(input), (error) => new ParseResult.Type(ast, input, error.message)),
+    decode: Parsed.decode((input) => parsed(input)),
     encode: (host) => ParseResult.succeed(host)
   }
 )

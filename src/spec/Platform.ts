@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as ParseResult from "effect/ParseResult"
@@ -71,8 +71,7 @@ export const Platform: Schema.Schema<Platform, Encoded> = Schema.suspend(() =>
 export const FromString: Schema.Schema<Platform, string> = Schema.suspend(() =>
   Schema.transformOrFail(Schema.String, Value, {
     strict: true,
-    decode: (input, _, ast) =>
-      Effect.mapError(parse(input), (error) => new ParseResult.Type(ast, input, error.message)),
+    decode: Parsed.decode((input) => parsed(input)),
     encode: (platform) => ParseResult.succeed(format(platform))
   })
 )

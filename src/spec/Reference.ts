@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import type * as Brand from "effect/Brand"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
@@ -262,8 +262,7 @@ export const Tag: Schema.refine<Tag, Schema.Schema<string>> = Schema.String.pipe
 export const FromString: Schema.Schema<Reference, string> = Schema.suspend(() =>
   Schema.transformOrFail(Schema.String, Value, {
     strict: true,
-    decode: (input, _, ast) =>
-      Effect.mapError(parse(input), (error) => new ParseResult.Type(ast, input, error.message)),
+    decode: Parsed.decode((input) => parsed(input)),
     encode: (reference) => ParseResult.succeed(format(reference))
   })
 ).annotations({ identifier: "Reference" })
