@@ -151,18 +151,22 @@ const ofUnknown = (
   }
 }
 
-/** The specification has no code for this, and leaves room for others. */
+/**
+ * The error of a condition that does not hold. The specification has no code for it, and leaves
+ * room for others.
+ */
+export const preconditionFailed = (message: string, detail?: unknown): ErrorResponse =>
+  new ErrorResponse({ status: 412, code: "PRECONDITION_FAILED", message, detail })
+
 const ofPrecondition = ({ actual, expected, reason, tag }: PreconditionFailed): ErrorResponse =>
-  new ErrorResponse({
-    status: 412,
-    code: "PRECONDITION_FAILED",
-    message: {
+  preconditionFailed(
+    {
       Changed: `Tag ${tag} is not ${expected}: nothing was put`,
       LostRace: `Tag ${tag} was put, and another writer has replaced it`,
       Unconfirmed: `Tag ${tag} was put, and still reads as before`
     }[reason],
-    detail: { tag, expected, ...(actual !== undefined && { actual }) }
-  })
+    { tag, expected, ...(actual !== undefined && { actual }) }
+  )
 
 const ofContent = (
   failure: InvalidManifest | MediaTypeMismatch | DigestMismatch | SizeMismatch | RangeMismatch

@@ -168,13 +168,8 @@ const conditionOfPut = Effect.fnUntraced(function* (
   return tag === undefined ? undefined : ({ tag, is: is ?? "absent" } satisfies PutCondition)
 })
 
-/** The specification has no code for this, and leaves room for others. */
 const preconditionFailed = (header: string) =>
-  new ErrorResponse.ErrorResponse({
-    status: 412,
-    code: "PRECONDITION_FAILED",
-    message: `The condition of ${header} does not hold: nothing was done`
-  })
+  ErrorResponse.preconditionFailed(`The condition of ${header} does not hold: nothing was done`)
 
 /**
  * The size of manifest that a registry must at least take is also the most that clients are ready
