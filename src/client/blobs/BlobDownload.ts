@@ -131,7 +131,7 @@ const gathered = Effect.fnUntraced(function* (
   { digest, size }: BlobBytes.Known,
   limit: ByteStream.Limit
 ) {
-  const verifier = yield* ByteStream.verifier({ digest, ...(size !== undefined && { size }) })
+  const verifier = yield* ByteStream.verifier({ digest, size })
   const download: Download = { at: 0, size, ranges: true, exchange: {}, coding: "" }
   const next = nextOfBlob(send, repository, digest, download)
   const source = yield* next

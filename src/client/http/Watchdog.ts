@@ -52,15 +52,18 @@ export type Ended<A, E> = (exit: Exit.Exit<A, E>) => Exit.Exit<A, E>
 
 /**
  * Runs an effect that sets its own deadline and may move it; there is none at first. When it has
- * passed, the effect is interrupted, which is awaited, and the result is that of `onExpiry`.
- * `ended` is called with the result, uninterruptibly.
+ * passed, the effect is given up, and the result is that of `onExpiry`. `ended` is called with the
+ * result, uninterruptibly.
  */
-export const watch = <A, E, R>(
+type Watch = <A, E, R>(
   watchdog: Watchdog,
   effect: (deadline: Deadline) => Effect.Effect<A, E, R>,
   onExpiry: () => Exit.Exit<NoInfer<A>, NoInfer<E>>,
-  ended: Ended<A, E> = identity
-): Effect.Effect<A, E, R> =>
+  ended?: Ended<A, E>
+) => Effect.Effect<A, E, R>
+
+/** Gives an effect up by interrupting it, which is awaited. */
+export const watch: Watch = (watchdog, effect, onExpiry, ended = identity) =>
   Effect.uninterruptibleMask((restore) =>
     Runtime.withFiber((parent) => {
       const watched = makeWatched(parent)
@@ -85,12 +88,7 @@ export const watch = <A, E, R>(
  * `watch` for an effect that fails soon after `abort` of its deadline, which it sets, was called. A
  * fiber of its own, which `watch` makes to interrupt it, costs a quarter of a small request.
  */
-export const watchAbortable = <A, E, R>(
-  watchdog: Watchdog,
-  effect: (deadline: Deadline) => Effect.Effect<A, E, R>,
-  onExpiry: () => Exit.Exit<NoInfer<A>, NoInfer<E>>,
-  ended: Ended<A, E> = identity
-): Effect.Effect<A, E, R> =>
+export const watchAbortable: Watch = (watchdog, effect, onExpiry, ended = identity) =>
   Effect.uninterruptibleMask((restore) =>
     Runtime.withFiber((fiber) => {
       const watched = makeWatched(fiber)
