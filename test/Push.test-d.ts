@@ -15,7 +15,12 @@ import * as Artifact from "../src/content/Artifact.js"
 import type * as BlobFile from "../src/node/BlobFile.js"
 import type { Registries } from "../src/Registries.js"
 import type { Registry } from "../src/Registry.js"
-import type { InputError, StorageFailure } from "../src/RegistryError.js"
+import type {
+  InputError,
+  InvalidReference,
+  ManifestUnknown,
+  StorageFailure
+} from "../src/RegistryError.js"
 import { isTransient } from "../src/RegistryError.js"
 import type { Descriptor } from "../src/spec/Descriptor.js"
 import type { Reference, RepositoryName } from "../src/spec/Reference.js"
@@ -36,7 +41,7 @@ const push = Artifact.push("ghcr.io/owner/report:1.0.0", {
 describe("a push", () => {
   it("has an error and an environment that are named", () => {
     expectTypeOf<Artifact.PushError>().toEqualTypeOf<
-      Registry.PutBlobError | Registry.PutManifestError
+      Registry.PutBlobError | Registry.PutManifestError | InvalidReference
     >()
     expectTypeOf(push).toEqualTypeOf<
       Effect.Effect<Artifact.Pushed, Artifact.PushError | InputError, Registries>
@@ -58,6 +63,42 @@ describe("a push", () => {
     >()
     expectTypeOf<BlobFile.DownloadError>().toEqualTypeOf<Registry.GetBlobError | StorageFailure>()
     expectTypeOf<Artifact.PullError>().toEqualTypeOf<Registry.GetManifestError>()
+  })
+
+  it("has a type or a config, whose source counts as those of files do", () => {
+    const mediaType = "application/vnd.cncf.helm.config.v1+json"
+    expectTypeOf(
+      Artifact.push(reference, { config: { mediaType, source: file }, files: [] })
+    ).toEqualTypeOf<
+      Effect.Effect<
+        Artifact.Pushed,
+        Artifact.PushError | InputError | "own",
+        Registries | "environment"
+      >
+    >()
+    expectTypeOf(
+      Artifact.push(reference, { config: { mediaType }, files: [{ source: new Uint8Array(1) }] })
+    ).toEqualTypeOf(push)
+    // @ts-expect-error: nothing says what it is
+    Artifact.push(reference, { files: [] })
+  })
+
+  it("is attached without tags, to what may not be there", () => {
+    expectTypeOf<Artifact.AttachError>().toEqualTypeOf<Artifact.PushError | ManifestUnknown>()
+    expectTypeOf(
+      Artifact.attach("ghcr.io/owner/app:1.0.0", { artifactType, files: [{ source: file }] })
+    ).toEqualTypeOf<
+      Effect.Effect<
+        Artifact.Pushed,
+        Artifact.AttachError | InputError | "own",
+        Registries | "environment"
+      >
+    >()
+    expectTypeOf(Artifact.attachTo(registry, reference, { artifactType, files: [] })).toEqualTypeOf<
+      Effect.Effect<Artifact.Pushed, Artifact.AttachError>
+    >()
+    // @ts-expect-error: an attachment is found by its subject
+    Artifact.attach(reference, { artifactType, files: [], tags: ["1"] })
   })
 
   it("is handled by tag", () => {

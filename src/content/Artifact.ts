@@ -1,21 +1,32 @@
 /**
- * Artifacts: files of any kind in a registry, under one manifest with a type of its own. `push` and
- * `pull` take a reference, and the registry from `Registries`; `pushTo` and `pullFrom` take the
- * registry as well.
+ * Artifacts: files of any kind in a registry, under one manifest with a type of its own. `push`,
+ * `attach` and `pull` take a reference, and the registry from `Registries`; `pushTo`, `attachTo`
+ * and `pullFrom` take the registry as well.
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as BlobSource from "../BlobSource.js"
+import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
-import { DigestMismatch, type InputError, MediaTypeMismatch } from "../RegistryError.js"
+import {
+  DigestMismatch,
+  type InputError,
+  type InvalidReference,
+  ManifestUnknown,
+  MediaTypeMismatch
+} from "../RegistryError.js"
 import * as Annotations from "../spec/Annotations.js"
 import * as Descriptor from "../spec/Descriptor.js"
 import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import * as Reference from "../spec/Reference.js"
+import { choicesOf } from "./internal/IndexChoices.js"
+import * as PushInput from "./internal/PushInput.js"
 
 // -----------------------------------------------------------------------------
 // Push
@@ -28,12 +39,72 @@ import * as Reference from "../spec/Reference.js"
  * @category models
  */
 export interface File<out E = never, out R = never> {
-  readonly source: BlobSource.BlobSource<E, R>
-  /** The name under which other tools unpack it (`org.opencontainers.image.title`). */
+  readonly source: BlobSource.BlobSource<E, R> | Uint8Array
+  /**
+   * The name under which other tools unpack it (`org.opencontainers.image.title`), unlike that of
+   * every other file.
+   */
   readonly title?: string | undefined
   /** The media type, `application/octet-stream` by default. */
   readonly mediaType?: string | undefined
   readonly annotations?: Annotations.Annotations | undefined
+}
+
+/**
+ * What an artifact says of itself in a document of its own: the metadata of a Helm chart, say.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Config<out E = never, out R = never> {
+  /** The media type of the document, such as `application/vnd.cncf.helm.config.v1+json`. */
+  readonly mediaType: string
+  /** The document, `{}` by default. */
+  readonly source?: BlobSource.BlobSource<E, R> | Uint8Array | undefined
+  readonly annotations?: Annotations.Annotations | undefined
+}
+
+/**
+ * What says what an artifact is: an `artifactType`, or a `config` with a media type of its own, or
+ * both ([image-spec, Guidelines for Artifact
+ * Usage](https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidelines-for-artifact-usage)).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Type<E = never, R = never> =
+  | {
+      /**
+       * A media type ([RFC 6838 section
+       * 4.2](https://www.rfc-editor.org/rfc/rfc6838#section-4.2)), such as
+       * `application/vnd.example.report.v1`.
+       */
+      readonly artifactType: string
+      readonly config?: Config<E, R> | undefined
+    }
+  | {
+      /** Without it, the media type of the config stands in its place. */
+      readonly artifactType?: string | undefined
+      readonly config: Config<E, R>
+    }
+
+/**
+ * An artifact to attach to another one, or to an image.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AttachOptions<E = never, R = never> = Type<E, R> & {
+  /** The files, in order. An artifact without files has annotations alone. */
+  readonly files: ReadonlyArray<File<E, R>>
+  readonly annotations?: Annotations.Annotations | undefined
+  /**
+   * The size of chunks, in bytes, to upload files in. By default, a file is uploaded in one request
+   * where possible.
+   */
+  readonly chunkSize?: number | undefined
+  /** How many files to upload at a time, 3 by default. */
+  readonly concurrency?: number | undefined
 }
 
 /**
@@ -42,23 +113,14 @@ export interface File<out E = never, out R = never> {
  * @since 0.1.0
  * @category models
  */
-export interface PushOptions<out E = never, out R = never> {
-  /** What the artifact is, as a media type such as `application/vnd.example.report.v1`. */
-  readonly artifactType: string
-  /** The files, in order. An artifact without files has annotations alone. */
-  readonly files: ReadonlyArray<File<E, R>>
-  readonly annotations?: Annotations.Annotations | undefined
-  /** Tags in addition to that of the reference. */
-  readonly tags?: ReadonlyArray<Reference.Tag> | undefined
+export type PushOptions<E = never, R = never> = AttachOptions<E, R> & {
+  /**
+   * Tags in addition to that of the reference. A reference with neither tag nor digest needs them,
+   * or a subject: an empty list says that the artifact is to be known by its digest alone.
+   */
+  readonly tags?: ReadonlyArray<string> | undefined
   /** The manifest that it refers to, which will list it among its referrers. */
   readonly subject?: Descriptor.Descriptor | undefined
-  /**
-   * The size of chunks, in bytes, to upload files in. By default, a file is uploaded in one request
-   * where possible.
-   */
-  readonly chunkSize?: number | undefined
-  /** How many files to upload at a time, 3 by default. */
-  readonly concurrency?: number | undefined
 }
 
 /**
@@ -73,33 +135,36 @@ export interface Pushed {
 }
 
 /**
- * The errors of a push, apart from those of the sources. `DigestMismatch` also says that the
- * reference has a digest and the artifact has another; its manifest is not put then.
+ * The errors of a push, apart from those of the sources. With nothing sent, `InvalidReference` says
+ * that a tag is not one, or that there is none, and `InvalidManifest` that a media type is not one,
+ * or that two files have the same title. `DigestMismatch` also says that the reference has a digest
+ * and the artifact has another; its manifest is not put then.
  *
  * @since 0.1.0
  * @category errors
  */
-export type PushError = Registry.PutBlobError | Registry.PutManifestError
+export type PushError = Registry.PutBlobError | Registry.PutManifestError | InvalidReference
 
 /**
  * Pushes files as an artifact under a reference such as `ghcr.io/owner/name:tag`: first the blobs
- * that the registry does not have, then the manifest.
+ * that the registry does not have, then the manifest. It is never tagged `latest` unless that is
+ * written.
  *
- * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, with `PushError`, and with
- * the errors of the sources.
+ * Fails with `InvalidReference`, `InvalidUrl` or `InvalidManifest` before anything is sent, with
+ * `PushError`, and with the errors of the sources.
  *
  * @example
  * ```ts
  * import * as Artifact from "effect-oci/Artifact"
- * import * as BlobSource from "effect-oci/BlobSource"
  *
  * const push = Artifact.push("ghcr.io/owner/report:1.0.0", {
  *   artifactType: "application/vnd.example.report.v1",
+ *   tags: ["1.0", "1", "latest"],
  *   files: [
  *     {
  *       title: "report.txt",
  *       mediaType: "text/plain",
- *       source: BlobSource.fromBytes(new TextEncoder().encode("all is well"))
+ *       source: new TextEncoder().encode("all is well")
  *     }
  *   ]
  * })
@@ -112,11 +177,9 @@ export const push = <E = never, R = never>(
   reference: string | Reference.Reference,
   options: PushOptions<E, R>
 ): Effect.Effect<Pushed, PushError | InputError | E, Registries | R> =>
-  Effect.gen(function* () {
-    const parsed = yield* parse(reference)
-    const registry = yield* (yield* Registries).get(parsed.host)
-    return yield* pushTo(registry, parsed, options)
-  }).pipe(Effect.withSpan("effect-oci/Artifact.push", { captureStackTrace: false }))
+  References.run("Artifact.push", reference, (parsed) =>
+    Effect.flatMap(registryOf(parsed), (registry) => pushTo(registry, parsed, options))
+  )
 
 /**
  * Pushes files as an artifact to a registry, as `push` does. The host of the reference is ignored.
@@ -129,46 +192,174 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   reference: Reference.Reference,
   options: PushOptions<E, R>
 ): Effect.fn.Return<Pushed, PushError | E, R> {
-  const { repository } = reference
-  const put = <E2, R2>({ annotations, mediaType, source, title }: File<E2, R2>) =>
-    Effect.map(
-      registry.putBlob(repository, source, { chunkSize: options.chunkSize }),
-      ({ digest, size }) => {
-        const all =
-          title === undefined ? annotations : { ...annotations, [Annotations.title]: title }
-        return {
-          mediaType: mediaType ?? MediaType.octetStream,
-          digest,
-          size,
-          ...(all !== undefined && { annotations: all })
-        }
-      }
-    )
-  const files = yield* Effect.forEach(options.files, put, { concurrency: options.concurrency ?? 3 })
-  yield* registry.putBlob(repository, BlobSource.fromBytes(emptyContent))
-  const manifest = Manifest.image({
-    artifactType: options.artifactType,
-    config: Descriptor.empty,
-    // Without files the one layer is the empty one, for registries that refuse an empty list
-    // (image-spec, "Guidelines for Artifact Usage").
-    layers: files.length === 0 ? [Descriptor.empty] : files,
-    subject: options.subject,
-    annotations: options.annotations
-  })
-  const { digest } = manifest.descriptor
-  if (Option.isSome(reference.digest) && reference.digest.value !== digest)
-    return yield* new DigestMismatch({
-      manifest: Reference.format(reference),
-      expected: reference.digest.value,
-      actual: digest
-    })
-  const tags = new Set([...Option.toArray(reference.tag), ...(options.tags ?? [])])
-  yield* registry.putManifest(repository, manifest, { tags: [...tags] })
-  return { reference: Reference.withDigest(reference, digest), manifest }
+  yield* PushInput.checkTarget(reference, options)
+  yield* PushInput.checkContent(Reference.format(reference), options)
+  const tags = yield* PushInput.parseTags(reference, options.tags)
+  const parts = partsOf(options)
+  const known = Option.all(Arr.map(parts, describeKnown))
+  if (Option.isSome(known)) yield* checkDigest(reference, manifestOf(options, known.value))
+  const put = ({ source }: Part<E, R>) =>
+    registry.putBlob(reference.repository, source, { chunkSize: options.chunkSize })
+  const manifest = manifestOf(options, yield* describeAll(parts, put, options.concurrency ?? 3))
+  yield* checkDigest(reference, manifest)
+  yield* registry.putManifest(reference.repository, manifest, { tags })
+  return { reference: Reference.withDigest(reference, manifest.descriptor.digest), manifest }
 })
 
-/** The content of the empty descriptor: `{}`. */
+/** A blob to put, and its descriptor in the manifest once digest and size are known. */
+interface Part<out E, out R> {
+  readonly source: BlobSource.BlobSource<E, R>
+  readonly describe: (blob: Blob) => Descriptor.Descriptor
+}
+
+type Blob = Pick<Descriptor.Descriptor, "digest" | "size">
+
+/**
+ * Returns the config, then the layers. Without files the one layer is the empty one, for registries
+ * that refuse an empty list (image-spec, "Guidelines for Artifact Usage").
+ */
+const partsOf = <E, R>({
+  config,
+  files
+}: PushOptions<E, R>): Arr.NonEmptyReadonlyArray<Part<E, R>> => [
+  config === undefined ? emptyPart : partOf({ ...config, source: config.source ?? emptyContent }),
+  ...(files.length === 0 ? [emptyPart] : files.map(partOf<E, R>))
+]
+
+const partOf = <E, R>({ annotations, mediaType, source, title }: File<E, R>): Part<E, R> => {
+  const all = title === undefined ? annotations : { ...annotations, [Annotations.title]: title }
+  return {
+    source: "open" in source ? source : BlobSource.fromBytes(source),
+    describe: ({ digest, size }) => ({
+      mediaType: mediaType ?? MediaType.octetStream,
+      digest,
+      size,
+      ...(all !== undefined && { annotations: all })
+    })
+  }
+}
+
+/** The content of the empty descriptor. */
 const emptyContent = new TextEncoder().encode("{}")
+
+const emptyPart: Part<never, never> = {
+  source: BlobSource.fromBytes(emptyContent),
+  describe: () => Descriptor.empty
+}
+
+/** Describes a part before it is put, if its source says enough. */
+const describeKnown = <E, R>({ describe, source: { digest, size } }: Part<E, R>) =>
+  Option.map(Option.all({ digest, size }), describe)
+
+/** Puts and describes all parts. Those with equal content share one upload. */
+const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(
+  parts: Arr.NonEmptyReadonlyArray<Part<E, R>>,
+  put: (part: Part<E, R>) => Effect.Effect<Blob, E2, R2>,
+  concurrency: number
+) {
+  const keyOf = ({ source }: Part<E, R>) => Option.getOrElse(source.digest, () => source)
+  const distinct = new Map(parts.map((part) => [keyOf(part), part]))
+  const blobs = HashMap.fromIterable(
+    yield* Effect.forEach(
+      distinct,
+      ([key, part]) => Effect.map(put(part), (blob) => [key, blob] as const),
+      { concurrency }
+    )
+  )
+  return Arr.map(parts, (part) => part.describe(HashMap.unsafeGet(blobs, keyOf(part))))
+})
+
+const manifestOf = <E, R>(
+  { annotations, artifactType, subject }: PushOptions<E, R>,
+  [config, ...layers]: Arr.NonEmptyReadonlyArray<Descriptor.Descriptor>
+): Manifest.Manifest => Manifest.image({ artifactType, config, layers, subject, annotations })
+
+/** Fails if a reference has the digest of another manifest. */
+const checkDigest = (
+  reference: Reference.Reference,
+  { descriptor }: Manifest.Manifest
+): Effect.Effect<void, DigestMismatch> =>
+  Option.isNone(reference.digest) || reference.digest.value === descriptor.digest
+    ? Effect.void
+    : Effect.fail(
+        new DigestMismatch({
+          manifest: Reference.format(reference),
+          expected: reference.digest.value,
+          actual: descriptor.digest
+        })
+      )
+
+// -----------------------------------------------------------------------------
+// Attach
+// -----------------------------------------------------------------------------
+
+/**
+ * The errors of `attach`, apart from those of the sources. `ManifestUnknown` says that there is no
+ * such subject.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type AttachError = PushError | ManifestUnknown
+
+/**
+ * Attaches an artifact to an image or another artifact, the subject: gets the descriptor of the
+ * subject and pushes the artifact beside it, without a tag, to be found among its referrers
+ * ([Pushing Manifests with
+ * Subject](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject)).
+ * Where the reference has both a tag and a digest, the digest decides.
+ *
+ * Fails with `InvalidReference`, also for a reference with neither tag nor digest, with
+ * `InvalidUrl` or `InvalidManifest` before anything is sent, with `AttachError`, and with the
+ * errors of the sources.
+ *
+ * @example
+ * ```ts
+ * import * as Artifact from "effect-oci/Artifact"
+ *
+ * const attach = (sbom: Uint8Array) =>
+ *   Artifact.attach("ghcr.io/owner/app:1.0.0", {
+ *     artifactType: "application/spdx+json",
+ *     files: [{ title: "sbom.spdx.json", mediaType: "application/spdx+json", source: sbom }]
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const attach = <E = never, R = never>(
+  subject: string | Reference.Reference,
+  options: AttachOptions<E, R>
+): Effect.Effect<Pushed, AttachError | InputError | E, Registries | R> =>
+  References.run("Artifact.attach", subject, (parsed) =>
+    Effect.flatMap(registryOf(parsed), (registry) => attachTo(registry, parsed, options))
+  )
+
+/**
+ * Attaches an artifact to a manifest of a registry, as `attach` does. The host of the reference is
+ * ignored.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const attachTo = Effect.fnUntraced(function* <E = never, R = never>(
+  registry: Registry.Service,
+  subject: Reference.Reference,
+  options: AttachOptions<E, R>
+): Effect.fn.Return<Pushed, AttachError | E, R> {
+  yield* References.requireVersion(subject)
+  yield* PushInput.checkContent(Reference.format(subject), options)
+  const { repository } = subject
+  const reference = Reference.tagOrDigest(subject)
+  const found = yield* registry.headManifest(repository, reference)
+  if (Option.isNone(found)) return yield* new ManifestUnknown({ repository, reference })
+  const { digest, mediaType, size } = found.value
+  return yield* pushTo(
+    registry,
+    { ...subject, tag: Option.none(), digest: Option.none() },
+    { ...options, subject: { mediaType, digest, size } }
+  )
+})
 
 // -----------------------------------------------------------------------------
 // Pull
@@ -239,11 +430,9 @@ export type PullError = Registry.GetManifestError
 export const pull = (
   reference: string | Reference.Reference
 ): Effect.Effect<Pulled, PullError | InputError, Registries> =>
-  Effect.gen(function* () {
-    const parsed = yield* parse(reference)
-    const registry = yield* (yield* Registries).get(parsed.host)
-    return yield* pullFrom(registry, parsed)
-  }).pipe(Effect.withSpan("effect-oci/Artifact.pull", { captureStackTrace: false }))
+  References.run("Artifact.pull", reference, (parsed) =>
+    Effect.flatMap(registryOf(parsed), (registry) => pullFrom(registry, parsed))
+  )
 
 /**
  * Gets an artifact from a registry, as `pull` does. The host of the reference is ignored.
@@ -264,7 +453,8 @@ export const pullFrom = (
           new MediaTypeMismatch({
             manifest: Reference.format(reference),
             expected: MediaType.imageManifest,
-            actual: descriptor.mediaType
+            actual: descriptor.mediaType,
+            ...(content._tag === "ImageIndex" && choicesOf(reference, content))
           })
         )
       return Effect.succeed({
@@ -290,7 +480,5 @@ const isContained = (path: string): boolean =>
   path.split("/").every((part) => part !== "" && part !== "." && part !== "..") &&
   !/[\\:\p{Cc}]/u.test(path)
 
-const parse = (
-  reference: string | Reference.Reference
-): Effect.Effect<Reference.Reference, Reference.InvalidReference> =>
-  typeof reference === "string" ? Reference.parse(reference) : Effect.succeed(reference)
+const registryOf = ({ host }: Reference.Reference) =>
+  Effect.flatMap(Registries, ({ get }) => get(host))

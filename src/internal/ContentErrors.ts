@@ -1,13 +1,13 @@
 /** Errors of content that is not what it should be, or more than it may be. */
 import * as Schema from "effect/Schema"
-import { exchange, sentence } from "./ErrorMessage.js"
+import { exchange, ofPushedDigest, sentence } from "./ErrorMessage.js"
 
 /**
  * Occurs when content does not have the digest that it was asked for or declared with ([image-spec,
  * Digests](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests)). The
  * bytes must not be used. `actual` is absent where the registry says so (`DIGEST_INVALID`) without
  * naming the digest that it found. `manifest` is the reference of an artifact that was to be pushed
- * under another digest than its own.
+ * under another digest than its own, such as that of its subject.
  */
 export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-oci/DigestMismatch")(
   "DigestMismatch",
@@ -19,8 +19,7 @@ export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-o
   }
 ) {
   override get message(): string {
-    if (this.manifest !== undefined)
-      return `The manifest for ${this.manifest} has the digest ${this.actual ?? "of other content"}`
+    if (this.manifest !== undefined) return ofPushedDigest(this.manifest, this.actual)
     return sentence(
       `Content was expected to have digest ${this.expected} and has ${this.actual ?? "another"}: ` +
         "it was corrupted or replaced, and is not to be trusted",

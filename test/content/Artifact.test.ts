@@ -1,53 +1,627 @@
-import { describe, expect, it } from "@effect/vitest"
+import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
+import { describe, expect, it, layer } from "@effect/vitest"
+import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as Credentials from "../../src/auth/Credentials.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as Artifact from "../../src/content/Artifact.js"
+import { layerRegistries } from "../../src/node/NodeRegistry.js"
 import { Registries } from "../../src/Registries.js"
+import * as Annotations from "../../src/spec/Annotations.js"
+import * as Descriptor from "../../src/spec/Descriptor.js"
+import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
+import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
-import { utf8 } from "../support/fixtures.js"
+import { freshBytes, gather, items, utf8 } from "../support/fixtures.js"
+import { registryOn } from "../support/server.js"
 
-const artifact = {
-  artifactType: "application/vnd.example.report.v1",
-  files: [{ title: "report.txt", source: BlobSource.fromBytes(utf8("all is well")) }]
+const artifactType = "application/vnd.example.report.v1"
+const artifact = { artifactType, files: [{ title: "report.txt", source: utf8("all is well") }] }
+/** The manifest of `artifact`. */
+const plain = utf8(
+  JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MediaType.imageManifest,
+    artifactType,
+    config: Descriptor.empty,
+    layers: [
+      {
+        mediaType: "application/octet-stream",
+        digest: Digest.fromBytes(utf8("all is well")),
+        size: 11,
+        annotations: { [Annotations.title]: "report.txt" }
+      }
+    ]
+  })
+)
+const other = Digest.fromBytes(utf8("something else"))
+const memory = MemoryRegistry.layerRegistries()
+
+const open = Effect.fnUntraced(function* (text: string) {
+  const reference = yield* Reference.parse(text)
+  return { ...reference, registry: yield* (yield* Registries).get(reference.host) }
+})
+
+const headOf = Effect.fnUntraced(function* (text: string) {
+  const reference = yield* Reference.parse(text)
+  const registry = yield* (yield* Registries).get(reference.host)
+  return yield* registry.headManifest(reference.repository, Reference.tagOrDigest(reference))
+})
+
+const tagsOf = Effect.fnUntraced(function* (text: string) {
+  const { registry, repository } = yield* open(text)
+  return yield* items(registry.tags(repository))
+})
+
+const imageOf = (manifest: Manifest.Manifest) => {
+  if (manifest.content._tag !== "ImageManifest") throw new Error("not an image manifest")
+  return manifest.content
 }
 
-describe("an error says which artifact it is about", () => {
-  const other = `sha256:${"0".repeat(64)}`
+// -----------------------------------------------------------------------------
+// Content
+// -----------------------------------------------------------------------------
 
+layer(memory)("an artifact", (it) => {
+  it.effect("has an empty config, and its type in artifactType", () =>
+    Effect.gen(function* () {
+      const { manifest } = yield* Artifact.push("ghcr.io/owner/plain:1", artifact)
+      const content = imageOf(manifest)
+      expect(content.artifactType).toBe(artifactType)
+      expect(content.config).toEqual(Descriptor.empty)
+      expect(content.layers).toEqual([
+        {
+          mediaType: "application/octet-stream",
+          digest: Digest.fromBytes(utf8("all is well")),
+          size: 11,
+          annotations: { [Annotations.title]: "report.txt" }
+        }
+      ])
+    })
+  )
+
+  it.effect("has the empty layer where it has no files", () =>
+    Effect.gen(function* () {
+      const { manifest } = yield* Artifact.push("ghcr.io/owner/nothing:1", {
+        artifactType,
+        files: []
+      })
+      expect(imageOf(manifest).layers).toEqual([Descriptor.empty])
+      expect((yield* Artifact.pull("ghcr.io/owner/nothing:1")).files).toEqual([])
+    })
+  )
+
+  it.effect("has a config of its own, whose type stands for that of the artifact", () =>
+    Effect.gen(function* () {
+      const config = utf8('{"name":"app","version":"1.0.0"}')
+      const { manifest } = yield* Artifact.push("ghcr.io/charts/app:1.0.0", {
+        config: { mediaType: "application/vnd.cncf.helm.config.v1+json", source: config },
+        files: [
+          {
+            mediaType: "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+            source: BlobSource.fromStream(Stream.make(utf8("a chart")))
+          }
+        ]
+      })
+      const content = imageOf(manifest)
+      expect(content.artifactType).toBeUndefined()
+      expect(Manifest.artifactType(manifest)).toEqual(
+        Option.some("application/vnd.cncf.helm.config.v1+json")
+      )
+      expect(content.config).toEqual(
+        Descriptor.fromBytes(config, "application/vnd.cncf.helm.config.v1+json")
+      )
+      const { registry, repository } = yield* open("ghcr.io/charts/app")
+      expect(yield* gather(registry.getBlob(repository, content.config))).toEqual(config)
+      // Nobody needs the empty content then.
+      expect(yield* registry.headBlob(repository, Descriptor.empty.digest)).toEqual(Option.none())
+      const pulled = yield* Artifact.pull("ghcr.io/charts/app:1.0.0")
+      expect(pulled.artifactType).toEqual(Manifest.artifactType(manifest))
+      expect(yield* Effect.forEach(pulled.files, (file) => gather(file.content))).toEqual([
+        utf8("a chart")
+      ])
+    })
+  )
+
+  it.effect("has both types, an annotated config, and {} where the config has no source", () =>
+    Effect.gen(function* () {
+      const { manifest } = yield* Artifact.push("ghcr.io/features/go:1", {
+        artifactType,
+        config: { mediaType: "application/vnd.devcontainers", annotations: { note: "metadata" } },
+        files: [{ mediaType: "application/vnd.devcontainers.layer.v1+tar", source: utf8("tgz") }]
+      })
+      const content = imageOf(manifest)
+      expect(content.artifactType).toBe(artifactType)
+      expect(content.config).toEqual({
+        ...Descriptor.fromBytes(utf8("{}"), "application/vnd.devcontainers"),
+        annotations: { note: "metadata" }
+      })
+    })
+  )
+
+  it.effect("may name the empty config, and needs an artifactType then", () =>
+    Effect.gen(function* () {
+      const config = { mediaType: MediaType.empty }
+      const { manifest } = yield* Artifact.push("ghcr.io/owner/empty:1", {
+        artifactType,
+        config,
+        files: []
+      })
+      expect(imageOf(manifest).config.digest).toBe(Descriptor.empty.digest)
+      expect(
+        yield* Effect.flip(Artifact.push("ghcr.io/owner/empty:2", { config, files: [] }))
+      ).toMatchObject({ _tag: "InvalidManifest", path: "artifactType" })
+    })
+  )
+
+  it.effect("uploads equal content once, and describes it as often as it has names", () =>
+    Effect.gen(function* () {
+      const { registry, ...reference } = yield* open("ghcr.io/owner/twice:1")
+      const puts: Array<number | undefined> = []
+      const bytes = freshBytes("b1")
+      const same = BlobSource.fromBytes(bytes)
+      const { manifest } = yield* Artifact.pushTo(
+        {
+          ...registry,
+          putBlob: (repository, source, options) => {
+            puts.push(bytes.length)
+            return registry.putBlob(repository, source, options)
+          }
+        },
+        reference,
+        {
+          artifactType,
+          files: ["a", "b", "c"].map((title) => ({ title, source: title === "b" ? bytes : same }))
+        }
+      )
+      const { layers } = imageOf(manifest)
+      expect(layers.map(({ digest }) => digest)).toEqual(Array(3).fill(Digest.fromBytes(bytes)))
+      expect(layers.map(({ annotations }) => annotations?.[Annotations.title])).toEqual([
+        "a",
+        "b",
+        "c"
+      ])
+      // One for the files, one for the empty config.
+      expect(puts).toHaveLength(2)
+    })
+  )
+})
+
+// -----------------------------------------------------------------------------
+// Names
+// -----------------------------------------------------------------------------
+
+layer(memory)("the tags of a push", (it) => {
+  it.effect("are strings, in addition to that of the reference, each once", () =>
+    Effect.gen(function* () {
+      const tags = ["1.2", "1", "latest", "1.2.3"]
+      yield* Artifact.push("ghcr.io/owner/tags:1.2.3", { ...artifact, tags })
+      expect([...(yield* tagsOf("ghcr.io/owner/tags"))].sort()).toEqual([
+        "1",
+        "1.2",
+        "1.2.3",
+        "latest"
+      ])
+    })
+  )
+
+  it.effect("are those given where the reference has none", () =>
+    Effect.gen(function* () {
+      yield* Artifact.push("ghcr.io/owner/given", { ...artifact, tags: ["stable"] })
+      expect(yield* tagsOf("ghcr.io/owner/given")).toEqual(["stable"])
+    })
+  )
+
+  it.effect("may be none, on purpose: with an empty list, by digest, or for a subject", () =>
+    Effect.gen(function* () {
+      const { manifest, reference } = yield* Artifact.push("ghcr.io/owner/untagged", {
+        ...artifact,
+        tags: []
+      })
+      expect(Reference.format(reference)).toBe(
+        `ghcr.io/owner/untagged@${manifest.descriptor.digest}`
+      )
+      expect(yield* headOf(Reference.format(reference))).toEqual(Option.some(manifest.descriptor))
+      yield* Artifact.push(reference, artifact)
+      yield* Artifact.push("ghcr.io/owner/untagged", {
+        ...artifact,
+        subject: manifest.descriptor
+      })
+      expect(yield* tagsOf("ghcr.io/owner/untagged")).toEqual([])
+    })
+  )
+})
+
+describe("before anything is sent", () => {
+  const given = Effect.gen(function* () {
+    const { port, seen } = yield* registryOn()
+    const push = (name: string, options: Partial<Artifact.PushOptions>) =>
+      Artifact.push(`localhost:${port}/owner/${name}`, {
+        ...artifact,
+        ...options
+      } as Artifact.PushOptions)
+    return { host: `localhost:${port}`, seen, push }
+  })
+  const over = layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))
+
+  const refusals: ReadonlyArray<
+    readonly [
+      name: string,
+      reference: string,
+      options: Partial<Artifact.PushOptions>,
+      expected: object,
+      message: string
+    ]
+  > = [
+    [
+      "an artifactType that is empty",
+      "a:1",
+      { artifactType: "" },
+      { _tag: "InvalidManifest", reason: "MediaType", path: "artifactType" },
+      `HOST/owner/a:1: artifactType is empty: expected something like "${artifactType}"`
+    ],
+    [
+      "an artifactType that is a word",
+      "a:1",
+      { artifactType: "helm" },
+      { _tag: "InvalidManifest", reason: "MediaType", path: "artifactType" },
+      'HOST/owner/a:1: artifactType "helm" is not a media type, since it has no "/": ' +
+        `expected something like "${artifactType}"`
+    ],
+    [
+      "an artifactType with parameters",
+      "a:1",
+      { artifactType: "application/json; charset=utf-8" },
+      { _tag: "InvalidManifest", path: "artifactType" },
+      'HOST/owner/a:1: artifactType "application/json; charset=utf-8" has parameters, ' +
+        `which are not part of a media type: expected something like "${artifactType}"`
+    ],
+    [
+      "an artifactType with characters that no media type has",
+      "a:1",
+      { artifactType: "application/my report\n" },
+      { _tag: "InvalidManifest", path: "artifactType" },
+      'HOST/owner/a:1: artifactType "application/my report\\n" is not a media type: ' +
+        `expected something like "${artifactType}"`
+    ],
+    [
+      "an artifactType beyond all bounds, of which it shows a part",
+      "a:1",
+      { artifactType: `application/${"x".repeat(1_000_000)}` },
+      { _tag: "InvalidManifest", path: "artifactType" },
+      `HOST/owner/a:1: artifactType "application/${"x".repeat(116)}" is not a media type: ` +
+        `expected something like "${artifactType}"`
+    ],
+    [
+      "no type at all",
+      "a:1",
+      { artifactType: undefined },
+      { _tag: "InvalidManifest", path: "artifactType" },
+      `HOST/owner/a:1: artifactType is missing: say what the artifact is, such as "${artifactType}"`
+    ],
+    [
+      "the type of a config",
+      "a:1",
+      { config: { mediaType: "json" } },
+      { _tag: "InvalidManifest", reason: "MediaType", path: "config.mediaType" },
+      'HOST/owner/a:1: config.mediaType "json" is not a media type, since it has no "/": ' +
+        'expected something like "application/vnd.example.report.config.v1+json"'
+    ],
+    [
+      "an empty artifactType beside a config",
+      "a:1",
+      { artifactType: "", config: { mediaType: "application/json" } },
+      { _tag: "InvalidManifest", path: "artifactType" },
+      `HOST/owner/a:1: artifactType is empty: expected something like "${artifactType}"`
+    ],
+    [
+      "content of the empty config",
+      "a:1",
+      { config: { mediaType: MediaType.empty, source: utf8("{ }") } },
+      { _tag: "InvalidManifest", path: "config.mediaType" },
+      "HOST/owner/a:1: config.mediaType is that of the empty config: " +
+        "leave out its source, or give it a type of its own"
+    ],
+    [
+      "the type of a file",
+      "a:1",
+      {
+        files: [
+          { mediaType: "text/plain", source: utf8("a") },
+          { mediaType: ".txt", source: utf8("b") }
+        ]
+      },
+      { _tag: "InvalidManifest", path: "files[1].mediaType" },
+      'HOST/owner/a:1: files[1].mediaType ".txt" is not a media type, since it has no "/": ' +
+        'expected something like "text/plain"'
+    ],
+    [
+      "two files of one title",
+      "a:1",
+      {
+        files: [
+          { title: "a", source: utf8("a") },
+          { title: "b", source: utf8("b") },
+          { title: "a", source: utf8("c") }
+        ]
+      },
+      { _tag: "InvalidManifest", reason: "Shape", path: "files[2].title" },
+      'HOST/owner/a:1: files[2].title "a" is that of files[0] too: ' +
+        "one would replace the other where they are unpacked"
+    ],
+    [
+      "a tag that is not one",
+      "a:1",
+      { tags: ["latest", "feature/login"] },
+      { _tag: "InvalidReference", reason: "Tag", input: "feature/login" },
+      '"feature/login" is not a tag; expected at most 128 letters, digits, "_", "." and "-", ' +
+        'not starting with "." or "-"'
+    ],
+    [
+      "a name without tag and digest",
+      "a",
+      {},
+      { _tag: "InvalidReference", reason: "Tag" },
+      "HOST/owner/a has neither tag nor digest. What reads takes that for latest, and what " +
+        "writes or removes never does: write HOST/owner/a:latest if that is meant"
+    ],
+    [
+      "the digest of other content, known in advance",
+      `a:1@${other}`,
+      {},
+      { _tag: "DigestMismatch", expected: other },
+      `The manifest for HOST/owner/a:1@${other} has the digest ` +
+        `${Digest.fromBytes(plain)}: ` +
+        "leave out the digest of the reference to push it; " +
+        "to attach it to what has that digest, use Artifact.attach"
+    ],
+    [
+      "the digest of its subject",
+      `a@${other}`,
+      {
+        files: [{ source: BlobSource.fromStream(Stream.make(utf8("a"))) }],
+        subject: { mediaType: MediaType.imageManifest, digest: other, size: 14 }
+      },
+      { _tag: "DigestMismatch", expected: other },
+      `The manifest for HOST/owner/a@${other} has another digest: ` +
+        "leave out the digest of the reference to push it; " +
+        "to attach it to what has that digest, use Artifact.attach"
+    ]
+  ]
+
+  for (const [name, reference, options, expected, message] of refusals)
+    it.live(`a push refuses ${name}`, () =>
+      Effect.gen(function* () {
+        const { host, push, seen } = yield* given
+        const failure = yield* Effect.flip(push(reference, options))
+        expect(failure).toMatchObject(expected)
+        expect(failure.message.replaceAll(host, "HOST")).toBe(message)
+        expect(seen).toEqual([])
+      }).pipe(Effect.scoped, Effect.provide(over))
+    )
+
+  it.live("an attachment is checked as a push is, and its subject is named", () =>
+    Effect.gen(function* () {
+      const { host, seen } = yield* given
+      const attach = (reference: string, options: Partial<Artifact.AttachOptions> = {}) =>
+        Effect.flip(
+          Artifact.attach(`${host}/owner/${reference}`, {
+            ...artifact,
+            ...options
+          } as Artifact.AttachOptions)
+        )
+      expect(yield* attach("a:1", { artifactType: "sbom" })).toMatchObject({
+        _tag: "InvalidManifest",
+        path: "artifactType"
+      })
+      expect(yield* attach("a")).toMatchObject({ _tag: "InvalidReference", reason: "Tag" })
+      expect(yield* attach("A:1")).toMatchObject({
+        _tag: "InvalidReference",
+        reason: "Repository"
+      })
+      expect(seen).toEqual([])
+    }).pipe(Effect.scoped, Effect.provide(over))
+  )
+})
+
+// -----------------------------------------------------------------------------
+// Attach
+// -----------------------------------------------------------------------------
+
+layer(memory)("an attachment", (it) => {
+  for (const at of ["a tag", "a digest", "a tag and a digest"])
+    it.effect(`is found among the referrers of its subject, given by ${at}`, () =>
+      Effect.gen(function* () {
+        const name = `ghcr.io/owner/subject-${at.replaceAll(" ", "-")}`
+        const subject = yield* Artifact.push(`${name}:1.0.0`, {
+          ...artifact,
+          annotations: { some: "annotation" }
+        })
+        const { digest } = subject.manifest.descriptor
+        const reference = { "a tag": `${name}:1.0.0`, "a digest": `${name}@${digest}` }[at]
+        const attached = yield* Artifact.attach(reference ?? `${name}:1.0.0@${digest}`, {
+          artifactType: "application/spdx+json",
+          files: [{ source: utf8("an SBOM") }],
+          annotations: { "org.example.tool": "test" }
+        })
+        expect(imageOf(attached.manifest).subject).toEqual(subject.manifest.descriptor)
+        expect(Reference.format(attached.reference)).toBe(
+          `${name}@${attached.manifest.descriptor.digest}`
+        )
+        const { registry, repository } = yield* open(name)
+        expect(yield* items(registry.referrers(repository, digest))).toEqual([
+          Manifest.referrer(attached.manifest)
+        ])
+        expect(yield* tagsOf(name)).toEqual(["1.0.0"])
+      })
+    )
+
+  it.effect("fails where there is no subject, and puts nothing", () =>
+    Effect.gen(function* () {
+      yield* Artifact.push("ghcr.io/owner/lonely:1", artifact)
+      const failure = yield* Effect.flip(
+        Artifact.attach("ghcr.io/owner/lonely:2", {
+          artifactType,
+          files: [{ source: freshBytes("b2") }]
+        })
+      )
+      expect(failure).toMatchObject({
+        _tag: "ManifestUnknown",
+        repository: "owner/lonely",
+        reference: "2"
+      })
+    })
+  )
+
+  it.effect("may be attached to an index, and to an attachment", () =>
+    Effect.gen(function* () {
+      const { registry, repository } = yield* open("ghcr.io/owner/nested")
+      const index = Manifest.index({ manifests: [] })
+      yield* registry.putManifest(repository, index, { tags: [yield* Reference.parseTag("1")] })
+      const sbom = yield* Artifact.attach("ghcr.io/owner/nested:1", artifact)
+      expect(imageOf(sbom.manifest).subject).toEqual(index.descriptor)
+      const signature = yield* Artifact.attach(sbom.reference, artifact)
+      expect(imageOf(signature.manifest).subject).toEqual(sbom.manifest.descriptor)
+    })
+  )
+})
+
+// -----------------------------------------------------------------------------
+// Errors
+// -----------------------------------------------------------------------------
+
+describe("an error says which artifact it is about", () => {
   it.effect(
     "when a push turns out to have another digest than its reference, and puts nothing",
     () =>
       Effect.gen(function* () {
         const reference = `ghcr.io/owner/name:tag@${other}`
-        const failure = yield* Effect.flip(Artifact.push(reference, artifact))
+        const failure = yield* Effect.flip(
+          Artifact.push(reference, {
+            artifactType,
+            files: [{ source: BlobSource.fromStream(Stream.make(utf8("all is well"))) }]
+          })
+        )
         expect(failure).toMatchObject({
           _tag: "DigestMismatch",
           manifest: reference,
           expected: other
         })
         expect(failure.message).toMatch(
-          /^The manifest for ghcr\.io\/owner\/name:tag@sha256:0+ has the digest sha256:[0-9a-f]{64}$/
+          /^The manifest for ghcr\.io\/owner\/name:tag@sha256:[0-9a-f]{64} has the digest sha256:[0-9a-f]{64}: leave out/
         )
-        const registry = yield* Effect.flatMap(Registries, (all) => all.get("ghcr.io"))
-        const { repository } = yield* Reference.parse(reference)
-        const tag = yield* Reference.parseTag("tag")
-        expect(yield* registry.headManifest(repository, tag)).toEqual(Option.none())
-      }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+        expect(yield* headOf("ghcr.io/owner/name:tag")).toEqual(Option.none())
+      }).pipe(Effect.provide(memory))
   )
 
-  it.effect("when a reference leads to an index", () =>
+  const pullOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Descriptor.Descriptor>) {
+    const { registry, repository } = yield* open("ghcr.io/owner/name")
+    yield* registry.putManifest(repository, Manifest.index({ manifests }), {
+      tags: [yield* Reference.parseTag("tag")]
+    })
+    return yield* Effect.flip(Artifact.pull("ghcr.io/owner/name:tag"))
+  })
+  const accepting = MemoryRegistry.layerRegistries({ missingReferences: "accept" })
+  const entry = (symbol: string, fields: Partial<Descriptor.Descriptor>) => ({
+    ...Descriptor.fromBytes(utf8(symbol), MediaType.imageManifest),
+    ...fields
+  })
+  const base =
+    'ghcr.io/owner/name:tag: expected a manifest of type "application/vnd.oci.image.manifest.v1+json", ' +
+    'but it says that it is "application/vnd.oci.image.index.v1+json"'
+  const one = (symbol: string) => `ghcr.io/owner/name@${Digest.fromBytes(utf8(symbol))}`
+
+  it.effect("when a reference leads to an index with nothing in it", () =>
     Effect.gen(function* () {
-      const registry = yield* Effect.flatMap(Registries, (all) => all.get("ghcr.io"))
-      const { repository } = yield* Reference.parse("ghcr.io/owner/name")
-      yield* registry.putManifest(repository, Manifest.index({ manifests: [] }), {
-        tags: [yield* Reference.parseTag("tag")]
-      })
-      const failure = yield* Effect.flip(Artifact.pull("ghcr.io/owner/name:tag"))
-      expect(failure).toMatchObject({ _tag: "MediaTypeMismatch" })
-      expect(failure.message).toMatch(/^ghcr\.io\/owner\/name:tag: expected a manifest of type/)
-    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+      expect(yield* pullOf([])).toMatchObject({ _tag: "MediaTypeMismatch", message: base })
+    }).pipe(Effect.provide(accepting))
   )
+
+  it.effect("when it leads to an index, whose platforms can be chosen from", () =>
+    Effect.gen(function* () {
+      const attestation = { architecture: "unknown", os: "unknown" }
+      const failure = yield* pullOf([
+        entry("m0", { platform: attestation }),
+        entry("m1", { platform: { os: "linux", architecture: "amd64" } }),
+        entry("m2", { platform: { os: "linux", architecture: "arm", variant: "v7" } }),
+        entry("m3", {
+          platform: { os: "windows", architecture: "amd64", "os.version": "10.0.20348" }
+        })
+      ])
+      expect(failure).toMatchObject({
+        choices: [
+          { name: "linux/amd64", reference: one("m1") },
+          { name: "linux/arm/v7", reference: one("m2") },
+          { name: "windows/amd64 10.0.20348", reference: one("m3") }
+        ]
+      })
+      expect(failure.message).toBe(
+        `${base}, with manifests for linux/amd64, linux/arm/v7, windows/amd64 10.0.20348: ` +
+          `use the digest of one of them, as in ${one("m1")} for linux/amd64`
+      )
+      expect(yield* Effect.exit(Artifact.pull(one("m1")))).toSatisfy(Exit.isFailure)
+    }).pipe(Effect.provide(accepting))
+  )
+
+  it.effect("when it leads to an index of artifacts, which have types, titles or neither", () =>
+    Effect.gen(function* () {
+      const failure = yield* pullOf([
+        entry("m1", { artifactType: "application/spdx+json" }),
+        entry("m2", { annotations: { [Annotations.title]: "the manual" } }),
+        entry("m3", { mediaType: MediaType.imageIndex }),
+        entry("m4", { artifactType: "application/spdx+json" })
+      ])
+      expect(failure.message).toBe(
+        `${base}, with manifests for application/spdx+json, the manual, ` +
+          "application/vnd.oci.image.index.v1+json: use the digest of one of them, " +
+          `as in ${one("m1")} for application/spdx+json`
+      )
+    }).pipe(Effect.provide(accepting))
+  )
+
+  it.effect("when all of an index is attestations", () =>
+    Effect.gen(function* () {
+      const failure = yield* pullOf([
+        entry("m1", { platform: { architecture: "unknown", os: "unknown" } })
+      ])
+      expect(failure.message).toContain("with manifests for unknown/unknown")
+    }).pipe(Effect.provide(accepting))
+  )
+
+  it.effect("within bounds, however long an index and its names are", () =>
+    Effect.gen(function* () {
+      const failure = yield* pullOf(
+        Array.from({ length: 500 }, (_, n) =>
+          entry(`m${n}`, { artifactType: `application/x${n}\n\u202e${"y".repeat(5_000)}` })
+        )
+      )
+      expect(failure.message.length).toBeLessThan(1_500)
+      expect(failure.message).toContain(" and 492 more: ")
+      expect(failure.message).not.toMatch(/[\n\u202e]/)
+    }).pipe(Effect.provide(accepting))
+  )
+})
+
+it.live("spans have the reference", () => {
+  const exporter = new InMemorySpanExporter()
+  const telemetry = NodeSdk.layer(() => ({
+    resource: { serviceName: "test" },
+    spanProcessor: new SimpleSpanProcessor(exporter)
+  }))
+  return Effect.gen(function* () {
+    yield* Artifact.push("ghcr.io/owner/name:tag", artifact)
+    yield* Artifact.attach("ghcr.io/owner/name:tag", artifact)
+    yield* Artifact.pull("ghcr.io/owner/name:tag")
+    const spans = exporter.getFinishedSpans()
+    for (const name of ["push", "attach", "pull"])
+      expect(spans.find((span) => span.name === `effect-oci/Artifact.${name}`)).toMatchObject({
+        attributes: { "oci.reference": "ghcr.io/owner/name:tag" }
+      })
+  }).pipe(Effect.provide(memory), Effect.provide(telemetry))
 })

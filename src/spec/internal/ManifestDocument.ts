@@ -91,18 +91,35 @@ export class InvalidManifest extends Schema.TaggedError<InvalidManifest>(
  * Occurs when a document names another media type than the one that it was sent with ([Pulling
  * manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests)).
  * Both are cut to 128 characters. `manifest` says which manifest it is, where that is known.
+ *
+ * Also occurs when one artifact was wanted, and the manifest is an index: then `choices` has the
+ * first manifests of the index, each with its platform or the type of its artifact, and the
+ * reference to it by digest; `more` says how many there are besides.
  */
 export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
   "effect-oci/MediaTypeMismatch"
 )("MediaTypeMismatch", {
   expected: Schema.String,
   actual: Schema.String,
-  manifest: Schema.optionalWith(Schema.String, { exact: true })
+  manifest: Schema.optionalWith(Schema.String, { exact: true }),
+  choices: Schema.optionalWith(
+    Schema.Array(Schema.Struct({ name: Schema.String, reference: Schema.String })),
+    { exact: true }
+  ),
+  more: Schema.optionalWith(Schema.Number, { exact: true })
 }) {
   override get message(): string {
     const place = this.manifest === undefined ? "" : `${this.manifest}: `
     const [expected, actual] = [quoted(this.expected), quoted(this.actual)]
-    return `${place}expected a manifest of type ${expected}, but it says that it is ${actual}`
+    const [first] = this.choices ?? []
+    const names = [...new Set(this.choices?.map(({ name }) => name))].join(", ")
+    const more = this.more === undefined ? "" : ` and ${this.more} more`
+    const advice =
+      first === undefined
+        ? ""
+        : `, with manifests for ${names}${more}: use the digest of one of them, ` +
+          `as in ${first.reference} for ${first.name}`
+    return `${place}expected a manifest of type ${expected}, but it says that it is ${actual}${advice}`
   }
 }
 
