@@ -249,7 +249,9 @@ const emptyPart: Part<never, never> = {
 
 /** Describes a part before it is put, if its source says enough. */
 const describeKnown = <E, R>({ describe, source: { digest, size } }: Part<E, R>) =>
-  Option.map(Option.all({ digest, size }), describe)
+  digest === undefined || size === undefined
+    ? Option.none()
+    : Option.some(describe({ digest, size }))
 
 /** Puts and describes all parts. Those with equal content share one upload. */
 const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(
@@ -257,7 +259,7 @@ const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(
   put: (part: Part<E, R>) => Effect.Effect<Blob, E2, R2>,
   concurrency: number
 ) {
-  const keyOf = ({ source }: Part<E, R>) => Option.getOrElse(source.digest, () => source)
+  const keyOf = ({ source }: Part<E, R>) => source.digest ?? source
   const distinct = new Map(parts.map((part) => [keyOf(part), part]))
   const blobs = HashMap.fromIterable(
     yield* Effect.forEach(

@@ -108,6 +108,7 @@ export const ofTransport = (error: {
 
 /** Returns why nothing is pushed to a reference with the digest of another manifest. */
 export const ofPushedDigest = (reference: string, actual: string | undefined): string =>
-  `The manifest for ${reference} has ${actual === undefined ? "another digest" : `the digest ${actual}`}: ` +
+  `The manifest for ${reference} has ` +
+  `${actual === undefined ? "another digest" : `the digest ${actual}`}: ` +
   "leave out the digest of the reference to push it; " +
   "to attach it to what has that digest, use Artifact.attach"

@@ -119,7 +119,8 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
         ? ""
         : `, with manifests for ${names}${more}: use the digest of one of them, ` +
           `as in ${first.reference} for ${first.name}`
-    return `${place}expected a manifest of type ${expected}, but it says that it is ${actual}${advice}`
+    const found = `expected a manifest of type ${expected}, but it says that it is ${actual}`
+    return `${place}${found}${advice}`
   }
 }
 
