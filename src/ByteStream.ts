@@ -10,9 +10,28 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { decodeJson, decodeText, type InvalidContent } from "./internal/TextContent.js"
 import { DigestMismatch, LimitExceeded, SizeMismatch } from "./RegistryError.js"
 import * as Digest from "./spec/Digest.js"
+
+export {
+  /**
+   * Occurs for content that is not what it is read as.
+   *
+   * - `Text`: it is not UTF-8.
+   * - `Json`: it is not a JSON document.
+   * - `Schema`: the document does not fit the schema; `path` is the first place that does not, such
+   *   as `layers[0].digest`, empty for the document itself.
+   *
+   * The message does not show the content.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  InvalidContent
+} from "./internal/TextContent.js"
 
 /**
  * The digest and the size, in bytes, that a stream of bytes must have, as far as they are known.
@@ -199,7 +218,8 @@ export interface Limit {
 }
 
 /**
- * Collects the bytes of a stream in one array. Memory is allocated as they arrive.
+ * Collects the bytes of a stream in one array. Memory is allocated as they arrive. A
+ * limit that is a number is one of bytes.
  *
  * Fails with `LimitExceeded` when there are more bytes than the limit.
  *
@@ -208,27 +228,28 @@ export interface Limit {
  */
 export const collect: {
   (
-    limit: Limit
+    limit: number | Limit
   ): <E, R>(
     self: Stream.Stream<Uint8Array, E, R>
   ) => Effect.Effect<Uint8Array, E | LimitExceeded, R>
   <E, R>(
     self: Stream.Stream<Uint8Array, E, R>,
-    limit: Limit
+    limit: number | Limit
   ): Effect.Effect<Uint8Array, E | LimitExceeded, R>
 } = dual(
   2,
   <E, R>(
     self: Stream.Stream<Uint8Array, E, R>,
-    limit: Limit
+    limit: number | Limit
   ): Effect.Effect<Uint8Array, E | LimitExceeded, R> =>
     Effect.suspend(() => {
+      const bound = limitOf(limit)
       const parts: Array<Uint8Array> = []
       let count = 0
       return inspect(self, {
         onChunk: (bytes) => {
           count += bytes.length
-          if (count > limit.limit) return new LimitExceeded(limit)
+          if (count > bound.limit) return new LimitExceeded(bound)
           parts.push(bytes)
           return undefined
         },
@@ -239,6 +260,60 @@ export const collect: {
       )
     })
 )
+
+/**
+ * Collects the bytes of a stream as text, at most 4 MiB of them or those that `limit` allows (see
+ * {@link collect}). A byte order mark at the start is left out.
+ *
+ * Fails with `LimitExceeded` when there are more bytes than the limit, and with
+ * {@link InvalidContent} when they are not UTF-8.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const text = <E, R>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  limit?: number | Limit
+): Effect.Effect<string, E | LimitExceeded | InvalidContent, R> => {
+  const bound = limitOf(limit)
+  return Effect.flatMap(collect(self, bound), (bytes) => decodeText(bytes, bound.what))
+}
+
+/**
+ * Collects the bytes of a stream as a JSON document, as {@link text} does, and decodes it.
+ *
+ * Fails as {@link text} does, and with {@link InvalidContent} when they are not a JSON document, or
+ * it does not fit the schema.
+ *
+ * @example
+ * ```ts
+ * import * as ByteStream from "effect-oci/ByteStream"
+ * import * as Schema from "effect/Schema"
+ * import * as Stream from "effect/Stream"
+ *
+ * const Settings = Schema.Struct({ name: Schema.String })
+ * const content = Stream.make(new TextEncoder().encode(`{"name":"demo"}`))
+ * const settings = content.pipe(ByteStream.json(Settings))
+ * ```
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const json = <A, I, R2>(
+  schema: Schema.Schema<A, I, R2>
+): (<E, R>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  limit?: number | Limit
+) => Effect.Effect<A, E | LimitExceeded | InvalidContent, R | R2>) => {
+  const decode = decodeJson(schema)
+  return (self, limit) => {
+    const bound = limitOf(limit)
+    return Effect.flatMap(text(self, bound), (document) => decode(document, bound.what))
+  }
+}
+
+const limitOf = (limit: number | Limit = 4 * 1024 * 1024): Limit =>
+  typeof limit === "number" ? { what: "The content", limit } : limit
 
 /**
  * Emits the bytes in arrays of exactly `size` bytes (at least 1), but for the last one, which may

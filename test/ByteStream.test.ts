@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as ByteStream from "../src/ByteStream.js"
@@ -214,6 +215,98 @@ describe("collect", () => {
   it.effect.prop("gathers what concat would", [pieces], ([parts]) =>
     Effect.gen(function* () {
       expect(yield* ByteStream.collect(streamOf(parts), limit(1_000))).toEqual(joined(parts))
+    })
+  )
+})
+
+describe("text and json", () => {
+  const bytesOf = (...parts: ReadonlyArray<string | ReadonlyArray<number>>) =>
+    Stream.fromIterable(
+      parts.map((part) => (typeof part === "string" ? utf8(part) : Uint8Array.from(part)))
+    )
+  const Settings = Schema.Struct({ name: Schema.String, sizes: Schema.Array(Schema.Number) })
+
+  it.effect("are what was written, however it is cut", () =>
+    Effect.gen(function* () {
+      expect(yield* ByteStream.text(bytesOf("é", [0xf0, 0x9f], [0x98, 0x80]))).toBe("é😀")
+      expect(yield* bytesOf([0xef, 0xbb], [0xbf], "a").pipe(ByteStream.text)).toBe("a")
+      expect(yield* ByteStream.text(Stream.empty)).toBe("")
+      const settings = yield* bytesOf(`{"name":"a","si`, `zes":[1],"more":null}`).pipe(
+        ByteStream.json(Settings)
+      )
+      expect(settings).toEqual({ name: "a", sizes: [1] })
+    })
+  )
+
+  it.effect.prop(
+    "are UTF-8 or fail: nothing is replaced",
+    [FastCheck.uint8Array({ maxLength: 8 })],
+    ([bytes]) =>
+      Effect.gen(function* () {
+        const result = yield* Effect.either(ByteStream.text(Stream.make(bytes)))
+        if (result._tag === "Left") {
+          expect(result.left).toMatchObject({ _tag: "InvalidContent", reason: "Text" })
+        } else {
+          const mark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
+          expect(utf8(result.right)).toEqual(Uint8Array.from(bytes.subarray(mark)))
+        }
+      })
+  )
+
+  it.effect.each([
+    ["Text", [0xc3, 0x28], "", "The content is not UTF-8"],
+    ["Json", "{", "", "The content is not a JSON document"],
+    ["Json", "", "", "The content is not a JSON document"],
+    ["Schema", "[]", "", "The content does not fit its schema: expected {"],
+    ["Schema", `{"name":"a"}`, "sizes", "The content does not fit its schema: sizes is missing"],
+    [
+      "Schema",
+      `{"name":"a","sizes":[1,"hunter2"]}`,
+      "sizes[1]",
+      "The content does not fit its schema: sizes[1]: expected number"
+    ]
+  ] as const)("fail for the reason %s of %j, at %j", ([reason, content, path, message]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(ByteStream.json(Settings)(bytesOf(content)))
+      expect(error).toMatchObject({ _tag: "InvalidContent", reason, path })
+      expect(error.message).toContain(message)
+      expect(error.message).not.toContain("hunter2")
+    })
+  )
+
+  it.effect("are bounded, by 4 MiB unless told otherwise", () =>
+    Effect.gen(function* () {
+      const block = new Uint8Array(1024 * 1024).fill(0x20)
+      const four = Stream.make(block, block, block, block)
+      expect((yield* ByteStream.text(four)).length).toBe(4 * 1024 * 1024)
+      const more = Stream.concat(four, bytesOf("x"))
+      const reads: ReadonlyArray<readonly [Effect.Effect<unknown, unknown>, number]> = [
+        [ByteStream.text(more), 4 * 1024 * 1024],
+        [ByteStream.text(four, 8), 8],
+        [ByteStream.json(Settings)(more), 4 * 1024 * 1024],
+        [ByteStream.json(Settings)(four, { what: "The settings", limit: 8 }), 8]
+      ]
+      for (const [read, limit] of reads)
+        expect(yield* Effect.flip(read)).toMatchObject({ _tag: "LimitExceeded", limit })
+      const named = ByteStream.text(bytesOf([0xff]), { what: "The settings", limit: 8 })
+      expect((yield* Effect.flip(named)).message).toBe("The settings is not UTF-8")
+      expect((yield* ByteStream.text(more, 5 * 1024 * 1024)).length).toBe(4 * 1024 * 1024 + 1)
+    })
+  )
+
+  it.effect("fail as their stream does", () =>
+    Effect.gen(function* () {
+      const broken = Stream.concat(bytesOf("{"), Stream.fail(new Boom()))
+      expect(yield* Effect.flip(ByteStream.json(Settings)(broken))).toBeInstanceOf(Boom)
+    })
+  )
+
+  it.effect("do not print a document that is too deep or too large", () =>
+    Effect.gen(function* () {
+      const Deep = Schema.Struct({ a: Schema.String })
+      const deep = `{"a":${"[".repeat(5000)}${"]".repeat(5000)}}`
+      const error = yield* Effect.flip(ByteStream.json(Deep)(bytesOf(deep)))
+      expect(error.message.length).toBeLessThan(200)
     })
   )
 })

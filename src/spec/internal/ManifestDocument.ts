@@ -12,6 +12,7 @@ import * as Descriptor from "../Descriptor.js"
 import * as MediaType from "../MediaType.js"
 import { isGeneric } from "./GenericMediaType.js"
 import { optional } from "./Optional.js"
+import * as SchemaIssue from "./SchemaIssue.js"
 import { plain, quoted } from "./ServerText.js"
 
 /** What a manifest says. */
@@ -282,32 +283,7 @@ const readEntries = (document: Document): Effect.Effect<Content, InvalidManifest
 const has = (document: Document, name: string): boolean =>
   document[name] !== undefined && document[name] !== null
 
-/**
- * The first place that does not fit. The stock formatter would print the offending value: as large
- * as the document, and recursively, which a deeply nested one turns into a stack overflow (T21).
- */
-const misshapen = (issue: ParseResult.ParseIssue, path = ""): InvalidManifest => {
-  switch (issue._tag) {
-    case "Pointer": {
-      const keys = typeof issue.path === "object" ? issue.path : [issue.path]
-      return misshapen(issue.issue, path + keys.map(step).join(""))
-    }
-    case "Composite":
-      return misshapen("_tag" in issue.issues ? issue.issues : issue.issues[0], path)
-    case "Refinement":
-    case "Transformation":
-      if (issue.issue._tag !== "Type") return misshapen(issue.issue, path)
-  }
-  const place = path.slice(1, 129)
-  const message =
-    issue._tag === "Missing"
-      ? `${place} is missing`
-      : `${place}: expected ${"ast" in issue ? issue.ast : "nothing"}`
+const misshapen = (issue: ParseResult.ParseIssue, path?: string): InvalidManifest => {
+  const { message, place } = SchemaIssue.first(issue, path)
   return new InvalidManifest({ reason: "Shape", path: place, message })
-}
-
-const step = (key: PropertyKey): string => {
-  if (typeof key === "number") return `[${key}]`
-  const name = String(key)
-  return /^[a-zA-Z]+$/.test(name) ? `.${name}` : `[${quoted(name)}]`
 }

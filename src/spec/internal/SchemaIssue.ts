@@ -1,0 +1,43 @@
+/** What a document lacks of what its schema expects, in a few words. */
+import type * as ParseResult from "effect/ParseResult"
+import * as ServerText from "./ServerText.js"
+
+/**
+ * The first place of a document that does not fit, such as `layers[0].digest` (empty for the
+ * document itself), and what is wrong there.
+ */
+export interface Misfit {
+  readonly place: string
+  readonly message: string
+}
+
+/**
+ * Returns the first place that does not fit. The stock formatter would print the offending value:
+ * as large as the document, and recursively, which a deeply nested one turns into a stack overflow
+ * (T21).
+ */
+export const first = (issue: ParseResult.ParseIssue, path = ""): Misfit => {
+  switch (issue._tag) {
+    case "Pointer": {
+      const keys = typeof issue.path === "object" ? issue.path : [issue.path]
+      return first(issue.issue, path + keys.map(step).join(""))
+    }
+    case "Composite":
+      return first("_tag" in issue.issues ? issue.issues : issue.issues[0], path)
+    case "Refinement":
+    case "Transformation":
+      if (issue.issue._tag !== "Type") return first(issue.issue, path)
+  }
+  const place = path.slice(1, 129)
+  const message =
+    issue._tag === "Missing"
+      ? `${place} is missing`
+      : `${place}: expected ${"ast" in issue ? issue.ast : "nothing"}`
+  return { place, message }
+}
+
+const step = (key: PropertyKey): string => {
+  if (typeof key === "number") return `[${key}]`
+  const name = String(key)
+  return /^[a-zA-Z]+$/.test(name) ? `.${name}` : `[${ServerText.quoted(name)}]`
+}
