@@ -36,3 +36,12 @@ export const placeOf = (cause: unknown, depth = 0): string => {
 
 const isHost = (text: unknown): text is string =>
   typeof text === "string" && /^[A-Za-z0-9.:_-]{1,255}$/.test(text)
+
+/** Returns the message of the error that has the code, or else of the outermost one. */
+export const wordsOf = (cause: unknown): string => {
+  for (let error = cause, depth = 0; error instanceof Error && depth < 16; depth++) {
+    if ("code" in error || !(error.cause instanceof Error)) return error.message
+    error = error.cause
+  }
+  return ""
+}

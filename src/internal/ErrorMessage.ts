@@ -1,7 +1,6 @@
 /** The facts of an exchange, as errors carry them, and the messages that are made of them. */
 import * as Schema from "effect/Schema"
 import { ErrorInfo } from "../protocol/ErrorBody.js"
-import { codeOf, placeOf } from "./CauseDetails.js"
 
 /**
  * The facts of the exchange behind an error. All optional, since stores without HTTP raise the same
@@ -71,40 +70,6 @@ export const ofUntrusted = (error: {
   `The registry supplied ${locations[error.kind]} on ${error.host}, ` +
   `which is not followed: ${error.reason}` +
   (error.option === undefined ? "" : ` (option ${error.option} would allow it)`)
-
-const problems = {
-  Connect: "No connection to the registry",
-  Tls:
-    "No secure connection to the registry: check its certificate, " +
-    "and trust its authority if that is a private one",
-  Proxy:
-    "A proxy on the way to the registry refuses: check which proxy is used, " +
-    "and the user name and password for it",
-  Reset: "The connection to the registry broke",
-  Malformed: "The response is not valid HTTP",
-  Timeout: "The registry did not answer in time",
-  Stall: "The registry stopped sending"
-}
-
-/** Returns what broke a connection, with advice and what the cause tells. */
-export const ofTransport = (error: {
-  readonly reason: keyof typeof problems
-  readonly cause?: unknown
-  readonly url?: string | undefined
-}): string => {
-  const { cause, reason, url } = error
-  // This library's own words of a proxy say all there is to say.
-  const code = codeOf(cause)
-  if (/^ERR_PROXY_/.test(code) && cause instanceof Error) return cause.message
-  const detail = [code, placeOf(cause)].filter((part) => part !== "").join(" ")
-  const advice =
-    code === "ERR_SSL_WRONG_VERSION_NUMBER"
-      ? "; if it speaks plain http, give its url as http://…"
-      : reason === "Malformed" && url?.startsWith("http:") === true
-        ? "; if the registry speaks https, give its url as https://…"
-        : ""
-  return `${problems[reason]}${advice}${detail === "" ? "" : `: ${detail}`}`
-}
 
 /** Returns why nothing is pushed to a reference with the digest of another manifest. */
 export const ofPushedDigest = (reference: string, actual: string | undefined): string =>

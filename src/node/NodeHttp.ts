@@ -7,7 +7,13 @@
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Agent, type Dispatcher, Pool, ProxyAgent } from "@effect/platform-node/Undici"
+import {
+  Agent,
+  buildConnector,
+  type Dispatcher,
+  Pool,
+  ProxyAgent
+} from "@effect/platform-node/Undici"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -16,6 +22,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { type CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as CertificateFolders from "./CertificateFolders.js"
+import * as ProxyError from "./internal/ProxyError.js"
 import * as Socks from "./internal/Socks.js"
 import * as TlsLookup from "./internal/TlsLookup.js"
 import * as UndiciClient from "./internal/UndiciClient.js"
@@ -169,17 +176,29 @@ const dispatcherTo = (
       const connect = Socks.connector(new URL(uri), requestTls)
       return watched(new Pool(url.origin, { ...bounds, connect }))
     }
+    const proxyUrl = new URL(uri)
+    const proxyTls = yield* secured(proxyUrl)
+    const connect = ProxyError.connector(proxyUrl, buildConnector(proxyTls))
     return new ProxyAgent({
       ...bounds,
       uri,
       ...tokenOf(uri),
       // Many proxies allow tunnels to port 443 only, so plain http is not tunnelled.
       proxyTunnel: false,
-      proxyTls: yield* secured(new URL(uri)),
+      proxyTls,
       requestTls,
       // By default, tunnels are waited for five minutes, and plain http has other bounds.
-      clientFactory: (proxy, options) => new Pool(proxy, { ...options, headersTimeout: timeout }),
-      factory: (origin, options) => watched(new Pool(origin, { ...bounds, ...options }))
+      clientFactory: (proxy) =>
+        new ProxyError.TunnelPool(proxy, { connect, headersTimeout: timeout }),
+      factory: (origin, options) =>
+        watched(
+          new Pool(origin, {
+            ...bounds,
+            ...options,
+            // Plain http goes to the proxy as it is.
+            ...(new URL(origin).origin === proxyUrl.origin && { connect })
+          })
+        )
     })
   })
 

@@ -130,7 +130,10 @@ it.each([
     { code: "ENOTFOUND", hostname: "proxy.test" },
     "No connection to the registry: ENOTFOUND proxy.test"
   ],
-  [{ code: "EAI_AGAIN", hostname: "a\nb" }, "No connection to the registry: EAI_AGAIN (GET"],
+  [
+    { code: "EAI_AGAIN", hostname: "a\nb" },
+    "No connection to the registry: EAI_AGAIN; its name cannot be looked up now"
+  ],
   [{ code: "ERR_SSL_WRONG_VERSION_NUMBER" }, "if it speaks plain http"]
 ])("what was not reached is said in words, be it a proxy: %o", (facts, words) => {
   expect(

@@ -32,6 +32,7 @@ const bounds = (options: Partial<Transport.Bounds> = {}): Transport.Bounds => ({
   limits: Limits.defaultLimits,
   response: 60_000,
   until: Number.POSITIVE_INFINITY,
+  overall: Number.POSITIVE_INFINITY,
   registry: "https://registry.test",
   watchdog: Watchdog.make(Duration.minutes(1)),
   sent: Sent.make(),

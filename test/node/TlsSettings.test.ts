@@ -104,7 +104,7 @@ describe("authorities", () => {
         const refused = yield* Effect.flip(pull(other))
         expect(refused._tag).toBe("TransportFailure")
         expect(refused.message).toContain(
-          `a private one: ${untrusted} (GET https://${tokens}/token?`
+          `${untrusted}; its certificate is from an authority that is not trusted here`
         )
         expect(log.length).toBe(4)
       }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)), Effect.scoped)

@@ -298,8 +298,9 @@ const document = (
   facts: Exchange,
   until: () => number = () => Number.POSITIVE_INFINITY
 ): Effect.Effect<Uint8Array, LimitExceeded | TransportFailure> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    response.stream.pipe(
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const timeout = Math.max(0, Math.min(maxWait, until() - now))
+    return response.stream.pipe(
       // What the platform calls the body of a 204 from `fetch`.
       Stream.catchSome((error) =>
         error.reason === "EmptyBody" ? Option.some(Stream.empty) : Option.none()
@@ -321,11 +322,11 @@ const document = (
         Effect.fail(new LimitExceeded({ ...facts, limit, what }))
       ),
       Effect.timeoutFail({
-        duration: Math.max(0, Math.min(maxWait, until() - now)),
-        onTimeout: () => new TransportFailure({ ...facts, reason: "Stall" })
+        duration: timeout,
+        onTimeout: () => new TransportFailure({ ...facts, reason: "Stall", timeout })
       })
     )
-  )
+  })
 
 /**
  * A token server that fails for the moment has not judged the credentials: those errors can be

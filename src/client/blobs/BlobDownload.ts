@@ -2,6 +2,7 @@
  * Blobs from the registry: verified streams, and ranges, which cannot be verified. Both go on after
  * a fault from the byte where they were.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
@@ -289,7 +290,15 @@ const arriving = (
     ahead,
     length,
     stall: to.timeouts.response,
-    onFault: (reason) => new TransportFailure({ ...Received.factsOf(response), reason })
+    onFault: (reason) =>
+      new TransportFailure({
+        ...Received.factsOf(response),
+        reason,
+        ...(reason === "Stall" && {
+          timeout: Duration.toMillis(to.timeouts.response),
+          option: "timeouts.response"
+        })
+      })
   })
 
 /** The events at the end of a download that was observed. */

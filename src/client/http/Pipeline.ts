@@ -111,14 +111,18 @@ const attemptWithin = (
 }
 
 /** The bounds of an exchange that begins now. */
-export const boundsOf = (to: Endpoint, clock: Clock.Clock): Transport.Bounds => ({
-  limits: to.limits,
-  response: Duration.toMillis(to.timeouts.response),
-  until: clock.unsafeCurrentTimeMillis() + Duration.toMillis(to.timeouts.overall),
-  watchdog: to.watchdog,
-  registry: to.origin,
-  sent: Sent.make(to.sent)
-})
+export const boundsOf = (to: Endpoint, clock: Clock.Clock): Transport.Bounds => {
+  const overall = Duration.toMillis(to.timeouts.overall)
+  return {
+    limits: to.limits,
+    response: Duration.toMillis(to.timeouts.response),
+    until: clock.unsafeCurrentTimeMillis() + overall,
+    overall,
+    watchdog: to.watchdog,
+    registry: to.origin,
+    sent: Sent.make(to.sent)
+  }
+}
 
 /** Sends an operation without a body once: see `attempt`. */
 export const attemptOnce = (

@@ -28,13 +28,15 @@ import * as Watchdog from "./Watchdog.js"
 
 /**
  * What bounds one exchange: the limits, the milliseconds until a response must begin, the time (in
- * milliseconds of the clock) when all must be over, and who watches both. `registry`: the origin
- * that it is `RegistryOrigin`; `sent`: what no error of the exchange may repeat.
+ * milliseconds of the clock) when all must be over, how long that is from the beginning, and who
+ * watches both. `registry`: the origin that it is `RegistryOrigin`; `sent`: what no error of the
+ * exchange may repeat.
  */
 export interface Bounds {
   readonly limits: Limits
   readonly response: number
   until: number
+  readonly overall: number
   readonly watchdog: Watchdog.Watchdog
   readonly registry: string
   readonly sent: Sent.Sent
@@ -64,7 +66,7 @@ interface Exchange {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly bounds: Bounds
   readonly transfer: Transfer | undefined
-  late: () => Outcome
+  late: (deadline: Watchdog.Deadline) => Outcome
 }
 
 /** A body up to this size, in bytes, arrives with its response. */
@@ -92,15 +94,16 @@ export const bounded =
         request,
         bounds,
         transfer,
-        late: () =>
+        late: (deadline) =>
           Exit.fail(
             new TransportFailure({
               ...ClientFailure.facts(request, bounds.sent),
-              reason: "Timeout"
+              reason: "Timeout",
+              ...spent(bounds, deadline, waitOf(request, bounds), transfer !== "upload")
             })
           )
       }
-      const late = () => exchange.late()
+      const late = (deadline: Watchdog.Deadline) => exchange.late(deadline)
       return AbortableClient.isAbortable(client) && request.body._tag !== "Stream"
         ? Watchdog.watchAbortable(
             bounds.watchdog,
@@ -125,6 +128,23 @@ export const bounded =
     }
   })
 
+/** How long a response may take to begin, in milliseconds. */
+const waitOf = (
+  { body }: HttpClientRequest.HttpClientRequest,
+  { response }: Pick<Bounds, "response">
+): number => response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+
+/** The limit of time that was passed at a deadline: `wait`, or that of all if it `counts`. */
+const spent = (
+  { overall, until }: Pick<Bounds, "overall" | "until">,
+  { at }: Watchdog.Deadline,
+  wait: number,
+  counts = true
+): Pick<TransportFailure, "timeout" | "option"> =>
+  counts && at >= until
+    ? { timeout: overall, option: "timeouts.overall" }
+    : { timeout: wait, option: "timeouts.response" }
+
 const sent = (
   exchange: Exchange,
   deadline: Watchdog.Deadline,
@@ -134,15 +154,14 @@ const sent = (
 ): Responded => {
   const { bounds, request, transfer } = exchange
   const began = deadline.clock.unsafeCurrentTimeMillis()
-  const { body } = request
-  const wait = bounds.response + (body._tag === "Uint8Array" ? body.contentLength / 65.536 : 0)
+  const wait = waitOf(request, bounds)
   const isUpload = transfer === "upload"
   const awaited = () => {
     const at = deadline.clock.unsafeCurrentTimeMillis() + wait
     deadline.at = isUpload ? at : Math.min(bounds.until, at)
   }
   awaited()
-  if (deadline.at <= began) return exchange.late()
+  if (deadline.at <= began) return exchange.late(deadline)
   Sent.add(bounds.sent, request)
   return Effect.matchEffect(execute(observed(request, deadline, awaited)), {
     onFailure: (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds)),
@@ -210,19 +229,23 @@ const received = (
     return excerpted(exchange, deadline, response, (bytes) =>
       Exit.succeed(new GatheredResponse(response, bytes))
     )
-  exchange.late = () => Exit.fail(stalled(response))
+  const until = transfer === "download" ? Number.POSITIVE_INFINITY : bounds.until
+  exchange.late = (deadline) => Exit.fail(stalled(response, { ...bounds, until }, deadline))
   const length = Received.lengthOf(response)
   if (request.method !== "GET" || length === undefined || length > small)
     return Effect.succeed(response)
-  const until = transfer === "download" ? Number.POSITIVE_INFINITY : bounds.until
   return Effect.map(
     gathered(response, { ...bounds, until }, deadline),
     (bytes) => new GatheredResponse(response, bytes)
   )
 }
 
-const stalled = (response: HttpClientResponse) =>
-  new TransportFailure({ ...Received.factsOf(response), reason: "Stall" })
+const stalled = (response: HttpClientResponse, bounds: Bounds, deadline: Watchdog.Deadline) =>
+  new TransportFailure({
+    ...Received.factsOf(response),
+    reason: "Stall",
+    ...spent(bounds, deadline, bounds.response)
+  })
 
 /** What could be read in time of a body whose rest is of no interest. */
 const excerpted = (
@@ -236,8 +259,8 @@ const excerpted = (
   const now = deadline.clock.unsafeCurrentTimeMillis()
   deadline.at = Math.min(exchange.bounds.until, now + discardTime)
   return deadline.at <= now
-    ? Effect.zipRight(Received.abandon(Received.from(response)), exchange.late())
-    : Effect.flatMap(readBeginning(response, parts), exchange.late)
+    ? Effect.zipRight(Received.abandon(Received.from(response)), exchange.late(deadline))
+    : Effect.flatMap(readBeginning(response, parts), () => exchange.late(deadline))
 }
 
 /** Reads the first 64 KiB of a body into `parts`, without failing. */
@@ -315,6 +338,6 @@ export const document = (
         "LimitExceeded",
         () => Effect.fail(tooLong())
       ),
-    () => Exit.fail(stalled(response))
+    (deadline) => Exit.fail(stalled(response, bounds, deadline))
   )
 }

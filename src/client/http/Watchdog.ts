@@ -58,7 +58,7 @@ export type Ended<A, E> = (exit: Exit.Exit<A, E>) => Exit.Exit<A, E>
 type Watch = <A, E, R>(
   watchdog: Watchdog,
   effect: (deadline: Deadline) => Effect.Effect<A, E, R>,
-  onExpiry: () => Exit.Exit<NoInfer<A>, NoInfer<E>>,
+  onExpiry: (deadline: Deadline) => Exit.Exit<NoInfer<A>, NoInfer<E>>,
   ended?: Ended<A, E>
 ) => Effect.Effect<A, E, R>
 
@@ -76,7 +76,7 @@ export const watch: Watch = (watchdog, effect, onExpiry, ended = identity) =>
           },
           onSuccess: (exit) => {
             end(watchdog, watched)
-            return ended(watched.expired && Exit.isInterrupted(exit) ? onExpiry() : exit)
+            return ended(watched.expired && Exit.isInterrupted(exit) ? onExpiry(watched) : exit)
           }
         })
         return begin(watchdog, watched, awaited)
@@ -96,7 +96,9 @@ export const watchAbortable: Watch = (watchdog, effect, onExpiry, ended = identi
         onFailure: (cause) => {
           end(watchdog, watched)
           return ended(
-            watched.expired && !Cause.isInterrupted(cause) ? onExpiry() : Exit.failCause(cause)
+            watched.expired && !Cause.isInterrupted(cause)
+              ? onExpiry(watched)
+              : Exit.failCause(cause)
           )
         },
         onSuccess: (value) => {

@@ -6,6 +6,7 @@
  */
 import type * as Net from "node:net"
 import { buildConnector, errors as Errors } from "@effect/platform-node/Undici"
+import { ProxyError, connector as toProxy } from "./ProxyError.js"
 
 /** Whether a proxy's URL is of some version of SOCKS. */
 export const isSocks = ({ protocol }: URL): boolean => /^socks(4a?|5h?)?:$/.test(protocol)
@@ -31,7 +32,7 @@ export const connector = (
   proxy: URL,
   tls: buildConnector.BuildOptions & { readonly timeout: number }
 ): buildConnector.connector => {
-  const connect = buildConnector({ timeout: tls.timeout })
+  const connect = toProxy(proxy, buildConnector({ timeout: tls.timeout }))
   const secure = buildConnector(tls)
   return (options, callback) => {
     const target = {
@@ -45,20 +46,6 @@ export const connector = (
           : callback(null, socket),
       (failure) => callback(failure, null)
     )
-  }
-}
-
-/**
- * What a SOCKS proxy said, or is not asked. The code tells whether it may pass
- * (`ERR_PROXY_UNREACHED`); the message is fit for users.
- */
-export class ProxyError extends Error {
-  constructor(
-    readonly code: "ERR_PROXY_REFUSED" | "ERR_PROXY_UNREACHED" | "ERR_PROXY_UNSUPPORTED",
-    message: string,
-    options?: ErrorOptions
-  ) {
-    super(message, options)
   }
 }
 
