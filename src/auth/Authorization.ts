@@ -16,12 +16,20 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Trust from "../protocol/Trust.js"
-import type { AuthChallenge, CredentialsFailure } from "../RegistryError.js"
+import type {
+  AuthChallenge,
+  CredentialsFailure,
+  LimitExceeded,
+  RegistryFailure,
+  TooManyRequests,
+  TransportFailure,
+  Unauthorized,
+  UntrustedLocation
+} from "../RegistryError.js"
 import { Credentials, type Demand } from "./Credentials.js"
 import * as AuthorizationHeader from "./internal/AuthorizationHeader.js"
 import { rejected } from "./internal/ChallengeResponse.js"
 import * as Sent from "./internal/Sent.js"
-import type * as TokenServer from "./internal/TokenServer.js"
 import { TokenCache } from "./TokenCache.js"
 
 /**
@@ -30,7 +38,15 @@ import { TokenCache } from "./TokenCache.js"
  * @since 0.1.0
  * @category models
  */
-export type AuthorizationError = AuthChallenge | CredentialsFailure | TokenServer.TokenError
+export type AuthorizationError =
+  | AuthChallenge
+  | CredentialsFailure
+  | Unauthorized
+  | UntrustedLocation
+  | LimitExceeded
+  | TooManyRequests
+  | RegistryFailure
+  | TransportFailure
 
 /**
  * How requests are authorized. `trust` says which token servers may receive credentials, by default
@@ -99,7 +115,7 @@ export const authorized =
  * @since 0.1.0
  * @category models
  */
-export type Sender<E, R = never> = TokenServer.Sender<E, R>
+export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
 
 /**
  * Authorizes as `authorized` does, with its services at hand. `sent` is the record of the exchange,

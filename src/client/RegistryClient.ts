@@ -40,6 +40,13 @@ import * as Names from "./lists/Names.js"
 import * as Pages from "./lists/Pages.js"
 import * as Manifests from "./manifests/Manifests.js"
 
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Overrides
+} from "../internal/Options.js"
 export {
   /**
    * @since 0.1.0
@@ -57,7 +64,12 @@ export {
    * @since 0.1.0
    * @category models
    */
-  type EndpointOptions
+  type EndpointOptions,
+  /**
+   * @since 0.1.0
+   * @category type ids
+   */
+  EndpointTypeId
 } from "./http/Endpoint.js"
 export type {
   /**

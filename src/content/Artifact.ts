@@ -9,6 +9,7 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
@@ -381,7 +382,7 @@ export interface PulledFile {
    */
   readonly name: Option.Option<string>
   /** The bytes, verified against the descriptor. Nothing is requested before the stream runs. */
-  readonly content: ReturnType<Registry.Service["getBlob"]>
+  readonly content: Stream.Stream<Uint8Array, Registry.GetBlobError>
 }
 
 /**

@@ -3,6 +3,9 @@
 /**
  * Some of the members of an options type. A member that is `undefined` counts as absent, whether
  * the program that gives it compiles with `exactOptionalPropertyTypes` or not.
+ *
+ * @since 0.1.0
+ * @category models
  */
 export type Overrides<A> = { readonly [K in keyof A]?: A[K] | undefined }
 

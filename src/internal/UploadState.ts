@@ -42,7 +42,7 @@ const ChunkLength = Schema.Int.pipe(Schema.positive())
  */
 export const UploadState: Schema.Schema<
   UploadState,
-  ChunkBounds & { readonly repository: string; readonly location: string; readonly offset: number }
+  Omit<UploadState, "repository"> & { readonly repository: string }
 > = Schema.Struct({
   repository: RepositoryName,
   location: Schema.String,

@@ -19,21 +19,27 @@ import * as FieldValue from "./internal/FieldValue.js"
  * @since 0.1.0
  * @category models
  */
-export const Challenge = Schema.Struct({
+export interface Challenge {
+  readonly scheme: string
+  readonly realm?: string | undefined
+  readonly service?: string | undefined
+  readonly scopes: ReadonlyArray<string>
+  readonly error?: string | undefined
+}
+
+/**
+ * The schema of `Challenge`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Challenge: Schema.Schema<Challenge> = Schema.Struct({
   scheme: Schema.String,
   realm: Schema.optional(Schema.String),
   service: Schema.optional(Schema.String),
   scopes: Schema.Array(Schema.String),
   error: Schema.optional(Schema.String)
 })
-
-/**
- * What the schema decodes to.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Challenge extends Schema.Schema.Type<typeof Challenge> {}
 
 const maxChallenges = 16
 const maxParameters = 32

@@ -20,19 +20,23 @@ import type { Redact } from "./internal/RedactedText.js"
  * @since 0.1.0
  * @category models
  */
-export const ErrorInfo = Schema.Struct({
+export interface ErrorInfo {
+  readonly code: string
+  readonly message?: string | undefined
+  readonly detail?: unknown
+}
+
+/**
+ * The schema of `ErrorInfo`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ErrorInfo: Schema.Schema<ErrorInfo> = Schema.Struct({
   code: Schema.String,
   message: Schema.optional(Schema.String),
   detail: Schema.optional(Schema.Unknown)
 })
-
-/**
- * What the schema decodes to.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ErrorInfo extends Schema.Schema.Type<typeof ErrorInfo> {}
 
 /**
  * What could be understood of a body: the errors it reports, and the beginning of its text, at most

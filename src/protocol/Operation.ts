@@ -8,8 +8,10 @@
  * @since 0.1.0
  */
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import {
+  type Case,
   cases,
   type InvalidRequest,
   type Operation,
@@ -19,6 +21,13 @@ import * as Decoder from "./internal/OperationDecoder.js"
 import * as Encoder from "./internal/OperationEncoder.js"
 
 export {
+  /**
+   * The operation of a tag, or of one of several: `Case<"GetBlob" | "HeadBlob">`.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  type Case,
   /**
    * A request that is not an operation, with the response it deserves: `status`, an
    * [error code](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes)
@@ -92,7 +101,7 @@ export const {
  * @since 0.1.0
  * @category guards
  */
-export const is = cases.$is
+export const is: <T extends Operation["_tag"]>(tag: T) => (u: unknown) => u is Case<T> = cases.$is
 
 /**
  * One function for each operation; the compiler checks that none is missing.
@@ -100,7 +109,7 @@ export const is = cases.$is
  * @since 0.1.0
  * @category pattern matching
  */
-export const match = cases.$match
+export const match: Data.TaggedEnum.Constructor<Operation>["$match"] = cases.$match
 
 /**
  * Returns the HTTP request of an operation, without its body. `base` is the registry's URL with

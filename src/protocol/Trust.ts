@@ -15,7 +15,6 @@ import ipaddr from "ipaddr.js"
 import * as Host from "../spec/Host.js"
 import * as ServerText from "../spec/internal/ServerText.js"
 import * as FieldValue from "./internal/FieldValue.js"
-import type { SameDomain } from "./internal/RegistrableDomain.js"
 import * as UrlQuery from "./internal/UrlQuery.js"
 
 /**
@@ -72,7 +71,7 @@ export type Request = {
   | {
       readonly kind: "Realm"
       readonly credentials: boolean
-      readonly sameDomain?: SameDomain | undefined
+      readonly sameDomain?: ((first: string, second: string) => boolean) | undefined
     }
   | { readonly kind: "Upload" | "Link" | "Layer" }
 )
@@ -130,7 +129,7 @@ export type Decision = Data.TaggedEnum<{
  * @since 0.1.0
  * @category constructors
  */
-export const Decision = Data.taggedEnum<Decision>()
+export const Decision: Data.TaggedEnum.Constructor<Decision> = Data.taggedEnum<Decision>()
 
 /**
  * Decides about a URL.

@@ -2,7 +2,9 @@
  * Endpoints: how a registry is reached, as an application says it, and what the client has seen of
  * it so far.
  */
+
 import * as Headers from "@effect/platform/Headers"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -102,10 +104,15 @@ export interface EndpointOptions {
    * A status does not fail an operation here: a response that `HttpClient.filterStatus` rejects is
    * used nevertheless. Other failures of HTTP that it adds become `TransportFailure`.
    */
-  readonly transformClient?: Transform | undefined
+  readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
 
-/** What marks endpoints, so that nothing else passes for one. */
+/**
+ * Marks endpoints, so that nothing else passes for one.
+ *
+ * @since 0.1.0
+ * @category type ids
+ */
 export const EndpointTypeId: unique symbol = Symbol.for("effect-oci/RegistryClient/Endpoint")
 
 /** The whole of an endpoint, of which `RegistryClient` shows applications what they need. */

@@ -107,7 +107,7 @@ export type Operation = Data.TaggedEnum<{
 /** Makes, tells apart and matches operations. */
 export const cases = Data.taggedEnum<Operation>()
 
-/** One case of `Operation`, or several. */
+/** The operation of a tag, or of one of several. */
 export type Case<Tag extends Operation["_tag"]> = Extract<Operation, { readonly _tag: Tag }>
 
 /**
