@@ -29,6 +29,8 @@ export default defineConfig({
     diff: { maxDepth: 8 },
     typecheck: {
       enabled: true,
+      // As strict as the version that npm run check has, and takes a fifth of its time.
+      checker: "./node_modules/typescript-7/bin/tsc",
       include: ["test/**/*.test-d.ts"],
       tsconfig: "test/tsconfig.types.json"
     }
