@@ -236,7 +236,7 @@ const main = Effect.gen(function* () {
     username === undefined || password === undefined
       ? Credentials.layerAnonymous
       : Credentials.layerBasic({ host, username, password })
-  const services = Layer.mergeAll(NodeHttp.layerHttpClient, TokenCache.layerMemory, credentials)
+  const services = Layer.mergeAll(NodeHttp.layer(), TokenCache.layerMemory, credentials)
   const registries = Layer.provideMerge(
     RegistryClient.layerRegistries({ hosts: { [host]: { url } } }),
     services

@@ -63,6 +63,6 @@ if (import.meta.url === pathToFileURL(script).href) {
         })
     )
   )
-  const live = Layer.mergeAll(NodeHttp.layerHttpClient, TokenCache.layerMemory, credentials)
+  const live = Layer.mergeAll(NodeHttp.layer(), TokenCache.layerMemory, credentials)
   NodeRuntime.runMain(Effect.provide(program(url, name), live))
 }

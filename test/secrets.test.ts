@@ -17,7 +17,7 @@ import * as Credentials from "../src/auth/Credentials.js"
 import * as TokenCache from "../src/auth/TokenCache.js"
 import * as BlobSource from "../src/BlobSource.js"
 import * as RegistryClient from "../src/client/RegistryClient.js"
-import { layerHttpClient } from "../src/node/NodeHttp.js"
+import * as NodeHttp from "../src/node/NodeHttp.js"
 import { Registry } from "../src/Registry.js"
 import * as Digest from "../src/spec/Digest.js"
 import * as Reference from "../src/spec/Reference.js"
@@ -383,7 +383,7 @@ describe("no secret is observable (T13)", () => {
             username: "alice",
             password: Redacted.make(secret.password)
           }),
-          layerHttpClient
+          NodeHttp.layer()
         ])
       )
       const program = Effect.gen(function* () {

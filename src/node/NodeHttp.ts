@@ -276,12 +276,3 @@ export const layer = (
   options?: Options
 ): Layer.Layer<HttpClient.HttpClient, InvalidUrl | CredentialsFailure> =>
   Layer.provide(layerHttpClientWithoutDispatcher, layerDispatcher(options))
-
-/**
- * Provides an `HttpClient` with the defaults of `layer`.
- *
- * @since 0.1.0
- * @category layers
- */
-export const layerHttpClient: Layer.Layer<HttpClient.HttpClient, InvalidUrl | CredentialsFailure> =
-  layer()

@@ -1,6 +1,6 @@
 /**
  * Layers of registries on Node, over undici and with tokens kept in memory. All they require is
- * `Credentials`.
+ * `Credentials`, and `layerDefault` has those of this machine.
  *
  * @since 0.1.0
  */
@@ -13,8 +13,12 @@ import type { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
 import type { CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as Host from "../spec/Host.js"
+import * as NodeCredentials from "./NodeCredentials.js"
 import * as NodeHttp from "./NodeHttp.js"
 import type { TlsSettings } from "./TlsSettings.js"
+
+/** Layers without options of their own share one HTTP client, and with it its connections. */
+const common = Layer.merge(NodeHttp.layer(), TokenCache.layerMemory)
 
 /**
  * How connections to all hosts are made.
@@ -145,7 +149,36 @@ export const layerRegistries = (
     )
   )
 
-/** Layers without options of their own share one HTTP client, and with it its connections. */
+/**
+ * Provides all registries as this machine reaches them, with nothing to choose: the logins of
+ * docker and podman (`NodeCredentials.layer`), their certificates (`CertificateFolders`), and the
+ * proxies of the environment (`ProxySettings.fromEnvironment`). It is `layerRegistries()` over
+ * `NodeCredentials.layer`.
+ *
+ * Fails with `InvalidUrl` when the environment names a proxy whose URL cannot be used, and with
+ * `CredentialsFailure` when the environment cannot be read.
+ *
+ * @example
+ * ```ts
+ * import * as Registries from "effect-oci/Registries"
+ * import { NodeRegistry } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * const digest = Registries.resolve("ghcr.io/owner/name:1.0.0").pipe(
+ *   Effect.map(({ descriptor }) => descriptor.digest),
+ *   Effect.provide(NodeRegistry.layerDefault)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerDefault: Layer.Layer<Registries, InvalidUrl | CredentialsFailure> = Layer.provide(
+  RegistryClient.layerRegistries(),
+  Layer.merge(common, NodeCredentials.layer)
+)
+
+/** What the options of a layer ask for. */
 const services = (
   http: NodeHttp.Options | undefined,
   endpoints: ReadonlyArray<Secured & { readonly url: string }>
@@ -161,12 +194,12 @@ const services = (
     const host = hostOf(key)
     return host === undefined || !own.has(host)
   })
-  return Layer.merge(
-    http === undefined && own.size === 0
-      ? NodeHttp.layerHttpClient
-      : NodeHttp.layer({ ...http, tls: Object.fromEntries([...others, ...own]) }),
-    TokenCache.layerMemory
-  )
+  return http === undefined && own.size === 0
+    ? common
+    : Layer.merge(
+        NodeHttp.layer({ ...http, tls: Object.fromEntries([...others, ...own]) }),
+        TokenCache.layerMemory
+      )
 }
 
 const hostOf = (text: string): Host.Host | undefined =>

@@ -14,7 +14,7 @@ import * as DockerConfig from "../../src/auth/DockerConfig.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
@@ -42,7 +42,7 @@ const client = (credential: Credentials.Credential) =>
     Effect.map(Effect.all([DebianRegistry, JwtServer]), ([{ url }, { host }]) =>
       RegistryClient.layer({ url, trust: { allowTokens: [host] } }).pipe(
         Layer.provide([
-          layerHttpClient,
+          NodeHttp.layer(),
           TokenCache.layerMemory,
           Credentials.layer({ [hostOf(url)]: credential })
         ])
@@ -139,7 +139,7 @@ describeDebian("docker-registry with htpasswd", () => {
     const { provide, write } = yield* machine
     const ping = Effect.flatMap(Registry, (registry) => registry.ping).pipe(
       Effect.provide(RegistryClient.layer({ url })),
-      Effect.provide([layerHttpClient, TokenCache.layerMemory]),
+      Effect.provide([NodeHttp.layer(), TokenCache.layerMemory]),
       provide(DockerConfig.layer())
     )
     const login = (user: string, secret: string) =>
@@ -196,7 +196,7 @@ describeDebian("docker-registry with htpasswd, and what skopeo leaves behind", (
             )
           }).pipe(
             Effect.map(({ _tag }) => _tag),
-            Effect.provide([layerHttpClient, TokenCache.layerMemory]),
+            Effect.provide([NodeHttp.layer(), TokenCache.layerMemory]),
             provide(ContainersAuth.layer({ path }))
           )
         expect(yield* Effect.forEach(["team/app", "other/app"], tags)).toEqual(expected)

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName } from "../../src/spec/Reference.js"
 import { clientOf } from "../support/fake/Client.js"
@@ -61,7 +61,7 @@ const world = Effect.gen(function* () {
 })
 
 describe.each([
-  ["undici", layerHttpClient],
+  ["undici", NodeHttp.layer()],
   ["fetch", RegistryClient.layerFetch]
 ] as const)("over %s", (_, http) => {
   /** Lists the tags of `a` and gets a blob of it. */

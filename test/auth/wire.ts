@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Client from "../support/fake/Client.js"
 import type * as Handler from "../support/fake/Handler.js"
@@ -78,7 +78,7 @@ export const world = (
       yield* Layer.build(
         Layer.merge(
           options.cache ?? TokenCache.layerMemory,
-          Layer.orDie(options.http ?? layerHttpClient)
+          Layer.orDie(options.http ?? NodeHttp.layer())
         )
       )
     )

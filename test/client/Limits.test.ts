@@ -19,7 +19,7 @@ import * as Sent from "../../src/auth/internal/Sent.js"
 import * as Limits from "../../src/client/http/Limits.js"
 import * as Transport from "../../src/client/http/Transport.js"
 import * as Watchdog from "../../src/client/http/Watchdog.js"
-import { layerHttpClient, layerHttpClientWithoutDispatcher } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { gather, utf8 } from "../support/fixtures.js"
@@ -539,7 +539,7 @@ describe("failures of the HTTP client", () => {
           [`https://127.0.0.1:${plain.port}`, { _tag: "TransportFailure", reason: "Tls" }]
         ] as const
         for (const [url, error] of cases) expect(yield* pinged(url)).toMatchObject(error)
-      }).pipe(Effect.provide(layerHttpClient))
+      }).pipe(Effect.provide(NodeHttp.layer()))
   )
 
   it.scopedLive(
@@ -564,7 +564,7 @@ describe("failures of the HTTP client", () => {
               (registry) => registry.ping
             )
           )
-        ).pipe(Effect.provide(Layer.provide(layerHttpClientWithoutDispatcher, agent)))
+        ).pipe(Effect.provide(Layer.provide(NodeHttp.layerHttpClientWithoutDispatcher, agent)))
         expect(error).toMatchObject({ _tag: "TransportFailure", reason: "Connect" })
       })
   )

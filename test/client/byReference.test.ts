@@ -10,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as Registries from "../../src/Registries.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
@@ -40,7 +40,7 @@ const at = (url: string) => RegistryClient.layerRegistries({ hosts: { [host]: { 
 
 byReferenceSuite("by reference, over the embedded server, with sockets", {
   layer: Layer.unwrapEffect(Effect.map(ServerUrl, at)).pipe(
-    Layer.provide([layerHttpClient, TokenCache.layerMemory, Credentials.layerAnonymous]),
+    Layer.provide([NodeHttp.layer(), TokenCache.layerMemory, Credentials.layerAnonymous]),
     Layer.provide(layerSocketServer()),
     Layer.provide(MemoryRegistry.layer())
   )
@@ -49,7 +49,7 @@ byReferenceSuite("by reference, over the embedded server, with sockets", {
 describeDebian("Debian's docker-registry", () => {
   byReferenceSuite("by reference, over docker-registry", {
     layer: Layer.unwrapEffect(Effect.map(DebianRegistry, ({ url }) => at(url))).pipe(
-      Layer.provide([layerHttpClient, TokenCache.layerMemory, Credentials.layerAnonymous]),
+      Layer.provide([NodeHttp.layer(), TokenCache.layerMemory, Credentials.layerAnonymous]),
       Layer.provide(layerDebianRegistry)
     ),
     tagDelete: false, // It takes a tag for an invalid digest.

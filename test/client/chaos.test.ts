@@ -5,7 +5,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import * as Chaos from "../support/chaos.js"
 import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
@@ -29,7 +29,7 @@ const survive = (
     console.log(`${options.runs} runs: ${JSON.stringify(endings)}`)
     // Faults pass, so that what can be sent again arrives.
     expect(endings["Success"] ?? 0).toBeGreaterThan(options.runs * 0.75)
-  }).pipe(Effect.scoped, Effect.provide(layerHttpClient))
+  }).pipe(Effect.scoped, Effect.provide(NodeHttp.layer()))
 
 const minutes = 60_000
 

@@ -13,7 +13,7 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import { shown } from "../../src/internal/TransportCause.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { Registry } from "../../src/Registry.js"
 import { isTransient } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
@@ -26,7 +26,7 @@ const digest = Digest.fromBytes(utf8("content"))
 const secret = "t0ken-that-nobody-may-see"
 
 const clients: Readonly<Record<string, Layer.Layer<HttpClient.HttpClient>>> = {
-  undici: Layer.orDie(layerHttpClient),
+  undici: Layer.orDie(NodeHttp.layer()),
   "the fetch of Node": RegistryClient.layerFetch,
   "node:http": NodeHttpClient.layer
 }

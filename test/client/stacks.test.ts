@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { registrySuite } from "../suites/registry.js"
@@ -46,7 +46,7 @@ registrySuite("client over the embedded server, without sockets, with token auth
 
 registrySuite("client over the embedded server, with sockets, with token authentication", {
   layer: Layer.unwrapEffect(Effect.map(ServerUrl, (url) => client(url, alice(url)))).pipe(
-    Layer.provide(layerHttpClient),
+    Layer.provide(NodeHttp.layer()),
     Layer.provide(
       Layer.unwrapEffect(
         Effect.map(authorization, (authorization) => layerSocketServer({ authorization }))
@@ -71,7 +71,7 @@ describeDebian("Debian's docker-registry", () => {
   registrySuite("client over docker-registry", {
     layer: Layer.unwrapEffect(
       Effect.map(DebianRegistry, ({ url }) => client(url, Credentials.layerAnonymous))
-    ).pipe(Layer.provide(layerHttpClient), Layer.provide(layerDebianRegistry)),
+    ).pipe(Layer.provide(NodeHttp.layer()), Layer.provide(layerDebianRegistry)),
     supports: distribution
   })
   registrySuite("client over docker-registry behind Basic authentication", {
@@ -86,7 +86,7 @@ describeDebian("Debian's docker-registry", () => {
           })
         )
       )
-    ).pipe(Layer.provide(layerHttpClient), Layer.provide(layerDebianRegistryBasic)),
+    ).pipe(Layer.provide(NodeHttp.layer()), Layer.provide(layerDebianRegistryBasic)),
     supports: distribution
   })
 })

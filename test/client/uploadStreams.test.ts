@@ -17,7 +17,7 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import type { PutBlobOptions, Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -167,7 +167,7 @@ const hasty = (enough: number) =>
 const anonymous = (url: string) =>
   Effect.flatMap(
     Layer.build(
-      Layer.mergeAll(layerHttpClient, TokenCache.layerMemory, Credentials.layerAnonymous)
+      Layer.mergeAll(NodeHttp.layer(), TokenCache.layerMemory, Credentials.layerAnonymous)
     ),
     (services) =>
       Effect.provide(

@@ -12,7 +12,7 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -55,7 +55,7 @@ const wire = (
     yield* Effect.provide(
       Effect.flatMap(Registry, (registry) => use(registry, origin)),
       RegistryClient.layer({ url: origin, retry: { attempts: 0 } }).pipe(
-        Layer.provide([TokenCache.layerMemory, Layer.orDie(credentials), layerHttpClient])
+        Layer.provide([TokenCache.layerMemory, Layer.orDie(credentials), NodeHttp.layer()])
       )
     )
     return log

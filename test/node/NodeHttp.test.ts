@@ -36,7 +36,7 @@ it.live.each([
       const { url, counted } = yield* serve(answer)
       yield* Effect.forEach(requests, (request) => request(url), { discard: true })
       expect(counted.made).toBe(made)
-    }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
+    }).pipe(Effect.provide(NodeHttp.layer()), Effect.scoped)
 )
 
 it.live("200 requests at once share 128 connections", () =>
@@ -53,7 +53,7 @@ it.live("200 requests at once share 128 connections", () =>
       discard: true
     })
     expect(counted.made).toBe(128)
-  }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
+  }).pipe(Effect.provide(NodeHttp.layer()), Effect.scoped)
 )
 
 it.live("an answer may carry 40 KiB of headers", () =>
@@ -64,7 +64,7 @@ it.live("an answer may carry 40 KiB of headers", () =>
     )
     const response = yield* HttpClient.get(url)
     expect(response.headers["location"]).toBe(location)
-  }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
+  }).pipe(Effect.provide(NodeHttp.layer()), Effect.scoped)
 )
 
 it.live("redirects and content codings arrive as they were sent", () =>
@@ -83,14 +83,14 @@ it.live("redirects and content codings arrive as they were sent", () =>
     expect(response.status).toBe(307)
     expect(new Uint8Array(yield* response.arrayBuffer)).toEqual(new Uint8Array(body))
     expect(counted.made).toBe(1)
-  }).pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped)
+  }).pipe(Effect.provide(NodeHttp.layer()), Effect.scoped)
 )
 
 it.live("the connections are gone when the layer's Scope closes, and no others are made", () =>
   Effect.gen(function* () {
     const { url, counted } = yield* serve(answer)
     const client = yield* Effect.zipRight(get(url), HttpClient.HttpClient).pipe(
-      Effect.provide(NodeHttp.layerHttpClient)
+      Effect.provide(NodeHttp.layer())
     )
     yield* Effect.repeat(Effect.sleep("1 millis"), { until: () => counted.open === 0 })
     for (const registry of ["", "https://registry.example.com"]) {

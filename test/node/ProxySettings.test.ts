@@ -456,7 +456,7 @@ it.live("the proxies of the environment are taken by default, and not with an em
       `http://${user}@127.0.0.1:${(server.address() as Net.AddressInfo).port}`
     )
     const get = Effect.scoped(HttpClient.get("http://registry.invalid:5000/v2/"))
-    yield* Effect.provide(get, NodeHttp.layerHttpClient)
+    yield* Effect.provide(get, NodeHttp.layer())
     const basic = `Basic ${Buffer.from("corp\\walter:p@ss:w/rd").toString("base64")}`
     expect(seen).toEqual([`GET http://registry.invalid:5000/v2/ ${basic}`])
     const token = Redacted.make(

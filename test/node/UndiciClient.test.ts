@@ -29,7 +29,7 @@ const MiB = 1024 * 1024
 const live = <A, E>(
   name: string,
   test: () => Effect.Effect<A, E, HttpClient.HttpClient | Scope.Scope>
-) => it.live(name, () => test().pipe(Effect.provide(NodeHttp.layerHttpClient), Effect.scoped))
+) => it.live(name, () => test().pipe(Effect.provide(NodeHttp.layer()), Effect.scoped))
 
 /** Writes as fast as the connection takes it, until `limit` bytes or its end. */
 const pour = (response: ServerResponse, limit: number, sent = { bytes: 0 }) => {
@@ -206,7 +206,7 @@ describe("a request", () => {
 
   it.live("through a client whose layer has ended says so", () =>
     Effect.gen(function* () {
-      const client = yield* Effect.provide(HttpClient.HttpClient, NodeHttp.layerHttpClient)
+      const client = yield* Effect.provide(HttpClient.HttpClient, NodeHttp.layer())
       const exit = yield* Effect.exit(client.get("http://127.0.0.1:9/"))
       expect(exit).toMatchObject({
         cause: { _tag: "Die", defect: { message: expect.stringContaining("Scope") } }

@@ -268,7 +268,7 @@ describe("this library's client", () => {
   const size = 48 * MiB
 
   const clients = Layer.mergeAll(
-    NodeHttp.layerHttpClient,
+    NodeHttp.layer(),
     Credentials.layerAnonymous,
     TokenCache.layerMemory
   )

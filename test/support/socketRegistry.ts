@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { serve } from "./serve.js"
 
 /** One response; several are given in order, and the last of them for ever after. */
@@ -56,7 +56,7 @@ export const scriptOn = (script: (url: string) => Script) =>
 export const clientOf = (url: string, options: Partial<RegistryClient.EndpointOptions> = {}) =>
   Effect.gen(function* () {
     const services = yield* Layer.build(
-      Layer.mergeAll(layerHttpClient, TokenCache.layerMemory, Credentials.layerAnonymous)
+      Layer.mergeAll(NodeHttp.layer(), TokenCache.layerMemory, Credentials.layerAnonymous)
     )
     return yield* Effect.provide(
       RegistryClient.make({ url, retry: { attempts: 0 }, ...options }),

@@ -7,7 +7,7 @@ import * as Scope from "effect/Scope"
 import * as Credentials from "../../../src/auth/Credentials.js"
 import * as TokenCache from "../../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../../src/client/RegistryClient.js"
-import { layerHttpClient } from "../../../src/node/NodeHttp.js"
+import * as NodeHttp from "../../../src/node/NodeHttp.js"
 import type { Registry } from "../../../src/Registry.js"
 
 export type Options = Partial<RegistryClient.EndpointOptions>
@@ -25,7 +25,7 @@ export const clientOf = (
   {
     cache = TokenCache.layerMemory,
     credentials = Credentials.layerAnonymous,
-    http = layerHttpClient
+    http = NodeHttp.layer()
   }: Services = {}
 ): Effect.Effect<Registry.Service, never, Scope.Scope> =>
   Effect.gen(function* () {
