@@ -8,13 +8,28 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { CredentialsFailure } from "../RegistryError.js"
+import { CredentialsFailure, type InvalidUrl } from "../RegistryError.js"
 import * as CredentialHelper from "./CredentialHelper.js"
-import { Credentials } from "./Credentials.js"
+import { Credentials, type Login } from "./Credentials.js"
 import type * as DockerConfig from "./DockerConfig.js"
+import * as AuthFileLogins from "./internal/AuthFileLogins.js"
 import * as AuthFiles from "./internal/AuthFiles.js"
+
+/**
+ * Which file is read or changed: the one at `path`, or else those that podman takes. `uid` is the
+ * user's id, of which the path of one of these is made on Linux. And how helpers are run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly path?: string | undefined
+  readonly uid?: number | undefined
+  readonly helpers?: CredentialHelper.Options | undefined
+}
 
 /**
  * Reads the file at `path` if that is given, or else the one that `REGISTRY_AUTH_FILE` names.
@@ -33,44 +48,87 @@ import * as AuthFiles from "./internal/AuthFiles.js"
  * @category layers
  */
 export const layer = (
-  options: {
-    readonly path?: string | undefined
-    readonly uid?: number | undefined
-    readonly helpers?: CredentialHelper.Options | undefined
-  } = {}
+  options: Options = {}
 ): Layer.Layer<Credentials, CredentialsFailure, DockerConfig.Services> =>
   Layer.effect(
     Credentials,
     Effect.gen(function* () {
       const files = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
       const helpers = yield* CredentialHelper.make(options.helpers)
-      const named = Option.fromNullable(options.path)
-      const explicit = Option.isSome(named)
-        ? named
-        : yield* AuthFiles.variable("REGISTRY_AUTH_FILE")
-      if (Option.isSome(explicit))
-        return AuthFiles.source(AuthFiles.required(files, explicit.value), helpers)
-      const home = yield* AuthFiles.home
-      const runtime = Option.orElse(
-        Option.map(yield* AuthFiles.variable("XDG_RUNTIME_DIR"), (folder) =>
-          path.join(folder, "containers")
-        ),
-        () => Option.map(Option.fromNullable(options.uid), (uid) => `/run/containers/${uid}`)
-      )
-      const config = Option.map(
-        Option.orElse(yield* AuthFiles.variable("XDG_CONFIG_HOME"), () =>
-          Option.map(home, (home) => path.join(home, ".config"))
-        ),
-        (folder) => path.join(folder, "containers")
-      )
-      const load = Effect.map(
-        Effect.forEach(
-          [runtime, config].flatMap((folder) => Option.toArray(folder)),
-          (folder) => AuthFiles.optional(files, path.join(folder, "auth.json"))
-        ),
-        (found) => found.flat()
-      )
+      const { named, standard } = yield* locations(options)
+      const load =
+        named === undefined
+          ? Effect.map(
+              Effect.forEach(standard, (path) => AuthFiles.optional(files, path)),
+              (found) => found.flat()
+            )
+          : AuthFiles.required(files, named)
       return AuthFiles.source(load, helpers)
     })
   )
+
+/** The one file that is named, or else the standard ones in their order. */
+const locations = (options: Options) =>
+  Effect.gen(function* () {
+    const path = yield* Path.Path
+    const named =
+      options.path ?? Option.getOrUndefined(yield* AuthFiles.variable("REGISTRY_AUTH_FILE"))
+    if (named !== undefined) return { named, standard: [] }
+    const home = yield* AuthFiles.home
+    const runtime = Option.orElse(
+      Option.map(yield* AuthFiles.variable("XDG_RUNTIME_DIR"), (folder) =>
+        path.join(folder, "containers")
+      ),
+      () => Option.map(Option.fromNullable(options.uid), (uid) => `/run/containers/${uid}`)
+    )
+    const config = Option.map(
+      Option.orElse(yield* AuthFiles.variable("XDG_CONFIG_HOME"), () =>
+        Option.map(home, (home) => path.join(home, ".config"))
+      ),
+      (folder) => path.join(folder, "containers")
+    )
+    const standard = [runtime, config].flatMap((folder) => Option.toArray(folder))
+    return { named, standard: standard.map((folder) => path.join(folder, "auth.json")) }
+  })
+
+/**
+ * Stores the login of a host in the first of the files that `layer` reads, as `podman login` does,
+ * under the key `docker.io` for Docker Hub. Otherwise this is like `DockerConfig.store`, with the
+ * same failures.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const store = (
+  host: string,
+  login: Login,
+  options: Options = {}
+): Effect.Effect<void, CredentialsFailure | InvalidUrl, DockerConfig.Services> =>
+  Effect.gen(function* () {
+    const { named, standard } = yield* locations(options)
+    const [path] = named === undefined ? standard : [named]
+    if (path === undefined)
+      return yield* new CredentialsFailure({
+        source: "podman's auth.json",
+        problem: "there is no place for it: neither HOME nor XDG_RUNTIME_DIR is set",
+        fix: "Set one of them, or give a path"
+      })
+    yield* AuthFileLogins.store({ path }, identity, host, login, options.helpers)
+  })
+
+/**
+ * Erases the login of a host from all the files that `layer` reads. Otherwise this is like
+ * `DockerConfig.erase`, with the same failures.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const erase = (
+  host: string,
+  options: Options = {}
+): Effect.Effect<void, CredentialsFailure | InvalidUrl, DockerConfig.Services> =>
+  Effect.gen(function* () {
+    const { named, standard } = yield* locations(options)
+    for (const path of named === undefined ? standard : [named])
+      yield* AuthFileLogins.erase({ path }, host, options.helpers)
+  })

@@ -5,28 +5,23 @@
  *
  * @since 0.1.0
  */
-import * as Command from "@effect/platform/Command"
 import * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import * as String from "effect/String"
-import * as ByteStream from "../ByteStream.js"
-import { CredentialsFailure } from "../RegistryError.js"
+import type { CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as Host from "../spec/Host.js"
-import { anonymous, type Credential, Credentials, fromLogin } from "./Credentials.js"
+import { anonymous, type Credential, Credentials, fromLogin, type Login } from "./Credentials.js"
+import * as Changes from "./internal/Changes.js"
+import * as HelperProgram from "./internal/HelperProgram.js"
 import { members } from "./internal/Members.js"
 import { problemOf } from "./internal/Sendable.js"
+import * as StoredLogin from "./internal/StoredLogin.js"
 
 /**
  * How helpers are run.
@@ -40,19 +35,9 @@ export interface Options {
 }
 
 /**
- * The failure to run the program of a helper: it is not installed, or cannot be executed.
- *
- * @since 0.1.0
- * @category errors
- * @internal
- */
-export class HelperMissing extends Data.TaggedError("HelperMissing")<{
-  readonly program: string
-}> {}
-
-/**
- * Helpers, run once for each host: a credential is kept for an hour, or until a server rejects it.
- * ECR's expire after 12 hours, of which a registry's response to a HEAD says nothing.
+ * Helpers, run once for each host: a credential is kept for an hour, until a server rejects it, or
+ * until this process stores or erases one. ECR's expire after 12 hours, of which a registry's
+ * response to a HEAD says nothing.
  *
  * @since 0.1.0
  * @category models
@@ -73,7 +58,7 @@ export interface Helpers {
     suffix: string,
     host: string,
     rejected?: Credential | undefined
-  ) => Effect.Effect<Option.Option<Credential>, CredentialsFailure | HelperMissing>
+  ) => Effect.Effect<Option.Option<Credential>, CredentialsFailure | HelperProgram.HelperMissing>
 }
 
 /** Of hosts: a default helper is asked for every one. */
@@ -89,10 +74,13 @@ const maxAge = 3_600_000
 interface Known {
   readonly turn: Effect.Semaphore
   runs: number
-  last: { readonly exit: Answered; readonly at: number } | undefined
+  last: { readonly exit: Answered; readonly at: number; readonly changes: number } | undefined
 }
 
-type Answered = Exit.Exit<Option.Option<Credential>, CredentialsFailure | HelperMissing>
+type Answered = Exit.Exit<
+  Option.Option<Credential>,
+  CredentialsFailure | HelperProgram.HelperMissing
+>
 
 /**
  * Makes helpers with an empty cache. Each program may take 30 seconds, or `timeout` if that is
@@ -131,16 +119,21 @@ export const make = (
               // One program at a time; whoever waited for it takes its answer, or its failure.
               const { last } = entry
               const now = yield* Clock.currentTimeMillis
+              const changes = Changes.count()
               if (
-                last !== undefined &&
+                last?.changes === changes &&
                 (entry.runs > runs || (now < last.at + maxAge && isGood(last.exit, rejected)))
               )
                 return yield* last.exit
               const exit = yield* Effect.exit(
-                ask(executor, suffix, host, options.timeout ?? "30 seconds")
+                Effect.provideService(
+                  ask({ suffix, host, timeout: options.timeout }),
+                  CommandExecutor.CommandExecutor,
+                  executor
+                )
               )
               entry.runs++
-              entry.last = { exit, at: now }
+              entry.last = { exit, at: now, changes }
               return yield* exit
             })
           )
@@ -188,88 +181,110 @@ export const layer = (
           )
           .pipe(
             Effect.map(Option.getOrElse(() => anonymous)),
-            Effect.catchTag("HelperMissing", ({ program }) => missing(program))
+            Effect.catchTag("HelperMissing", ({ program }) => HelperProgram.missing(program))
           )
     }))
   )
 
 /**
- * Makes the error for a helper that is configured by name and cannot be run.
+ * Has a helper keep the login of a host, in place of the one that it has. `suffix` is the part of
+ * its name after `docker-credential-`. An identity token is stored as Docker does, under the user
+ * name `<token>`. All layers of this process see the new login at once.
+ *
+ * The login goes to the program over its standard input, and is in no argument and no error.
+ *
+ * Fails with
+ *
+ * - `InvalidUrl` if `host` is not a host, as `Host.parse` takes it;
+ * - `CredentialsFailure` if the login is a registry token, which helpers do not keep, or could not
+ *   be read back as it is; if `suffix` is not a plain name; or if the program is missing, cannot be
+ *   executed, fails, takes too long or prints more than 64 KiB.
+ *
+ * @example
+ * ```ts
+ * import * as CredentialHelper from "effect-oci/CredentialHelper"
+ * import * as Credentials from "effect-oci/Credentials"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * const program = CredentialHelper.store(
+ *   "osxkeychain",
+ *   "ghcr.io",
+ *   Credentials.basic("octocat", Redacted.make("ghp_…"))
+ * )
+ * ```
  *
  * @since 0.1.0
- * @category errors
- * @internal
+ * @category operations
  */
-export const missing = (program: string): CredentialsFailure =>
-  new CredentialsFailure({
-    source: program,
-    problem: "the program is not installed, or not executable",
-    fix: "Install it into a folder of PATH, or remove the helper from the configuration"
+export const store = (
+  suffix: string,
+  host: string,
+  login: Login,
+  options: Options = {}
+): Effect.Effect<void, CredentialsFailure | InvalidUrl, CommandExecutor.CommandExecutor> =>
+  Effect.gen(function* () {
+    const place = yield* StoredLogin.placeOf(host)
+    const program = HelperProgram.programOf(suffix)
+    const { secret, username } = yield* StoredLogin.forHelper(program, place.name, login)
+    const document = JSON.stringify({
+      ServerURL: HelperProgram.serverUrl(place.name),
+      Username: username,
+      Secret: Redacted.value(secret)
+    })
+    yield* change({ suffix, host: place.name, timeout: options.timeout }, "store", `${document}\n`)
   })
+
+/**
+ * Has a helper erase the login of a host. If it has none, that is a success. All layers of this
+ * process forget the login at once.
+ *
+ * Fails with `InvalidUrl` if `host` is not a host, and with `CredentialsFailure` as `store` does.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const erase = (
+  suffix: string,
+  host: string,
+  options: Options = {}
+): Effect.Effect<void, CredentialsFailure | InvalidUrl, CommandExecutor.CommandExecutor> =>
+  Effect.gen(function* () {
+    const { name } = yield* StoredLogin.placeOf(host)
+    const helper = { suffix, host: name, timeout: options.timeout }
+    yield* change(helper, "erase", HelperProgram.serverUrl(name))
+  })
+
+const change = (helper: HelperProgram.Helper, action: "store" | "erase", input: string) =>
+  Changes.counted(HelperProgram.run(helper, action, input)).pipe(
+    Effect.catchTag("HelperMissing", ({ program }) => HelperProgram.missing(program)),
+    Effect.asVoid
+  )
 
 // -----------------------------------------------------------------------------
 // The protocol
 // -----------------------------------------------------------------------------
 
-const maxOutput = 64 * 1024
-
-/** A plain name: with a slash it would be the path of some other program (T17). */
-const isSuffix = (suffix: string): boolean =>
-  suffix.length <= 128 && /^[A-Za-z0-9._-]+$/.test(suffix)
-
 const ask = (
-  executor: CommandExecutor.CommandExecutor,
-  suffix: string,
-  host: string,
-  timeout: Duration.DurationInput
-): Effect.Effect<Option.Option<Credential>, CredentialsFailure | HelperMissing> =>
-  Effect.gen(function* () {
-    if (!isSuffix(suffix))
-      return yield* new CredentialsFailure({
-        source: "a credential helper",
-        problem:
-          "its name holds other characters than letters, digits, dots, dashes and underscores",
-        fix: 'Write what follows "docker-credential-" in the name of the program'
-      })
-    const program = `docker-credential-${suffix}`
-    const failure = (problem: string) =>
-      new CredentialsFailure({
-        source: program,
-        problem,
-        fix: `See what "${program} get" prints for ${host}`
-      })
-    const command = Command.make(program, "get").pipe(
-      // Docker Hub has been kept under the URL of its first index ever since.
-      Command.feed(Host.isDockerHub(host) ? "https://index.docker.io/v1/" : host)
-    )
-    const { errors, exitCode, output } = yield* run(executor, command, program).pipe(
-      Effect.catchTags({
-        LimitExceeded: () => Effect.fail(failure("it printed more than 64 KiB")),
-        SystemError: () => Effect.fail(failure("it could not be run to its end")),
-        BadArgument: () => Effect.fail(failure("it could not be run"))
-      }),
-      Effect.timeoutFail({
-        duration: timeout,
-        onTimeout: () => failure("it did not answer in time and was ended")
-      })
-    )
-    if (exitCode === 0) return yield* credentialOf(output, failure)
-    if (isNotExecutable(program, exitCode, errors)) return yield* new HelperMissing({ program })
-    if (Option.contains(Option.map(output, String.trim), notFound)) return Option.none()
-    return yield* failure(`it failed with exit code ${exitCode}`)
-  })
-
-const notFound = "credentials not found in native keychain"
-
-/**
- * A shell says so of what it cannot execute (126) or find (127), such as a Windows program that a
- * script on WSL starts. What has no format that the system knows is read by a shell as its own
- * script.
- */
-const isNotExecutable = (program: string, exitCode: number, errors: string): boolean =>
-  exitCode === 126 ||
-  exitCode === 127 ||
-  (exitCode === 2 && errors.includes(`${program}: `) && /syntax error/i.test(errors))
+  helper: HelperProgram.Helper
+): Effect.Effect<
+  Option.Option<Credential>,
+  CredentialsFailure | HelperProgram.HelperMissing,
+  CommandExecutor.CommandExecutor
+> =>
+  Effect.flatMap(
+    HelperProgram.run(helper, "get", HelperProgram.serverUrl(helper.host)),
+    Option.match({
+      onNone: () => Effect.succeedNone,
+      onSome: (output) =>
+        Effect.map(
+          credentialOf(output),
+          Option.map((credential) => ({
+            ...credential,
+            source: HelperProgram.programOf(helper.suffix)
+          }))
+        )
+    })
+  )
 
 /** What Go's clients make of an answer: a member that is not there is an empty one. */
 const Answer = Schema.Struct({
@@ -285,12 +300,12 @@ const decodeAnswer = (output: string) =>
 const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 
 /** The credential in what a helper printed, none if its members are empty. */
-const credentialOf = (
-  output: Option.Option<string>,
-  failure: (problem: string) => CredentialsFailure
-): Effect.Effect<Option.Option<Credential>, CredentialsFailure> => {
-  if (Option.isNone(output)) return failure("it printed bytes that are not UTF-8")
-  const answer = decodeAnswer(output.value)
+const credentialOf = ({
+  failure,
+  text
+}: HelperProgram.Output): Effect.Effect<Option.Option<Credential>, CredentialsFailure> => {
+  if (Option.isNone(text)) return failure("it printed bytes that are not UTF-8")
+  const answer = decodeAnswer(text.value)
   if (Option.isNone(answer)) return failure("it printed something other than a credential")
   const { Secret, Username } = answer.value
   if (Username === "" && Secret === "") return Effect.succeedNone
@@ -302,70 +317,3 @@ const credentialOf = (
     ? Effect.succeedSome(credential)
     : failure(`its credential cannot be sent: ${problem}`)
 }
-
-const run = (
-  executor: CommandExecutor.CommandExecutor,
-  command: Command.Command,
-  program: string
-) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const process = yield* started(executor, command, program)
-      // Not shown, but read to its end: a program waits for a full pipe to be emptied.
-      const reading = yield* Effect.forkScoped(
-        Effect.orElseSucceed(beginning(process.stderr), () => "")
-      )
-      const output = yield* ByteStream.collect(process.stdout, {
-        what: "The output of a helper",
-        limit: maxOutput
-      })
-      const exitCode = yield* process.exitCode
-      // A program of its own that it left behind may keep the pipe open.
-      const errors =
-        exitCode === 2 ? Fiber.join(reading).pipe(Effect.timeoutTo(lateErrors)) : Effect.succeed("")
-      return { output: decodeUtf8(output), exitCode, errors: yield* errors }
-    })
-  )
-
-const lateErrors = {
-  duration: "1 second",
-  onSuccess: identity<string>,
-  onTimeout: () => ""
-} as const
-
-/** The first bytes as text; the rest is read as well. */
-const beginning = <E>(stream: Stream.Stream<Uint8Array, E>): Effect.Effect<string, E> =>
-  Effect.map(
-    Stream.runFold(stream, new Uint8Array(), (read, bytes) =>
-      read.length >= 1024 ? read : ByteStream.concat([read, bytes]).slice(0, 1024)
-    ),
-    (bytes) => new TextDecoder().decode(bytes)
-  )
-
-const decodeUtf8 = Option.liftThrowable((bytes: Uint8Array): string =>
-  new TextDecoder("utf-8", { fatal: true }).decode(bytes)
-)
-
-/**
- * The executor ends its programs with SIGTERM and waits for them, for ever if they do not listen.
- * What Node cannot start for a rare reason it throws, such as the wrong format of a program.
- */
-const started = (
-  executor: CommandExecutor.CommandExecutor,
-  command: Command.Command,
-  program: string
-): Effect.Effect<CommandExecutor.Process, HelperMissing, Scope.Scope> =>
-  executor.start(command).pipe(
-    Effect.catchAllDefect(() => Effect.fail(new HelperMissing({ program }))),
-    Effect.mapError(() => new HelperMissing({ program })),
-    Effect.tap((process) =>
-      Effect.addFinalizer(() =>
-        Effect.ignore(
-          Effect.whenEffect(
-            process.kill("SIGKILL"),
-            Effect.orElseSucceed(process.isRunning, () => true)
-          )
-        )
-      )
-    )
-  )

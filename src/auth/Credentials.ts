@@ -30,20 +30,39 @@ import { isLossy, problemOf } from "./internal/Sendable.js"
  * - `RegistryToken`: a token that the registry accepts as it is.
  *
  * `identity` tells credentials apart without revealing them: it is a hash of all their parts.
+ * `source` says where the credential was found, such as the path of a file, for errors: it is no
+ * part of the identity, and must not be a secret.
  *
  * @since 0.1.0
  * @category models
  */
 export type Credential = Data.TaggedEnum<{
-  Anonymous: { readonly identity: string }
+  Anonymous: { readonly identity: string; readonly source?: string | undefined }
   Basic: {
     readonly identity: string
+    readonly source?: string | undefined
     readonly username: string
     readonly password: Redacted.Redacted
   }
-  IdentityToken: { readonly identity: string; readonly token: Redacted.Redacted }
-  RegistryToken: { readonly identity: string; readonly token: Redacted.Redacted }
+  IdentityToken: {
+    readonly identity: string
+    readonly source?: string | undefined
+    readonly token: Redacted.Redacted
+  }
+  RegistryToken: {
+    readonly identity: string
+    readonly source?: string | undefined
+    readonly token: Redacted.Redacted
+  }
 }>
+
+/**
+ * A credential that is somebody's, and that can be stored: any but `Anonymous`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Login = Exclude<Credential, { readonly _tag: "Anonymous" }>
 
 /**
  * What a request needs authorization for: the registry's `origin`, as `Trust.origin` returns it,
@@ -107,7 +126,7 @@ export const anonymous: Credential = { _tag: "Anonymous", identity: "anonymous" 
  * @since 0.1.0
  * @category constructors
  */
-export const basic = (username: string, password: Redacted.Redacted): Credential => ({
+export const basic = (username: string, password: Redacted.Redacted): Login => ({
   _tag: "Basic",
   identity: identify("Basic", username, Redacted.value(password)),
   username,
@@ -120,7 +139,7 @@ export const basic = (username: string, password: Redacted.Redacted): Credential
  * @since 0.1.0
  * @category constructors
  */
-export const identityToken = (token: Redacted.Redacted): Credential => ({
+export const identityToken = (token: Redacted.Redacted): Login => ({
   _tag: "IdentityToken",
   identity: identify("IdentityToken", Redacted.value(token)),
   token
@@ -133,7 +152,7 @@ export const identityToken = (token: Redacted.Redacted): Credential => ({
  * @since 0.1.0
  * @category constructors
  */
-export const fromLogin = (username: string, secret: Redacted.Redacted): Credential =>
+export const fromLogin = (username: string, secret: Redacted.Redacted): Login =>
   username === "<token>" || username === "00000000-0000-0000-0000-000000000000"
     ? identityToken(secret)
     : basic(username, secret)
@@ -145,7 +164,7 @@ export const fromLogin = (username: string, secret: Redacted.Redacted): Credenti
  * @since 0.1.0
  * @category constructors
  */
-export const registryToken = (token: Redacted.Redacted): Credential => ({
+export const registryToken = (token: Redacted.Redacted): Login => ({
   _tag: "RegistryToken",
   identity: identify("RegistryToken", Redacted.value(token)),
   token

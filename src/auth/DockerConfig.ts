@@ -10,11 +10,14 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { CredentialsFailure } from "../RegistryError.js"
+import { CredentialsFailure, type InvalidUrl } from "../RegistryError.js"
+import * as Host from "../spec/Host.js"
 import * as CredentialHelper from "./CredentialHelper.js"
-import { Credentials } from "./Credentials.js"
+import { Credentials, type Login } from "./Credentials.js"
 import * as AuthFile from "./internal/AuthFile.js"
+import * as AuthFileLogins from "./internal/AuthFileLogins.js"
 import * as AuthFiles from "./internal/AuthFiles.js"
+import * as StoredLogin from "./internal/StoredLogin.js"
 
 /**
  * What layers over files need: the platform's files and programs. `effect-oci/node` provides them.
@@ -23,6 +26,18 @@ import * as AuthFiles from "./internal/AuthFiles.js"
  * @category models
  */
 export type Services = FileSystem.FileSystem | Path.Path | CommandExecutor.CommandExecutor
+
+/**
+ * Which file is read or changed: the one at `path`, or else the one that Docker takes. And how its
+ * helpers are run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly path?: string | undefined
+  readonly helpers?: CredentialHelper.Options | undefined
+}
 
 /**
  * Reads Docker's [configuration](https://docs.docker.com/reference/cli/docker/login/): the file at
@@ -52,34 +67,131 @@ export type Services = FileSystem.FileSystem | Path.Path | CommandExecutor.Comma
  * @category layers
  */
 export const layer = (
-  options: {
-    readonly path?: string | undefined
-    readonly helpers?: CredentialHelper.Options | undefined
-  } = {}
+  options: Options = {}
 ): Layer.Layer<Credentials, CredentialsFailure, Services> =>
   Layer.effect(
     Credentials,
     Effect.gen(function* () {
       const files = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
       const helpers = yield* CredentialHelper.make(options.helpers)
       if (options.path !== undefined)
         return AuthFiles.source(AuthFiles.required(files, options.path), helpers)
-      const home = yield* AuthFiles.home
-      const folder = Option.orElse(yield* AuthFiles.variable("DOCKER_CONFIG"), () =>
-        Option.map(home, (home) => path.join(home, ".docker"))
-      )
+      const { config, dockercfg } = yield* locations
       const load = Effect.gen(function* () {
-        const current = Option.isNone(folder)
-          ? []
-          : yield* AuthFiles.optional(files, path.join(folder.value, "config.json"))
-        return current.length > 0 || Option.isNone(home)
+        const current = config === undefined ? [] : yield* AuthFiles.optional(files, config)
+        return current.length > 0 || dockercfg === undefined
           ? current
-          : yield* AuthFiles.optional(files, path.join(home.value, ".dockercfg"), { legacy: true })
+          : yield* AuthFiles.optional(files, dockercfg, { legacy: true })
       })
       return AuthFiles.source(load, helpers)
     })
   )
+
+/** Where Docker's files are: those of the environment, or the one that is named. */
+const locationsOf = ({ path }: Options) =>
+  path === undefined ? locations : Effect.succeed({ config: path, dockercfg: undefined })
+
+/** Where Docker has its files, as far as the environment says so. */
+const locations = Effect.gen(function* () {
+  const path = yield* Path.Path
+  const home = yield* AuthFiles.home
+  const folder = Option.orElse(yield* AuthFiles.variable("DOCKER_CONFIG"), () =>
+    Option.map(home, (home) => path.join(home, ".docker"))
+  )
+  const within = (folder: Option.Option<string>, name: string) =>
+    Option.getOrUndefined(Option.map(folder, (folder) => path.join(folder, name)))
+  return { config: within(folder, "config.json"), dockercfg: within(home, ".dockercfg") }
+})
+
+/**
+ * Stores the login of a host where `layer` reads it, as `docker login` does. The helper that
+ * `credHelpers` or `credsStore` names for the host keeps it, or else an entry in `auths`, in place
+ * of all spellings of the host. Docker Hub has the key `https://index.docker.io/v1/` under all its
+ * names. All layers of this process see the new login at once.
+ *
+ * - The file is replaced as a whole by a rename. A link is followed. A new file has the mode 0600,
+ *   and its new folders 0700; an existing one keeps its mode.
+ * - All else of the file stays as it is, members that nobody here knows included. The entry of an
+ *   identity token has the member `identitytoken`. With a helper, the entry is empty.
+ * - Programs with this library lose nothing that another one writes at the same time. `docker`
+ *   itself may: it does not look whether the file has changed since it read it.
+ * - `~/.dockercfg` is not changed. Where Docker's file is still missing, a new one begins with the
+ *   logins of that one.
+ * - `DOCKER_AUTH_CONFIG` is not changed, and comes first in `NodeCredentials.layer`.
+ *
+ * Fails with
+ *
+ * - `InvalidUrl` if `host` is not a host, as `Host.parse` takes it;
+ * - `CredentialsFailure` if the login could not be read back as it is (an empty password, a user
+ *   name with a colon), the file is broken or cannot be replaced, or no place for it is known; if
+ *   the helper fails, is not installed, or is to keep a registry token. A password that was meant
+ *   for a helper is never written to the file.
+ *
+ * @example
+ * ```ts
+ * import * as Credentials from "effect-oci/Credentials"
+ * import * as DockerConfig from "effect-oci/DockerConfig"
+ * import * as NodeContext from "@effect/platform-node/NodeContext"
+ * import * as Effect from "effect/Effect"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * const program = DockerConfig.store(
+ *   "ghcr.io",
+ *   Credentials.basic("octocat", Redacted.make("ghp_…"))
+ * ).pipe(Effect.provide(NodeContext.layer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const store = (
+  host: string,
+  login: Login,
+  options: Options = {}
+): Effect.Effect<void, CredentialsFailure | InvalidUrl, Services> =>
+  Effect.gen(function* () {
+    const { config, dockercfg } = yield* locationsOf(options)
+    if (config === undefined)
+      return yield* new CredentialsFailure({
+        source: "Docker's configuration",
+        problem: "there is no place for it: neither HOME nor DOCKER_CONFIG is set",
+        fix: "Set one of them, or give a path"
+      })
+    const file = { path: config, predecessor: dockercfg }
+    yield* AuthFileLogins.store(file, keyOf, host, login, options.helpers)
+  })
+
+/** The key of Docker Hub is the URL of its first index. */
+const keyOf = (host: Host.Host): string =>
+  Host.isDockerHub(host) ? "https://index.docker.io/v1/" : host
+
+/**
+ * Erases the login of a host from where `layer` reads it, as `docker logout` does: every spelling
+ * of the host in `auths`, and what the helper keeps that the file names for the host. If there is
+ * nothing to erase, that is a success, and nothing is written. All layers of this process forget
+ * the login at once. Entries of podman's for single repositories of the host stay.
+ *
+ * Fails with `InvalidUrl` if `host` is not a host, and with `CredentialsFailure` if the file is
+ * broken or cannot be replaced, or the helper fails or is not installed.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const erase = (
+  host: string,
+  options: Options = {}
+): Effect.Effect<void, CredentialsFailure | InvalidUrl, Services> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const { config, dockercfg } = yield* locationsOf(options)
+    const isLegacy =
+      dockercfg !== undefined &&
+      (config === undefined || (yield* AuthFiles.optional(files, config)).length === 0)
+    const path = isLegacy ? dockercfg : config
+    yield* path === undefined
+      ? StoredLogin.placeOf(host)
+      : AuthFileLogins.erase({ path, legacy: isLegacy }, host, options.helpers)
+  })
 
 /**
  * Reads `DOCKER_AUTH_CONFIG`: the text of such a file in the environment, as CI systems supply it.

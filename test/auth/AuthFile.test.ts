@@ -5,10 +5,11 @@ import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
-import { HelperMissing, type Helpers } from "../../src/auth/CredentialHelper.js"
+import type { Helpers } from "../../src/auth/CredentialHelper.js"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as AuthFile from "../../src/auth/internal/AuthFile.js"
 import * as AuthFiles from "../../src/auth/internal/AuthFiles.js"
+import { HelperMissing } from "../../src/auth/internal/HelperProgram.js"
 import { credentialFor } from "./machine.js"
 
 const base64 = (text: string) => Buffer.from(text).toString("base64")

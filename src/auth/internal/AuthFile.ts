@@ -106,7 +106,10 @@ export const find = (file: AuthFile, demand: Demand): Option.Option<Found> =>
       entry:
         key === undefined || entry === undefined
           ? Either.right(Option.none())
-          : credentialOf(file.source, key, entry)
+          : Either.map(
+              credentialOf(file.source, key, entry),
+              Option.map((credential) => ({ ...credential, source: file.source }))
+            )
     }
   })
 
@@ -293,6 +296,18 @@ const hostOf = (key: string, origin: string): string | undefined => {
   const host = normalised(written, origin)
   return host === Host.dockerHub ? undefined : host
 }
+
+/** Whether a key is for the host of a demand, in whatever spelling, and for no part of it alone. */
+export const isKeyOf =
+  ({ origin }: Demand) =>
+  (key: string): boolean => {
+    const host = hostOf(key, origin)
+    return host !== undefined && host === hostOf(origin, origin)
+  }
+
+/** Whether a key is one of those under which Docker Desktop keeps the tokens of Docker Hub. */
+export const isDesktopToken = (key: string): boolean =>
+  /^https?:\/\/index\.docker\.io\/v1\/(access|refresh)-token\/?$/i.test(key)
 
 /** A host and the beginning of a repository's name, the host normalised. */
 const scopeOf = (key: string, origin: string): string | undefined => {

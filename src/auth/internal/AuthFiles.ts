@@ -9,13 +9,15 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { CredentialsFailure } from "../../RegistryError.js"
-import * as CredentialHelper from "../CredentialHelper.js"
+import type * as CredentialHelper from "../CredentialHelper.js"
 import { anonymous, type Credential, type Credentials, type Demand } from "../Credentials.js"
 import * as AuthFile from "./AuthFile.js"
+import * as Changes from "./Changes.js"
+import * as HelperProgram from "./HelperProgram.js"
 
 /**
- * Files are read again after a minute, in milliseconds: somebody may have logged in, and not every
- * refusal says that a login has expired.
+ * Files are read again after a minute, in milliseconds: another program may have logged in, and not
+ * every refusal says that a login has expired.
  */
 const maxAge = 60_000
 
@@ -29,6 +31,7 @@ const capacity = 1000
 interface Reading {
   readonly files: ReadonlyArray<AuthFile.AuthFile>
   readonly at: number
+  readonly changes: number
   readonly places: Map<string, ReadonlyArray<AuthFile.Found>>
   readonly missing: Set<string>
 }
@@ -72,17 +75,18 @@ export const source = (
           ? Effect.succeedNone
           : helpers.get(suffix, found.name, rejected).pipe(
               Effect.catchTag("HelperMissing", ({ program }) => {
-                if (!isDefault) return CredentialHelper.missing(program)
+                if (!isDefault) return HelperProgram.missing(program)
                 missing.add(suffix)
                 return Effect.as(warn(program, found), Option.none())
               }),
-              Effect.mapError(
-                (error) =>
-                  new CredentialsFailure({
-                    ...error,
-                    source: `${error.source} (named in ${found.file.source})`
-                  })
-              )
+              Effect.mapBoth({
+                onFailure: (error) => namedIn(found.file, error),
+                onSuccess: (known) =>
+                  Option.map(known, (credential: Credential) => ({
+                    ...credential,
+                    source: `${HelperProgram.programOf(suffix)} (named in ${found.file.source})`
+                  }))
+              })
             )
     })
 
@@ -90,10 +94,11 @@ export const source = (
     get: (demand, rejected) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
+        const changes = Changes.count()
         const current: Reading =
-          reading !== undefined && rejected === undefined && now < reading.at + maxAge
+          reading?.changes === changes && rejected === undefined && now < reading.at + maxAge
             ? reading
-            : { files: yield* load, at: now, places: new Map(), missing: new Set() }
+            : { files: yield* load, at: now, changes, places: new Map(), missing: new Set() }
         reading = current
         for (const found of lookUp(current, demand)) {
           const known = yield* askHelper(current, found, rejected)
@@ -105,6 +110,10 @@ export const source = (
       })
   }
 }
+
+/** Returns the failure of a helper with the file that names it. */
+export const namedIn = (file: AuthFile.AuthFile, error: CredentialsFailure): CredentialsFailure =>
+  new CredentialsFailure({ ...error, source: `${error.source} (named in ${file.source})` })
 
 /** Every request asks, and the keys of a file are many. */
 const lookUp = ({ files, places }: Reading, demand: Demand): ReadonlyArray<AuthFile.Found> => {
@@ -168,7 +177,7 @@ export const required = (
 export const optional = (
   files: FileSystem.FileSystem,
   path: string,
-  options: { readonly legacy?: boolean } = {}
+  options: { readonly legacy?: boolean | undefined } = {}
 ): Effect.Effect<ReadonlyArray<AuthFile.AuthFile>, CredentialsFailure> =>
   files.readFileString(path).pipe(
     Effect.catchAll((error) =>
@@ -178,13 +187,17 @@ export const optional = (
             failure(path, "it cannot be read", "See that it is a file, and who may read it")
           )
     ),
-    // Docker takes an empty file for a missing one, too.
-    Effect.flatMap((text) =>
-      text.trim() === ""
-        ? Effect.succeed([])
-        : Effect.map(AuthFile.parse(text, { ...options, source: path }), (file) => [file])
-    )
+    Effect.flatMap((text) => parsed(text, { ...options, source: path }))
   )
+
+/** Parses the text of a file. Docker takes an empty file for a missing one, too. */
+export const parsed = (
+  text: string,
+  options: { readonly source: string; readonly legacy?: boolean | undefined }
+): Effect.Effect<ReadonlyArray<AuthFile.AuthFile>, CredentialsFailure> =>
+  text.trim() === ""
+    ? Effect.succeed([])
+    : Effect.map(AuthFile.parse(text, options), (file) => [file])
 
 const failure = (source: string, problem: string, fix: string) =>
   new CredentialsFailure({ source, problem, fix })

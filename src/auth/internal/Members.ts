@@ -11,13 +11,17 @@ export const members = (json: unknown, names: ReadonlyArray<string>): unknown =>
   if (!isObject(json)) return json
   const found: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(json)) {
-    const name = names.find((known) => known.toLowerCase() === key.toLowerCase())
+    const name = names.find((known) => isNamed(key, known))
     if (name === undefined || value === null) continue
     const earlier = found[name]
     found[name] = isObject(earlier) && isObject(value) ? { ...earlier, ...value } : value
   }
   return found
 }
+
+/** Whether a member has this name. */
+export const isNamed = (key: string, name: string): boolean =>
+  key.toLowerCase() === name.toLowerCase()
 
 const isObject = (json: unknown): json is Readonly<Record<string, unknown>> =>
   typeof json === "object" && json !== null && !Array.isArray(json)
