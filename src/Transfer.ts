@@ -60,7 +60,7 @@ export interface Subject {
  * - `Resumed`: it continues at byte `offset`, which may be smaller than that of the last event; 0
  *   if it starts over.
  * - `Verified`: the content has the digest `digest`.
- * - `Completed`: it is done. `skipped` says that the registry had the content already.
+ * - `Completed`: it is done. `skipped` says that the content was there already.
  *
  * @since 0.1.0
  * @category models

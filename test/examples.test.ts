@@ -33,6 +33,7 @@ import {
 } from "./support/debian.js"
 import { utf8 } from "./support/fixtures.js"
 import { authorities } from "./support/https.js"
+import { folder } from "./support/machine.js"
 import { run } from "./support/program.js"
 import { layerSocketServer, registryOn, ServerUrl } from "./support/server.js"
 
@@ -74,6 +75,23 @@ layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), {
         files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
       }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
       expect(yield* run("main", [reference])).toMatchObject({ code: 0, stdout: "9\n", stderr: "" })
+    })
+  )
+
+  it.scoped("report.ts pushes a file, pulls it to disk and lists the tags", () =>
+    Effect.gen(function* () {
+      const name = `${(yield* ServerUrl).replace("http://", "")}/owner/report`
+      const cwd = yield* folder({ "report.txt": "all is well" })
+      const { code, stdout, stderr } = yield* run("report", [name], { cwd })
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      expect(stdout.replace(/[0-9a-f]{64}/, "…").split("\n")).toEqual([
+        `pushed ${name}@sha256:…`,
+        "pulled reports/report.txt",
+        "has the tag 1.0.0",
+        "has the tag latest",
+        ""
+      ])
+      expect(readFileSync(`${cwd}/reports/report.txt`, "utf8")).toBe("all is well")
     })
   )
 

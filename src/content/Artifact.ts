@@ -5,9 +5,7 @@
  *
  * @since 0.1.0
  */
-import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
@@ -197,7 +195,7 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   yield* PushInput.checkContent(Reference.format(reference), options)
   const tags = yield* PushInput.parseTags(reference, options.tags)
   const parts = partsOf(options)
-  const known = Option.all(Arr.map(parts, describeKnown))
+  const known = Option.all(mapParts(parts, describeKnown))
   if (Option.isSome(known)) yield* checkDigest(reference, manifestOf(options, known.value))
   const put = ({ source }: Part<E, R>) =>
     registry.putBlob(reference.repository, source, { chunkSize: options.chunkSize })
@@ -213,16 +211,21 @@ interface Part<out E, out R> {
   readonly describe: (blob: Blob) => Descriptor.Descriptor
 }
 
+/** What there is of the config, then of each layer. */
+type Parts<A> = readonly [config: A, ...layers: ReadonlyArray<A>]
+
+const mapParts = <A, B>([config, ...layers]: Parts<A>, f: (part: A) => B): Parts<B> => [
+  f(config),
+  ...layers.map(f)
+]
+
 type Blob = Pick<Descriptor.Descriptor, "digest" | "size">
 
 /**
  * Returns the config, then the layers. Without files the one layer is the empty one, for registries
  * that refuse an empty list (image-spec, "Guidelines for Artifact Usage").
  */
-const partsOf = <E, R>({
-  config,
-  files
-}: PushOptions<E, R>): Arr.NonEmptyReadonlyArray<Part<E, R>> => [
+const partsOf = <E, R>({ config, files }: PushOptions<E, R>): Parts<Part<E, R>> => [
   config === undefined ? emptyPart : partOf({ ...config, source: config.source ?? emptyContent }),
   ...(files.length === 0 ? [emptyPart] : files.map(partOf<E, R>))
 ]
@@ -256,25 +259,28 @@ const describeKnown = <E, R>({ describe, source: { digest, size } }: Part<E, R>)
 
 /** Puts and describes all parts. Those with equal content share one upload. */
 const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(
-  parts: Arr.NonEmptyReadonlyArray<Part<E, R>>,
+  parts: Parts<Part<E, R>>,
   put: (part: Part<E, R>) => Effect.Effect<Blob, E2, R2>,
   concurrency: number
 ) {
   const keyOf = ({ source }: Part<E, R>) => source.digest ?? source
   const distinct = new Map(parts.map((part) => [keyOf(part), part]))
-  const blobs = HashMap.fromIterable(
-    yield* Effect.forEach(
-      distinct,
-      ([key, part]) => Effect.map(put(part), (blob) => [key, blob] as const),
-      { concurrency }
-    )
+  const blobs = new Map<unknown, Blob>()
+  yield* Effect.forEach(
+    distinct,
+    ([key, part]) => Effect.map(put(part), (blob) => blobs.set(key, blob)),
+    { concurrency, discard: true }
   )
-  return Arr.map(parts, (part) => part.describe(HashMap.unsafeGet(blobs, keyOf(part))))
+  return mapParts(parts, (part) => {
+    const blob = blobs.get(keyOf(part))
+    if (blob === undefined) throw new Error("each part has been put")
+    return part.describe(blob)
+  })
 })
 
 const manifestOf = <E, R>(
   { annotations, artifactType, subject }: PushOptions<E, R>,
-  [config, ...layers]: Arr.NonEmptyReadonlyArray<Descriptor.Descriptor>
+  [config, ...layers]: Parts<Descriptor.Descriptor>
 ): Manifest.Manifest => Manifest.image({ artifactType, config, layers, subject, annotations })
 
 /** Fails if a reference has the digest of another manifest. */

@@ -5,6 +5,13 @@
  */
 
 /**
+ * Artifacts in folders: pulls the files of an artifact to disk.
+ *
+ * @since 0.1.0
+ */
+export * as ArtifactFolder from "./ArtifactFolder.js"
+
+/**
  * Blobs as files: a file as the source of an upload, and downloads to files that appear under their
  * names only when they are complete.
  *

@@ -61,6 +61,8 @@ export interface Ended {
  * `text`.
  */
 export interface RunOptions {
+  /** The folder that it runs in, the root by default. */
+  readonly cwd?: string
   readonly input?: string
   readonly until?: { readonly text: string; readonly delay: number }
 }
@@ -85,7 +87,7 @@ const runProgram = (
     const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
       process.execPath,
       [path, ...args],
-      { cwd: root, stdio: ["pipe", "pipe", "pipe"] }
+      { cwd: options.cwd ?? root, stdio: ["pipe", "pipe", "pipe"] }
     )
     let stdout = ""
     let stderr = ""

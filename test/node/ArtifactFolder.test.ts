@@ -1,0 +1,217 @@
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import { expect, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as BlobSource from "../../src/BlobSource.js"
+import * as Artifact from "../../src/content/Artifact.js"
+import * as ArtifactFolder from "../../src/node/ArtifactFolder.js"
+import * as Registries from "../../src/Registries.js"
+import { Registry } from "../../src/Registry.js"
+import { TransportFailure } from "../../src/RegistryError.js"
+import * as Annotations from "../../src/spec/Annotations.js"
+import * as Descriptor from "../../src/spec/Descriptor.js"
+import * as Digest from "../../src/spec/Digest.js"
+import * as Manifest from "../../src/spec/Manifest.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import * as Transfer from "../../src/Transfer.js"
+import { freshRepository, utf8 } from "../support/fixtures.js"
+import { folder } from "../support/machine.js"
+
+const artifactType = "application/vnd.example.v1"
+
+const read = (...path: ReadonlyArray<string>) =>
+  Effect.promise(() => Fs.readFile(Path.join(...path), "utf8"))
+
+const entries = (root: string) =>
+  Effect.promise(async () => (await Fs.readdir(root, { recursive: true })).sort())
+
+const name = Effect.map(freshRepository, (repository) => `ghcr.io/${repository}`)
+
+/** Pushes layers as they are, as no push of ours would make them. */
+const pushRaw = Effect.fnUntraced(function* (
+  reference: string,
+  layers: ReadonlyArray<{ readonly title?: string; readonly text: string }>
+) {
+  const { registry, repository } = yield* Registries.open(reference)
+  const descriptors = yield* Effect.forEach(layers, ({ text, title }) =>
+    Effect.map(registry.putBlob(repository, BlobSource.fromBytes(utf8(text))), (descriptor) => ({
+      ...descriptor,
+      ...(title !== undefined && { annotations: { [Annotations.title]: title } })
+    }))
+  )
+  yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("{}")))
+  const manifest = Manifest.image({ artifactType, config: Descriptor.empty, layers: descriptors })
+  return yield* Registries.resolve(
+    `${reference}@${(yield* registry.putManifest(repository, manifest)).digest}`
+  )
+})
+
+const transfers = (
+  pull: ReturnType<typeof ArtifactFolder.pull>
+): Effect.Effect<ReadonlyArray<string>, ArtifactFolder.PullError, Registries.Registries> =>
+  Effect.gen(function* () {
+    const seen: Array<string> = []
+    yield* Transfer.observe(pull, (event) =>
+      Effect.sync(() => {
+        if (event._tag === "Completed") seen.push(event.skipped ? "there" : "downloaded")
+      })
+    )
+    return seen
+  })
+
+layer(MemoryRegistry.layerRegistries())("an artifact in a folder", (it) => {
+  it.scoped("has each file under its title, in folders that are made", () =>
+    Effect.gen(function* () {
+      const reference = `${yield* name}:1`
+      yield* Artifact.push(reference, {
+        artifactType,
+        files: [
+          { title: "a.txt", source: utf8("a") },
+          { title: "docs/deep/b.txt", source: utf8("b") }
+        ]
+      })
+      const root = Path.join(yield* folder({ "out/other.txt": "stays" }), "out")
+      const { artifactType: type, files } = yield* ArtifactFolder.pull(reference, root)
+      expect(type).toMatchObject({ value: artifactType })
+      expect(files.map(({ path }) => Path.relative(root, path))).toEqual([
+        "a.txt",
+        "docs/deep/b.txt"
+      ])
+      expect(yield* read(root, "docs/deep/b.txt")).toBe("b")
+      expect(yield* entries(root)).toEqual([
+        "a.txt",
+        "docs",
+        "docs/deep",
+        "docs/deep/b.txt",
+        "other.txt"
+      ])
+    })
+  )
+
+  it.scoped("has a file under its digest when a title is missing, or leads out of the folder", () =>
+    Effect.gen(function* () {
+      const root = Path.join(yield* folder(), "missing/out")
+      const { reference } = yield* pushRaw(yield* name, [
+        { text: "untitled" },
+        { text: "untitled" },
+        { text: "up", title: "../up.txt" },
+        { text: "root", title: "/tmp/root.txt" },
+        { text: "drive", title: "C:\\drive.txt" }
+      ])
+      yield* ArtifactFolder.pull(reference, root)
+      expect(yield* entries(root)).toEqual(
+        ["untitled", "up", "root", "drive"]
+          .map((text) => Digest.fromBytes(utf8(text)).replace(":", "-"))
+          .sort()
+      )
+    })
+  )
+
+  it.scoped("is refused, with nothing downloaded, when two files have one name", () =>
+    Effect.gen(function* () {
+      const root = Path.join(yield* folder(), "out")
+      const same = [
+        { text: "1", title: "a.txt" },
+        { text: "1", title: "a.txt" }
+      ]
+      yield* ArtifactFolder.pull((yield* pushRaw(yield* name, same)).reference, root)
+      expect(yield* entries(root)).toEqual(["a.txt"])
+
+      const { reference } = yield* pushRaw(yield* name, [...same, { text: "2", title: "a.txt" }])
+      const empty = Path.join(yield* folder(), "out")
+      const error = yield* Effect.flip(ArtifactFolder.pull(reference, empty))
+      expect(error).toMatchObject({ _tag: "InvalidManifest", path: "layers[2]" })
+      expect(error.message).toBe(
+        `${reference}: layers[2] is another file of the name of layers[0], and would replace it`
+      )
+      expect(yield* Effect.promise(() => Fs.readdir(Path.dirname(empty)))).toEqual([])
+    })
+  )
+
+  it.scoped("replaces a link, and goes through none to where it leads", () =>
+    Effect.gen(function* () {
+      const elsewhere = yield* folder({ "a.txt": "a" })
+      const root = yield* folder()
+      yield* Effect.promise(() => Fs.symlink(elsewhere, Path.join(root, "docs")))
+      yield* Effect.promise(() => Fs.symlink(Path.join(elsewhere, "a.txt"), `${root}/a.txt`))
+      const reference = `${yield* name}:1`
+      const file = (title: string, text: string) => ({ title, source: utf8(text) })
+      yield* Artifact.push(reference, { artifactType, files: [file("a.txt", "a")] })
+      yield* ArtifactFolder.pull(reference, root)
+      expect((yield* Effect.promise(() => Fs.lstat(`${root}/a.txt`))).isFile()).toBe(true)
+      yield* Artifact.push(reference, { artifactType, files: [file("docs/a.txt", "b")] })
+      expect(yield* Effect.flip(ArtifactFolder.pull(reference, root))).toMatchObject({
+        _tag: "StorageFailure",
+        path: Path.join(root, "docs")
+      })
+      expect(yield* read(elsewhere, "a.txt")).toBe("a")
+    })
+  )
+
+  it.scoped("downloads only what is not there already, byte for byte", () =>
+    Effect.gen(function* () {
+      const root = yield* folder({ "same.txt": "same", "other.txt": "othEr", "long.txt": "longer" })
+      const reference = `${yield* name}:1`
+      yield* Artifact.push(reference, {
+        artifactType,
+        files: ["same", "other", "long"].map((text) => ({
+          title: `${text}.txt`,
+          source: utf8(text)
+        }))
+      })
+      const pull = ArtifactFolder.pull(reference, root, { concurrency: 1 })
+      expect(yield* transfers(pull)).toEqual(["there", "downloaded", "downloaded"])
+      expect(yield* read(root, "other.txt")).toBe("other")
+      expect(yield* read(root, "long.txt")).toBe("long")
+      expect(yield* transfers(pull)).toEqual(["there", "there", "there"])
+    })
+  )
+
+  it.scoped("continues with the byte where a pull was cut off", () =>
+    Effect.gen(function* () {
+      const root = yield* folder()
+      const context = yield* Layer.build(MemoryRegistry.layer())
+      const memory = Context.get(context, Registry)
+      const starts: Array<number> = []
+      const failure = new TransportFailure({ reason: "Reset" })
+      const cut = Registries.layerFrom(() =>
+        Effect.succeed({
+          ...memory,
+          getBlob: (repository, blob) =>
+            Stream.concat(Stream.take(memory.getBlob(repository, blob), 1), Stream.fail(failure)),
+          getBlobRange: (repository, digest, range) => {
+            starts.push(range.start)
+            return memory.getBlobRange(repository, digest, range)
+          }
+        } satisfies Registry.Service)
+      )
+      const source = new Uint8Array(5 * 1_048_576).fill(7)
+      const program = Effect.gen(function* () {
+        const reference = "ghcr.io/owner/model:1"
+        yield* Artifact.push(reference, { artifactType, files: [{ title: "model.bin", source }] })
+        const pull = ArtifactFolder.pull(reference, root)
+        expect(yield* Effect.either(pull)).toEqual(Either.left(failure))
+        yield* pull
+      })
+      yield* Effect.provide(program, cut)
+      expect(starts.every((start) => start > 0 && start < source.length)).toBe(true)
+      expect(starts).toHaveLength(1)
+      const saved = yield* Effect.promise(() => Fs.readFile(Path.join(root, "model.bin")))
+      expect(saved.equals(source)).toBe(true)
+    })
+  )
+
+  it.scoped("says which reference is not one, and which artifact is not there", () =>
+    Effect.gen(function* () {
+      const root = yield* folder()
+      const failing = (reference: string) => Effect.flip(ArtifactFolder.pull(reference, root))
+      expect(yield* failing("https://ghcr.io/a")).toMatchObject({ _tag: "InvalidReference" })
+      expect(yield* failing(`${yield* name}:1`)).toMatchObject({ _tag: "NameUnknown" })
+      expect(yield* entries(root)).toEqual([])
+    })
+  )
+})
