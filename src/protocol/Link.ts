@@ -54,17 +54,21 @@ export const next = (header: string): Option.Option<string> =>
 
 /**
  * Returns whether the field value may name a next page that `next` does not find: it is longer than
- * 16 KiB, or the target is empty or has a control character. What it belongs to is not the last
- * page then.
+ * 16 KiB, or the target is absent, empty or has a control character. What it belongs to is not the
+ * last page then.
  *
  * @since 0.1.0
  * @category combinators
  * @internal
  */
 export const hidesNext = (header: string): boolean =>
-  header.length > FieldValue.maxLength || (Option.isNone(next(header)) && read(header).some(isNext))
+  header.length > FieldValue.maxLength ||
+  (Option.isNone(next(header)) && read(header).some((link) => isNext(link) || isLoose(link)))
 
 const maxLinks = 32
+
+/** A relation without the link that it is of. */
+const isLoose = ({ target }: Link): boolean => /^rel=["']?next\b/i.test(target)
 
 const isNext = ({ rel }: Link): boolean => rel.includes("next")
 
@@ -139,7 +143,8 @@ const readParameters = (
         FieldValue.skip(header, at + 1, FieldValue.isSpace),
         ";, \t"
       )
-      if (name.value.toLowerCase() === "rel") rel ??= value.value.toLowerCase()
+      if (name.value.toLowerCase() === "rel")
+        rel ??= value.value.toLowerCase().replace(/^'(.*)'$/, "$1")
       at = value.next
     }
     at = FieldValue.skip(header, at, (character) => !";,<".includes(character))

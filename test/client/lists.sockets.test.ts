@@ -76,6 +76,32 @@ describe("a list of referrers whose second page is not there", () => {
   )
 })
 
+describe("a list of referrers that comes with errors", () => {
+  const withErrors = { headers: indexType, body: index(2).replace("{", `${errors.slice(0, -1)},`) }
+  const empty = { headers: indexType, body: `{"schemaVersion":2,${errors.slice(1)}` }
+
+  it.scopedLive.each([withErrors, empty])("fails, on whatever page they are (%#)", (reply) =>
+    Effect.gen(function* () {
+      const script = { [byTag]: { headers: indexType, body: index(9) } }
+      const first = yield* socketRegistry(() => ({ ...script, [list]: reply }))
+      const second = yield* socketRegistry(() => ({
+        ...script,
+        [list]: { headers: { ...indexType, link: `<${path}?p=2>; rel="next"` }, body: index(1) },
+        [`${list}?p=2`]: reply
+      }))
+      for (const [{ lines, registry }, sizes] of [
+        [first, []],
+        [second, [1]]
+      ] as const) {
+        const { items, message, tag } = yield* outcome(registry.referrers(repository, m1Digest))
+        expect([items.map(({ size }) => size), tag]).toEqual([sizes, "ProtocolViolation"])
+        expect(message).toContain("errors instead of a list of referrers: the server says UNAVAIL")
+        expect(lines().join()).not.toContain("/manifests/")
+      }
+    })
+  )
+})
+
 describe("a list of referrers whose second page is elsewhere", () => {
   it.scopedLive.each([200, 404, 429, 503])(
     "fails after its first page: 303 to HTML with %i",
@@ -271,7 +297,8 @@ describe("a list of tags", () => {
 
   it.scopedLive.each([
     ["a Link of more than 16 KiB", `<${tagsPath}?p=${"x".repeat(17_000)}>; rel="next"`],
-    ["a Link to nowhere", '<>; rel="next"']
+    ["a Link to nowhere", '<>; rel="next"'],
+    ["a relation without a Link", 'rel="next"']
   ] as const)("fails after the page with %s", ([, link]) =>
     Effect.gen(function* () {
       const { items, lines, message, tag } = yield* run({ [tags]: page(["a"], link) })
@@ -296,7 +323,15 @@ describe("a list of tags", () => {
     ["the specification's", errors],
     ["a bare one", '{"code":"NAME_UNKNOWN","message":"gone"}'],
     ["beside null", '{"tags":null,"errors":[{"code":"UNKNOWN"}]}'],
-    ["beside an empty list", '{"tags":[],"errors":[{"code":"UNKNOWN"}]}']
+    ["beside an empty list", '{"tags":[],"errors":[{"code":"UNKNOWN"}]}'],
+    ["beside some tags", '{"tags":["b"],"errors":[{"code":"UNKNOWN"}]}'],
+    [
+      "after more tags than errors are read of a body",
+      JSON.stringify({
+        tags: Array.from({ length: 9_000 }, (_, n) => `tag-${n}`),
+        errors: [{ code: "UNKNOWN" }]
+      })
+    ]
   ] as const)("fails at 200 with errors instead of a list: %s", ([, body]) =>
     Effect.gen(function* () {
       const later = yield* run({ [tags]: page(["a"], next("p=2")), [`${tags}?p=2`]: { body } })
@@ -305,6 +340,16 @@ describe("a list of tags", () => {
       const first = yield* run({ [tags]: { body } })
       expect([first.items, first.tag]).toEqual([[], "ProtocolViolation"])
     })
+  )
+
+  it.scopedLive.each(['{"errors":["busy"]}', '{"tags":null,"error":"busy"}'])(
+    "fails at 200 with errors of no form that registries have: %s",
+    (body) =>
+      Effect.gen(function* () {
+        const { items, message, tag } = yield* run({ [tags]: { body } })
+        expect([items, tag]).toEqual([[], "ProtocolViolation"])
+        expect(message).toContain("errors instead of a list of tags")
+      })
   )
 
   const ends: ReadonlyArray<readonly [name: string, script: Script, lines: ReadonlyArray<string>]> =

@@ -49,6 +49,7 @@ const next: ReadonlyArray<readonly [name: string, header: string, expected: stri
   ["no closing bracket", "</a; rel=prev, </b>; rel=next", "/b"],
   ["no comma between links", "</a>; rel=prev </b>; rel=next", "/b"],
   ["several relations, any case", '</a>; REL="Last NEXT"', "/a"],
+  ["single quotes", "</a>; rel='next'", "/a"],
   ["only the first rel of a link", '</a>; rel="prev"; rel="next"', undefined],
   ["the first of several next links", "</a>; rel=next, </b>; rel=next", "/a"],
   ["white space around everything", ' </a>  ;  rel  =  "next" ', "/a"],

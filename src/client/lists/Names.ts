@@ -1,10 +1,9 @@
 /** The documents of tags and repositories: the names on one page of a list. */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import { ProtocolViolation } from "../../RegistryError.js"
-import { reportedErrors } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import * as Received from "../http/Received.js"
+import * as ErrorsInstead from "./ErrorsInstead.js"
 import type { Page } from "./Pages.js"
 
 /**
@@ -21,8 +20,8 @@ export const names = <A extends string>(
   field: "tags" | "repositories",
   isName: (u: unknown) => u is A
 ): Effect.Effect<Page<A>, ProtocolViolation> => {
-  const document = parse(bytes)
-  const found = member(document, field)
+  const document = ErrorsInstead.parse(bytes)
+  const found = ErrorsInstead.member(document, field)
   const list = found ?? []
   const facts = Received.factsOf(response)
   const isList = typeof document === "object" && document !== null && !Array.isArray(document)
@@ -30,15 +29,9 @@ export const names = <A extends string>(
     const problem = `The registry answered with something else than a list of ${field}`
     return Effect.fail(new ProtocolViolation({ ...facts, problem }))
   }
-  const errors = member(document, "errors")
-  if (found === undefined || (Array.isArray(errors) && errors.length > 0)) {
-    const reported = reportedErrors(response, bytes)
-    if (reported.length > 0) {
-      const problem = `The registry answered with errors instead of a list of ${field}`
-      return Effect.fail(new ProtocolViolation({ ...facts, errors: reported, problem }))
-    }
-  }
-  const next = member(document, "next")
+  const errors = ErrorsInstead.of(response, document, found, field)
+  if (errors !== undefined) return Effect.fail(errors)
+  const next = ErrorsInstead.member(document, "next")
   const page = {
     items: list.filter(isName),
     entries: list.length,
@@ -55,14 +48,3 @@ export const names = <A extends string>(
         page
       )
 }
-
-/** Own members only: a list might be called `constructor` (T21). */
-const member = (value: unknown, name: string): unknown =>
-  typeof value === "object" && value !== null
-    ? Object.getOwnPropertyDescriptor(value, name)?.value
-    : undefined
-
-const parse = (bytes: Uint8Array): unknown =>
-  Option.getOrUndefined(
-    Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))()
-  )

@@ -27,6 +27,7 @@ import type { ExchangeError } from "../http/ExchangeError.js"
 import type { OwnErrors } from "../http/OperationErrors.js"
 import type { Pipeline } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
+import * as ErrorsInstead from "../lists/ErrorsInstead.js"
 import * as Pages from "../lists/Pages.js"
 import { invalid, longest, type ManifestRequests, nameOf } from "./ManifestRequests.js"
 import * as ReferrersApi from "./ReferrersApi.js"
@@ -83,6 +84,8 @@ export const make = (to: Endpoint, { read }: Pipeline, requests: ManifestRequest
       const name = nameOf(to, operation.repository, operation.digest)
       return invalid(`the referrers of ${name}`, error, response)
     })
+    const errors = index && errorsIn(bytes, index, response)
+    if (errors !== undefined) return yield* errors
     if (index === undefined) return yield* new Pages.NotAList(Received.factsOf(response))
     isKnownToList = true
     return { index, response }
@@ -260,6 +263,13 @@ const readIndex = (
     onSuccess: (manifest) => Effect.succeed(Option.getOrUndefined(ReferrersTag.index(manifest)))
   })
 }
+
+/** A registry that lists referrers may fail to, and say so beside a list that is not all of it. */
+const errorsIn = (
+  bytes: Uint8Array,
+  { manifests }: Manifest.ImageIndex,
+  response: Received.Received
+) => ErrorsInstead.of(response, ErrorsInstead.parse(bytes), manifests, "referrers")
 
 const warnOfSkipped = (
   name: string,
