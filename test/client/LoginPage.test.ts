@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as BlobSource from "../../src/BlobSource.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
+import * as Manifest from "../../src/spec/Manifest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import { utf8 } from "../support/fixtures.js"
 import { clientOf, origin, registryAt, reply } from "../support/listeners.js"
@@ -98,14 +99,26 @@ describe.each(deletions)("the deletion of %s", (_, run, path) => {
       return result
     })
 
-  it.scopedLive.each([html, { "content-type": "application/xhtml+xml" }])(
-    "is not what a page with 200 says: %o",
-    (headers) =>
-      Effect.gen(function* () {
-        expect(yield* deleted(200, headers, page)).toMatchObject({
-          left: { _tag: "ProtocolViolation", method: "DELETE", status: 200 }
-        })
+  it.scopedLive.each([
+    html,
+    { "content-type": "application/xhtml+xml" },
+    { "content-type": "text/plain" },
+    {}
+  ] as ReadonlyArray<Headers>)("is not what a page with 200 says: %o", (headers) =>
+    Effect.gen(function* () {
+      expect(yield* deleted(200, headers, page)).toMatchObject({
+        left: { _tag: "ProtocolViolation", method: "DELETE", status: 200 }
       })
+    })
+  )
+
+  it.scopedLive("is not what a list of errors with 200 says", () =>
+    Effect.gen(function* () {
+      const errors = '{"errors":[{"code":"DENIED","message":"no"}]}'
+      expect(yield* deleted(200, {}, errors)).toMatchObject({
+        left: { _tag: "ProtocolViolation", status: 200, errors: [{ code: "DENIED" }] }
+      })
+    })
   )
 
   it.scopedLive.each([
@@ -114,7 +127,8 @@ describe.each(deletions)("the deletion of %s", (_, run, path) => {
     [204, {}, ""],
     [200, {}, ""],
     [200, html, ""],
-    [200, { "content-type": "application/json" }, "{}"]
+    [200, { "content-type": "application/json" }, "{}"],
+    [200, { "content-type": "application/json" }, '{"message":"deleted","errors":[]}']
   ] as ReadonlyArray<readonly [number, Headers, string]>)(
     "is what %d says, with %o and %j",
     ([status, headers, body]) =>
@@ -150,6 +164,30 @@ describe("other writes", () => {
       const put = registry.putBlob(repository, BlobSource.fromBytes(b1), { strategy: "direct" })
       expect(yield* Effect.flip(put)).toMatchObject({ _tag: "RegistryFailure", status: 200 })
       expect(log.at(-1)).toBe("GET /login")
+    })
+  )
+
+  const m1 = Manifest.index({ manifests: [] })
+  it.scopedLive.each([
+    ["a manifest", (registry) => registry.putManifest(repository, m1, { tags: [v1] })],
+    ["a mount", (registry) => registry.mountBlob(repository, digest)],
+    ["a blob", (registry) => registry.putBlob(repository, BlobSource.fromBytes(b1))],
+    ["a session", (registry) => Effect.scoped(registry.startUpload(repository))]
+  ] as ReadonlyArray<
+    readonly [string, (registry: Registry.Service) => Effect.Effect<unknown, Registry.PutBlobError>]
+  >)("%s is not what a 303 leads to, whatever that says", ([, run]) =>
+    Effect.gen(function* () {
+      for (const status of [201, 202]) {
+        const { log, registry } = yield* registryAt((request, response) =>
+          request.method === "HEAD"
+            ? reply(response, 404)
+            : request.method === "GET"
+              ? reply(response, status, { location: "/u/1" })
+              : reply(response, 303, { location: "/elsewhere" })
+        )
+        expect(yield* Effect.flip(run(registry))).toMatchObject({ _tag: "RegistryFailure", status })
+        expect(log.at(-1)).toBe("GET /elsewhere")
+      }
     })
   )
 

@@ -30,6 +30,7 @@ import {
   type OwnErrors
 } from "./OperationErrors.js"
 import * as Received from "./Received.js"
+import * as ReportedErrors from "./ReportedErrors.js"
 
 /** What a status can mean to any operation. */
 export type StatusError = Denied | TooManyRequests | RegistryFailure | ProtocolViolation
@@ -51,8 +52,8 @@ export const classify = <O extends Operation>(
   // What a 303 made of a write is not that write.
   const isTurned = isWrite === true && response.request.method === "GET"
   if (success.includes(response.status) && !isTurned)
-    return response.status === 200 && isStatusOnly === true && isPage(response)
-      ? pageInstead(response)
+    return response.status === 200 && isStatusOnly === true
+      ? saysNothingElse(response)
       : Effect.succeed(response)
   return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
     const { errors } = ErrorBody.parse(body)
@@ -83,13 +84,6 @@ export const classify = <O extends Operation>(
   })
 }
 
-/** The errors that a body reports, whatever the status it came with, as they may be shown. */
-export const reportedErrors = (
-  response: Received.Received,
-  body: Uint8Array
-): ReadonlyArray<ErrorBody.ErrorInfo> =>
-  ErrorBody.parseRedacted(body, Sent.redactorOf(Sent.of(response.request))).errors
-
 /**
  * Whether the response is a page for people: portals and some registries apologise with 200 (quirks
  * §2).
@@ -99,23 +93,31 @@ export const isPage = ({ headers }: Received.Received): boolean =>
 
 const pages = new Set(["text/html", "application/xhtml+xml"])
 
+/** Whether a body is a page for people, whatever its type. */
+export const isMarkup = (text: string): boolean => text.trimStart().startsWith("<")
+
 /**
- * Fails where the response has content: some servers have a page for every path, to log in or to
- * apologise, which does not say that anything was done.
+ * Fails where the response has content that does not say that anything was done: some servers have
+ * a page for every path, to log in or to apologise, and some report errors with 200.
  */
-const pageInstead = (
+const saysNothingElse = (
   response: Received.Received
 ): Effect.Effect<Received.Received, ProtocolViolation> =>
-  Effect.flatMap(Received.excerpt(response), (body) =>
-    body.length === 0
-      ? Effect.succeed({ ...response, body })
-      : Effect.fail(
-          new ProtocolViolation({
-            ...Received.factsOf(response),
-            problem: "The registry answered with a page, which does not say that it did anything"
-          })
-        )
-  )
+  Effect.flatMap(readable(response), (body) => {
+    const document = ReportedErrors.parse(body)
+    const isError = ReportedErrors.listed(document).length > 0
+    if (!isError && !isPage(response) && !isMarkup(new TextDecoder().decode(body)))
+      return Effect.succeed({ ...response, body })
+    if (body.length === 0) return Effect.succeed({ ...response, body })
+    const what = isError ? "errors, which do" : "a page, which does"
+    return Effect.fail(
+      new ProtocolViolation({
+        ...Received.factsOf(response),
+        ...(isError && { errors: ReportedErrors.shown(response, document) }),
+        problem: `The registry answered with ${what} not say that it did anything`
+      })
+    )
+  })
 
 /**
  * The first 64 KiB of a body, to be read as text: a proxy that compresses whatever passes it does

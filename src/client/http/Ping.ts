@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Unsupported } from "../../RegistryError.js"
-import { isPage, readable } from "./Classify.js"
+import { isMarkup, isPage, readable } from "./Classify.js"
 import { distributionApi } from "./OperationErrors.js"
 import * as Received from "./Received.js"
 
@@ -14,7 +14,7 @@ import * as Received from "./Received.js"
 export const check = (response: Received.Received): Effect.Effect<void, Unsupported> =>
   Effect.flatMap(readable(response), (body) => {
     const text = new TextDecoder().decode(body).trim()
-    const isSuspect = isPage(response) || text.startsWith("<")
+    const isSuspect = isPage(response) || isMarkup(text)
     return isSuspect &&
       response.headers["docker-distribution-api-version"] === undefined &&
       !isJson(text)

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { ProtocolViolation } from "../../RegistryError.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import * as Received from "../http/Received.js"
+import * as ReportedErrors from "../http/ReportedErrors.js"
 import * as ErrorsInstead from "./ErrorsInstead.js"
 import type { Page } from "./Pages.js"
 
@@ -20,8 +21,8 @@ export const names = <A extends string>(
   field: "tags" | "repositories",
   isName: (u: unknown) => u is A
 ): Effect.Effect<Page<A>, ProtocolViolation> => {
-  const document = ErrorsInstead.parse(bytes)
-  const found = ErrorsInstead.member(document, field)
+  const document = ReportedErrors.parse(bytes)
+  const found = ReportedErrors.member(document, field)
   const list = found ?? []
   const facts = Received.factsOf(response)
   const isList = typeof document === "object" && document !== null && !Array.isArray(document)
@@ -31,7 +32,7 @@ export const names = <A extends string>(
   }
   const errors = ErrorsInstead.of(response, document, found, field)
   if (errors !== undefined) return Effect.fail(errors)
-  const next = ErrorsInstead.member(document, "next")
+  const next = ReportedErrors.member(document, "next")
   const page = {
     items: list.filter(isName),
     entries: list.length,

@@ -27,6 +27,7 @@ import type { ExchangeError } from "../http/ExchangeError.js"
 import type { OwnErrors } from "../http/OperationErrors.js"
 import type { Pipeline } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
+import * as ReportedErrors from "../http/ReportedErrors.js"
 import * as ErrorsInstead from "../lists/ErrorsInstead.js"
 import * as Pages from "../lists/Pages.js"
 import { invalid, longest, type ManifestRequests, nameOf } from "./ManifestRequests.js"
@@ -269,7 +270,7 @@ const errorsIn = (
   bytes: Uint8Array,
   { manifests }: Manifest.ImageIndex,
   response: Received.Received
-) => ErrorsInstead.of(response, ErrorsInstead.parse(bytes), manifests, "referrers")
+) => ErrorsInstead.of(response, ReportedErrors.parse(bytes), manifests, "referrers")
 
 const warnOfSkipped = (
   name: string,

@@ -63,6 +63,7 @@ export const table: { readonly [Tag in Operation["_tag"]]: Facts<Case<Tag>> } = 
     success: [201, 202, 204],
     retry: "Always",
     template: manifest,
+    isWrite: true,
     scopes: push
   },
   DeleteManifest: {
@@ -97,12 +98,13 @@ export const table: { readonly [Tag in Operation["_tag"]]: Facts<Case<Tag>> } = 
     scopes: remove
   },
   // Opening a session twice leaves one behind (trap 4).
-  StartUpload: { success: [202], retry: "Unsent", template: uploads, scopes: push },
+  StartUpload: { success: [202], retry: "Unsent", template: uploads, isWrite: true, scopes: push },
   UploadBlob: {
     success: [201, 202],
     retry: "Unsent",
     transfer: "upload",
     template: uploads,
+    isWrite: true,
     scopes: push
   },
   PutBlob: {
@@ -118,6 +120,7 @@ export const table: { readonly [Tag in Operation["_tag"]]: Facts<Case<Tag>> } = 
     success: [201, 202],
     retry: "Unsent",
     template: uploads,
+    isWrite: true,
     scopes: ({ from, repository }) =>
       AccessScope.canonical([
         ...push({ repository }),
@@ -129,6 +132,7 @@ export const table: { readonly [Tag in Operation["_tag"]]: Facts<Case<Tag>> } = 
     success: [201, 202, 204], // C49, trap 22
     retry: "Never",
     transfer: "upload",
+    isWrite: true,
     scopes: push
   },
   // A lost response to the closing PUT is settled by a HEAD.
@@ -136,11 +140,18 @@ export const table: { readonly [Tag in Operation["_tag"]]: Facts<Case<Tag>> } = 
     success: [201, 202, 204],
     retry: "Never",
     transfer: "upload",
+    isWrite: true,
     scopes: push
   },
   UploadStatus: { success: [200, 202, 204], retry: "Always", isStatusOnly: true, scopes: push },
   // Distribution wants `delete` as well and says so in its challenge; Quay refuses to hear of it.
-  CancelUpload: { success: [200, 202, 204], retry: "Always", isStatusOnly: true, scopes: push },
+  CancelUpload: {
+    success: [200, 202, 204],
+    retry: "Always",
+    isStatusOnly: true,
+    isWrite: true,
+    scopes: push
+  },
   ListTags: { success: [200], retry: "Always", template: "/v2/{name}/tags/list", scopes: pull },
   ListRepositories: {
     success: [200],
