@@ -7,7 +7,13 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import { items, utf8 } from "../support/fixtures.js"
-import { clientOf, type Reply, type Script, socketRegistry } from "../support/socketRegistry.js"
+import {
+  clientOf,
+  type Reply,
+  type Script,
+  scriptOn,
+  socketRegistry
+} from "../support/socketRegistry.js"
 import { repository, tag } from "./world.js"
 
 const digestOf = (text: string, algorithm: Digest.Algorithm = "sha256") =>
@@ -145,6 +151,23 @@ describe("a list under the referrers tag", () => {
       expect(error.message).toContain(`${new URL(url).host}/team/app:${byTag}: `)
       expect(error.message).toContain(message)
       expect(lines()).toEqual([at("PUT", "v1"), at("GET", byTag)])
+    })
+  )
+
+  it.scopedLive("is not begun anew where the storage that it is in does not have it", () =>
+    Effect.gen(function* () {
+      const storage = yield* scriptOn(() => ({ "GET /list": { status: 404 } }))
+      const { lines, registry } = yield* keepingNone(subject, {
+        [at("GET", byTag)]: { status: 307, headers: { location: `${storage.url}/list` } },
+        [at("PUT", byTag)]: { status: 201 }
+      })
+      const put = registry.putManifest(repository, referrer, { tags: [tag] })
+      const error = { _tag: "ProtocolViolation", status: 404, url: `${storage.url}/list` }
+      expect(yield* Effect.flip(put)).toMatchObject(error)
+      expect(yield* Effect.flip(items(registry.referrers(repository, subject)))).toMatchObject(
+        error
+      )
+      expect(lines()).not.toContain(at("PUT", byTag))
     })
   )
 

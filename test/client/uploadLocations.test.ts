@@ -188,7 +188,9 @@ describe("a state from another process", () => {
     ["with a password", (uploads: string) => uploads.replace("://", "://alice:secret@")],
     ["of another scheme", () => "ftp://evil.example/u"],
     ["that is ambiguous", () => "/\\evil.example/u"],
-    ["relative to a host", () => "//evil.example/u"]
+    ["relative to a host", () => "//evil.example/u"],
+    ["blank", () => " "],
+    ["without a path", () => "#1"]
   ] as const)("is asked for nothing where its location is one %s", ([, locate]) =>
     Effect.gen(function* () {
       const { log, result } = yield* resumed(locate)

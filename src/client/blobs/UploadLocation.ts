@@ -1,6 +1,7 @@
 /** The locations of upload sessions: what registries name, as far as `Trust` allows. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
 import * as Trust from "../../protocol/Trust.js"
@@ -33,6 +34,13 @@ export const locationOf = (
     : trusted(to, sentTo, UrlQuery.restored(new URL(target, url), target, url), response)
 }
 
+const blank = Trust.Decision.Refused({
+  host: "",
+  reason: "Malformed",
+  option: Option.none(),
+  message: "it is blank"
+})
+
 /** The location that `from` names as `target`; `response`: the one that names it, if any does. */
 export const trusted = (
   to: Endpoint,
@@ -40,7 +48,9 @@ export const trusted = (
   target: string,
   response?: Received.Received
 ): Effect.Effect<string, UntrustedLocation> => {
-  const decision = Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
+  const decision = target.trim().replace(/^#.*/, "")
+    ? Trust.decide(to.trust, { kind: "Upload", registry: to.base, from, target })
+    : blank
   return decision._tag === "Allowed"
     ? Effect.succeed(decision.url)
     : Effect.fail(

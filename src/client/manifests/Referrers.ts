@@ -9,13 +9,14 @@ import * as Stream from "effect/Stream"
 import type { Case } from "../../protocol/internal/OperationCases.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
+import * as Trust from "../../protocol/Trust.js"
 import type { Registry } from "../../Registry.js"
-import type {
-  DigestMismatch,
-  InvalidManifest,
-  MediaTypeMismatch,
+import {
+  type DigestMismatch,
+  type InvalidManifest,
+  type MediaTypeMismatch,
   ProtocolViolation,
-  Unsupported
+  type Unsupported
 } from "../../RegistryError.js"
 import type * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
@@ -174,7 +175,16 @@ const makeByTag = (to: Endpoint, { pull, put }: ManifestRequests) => {
       return Option.some<Found>({ manifest, response })
     },
     Effect.catchTags({
-      ManifestUnknown: () => Effect.succeedNone,
+      // A list that storage has lost, or not got yet, is not to be begun anew.
+      ManifestUnknown: ({ method, status, url = to.base }) =>
+        Trust.isAt(to.origin, url)
+          ? Effect.succeedNone
+          : new ProtocolViolation({
+              method,
+              url,
+              status,
+              problem: "The registry has a list of referrers, which is not where it redirects to"
+            }),
       NameUnknown: () => Effect.succeedNone
     })
   )
