@@ -120,7 +120,9 @@ export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execu
 /**
  * Authorizes as `authorized` does, with its services at hand. `sent` is the record of the exchange,
  * if the client adds its requests to one. `until` is when the response to a token request must have
- * arrived, in milliseconds of the clock. `aside` sends the token requests, by default the client.
+ * arrived, in milliseconds of the clock. `loginOnly` takes no token that is issued to nobody, where
+ * the token server cannot exchange an identity token. `aside` sends the token requests, by default
+ * the client.
  *
  * @since 0.1.0
  * @category combinators
@@ -131,7 +133,10 @@ export const authorizedBy =
     credentials: Credentials.Service,
     cache: TokenCache.Service,
     demand: Demand,
-    options: Options & { readonly until?: () => number } = {},
+    options: Options & {
+      readonly until?: () => number
+      readonly loginOnly?: boolean | undefined
+    } = {},
     sent?: Sent.Sent
   ) =>
   <E, R>(
@@ -151,6 +156,7 @@ export const authorizedBy =
         trust: options.trust ?? Trust.strict,
         until: options.until ?? noLimit,
         request,
+        loginOnly: options.loginOnly === true,
         sent: sent ?? { ...Sent.make(), url: request.url, isOwn: true }
       }
       return send(sent === undefined ? recorded(attempt) : attempt)

@@ -107,7 +107,8 @@ const locations = Effect.gen(function* () {
  * Stores the login of a host where `layer` reads it, as `docker login` does. The helper that
  * `credHelpers` or `credsStore` names for the host keeps it, or else an entry in `auths`, in place
  * of all spellings of the host. Docker Hub has the key `https://index.docker.io/v1/` under all its
- * names. All layers of this process see the new login at once.
+ * names. All layers of this process see the new login at once. Whether it works, which
+ * `docker login` tries first, is for `RegistryClient.verify` to say.
  *
  * - The file is replaced as a whole by a rename. A link is followed. A new file has the mode 0600,
  *   and its new folders 0700; an existing one keeps its mode.

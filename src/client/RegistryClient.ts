@@ -12,10 +12,11 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import { Credentials } from "../auth/Credentials.js"
+import { Credentials, type Login } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import { invalidHost } from "../internal/HostProblem.js"
 import { withDefaults } from "../internal/Options.js"
+import * as Spans from "../internal/Spans.js"
 import * as Operation from "../protocol/Operation.js"
 import * as Registries from "../Registries.js"
 import { Registry } from "../Registry.js"
@@ -36,6 +37,7 @@ import * as FetchClient from "./http/FetchClient.js"
 import * as HiddenContent from "./http/HiddenContent.js"
 import * as Ping from "./http/Ping.js"
 import * as Pipelines from "./http/Pipeline.js"
+import * as Verify from "./http/Verify.js"
 import * as Names from "./lists/Names.js"
 import * as Pages from "./lists/Pages.js"
 import * as Manifests from "./manifests/Manifests.js"
@@ -281,6 +283,69 @@ export const make = <R = never>(
 export const layer = <R = never>(
   options: Options<R>
 ): Layer.Layer<Registry, InvalidUrl, Services | R> => Layer.effect(Registry, make(options))
+
+/**
+ * Whether a login works: the registry accepted it, or did not ask for it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Verification = "Accepted" | "NotAsked"
+
+/**
+ * Verifies that a login works, by a ping with it: before it is stored, say. No other credential is
+ * sent, and no token that was issued earlier. `NotAsked` is returned where the registry answers the
+ * ping of anybody: then the login was not sent, and may be right or wrong. That it is accepted says
+ * nothing about what it may do.
+ *
+ * Loopback hosts are reached over http by default, and all others over https, Docker Hub at its API
+ * host; `url` is another base. `anonymousPulls` means nothing here.
+ *
+ * Fails with
+ *
+ * - `InvalidUrl` if `host` is not a host, as `Host.parse` takes it, and as `endpoint` does;
+ * - `Unauthorized` if the registry or its token server refuses the login, or neither takes its
+ *   kind, such as an identity token where passwords are asked for;
+ * - what else a ping fails with: `Unsupported` if this is no registry, `TransportFailure` if it
+ *   cannot be reached.
+ *
+ * @example
+ * ```ts
+ * import * as Credentials from "effect-oci/Credentials"
+ * import * as DockerConfig from "effect-oci/DockerConfig"
+ * import * as RegistryClient from "effect-oci/RegistryClient"
+ * import * as Effect from "effect/Effect"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * const login = (host: string, username: string, password: Redacted.Redacted) => {
+ *   const login = Credentials.basic(username, password)
+ *   return Effect.zipRight(
+ *     RegistryClient.verify(host, login),
+ *     DockerConfig.store(host, login)
+ *   )
+ * }
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const verify = (
+  host: string,
+  login: Login,
+  options: Partial<EndpointOptions> = {}
+): Effect.Effect<Verification, Registry.PingError | InvalidUrl, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const name = yield* Effect.mapError(Host.parse(host), invalidHost("it"))
+    const to = yield* Endpoints.make(
+      withDefaults<EndpointOptions>({ url: Host.apiHost(name) }, options)
+    )
+    const isAskedFor = yield* Spans.inSpan(
+      "RegistryClient.verify",
+      () => ({ "server.address": to.observation.address, "server.port": to.observation.port }),
+      Verify.isAskedFor(to, login)
+    )
+    return isAskedFor ? "Accepted" : "NotAsked"
+  })
 
 /**
  * How to reach one host of many, and how to answer its challenges. Loopback hosts are reached over

@@ -26,7 +26,7 @@ import * as TokenServer from "./TokenServer.js"
 
 /**
  * One request to the demand's origin, with all that its authorization takes. `aside` sends token
- * requests and pings.
+ * requests and pings. `loginOnly` says that nobody's tokens would do.
  */
 export interface Attempt<E, R> {
   readonly client: TokenServer.Sender<E, R>
@@ -39,6 +39,7 @@ export interface Attempt<E, R> {
   readonly until: () => number
   readonly request: HttpClientRequest.HttpClientRequest
   readonly sent: Sent.Sent
+  readonly loginOnly: boolean
 }
 
 /**
@@ -115,7 +116,7 @@ const ofToken = <E, R>(
   challenge: Challenge.Challenge,
   credential: Credential
 ): Effect.Effect<AuthorizationHeader, E | TokenServer.TokenError, R> => {
-  const { aside, cache, demand, fixedScopes, request, sent, trust, until } = attempt
+  const { aside, cache, demand, fixedScopes, loginOnly, request, sent, trust, until } = attempt
   const scopes = scopesFor(attempt, challenge)
   const key = {
     origin: demand.origin,
@@ -135,7 +136,8 @@ const ofToken = <E, R>(
         trust,
         until,
         userAgent: request.headers["user-agent"],
-        sent
+        sent,
+        loginOnly
       })
     const instead = fixedScopes
       ? undefined

@@ -5,9 +5,9 @@
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
-import { CredentialsFailure, InvalidUrl } from "../../RegistryError.js"
+import { invalidHost } from "../../internal/HostProblem.js"
+import { CredentialsFailure, type InvalidUrl } from "../../RegistryError.js"
 import * as Host from "../../spec/Host.js"
-import * as ServerText from "../../spec/internal/ServerText.js"
 import type { Demand, Login } from "../Credentials.js"
 import { isLossy, problemOf } from "./Sendable.js"
 
@@ -20,8 +20,7 @@ export interface Place {
 /** Returns the place of a host. Fails with `InvalidUrl` if it is not a host. */
 export const placeOf = (host: string): Effect.Effect<Place, InvalidUrl> =>
   Effect.mapBoth(Host.parse(host), {
-    onFailure: ({ input, problem }) =>
-      new InvalidUrl({ url: ServerText.plain(input, 128), problem: `it ${problem}` }),
+    onFailure: invalidHost("it"),
     onSuccess: (name) => ({
       name,
       demand: {

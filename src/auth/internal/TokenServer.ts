@@ -45,7 +45,7 @@ import * as TokenResponse from "./TokenResponse.js"
  * token, `realm` the token server's URL, `service` empty if the challenge names none.
  * `refreshToken` is what the same realm issued earlier for the same credential. `until` is when the
  * response must have arrived, in milliseconds of the clock. `userAgent` is sent if given. No error
- * shows what was `sent` before.
+ * shows what was `sent` before. `loginOnly` asks for no token for anybody else than the credential.
  */
 export interface TokenRequest {
   readonly origin: string
@@ -59,6 +59,7 @@ export interface TokenRequest {
   readonly until?: () => number
   readonly userAgent: string | undefined
   readonly sent?: Sent.Sent | undefined
+  readonly loginOnly?: boolean | undefined
 }
 
 /** What an exchange can fail with, besides the errors of its client. */
@@ -151,8 +152,10 @@ const exchangeAt = <E, R>(
           )
         )
       case "IdentityToken":
-        return Effect.catchIf(post(refreshGrant(credential.token)), isMissing, () =>
-          Effect.map(get(anonymous), withoutRefreshToken)
+        return Effect.catchIf(post(refreshGrant(credential.token)), isMissing, (missing) =>
+          wanted.loginOnly === true
+            ? Effect.fail(missing)
+            : Effect.map(get(anonymous), withoutRefreshToken)
         )
       default:
         return get(credential)

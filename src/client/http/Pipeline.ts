@@ -56,11 +56,12 @@ import * as ServerNotices from "./ServerNotices.js"
 import { transformed } from "./TransformedClient.js"
 import * as Transport from "./Transport.js"
 
-/** What requests are sent with. */
+/** What requests are sent with. `loginOnly` is as in `auth/Authorization`. */
 export interface Services {
   readonly client: HttpClient.HttpClient
   readonly credentials: Credentials.Service
   readonly cache: TokenCache.Service
+  readonly loginOnly?: boolean
 }
 
 // -----------------------------------------------------------------------------
@@ -68,7 +69,7 @@ export interface Services {
 // -----------------------------------------------------------------------------
 
 const attemptWithin = (
-  { cache, client, credentials }: Services,
+  { cache, client, credentials, loginOnly }: Services,
   bounds: Transport.Bounds,
   to: Endpoint,
   operation: Operation,
@@ -94,7 +95,7 @@ const attemptWithin = (
     credentials,
     cache,
     OperationRequest.demandOf(to, operation),
-    { trust: to.trust, scopes: to.scopes, until: () => bounds.until },
+    { trust: to.trust, scopes: to.scopes, until: () => bounds.until, loginOnly },
     sent
   )(own, transfer === undefined ? own : sender())
   const { execute } =
