@@ -217,6 +217,14 @@ export * as Platform from "./spec/Platform.js"
  */
 export * as Reference from "./spec/Reference.js"
 /**
+ * Registries made of other registries. Each is a `Registry`, so they can be put together, served by
+ * a `RegistryServer`, and given to any program. Where an operation of the registries that one is
+ * made of has no meaning for it, it fails with `Unsupported` instead of passing it on.
+ *
+ * @since 0.1.0
+ */
+export * as ComposedRegistry from "./store/ComposedRegistry.js"
+/**
  * A registry in memory, complete and strict: for tests without a network, and as what an embedded
  * server serves.
  *

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as authentication from "../examples/authentication.js"
+import { layer as composedLayer } from "../examples/composed.js"
 import { describe as describeArtifact } from "../examples/errors.js"
 import { layer as networkLayer } from "../examples/network.js"
 import * as resumable from "../examples/resumable.js"
@@ -18,7 +19,8 @@ import * as Credentials from "../src/auth/Credentials.js"
 import * as BlobSource from "../src/BlobSource.js"
 import * as Artifact from "../src/content/Artifact.js"
 import { layerRegistries } from "../src/node/NodeRegistry.js"
-import { Registries } from "../src/Registries.js"
+import { exists, open, Registries } from "../src/Registries.js"
+import { Registry } from "../src/Registry.js"
 import { RegistryFailure, Unauthorized } from "../src/RegistryError.js"
 import * as Digest from "../src/spec/Digest.js"
 import * as Reference from "../src/spec/Reference.js"
@@ -186,6 +188,26 @@ describe("authentication.ts", () => {
         )
       )
     )
+  )
+})
+
+describe("composed.ts", () => {
+  it.effect("reads what the team lacks from the company, and puts to the team's own", () =>
+    Effect.gen(function* () {
+      const { registry, repository } = yield* open("ghcr.io/company/tool:v1")
+      const { digest } = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("tool")))
+      yield* Effect.gen(function* () {
+        const team = yield* Registry
+        const tool = yield* Reference.parseRepositoryName("tool")
+        expect(yield* team.getBlobBytes(tool, digest)).toEqual(utf8("tool"))
+        yield* team.putBlob(tool, BlobSource.fromBytes(utf8("own")))
+      }).pipe(Effect.provide(composedLayer))
+      expect(yield* exists("registry.lan:5000/tool:v1")).toBe(false)
+      const own = yield* open("registry.lan:5000/tool:v1")
+      expect(
+        yield* own.registry.getBlobBytes(own.repository, Digest.fromBytes(utf8("own")))
+      ).toEqual(utf8("own"))
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
   )
 })
 

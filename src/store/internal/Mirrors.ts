@@ -3,15 +3,20 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
 import { make, type Registry } from "../../Registry.js"
 import { isRepositoryName, type RepositoryName } from "../../spec/Reference.js"
-import * as Transfer from "../../Transfer.js"
+import * as RenamedTransfer from "./RenamedTransfer.js"
 
-/** A registry, and the repository below which it has the repositories of another one. */
+/**
+ * A registry that has repositories of another one, below `prefix` if that is given: `<prefix>/app`
+ * for `app`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface Mirror {
   readonly registry: Registry.Service
-  readonly prefix: RepositoryName | undefined
+  readonly prefix?: RepositoryName | undefined
 }
 
 /**
@@ -57,12 +62,12 @@ export const mirrored = (
         copies(repository, (at, name) => at.getBlob(name, blob))
       ),
     getBlobBytes: (repository, blob, options) =>
-      runAsOneTransfer(
-        repository,
+      RenamedTransfer.effectWith(
         first(
           registry.getBlobBytes(repository, blob, options),
           copies(repository, (at, name) => at.getBlobBytes(name, blob, options))
-        )
+        ),
+        observingOne(repository)
       ),
     getBlobRange: (repository, digest, range) =>
       firstStream(
@@ -102,8 +107,7 @@ const firstStream = <E extends Error, R>(
   original: Stream.Stream<Uint8Array, E, R>,
   copies: ReadonlyArray<Stream.Stream<Uint8Array, E, R>>
 ): Stream.Stream<Uint8Array, E, R> =>
-  asOneTransfer(
-    repository,
+  RenamedTransfer.streamWith(
     copies.reduceRight(
       (next, copy) =>
         Stream.suspend(() => {
@@ -116,53 +120,30 @@ const firstStream = <E extends Error, R>(
           )
         }),
       original
-    )
+    ),
+    observingOne(repository)
   )
-
-type Observe = (event: Transfer.Event) => Effect.Effect<void>
 
 /**
  * An observer that is told of one transfer from `repository`, whatever registries that is tried at,
  * under whatever names: it starts once, and where bytes of a copy were counted that was passed
  * over, it goes on from byte 0.
  */
-const observingOne = (repository: RepositoryName, observe: Observe): Observe => {
-  let started = false
-  let offset = 0
-  return (event) => {
-    const subject = { ...event.subject, repository }
-    if ("offset" in event) offset = event.offset
-    if (event._tag !== "Started" || !started) {
-      started ||= event._tag === "Started"
-      return observe({ ...event, subject })
+const observingOne =
+  (repository: RepositoryName) =>
+  (observe: RenamedTransfer.Observe): RenamedTransfer.Observe => {
+    let started = false
+    let offset = 0
+    return (event) => {
+      const subject = { ...event.subject, repository }
+      if ("offset" in event) offset = event.offset
+      if (event._tag !== "Started" || !started) {
+        started ||= event._tag === "Started"
+        return observe({ ...event, subject })
+      }
+      return offset === 0 ? Effect.void : observe({ _tag: "Resumed", subject, offset: 0 })
     }
-    return offset === 0 ? Effect.void : observe({ _tag: "Resumed", subject, offset: 0 })
   }
-}
-
-/** A stream that its observer sees as one transfer. */
-const asOneTransfer = <E, R>(
-  repository: RepositoryName,
-  stream: Stream.Stream<Uint8Array, E, R>
-): Stream.Stream<Uint8Array, E, R> =>
-  StreamChannel.unwrap(
-    Effect.map(Transfer.Observer, (observer) =>
-      observer === undefined
-        ? stream
-        : Stream.provideService(stream, Transfer.Observer, observingOne(repository, observer))
-    )
-  )
-
-/** The same for an effect. */
-const runAsOneTransfer = <A, E, R>(
-  repository: RepositoryName,
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Transfer.Observer, (observer) =>
-    observer === undefined
-      ? effect
-      : Effect.provideService(effect, Transfer.Observer, observingOne(repository, observer))
-  )
 
 /**
  * The original; while it fails, the first copy that has something. That a copy lacks it says
