@@ -353,6 +353,22 @@ describe("a range, on sockets", () => {
     })
   )
 
+  it.scopedLive("of another unit shows neither secrets nor control characters of it", () =>
+    Effect.gen(function* () {
+      const key = "k3y-of-the-application"
+      const { registry } = yield* registryAt(
+        (request, response) =>
+          reply(response, 206, { "content-range": `x\t\u0085${request.headers["x-key"]}` }, "x"),
+        { headers: { "x-key": key } }
+      )
+      const error = yield* Effect.flip(
+        Stream.runDrain(registry.getBlobRange(repository, digest, range))
+      )
+      expect(error).toMatchObject({ _tag: "RangeMismatch", actual: "x REDACTED" })
+      expect(error.message).not.toContain(key)
+    })
+  )
+
   it.scopedLive("that is whole leaves its connection to the next one", () =>
     Effect.gen(function* () {
       const { counted, registry } = yield* registryAt((_, response) =>

@@ -233,7 +233,7 @@ const nextOfRange = (
         return yield* new RangeMismatch({
           ...exchange,
           expected: ByteRange.formatRequest(asked.range),
-          actual: response.headers["content-range"] ?? ""
+          actual: Received.textOf(response, response.headers["content-range"] ?? "")
         })
       case "Violation":
         return yield* violation(exchange, meaning.problem)
