@@ -270,6 +270,33 @@ describe("a list of referrers by the registry", () => {
   )
 })
 
+describe("a manifest that repeats a secret where it is cut", () => {
+  const key = "k3y-of-the-application-itself"
+  const index = MediaType.imageIndex
+  const cut: ReadonlyArray<readonly [name: string, reply: Reply]> = [
+    ["at a semicolon", withIndex("{}", `a/b/${key.slice(0, 20)};${key.slice(20)}`)],
+    ["in its type", withIndex("{}", `${"x".repeat(108)}${key}`)],
+    ["in the type of its document", withIndex(`{"mediaType":"${"x".repeat(108)}${key}"}`, index)],
+    [
+      "in the name of an annotation",
+      withIndex(
+        `{"schemaVersion":2,"manifests":[],"annotations":{"${"x".repeat(44)}${key}":1}}`,
+        index
+      )
+    ]
+  ]
+  it.scopedLive.each(cut)("shows nothing of it: %s", ([, reply]) =>
+    Effect.gen(function* () {
+      const { url } = yield* scriptOn(() => ({ [at("GET", tag)]: reply }))
+      const registry = yield* clientOf(url, { headers: { "x-key": key } })
+      const error = yield* Effect.flip(registry.getManifest(repository, tag))
+      expect(`${error._tag} ${error.message} ${JSON.stringify(error)}`).toMatch(
+        /^(?!.*k3y-).*REDACTED/s
+      )
+    })
+  )
+})
+
 describe("headManifest and getManifest", () => {
   const text = `{"schemaVersion":2,"mediaType":"${MediaType.imageIndex}","manifests":[]}`
   const digest = digestOf(text)

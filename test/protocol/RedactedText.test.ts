@@ -156,6 +156,30 @@ const urls: ReadonlyArray<
   ["empty pairs", "/v2/?&&a=", "/v2/?&&REDACTED", []]
 ]
 
+describe("a secret that was cut", () => {
+  const secret = "c2VjcmV0LW9mLW1pbmU"
+  const shown = redactor([secret, "another-one"])
+
+  it.each([
+    [`it is ${secret.slice(0, 8)}`, "it is REDACTED"],
+    [`${secret} is ${secret.slice(0, 15)}`, "REDACTED is REDACTED"],
+    [`"a/${secret.slice(0, 12)}" is not a media type`, '"a/REDACTED" is not a media type'],
+    [`"${encodeURIComponent("another-o")}", "${secret.slice(0, 9)}"`, '"REDACTED", "REDACTED"'],
+    // Fewer characters say nothing, and within a text there is no cut.
+    [`it is ${secret.slice(0, 7)}`, `it is ${secret.slice(0, 7)}`],
+    [`${secret.slice(0, 12)} it is`, `${secret.slice(0, 12)} it is`]
+  ])("is hidden where it begins: %s", (text, expected) => {
+    assert.strictEqual(shown(text), expected)
+  })
+
+  it("costs no more for texts and secrets that repeat themselves", () => {
+    const redact = redactor(Array.from({ length: 16 }, (_, n) => "a".repeat(4000 + n)))
+    const before = performance.now()
+    redact(`${"a".repeat(3990)}"`.repeat(16))
+    assert.isBelow(performance.now() - before, 2000)
+  })
+})
+
 describe("of a URL", () => {
   for (const [name, url, shown, secrets] of urls)
     it(`with ${name}`, () => {

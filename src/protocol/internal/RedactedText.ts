@@ -37,6 +37,10 @@ const redacted = (text: string, secrets: ReadonlyArray<string>): string => {
       }
     }
   }
+  for (const cut of cutsOf(searched)) {
+    const at = secrets.map((secret) => beginning(searched, cut, secret)).find((at) => at >= 0)
+    if (at !== undefined) hidden.push([starts[at] ?? 0, ends[cut - 1] ?? text.length])
+  }
   if (hidden.length === 0) return text
   let shown = ""
   let next = 0
@@ -45,6 +49,40 @@ const redacted = (text: string, secrets: ReadonlyArray<string>): string => {
     next = Math.max(next, end)
   }
   return shown + text.slice(next)
+}
+
+/** So many characters at the beginning of a secret are searched for where a text was cut. */
+const shortestBeginning = 8
+
+/** In a text, so many places are looked at where it may have been cut. */
+const maxCuts = 64
+
+/**
+ * Where a text may have been cut, by a limit, the end of a connection or a separator: its end, and
+ * the ends of what is quoted in it.
+ */
+const cutsOf = (text: string): ReadonlyArray<number> => {
+  const cuts = [text.length]
+  for (
+    let at = text.indexOf('"');
+    at !== -1 && cuts.length < maxCuts;
+    at = text.indexOf('"', at + 1)
+  )
+    cuts.push(at)
+  return cuts
+}
+
+/** Where before a cut the beginning of a secret stands, whose rest was cut off; -1 if nowhere. */
+const beginning = (text: string, cut: number, secret: string): number => {
+  const first = Math.max(0, cut - secret.length + 1)
+  const start = secret.slice(0, shortestBeginning)
+  // The search is bounded for texts that repeat themselves.
+  let at = text.indexOf(start, first)
+  for (let tries = 0; tries < 16 && at !== -1 && at + start.length <= cut; tries++) {
+    if (secret.startsWith(text.slice(at, cut))) return at
+    at = text.indexOf(start, at + 1)
+  }
+  return -1
 }
 
 /**
