@@ -277,6 +277,20 @@ const flows: Readonly<Record<string, Flow>> = {
     fails: "RegistryFailure",
     used: ["header"]
   },
+  "redacted headers under any name, which a careless registry repeats": {
+    options: {
+      headers: {
+        "accept-language": Redacted.make(secret.header),
+        "x-api-key": Redacted.make(secret.header),
+        "x-tenant": "blue"
+      }
+    },
+    registry: ({ headers }) =>
+      json({ errors: [{ code: "UNKNOWN", message: `no ${headers["accept-language"]}` }] }, 500),
+    run: pull,
+    fails: "RegistryFailure",
+    used: ["header"]
+  },
   "a trace that is propagated, and a warning": {
     credentials: basic,
     options: { tracePropagation: true },

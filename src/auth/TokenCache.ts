@@ -118,16 +118,42 @@ export declare namespace TokenCache {
 const margin = 5000
 
 /**
- * Keeps up to 1,000 tokens and the challenges of up to 1,000 origins in memory, for the lifetime of
- * the layer.
+ * Makes a cache that keeps up to 1,000 tokens and the challenges of up to 1,000 origins in memory.
+ * Layers that are given it, `NodeRegistry.layer` and others in the option `tokenCache`, share
+ * tokens, and so does one that is built again. The Scope is to last as long as those do: the
+ * requests for tokens run in it.
+ *
+ * @example
+ * ```ts
+ * import * as Credentials from "effect-oci/Credentials"
+ * import { NodeRegistry } from "effect-oci/node"
+ * import * as TokenCache from "effect-oci/TokenCache"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * // A layer to build for each job, with the tokens of the jobs before.
+ * const layer = Effect.map(TokenCache.make, (cache) =>
+ *   NodeRegistry.layerRegistries({ tokenCache: Layer.succeed(TokenCache.TokenCache, cache) }).pipe(
+ *     Layer.provide(Credentials.layerAnonymous)
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<TokenCache.Service, never, Scope.Scope> = Effect.map(
+  Effect.scope,
+  (scope) => over(TokenStore.none, scope)
+)
+
+/**
+ * Provides a cache that `make` makes, for the lifetime of the layer.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerMemory: Layer.Layer<TokenCache> = Layer.scoped(
-  TokenCache,
-  Effect.map(Effect.scope, (scope) => make(TokenStore.none, scope))
-)
+export const layerMemory: Layer.Layer<TokenCache> = Layer.scoped(TokenCache, make)
 
 /**
  * Keeps challenges and tokens in memory, as `layerMemory` does, and in a store that other processes
@@ -150,7 +176,7 @@ export const layerKeyValueStore: Layer.Layer<TokenCache, never, KeyValueStore.Ke
   Layer.scoped(
     TokenCache,
     Effect.map(Effect.all([TokenStore.overKeyValueStore, Effect.scope]), ([store, scope]) =>
-      make(store, scope)
+      over(store, scope)
     )
   )
 
@@ -174,7 +200,7 @@ export const layerNone: Layer.Layer<TokenCache> = Layer.sync(TokenCache, () => {
 })
 
 /** Makes a cache of tokens that is empty, over a store that may have some. */
-const make = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
+const over = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Service => {
   const { issued, ...challenges } = ChallengeCache.make(store)
   const state: State = {
     store,

@@ -18,20 +18,26 @@ import * as NodeHttp from "./NodeHttp.js"
 import type { TlsSettings } from "./TlsSettings.js"
 
 /** Layers without options of their own share one HTTP client, and with it its connections. */
-const common = Layer.merge(NodeHttp.layer(), TokenCache.layerMemory)
+const client = NodeHttp.layer()
 
 /**
- * How connections to all hosts are made.
+ * What the clients of all hosts share.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Connections {
+export interface Shared {
   /**
    * The options of the HTTP client. The TLS settings of hosts other than registries, such as
    * storage, are given here.
    */
   readonly http?: NodeHttp.Options | undefined
+  /**
+   * Where tokens are kept; in memory by default (`TokenCache.layerMemory`), which layers that are
+   * built together share. Give another for tokens that outlive the layer: see `TokenCache.make` and
+   * `TokenCache.layerKeyValueStore`.
+   */
+  readonly tokenCache?: Layer.Layer<TokenCache.TokenCache> | undefined
 }
 
 /**
@@ -43,6 +49,7 @@ export interface Connections {
 export interface Secured {
   /**
    * The TLS settings of the host in `url`. They take precedence over those that `http` has for it.
+   * A loopback host that has either is reached over https, unless its URL says http.
    */
   readonly tls?: TlsSettings | undefined
 }
@@ -53,7 +60,7 @@ export interface Secured {
  * @since 0.1.0
  * @category models
  */
-export interface Options<R = never> extends RegistryClient.Options<R>, Secured, Connections {}
+export interface Options<R = never> extends RegistryClient.Options<R>, Secured, Shared {}
 
 /**
  * How to reach a mirror.
@@ -69,7 +76,7 @@ export interface MirrorOptions extends RegistryClient.MirrorOptions, Secured {}
  * @since 0.1.0
  * @category models
  */
-export interface HostOptions extends RegistryClient.HostOptions, Secured {
+export interface HostOptions<out R = never> extends RegistryClient.HostOptions<R>, Secured {
   readonly mirrors?: ReadonlyArray<MirrorOptions> | undefined
 }
 
@@ -79,9 +86,11 @@ export interface HostOptions extends RegistryClient.HostOptions, Secured {
  * @since 0.1.0
  * @category models
  */
-export interface RegistriesOptions extends Connections {
+export interface RegistriesOptions<out R = never>
+  extends Omit<RegistryClient.RegistriesOptions<R>, "hosts">,
+    Shared {
   /** Options for single hosts, as in `RegistryClient.layerRegistries`. */
-  readonly hosts?: Readonly<Record<string, HostOptions | undefined>> | undefined
+  readonly hosts?: Readonly<Record<string, HostOptions<R> | undefined>> | undefined
 }
 
 /**
@@ -105,7 +114,10 @@ export interface RegistriesOptions extends Connections {
 export const layer = <R = never>(
   options: Options<R>
 ): Layer.Layer<Registry, InvalidUrl | CredentialsFailure, Credentials | R> =>
-  Layer.provide(RegistryClient.layer(options), services(options.http, [options]))
+  Layer.provide(
+    RegistryClient.layer({ ...options, url: addressOf(options, options.http) }),
+    services(options, [options])
+  )
 
 /**
  * Provides the clients of all registries as `Registries`. Fails as
@@ -135,19 +147,21 @@ export const layer = <R = never>(
  * @since 0.1.0
  * @category layers
  */
-export const layerRegistries = (
-  options: RegistriesOptions = {}
-): Layer.Layer<Registries, InvalidUrl | CredentialsFailure, Credentials> =>
-  Layer.provide(
-    RegistryClient.layerRegistries(options),
+export const layerRegistries = <R = never>(
+  options: RegistriesOptions<R> = {}
+): Layer.Layer<Registries, InvalidUrl | CredentialsFailure, Credentials | R> => {
+  const hosts = addressed(options)
+  return Layer.provide(
+    RegistryClient.layerRegistries<R>({ defaults: options.defaults, hosts }),
     services(
-      options.http,
-      Object.entries(options.hosts ?? {}).flatMap(([host, settings]) => [
+      options,
+      Object.entries(hosts).flatMap(([host, settings]) => [
         { url: settings?.url ?? host, tls: settings?.tls },
         ...(settings?.mirrors ?? [])
       ])
     )
   )
+}
 
 /**
  * Provides all registries as this machine reaches them, with nothing to choose: the logins of
@@ -175,17 +189,74 @@ export const layerRegistries = (
  */
 export const layerDefault: Layer.Layer<Registries, InvalidUrl | CredentialsFailure> = Layer.provide(
   RegistryClient.layerRegistries(),
-  Layer.merge(common, NodeCredentials.layer)
+  Layer.mergeAll(client, TokenCache.layerMemory, NodeCredentials.layer)
 )
+
+/** The hosts that the HTTP client has TLS settings for, each with the key that names it. */
+const secured = (http: NodeHttp.Options | undefined): ReadonlyMap<Host.Host | undefined, string> =>
+  new Map(
+    Object.entries(http?.tls ?? {}).flatMap(([key, tls]) =>
+      tls === undefined ? [] : [[hostOf(key), key] as const]
+    )
+  )
+
+/**
+ * Returns the URL of an endpoint with its scheme, where that is not what its text means by itself:
+ * https for a loopback host with TLS settings.
+ */
+const addressOf = (
+  { tls, url }: Secured & { readonly url: string },
+  http: NodeHttp.Options | undefined
+): string => {
+  const host = nameOf(url)
+  return !hasScheme.test(url) &&
+    Host.isLoopback(host) &&
+    (tls !== undefined || secured(http).has(hostOf(host)))
+    ? `https://${url.trim()}`
+    : url
+}
+
+/** Returns the options of hosts with such URLs. Those that `http` secures have options as well. */
+const addressed = <R>({
+  hosts = {},
+  http
+}: RegistriesOptions<R>): Readonly<Record<string, HostOptions<R> | undefined>> => {
+  const named = new Set(
+    Object.keys(hosts).map((key) => Option.getOrUndefined(Host.fromString(key)))
+  )
+  const others = [...secured(http).values()].filter(
+    (key) => Host.isLoopback(key) && !named.has(Option.getOrUndefined(Host.fromString(key)))
+  )
+  return Object.fromEntries([
+    ...Object.entries(hosts).map(([key, settings = {}]) => {
+      const { mirrors, tls, url = key } = settings
+      const address = addressOf({ tls, url }, http)
+      return [
+        key,
+        {
+          ...settings,
+          url: address === url ? settings.url : address,
+          mirrors: mirrors?.map((mirror) => ({ ...mirror, url: addressOf(mirror, http) }))
+        }
+      ]
+    }),
+    ...others.map((key) => [key, { url: addressOf({ url: key }, http) }])
+  ])
+}
+
+const hasScheme = /^\s*https?:\/\//i
+
+/** Returns the host in a URL, with or without a scheme. */
+const nameOf = (url: string): string => url.replace(hasScheme, "").trim().split("/", 1).join("")
 
 /** What the options of a layer ask for. */
 const services = (
-  http: NodeHttp.Options | undefined,
+  { http, tokenCache = TokenCache.layerMemory }: Shared,
   endpoints: ReadonlyArray<Secured & { readonly url: string }>
 ) => {
   const own = new Map(
     endpoints.flatMap(({ tls, url }) => {
-      const host = hostOf(url.trim().replace(/^https?:\/\/|\/.*$/gi, ""))
+      const host = hostOf(nameOf(url))
       // What is not a URL fails when the registry is opened.
       return tls === undefined || host === undefined ? [] : [[host, tls] as const]
     })
@@ -194,12 +265,12 @@ const services = (
     const host = hostOf(key)
     return host === undefined || !own.has(host)
   })
-  return http === undefined && own.size === 0
-    ? common
-    : Layer.merge(
-        NodeHttp.layer({ ...http, tls: Object.fromEntries([...others, ...own]) }),
-        TokenCache.layerMemory
-      )
+  return Layer.merge(
+    http === undefined && own.size === 0
+      ? client
+      : NodeHttp.layer({ ...http, tls: Object.fromEntries([...others, ...own]) }),
+    tokenCache
+  )
 }
 
 const hostOf = (text: string): Host.Host | undefined =>

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
@@ -14,14 +15,16 @@ import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import { withDefaults } from "../../src/internal/Options.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
+import * as Operation from "../../src/protocol/Operation.js"
 import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
-import { unauthorized } from "../support/fake/Handler.js"
+import { status, unauthorized } from "../support/fake/Handler.js"
 import { internet } from "../support/fake/Internet.js"
 import { utf8 } from "../support/fixtures.js"
 import { serve } from "../support/serve.js"
+import { forms } from "../support/watched.js"
 import { clientOver, repository } from "./world.js"
 
 describe("trust", () => {
@@ -274,5 +277,38 @@ describe("a client", () => {
         })
       }
     )
+  )
+})
+
+describe("headers", () => {
+  const key = "hunter2"
+
+  it.effect("can be redacted, beside plain ones, and are sent as they are", () =>
+    Effect.gen(function* () {
+      const { client, seen } = internet({ "https://registry.test": () => status(200) })
+      const to = yield* RegistryClient.endpoint({
+        url: "registry.test",
+        headers: { "x-key": Redacted.make(key), "x-tenant": "blue", "x-none": undefined }
+      })
+      yield* RegistryClient.attempt(to, Operation.Ping()).pipe(
+        Effect.provideService(HttpClient.HttpClient, client),
+        Effect.provide([TokenCache.layerMemory, Credentials.layerAnonymous])
+      )
+      expect(seen[0]?.headers).toMatchObject({ "x-key": key, "x-tenant": "blue" })
+      expect(Object.keys(seen[0]?.headers ?? {})).not.toContain("x-none")
+      expect(forms(to).join("\n")).not.toContain(key)
+    })
+  )
+
+  it.effect("that no request can carry are refused, redacted or not, and are not shown", () =>
+    Effect.gen(function* () {
+      for (const value of [`${key}\n`, Redacted.make(`${key}\n`)]) {
+        const failure = yield* Effect.flip(
+          RegistryClient.endpoint({ url: "registry.test", headers: { "x-key": value } })
+        )
+        expect(failure.message).toContain("its header x-key holds characters")
+        expect(forms(failure).join("\n")).not.toContain(key)
+      }
+    })
   )
 })

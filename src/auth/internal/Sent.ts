@@ -31,8 +31,8 @@ export class Earlier {
   readonly #headers: ReadonlyArray<Fields>
   readonly #authorizations: Array<string> = []
 
-  constructor(headers: Fields | undefined) {
-    this.#headers = headers === undefined ? [] : [headers]
+  constructor(headers: ReadonlyArray<Fields>) {
+    this.#headers = headers
   }
 
   add(authorization: string): void {
@@ -40,13 +40,13 @@ export class Earlier {
     if (this.#authorizations.push(authorization) > 16) this.#authorizations.shift()
   }
 
-  get headers(): ReadonlyArray<Fields> {
+  headers(): ReadonlyArray<Fields> {
     return [...this.#headers, ...this.#authorizations.map((authorization) => ({ authorization }))]
   }
 }
 
 /** Returns the record of an exchange that begins. */
-export const make = (earlier: Earlier = new Earlier(undefined)): Sent => ({
+export const make = (earlier: Earlier = new Earlier([])): Sent => ({
   url: "",
   isOwn: false,
   earlier,
@@ -81,7 +81,7 @@ export const of = (request: HttpClientRequest, first = request): Sent =>
 /** Returns what replaces the secrets of an exchange in texts of its servers. */
 export const redactorOf = ({ earlier, requests }: Sent): Redact =>
   redactor([
-    ...earlier.headers.flatMap(inHeaders),
+    ...earlier.headers().flatMap(inHeaders),
     ...requests.flatMap(inRequest),
     ...requests.flatMap(({ url }) => RedactedUrl.secretsOf(url))
   ])
@@ -97,7 +97,7 @@ export const shownUrl = (
   const { url } = request
   if (isOwn && url === first) return RedactedUrl.redact(url)
   const redact = redactor([
-    ...earlier.headers.flatMap(inHeaders),
+    ...earlier.headers().flatMap(inHeaders),
     ...[...requests, request].flatMap(inRequest),
     ...requests.flatMap((other) => (other.url === url ? [] : RedactedUrl.secretsOf(other.url)))
   ])

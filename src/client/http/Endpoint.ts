@@ -8,6 +8,7 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Sent from "../../auth/internal/Sent.js"
 import type { StaleLogins } from "../../auth/internal/StaleLogins.js"
 import { invalidHost } from "../../internal/HostProblem.js"
@@ -73,9 +74,9 @@ export interface EndpointOptions {
   readonly userAgent?: string | undefined
   /**
    * Headers to send with every request to the registry's own origin, and to no other. Headers that
-   * a request needs for itself take precedence.
+   * a request needs for itself take precedence. Values that are secrets can be `Redacted`.
    */
-  readonly headers?: Readonly<Record<string, string | undefined>> | undefined
+  readonly headers?: Readonly<Record<string, string | Redacted.Redacted | undefined>> | undefined
   /**
    * The host that this one is a mirror of, as references have it, which is sent as the query
    * parameter `ns` with requests for manifests and blobs
@@ -127,8 +128,9 @@ export interface Endpoint {
   readonly limits: Limits.Limits
   readonly timeouts: Timeouts.Timeouts
   readonly retry: Retry.RetryOptions
-  /** The application's own headers, if there are any, and those of every request. */
-  readonly headers: Headers.Headers | undefined
+  /** The application's own headers, if there are any, which can be secrets. */
+  readonly headers: Redacted.Redacted<Headers.Headers> | undefined
+  /** Those of every request. */
   readonly standardHeaders: Headers.Headers
   readonly namespace: string | undefined
   readonly concurrency: Concurrency.Concurrency
@@ -158,7 +160,10 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
     const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(written)
       ? written
       : `${Host.isLoopback(host(written)) ? "http" : "https"}://${written}`
-    const headers = withDefaults<Record<string, string>>({}, options.headers)
+    const given = Object.entries(options.headers ?? {}).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, value] as const]
+    )
+    const headers = Object.fromEntries(given.map(([name, value]) => [name, plain(value)]))
     const problem = problemOf(text) ?? unsendable({ ...options, headers })
     const origin = Trust.origin(text)
     if (problem !== undefined || Option.isNone(origin))
@@ -183,7 +188,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       limits: withDefaults(Limits.defaultLimits, options.limits),
       timeouts,
       retry: withDefaults(Retry.defaultRetry, options.retry),
-      headers: Object.keys(headers).length === 0 ? undefined : Headers.fromInput(headers),
+      headers: given.length === 0 ? undefined : Redacted.make(Headers.fromInput(headers)),
       standardHeaders: Headers.fromInput({
         "user-agent": options.userAgent ?? defaultUserAgent,
         "accept-encoding": "identity"
@@ -195,10 +200,19 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       observation: Observability.make(base, options.tracePropagation ?? false),
       onWarning: options.onWarning ?? (() => Effect.void),
       transformClient: options.transformClient,
-      sent: new Sent.Earlier(headers),
+      sent: new Sent.Earlier([
+        headers,
+        // Whatever their names are.
+        ...given.flatMap(([, value]) =>
+          Redacted.isRedacted(value) ? [{ redacted: plain(value) }] : []
+        )
+      ]),
       warned: new Set<string>()
     }
   })
+
+const plain = (value: string | Redacted.Redacted): string =>
+  Redacted.isRedacted(value) ? Redacted.value(value) : value
 
 const host = (url: string): string => url.split("/", 1).join("")
 
@@ -234,9 +248,9 @@ const unsendable = ({
   headers,
   namespace,
   userAgent = ""
-}: EndpointOptions & { readonly headers: Readonly<Record<string, string>> }):
-  | string
-  | undefined => {
+}: Pick<EndpointOptions, "namespace" | "userAgent"> & {
+  readonly headers: Readonly<Record<string, string>>
+}): string | undefined => {
   for (const [name, value] of Object.entries(headers)) {
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
       return "one of its headers has a name that no header can have"

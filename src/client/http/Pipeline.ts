@@ -25,6 +25,7 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import type * as Schedule from "effect/Schedule"
 import { authorizedBy } from "../../auth/Authorization.js"
 import { Credentials } from "../../auth/Credentials.js"
@@ -87,7 +88,7 @@ const attemptWithin = (
     )
     return to.headers === undefined
       ? followed
-      : OperationRequest.withHeaders(to.origin, to.headers, followed)
+      : OperationRequest.withHeaders(to.origin, Redacted.value(to.headers), followed)
   }
   const { transfer } = factsOf(operation)
   const own = sender(transfer)
