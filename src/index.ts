@@ -68,6 +68,20 @@ export * as ByteStream from "./ByteStream.js"
  */
 export * as RegistryClient from "./client/RegistryClient.js"
 /**
+ * Requests to a registry in the terms of HTTP: for what `Registry` has no operation for, such as
+ * extensions and a vendor's own API, and for programs that want to see each response.
+ *
+ * @since 0.1.0
+ */
+export * as Request from "./client/Request.js"
+/**
+ * What the responses of registries say beside their status: where to go on, which digest the
+ * content has, how much of an upload has arrived, what went wrong.
+ *
+ * @since 0.1.0
+ */
+export * as Response from "./client/Response.js"
+/**
  * Artifacts: files of any kind in a registry, under one manifest with a type of its own.
  *
  * @since 0.1.0

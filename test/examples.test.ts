@@ -9,15 +9,19 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as authentication from "../examples/authentication.js"
 import { layer as composedLayer } from "../examples/composed.js"
 import { describe as describeArtifact } from "../examples/errors.js"
 import { layer as networkLayer } from "../examples/network.js"
+import { push as pushByRequests } from "../examples/requests.js"
 import * as resumable from "../examples/resumable.js"
 import { size } from "../examples/size.js"
 import * as Credentials from "../src/auth/Credentials.js"
 import * as BlobSource from "../src/BlobSource.js"
 import * as Artifact from "../src/content/Artifact.js"
+import * as NodeRegistry from "../src/node/NodeRegistry.js"
 import { layerRegistries } from "../src/node/NodeRegistry.js"
 import { exists, open, Registries } from "../src/Registries.js"
 import { Registry } from "../src/Registry.js"
@@ -114,6 +118,46 @@ layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), {
       expect(stdout).toContain('"name": "effect_oci.bytes"')
     })
   )
+})
+
+/** Pushes by requests of its own, and reads what it pushed through `Registry`. */
+const requestsPush = (url: string) =>
+  Effect.gen(function* () {
+    const digest = yield* pushByRequests("latest", utf8("first part, "), utf8("second part"))
+    const { getBlobBytes, getManifest } = yield* Registry
+    const repository = yield* Reference.parseRepositoryName("megacorp/superapp")
+    const manifest = yield* getManifest(repository, yield* Reference.parseTag("latest"))
+    expect(digest).toEqual(Option.some(manifest.descriptor.digest))
+    expect(
+      yield* getBlobBytes(repository, Digest.fromBytes(utf8("first part, second part")))
+    ).toEqual(utf8("first part, second part"))
+  }).pipe(Effect.provide(NodeRegistry.layer({ url, defaultName: "megacorp/superapp" })))
+
+layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), {
+  excludeTestServices: true
+})("requests.ts over the embedded registry", (it) => {
+  it.effect("pushes in two chunks, and a manifest (RG27)", () =>
+    Effect.flatMap(ServerUrl, requestsPush).pipe(Effect.provide(Credentials.layerAnonymous))
+  )
+})
+
+describeDebian("requests.ts over docker-registry", () => {
+  layer(layerDebianRegistryBasic, { excludeTestServices: true })((it) => {
+    it.effect("pushes in two chunks, and a manifest, with a password (RG27)", () =>
+      Effect.gen(function* () {
+        const { url } = yield* DebianRegistry
+        const { password, username } = debianUser
+        yield* Effect.provide(
+          requestsPush(url),
+          Credentials.layerBasic({
+            host: new URL(url).host,
+            username,
+            password: Redacted.make(password)
+          })
+        )
+      })
+    )
+  })
 })
 
 describe("network.ts", () => {

@@ -75,6 +75,7 @@ describe("a program that resolves a tag", () => {
       "effect/MetricLabel",
       "effect/Option",
       "effect/ParseResult",
+      "effect/Pipeable",
       "effect/Predicate",
       "effect/Queue",
       "effect/Random",

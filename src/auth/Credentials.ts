@@ -77,6 +77,11 @@ export interface Demand {
   readonly origin: string
   readonly repository?: Reference.RepositoryName | undefined
   readonly scopes: ReadonlyArray<string>
+  /**
+   * Method and URL of a request whose scopes only the registry knows. What the registry asks for is
+   * remembered for requests of the same ones alone.
+   */
+  readonly request?: string | undefined
 }
 
 /**

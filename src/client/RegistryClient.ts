@@ -28,7 +28,9 @@ import * as ObservedRegistry from "../store/internal/ObservedRegistry.js"
 import * as BlobDownload from "./blobs/BlobDownload.js"
 import * as BlobHead from "./blobs/BlobHead.js"
 import * as BlobUpload from "./blobs/BlobUpload.js"
-import type { EndpointOptions, EndpointTypeId } from "./http/Endpoint.js"
+import type { Endpoint } from "./http/ClientService.js"
+import * as ClientService from "./http/ClientService.js"
+import type { EndpointOptions } from "./http/Endpoint.js"
 import * as Endpoints from "./http/Endpoint.js"
 import type { Defaults } from "./http/EndpointDefaults.js"
 import * as EndpointDefaults from "./http/EndpointDefaults.js"
@@ -37,10 +39,12 @@ import * as FetchClient from "./http/FetchClient.js"
 import * as HiddenContent from "./http/HiddenContent.js"
 import * as Ping from "./http/Ping.js"
 import * as Pipelines from "./http/Pipeline.js"
+import * as RequestExchange from "./http/RequestExchange.js"
 import * as Verify from "./http/Verify.js"
 import * as Names from "./lists/Names.js"
 import * as Pages from "./lists/Pages.js"
 import * as Manifests from "./manifests/Manifests.js"
+import * as Request from "./Request.js"
 
 export type {
   /**
@@ -56,6 +60,20 @@ export {
    */
   defaultSchedule
 } from "./http/Challenges.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Endpoint
+} from "./http/ClientService.js"
+export {
+  /**
+   * @since 0.1.0
+   * @category services
+   */
+  RegistryClient
+} from "./http/ClientService.js"
 export {
   /**
    * @since 0.1.0
@@ -111,6 +129,18 @@ export type {
 export type {
   /**
    * @since 0.1.0
+   * @category errors
+   */
+  RequestError,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Sending
+} from "./http/RequestExchange.js"
+export type {
+  /**
+   * @since 0.1.0
    * @category models
    */
   RetryOptions
@@ -122,21 +152,6 @@ export type {
    */
   Timeouts
 } from "./http/Timeouts.js"
-
-/**
- * A registry as a client knows it: how to reach it, and what it was seen to support. What is sent
- * through one endpoint shares its limits.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Endpoint {
-  readonly [EndpointTypeId]: typeof EndpointTypeId
-  /** The URL that `/v2/…` is appended to, without a slash at its end. */
-  readonly base: string
-  /** The origin of `base`, in the form that `Trust.origin` returns. */
-  readonly origin: string
-}
 
 /**
  * Makes an endpoint for `attempt` and `execute`. Nothing is sent.
@@ -172,27 +187,74 @@ export const attempt = (
   Pipelines.attempt(known(endpoint), operation, options)
 
 /**
- * Sends an operation, answers the challenges of the registry, and returns the final response
- * whatever its status. `schedule`, which is `defaultSchedule` by default, decides whether to try
- * again after a challenge. It sees the same challenge again, no longer answerable, when the token
- * server gave no token for it: another credential, from a login say, may help then. The body of
- * the response has to be read, or its stream abandoned. A `body` that is a stream is run again for
- * each attempt and each redirect: it must yield the same bytes each time, or fail.
+ * Sends an operation or a `Request`, answers the challenges of the registry, and returns the final
+ * response whatever its status. `schedule`, which is `defaultSchedule` by default, decides whether
+ * to try again after a challenge. It sees the same challenge again, no longer answerable, when the
+ * token server gave no token for it: another credential, from a login say, may help then. The body
+ * of the response has to be read, or its stream abandoned. A `body` that is a stream is run again
+ * for each attempt and each redirect: it must yield the same bytes each time, or fail.
  *
- * Fails with `ExchangeError`; a challenge that `schedule` gives up on becomes `Unauthorized`.
+ * `scopes` are those that a `Request` needs, by default what the specification's request of the
+ * same path needs, and of any other what the registry's challenge asks for. `defaultName` is the
+ * repository of a template that does not say one.
+ *
+ * Fails with `ExchangeError`; a challenge that `schedule` gives up on becomes `Unauthorized`. A
+ * `Request` that cannot be sent fails with `InvalidReference` or `InvalidUrl`, and with
+ * `BodyNotReplayable` where its stream has other bytes the second time. One of GET or HEAD, and
+ * others that say so, are sent again after temporary failures; operations are not.
+ *
+ * @example
+ * ```ts
+ * import * as Operation from "effect-oci/Operation"
+ * import * as RegistryClient from "effect-oci/RegistryClient"
+ * import * as Request from "effect-oci/Request"
+ * import * as Effect from "effect/Effect"
+ *
+ * const responses = Effect.gen(function*() {
+ *   const endpoint = yield* RegistryClient.endpoint({ url: "https://registry.example.com" })
+ *   const ping = yield* RegistryClient.execute(endpoint, Operation.Ping())
+ *   const scan = Request.get("/api/scans/<name>", { name: "owner/name" })
+ *   return [ping, yield* RegistryClient.execute(endpoint, scan)]
+ * })
+ * ```
  *
  * @since 0.1.0
  * @category operations
  */
-export const execute = <R = never>(
+export function execute<R = never>(
   endpoint: Endpoint,
   operation: Operation.Operation,
-  options?: {
-    readonly body?: HttpBody.HttpBody | undefined
-    readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
-  }
-): Effect.Effect<HttpClientResponse, ExchangeError, Services | R> =>
-  Pipelines.execute(known(endpoint), operation, options)
+  options?: ExecuteOptions<R> & { readonly body?: HttpBody.HttpBody | undefined }
+): Effect.Effect<HttpClientResponse, ExchangeError, Services | R>
+export function execute<R = never>(
+  endpoint: Endpoint,
+  request: Request.Request,
+  options?: ExecuteOptions<R> & RequestExchange.Sending
+): Effect.Effect<HttpClientResponse, RequestExchange.RequestError, Services | R>
+export function execute<R = never>(
+  endpoint: Endpoint,
+  request: Operation.Operation | Request.Request,
+  options: ExecuteOptions<R> &
+    RequestExchange.Sending & { readonly body?: HttpBody.HttpBody | undefined } = {}
+): Effect.Effect<HttpClientResponse, RequestExchange.RequestError, Services | R> {
+  const to = known(endpoint)
+  return Request.isRequest(request)
+    ? Effect.flatMap(Pipelines.provided, (services) => {
+        const exchange = Pipelines.exchanging(to, services, options.schedule)
+        return RequestExchange.execute(to, exchange, request, options)
+      })
+    : Pipelines.execute(to, request, options)
+}
+
+/**
+ * How `execute` answers challenges.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ExecuteOptions<R = never> {
+  readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
+}
 
 /** Returns the whole of an endpoint: there are none but those that `endpoint` made. */
 const known = (endpoint: Endpoint): Endpoints.Endpoint => endpoint as Endpoints.Endpoint
@@ -210,6 +272,17 @@ export interface Options<R = never> extends EndpointOptions {
    * that the caller of an operation provides take precedence.
    */
   readonly schedule?: Schedule.Schedule<unknown, AuthChallenge, R> | undefined
+}
+
+/**
+ * How to reach a registry, with what the service `RegistryClient` takes besides.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LayerOptions<R = never> extends Options<R> {
+  /** The repository of a `Request` whose template has `<name>` and that does not say which. */
+  readonly defaultName?: string | undefined
 }
 
 /**
@@ -231,6 +304,16 @@ export type Services = HttpClient.HttpClient | Credentials | TokenCache
 export const make = <R = never>(
   options: Options<R>
 ): Effect.Effect<Registry.Service, InvalidUrl, Services | R> =>
+  Effect.map(open(options), Context.get(Registry))
+
+/** Makes the client of one registry as both services. */
+const open = <R = never>(
+  options: LayerOptions<R>
+): Effect.Effect<
+  Context.Context<Registry | ClientService.RegistryClient>,
+  InvalidUrl,
+  Services | R
+> =>
   Effect.gen(function* () {
     const to = yield* Endpoints.make(options)
     // Only these are captured. All else is the caller's at the time of each call, such as its
@@ -259,11 +342,17 @@ export const make = <R = never>(
       HiddenContent.revealed(to, services, through),
       FetchClient.sendsLength(services.client)
     )
-    return ObservedRegistry.observed(to.observation, registry)
+    return Context.make(Registry, ObservedRegistry.observed(to.observation, registry)).pipe(
+      Context.add(
+        ClientService.RegistryClient,
+        ClientService.make(to, exchange, options.defaultName)
+      )
+    )
   })
 
 /**
- * Provides the client of one registry as `Registry`. Fails as `make` does.
+ * Provides the client of one registry as `Registry`, and as `RegistryClient` for requests in the
+ * terms of HTTP. Fails as `make` does.
  *
  * @example
  * ```ts
@@ -281,8 +370,9 @@ export const make = <R = never>(
  * @category layers
  */
 export const layer = <R = never>(
-  options: Options<R>
-): Layer.Layer<Registry, InvalidUrl, Services | R> => Layer.effect(Registry, make(options))
+  options: LayerOptions<R>
+): Layer.Layer<Registry | ClientService.RegistryClient, InvalidUrl, Services | R> =>
+  Layer.effectContext(open(options))
 
 /**
  * Whether a login works: the registry accepted it, or did not ask for it.

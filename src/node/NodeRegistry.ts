@@ -60,7 +60,7 @@ export interface Secured {
  * @since 0.1.0
  * @category models
  */
-export interface Options<R = never> extends RegistryClient.Options<R>, Secured, Shared {}
+export interface Options<R = never> extends RegistryClient.LayerOptions<R>, Secured, Shared {}
 
 /**
  * How to reach a mirror.
@@ -94,8 +94,8 @@ export interface RegistriesOptions<out R = never>
 }
 
 /**
- * Provides the client of one registry as `Registry`. Fails as `RegistryClient.layer` and
- * `NodeHttp.layer` do.
+ * Provides the client of one registry as `Registry`, and as `RegistryClient` for requests in the
+ * terms of HTTP. Fails as `RegistryClient.layer` and `NodeHttp.layer` do.
  *
  * @example
  * ```ts
@@ -113,7 +113,11 @@ export interface RegistriesOptions<out R = never>
  */
 export const layer = <R = never>(
   options: Options<R>
-): Layer.Layer<Registry, InvalidUrl | CredentialsFailure, Credentials | R> =>
+): Layer.Layer<
+  Registry | RegistryClient.RegistryClient,
+  InvalidUrl | CredentialsFailure,
+  Credentials | R
+> =>
   Layer.provide(
     RegistryClient.layer({ ...options, url: addressOf(options, options.http) }),
     services(options, [options])

@@ -3,6 +3,7 @@ import * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as Headers from "@effect/platform/Headers"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -24,6 +25,7 @@ import * as OperationEncoder from "../../src/protocol/internal/OperationEncoder.
 import * as RedactedText from "../../src/protocol/internal/RedactedText.js"
 import * as RedactedUrl from "../../src/protocol/internal/RedactedUrl.js"
 import * as RegistrableDomain from "../../src/protocol/internal/RegistrableDomain.js"
+import * as RequestTemplate from "../../src/protocol/internal/RequestTemplate.js"
 import * as RetryAfter from "../../src/protocol/internal/RetryAfter.js"
 import * as Route from "../../src/protocol/internal/Route.js"
 import * as SingleField from "../../src/protocol/internal/SingleField.js"
@@ -59,6 +61,8 @@ export interface Target {
   readonly run: (input: string) => unknown
   readonly bound?: number
 }
+
+const placeholders = ["name", "reference", "digest", "session_id"] as const
 
 /** The value or the typed error of a parser. A defect is thrown. */
 const outcome = <A, E>(effect: Effect.Effect<A, E>): unknown =>
@@ -511,6 +515,31 @@ export const targets: ReadonlyArray<Target> = [
     seeds: ["https://u:p@s3.example/b?X-Amz-Signature=a&digest=b#f", "/v2/?n=1"],
     run: RedactedUrl.redact,
     bound: 1100
+  },
+  {
+    name: "RequestTemplate",
+    seeds: [
+      "/v2/<name>/manifests/<reference>",
+      "v2/<name>/blobs/<digest>?x=%41",
+      "/v2/<name>/blobs/uploads/<session_id>",
+      "/v2/a/%2e./<repo>#b"
+    ],
+    run: (s) => {
+      const values = { name: s, reference: s, digest: s, session_id: s }
+      const filled = [
+        RequestTemplate.fill(s, { name, reference: "latest", digest: sha, session_id: "a/b" }),
+        ...placeholders.map((placeholder) => RequestTemplate.fill(`/x/<${placeholder}>/y`, values))
+      ]
+      // What comes out is a path of the registry and of nobody else.
+      for (const path of filled)
+        if (Either.isRight(path)) {
+          const { href } = new URL(`https://registry.example.com${path.right}`)
+          if (`https://registry.example.com${path.right}` !== href.replaceAll("%27", "'"))
+            throw new Error(`another URL than ${path.right}: ${href}`)
+        }
+      return filled
+    },
+    bound: 20 * 64 * 1024
   },
   {
     name: "Route.match",

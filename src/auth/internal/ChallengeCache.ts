@@ -126,9 +126,9 @@ const remember = Effect.fnUntraced(function* (
   if (bearer !== undefined) put(state.tokenOrigins, origin, true)
   const passwordOnly = challenges.length > 0 && bearer === undefined && known.some(isBearer)
   put(state.byDemand, demandId(demand), {
-    // The request that needs no scopes is the ping: GHCR names a repository there that does not
-    // exist.
-    scopes: demand.scopes.length > 0 ? (bearer?.scopes ?? []) : [],
+    // The request that is known to need no scopes is the ping: GHCR names a repository there that
+    // does not exist.
+    scopes: demand.scopes.length > 0 || demand.request !== undefined ? (bearer?.scopes ?? []) : [],
     error: bearer?.error,
     passwordOnly: passwordOnly ? challenges : [],
     at
@@ -168,4 +168,5 @@ const withAsked = (challenge: Challenge, asked: Asked | undefined): Challenge =>
 
 const isBearer = ({ scheme }: Challenge): boolean => scheme === "bearer"
 
-const demandId = ({ origin, scopes }: Demand): string => JSON.stringify([origin, ...scopes])
+const demandId = ({ origin, request, scopes }: Demand): string =>
+  JSON.stringify(request === undefined ? [origin, ...scopes] : [origin, ...scopes, { request }])

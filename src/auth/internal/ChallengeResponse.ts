@@ -46,7 +46,10 @@ export const rejected = <E, R>(
       )
     const token = Option.flatMap(sent, ({ token }) => token)
     // What lacks a scope is still good for others.
-    if (Option.isSome(token) && (response.status !== 403 || isInvalid))
+    const isGood = isInvalid
+      ? false
+      : response.status === 403 || isForOther(attempt, token, response)
+    if (Option.isSome(token) && !isGood)
       yield* attempt.cache.reject(attempt.demand, token.value.value)
     const challenges = yield* learn(attempt, token, response)
     // A header that was dropped on its way would be dropped again.
@@ -72,6 +75,19 @@ export const rejected = <E, R>(
   })
 
 type Token = AuthorizationHeader["token"]
+
+/** Whether a request whose scopes were not known went with a token that has not those it needs. */
+const isForOther = <E, R>(
+  { demand }: Attempt<E, R>,
+  token: Token,
+  { headers }: HttpClientResponse.HttpClientResponse
+): boolean =>
+  demand.request !== undefined &&
+  Option.exists(token, ({ scopes }) =>
+    Challenge.parse(headers["www-authenticate"] ?? "").some(
+      (challenge) => isBearer(challenge) && !AccessScope.contains(scopes, challenge.scopes)
+    )
+  )
 
 /** Returns the challenges of a response, or of a ping, and remembers those that can be answered. */
 const learn = <E, R>(

@@ -251,6 +251,17 @@ const unsendable = ({
 }: Pick<EndpointOptions, "namespace" | "userAgent"> & {
   readonly headers: Readonly<Record<string, string>>
 }): string | undefined => {
+  const problem = problemOfHeaders(headers)
+  if (problem !== undefined) return problem
+  if (!isFieldValue(userAgent))
+    return "its userAgent holds characters that no header can carry, such as a line break"
+  return namespace === undefined || Option.isSome(Host.fromString(namespace))
+    ? undefined
+    : 'its namespace is not a host, such as "docker.io"'
+}
+
+/** What is wrong with headers of an application's own, if anything is. */
+export const problemOfHeaders = (headers: Readonly<Record<string, string>>): string | undefined => {
   for (const [name, value] of Object.entries(headers)) {
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
       return "one of its headers has a name that no header can have"
@@ -259,11 +270,7 @@ const unsendable = ({
     if (!isFieldValue(value))
       return `its header ${name} holds characters that no header can carry, such as a line break`
   }
-  if (!isFieldValue(userAgent))
-    return "its userAgent holds characters that no header can carry, such as a line break"
-  return namespace === undefined || Option.isSome(Host.fromString(namespace))
-    ? undefined
-    : 'its namespace is not a host, such as "docker.io"'
+  return undefined
 }
 
 const isFieldValue = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)

@@ -23,8 +23,6 @@ import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as Runtime from "../../internal/Runtime.js"
 import * as Metrics from "../../Metrics.js"
-import { factsOf } from "../../protocol/internal/OperationTable.js"
-import type { Operation } from "../../protocol/Operation.js"
 import * as BodyProgress from "./BodyProgress.js"
 import { BodyResponse, GatheredResponse } from "./BodyResponse.js"
 import type { ClientFailure } from "./ClientFailure.js"
@@ -76,12 +74,13 @@ export const make = (base: string, propagation: boolean): Observation => {
 }
 
 /**
- * Observes the requests of a client. Only the operation's own request has a span (and, where asked
+ * Observes the requests of a client. Only the request that `template` is the path of, if there is
+ * one, has a span (and, where asked
  * for, the headers of the trace). Token requests and followed redirects are logged and counted
  * only.
  */
 export const observed =
-  (of: Observation, operation: Operation, sent: Sent.Sent) =>
+  (of: Observation, template: string | undefined, sent: Sent.Sent) =>
   (client: Bounded): Sender<ClientFailure> => ({
     execute: (request) =>
       Runtime.withFiber((fiber) => {
@@ -92,15 +91,15 @@ export const observed =
             ? Exit.succeed(countedResponse(of, outcome.value))
             : outcome
         }
-        const template = request.url === sent.url ? factsOf(operation).template : undefined
-        const isTraced = template !== undefined && Runtime.isRecorded(fiber)
+        const spanned = request.url === sent.url ? template : undefined
+        const isTraced = spanned !== undefined && Runtime.isRecorded(fiber)
         const isLogged = Runtime.isLogged(fiber, LogLevel.Debug)
         if (!isTraced && !isLogged) return client.execute(body.request, ended)
         const clock = Runtime.clockOf(fiber)
         const shown = Sent.shownUrl(sent, request)
         const send: Send = (request) => client.execute(request, ended)
         const sending = isTraced
-          ? inSpan(send, of, body.request, shown, template, fiber.currentSpan, clock)
+          ? inSpan(send, of, body.request, shown, spanned, fiber.currentSpan, clock)
           : send(body.request)
         return isLogged ? logged(sending, `${request.method} ${shown}`, clock) : sending
       })

@@ -8,6 +8,35 @@ import { type Operation, requiredScopes, toRequest } from "../../protocol/Operat
 import * as Trust from "../../protocol/Trust.js"
 import type { Endpoint } from "./Endpoint.js"
 
+/**
+ * A request on its way to an endpoint, without its body. `isOwn`: whether the client wrote its URL
+ * itself; `template`: its path in spans, if it has a span; `transfer`: the direction in which a
+ * blob travels, if one does.
+ */
+export interface Outgoing {
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly isOwn: boolean
+  readonly demand: Demand
+  readonly template: string | undefined
+  readonly transfer: "download" | "upload" | undefined
+  /** What is done to it each time before it is sent, if anything is. */
+  readonly map?: (
+    request: HttpClientRequest.HttpClientRequest
+  ) => HttpClientRequest.HttpClientRequest
+}
+
+/** Makes the request of an operation. */
+export const outgoing = (to: Endpoint, operation: Operation): Outgoing => {
+  const { template, transfer } = factsOf(operation)
+  return {
+    request: make(to, operation),
+    isOwn: !("location" in operation || ("link" in operation && operation.link !== undefined)),
+    demand: demandOf(to, operation),
+    template,
+    transfer
+  }
+}
+
 /** What an operation needs authorization for. */
 export const demandOf = (to: Endpoint, operation: Operation): Demand => ({
   origin: to.origin,
@@ -15,8 +44,7 @@ export const demandOf = (to: Endpoint, operation: Operation): Demand => ({
   scopes: requiredScopes(operation)
 })
 
-/** Makes the request of an operation, without its body. */
-export const make = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
+const make = (to: Endpoint, operation: Operation): HttpClientRequest.HttpClientRequest => {
   const request = toRequest(to.base, operation)
   return HttpClientRequest.setHeaders(
     to.namespace !== undefined && factsOf(operation).isPull === true

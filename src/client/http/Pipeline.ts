@@ -37,7 +37,6 @@ import type * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as Runtime from "../../internal/Runtime.js"
 import type { Case } from "../../protocol/internal/OperationCases.js"
-import { factsOf } from "../../protocol/internal/OperationTable.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
 import type { AuthChallenge, LimitExceeded } from "../../RegistryError.js"
@@ -49,6 +48,7 @@ import type { Endpoint } from "./Endpoint.js"
 import type { ExchangeError } from "./ExchangeError.js"
 import * as Observability from "./Observability.js"
 import type { OwnErrors } from "./OperationErrors.js"
+import type { Outgoing } from "./OperationRequest.js"
 import * as OperationRequest from "./OperationRequest.js"
 import * as Received from "./Received.js"
 import * as Redirect from "./Redirect.js"
@@ -73,16 +73,15 @@ const attemptWithin = (
   { cache, client, credentials, loginOnly }: Services,
   bounds: Transport.Bounds,
   to: Endpoint,
-  operation: Operation,
+  { demand, isOwn, map, request, template, transfer }: Outgoing,
   body: HttpBody.HttpBody
 ): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError> => {
-  const request = OperationRequest.make(to, operation)
   const { sent } = bounds
   sent.url = request.url
-  sent.isOwn = !("location" in operation || ("link" in operation && operation.link !== undefined))
+  sent.isOwn = isOwn
   const sender = (transfer?: Transport.Transfer) => {
     const bounded = Transport.bounded(bounds, transfer)(client)
-    const observed = Observability.observed(to.observation, operation, sent)(bounded)
+    const observed = Observability.observed(to.observation, template, sent)(bounded)
     const followed = Redirect.followed({ registry: to.base, trust: to.trust, limits: to.limits })(
       observed
     )
@@ -90,12 +89,11 @@ const attemptWithin = (
       ? followed
       : OperationRequest.withHeaders(to.origin, Redacted.value(to.headers), followed)
   }
-  const { transfer } = factsOf(operation)
   const own = sender(transfer)
   const authorized = authorizedBy(
     credentials,
     cache,
-    OperationRequest.demandOf(to, operation),
+    demand,
     { trust: to.trust, scopes: to.scopes, until: () => bounds.until, loginOnly },
     sent
   )(own, transfer === undefined ? own : sender())
@@ -103,8 +101,9 @@ const attemptWithin = (
     to.transformClient === undefined
       ? authorized
       : transformed(to.transformClient, authorized, bounds)
+  const whole = body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)
   return Effect.flatMap(
-    execute(body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)),
+    map === undefined ? execute(whole) : Effect.suspend(() => execute(map(whole))),
     (response) =>
       ServerNotices.has(response)
         ? Effect.as(ServerNotices.handOn(to, response), response)
@@ -133,7 +132,13 @@ export const attemptOnce = (
   operation: Operation
 ): Effect.Effect<HttpClientResponse, AuthChallenge | ExchangeError> =>
   Effect.clockWith((clock) =>
-    attemptWithin(services, boundsOf(to, clock), to, operation, HttpBody.empty)
+    attemptWithin(
+      services,
+      boundsOf(to, clock),
+      to,
+      OperationRequest.outgoing(to, operation),
+      HttpBody.empty
+    )
   )
 
 /** Sends an operation once, with authorization: see `RegistryClient.attempt`. */
@@ -147,10 +152,17 @@ export const attempt = (
   HttpClient.HttpClient | Credentials | TokenCache
 > =>
   Effect.flatMap(provided, ({ clock, ...services }) =>
-    attemptWithin(services, boundsOf(to, clock), to, operation, options.body ?? HttpBody.empty)
+    attemptWithin(
+      services,
+      boundsOf(to, clock),
+      to,
+      OperationRequest.outgoing(to, operation),
+      options.body ?? HttpBody.empty
+    )
   )
 
-const provided = Effect.all({
+/** The services of an exchange, of the fiber that runs it. */
+export const provided = Effect.all({
   client: HttpClient.HttpClient,
   credentials: Credentials,
   cache: TokenCache,
@@ -162,12 +174,12 @@ const provided = Effect.all({
 // -----------------------------------------------------------------------------
 
 /**
- * Sends an operation, with its challenges answered, and returns the final response whatever its
+ * Sends a request, with its challenges answered, and returns the final response whatever its
  * status. The caller goes on to apply the bounds to its body.
  */
 export type Exchange<R = never> = (
   bounds: Transport.Bounds,
-  operation: Operation,
+  outgoing: Outgoing,
   body: HttpBody.HttpBody
 ) => Effect.Effect<HttpClientResponse, ExchangeError, R>
 
@@ -178,14 +190,14 @@ export const exchanging =
     services: Services,
     schedule: Schedule.Schedule<unknown, AuthChallenge, R> = Challenges.defaultSchedule
   ): Exchange<R> =>
-  (bounds, operation, body) => {
+  (bounds, outgoing, body) => {
     const renewed = Challenges.renewedOnce(services.credentials)
     const credentials =
-      to.staleLogins !== undefined && arePulls(OperationRequest.demandOf(to, operation).scopes)
+      to.staleLogins !== undefined && arePulls(outgoing.demand.scopes)
         ? StaleLogins.without(to.staleLogins, renewed)
         : renewed
     return Challenges.answered(
-      attemptWithin({ ...services, credentials }, bounds, to, operation, body),
+      attemptWithin({ ...services, credentials }, bounds, to, outgoing, body),
       schedule
     )
   }
@@ -206,7 +218,7 @@ export const execute = <R = never>(
   Effect.flatMap(provided, ({ clock, ...services }) =>
     exchanging(to, services, options.schedule)(
       boundsOf(to, clock),
-      operation,
+      OperationRequest.outgoing(to, operation),
       options.body ?? HttpBody.empty
     )
   )
@@ -277,7 +289,11 @@ export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
   const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
     const answered = Runtime.withFiber((fiber) =>
       Effect.flatMap(
-        exchange(boundsOf(to, Runtime.clockOf(fiber)), operation, body ?? HttpBody.empty),
+        exchange(
+          boundsOf(to, Runtime.clockOf(fiber)),
+          OperationRequest.outgoing(to, operation),
+          body ?? HttpBody.empty
+        ),
         (response) => classified(operation, response)
       )
     )
@@ -303,7 +319,8 @@ export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
   ) => {
     const attempt = Runtime.withFiber((fiber) => {
       const bounds = boundsOf(to, Runtime.clockOf(fiber))
-      return Effect.flatMap(exchange(bounds, operation, HttpBody.empty), (response) =>
+      const outgoing = OperationRequest.outgoing(to, operation)
+      return Effect.flatMap(exchange(bounds, outgoing, HttpBody.empty), (response) =>
         Effect.flatMap(classified(operation, response), (received) =>
           Effect.flatMap(Transport.document(response, limit, bounds), (bytes) =>
             received.headers["content-encoding"] === undefined
