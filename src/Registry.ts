@@ -141,7 +141,8 @@ export interface PutBlobOptions {
   readonly strategy?: UploadStrategy | undefined
   /**
    * The size of the chunks of `chunked`, in bytes: 8 MiB by default, within what the registry
-   * demands. Asks for that form where no other is named.
+   * demands. Asks for that form where no other is named. Chunks of up to 16 MiB are gathered in
+   * memory, one or two of them at a time, and larger ones are sent as they are read.
    */
   readonly chunkSize?: number | undefined
   /**

@@ -10,13 +10,22 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
+import * as ReadInto from "../internal/ReadInto.js"
 import type { Registry } from "../Registry.js"
 import { type RangeMismatch, StorageFailure, type Unsupported } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import type * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
-import { attempt, drain, inTurn, newBlock, read, readFrom } from "./internal/FileBlocks.js"
+import {
+  attempt,
+  drain,
+  inTurn,
+  newBlock,
+  read,
+  readFrom,
+  readInto
+} from "./internal/FileBlocks.js"
 import * as PartialFile from "./internal/PartialFile.js"
 
 /**
@@ -57,9 +66,12 @@ export const source = (
 ): Effect.Effect<BlobSource.BlobSource<StorageFailure>, StorageFailure> =>
   Effect.map(regularFile(path), (stats) =>
     BlobSource.make(
-      BlobSource.reusing(
-        (offset) => read(path, offset, () => newBlock),
-        (offset) => read(path, offset, inTurn)
+      ReadInto.readable(
+        BlobSource.reusing(
+          (offset) => read(path, offset, () => newBlock),
+          (offset) => read(path, offset, inTurn)
+        ),
+        readInto(path)
       ),
       { size: stats.size }
     )

@@ -14,6 +14,9 @@ type Outcome = UploadPlan.Outcome<Problem>
 
 const size = 1_000_000
 
+/** More than memory should hold of a chunk, in bytes. */
+const large = 20_000_000
+
 const problem = (_tag: string, status?: number): Problem => ({ _tag, status })
 const failure = (status: number): Problem => new RegistryFailure({ status })
 const broken: Problem = new TransportFailure({ reason: "Reset" })
@@ -610,25 +613,31 @@ describe("the next piece", () => {
         "patch beyond what the registry takes",
         {},
         { bounds: { chunkMaxLength: 400_000 } },
-        { _tag: "Portion", end: 400_000 }
+        { _tag: "Chunk", size: 400_000 }
       ],
       [
-        "chunks of a source that can be opened again",
+        "chunks from memory",
         { form: "chunked", chunkSize: 300_000 },
         { offset: 900_000 },
-        { _tag: "Portion", end: size }
+        { _tag: "Chunk", size: 300_000 }
+      ],
+      [
+        "chunks that no memory should hold, of a source that can be opened again",
+        { form: "chunked", chunkSize: large, content: { ...content, size: 5 * large } },
+        { offset: 4.5 * large },
+        { _tag: "Portion", end: 5 * large }
       ],
       [
         "chunks of one that cannot",
-        { form: "chunked", chunkSize: 300_000, content: { ...content, replayable: false } },
+        { form: "chunked", chunkSize: large, content: { ...content, replayable: false } },
         {},
-        { _tag: "Chunk", size: 300_000 }
+        { _tag: "Chunk", size: large }
       ],
       [
         "chunks where streams lose their length",
-        { form: "chunked", chunkSize: 300_000, habits: { refusedFrom: {}, sendsLength: false } },
+        { form: "chunked", chunkSize: large, habits: { refusedFrom: {}, sendsLength: false } },
         {},
-        { _tag: "Chunk", size: 300_000 }
+        { _tag: "Chunk", size: large }
       ],
       [
         "a minimum that no memory should hold",

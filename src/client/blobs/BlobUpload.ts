@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
+import * as ReadInto from "../../internal/ReadInto.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { PutBlobOptions, Registry } from "../../Registry.js"
 import * as Digest from "../../spec/Digest.js"
@@ -38,6 +39,7 @@ export const make = (
     to,
     send,
     head,
+    chunked: { uploads: 0 },
     learn: (seen) => {
       habits = UploadPlan.learned(habits, seen)
     }
@@ -111,10 +113,12 @@ export const make = (
 
 /** A source as it can be opened: one that can be read once fails the second time. */
 const contentOf = <E, R>(
-  { bytes, digest, replay, size }: BlobSource.BlobSource<E, R>,
+  source: BlobSource.BlobSource<E, R>,
   open: BlobSource.Open<E, R>
 ): SessionContent.Content<E, R> => {
-  if (replay === "any") return { digest, size, open, bytes }
+  const { bytes, digest, size } = source
+  if (source.replay === "any")
+    return { digest, size, open, reader: ReadInto.readerOf(source.open), bytes }
   const once = SourceFailure.readOnce(Stream.suspend(() => open(0)))
-  return { digest, size, open: () => once, bytes: undefined }
+  return { digest, size, open: () => once, reader: undefined, bytes: undefined }
 }

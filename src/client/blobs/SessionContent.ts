@@ -7,25 +7,29 @@ import * as Scope from "effect/Scope"
 import * as ScopedRef from "effect/ScopedRef"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import type { OpenReader } from "../../internal/ReadInto.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import type { ByteRange } from "../../protocol/ByteRange.js"
 import type { BodyNotReplayable, DigestMismatch, SizeMismatch } from "../../RegistryError.js"
 import type * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as Transfer from "../../Transfer.js"
+import { SentArrays } from "../http/SentArrays.js"
+import * as ChunkReader from "./ChunkReader.js"
 import * as SessionSteps from "./SessionSteps.js"
 import * as SourceFailure from "./SourceFailure.js"
-import type { Piece } from "./UploadPiece.js"
+import { maxAhead, type Piece } from "./UploadPiece.js"
 import type { Progress } from "./UploadPlan.js"
 
 /**
  * What is uploaded: what is known of it, in bytes and by digest, how to `open` its source from a
- * byte on, and its `bytes` where they are in memory.
+ * byte on, or a `reader` of it, and its `bytes` where they are in memory.
  */
 export interface Content<out E, out R> {
   readonly digest: Digest.Digest | undefined
   readonly size: number | undefined
   readonly open: (offset: number) => Stream.Stream<Uint8Array, E | BodyNotReplayable, R>
+  readonly reader: OpenReader<E> | undefined
   readonly bytes: Uint8Array | undefined
 }
 
@@ -55,7 +59,7 @@ export const make = <E, R>(
 /** The content of a session: what of it was read, and what the session has not got of that. */
 export class SessionContent<E, R> {
   private portions: Portions<ReadError<E>, R> | undefined
-  private chunks: Pull<SourceFailure.SourceFailure<ReadError<E>>, R> | undefined
+  private chunks: ChunkReader.ChunkReader<SourceFailure.SourceFailure<ReadError<E>>, R> | undefined
   private held: Held | undefined
 
   constructor(
@@ -147,51 +151,54 @@ export class SessionContent<E, R> {
 
   private chunk(length: number) {
     return Effect.gen(this, function* () {
-      const { remote, scope, session } = this
-      this.chunks ??= yield* Scope.extend(
-        pullOf(
-          Stream.mapError(ByteStream.rechunk(this.read(session.offset), length), SourceFailure.of)
-        ),
-        scope
-      )
+      const { content, remote, session } = this
+      this.chunks ??= yield* Scope.extend(this.openChunks(), this.scope)
+      const sizeAt = (from: number) =>
+        content.size === undefined ? length : Math.min(length, content.size - from)
       if (this.held === undefined || session.offset >= this.held.to) {
-        const bytes = yield* this.chunks
-        if (bytes === undefined) return
+        if (this.held !== undefined) this.chunks.giveBack(this.held.bytes)
+        // Where no bytes are missing, the end is.
+        const bytes = yield* this.chunks.next(Math.max(1, sizeAt(session.offset)))
+        if (bytes.length === 0) return
         this.held = { bytes, from: session.offset, to: session.offset + bytes.length }
       }
-      const { bytes, from } = this.held
+      const { bytes, from, to } = this.held
+      // Several uploads at once wait for each other anyway, and each would take more memory.
+      if (remote.chunked.uploads === 1 && length <= maxAhead)
+        yield* this.chunks.readAhead(sizeAt(to))
       yield* SessionSteps.write(remote, session, bytes.subarray(session.offset - from))
       this.held = undefined
+      this.chunks.giveBack(bytes)
+    })
+  }
+
+  private openChunks() {
+    return Effect.gen(this, function* () {
+      const { content, remote, scope, session, verifier } = this
+      const observer = yield* Transfer.Observer
+      const { chunked, to } = remote
+      yield* Effect.acquireRelease(
+        Effect.sync(() => chunked.uploads++),
+        () => Effect.sync(() => chunked.uploads--)
+      )
+      // What is observed, or was read before, passes as a stream.
+      const fill: ChunkReader.Fill<ReadError<E>, R> = content.reader === undefined ||
+      observer !== undefined ||
+      verifier.size() !== session.offset
+        ? yield* ChunkReader.fromStream(this.read(session.offset))
+        : ChunkReader.fromReader(
+            yield* Effect.mapError(content.reader(session.offset), SourceFailure.of),
+            verifier,
+            content.size
+          )
+      return new ChunkReader.ChunkReader(
+        (into) => Effect.mapError(fill(into), SourceFailure.of),
+        new SentArrays(to.transformClient === undefined),
+        scope
+      )
     })
   }
 }
-
-/** One array each time, and nothing at the end. */
-type Pull<E, R> = Effect.Effect<Uint8Array | undefined, E, R>
-
-const pullOf = <E, R>(
-  stream: Stream.Stream<Uint8Array, E, R>
-): Effect.Effect<Pull<E, R>, never, R | Scope.Scope> =>
-  Effect.map(Stream.toPull(stream), (pull) => {
-    let rest: ReadonlyArray<Uint8Array> = []
-    const next: Pull<E, R> = Effect.suspend(() => {
-      const [first, ...others] = rest
-      rest = others
-      return first === undefined
-        ? Effect.matchEffect(pull, {
-            onFailure: Option.match({
-              onNone: () => Effect.succeed(undefined),
-              onSome: (error) => Effect.fail(error)
-            }),
-            onSuccess: (chunk) => {
-              rest = [...chunk]
-              return next
-            }
-          })
-        : Effect.succeed(first)
-    })
-    return next
-  })
 
 /**
  * Parts of a source that is read once, as streams. One has to end before the next begins. A part

@@ -19,6 +19,7 @@ import type { RepositoryName } from "../../spec/Reference.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { Send } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
+import * as SentArrays from "../http/SentArrays.js"
 import type { BlobHead } from "./BlobHead.js"
 import { withGracePeriod } from "./GracePeriod.js"
 import * as SourceBody from "./SourceBody.js"
@@ -30,6 +31,8 @@ export interface Remote {
   readonly to: Endpoint
   readonly send: Send
   readonly head: BlobHead
+  /** How many uploads are being sent in chunks. */
+  readonly chunked: { uploads: number }
 }
 
 /**
@@ -80,7 +83,10 @@ export const chunkBounds = (min: number | undefined, max: number | undefined): C
 // Appending
 // -----------------------------------------------------------------------------
 
-/** Appends one chunk with its range (C47, C48). No chunk can be empty (trap 15). */
+/**
+ * Appends one chunk with its range (C47, C48). No chunk can be empty (trap 15). A registry that
+ * answers before it has got everything has not stored everything.
+ */
 export const write = (remote: Remote, session: Session, bytes: Uint8Array) =>
   Effect.suspend(() => {
     const range = { start: session.offset, end: session.offset + bytes.length - 1 }
@@ -89,11 +95,16 @@ export const write = (remote: Remote, session: Session, bytes: Uint8Array) =>
       ? Effect.void
       : withGracePeriod(
           Effect.flatMap(
-            remote.send(
-              Operation.UploadChunk({ repository, location, range }),
-              HttpBody.uint8Array(bytes, MediaType.octetStream)
-            ),
-            (response) => advance(remote, session, response, bytes.length)
+            remote
+              .send(
+                Operation.UploadChunk({ repository, location, range }),
+                HttpBody.uint8Array(bytes, MediaType.octetStream)
+              )
+              .pipe(moving(session)),
+            (response) =>
+              SentArrays.isPassedOn(bytes) || holds(response, range.end + 1)
+                ? advance(remote, session, response, bytes.length)
+                : Effect.zipRight(advance(remote, session, response, 0), cutOff(response))
           )
         )
   })
@@ -128,8 +139,7 @@ export const pour = <E, R>(
         const isOpenEnded = failure !== undefined && length === undefined
         yield* advance(remote, session, response, isStored || isOpenEnded ? count : 0)
         if (failure !== undefined) return yield* Effect.fail(new SourceFailure(failure))
-        if (!isStored)
-          return yield* new TransportFailure({ ...Received.factsOf(response), reason: "Reset" })
+        if (!isStored) return yield* cutOff(response)
       })
       return withGracePeriod(Effect.scoped(step), () => body.stop())
     })
@@ -143,6 +153,9 @@ const advance = (remote: Remote, session: Session, response: Received.Received, 
   Effect.map(relocate(remote, session, response), () => {
     session.offset += count
   })
+
+const cutOff = (response: Received.Received) =>
+  new TransportFailure({ ...Received.factsOf(response), reason: "Reset" })
 
 const holds = (response: Received.Received, count: number): boolean =>
   Option.exists(rangeOf(response), ({ end }) => end === count - 1)

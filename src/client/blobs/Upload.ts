@@ -254,6 +254,7 @@ export class Upload<E, R> {
         size,
         digest: digest ?? known.digest,
         open: known.open,
+        reader: undefined,
         bytes
       }
       return { kind: "measured", size }

@@ -9,6 +9,12 @@ const defaultChunkSize = 8 * 1024 * 1024
 /** In bytes: a chunk that the registry demands is gathered in memory up to here (T6). */
 const maxGathered = 128 * 1024 * 1024
 
+/**
+ * Up to here, in bytes, any chunk is gathered in memory, and the next one read while it is sent:
+ * that costs less than a stream for each.
+ */
+export const maxAhead = 16 * 1024 * 1024
+
 /** Up to here, in bytes, what is in memory is sent from there; beyond it, progress matters more. */
 const maxArray = 8 * 1024 * 1024
 
@@ -58,7 +64,13 @@ export const pieceOf = (state: State<Failure>, session: Session): Piece => {
     (size === undefined && isResumed)
   if (inChunks) {
     const length = chunkSizeOf(bounds, chunkSize)
-    if (content.replayable && habits.sendsLength && size !== undefined && offset < size)
+    if (
+      length > maxAhead &&
+      content.replayable &&
+      habits.sendsLength &&
+      size !== undefined &&
+      offset < size
+    )
       return { _tag: "Portion", end: Math.min(offset + length, size) }
     // The last chunk may be of any length, and one that is all there is is the last.
     return (bounds.chunkMinLength ?? 0) > maxGathered

@@ -15,8 +15,9 @@ export const executeAbortable: unique symbol = Symbol.for(
 
 /**
  * A client that sends a request on behalf of `registry`, as `RegistryOrigin` says otherwise, and
- * makes no span of it. `onStart` is called with what aborts it: then waiting for the response, or
- * for more of its body, fails at once.
+ * makes no span of it. A body that is an array is sent as `SentArrays.body` has it. `onStart` is
+ * called with what aborts it: then waiting for the response, or for more of its body, fails at
+ * once.
  */
 export interface AbortableClient extends HttpClient.HttpClient {
   readonly [executeAbortable]: (

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import type { OpenReader } from "../../internal/ReadInto.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { StorageFailure } from "../../RegistryError.js"
 
@@ -37,19 +38,33 @@ export const inTurn = (): Memory => {
   return () => blocks[turn++ % blocks.length] ?? newBlock()
 }
 
+const opened = (path: string) =>
+  Effect.acquireRelease(
+    attempt(path, () => Fs.open(path, "r")),
+    (file) => Effect.ignore(attempt(path, () => file.close()))
+  )
+
+/** A file from a byte on, read into memory of the reader's. */
+export const readInto =
+  (path: string): OpenReader<StorageFailure> =>
+  (offset) =>
+    Effect.map(opened(path), (file) => {
+      let position = offset
+      return (into) =>
+        attempt(path, async () => {
+          const { bytesRead } = await file.read(into, 0, into.length, position)
+          position += bytesRead
+          return bytesRead
+        })
+    })
+
 /** A file from a byte on, opened anew whenever the stream is run. */
 export const read = (
   path: string,
   offset: number,
   memory: () => Memory
 ): Stream.Stream<Uint8Array, StorageFailure> =>
-  Effect.acquireRelease(
-    attempt(path, () => Fs.open(path, "r")),
-    (file) => Effect.ignore(attempt(path, () => file.close()))
-  ).pipe(
-    Effect.map((file) => readFrom(path, file, offset, memory())),
-    Stream.unwrapScoped
-  )
+  Stream.unwrapScoped(Effect.map(opened(path), (file) => readFrom(path, file, offset, memory())))
 
 /**
  * An open file from a byte on. While a block is on its way, the next one is being read. What is

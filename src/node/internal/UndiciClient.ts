@@ -17,6 +17,7 @@ import * as Fiber from "effect/Fiber"
 import { constVoid } from "effect/Function"
 import { type AbortableClient, executeAbortable } from "../../client/http/AbortableClient.js"
 import { RegistryOrigin } from "../../client/http/RegistryOrigin.js"
+import * as SentArrays from "../../client/http/SentArrays.js"
 import * as Runtime from "../../internal/Runtime.js"
 import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
 import { RequestBody } from "./UndiciRequestBody.js"
@@ -59,7 +60,15 @@ export const make = (dispatcher: Dispatcher): AbortableClient => {
     ) =>
       request.body._tag === "Stream"
         ? client.execute(request)
-        : send(dispatcher, registry, request, plainBody(request.body), onStart)
+        : send(
+            dispatcher,
+            registry,
+            request,
+            request.body._tag === "Uint8Array"
+              ? SentArrays.body(request.body.body)
+              : plainBody(request.body),
+            onStart
+          )
   })
 }
 
@@ -87,7 +96,7 @@ const send = (
   dispatcher: Dispatcher,
   registry: string,
   request: HttpClientRequest.HttpClientRequest,
-  body: Body | RequestBody | null,
+  body: Body | RequestBody | SentArrays.ArrayBody | null,
   onStart: (abort: () => void) => void = constVoid
 ): Effect.Effect<HttpClientResponse, HttpClientError> => {
   const parsed = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
@@ -129,7 +138,7 @@ const send = (
               )
         ),
       onEnd: () => {
-        if (body instanceof RequestBody) body.close()
+        if (body instanceof RequestBody || body instanceof SentArrays.ArrayBody) body.close()
       }
     })
     // undici takes a connection back one turn of the event loop after the response; a request made
