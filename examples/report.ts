@@ -1,10 +1,9 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Artifact from "effect-oci/Artifact"
-import { ArtifactFolder, BlobFile, NodeCredentials, NodeRegistry } from "effect-oci/node"
+import { ArtifactFolder, BlobFile, NodeRegistry } from "effect-oci/node"
 import * as Registries from "effect-oci/Registries"
 
 const [name = "ghcr.io/owner/report", path = "report.txt"] = process.argv.slice(2)
@@ -23,7 +22,4 @@ const program = Effect.gen(function* () {
   yield* Stream.runForEach(Registries.tags(name), (tag) => Console.log(`has the tag ${tag}`))
 })
 
-program.pipe(
-  Effect.provide(NodeRegistry.layerRegistries().pipe(Layer.provide(NodeCredentials.layer))),
-  NodeRuntime.runMain
-)
+program.pipe(Effect.provide(NodeRegistry.layerDefault), NodeRuntime.runMain)

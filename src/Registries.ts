@@ -24,6 +24,7 @@ import {
   ManifestUnknown
 } from "./RegistryError.js"
 import type { Descriptor } from "./spec/Descriptor.js"
+import type { Digest } from "./spec/Digest.js"
 import * as Host from "./spec/Host.js"
 import type { Manifest } from "./spec/Manifest.js"
 import type { RepositoryName } from "./spec/Reference.js"
@@ -497,6 +498,60 @@ export const tag = (
   )
 
 /**
+ * The errors of `putManifest`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type PutManifestError = Registry.PutManifestError | InputError
+
+/**
+ * Puts a manifest that was made or read under a reference, and returns it: an index of images, say.
+ * What it refers to must be there first: see `Registry.putManifest`.
+ *
+ * Fails with
+ *
+ * - `InvalidReference` before anything is sent, for a reference with neither tag nor digest;
+ * - `DigestMismatch` before anything is sent, when the reference has another digest;
+ * - and the rest of `PutManifestError`.
+ *
+ * @example
+ * ```ts
+ * import * as Manifest from "effect-oci/Manifest"
+ * import * as Platform from "effect-oci/Platform"
+ * import * as Registries from "effect-oci/Registries"
+ *
+ * // One image for a platform that was pushed before, as an index.
+ * const index = (image: Manifest.Manifest) =>
+ *   Registries.putManifest(
+ *     "ghcr.io/owner/name:1.0.0",
+ *     Manifest.index({
+ *       manifests: [{ ...image.descriptor, platform: Platform.unsafeParse("linux/arm64") }]
+ *     })
+ *   )
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const putManifest = (
+  reference: string | Reference.Reference,
+  manifest: Manifest
+): Effect.Effect<Resolved, PutManifestError, Registries> =>
+  References.run("Registries.putManifest", reference, (parsed) =>
+    Effect.gen(function* () {
+      yield* References.requireVersion(parsed)
+      const { digest } = manifest.descriptor
+      if (Option.isSome(parsed.digest) && parsed.digest.value !== digest)
+        return yield* mismatch(parsed, parsed.digest.value, digest)
+      const { registry, repository } = yield* opened(parsed)
+      const tags = Option.toArray(parsed.tag)
+      const descriptor = yield* registry.putManifest(repository, manifest, { tags })
+      return { descriptor, reference: Reference.withDigest(parsed, descriptor.digest) }
+    })
+  )
+
+/**
  * The errors of `untag`.
  *
  * @since 0.1.0
@@ -611,15 +666,12 @@ const agreeing = (opened: Opened) => {
   return Effect.flatMap(resolved({ ...opened, reference }), ({ descriptor }) =>
     descriptor.digest === expected.value
       ? Effect.void
-      : Effect.fail(
-          new DigestMismatch({
-            manifest: Reference.format(opened.reference),
-            expected: expected.value,
-            actual: descriptor.digest
-          })
-        )
+      : mismatch(opened.reference, expected.value, descriptor.digest)
   )
 }
+
+const mismatch = (reference: Reference.Reference, expected: Digest, actual: Digest) =>
+  Effect.fail(new DigestMismatch({ manifest: Reference.format(reference), expected, actual }))
 
 const opened = (reference: Reference.Reference): Effect.Effect<Opened, InvalidUrl, Registries> =>
   Effect.gen(function* () {

@@ -9,9 +9,12 @@ import * as Layer from "effect/Layer"
 import * as Registries from "../src/Registries.js"
 import { Registry } from "../src/Registry.js"
 import { InvalidUrl } from "../src/RegistryError.js"
+import * as Digest from "../src/spec/Digest.js"
+import * as Manifest from "../src/spec/Manifest.js"
+import * as Reference from "../src/spec/Reference.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
 import { byReferenceSuite } from "./suites/byReference.js"
-import { items } from "./support/fixtures.js"
+import { items, utf8 } from "./support/fixtures.js"
 import { watched } from "./support/watched.js"
 
 const get = (host: string) => Effect.flatMap(Registries.Registries, (all) => all.get(host))
@@ -263,6 +266,8 @@ describe("by reference", () => {
     referrers: (reference) => items(Registries.referrers(reference)),
     blob: (reference) => items(Registries.blob(reference)),
     tag: (reference) => Registries.tag(reference, "2"),
+    putManifest: (reference) =>
+      Registries.putManifest(reference, Manifest.index({ manifests: [] })),
     untag: Registries.untag,
     remove: Registries.remove
   }
@@ -291,7 +296,7 @@ describe("by reference", () => {
       })
   )
 
-  it.effect.each(["tag", "untag", "remove", "blob"])(
+  it.effect.each(["tag", "putManifest", "untag", "remove", "blob"])(
     "%s opens nothing for a name without what it needs",
     (name) =>
       Effect.gen(function* () {
@@ -305,5 +310,21 @@ describe("by reference", () => {
           )
         ).toMatchObject({ _tag: "InvalidReference" })
       })
+  )
+
+  it.effect("a manifest is put under the tag and the digest of its reference, and no others", () =>
+    Effect.gen(function* () {
+      const index = Manifest.index({ manifests: [] })
+      const { digest } = index.descriptor
+      const { reference } = yield* Registries.putManifest("ghcr.io/owner/name:1", index)
+      expect(Reference.format(reference)).toBe(`ghcr.io/owner/name@${digest}`)
+      yield* Registries.putManifest(`ghcr.io/owner/name@${digest}`, index)
+      expect(yield* items(Registries.tags("ghcr.io/owner/name"))).toEqual(["1"])
+      const other = Digest.fromBytes(utf8("other"))
+      expect(
+        yield* Effect.flip(Registries.putManifest(`ghcr.io/owner/name:2@${other}`, index))
+      ).toMatchObject({ _tag: "DigestMismatch", expected: other, actual: digest })
+      expect(yield* Registries.exists("ghcr.io/owner/name:2")).toBe(false)
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
   )
 })

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
+import * as ByteStream from "../ByteStream.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
@@ -23,8 +24,9 @@ import * as Annotations from "../spec/Annotations.js"
 import * as Descriptor from "../spec/Descriptor.js"
 import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
+import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
-import { choicesOf } from "./internal/IndexChoices.js"
+import * as IndexChoices from "./internal/IndexChoices.js"
 import * as PushInput from "./internal/PushInput.js"
 
 // -----------------------------------------------------------------------------
@@ -94,8 +96,12 @@ export type Type<E = never, R = never> =
  * @category models
  */
 export type AttachOptions<E = never, R = never> = Type<E, R> & {
-  /** The files, in order. An artifact without files has annotations alone. */
-  readonly files: ReadonlyArray<File<E, R>>
+  /**
+   * The files, in order. An artifact without files has annotations alone. A file that was pulled
+   * keeps its descriptor: it is mounted where it comes from another repository of the same
+   * registry, and streamed where it comes from another one.
+   */
+  readonly files: ReadonlyArray<File<E, R> | PulledFile>
   readonly annotations?: Annotations.Annotations | undefined
   /**
    * The size of chunks, in bytes, to upload files in. By default, a file is uploaded in one request
@@ -197,8 +203,11 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   const parts = partsOf(options)
   const known = Option.all(mapParts(parts, describeKnown))
   if (Option.isSome(known)) yield* checkDigest(reference, manifestOf(options, known.value))
-  const put = ({ source }: Part<E, R>) =>
-    registry.putBlob(reference.repository, source, { chunkSize: options.chunkSize })
+  const put = ({ from, source }: Part<E | Registry.GetBlobError, R>) =>
+    registry.putBlob(reference.repository, source, {
+      chunkSize: options.chunkSize,
+      mountFrom: from?.host === reference.host ? from.repository : undefined
+    })
   const manifest = manifestOf(options, yield* describeAll(parts, put, options.concurrency ?? 3))
   yield* checkDigest(reference, manifest)
   yield* registry.putManifest(reference.repository, manifest, { tags })
@@ -208,6 +217,8 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
 /** A blob to put, and its descriptor in the manifest once digest and size are known. */
 interface Part<out E, out R> {
   readonly source: BlobSource.BlobSource<E, R>
+  /** Where it can be mounted from. */
+  readonly from?: Reference.Reference | undefined
   readonly describe: (blob: Blob) => Descriptor.Descriptor
 }
 
@@ -225,10 +236,25 @@ type Blob = Pick<Descriptor.Descriptor, "digest" | "size">
  * Returns the config, then the layers. Without files the one layer is the empty one, for registries
  * that refuse an empty list (image-spec, "Guidelines for Artifact Usage").
  */
-const partsOf = <E, R>({ config, files }: PushOptions<E, R>): Parts<Part<E, R>> => [
+const partsOf = <E, R>({
+  config,
+  files
+}: PushOptions<E, R>): Parts<Part<E | Registry.GetBlobError, R>> => [
   config === undefined ? emptyPart : partOf({ ...config, source: config.source ?? emptyContent }),
-  ...(files.length === 0 ? [emptyPart] : files.map(partOf<E, R>))
+  ...(files.length === 0
+    ? [emptyPart]
+    : files.map((file) => ("content" in file ? pulledPart(file) : partOf(file))))
 ]
+
+const pulledPart = ({
+  content,
+  descriptor,
+  reference
+}: PulledFile): Part<Registry.GetBlobError, never> => ({
+  source: BlobSource.make((offset) => ByteStream.drop(content, offset), descriptor),
+  from: reference,
+  describe: () => descriptor
+})
 
 const partOf = <E, R>({ annotations, mediaType, source, title }: File<E, R>): Part<E, R> => {
   const all = title === undefined ? annotations : { ...annotations, [Annotations.title]: title }
@@ -375,24 +401,52 @@ export const attachTo = Effect.fnUntraced(function* <E = never, R = never>(
 // -----------------------------------------------------------------------------
 
 /**
- * One file of an artifact.
+ * Content of an artifact in a registry.
  *
  * @since 0.1.0
  * @category models
  */
-export interface PulledFile {
+export interface PulledContent {
+  /** The reference to it by digest, as `Registries.blob` takes it. */
+  readonly reference: Reference.Reference
   readonly descriptor: Descriptor.Descriptor
-  /**
-   * The path to unpack it to: its title, if that is a relative path that stays below the folder it
-   * is joined to.
-   */
-  readonly name: Option.Option<string>
   /** The bytes, verified against the descriptor. Nothing is requested before the stream runs. */
   readonly content: Stream.Stream<Uint8Array, Registry.GetBlobError>
 }
 
 /**
- * An artifact: its verified manifest, the reference to it by digest, and its files.
+ * One file of an artifact.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PulledFile extends PulledContent {
+  /**
+   * The path to unpack it to: its title, if that is a relative path that stays below the folder it
+   * is joined to.
+   */
+  readonly name: Option.Option<string>
+}
+
+/**
+ * Says which artifact is pulled.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PullOptions {
+  /**
+   * The platform to choose from an index. Among several manifests for it, that of the usual variant
+   * is taken, or else the first ([image-spec, Image
+   * Index](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
+   * What is no index is pulled as it is.
+   */
+  readonly platform?: Platform.Platform | undefined
+}
+
+/**
+ * An artifact: its verified manifest, the reference to it by digest, its config and its files. The
+ * layers of an image are its files.
  *
  * @since 0.1.0
  * @category models
@@ -401,12 +455,17 @@ export interface Pulled {
   readonly reference: Reference.Reference
   readonly manifest: Manifest.Manifest
   readonly artifactType: Option.Option<string>
+  /** Those of the manifest, none if there are none. */
+  readonly annotations: Annotations.Annotations
+  /** What it says of itself in a document of its own, which is `{}` where it has none. */
+  readonly config: PulledContent
   readonly files: ReadonlyArray<PulledFile>
 }
 
 /**
  * The errors of `pull`, apart from those of the files' content. `MediaTypeMismatch` also says that
- * the reference is that of something other than an image manifest, such as an index.
+ * the reference is that of something other than an image manifest: an index of which no platform is
+ * asked for, or not for that one. It has the choices.
  *
  * @since 0.1.0
  * @category errors
@@ -415,7 +474,8 @@ export type PullError = Registry.GetManifestError
 
 /**
  * Gets the artifact under a reference such as `ghcr.io/owner/name:tag`, with its files as streams.
- * Without tag and digest, the tag is `latest`.
+ * Without tag and digest, the tag is `latest`. An image is one, too: its layers are files, and from
+ * an index `platform` chooses.
  *
  * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, and with `PullError`.
  *
@@ -437,10 +497,11 @@ export type PullError = Registry.GetManifestError
  * @category operations
  */
 export const pull = (
-  reference: string | Reference.Reference
+  reference: string | Reference.Reference,
+  options?: PullOptions
 ): Effect.Effect<Pulled, PullError | InputError, Registries> =>
   References.run("Artifact.pull", reference, (parsed) =>
-    Effect.flatMap(registryOf(parsed), (registry) => pullFrom(registry, parsed))
+    Effect.flatMap(registryOf(parsed), (registry) => pullFrom(registry, parsed, options))
   )
 
 /**
@@ -451,35 +512,45 @@ export const pull = (
  */
 export const pullFrom = (
   registry: Registry.Service,
-  reference: Reference.Reference
+  reference: Reference.Reference,
+  options?: PullOptions
 ): Effect.Effect<Pulled, PullError> =>
-  Effect.flatMap(
-    registry.getManifest(reference.repository, Reference.tagOrDigest(reference)),
-    (manifest) => {
-      const { content, descriptor } = manifest
-      if (content._tag !== "ImageManifest")
-        return Effect.fail(
-          new MediaTypeMismatch({
-            manifest: Reference.format(reference),
-            expected: MediaType.imageManifest,
-            actual: descriptor.mediaType,
-            ...(content._tag === "ImageIndex" && choicesOf(reference, content))
-          })
-        )
-      return Effect.succeed({
-        reference: Reference.withDigest(reference, descriptor.digest),
-        manifest,
-        artifactType: Manifest.artifactType(manifest),
-        files: content.layers
-          .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
-          .map((layer) => ({
-            descriptor: layer,
-            name: Option.filter(Annotations.getTitle(layer.annotations), isContained),
-            content: registry.getBlob(reference.repository, layer)
-          }))
+  Effect.gen(function* () {
+    const { repository } = reference
+    const found = yield* registry.getManifest(repository, Reference.tagOrDigest(reference))
+    const chosen =
+      options?.platform === undefined || found.content._tag !== "ImageIndex"
+        ? undefined
+        : IndexChoices.choose(found.content, options.platform)
+    const manifest =
+      chosen === undefined ? found : yield* registry.getManifest(repository, chosen.digest)
+    const { content, descriptor } = manifest
+    if (content._tag !== "ImageManifest")
+      return yield* new MediaTypeMismatch({
+        manifest: Reference.format(reference),
+        expected: MediaType.imageManifest,
+        actual: descriptor.mediaType,
+        ...(content._tag === "ImageIndex" && IndexChoices.describe(reference, content, options))
       })
+    const contentOf = (blob: Descriptor.Descriptor): PulledContent => ({
+      reference: Reference.withDigest(reference, blob.digest),
+      descriptor: blob,
+      content: registry.getBlob(repository, blob)
+    })
+    return {
+      reference: Reference.withDigest(reference, descriptor.digest),
+      manifest,
+      artifactType: Manifest.artifactType(manifest),
+      annotations: content.annotations ?? {},
+      config: contentOf(content.config),
+      files: content.layers
+        .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
+        .map((layer) => ({
+          ...contentOf(layer),
+          name: Option.filter(Annotations.getTitle(layer.annotations), isContained)
+        }))
     }
-  )
+  })
 
 /**
  * Returns whether a path stays below the folder it is joined to on every system (T11): it has no

@@ -26,7 +26,7 @@ import { attempt } from "./internal/FileBlocks.js"
  * @since 0.1.0
  * @category models
  */
-export interface PullOptions {
+export interface PullOptions extends Artifact.PullOptions {
   /** How many files to download at a time, 3 by default. */
   readonly concurrency?: number | undefined
 }
@@ -97,7 +97,7 @@ export const pull = (
   References.run("ArtifactFolder.pull", reference, (parsed) =>
     Effect.gen(function* () {
       const registry = yield* (yield* Registries).get(parsed.host)
-      const pulled = yield* Artifact.pullFrom(registry, parsed)
+      const pulled = yield* Artifact.pullFrom(registry, parsed, options)
       const files = yield* placed(folder, pulled)
       yield* attempt(folder, () => Fs.mkdir(folder, { recursive: true }))
       yield* Effect.forEach(

@@ -8,14 +8,16 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as BlobSource from "../../src/BlobSource.js"
+import * as ByteStream from "../../src/ByteStream.js"
 import * as Artifact from "../../src/content/Artifact.js"
 import { layerRegistries } from "../../src/node/NodeRegistry.js"
-import { Registries } from "../../src/Registries.js"
+import * as Registries from "../../src/Registries.js"
 import * as Annotations from "../../src/spec/Annotations.js"
 import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
+import * as Platform from "../../src/spec/Platform.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { freshBytes, gather, items, utf8 } from "../support/fixtures.js"
@@ -45,12 +47,12 @@ const memory = MemoryRegistry.layerRegistries()
 
 const open = Effect.fnUntraced(function* (text: string) {
   const reference = yield* Reference.parse(text)
-  return { ...reference, registry: yield* (yield* Registries).get(reference.host) }
+  return { ...reference, registry: yield* (yield* Registries.Registries).get(reference.host) }
 })
 
 const headOf = Effect.fnUntraced(function* (text: string) {
   const reference = yield* Reference.parse(text)
-  const registry = yield* (yield* Registries).get(reference.host)
+  const registry = yield* (yield* Registries.Registries).get(reference.host)
   return yield* registry.headManifest(reference.repository, Reference.tagOrDigest(reference))
 })
 
@@ -607,6 +609,99 @@ describe("an error says which artifact it is about", () => {
     }).pipe(Effect.provide(accepting))
   )
 })
+
+// -----------------------------------------------------------------------------
+// Images
+// -----------------------------------------------------------------------------
+
+describe("an image of several platforms", () => {
+  const configType = "application/vnd.oci.image.config.v1+json"
+  const name = "ghcr.io/owner/image"
+  const pushed = (platforms: ReadonlyArray<string>) =>
+    Effect.gen(function* () {
+      const manifests = yield* Effect.forEach(platforms, (platform) =>
+        Effect.map(
+          Artifact.push(name, {
+            config: { mediaType: configType, source: utf8(`{"platform":"${platform}"}`) },
+            files: [{ mediaType: "application/vnd.oci.image.layer.v1.tar", source: utf8("layer") }],
+            tags: []
+          }),
+          ({ manifest }) => ({
+            ...manifest.descriptor,
+            platform: Platform.unsafeParse(platform)
+          })
+        )
+      )
+      return yield* Registries.putManifest(`${name}:1`, Manifest.index({ manifests }))
+    })
+  const configFor = (platform: string) =>
+    Effect.flatMap(
+      Artifact.pull(`${name}:1`, { platform: Platform.unsafeParse(platform) }),
+      ({ config }) => ByteStream.text(config.content)
+    )
+
+  it.effect("is pulled for one, with its config", () =>
+    Effect.gen(function* () {
+      yield* pushed(["linux/amd64/v3", "linux/amd64", "linux/arm64/v8", "linux/arm/v6"])
+      expect(yield* configFor("linux/amd64")).toBe('{"platform":"linux/amd64"}')
+      expect(yield* configFor("linux/amd64/v1")).toBe('{"platform":"linux/amd64"}')
+      expect(yield* configFor("linux/amd64/v3")).toBe('{"platform":"linux/amd64/v3"}')
+      expect(yield* configFor("linux/arm64")).toBe('{"platform":"linux/arm64/v8"}')
+      // No usual variant is there: the first.
+      expect(yield* configFor("linux/arm")).toBe('{"platform":"linux/arm/v6"}')
+    }).pipe(Effect.provide(memory))
+  )
+
+  it.effect("says which it has where it has not the one that is asked for", () =>
+    Effect.gen(function* () {
+      yield* pushed(["linux/amd64", "linux/arm/v6"])
+      const failure = yield* Effect.flip(configFor("linux/arm/v7"))
+      expect(failure).toMatchObject({ _tag: "MediaTypeMismatch", platform: "linux/arm/v7" })
+      expect(failure.message).toContain(
+        "ghcr.io/owner/image:1: nothing for linux/arm/v7 in this manifest of type " +
+          '"application/vnd.oci.image.index.v1+json", with manifests for linux/amd64, linux/arm/v6: '
+      )
+    }).pipe(Effect.provide(memory))
+  )
+
+  it.effect("is pulled as it is where there is no index", () =>
+    Effect.gen(function* () {
+      yield* Artifact.push(`${name}:1`, artifact)
+      expect(yield* configFor("linux/arm64")).toBe("{}")
+    }).pipe(Effect.provide(memory))
+  )
+})
+
+it.scoped("files that were pulled are pushed as they are: mounted, or streamed elsewhere", () =>
+  Effect.gen(function* () {
+    const [first, second] = [yield* registryOn(), yield* registryOn()]
+    const at = ({ port }: { readonly port: number }) => `127.0.0.1:${port}/owner`
+    yield* Artifact.push(`${at(first)}/base:1`, {
+      ...artifact,
+      files: [{ title: "a", mediaType: "text/plain", annotations: { k: "v" }, source: utf8("a") }]
+    })
+    const base = yield* Artifact.pull(`${at(first)}/base:1`)
+    expect(base.annotations).toEqual({})
+    for (const registry of [first, second]) {
+      first.seen.length = 0
+      const files = [...base.files, { title: "b", source: utf8("b") }]
+      const { manifest } = yield* Artifact.push(`${at(registry)}/app:1`, { artifactType, files })
+      expect(imageOf(manifest).layers[0]).toEqual(base.files[0]?.descriptor)
+      const reads = first.seen.filter(
+        ({ method, url }) => method === "GET" && url?.includes("blobs")
+      )
+      expect(reads).toHaveLength(registry === first ? 0 : 1)
+      const pulled = yield* Artifact.pull(`${at(registry)}/app:1`)
+      expect(
+        yield* Effect.forEach(pulled.files, ({ content }) => ByteStream.text(content))
+      ).toEqual(["a", "b"])
+    }
+    const twice = [...base.files, { title: "a", source: utf8("c") }]
+    expect(
+      yield* Effect.flip(Artifact.push(`${at(first)}/app:2`, { artifactType, files: twice }))
+    ).toMatchObject({ _tag: "InvalidManifest", path: "files[1].title" })
+  }).pipe(Effect.provide(layerRegistries()), Effect.provide(Credentials.layerAnonymous))
+)
 
 it.live("spans have the reference", () => {
   const exporter = new InMemorySpanExporter()

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as References from "../../internal/References.js"
 import { DigestMismatch, InvalidManifest, type InvalidReference } from "../../RegistryError.js"
+import * as Annotations from "../../spec/Annotations.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import { escaped } from "../../spec/internal/ServerText.js"
 import * as MediaType from "../../spec/MediaType.js"
@@ -12,10 +13,10 @@ import * as Reference from "../../spec/Reference.js"
 export interface Content {
   readonly artifactType?: string | undefined
   readonly config?: { readonly mediaType: string; readonly source?: unknown } | undefined
-  readonly files: ReadonlyArray<{
-    readonly title?: string | undefined
-    readonly mediaType?: string | undefined
-  }>
+  readonly files: ReadonlyArray<
+    | { readonly title?: string | undefined; readonly mediaType?: string | undefined }
+    | { readonly descriptor: Descriptor; readonly content: unknown }
+  >
 }
 
 /**
@@ -73,7 +74,14 @@ export const checkContent = Effect.fnUntraced(function* (reference: string, cont
     return yield* invalid("MediaType", "artifactType", problem)
   }
   const titles = new Map<string, number>()
-  for (const [n, { mediaType, title }] of files.entries()) {
+  for (const [n, file] of files.entries()) {
+    const { mediaType, title } =
+      "content" in file
+        ? {
+            mediaType: file.descriptor.mediaType,
+            title: file.descriptor.annotations?.[Annotations.title]
+          }
+        : file
     if (mediaType !== undefined) yield* checkType(`files[${n}].mediaType`, mediaType, "text/plain")
     if (title === undefined) continue
     const earlier = titles.get(title)

@@ -95,7 +95,8 @@ export class InvalidManifest extends Schema.TaggedError<InvalidManifest>(
  *
  * Also occurs when one artifact was wanted, and the manifest is an index: then `choices` has the
  * first manifests of the index, each with its platform or the type of its artifact, and the
- * reference to it by digest; `more` says how many there are besides.
+ * reference to it by digest; `more` says how many there are besides, and `platform` which platform
+ * was asked for, that is not among them.
  */
 export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
   "effect-oci/MediaTypeMismatch"
@@ -107,7 +108,8 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
     Schema.Array(Schema.Struct({ name: Schema.String, reference: Schema.String })),
     { exact: true }
   ),
-  more: Schema.optionalWith(Schema.Number, { exact: true })
+  more: Schema.optionalWith(Schema.Number, { exact: true }),
+  platform: Schema.optionalWith(Schema.String, { exact: true })
 }) {
   override get message(): string {
     const place = this.manifest === undefined ? "" : `${this.manifest}: `
@@ -120,7 +122,10 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
         ? ""
         : `, with manifests for ${names}${more}: use the digest of one of them, ` +
           `as in ${first.reference} for ${first.name}`
-    const found = `expected a manifest of type ${expected}, but it says that it is ${actual}`
+    const found =
+      this.platform === undefined
+        ? `expected a manifest of type ${expected}, but it says that it is ${actual}`
+        : `nothing for ${this.platform} in this manifest of type ${actual}`
     return `${place}${found}${advice}`
   }
 }
