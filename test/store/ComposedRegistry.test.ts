@@ -9,7 +9,7 @@ import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { make, Registry } from "../../src/Registry.js"
-import { NameUnknown, RegistryFailure } from "../../src/RegistryError.js"
+import { BlobUnknown, NameUnknown, RegistryFailure } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -281,6 +281,45 @@ describe("union", () => {
       expect(yield* Effect.flip(registry.getManifest(name("far"), digest))).toMatchObject({
         _tag: "ManifestUnknown"
       })
+    })
+  )
+
+  it.effect(
+    "takes nothing from the next once the first byte has come, even if the rest is gone",
+    () =>
+      Effect.gen(function* () {
+        const second = yield* memory
+        const { digest } = yield* second.putBlob(app, BlobSource.fromBytes(utf8("whole")))
+        const gone = new BlobUnknown({ repository: app, digest })
+        const cut = Stream.concat(Stream.make(utf8("wh")), Stream.fail(gone))
+        const registry = ComposedRegistry.union(
+          make({ getBlob: () => cut, getBlobRange: () => cut }),
+          second
+        )
+        expect(yield* Effect.flip(gather(registry.getBlob(app, digest)))).toBe(gone)
+        const range = registry.getBlobRange(app, digest, { start: 0 })
+        expect(yield* Effect.flip(gather(range))).toBe(gone)
+      })
+  )
+
+  it.effect("shows a blob that is had from the next as one download", () =>
+    Effect.gen(function* () {
+      const { registry, second } = yield* fresh
+      const { digest } = yield* second.putBlob(app, BlobSource.fromBytes(utf8("x")))
+      const subject: Transfer.Subject = { direction: "download", repository: app, digest }
+      const looking = Transfer.emit({ _tag: "Started", subject })
+      const first = make({
+        getBlob: () => Stream.unwrap(Effect.as(looking, Stream.fail(new BlobUnknown(subject)))),
+        getBlobBytes: () => Effect.zipRight(looking, new BlobUnknown(subject))
+      })
+      for (const read of [
+        Stream.runDrain(ComposedRegistry.union(first, registry).getBlob(app, digest)),
+        Effect.asVoid(ComposedRegistry.union(first, registry).getBlobBytes(app, digest))
+      ]) {
+        const events = (yield* items(Transfer.events(read))).map(({ _tag }) => _tag)
+        expect(events.filter((event) => event === "Started")).toEqual(["Started"])
+        expect(events.slice(-2)).toEqual(["Completed", "Result"])
+      }
     })
   )
 

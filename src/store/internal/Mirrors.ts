@@ -67,7 +67,7 @@ export const mirrored = (
           registry.getBlobBytes(repository, blob, options),
           copies(repository, (at, name) => at.getBlobBytes(name, blob, options))
         ),
-        observingOne(repository)
+        RenamedTransfer.asOne(repository)
       ),
     getBlobRange: (repository, digest, range) =>
       firstStream(
@@ -121,29 +121,8 @@ const firstStream = <E extends Error, R>(
         }),
       original
     ),
-    observingOne(repository)
+    RenamedTransfer.asOne(repository)
   )
-
-/**
- * An observer that is told of one transfer from `repository`, whatever registries that is tried at,
- * under whatever names: it starts once, and where bytes of a copy were counted that was passed
- * over, it goes on from byte 0.
- */
-const observingOne =
-  (repository: RepositoryName) =>
-  (observe: RenamedTransfer.Observe): RenamedTransfer.Observe => {
-    let started = false
-    let offset = 0
-    return (event) => {
-      const subject = { ...event.subject, repository }
-      if ("offset" in event) offset = event.offset
-      if (event._tag !== "Started" || !started) {
-        started ||= event._tag === "Started"
-        return observe({ ...event, subject })
-      }
-      return offset === 0 ? Effect.void : observe({ _tag: "Resumed", subject, offset: 0 })
-    }
-  }
 
 /**
  * The original; while it fails, the first copy that has something. That a copy lacks it says

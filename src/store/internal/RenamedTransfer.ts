@@ -49,3 +49,24 @@ const renaming =
   (observe: Observe): Observe =>
   (event) =>
     observe({ ...event, subject: { ...event.subject, repository } })
+
+/**
+ * An observer that is told of one transfer from `repository`, whatever registries that is tried at,
+ * under whatever names: it starts once, and where bytes of a copy were counted that was passed
+ * over, it goes on from byte 0.
+ */
+export const asOne =
+  (repository: RepositoryName) =>
+  (observe: Observe): Observe => {
+    let started = false
+    let offset = 0
+    return (event) => {
+      const subject = { ...event.subject, repository }
+      if ("offset" in event) offset = event.offset
+      if (event._tag !== "Started" || !started) {
+        started ||= event._tag === "Started"
+        return observe({ ...event, subject })
+      }
+      return offset === 0 ? Effect.void : observe({ _tag: "Resumed", subject, offset: 0 })
+    }
+  }

@@ -67,8 +67,11 @@ const reads = (route: Route) =>
         )
       ),
     getBlobRange: (name, digest, range) =>
-      streamAt(route, name, ({ registry, repository }) =>
-        registry.getBlobRange(repository, digest, range)
+      RenamedTransfer.stream(
+        name,
+        streamAt(route, name, ({ registry, repository }) =>
+          registry.getBlobRange(repository, digest, range)
+        )
       )
   }) satisfies Partial<Registry.Service>
 

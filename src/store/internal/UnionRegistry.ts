@@ -2,11 +2,14 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
 import { make, type Registry } from "../../Registry.js"
 import { type CommonError, isAbsent, NameUnknown, Unsupported } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import type { Digest } from "../../spec/Digest.js"
+import type { RepositoryName } from "../../spec/Reference.js"
 import { merged } from "./MergedList.js"
+import * as RenamedTransfer from "./RenamedTransfer.js"
 
 /** Makes one registry of several: see `ComposedRegistry.union`. */
 export const union = (
@@ -34,11 +37,21 @@ const reads = (all: ReadonlyArray<Registry.Service>) =>
     headManifest: (repository, reference) =>
       firstFound(all.map((at) => at.headManifest(repository, reference))),
     headBlob: (repository, digest) => firstFound(all.map((at) => at.headBlob(repository, digest))),
-    getBlob: (repository, blob) => firstStream(all.map((at) => at.getBlob(repository, blob))),
+    getBlob: (repository, blob) =>
+      firstStream(
+        repository,
+        all.map((at) => at.getBlob(repository, blob))
+      ),
     getBlobBytes: (repository, blob, options) =>
-      firstOf(all.map((at) => at.getBlobBytes(repository, blob, options))),
+      RenamedTransfer.effectWith(
+        firstOf(all.map((at) => at.getBlobBytes(repository, blob, options))),
+        RenamedTransfer.asOne(repository)
+      ),
     getBlobRange: (repository, digest, range) =>
-      firstStream(all.map((at) => at.getBlobRange(repository, digest, range)))
+      firstStream(
+        repository,
+        all.map((at) => at.getBlobRange(repository, digest, range))
+      )
   }) satisfies Partial<Registry.Service>
 
 const lists = (all: ReadonlyArray<Registry.Service>) =>
@@ -119,14 +132,29 @@ const firstOf = <A, E, R>(reads: ReadonlyArray<Effect.Effect<A, E, R>>): Effect.
     )
   )
 
-/** The same for streams: what is absent says so before its first byte. */
-const firstStream = <A, E, R>(
-  reads: ReadonlyArray<Stream.Stream<A, E, R>>
-): Stream.Stream<A, E, R> =>
-  reads.reduceRight((next, read) =>
-    Stream.catchAll(read, (error) =>
-      isAbsent(error) ? Stream.mapError(next, lessVague<E>(error)) : Stream.fail(error)
-    )
+/**
+ * The same for streams, until the first byte: what comes to be absent in the middle, after a fault,
+ * cannot be continued from elsewhere.
+ */
+const firstStream = <E, R>(
+  repository: RepositoryName,
+  reads: ReadonlyArray<Stream.Stream<Uint8Array, E, R>>
+): Stream.Stream<Uint8Array, E, R> =>
+  RenamedTransfer.streamWith(
+    reads.reduceRight((next, read) =>
+      Stream.suspend(() => {
+        let begun = false
+        const marked = ByteStream.tap(read, () => {
+          begun = true
+        })
+        return Stream.catchAll(marked, (error) =>
+          isAbsent(error) && !begun
+            ? Stream.mapError(next, lessVague<E>(error))
+            : Stream.fail(error)
+        )
+      })
+    ),
+    RenamedTransfer.asOne(repository)
   )
 
 /** That a registry knows the repository and not what was asked for says more than its opposite. */
