@@ -13,10 +13,12 @@ import {
   RangeMismatch,
   SizeMismatch
 } from "./internal/ContentErrors.js"
-import { exchange, ofUnauthorized, ofUntrusted, sentence } from "./internal/ErrorMessage.js"
+import { CredentialInfo } from "./internal/CredentialInfo.js"
+import { exchange, ofUntrusted, sentence } from "./internal/ErrorMessage.js"
 import * as ErrorStatus from "./internal/ErrorStatus.js"
 import { BodyNotReplayable, InvalidUrl, StorageFailure } from "./internal/LocalErrors.js"
 import { PreconditionFailed } from "./internal/PreconditionFailed.js"
+import * as RefusalMessage from "./internal/RefusalMessage.js"
 import { TransportFailure } from "./internal/TransportFailure.js"
 import { Challenge } from "./protocol/Challenge.js"
 import type { ErrorInfo } from "./protocol/ErrorBody.js"
@@ -31,6 +33,11 @@ export {
    * @category errors
    */
   BodyNotReplayable,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  CredentialInfo,
   /**
    * @since 0.1.0
    * @category errors
@@ -117,7 +124,8 @@ export interface Exchange {
  * needs. Seen by callers of `RegistryClient.attempt`; everything above it answers the challenge or
  * reports `Unauthorized`. `answerable` tells whether another attempt would send something that was
  * not refused yet: a credential, a new token, one for more scopes. One that a token server gave no
- * token for has the facts of that server's answer, and is not answerable.
+ * token for has the facts of that server's answer, and is not answerable. `credential` says with
+ * whose credential the request was sent, or which there is for the challenge.
  *
  * @since 0.1.0
  * @category errors
@@ -130,6 +138,7 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
     challenges: Schema.Array(Challenge),
     scopes: Schema.Array(Schema.String),
     sent: Schema.Literal("nothing", "basic", "bearer"),
+    credential: Schema.optional(CredentialInfo),
     answerable: Schema.Boolean
   }
 ) {
@@ -144,7 +153,8 @@ export class AuthChallenge extends Schema.TaggedError<AuthChallenge>("effect-oci
  * Occurs when a `challenge` could not be answered. `Challenge`: the registry keeps answering 401 to
  * what the credentials source offers (which may be nothing); `TokenServer`: the token server
  * refused or gave no usable token for the request that `operation` names, as in `GET https://…`.
- * Log in again, or supply other `Credentials`.
+ * `credential` says whose credential was refused, or where none was found; the scopes are those of
+ * `challenge`. Log in again, or supply other `Credentials`.
  *
  * @since 0.1.0
  * @category errors
@@ -156,23 +166,39 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
     reason: Schema.Literal("Challenge", "TokenServer"),
     origin: Schema.String,
     operation: Schema.optional(Schema.String),
+    credential: Schema.optional(CredentialInfo),
     challenge: Schema.optional(AuthChallenge)
   }
 ) {
   override get message(): string {
-    return sentence(ofUnauthorized(this), this)
+    const { challenge, credential, operation, origin, reason } = this
+    const { scopes = [], sent = "nothing" } = challenge ?? {}
+    return sentence(
+      reason === "Challenge"
+        ? `${origin} ${RefusalMessage.ofChallenge(sent, scopes, credential)}`
+        : `The token server of ${origin} ` +
+            RefusalMessage.ofTokenServer(operation, scopes, credential),
+      this
+    )
   }
 }
 
 /**
- * Occurs when the registry understands who is asking and refuses (403, or `DENIED`).
+ * Occurs when the registry understands who is asking and refuses (403, or `DENIED`). `credential`
+ * says with whose credential the request was sent, or that there was none, and `scopes` what its
+ * operation needs. Both are absent if no HTTP was spoken.
  *
  * @since 0.1.0
  * @category errors
  */
-export class Denied extends Schema.TaggedError<Denied>("effect-oci/Denied")("Denied", exchange) {
+export class Denied extends Schema.TaggedError<Denied>("effect-oci/Denied")("Denied", {
+  ...exchange,
+  credential: Schema.optional(CredentialInfo),
+  scopes: Schema.optional(Schema.Array(Schema.String))
+}) {
   override get message(): string {
-    return sentence("The registry refuses this operation to the current credentials", this)
+    const { credential, scopes = [] } = this
+    return sentence(`The registry ${RefusalMessage.ofDenied(scopes, credential)}`, this)
   }
 }
 

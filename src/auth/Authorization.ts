@@ -146,6 +146,7 @@ export const authorizedBy =
     // Other origins get no authorization (T1).
     execute: (request) => {
       if (!Trust.isAt(demand.origin, request.url)) return client.execute(request)
+      if (sent !== undefined) sent.scopes = demand.scopes
       const attempt: AuthorizationHeader.Attempt<E, R> = {
         client,
         aside,

@@ -63,9 +63,12 @@ export const layer = (
               (found) => found.flat()
             )
           : AuthFiles.required(files, named)
-      return AuthFiles.source(load, helpers)
+      const places = named === undefined ? standard : [named]
+      return AuthFiles.source(load, helpers, places.length === 0 ? [nowhere] : places)
     })
   )
+
+const nowhere = "podman's auth.json (neither HOME nor XDG_RUNTIME_DIR is set)"
 
 /** The one file that is named, or else the standard ones in their order. */
 const locations = (options: Options) =>

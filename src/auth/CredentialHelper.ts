@@ -180,7 +180,9 @@ export const layer = (
             rejected
           )
           .pipe(
-            Effect.map(Option.getOrElse(() => anonymous)),
+            Effect.map(
+              Option.getOrElse(() => ({ ...anonymous, source: HelperProgram.programOf(suffix) }))
+            ),
             Effect.catchTag("HelperMissing", ({ program }) => HelperProgram.missing(program))
           )
     }))

@@ -30,8 +30,8 @@ import { isLossy, problemOf } from "./internal/Sendable.js"
  * - `RegistryToken`: a token that the registry accepts as it is.
  *
  * `identity` tells credentials apart without revealing them: it is a hash of all their parts.
- * `source` says where the credential was found, such as the path of a file, for errors: it is no
- * part of the identity, and must not be a secret.
+ * `source` says in errors where the credential was found, such as the path of a file, or where
+ * `Anonymous` has been looked for. It is no part of the identity, and must not be a secret.
  *
  * @since 0.1.0
  * @category models
@@ -182,7 +182,7 @@ export const registryToken = (token: Redacted.Redacted): Login => ({
  * @category layers
  */
 export const layerAnonymous: Layer.Layer<Credentials> = Layer.succeed(Credentials, {
-  get: () => Effect.succeed(anonymous)
+  get: () => Effect.succeed({ ...anonymous, source: "Credentials.layerAnonymous" })
 })
 
 /**
@@ -310,19 +310,18 @@ export const layerIdentityToken = (options: {
  */
 export const chain = (sources: Iterable<Credentials.Service>): Credentials.Service => {
   const inOrder = [...sources]
-  const from = (
-    index: number,
-    demand: Demand,
-    rejected: Credential | undefined
-  ): Effect.Effect<Credential, CredentialsFailure> => {
-    const source = inOrder[index]
-    return source === undefined
-      ? Effect.succeed(anonymous)
-      : Effect.flatMap(source.get(demand, rejected), (found) =>
-          found._tag === "Anonymous" ? from(index + 1, demand, rejected) : Effect.succeed(found)
-        )
+  return {
+    get: (demand, rejected) =>
+      Effect.gen(function* () {
+        const places: Array<string> = []
+        for (const source of inOrder) {
+          const found = yield* source.get(demand, rejected)
+          if (found._tag !== "Anonymous") return found
+          if (found.source !== undefined) places.push(found.source)
+        }
+        return places.length === 0 ? anonymous : { ...anonymous, source: places.join(", ") }
+      })
   }
-  return { get: (demand, rejected) => from(0, demand, rejected) }
 }
 
 /**
@@ -389,7 +388,7 @@ const fromEntries = (
       Host.byHost(entries),
       ({ message, reason }) =>
         new CredentialsFailure({
-          source: "the Credentials layer",
+          source: layerSource,
           problem: reason === "Duplicate" ? "two keys are the same host" : "a key is not a host",
           fix: message
         })
@@ -411,10 +410,14 @@ const fromEntries = (
         Effect.suspend(() => {
           const host = Option.getOrUndefined(Host.fromUrl(origin))
           const known = origin.startsWith("https:") ? https : http
-          return (host === undefined ? undefined : known.get(host)) ?? Effect.succeed(anonymous)
+          return (host === undefined ? undefined : known.get(host)) ?? nobody
         })
     }
   })
+
+const layerSource = "the Credentials layer"
+
+const nobody = Effect.succeed<Credential>({ ...anonymous, source: layerSource })
 
 const hasPort = (host: string): boolean => /:\d+$/.test(host)
 
@@ -424,9 +427,9 @@ const sendable = (
 ): Effect.Effect<Credential, CredentialsFailure> => {
   const problem = problemOf(credential)
   return problem === undefined
-    ? Effect.succeed(credential)
+    ? Effect.succeed({ ...credential, source: credential.source ?? layerSource })
     : new CredentialsFailure({
-        source: "the Credentials layer",
+        source: layerSource,
         problem: `the credential of ${host} cannot be sent: ${problem}`,
         fix: "See that it is as its registry gave it, without white space or line breaks around it"
       })

@@ -75,7 +75,7 @@ export const layer = (
       const files = yield* FileSystem.FileSystem
       const helpers = yield* CredentialHelper.make(options.helpers)
       if (options.path !== undefined)
-        return AuthFiles.source(AuthFiles.required(files, options.path), helpers)
+        return AuthFiles.source(AuthFiles.required(files, options.path), helpers, [options.path])
       const { config, dockercfg } = yield* locations
       const load = Effect.gen(function* () {
         const current = config === undefined ? [] : yield* AuthFiles.optional(files, config)
@@ -83,9 +83,12 @@ export const layer = (
           ? current
           : yield* AuthFiles.optional(files, dockercfg, { legacy: true })
       })
-      return AuthFiles.source(load, helpers)
+      const places = [config, dockercfg].filter((path) => path !== undefined)
+      return AuthFiles.source(load, helpers, places.length === 0 ? [nowhere] : places)
     })
   )
+
+const nowhere = "Docker's configuration (neither HOME nor DOCKER_CONFIG is set)"
 
 /** Where Docker's files are: those of the environment, or the one that is named. */
 const locationsOf = ({ path }: Options) =>
@@ -219,6 +222,6 @@ export const layerEnvironment: Layer.Layer<
           AuthFile.parse(text.value, { source: `the environment variable ${name}` }),
           (file) => [file]
         )
-    return AuthFiles.source(load, helpers)
+    return AuthFiles.source(load, helpers, [name + (Option.isNone(text) ? " (not set)" : "")])
   })
 )

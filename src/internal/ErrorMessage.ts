@@ -28,30 +28,6 @@ export const sentence = (text: string, facts: Facts): string => {
   return `${text}${reported}${request}`
 }
 
-const refusals = {
-  nothing:
-    "asks for credentials, and none are configured for it that would do: " +
-    "log in, or supply a Credentials layer",
-  basic: "does not accept the user name and password configured for it: log in again",
-  bearer: "does not accept the token that it was sent: log in, as somebody who may do this"
-}
-
-/** Returns what kept a challenge from being answered, and what to do. */
-export const ofUnauthorized = (error: {
-  readonly reason: "Challenge" | "TokenServer"
-  readonly origin: string
-  readonly operation?: string | undefined
-  readonly challenge?: { readonly sent: keyof typeof refusals } | undefined
-}): string => {
-  const { challenge, operation, origin, reason } = error
-  if (reason === "Challenge") return `${origin} ${refusals[challenge?.sent ?? "nothing"]}`
-  const request = operation === undefined ? "" : ` for ${operation}`
-  return (
-    `The token server of ${origin} gave no token${request}: ` +
-    "log in, or check the user name and password"
-  )
-}
-
 const locations = {
   Redirect: "a redirect",
   Upload: "an upload location",

@@ -39,7 +39,7 @@ const foundIn = (file: unknown, place: string) =>
     return yield* Effect.provideService(
       credentialFor(place),
       Credentials.Credentials,
-      AuthFiles.source(load, helpers)
+      AuthFiles.source(load, helpers, ["config.json"])
     )
   })
 
@@ -57,12 +57,13 @@ const observed = (file: unknown) =>
     const parsed = yield* AuthFile.parse(JSON.stringify(file), {
       source: "/home/alice/config.json"
     })
-    const service = AuthFiles.source(Effect.succeed([parsed]), {
+    const counted: Helpers = {
       get: (suffix, host, rejected) => {
         asked.push(suffix)
         return helpers.get(suffix, host, rejected)
       }
-    })
+    }
+    const service = AuthFiles.source(Effect.succeed([parsed]), counted, ["config.json"])
     const logger = Logger.make(({ message }) => void warnings.push(String(message)))
     const get = (place: string) =>
       credentialFor(place).pipe(
@@ -493,7 +494,8 @@ it.effect("a rejection is shown to the helper", () =>
           rejections.push(rejected)
           return Effect.succeedNone
         }
-      }
+      },
+      ["x"]
     )
     const rejected = Credentials.basic("a", Redacted.make("b"))
     yield* Effect.provideService(
@@ -513,7 +515,7 @@ it.effect("a file is loaded once a minute, and again after a rejection or a fail
       loads++
       return Effect.map(AuthFile.parse(text, { source: "x" }), (file) => [file])
     })
-    const service = AuthFiles.source(load, helpers)
+    const service = AuthFiles.source(load, helpers, ["config.json"])
     const get = (rejected?: Credentials.Credential) =>
       Effect.provideService(credentialFor("ghcr.io", rejected), Credentials.Credentials, service)
     yield* Effect.flip(get())

@@ -16,7 +16,7 @@ const getFor = (origin: string) =>
 const isFoundBy = (key: string, origin: string) =>
   Effect.map(
     Effect.provide(getFor(origin), Credentials.layer({ [key]: octocat })),
-    (found) => found === octocat
+    ({ identity }) => identity === octocat.identity
   )
 
 describe("a credential is for one host, compared exactly (T15)", () => {
@@ -60,10 +60,10 @@ describe("a credential is for one host, compared exactly (T15)", () => {
         getFor("https://quay.io"),
         Credentials.layer({ "ghcr.io": octocat })
       )
-      expect(found).toBe(Credentials.anonymous)
-      expect(yield* Effect.provide(getFor("https://ghcr.io"), Credentials.layerAnonymous)).toBe(
-        Credentials.anonymous
-      )
+      expect(found).toMatchObject(Credentials.anonymous)
+      expect(
+        yield* Effect.provide(getFor("https://ghcr.io"), Credentials.layerAnonymous)
+      ).toMatchObject(Credentials.anonymous)
     })
   )
 
@@ -99,8 +99,10 @@ describe("a credential is for one host, compared exactly (T15)", () => {
     Effect.gen(function* () {
       const other = Credentials.basic("other", secret("hunter2"))
       const layer = Credentials.layer({ "lan.test:80": octocat, "lan.test": other })
-      expect(yield* Effect.provide(getFor("http://lan.test"), layer)).toBe(octocat)
-      expect(yield* Effect.provide(getFor("https://lan.test"), layer)).toBe(other)
+      const identityFor = (origin: string) =>
+        Effect.map(Effect.provide(getFor(origin), layer), ({ identity }) => identity)
+      expect(yield* identityFor("http://lan.test")).toBe(octocat.identity)
+      expect(yield* identityFor("https://lan.test")).toBe(other.identity)
     })
   )
 })
@@ -116,7 +118,9 @@ describe("layers of one credential", () => {
         password: secret("hunter2")
       })
       expect(yield* Effect.provide(getFor("https://ghcr.io"), layer)).toMatchObject(found)
-      expect(yield* Effect.provide(getFor("https://quay.io"), layer)).toBe(Credentials.anonymous)
+      expect(yield* Effect.provide(getFor("https://quay.io"), layer)).toMatchObject(
+        Credentials.anonymous
+      )
     })
   )
 
@@ -136,8 +140,11 @@ describe("layers of one credential", () => {
     [Credentials.layerRegistryToken, Credentials.registryToken(secret("hunter2"))]
   ] as const)("give a token to its host only, as what it is", ([layer, credential]) =>
     Effect.gen(function* () {
-      expect(yield* getFor("https://ghcr.io")).toEqual(credential)
-      expect(yield* getFor("https://quay.io")).toBe(Credentials.anonymous)
+      expect(yield* getFor("https://ghcr.io")).toEqual({
+        ...credential,
+        source: "the Credentials layer"
+      })
+      expect(yield* getFor("https://quay.io")).toMatchObject(Credentials.anonymous)
     }).pipe(Effect.provide(layer({ host: "ghcr.io", token: secret("hunter2") })))
   )
 
@@ -179,7 +186,7 @@ describe("a credential that HTTP would turn into another one is a failure", () =
       expect(error.message).toContain(problem)
       expect(error.message).toContain("ghcr.io")
       expect(inspect(error, { depth: 9 }) + error.message).not.toContain("hunter2")
-      expect(yield* getFor("https://quay.io")).toBe(Credentials.anonymous)
+      expect(yield* getFor("https://quay.io")).toMatchObject(Credentials.anonymous)
     }).pipe(
       Effect.provide(Credentials.layer({ "ghcr.io": credential, "quay.io": Credentials.anonymous }))
     )

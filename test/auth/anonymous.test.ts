@@ -62,7 +62,10 @@ describe("a login that the token server refuses", () => {
         operation: `GET ${registry}/v2/a/tags/list`,
         challenge: { scopes: ["repository:a:pull"] }
       })
-      expect(error.message).toContain(`gave no token for GET ${registry}/v2/a/tags/list: log in`)
+      expect(error.message).toContain(
+        `gave no token for GET ${registry}/v2/a/tags/list, which needs repository:a:pull, ` +
+          'with the password of "alice" from the Credentials layer: log in'
+      )
       expect(log).toEqual([`${list} -`, tokenRequest(pull)])
     })
   )
@@ -74,7 +77,7 @@ describe("a login that the token server refuses", () => {
       const { result, warnings } = yield* warned(Effect.all([tags(registry), tags(registry)]))
       expect(result).toEqual([["v1"], ["v1"]])
       expect(warnings).toEqual([
-        `${url} refuses the login of "alice", and content is pulled without it: log in again`
+        `${url} refuses the login of "alice" from the Credentials layer, and content is pulled without it: log in again`
       ])
       expect(log).toEqual([
         `${list} -`,
@@ -110,7 +113,7 @@ describe("a login that the token server refuses", () => {
       const { client, log } = yield* world(refusing, { credential })
       const { result, warnings } = yield* warned(tags(yield* client({ anonymousPulls: true })))
       expect(result).toEqual(["v1"])
-      expect(warnings.join()).toContain(`refuses ${name}, and`)
+      expect(warnings.join()).toContain(`refuses ${name} from the Credentials layer, and`)
       expect(log).toEqual([
         `${list} -`,
         ...refused,

@@ -403,35 +403,37 @@ describe("Unauthorized says what to do", () => {
       "nobody is known",
       "Basic",
       Credentials.anonymous,
-      "none are configured for it that would do",
+      "none were found in the Credentials layer: log in, or supply a Credentials layer",
       []
     ],
     [
       "a token does not do",
       "Basic",
       Credentials.registryToken(Redacted.make("rt")),
-      "none are configured",
+      "of another kind than the registry token from the Credentials layer: log in again",
       []
     ],
     [
       "a password is refused",
       "Basic",
       alice,
-      "does not accept the user name and password configured for it",
+      'does not accept the password of "alice" from the Credentials layer: log in again',
       [`${list} ${aliceBasic}`]
     ],
     [
-      "a token is refused, whoever it is for",
+      "a token is refused that is nobody's",
       bearer,
       Credentials.anonymous,
-      "log in, as somebody who may do this",
+      "refuses repository:a:pull to a token that was issued without a login, and none was found " +
+        "in the Credentials layer: log in, or supply a Credentials layer",
       [`GET ${realm}?client_id=effect-oci&${pull} -`, `${list} Bearer t`]
     ],
     [
       "the token server refuses",
       `Bearer realm="${realm}/none"`,
       alice,
-      "log in, or check the user name and password",
+      'with the password of "alice" from the Credentials layer: ' +
+        "log in, or check the user name and password",
       [`GET ${realm}/none?client_id=effect-oci&account=alice&${pull} ${aliceBasic}`]
     ]
   ] as const)("%s", ([, challenge, credential, text, further]) => {

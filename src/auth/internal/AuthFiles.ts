@@ -40,7 +40,7 @@ interface Reading {
  * The source that looks into the files that `load` yields, in order: the first that has a
  * credential, from a helper or of its own. They are loaded when first asked for, and again after a
  * minute, a rejection or a failure. A default helper that is not installed is passed over, with a
- * warning.
+ * warning. `places` names the files for errors, those that do not exist included.
  *
  * Fails with `CredentialsFailure` when the entry found is broken, or a helper fails.
  *
@@ -48,7 +48,8 @@ interface Reading {
  */
 export const source = (
   load: Effect.Effect<ReadonlyArray<AuthFile.AuthFile>, CredentialsFailure>,
-  helpers: CredentialHelper.Helpers
+  helpers: CredentialHelper.Helpers,
+  places: ReadonlyArray<string>
 ): Credentials.Service => {
   let reading: Reading | undefined
   const warned = new Set<string>()
@@ -100,13 +101,20 @@ export const source = (
             ? reading
             : { files: yield* load, at: now, changes, places: new Map(), missing: new Set() }
         reading = current
-        for (const found of lookUp(current, demand)) {
+        const here = lookUp(current, demand)
+        for (const found of here) {
           const known = yield* askHelper(current, found, rejected)
           if (Option.isSome(known)) return known.value
           if (Either.isLeft(found.entry)) return yield* found.entry.left
           if (Option.isSome(found.entry.right)) return found.entry.right.value
         }
-        return anonymous
+        const asked = here.flatMap(({ helper }) => Option.toArray(helper))
+        return {
+          ...anonymous,
+          source: [...places, ...asked.map(({ suffix }) => HelperProgram.programOf(suffix))].join(
+            ", "
+          )
+        }
       })
   }
 }

@@ -89,6 +89,7 @@ const ofCredential = <E, R>(
   credential: Credential
 ): Result<E, R> =>
   Effect.flatMap(select(attempt, challenges, credential), (selected): Result<E, R> => {
+    attempt.sent.credential = credential
     if (Option.isNone(selected)) return Effect.succeedNone
     const problem = Sendable.problemOf(credential)
     if (problem !== undefined) return Effect.fail(unsendable(attempt.demand, problem))
@@ -178,12 +179,13 @@ const ofAnother = <E, R>(
     const isNobody = credential._tag === "Anonymous"
     if (credential.identity === refused.identity || (isLast && !isNobody))
       return yield* Effect.fail(error)
-    return yield* Effect.catchAll(ofCredential(attempt, challenges, credential), (next) =>
+    return yield* Effect.catchAll(ofCredential(attempt, challenges, credential), (next) => {
+      if (!isNobody) return ofAnother(attempt, challenges, credential, next, true)
+      if (!(next instanceof Unauthorized)) return Effect.fail(next)
       // That nobody may do it either says less than that the login is refused.
-      isNobody
-        ? Effect.fail(next instanceof Unauthorized ? error : next)
-        : ofAnother(attempt, challenges, credential, next, true)
-    )
+      attempt.sent.credential = refused
+      return Effect.fail(error)
+    })
   })
 
 /** Fails, and forgets the challenges where only the registry knows what else there is to do. */
@@ -216,7 +218,8 @@ const unauthorized = <E, R>(
   challenges: ReadonlyArray<Challenge.Challenge>,
   { errors, method, reason, status, url }: Unauthorized
 ): Unauthorized => {
-  const facts = { method, url, status, errors, origin: demand.origin }
+  const credential = Sent.credentialOf(sent)
+  const facts = { method, url, status, errors, origin: demand.origin, credential }
   const challenge = new AuthChallenge({
     ...facts,
     challenges: shownChallenges(challenges, Sent.redactorOf(sent)),

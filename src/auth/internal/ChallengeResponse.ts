@@ -70,6 +70,7 @@ export const rejected = <E, R>(
           : /^basic /i.test(authorization)
             ? "basic"
             : "bearer",
+      credential: Sent.credentialOf(attempt.sent),
       answerable
     })
   })
@@ -123,6 +124,7 @@ const isAnswerable = <E, R>(
     const rejected =
       header !== undefined && Option.isNone(header.token) ? header.credential : undefined
     const credential = yield* credentials.get(demand, rejected)
+    if (header === undefined) attempt.sent.credential = credential
     // What is refused to a password may be open to anybody.
     if (rejected !== undefined && credential._tag === "Anonymous") return true
     const next = yield* select(attempt, challenges, credential)

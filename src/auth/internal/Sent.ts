@@ -6,17 +6,24 @@
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
+import type { CredentialInfo } from "../../internal/CredentialInfo.js"
 import { type Redact, redactor } from "../../protocol/internal/RedactedText.js"
 import * as RedactedUrl from "../../protocol/internal/RedactedUrl.js"
+import * as ServerText from "../../spec/internal/ServerText.js"
+import type { Credential } from "../Credentials.js"
 
 /**
  * The requests of one exchange so far, those to token servers and redirected ones included. `url`
  * is that of its operation, and `isOwn` says whether the client wrote it itself: then no server can
- * have put a secret into it. `earlier` is what the registry was sent before.
+ * have put a secret into it. `credential` is the one that was used last, or that there was none to
+ * use, absent as long as the registry has not asked for any; `scopes` are those that the operation
+ * needs. `earlier` is what the registry was sent before.
  */
 export interface Sent {
   url: string
   isOwn: boolean
+  credential: Credential | undefined
+  scopes: ReadonlyArray<string>
   readonly earlier: Earlier
   readonly requests: Array<HttpClientRequest>
 }
@@ -49,6 +56,8 @@ export class Earlier {
 export const make = (earlier: Earlier = new Earlier([])): Sent => ({
   url: "",
   isOwn: false,
+  credential: undefined,
+  scopes: [],
   earlier,
   requests: []
 })
@@ -106,6 +115,22 @@ export const shownUrl = (
   const isKnown = first.toLowerCase().startsWith(`${path.toLowerCase()}/`)
   return RedactedUrl.redact((isKnown ? path : redact(path)) + redact(url.slice(path.length)))
 }
+
+/** Returns whose credential was used in an exchange, as errors tell it. */
+export const credentialOf = ({ credential }: Sent): CredentialInfo | undefined =>
+  credential && {
+    kind: credential._tag,
+    source: sourceOf(credential),
+    ...(credential._tag === "Basic" && { username: ServerText.plain(credential.username, 128) })
+  }
+
+const sourceOf = ({ _tag, source }: Credential): string | undefined =>
+  source === undefined
+    ? // One of an application's own, which has none.
+      _tag === "Anonymous"
+      ? "the Credentials service"
+      : undefined
+    : ServerText.plain(source, 4096)
 
 /** What a request says beside its URL and nobody else may see. */
 const inRequest = (request: HttpClientRequest): ReadonlyArray<string> => [

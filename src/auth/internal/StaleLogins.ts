@@ -30,8 +30,12 @@ export const without = (logins: StaleLogins, source: Credentials.Service): Crede
       if (login._tag === "Anonymous") return login
       const now = yield* Clock.currentTimeMillis
       const until = logins.get(login.identity)
+      const nobody: Credential = {
+        ...anonymous,
+        source: `${login.source ?? "the Credentials service"} that was not refused before`
+      }
       if (refused?.identity !== login.identity)
-        return until !== undefined && now < until ? anonymous : login
+        return until !== undefined && now < until ? nobody : login
       if (logins.size >= capacity) logins.clear()
       logins.set(login.identity, now + untried)
       if (until === undefined)
@@ -39,11 +43,14 @@ export const without = (logins: StaleLogins, source: Credentials.Service): Crede
           `${demand.origin} refuses ${nameOf(login)}, and content is pulled without it: ` +
             "log in again"
         )
-      return anonymous
+      return nobody
     })
 })
 
-const nameOf = (login: Credential): string => {
+const nameOf = (login: Credential): string =>
+  kindOf(login) + (login.source === undefined ? "" : ` from ${login.source}`)
+
+const kindOf = (login: Credential): string => {
   switch (login._tag) {
     case "Basic":
       return `the login of ${JSON.stringify(login.username)}`

@@ -65,7 +65,7 @@ const isOpen = (error: ExchangeError): error is Open =>
 
 const unauthorized = (error: AuthChallenge | ExchangeError): ExchangeError => {
   if (error._tag !== "AuthChallenge") return error
-  const { errors, method, origin, status, url } = error
+  const { credential, errors, method, origin, status, url } = error
   return new Unauthorized({
     method,
     url,
@@ -73,6 +73,7 @@ const unauthorized = (error: AuthChallenge | ExchangeError): ExchangeError => {
     errors,
     origin,
     reason: "Challenge",
+    credential,
     challenge: error
   })
 }

@@ -139,8 +139,14 @@ const statusError = (
 ): StatusError => {
   const { exchange, foreign, status } = facts
   const limited = status === 429 || has(facts, "TOOMANYREQUESTS")
-  if (!limited && ((status === 403 && !foreign) || has(facts, "DENIED")))
-    return new Denied(exchange)
+  if (!limited && ((status === 403 && !foreign) || has(facts, "DENIED"))) {
+    const sent = Sent.of(response.request)
+    return new Denied({
+      ...exchange,
+      credential: Sent.credentialOf(sent) ?? { kind: "Anonymous" },
+      scopes: sent.scopes
+    })
+  }
   const wait = Option.getOrUndefined(
     Option.map(retryAfter(response, facts, now), Duration.toMillis)
   )
