@@ -8,7 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "./ByteStream.js"
 import * as StreamChannel from "./internal/StreamChannel.js"
+import { Unsupported } from "./RegistryError.js"
+import type { Descriptor } from "./spec/Descriptor.js"
 import * as Digest from "./spec/Digest.js"
+import type { RepositoryName } from "./spec/Reference.js"
 
 /**
  * Bytes to upload. Uploads check that they have the declared `size` and `digest`.
@@ -135,3 +138,66 @@ export const fromStreamOnce = <E, R>(
   ...make(() => stream, known),
   replay: "once"
 })
+
+/**
+ * What `fromRegistry` reads with: any `Registry` has it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Readable<out E, out RangeError> {
+  readonly getBlob: (repository: RepositoryName, blob: Descriptor) => Stream.Stream<Uint8Array, E>
+  readonly getBlobRange: (
+    repository: RepositoryName,
+    digest: Digest.Digest,
+    range: { readonly start: number }
+  ) => Stream.Stream<Uint8Array, RangeError>
+}
+
+/**
+ * Makes a source from a blob of a registry, so that it goes to another one as it comes, without
+ * a file. An upload that resumes reads from where it stopped, by a range; where the registry has no
+ * ranges, it reads the blob again and drops what was sent.
+ *
+ * Size and digest are those of the descriptor. A blob that is read as a whole is verified on the
+ * way, as `getBlob` does; what is read by a range is verified by the upload, and by the registry
+ * that it goes to.
+ *
+ * @example
+ * ```ts
+ * import * as BlobSource from "effect-oci/BlobSource"
+ * import type { Descriptor } from "effect-oci/Descriptor"
+ * import type { RepositoryName } from "effect-oci/Reference"
+ * import type { Registry } from "effect-oci/Registry"
+ *
+ * const move = (
+ *   from: Registry.Service,
+ *   to: Registry.Service,
+ *   repository: RepositoryName,
+ *   layer: Descriptor
+ * ) => to.putBlob(repository, BlobSource.fromRegistry(from, repository, layer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromRegistry = <E, RangeError>(
+  registry: Readable<E, RangeError>,
+  repository: RepositoryName,
+  blob: Descriptor
+): BlobSource<E | RangeError> => {
+  const whole = registry.getBlob(repository, blob)
+  return make(
+    (offset) =>
+      offset === 0
+        ? whole
+        : offset === blob.size
+          ? Stream.empty
+          : Stream.catchAll(
+              registry.getBlobRange(repository, blob.digest, { start: offset }),
+              (error): Stream.Stream<Uint8Array, E | RangeError> =>
+                error instanceof Unsupported ? ByteStream.drop(whole, offset) : Stream.fail(error)
+            ),
+    { size: blob.size, digest: blob.digest }
+  )
+}
