@@ -442,6 +442,8 @@ export interface PullOptions {
    * What is no index is pulled as it is.
    */
   readonly platform?: Platform.Platform | undefined
+  /** The type that the artifact must have: `Manifest.artifactType` of it. Any by default. */
+  readonly artifactType?: string | undefined
 }
 
 /**
@@ -465,7 +467,8 @@ export interface Pulled {
 /**
  * The errors of `pull`, apart from those of the files' content. `MediaTypeMismatch` also says that
  * the reference is that of something other than an image manifest: an index of which no platform is
- * asked for, or not for that one. It has the choices.
+ * asked for, or not for that one. It has the choices. And it says that an artifact is of another
+ * type than was asked for.
  *
  * @since 0.1.0
  * @category errors
@@ -532,6 +535,15 @@ export const pullFrom = (
         actual: descriptor.mediaType,
         ...(content._tag === "ImageIndex" && IndexChoices.describe(reference, content, options))
       })
+    const artifactType = Manifest.artifactType(manifest)
+    const expected = options?.artifactType
+    const actual = Option.getOrElse(artifactType, () => "")
+    if (expected !== undefined && !MediaType.equals(expected, actual))
+      return yield* new MediaTypeMismatch({
+        manifest: Reference.format(reference),
+        expected,
+        actual
+      })
     const contentOf = (blob: Descriptor.Descriptor): PulledContent => ({
       reference: Reference.withDigest(reference, blob.digest),
       descriptor: blob,
@@ -540,7 +552,7 @@ export const pullFrom = (
     return {
       reference: Reference.withDigest(reference, descriptor.digest),
       manifest,
-      artifactType: Manifest.artifactType(manifest),
+      artifactType,
       annotations: content.annotations ?? {},
       config: contentOf(content.config),
       files: content.layers

@@ -664,6 +664,19 @@ describe("an image of several platforms", () => {
     }).pipe(Effect.provide(memory))
   )
 
+  it.effect("is pulled only if it has the type that is asked for", () =>
+    Effect.gen(function* () {
+      yield* Artifact.push(`${name}:1`, artifact)
+      const pulled = yield* Artifact.pull(`${name}:1`, { artifactType })
+      expect(pulled.artifactType).toEqual(Option.some(artifactType))
+      const failure = yield* Effect.flip(Artifact.pull(`${name}:1`, { artifactType: configType }))
+      expect(failure.message).toBe(
+        `${name}:1: expected a manifest of type "${configType}", ` +
+          `but it says that it is "${artifactType}"`
+      )
+    }).pipe(Effect.provide(memory))
+  )
+
   it.effect("is pulled as it is where there is no index", () =>
     Effect.gen(function* () {
       yield* Artifact.push(`${name}:1`, artifact)

@@ -36,3 +36,12 @@ export const describeInstalled = (command: string, name: string, suite: () => vo
     describe.skip(`SKIPPED: ${missing}: ${name}`, suite)
   }
 }
+
+/**
+ * A suite that needs a command which Debian does not have. Where it is not installed, the suite is
+ * skipped, with `CI=true` as well.
+ */
+export const describeWherePresent = (command: string, name: string, suite: () => void): void => {
+  if (isInstalled(command)) describe(name, suite)
+  else describe.skip(`SKIPPED: ${command} is not installed: ${name}`, suite)
+}
