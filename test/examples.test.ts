@@ -2,8 +2,10 @@
  * The examples and the README do what they say: each program is run, and each snippet of the README
  * is a file of `examples/`.
  */
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:https"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { describe, expect, it, layer } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -252,6 +254,60 @@ describe("composed.ts", () => {
         yield* own.registry.getBlobBytes(own.repository, Digest.fromBytes(utf8("own")))
       ).toEqual(utf8("own"))
     }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+})
+
+/** A folder for Docker's configuration, in which there are these logins, if any. */
+const dockerConfig = (logins: Readonly<Record<string, unknown>>) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-oci-login-"))),
+      (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+    ),
+    (folder) => {
+      const at = join(folder, "config.json")
+      if (Object.keys(logins).length > 0) writeFileSync(at, JSON.stringify({ auths: logins }))
+      return {
+        at,
+        auths: (): unknown => JSON.parse(readFileSync(at, "utf8")).auths,
+        environment: { DOCKER_CONFIG: folder, HOME: folder }
+      }
+    }
+  )
+
+describeDebian("login.ts", () => {
+  it.live("stores the login that the registry accepts, and removes it", () =>
+    Effect.gen(function* () {
+      const host = (yield* DebianRegistry).url.replace("http://", "")
+      const { at, auths, environment } = yield* dockerConfig({})
+      const { password, username } = debianUser
+      const login = (input: string) => run("login", [host, username], { input, environment })
+      const refused = yield* login("wrong\n")
+      expect(refused).toMatchObject({ code: 1, stdout: "" })
+      expect(refused.stderr).toContain(`${host} does not accept the password of "${username}"`)
+      expect(existsSync(at)).toBe(false)
+      expect(yield* login(`${password}\n`)).toEqual({
+        code: 0,
+        stdout: "Login succeeded\n",
+        stderr: ""
+      })
+      expect(auths()).toHaveProperty([host])
+      expect(yield* run("login", [host], { environment })).toMatchObject({ code: 0 })
+      expect(auths()).toEqual({})
+    }).pipe(Effect.scoped, Effect.provide(layerDebianRegistryBasic))
+  )
+
+  it.live("loses nothing that others of its kind write at the same time", () =>
+    Effect.gen(function* () {
+      const hosts = ["a.example", "b.example", "c.example", "d.example"]
+      const logins = Object.fromEntries(hosts.map((host) => [host, {}]))
+      const { auths, environment } = yield* dockerConfig({ ...logins, "kept.example": {} })
+      const ended = yield* Effect.forEach(hosts, (host) => run("login", [host], { environment }), {
+        concurrency: "unbounded"
+      })
+      for (const { code } of ended) expect(code).toBe(0)
+      expect(auths()).toEqual({ "kept.example": {} })
+    }).pipe(Effect.scoped)
   )
 })
 

@@ -63,6 +63,8 @@ export interface Ended {
 export interface RunOptions {
   /** The folder that it runs in, the root by default. */
   readonly cwd?: string
+  /** Is added to the environment of the tests. */
+  readonly environment?: Readonly<Record<string, string>>
   readonly input?: string
   readonly until?: { readonly text: string; readonly delay: number }
 }
@@ -87,7 +89,11 @@ const runProgram = (
     const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
       process.execPath,
       [path, ...args],
-      { cwd: options.cwd ?? root, stdio: ["pipe", "pipe", "pipe"] }
+      {
+        cwd: options.cwd ?? root,
+        env: { ...process.env, ...options.environment },
+        stdio: ["pipe", "pipe", "pipe"]
+      }
     )
     let stdout = ""
     let stderr = ""
