@@ -9,7 +9,7 @@ import * as Digest from "effect-oci/Digest"
 import { BlobFile, NodeRegistry } from "effect-oci/node"
 import * as Reference from "effect-oci/Reference"
 import { Registry } from "effect-oci/Registry"
-import { downloadFile, size, small as smallBlob, uploadFile } from "./content.js"
+import { block, downloadFile, size, small as smallBlob, uploadFile } from "./content.js"
 import { concurrency, many, small, smallBytes, type Task, type Tasks } from "./task.js"
 
 interface Place {
@@ -72,6 +72,18 @@ export const tasks: Tasks = {
   "push file, digest unknown": pushFile({ isDigestKnown: false }),
   "push file, digest known": pushFile({ isDigestKnown: true }),
   "push file, chunks of 8 MiB": pushFile({ isDigestKnown: false, chunkSize: 8 * 1024 * 1024 }),
+  // New arrays, as an application makes them.
+  "push stream of 64 KiB arrays": registry(({ registry, repository }) =>
+    registry.putBlob(
+      repository,
+      BlobSource.fromStream(
+        Stream.repeatEffect(
+          Effect.sync(() => Uint8Array.prototype.slice.call(block, 0, 64 * 1024))
+        ).pipe(Stream.take(size / (64 * 1024))),
+        { size }
+      )
+    )
+  ),
   "small blobs": registry(({ registry, repository }) =>
     Effect.flatMap(Digest.parse(smallBlob.digest), (digest) =>
       Effect.forEach(

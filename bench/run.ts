@@ -54,6 +54,13 @@ const rows: ReadonlyArray<Row> = [
     row("pull, verified, to a file", "seconds", "ours/pull file", `others/pull file, ${name}`, 1)
   ),
   row("push a file, digest unknown", "seconds", "ours/push file, digest unknown", "raw/push file"),
+  row(
+    "push a file, digest unknown",
+    "seconds",
+    "ours/push file, digest unknown",
+    "raw/push file, socket",
+    1.25
+  ),
   ...able("push file").map((name) =>
     row(
       "push a file, digest unknown",
@@ -75,7 +82,22 @@ const rows: ReadonlyArray<Row> = [
     "push a file in chunks of 8 MiB",
     "seconds",
     "ours/push file, chunks of 8 MiB",
-    "raw/push file, chunks of 8 MiB"
+    "raw/push file, chunks of 8 MiB",
+    1.1
+  ),
+  row(
+    "CPU of a push in chunks of 8 MiB",
+    "cpu",
+    "ours/push file, chunks of 8 MiB",
+    "raw/push file, chunks of 8 MiB",
+    1.15
+  ),
+  row(
+    "push a Stream of 64 KiB arrays",
+    "seconds",
+    "ours/push stream of 64 KiB arrays",
+    "ours/push file, digest unknown",
+    1.3
   ),
   ...["HEADs", "GETs"].map((method) =>
     row(
