@@ -8,13 +8,17 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { concat } from "../ByteStream.js"
 
+/** So many milliseconds what is not needed is waited for. */
+export const longestWait = 5000
+
 /**
  * Returns the first bytes of a stream whose rest is not needed: at least `enough` of them, if there
- * are so many, or those that arrived within 5 seconds or before a failure. Never fails.
+ * are so many, or those that arrived within some milliseconds or before a failure. Never fails.
  */
 export const beginning = <E, R>(
   self: Stream.Stream<Uint8Array, E, R>,
-  enough: number
+  enough: number,
+  within = longestWait
 ): Effect.Effect<Uint8Array, never, R> =>
   Effect.suspend(() => {
     const parts: Array<Uint8Array> = []
@@ -27,7 +31,7 @@ export const beginning = <E, R>(
       count += bytes.length
       return Effect.succeed(count < enough)
     }).pipe(
-      Effect.timeout("5 seconds"),
+      Effect.timeout(within),
       Effect.ignore,
       Effect.map(() => concat(parts))
     )

@@ -219,6 +219,23 @@ describe("an exchange as a whole", () => {
     })
   )
 
+  it.effect("is limited while the body of a success drips of which only the status counts", () =>
+    Effect.gen(function* () {
+      const client = HttpClient.make((request) => Effect.succeed(dripping(1000)(request)))
+      const within = (overall: Duration.DurationInput) =>
+        Effect.flatMap(
+          clientOver(client, { retry: { attempts: 0 }, timeouts: { overall } }),
+          (registry) => outcome(registry.deleteTag(repository, tag))
+        )
+      expect(yield* within("2 seconds")).toMatchObject({ seconds: 2, result: { _tag: "Right" } })
+      // Of what is not needed, nothing is waited for longer than that.
+      expect(yield* within("2 minutes")).toMatchObject({
+        seconds: Duration.toSeconds(hour) + 5,
+        result: { _tag: "Right" }
+      })
+    })
+  )
+
   const digits = (count: number) =>
     utf8(Array.from({ length: count }, (_, n) => `${(n + 1) % 10}`).join(""))
 

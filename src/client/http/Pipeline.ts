@@ -37,6 +37,7 @@ import type * as ByteStream from "../../ByteStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as Runtime from "../../internal/Runtime.js"
 import type { Case } from "../../protocol/internal/OperationCases.js"
+import { factsOf } from "../../protocol/internal/OperationTable.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
 import type { AuthChallenge, LimitExceeded } from "../../RegistryError.js"
@@ -279,24 +280,29 @@ const gone: ReadonlySet<string> = new Set(["BlobUnknown", "ManifestUnknown", "Na
  * none, since that would make one caller's code wait for another's.
  */
 export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
-  const classified = <O extends Operation>(operation: O, response: HttpClientResponse) =>
+  const classified = <O extends Operation>(
+    operation: O,
+    response: HttpClientResponse,
+    { until }: Transport.Bounds
+  ) =>
     Classify.classify(
       operation,
-      Received.from(response, Redirect.statusesBefore(response)),
+      Received.from(
+        response,
+        Redirect.statusesBefore(response),
+        factsOf(operation).transfer === "download" ? undefined : until
+      ),
       to.origin
     )
 
   const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
-    const answered = Runtime.withFiber((fiber) =>
-      Effect.flatMap(
-        exchange(
-          boundsOf(to, Runtime.clockOf(fiber)),
-          OperationRequest.outgoing(to, operation),
-          body ?? HttpBody.empty
-        ),
-        (response) => classified(operation, response)
+    const answered = Runtime.withFiber((fiber) => {
+      const bounds = boundsOf(to, Runtime.clockOf(fiber))
+      const outgoing = OperationRequest.outgoing(to, operation)
+      return Effect.flatMap(exchange(bounds, outgoing, body ?? HttpBody.empty), (response) =>
+        classified(operation, response, bounds)
       )
-    )
+    })
     return body?._tag === "Stream" || operation._tag === "GetBlob"
       ? answered
       : to.concurrency.exchange(answered)
@@ -321,7 +327,7 @@ export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
       const bounds = boundsOf(to, Runtime.clockOf(fiber))
       const outgoing = OperationRequest.outgoing(to, operation)
       return Effect.flatMap(exchange(bounds, outgoing, HttpBody.empty), (response) =>
-        Effect.flatMap(classified(operation, response), (received) =>
+        Effect.flatMap(classified(operation, response, bounds), (received) =>
           Effect.flatMap(Transport.document(response, limit, bounds), (bytes) =>
             received.headers["content-encoding"] === undefined
               ? Effect.succeed([bytes, received] as const)

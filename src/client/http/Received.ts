@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
-import { beginning } from "../../internal/StreamBeginning.js"
+import { beginning, longestWait } from "../../internal/StreamBeginning.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type * as Trust from "../../protocol/Trust.js"
@@ -20,7 +20,7 @@ import * as ClientFailure from "./ClientFailure.js"
 /**
  * A response and its body: the bytes, where they came with it or where there are none, else the
  * stream that brings them, to be read once. `redirects`: the statuses of the redirects that led to
- * it, in order.
+ * it, in order. `until`: when the time of its exchange is over, if that counts for its body.
  */
 export interface Received {
   readonly request: HttpClientRequest
@@ -28,12 +28,14 @@ export interface Received {
   readonly headers: Headers.Headers
   readonly body: Uint8Array | Stream.Stream<Uint8Array, TransportFailure>
   readonly redirects: ReadonlyArray<number>
+  readonly until?: number | undefined
 }
 
 /** The response of an HTTP client as a `Received`. */
 export const from = (
   response: HttpClientResponse,
-  redirects: ReadonlyArray<number> = []
+  redirects: ReadonlyArray<number> = [],
+  until?: number
 ): Received => {
   const { headers, request, status } = response
   const body =
@@ -42,7 +44,7 @@ export const from = (
       : hasNoBody(response)
         ? new Uint8Array()
         : streamOf(response)
-  return { request, status, headers, body, redirects }
+  return { request, status, headers, body, redirects, until }
 }
 
 /** Whether a response says that it has no body. */
@@ -68,13 +70,21 @@ export const discardable = 64 * 1024
 
 /**
  * The first 64 KiB of a body whose rest is of no interest, such as that of an error: what could be
- * read of it, without failing. The connection can be used again if that was all, and is closed if
- * not.
+ * read of it in the time of its exchange, and in 5 seconds, without failing. The connection can be
+ * used again if that was all, and is closed if not.
  */
-export const excerpt = ({ body }: Received): Effect.Effect<Uint8Array> =>
+export const excerpt = ({
+  body,
+  until = Number.POSITIVE_INFINITY
+}: Received): Effect.Effect<Uint8Array> =>
   body instanceof Uint8Array
     ? Effect.succeed(body)
-    : Effect.map(beginning(body, discardable), (bytes) => bytes.subarray(0, discardable))
+    : Effect.clockWith((clock) => {
+        const left = Math.max(0, until - clock.unsafeCurrentTimeMillis())
+        return Effect.map(beginning(body, discardable, Math.min(left, longestWait)), (bytes) =>
+          bytes.subarray(0, discardable)
+        )
+      })
 
 /** Gives a body up of which nothing is wanted. Its connection is closed, unless all has arrived. */
 export const abandon = ({ body }: Received): Effect.Effect<void> =>
