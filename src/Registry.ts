@@ -7,6 +7,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -697,3 +698,29 @@ export const make = (operations: Partial<Registry.Service>): Registry.Service =>
 
 const refused = (operation: keyof Registry.Service): Effect.Effect<never, Unsupported> =>
   Effect.suspend(() => Effect.fail(new Unsupported({ operation })))
+
+/**
+ * Provides what a layer does once its registry has answered a ping: a program whose registry cannot
+ * be reached, or does not take its login, then fails at its start. Fails as the layer does, and
+ * with `Registry.PingError`.
+ *
+ * @example
+ * ```ts
+ * import * as Credentials from "effect-oci/Credentials"
+ * import { NodeRegistry } from "effect-oci/node"
+ * import * as Registry from "effect-oci/Registry"
+ * import * as Layer from "effect/Layer"
+ *
+ * const Pinged = NodeRegistry.layer({ url: "localhost:5000" }).pipe(
+ *   Registry.pinged,
+ *   Layer.provide(Credentials.layerAnonymous)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const pinged = <Out, E, R>(
+  layer: Layer.Layer<Registry | Out, E, R>
+): Layer.Layer<Registry | Out, E | Registry.PingError, R> =>
+  Layer.tap(layer, (services: Context.Context<Registry>) => Context.get(services, Registry).ping)

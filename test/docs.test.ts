@@ -65,10 +65,13 @@ const citations = (path: string, text: string): ReadonlyArray<string> => {
   const prose = characters.join("").replace(/\n\s*(?:\*|\/\/) /g, " ")
   return [
     ...Array.from(
-      prose.matchAll(/(?<![\w%.-])(C|R|I|A|T|RG|HK)([1-9]\d{0,2})\b(?: to \1(\d+))?/g),
+      prose.matchAll(/(?<![\w%.-])(C|R|I|A|T|RG|HK|SN|EP)([1-9]\d{0,2})\b(?: to \1(\d+))?/g),
       ([, kind, first, last = first]) => range(`${kind}`, Number(first), Number(last))
     ).flat(),
-    ...Array.from(prose.matchAll(/\b(?:trap|rule|(?:RG|HK) defect) [1-9]\d?\b/g), ([id]) => id),
+    ...Array.from(
+      prose.matchAll(/\b(?:trap|rule|(?:RG|HK|SN|EP) defect) [1-9]\d?\b/g),
+      ([id]) => id
+    ),
     ...Array.from(
       prose.matchAll(/(?:\b[Qq]uirks |")§([1-9]) ?/g),
       ([, section]) => `quirks §${section}`

@@ -7,6 +7,8 @@
 import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -373,6 +375,34 @@ export const layer = <R = never>(
   options: LayerOptions<R>
 ): Layer.Layer<Registry | ClientService.RegistryClient, InvalidUrl, Services | R> =>
   Layer.effectContext(open(options))
+
+/**
+ * Provides what `layer` does, with options that it reads from the configuration. Options that are
+ * functions are given by `Config.succeed`. Fails as `layer` does, and with `ConfigError` if a value
+ * is missing or cannot be read.
+ *
+ * @example
+ * ```ts
+ * import * as RegistryClient from "effect-oci/RegistryClient"
+ * import * as Config from "effect/Config"
+ *
+ * const Configured = RegistryClient.layerConfig({
+ *   url: Config.string("REGISTRY_URL"),
+ *   defaultName: Config.string("REGISTRY_REPOSITORY"),
+ *   timeouts: { overall: Config.withDefault(Config.duration("REGISTRY_TIMEOUT"), "2 minutes") }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<LayerOptions>
+): Layer.Layer<
+  Registry | ClientService.RegistryClient,
+  InvalidUrl | ConfigError.ConfigError,
+  Services
+> => Layer.unwrapEffect(Effect.map(Config.unwrap(options), (options) => layer(options)))
 
 /**
  * Whether a login works: the registry accepted it, or did not ask for it.

@@ -4,6 +4,9 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Credentials } from "../auth/Credentials.js"
@@ -122,6 +125,35 @@ export const layer = <R = never>(
     RegistryClient.layer({ ...options, url: addressOf(options, options.http) }),
     services(options, [options])
   )
+
+/**
+ * Provides what `layer` does, with options that it reads from the configuration. Options that are
+ * functions or layers are given by `Config.succeed`. Fails as `layer` does, and with `ConfigError`
+ * if a value is missing or cannot be read.
+ *
+ * @example
+ * ```ts
+ * import * as Credentials from "effect-oci/Credentials"
+ * import { NodeRegistry, TlsSettings } from "effect-oci/node"
+ * import * as Config from "effect/Config"
+ * import * as Layer from "effect/Layer"
+ *
+ * const Configured = NodeRegistry.layerConfig({
+ *   url: Config.withDefault(Config.string("REGISTRY_URL"), "http://127.0.0.1:8080"),
+ *   tls: { ca: TlsSettings.configCa("REGISTRY_CA_CERT") }
+ * }).pipe(Layer.provide(Credentials.layerAnonymous))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<
+  Registry | RegistryClient.RegistryClient,
+  InvalidUrl | CredentialsFailure | ConfigError.ConfigError,
+  Credentials
+> => Layer.unwrapEffect(Effect.map(Config.unwrap(options), (options) => layer(options)))
 
 /**
  * Provides the clients of all registries as `Registries`. Fails as

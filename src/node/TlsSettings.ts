@@ -5,6 +5,10 @@
  *
  * @since 0.1.0
  */
+import { readFileSync } from "node:fs"
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import * as Either from "effect/Either"
 import type * as Redacted from "effect/Redacted"
 
 /**
@@ -44,3 +48,32 @@ export interface ClientCertificate {
   /** The passphrase of an encrypted key. */
   readonly passphrase?: Redacted.Redacted | undefined
 }
+
+/**
+ * Reads the certificates of authorities (`ca`) from a file whose path is in the configuration under
+ * a name. Without one there are none. It fails where the file cannot be read or has no certificate.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const configCa = (name: string): Config.Config<ReadonlyArray<string>> =>
+  Config.withDefault(
+    Config.mapOrFail(Config.string(name), (path) =>
+      Either.flatMap(read(path), (text) =>
+        text.includes("-----BEGIN CERTIFICATE-----")
+          ? Either.right<ReadonlyArray<string>>([text])
+          : Either.left(ConfigError.InvalidData([], `There is no certificate in ${path}`))
+      )
+    ),
+    []
+  )
+
+const read = (path: string): Either.Either<string, ConfigError.ConfigError> =>
+  Either.try({
+    try: () => readFileSync(path, "utf8"),
+    catch: (error) =>
+      ConfigError.InvalidData(
+        [],
+        `Cannot read certificates: ${error instanceof Error ? error.message : path}`
+      )
+  })

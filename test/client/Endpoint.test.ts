@@ -27,6 +27,24 @@ import { serve } from "../support/serve.js"
 import { forms } from "../support/watched.js"
 import { clientOver, repository } from "./world.js"
 
+describe("url", () => {
+  it.effect.each([
+    ["https://r.example/", "https://r.example"],
+    [" https://r.example ", "https://r.example"],
+    ["https://r.example/v2", "https://r.example"],
+    ["https://r.example/v2/", "https://r.example"],
+    ["https://r.example/prefix/v2/", "https://r.example/prefix"],
+    ["https://r.example/v2/v2", "https://r.example/v2"],
+    ["https://r.example/v2x", "https://r.example/v2x"],
+    ["localhost:5000/v2", "http://localhost:5000"],
+    ["https://v2", "https://v2"]
+  ] as const)("%j is the base %s: one /v2 at its end is dropped (SN1)", ([url, base]) =>
+    Effect.gen(function* () {
+      expect(yield* RegistryClient.endpoint({ url })).toMatchObject({ base })
+    })
+  )
+})
+
 describe("trust", () => {
   it.effect.each([
     ["allowTokens", "https://auth.example.com", "is not a host: it is a URL"],

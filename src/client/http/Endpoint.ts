@@ -36,8 +36,9 @@ import * as Watchdog from "./Watchdog.js"
  */
 export interface EndpointOptions {
   /**
-   * The base of the registry, without `/v2`: `https://ghcr.io`, `http://localhost:5000`,
-   * `https://example.com/prefix`. Without a scheme it is https, or http for a loopback host.
+   * The base of the registry: `https://ghcr.io`, `http://localhost:5000`,
+   * `https://example.com/prefix`. Without a scheme it is https, or http for a loopback host. One
+   * `/v2` or `/v2/` at its end, which every request adds, is left out.
    */
   readonly url: string
   /** Exceptions to the rules on URLs that the registry sends, none by default: see `Trust`. */
@@ -177,7 +178,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       for (const entry of trust[list])
         yield* Effect.mapError(Host.parse(entry), invalidHost(`as an entry of ${list} it`))
     const timeouts = withDefaults(Timeouts.defaultTimeouts, options.timeouts)
-    const base = origin.value + new URL(text).pathname.replace(/\/+$/, "")
+    const base = origin.value + new URL(text).pathname.replace(/\/+$/, "").replace(/\/v2$/, "")
     return {
       [EndpointTypeId]: EndpointTypeId,
       base,
@@ -226,8 +227,7 @@ const problemOf = (text: string): string | undefined => {
     return "its scheme is neither https nor http"
   // Also where it does not look like one to the parser, for the slash in its password.
   if (text.includes("@")) return "it holds a user name: supply Credentials instead"
-  if (url.search !== "" || url.hash !== "") return "it has a query or a fragment"
-  return /(^|\/)v2\/?$/.test(url.pathname) ? "leave out /v2, which every request adds" : undefined
+  return url.search !== "" || url.hash !== "" ? "it has a query or a fragment" : undefined
 }
 
 /** Names that are the HTTP client's to send. */
