@@ -51,6 +51,7 @@ describe("a program that resolves a tag", () => {
       "effect/Chunk",
       "effect/Clock",
       "effect/Config",
+      "effect/ConfigError",
       "effect/Context",
       "effect/Data",
       "effect/DefaultServices",

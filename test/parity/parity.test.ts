@@ -1,0 +1,49 @@
+/**
+ * What the four earlier clients have, row by row, and the defects that ours must not have: see
+ * docs/rules.md for what each is (RG1 to RG27, HK1 to HK24, SN1 to SN7, EP1 to EP16).
+ */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as dockerRegistryClient from "./dockerRegistryClient.js"
+import * as reggie from "./reggie.js"
+import * as sonarAndEpoch from "./sonarAndEpoch.js"
+import type { Row } from "./world.js"
+
+const numbered = (prefix: string, count: number): ReadonlyArray<string> =>
+  Array.from({ length: count }, (_, index) => `${prefix}${index + 1}`)
+
+const ids = [
+  ...numbered("RG", 27),
+  ...numbered("RG defect ", 10),
+  ...numbered("HK", 24),
+  ...numbered("HK defect ", 15),
+  ...numbered("SN", 7),
+  ...numbered("SN defect ", 1),
+  ...numbered("EP", 16),
+  ...numbered("EP defect ", 1)
+]
+
+const rows: Readonly<Record<string, Row>> = {
+  ...reggie.rows,
+  ...dockerRegistryClient.rows,
+  ...sonarAndEpoch.rows
+}
+
+it("every row has an entry, and no other is there", () => {
+  expect(Object.keys(rows).sort()).toEqual([...ids].sort())
+})
+
+it("nothing waits but what needs signed manifests", () => {
+  expect(Object.keys(rows).filter((id) => !Effect.isEffect(rows[id]))).toEqual([
+    "HK11",
+    "HK24",
+    "SN6"
+  ])
+})
+
+describe("row", () => {
+  for (const id of ids) {
+    const row = rows[id]
+    if (row !== undefined && Effect.isEffect(row)) it.scopedLive(id, () => row)
+  }
+})
