@@ -15,7 +15,8 @@ import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import * as ProxySettings from "../../src/node/ProxySettings.js"
 import { isUnauthorized } from "../../src/RegistryError.js"
 import * as Digest from "../../src/spec/Digest.js"
-import { basic, guarded, type Handler } from "../support/fake/Handler.js"
+import { basic, guarded, type Handler, type Seen } from "../support/fake/Handler.js"
+import { origin } from "../support/fake/Sockets.js"
 import { utf8 } from "../support/fixtures.js"
 import { serve } from "../support/https.js"
 import { debug, embedded, info, logged, type Row, repository, url, world } from "./world.js"
@@ -121,11 +122,28 @@ export const rows: Readonly<Record<string, Row>> = {
     expect(count).toBe(1)
   }),
   RG11: Effect.gen(function* () {
-    const { client, seen } = yield* world(ok)
-    yield* client.execute(tags)
-    expect(seen[0]?.headers["accept-encoding"]).toBe("identity")
-    // Proxies of the environment are what the HTTP client of Node takes by default.
-    expect(ProxySettings.fromEnvironment).toBeDefined()
+    const seen: Array<Seen> = []
+    const { counted, url } = yield* origin((request) => {
+      seen.push(request)
+      return { status: 200 }
+    })
+    const asked = Effect.gen(function* () {
+      const { execute } = yield* RegistryClient.RegistryClient
+      for (let n = 0; n < 5; n++) yield* execute(tags)
+    })
+    const layer = NodeRegistry.layer({ url }).pipe(Layer.provide(Credentials.layerAnonymous))
+    yield* Effect.provide(asked, layer)
+    expect(counted.made).toBe(1)
+    expect(seen.map(({ headers }) => headers["accept-encoding"])).toEqual(
+      seen.map(() => "identity")
+    )
+    // The proxies are those of the environment by default.
+    const proxied = NodeRegistry.layer({
+      url: "http://registry.test",
+      http: { proxy: ProxySettings.fromEnvironment({ HTTP_PROXY: url }) }
+    }).pipe(Layer.provide(Credentials.layerAnonymous))
+    yield* Effect.provide(asked, proxied)
+    expect(seen.length).toBe(10)
   }),
   RG12: Effect.gen(function* () {
     const chain =
