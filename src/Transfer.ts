@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { dual, identity } from "effect/Function"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Sink from "effect/Sink"
@@ -203,48 +204,61 @@ export const emit = (event: Event): Effect.Effect<void> =>
  * @since 0.1.0
  * @category combinators
  */
-export const track = <E, R>(
-  stream: Stream.Stream<Uint8Array, E, R>,
-  subject: Subject,
-  offset = 0
-): Stream.Stream<Uint8Array, E, R> =>
-  Stream.unwrapScoped(
-    Effect.gen(function* () {
-      const observer = yield* Observer
-      if (observer === undefined) return stream
-      let count = offset
-      let reported = -1
-      let told = { count: offset, at: yield* Clock.currentTimeMillis, rate: 0 }
-      const tell = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const seconds = (now - told.at) / 1000
-        if (seconds > 0) {
-          // Older samples count less and less: half as much after a second and a half.
-          const weight = told.rate === 0 ? 1 : 1 - 2 ** (-seconds / 1.5)
-          told = {
-            count,
-            at: now,
-            rate: told.rate + weight * ((count - told.count) / seconds - told.rate)
+export const track: {
+  (
+    subject: Subject,
+    offset?: number
+  ): <E, R>(self: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E, R>
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    subject: Subject,
+    offset?: number
+  ): Stream.Stream<Uint8Array, E, R>
+} = dual(
+  (args) => Predicate.hasProperty(args[0], Stream.StreamTypeId),
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>,
+    subject: Subject,
+    offset = 0
+  ): Stream.Stream<Uint8Array, E, R> =>
+    Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const observer = yield* Observer
+        if (observer === undefined) return self
+        let count = offset
+        let reported = -1
+        let told = { count: offset, at: yield* Clock.currentTimeMillis, rate: 0 }
+        const tell = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          const seconds = (now - told.at) / 1000
+          if (seconds > 0) {
+            // Older samples count less and less: half as much after a second and a half.
+            const weight = told.rate === 0 ? 1 : 1 - 2 ** (-seconds / 1.5)
+            told = {
+              count,
+              at: now,
+              rate: told.rate + weight * ((count - told.count) / seconds - told.rate)
+            }
           }
-        }
-        return reported === count
-          ? Effect.void
-          : Effect.suspend(() => {
-              reported = count
-              return observer({ _tag: "Bytes", subject, offset: count, rate: told.rate })
-            })
+          return reported === count
+            ? Effect.void
+            : Effect.suspend(() => {
+                reported = count
+                return observer({ _tag: "Bytes", subject, offset: count, rate: told.rate })
+              })
+        })
+        yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
+        return StreamChannel.tapFlushing(
+          self,
+          (bytes) => {
+            count += bytes.length
+            // Who sends a blob of a known size may never ask for more than its last byte.
+            return count === subject.size
+          },
+          tell
+        )
       })
-      yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
-      return StreamChannel.tapFlushing(
-        stream,
-        (bytes) => {
-          count += bytes.length
-          // Who sends a blob of a known size may never ask for more than its last byte.
-          return count === subject.size
-        },
-        tell
-      )
-    })
-  )
+    )
+)
 
 // -----------------------------------------------------------------------------
 // Uploads at the end of a pipe

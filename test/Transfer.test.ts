@@ -170,7 +170,7 @@ describe("track", () => {
     Effect.gen(function* () {
       const about = yield* subject
       const { observe, seen } = recorder()
-      yield* observe(Stream.runDrain(Transfer.track(Stream.fromIterable(pieces), about, 100)))
+      yield* observe(Stream.fromIterable(pieces).pipe(Transfer.track(about, 100), Stream.runDrain))
       expect(seen).toEqual([{ _tag: "Bytes", subject: about, offset: 112, rate: 0 }])
     })
   )

@@ -37,7 +37,9 @@ export type Tag = string & Brand.Brand<"Tag">
 
 /**
  * A repository on a host, and which of its manifests is meant. Where there is both a tag and a
- * digest, the digest decides. `host` may have a port; it is in the form that `Host.fromString`
+ * digest, the digest decides. Where there is neither, operations that read take the tag `latest`,
+ * and those that write or remove never do: they fail with {@link InvalidReference}, and `latest`
+ * has to be written. `host` may have a port; it is in the form that `Host.fromString`
  * returns, such as `docker.io` for Docker Hub, but for hosts that only their capitals or their port
  * tell from the name of a repository.
  *

@@ -716,6 +716,20 @@ it.scoped("files that were pulled are pushed as they are: mounted, or streamed e
   }).pipe(Effect.provide(layerRegistries()), Effect.provide(Credentials.layerAnonymous))
 )
 
+it.effect("a name alone is latest to a pull, and nothing to a push or what is attached", () =>
+  Effect.gen(function* () {
+    const name = "ghcr.io/owner/versions"
+    const { manifest } = yield* Artifact.push(`${name}:latest`, artifact)
+    for (const write of [Artifact.push(name, artifact), Artifact.attach(name, artifact)]) {
+      const failure = yield* Effect.flip(write)
+      expect(failure).toMatchObject({ _tag: "InvalidReference", reason: "Tag", input: name })
+      expect(failure.message).toContain(`write ${name}:latest if that is meant`)
+    }
+    const pulled = yield* Artifact.pull(name)
+    expect(pulled.manifest.descriptor.digest).toBe(manifest.descriptor.digest)
+  }).pipe(Effect.provide(memory))
+)
+
 it.live("spans have the reference", () => {
   const exporter = new InMemorySpanExporter()
   const telemetry = NodeSdk.layer(() => ({

@@ -244,6 +244,7 @@ export const byReferenceSuite = (
           yield* registry.putManifest(repository, manifest, { tags: [yield* tag("latest")] })
           const writes: ReadonlyArray<Effect.Effect<unknown, Error, Registries.Registries>> = [
             Registries.tag(name, "2"),
+            Registries.putManifest(name, manifest),
             Registries.untag(name),
             Registries.remove(name)
           ]
