@@ -1,7 +1,6 @@
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Artifact from "effect-oci/Artifact"
-import * as BlobSource from "effect-oci/BlobSource"
 import * as MemoryRegistry from "effect-oci/MemoryRegistry"
 import { size } from "./size.js"
 
@@ -10,8 +9,8 @@ it.effect("adds up the files of an artifact", () =>
     yield* Artifact.push("ghcr.io/owner/name:tag", {
       artifactType: "application/vnd.example.v1",
       files: [
-        { title: "a", source: BlobSource.fromBytes(new Uint8Array(40)) },
-        { title: "b", source: BlobSource.fromBytes(new Uint8Array(2)) }
+        { title: "a", source: new Uint8Array(40) },
+        { title: "b", source: new Uint8Array(2) }
       ]
     })
     expect(yield* size("ghcr.io/owner/name:tag")).toBe(42)

@@ -31,6 +31,7 @@ declare const reference: Reference
 declare const repository: RepositoryName
 declare const bytes: BlobSource
 declare const file: BlobSource<"own", "environment">
+declare const pulled: Artifact.PulledFile
 
 const artifactType = "application/vnd.example.report.v1"
 const push = Artifact.push("ghcr.io/owner/report:1.0.0", {
@@ -39,6 +40,21 @@ const push = Artifact.push("ghcr.io/owner/report:1.0.0", {
 })
 
 describe("a push", () => {
+  it("takes files that were pulled, and fails with nothing else for them", () => {
+    expectTypeOf(
+      Artifact.push(reference, { artifactType, files: [pulled, { source: bytes }] })
+    ).toEqualTypeOf<Effect.Effect<Artifact.Pushed, Artifact.PushError | InputError, Registries>>()
+    expectTypeOf(
+      Artifact.push(reference, { artifactType, files: [pulled, { source: file }] })
+    ).toEqualTypeOf<
+      Effect.Effect<
+        Artifact.Pushed,
+        Artifact.PushError | InputError | "own",
+        Registries | "environment"
+      >
+    >()
+  })
+
   it("has an error and an environment that are named", () => {
     expectTypeOf<Artifact.PushError>().toEqualTypeOf<
       Registry.PutBlobError | Registry.PutManifestError | InvalidReference

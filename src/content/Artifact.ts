@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
-import * as ByteStream from "../ByteStream.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
@@ -203,7 +202,7 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   const parts = partsOf(options)
   const known = Option.all(mapParts(parts, describeKnown))
   if (Option.isSome(known)) yield* checkDigest(reference, manifestOf(options, known.value))
-  const put = ({ from, source }: Part<E | Registry.GetBlobError, R>) =>
+  const put = ({ from, source }: Part<E | PulledError, R>) =>
     registry.putBlob(reference.repository, source, {
       chunkSize: options.chunkSize,
       mountFrom: from?.host === reference.host ? from.repository : undefined
@@ -236,25 +235,21 @@ type Blob = Pick<Descriptor.Descriptor, "digest" | "size">
  * Returns the config, then the layers. Without files the one layer is the empty one, for registries
  * that refuse an empty list (image-spec, "Guidelines for Artifact Usage").
  */
-const partsOf = <E, R>({
-  config,
-  files
-}: PushOptions<E, R>): Parts<Part<E | Registry.GetBlobError, R>> => [
+const partsOf = <E, R>({ config, files }: PushOptions<E, R>): Parts<Part<E | PulledError, R>> => [
   config === undefined ? emptyPart : partOf({ ...config, source: config.source ?? emptyContent }),
   ...(files.length === 0
     ? [emptyPart]
     : files.map((file) => ("content" in file ? pulledPart(file) : partOf(file))))
 ]
 
-const pulledPart = ({
-  content,
-  descriptor,
-  reference
-}: PulledFile): Part<Registry.GetBlobError, never> => ({
-  source: BlobSource.make((offset) => ByteStream.drop(content, offset), descriptor),
+const pulledPart = ({ descriptor, reference, source }: PulledFile): Part<PulledError, never> => ({
+  source,
   from: reference,
   describe: () => descriptor
 })
+
+/** What a push fails with for a file that was pulled: all of it is in `PushError`. */
+type PulledError = Registry.GetBlobError | Registry.GetBlobRangeError
 
 const partOf = <E, R>({ annotations, mediaType, source, title }: File<E, R>): Part<E, R> => {
   const all = title === undefined ? annotations : { ...annotations, [Annotations.title]: title }
@@ -412,6 +407,8 @@ export interface PulledContent {
   readonly descriptor: Descriptor.Descriptor
   /** The bytes, verified against the descriptor. Nothing is requested before the stream runs. */
   readonly content: Stream.Stream<Uint8Array, Registry.GetBlobError>
+  /** The same to upload elsewhere: an upload that resumes reads on by a range. */
+  readonly source: BlobSource.BlobSource<Registry.GetBlobError | Registry.GetBlobRangeError>
 }
 
 /**
@@ -547,7 +544,8 @@ export const pullFrom = (
     const contentOf = (blob: Descriptor.Descriptor): PulledContent => ({
       reference: Reference.withDigest(reference, blob.digest),
       descriptor: blob,
-      content: registry.getBlob(repository, blob)
+      content: registry.getBlob(repository, blob),
+      source: BlobSource.fromRegistry(registry, repository, blob)
     })
     return {
       reference: Reference.withDigest(reference, descriptor.digest),
