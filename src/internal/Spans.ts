@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as BorrowedStream from "./BorrowedStream.js"
 import { isRecorded, withFiber } from "./Runtime.js"
 import * as StreamChannel from "./StreamChannel.js"
 
@@ -35,16 +36,18 @@ export const streamInSpan = <A, E, R>(
   attributes: () => Attributes,
   stream: Stream.Stream<A, E, R>
 ): Stream.Stream<A, E, R> =>
-  StreamChannel.unwrap(
-    withFiber((fiber) =>
-      Effect.succeed(
-        isRecorded(fiber)
-          ? Stream.withSpan(
-              Stream.tapError(stream, annotate),
-              `effect-oci/${name}`,
-              optionsOf(attributes())
-            )
-          : stream
+  BorrowedStream.map(stream, (stream) =>
+    StreamChannel.unwrap(
+      withFiber((fiber) =>
+        Effect.succeed(
+          isRecorded(fiber)
+            ? Stream.withSpan(
+                Stream.tapError(stream, annotate),
+                `effect-oci/${name}`,
+                optionsOf(attributes())
+              )
+            : stream
+        )
       )
     )
   )

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
+import * as BorrowedStream from "../internal/BorrowedStream.js"
 import * as ReadInto from "../internal/ReadInto.js"
 import type { Registry } from "../Registry.js"
 import { type RangeMismatch, StorageFailure, type Unsupported } from "../RegistryError.js"
@@ -96,7 +97,7 @@ export const write = <E, R>(
   Effect.gen(function* () {
     yield* replaceable(path)
     const partial = yield* PartialFile.acquire(path)
-    yield* drain(stream, path, partial.file, 0)
+    yield* drain(BorrowedStream.of(stream), path, partial.file, 0)
     yield* Effect.uninterruptible(attempt(path, partial.publish))
   }).pipe(Effect.scoped)
 
@@ -147,7 +148,9 @@ export const download = (
       verifier.verify(
         offset === expected.size
           ? Stream.empty
-          : registry.getBlobRange(repository, expected.digest, { start: offset }),
+          : BorrowedStream.of(
+              registry.getBlobRange(repository, expected.digest, { start: offset })
+            ),
         offset
       ),
       { direction: "download", repository, digest: expected.digest, size: expected.size },
@@ -161,7 +164,9 @@ export const download = (
       yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
       const offset = verifier.size()
       const content =
-        offset === 0 ? registry.getBlob(repository, blob) : remaining(verifier, offset)
+        offset === 0
+          ? BorrowedStream.of(registry.getBlob(repository, blob))
+          : remaining(verifier, offset)
       yield* Effect.catchAll(
         drain(content, path, file, offset),
         (error): Effect.Effect<never, DownloadError | Unusable> => {

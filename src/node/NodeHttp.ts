@@ -22,6 +22,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { type CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as CertificateFolders from "./CertificateFolders.js"
+import { BufferPool } from "./internal/BufferPool.js"
+import * as PooledSocket from "./internal/PooledSocket.js"
 import * as ProxyError from "./internal/ProxyError.js"
 import * as Socks from "./internal/Socks.js"
 import * as TlsLookup from "./internal/TlsLookup.js"
@@ -70,6 +72,10 @@ export interface Options {
  * responses with up to 64 KiB of headers (signed locations can exceed the 16 KiB that are undici's
  * default). It has no timeouts but that of connections: the client of a registry has others.
  *
+ * Sockets read into buffers that are used again, of 64 KiB to 1 MiB, but for connections through a
+ * proxy, on Bun and Deno, and with undici before 7.28.0, whose sockets are ordinary ones. Either
+ * way, the arrays of a response are the caller's for good.
+ *
  * No connection serves two origins or two registries, and each is made with the TLS settings of its
  * own host. The user name and password of a proxy are sent to the proxy alone.
  *
@@ -113,9 +119,17 @@ export const layerDispatcher = (
       const proxies = options.proxy ?? ProxySettings.fromEnvironment(process.env)
       yield* checked("http", proxies.http)
       yield* checked("https", proxies.https)
+      const reusable = yield* UndiciDispatcher.validatesIdleConnections
+      if (!reusable)
+        yield* Effect.logWarning(
+          "undici is older than 7.28.0: each HEAD takes a connection of its own. Update undici"
+        )
+      const pooled = reusable && PooledSocket.isSupported
+      if (!pooled) yield* Effect.logDebug("Sockets read into buffers of their own, not of a pool")
       const connections: Connections = {
         tlsFor,
         proxies,
+        pool: pooled ? new BufferPool() : undefined,
         timeout: Duration.toMillis(options.connectTimeout ?? Duration.seconds(10))
       }
       const agent: UndiciDispatcher.MakeAgent = (registry, onUnrequested) =>
@@ -128,11 +142,6 @@ export const layerDispatcher = (
             )
           }
         })
-      const reusable = yield* UndiciDispatcher.validatesIdleConnections
-      if (!reusable)
-        yield* Effect.logWarning(
-          "undici is older than 7.28.0: each HEAD takes a connection of its own. Update undici"
-        )
       return yield* Effect.acquireRelease(
         Effect.sync(() => new UndiciDispatcher.UndiciDispatcher(agent, reusable)),
         (dispatcher) => Effect.promise(() => dispatcher.destroy())
@@ -140,8 +149,12 @@ export const layerDispatcher = (
     })
   )
 
-/** What connections are made with; `timeout` in milliseconds. */
+/**
+ * What connections are made with; `timeout` in milliseconds, and `pool` where sockets can read into
+ * its buffers.
+ */
 interface Connections {
+  readonly pool: BufferPool | undefined
   readonly tlsFor: TlsLookup.TlsLookup
   readonly proxies: ProxySettings.ProxySettings
   readonly timeout: number
@@ -152,7 +165,7 @@ const dispatcherTo = (
   url: URL,
   registry: string,
   onUnrequested: (origin: string) => void,
-  { proxies, timeout, tlsFor }: Connections
+  { pool, proxies, timeout, tlsFor }: Connections
 ): Either.Either<Dispatcher, CredentialsFailure> =>
   Either.gen(function* () {
     const secured = (url: URL, registry?: string) =>
@@ -169,8 +182,10 @@ const dispatcherTo = (
       })
     const requestTls = yield* secured(url, registry)
     const proxy = ProxySettings.proxyFor(proxies, url)
-    if (Option.isNone(proxy))
-      return watched(new Pool(url.origin, { ...bounds, connect: requestTls }))
+    if (Option.isNone(proxy)) {
+      const connect = pool === undefined ? requestTls : PooledSocket.connector(pool, requestTls)
+      return watched(new Pool(url.origin, { ...bounds, connect }))
+    }
     const uri = Redacted.value(proxy.value)
     if (Socks.isSocks(new URL(uri))) {
       const connect = Socks.connector(new URL(uri), requestTls)

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BlobBytes from "../../internal/BlobBytes.js"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { watched } from "../../internal/WatchedStream.js"
@@ -62,36 +63,40 @@ export const make = (
   send: Send
 ): Pick<Registry.Service, "getBlob" | "getBlobBytes" | "getBlobRange"> => {
   const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
-    to.concurrency.download((permit) =>
-      StreamChannel.unwrap(
-        Effect.gen(function* () {
-          const known: { readonly digest: Digest.Digest; readonly size?: number } =
-            typeof blob === "string" ? { digest: blob } : blob
-          const { digest, size } = known
-          const subject: Transfer.Subject = { direction: "download", repository, digest, size }
-          const verifier = yield* ByteStream.verifier(known)
-          const isObserved = (yield* Transfer.Observer) !== undefined
-          const download: Download = { at: 0, size, ranges: true, exchange: {}, coding: "" }
-          const next = nextOfBlob(send, repository, digest, download)
+    BorrowedStream.make((borrowed) =>
+      to.concurrency.download((permit) =>
+        StreamChannel.unwrap(
+          Effect.gen(function* () {
+            const known: { readonly digest: Digest.Digest; readonly size?: number } =
+              typeof blob === "string" ? { digest: blob } : blob
+            const { digest, size } = known
+            const subject: Transfer.Subject = { direction: "download", repository, digest, size }
+            const verifier = yield* ByteStream.verifier(known)
+            const isObserved = (yield* Transfer.Observer) !== undefined
+            const download: Download = { at: 0, size, ranges: true, exchange: {}, coding: "" }
+            const next = nextOfBlob(send, repository, digest, download)
 
-          yield* Transfer.emit({ _tag: "Started", subject })
-          const source = yield* next
-          const bytes = source?.response.body
-          if (bytes instanceof Uint8Array && !isObserved) {
-            permit.release()
-            const problem = verifier.finish(bytes)
-            return problem === undefined
-              ? Stream.succeed(bytes)
-              : Stream.fail(explained(problem, download))
-          }
-          const content = Stream.mapError(
-            verifier.verify(Transfer.track(received(to, subject, download, next, source), subject)),
-            (error) => explained(error, download)
-          )
-          return permit.revocable(
-            isObserved ? Stream.concat(content, completed(subject, digest)) : content
-          )
-        })
+            yield* Transfer.emit({ _tag: "Started", subject })
+            const source = yield* next
+            const bytes = source?.response.body
+            if (bytes instanceof Uint8Array && !isObserved) {
+              permit.release()
+              const problem = verifier.finish(bytes)
+              return problem === undefined
+                ? Stream.succeed(bytes)
+                : Stream.fail(explained(problem, download))
+            }
+            const content = Stream.mapError(
+              verifier.verify(
+                Transfer.track(received({ to, borrowed }, subject, download, next, source), subject)
+              ),
+              (error) => explained(error, download)
+            )
+            return permit.revocable(
+              isObserved ? Stream.concat(content, completed(subject, digest)) : content
+            )
+          })
+        )
       )
     )
 
@@ -102,12 +107,15 @@ export const make = (
         new RangeMismatch({ expected: ByteRange.formatRequest(range), actual: "" })
       )
     const subject: Transfer.Subject = { direction: "download", repository, digest }
-    return to.concurrency.download((permit) =>
-      permit.revocable(
-        Stream.suspend(() => {
-          const progress = { at: start, end }
-          return received(to, subject, progress, nextOfRange(send, repository, digest, progress))
-        })
+    return BorrowedStream.make((borrowed) =>
+      to.concurrency.download((permit) =>
+        permit.revocable(
+          Stream.suspend(() => {
+            const progress = { at: start, end }
+            const next = nextOfRange(send, repository, digest, progress)
+            return received({ to, borrowed }, subject, progress, next)
+          })
+        )
       )
     )
   }
@@ -147,10 +155,12 @@ const gathered = Effect.fnUntraced(function* (
     return problem === undefined ? body : yield* explained(problem, download)
   }
   const subject: Transfer.Subject = { direction: "download", repository, digest, size }
-  return yield* verifier.verify(received(to, subject, download, next, source)).pipe(
-    Stream.mapError((error) => explained(error, download)),
-    ByteStream.collect(within)
-  )
+  return yield* verifier
+    .verify(received({ to, borrowed: false }, subject, download, next, source))
+    .pipe(
+      Stream.mapError((error) => explained(error, download)),
+      ByteStream.collect(within)
+    )
 })
 
 // -----------------------------------------------------------------------------
@@ -244,27 +254,33 @@ const nextOfRange = (
 // Bodies
 // -----------------------------------------------------------------------------
 
+/** From where bodies come, and whether whoever reads them borrows their arrays. */
+interface Reading {
+  readonly to: Endpoint
+  readonly borrowed: boolean
+}
+
 /**
  * Bytes as they arrive, over as many responses as it takes: after a fault from the byte that comes
  * next. What a response repeats of the bytes delivered is dropped, so that none is delivered twice
  * (C28, trap 77). `begun` is what the first request brought, where it was made already.
  */
 const received = <E>(
-  to: Endpoint,
+  reading: Reading,
   subject: Transfer.Subject,
   progress: { at: number },
   next: Effect.Effect<Source | undefined, E>,
   begun?: Source
 ): Stream.Stream<Uint8Array, E | TransportFailure> =>
   Stream.suspend(() => {
-    const again = Resume.make(to, subject)
+    const again = Resume.make(reading.to, subject)
     const first = progress.at
     const attempt = (): Stream.Stream<Uint8Array, E | TransportFailure> =>
       StreamChannel.unwrap(
         Effect.map(next, (source) => (source === undefined ? Stream.empty : body(source)))
       )
     const body = (source: Source) =>
-      arriving(to, source).pipe(
+      arriving(reading, source).pipe(
         ByteStream.drop(progress.at - source.start),
         ByteStream.tap((bytes) => {
           progress.at += bytes.length
@@ -283,10 +299,11 @@ const received = <E>(
 
 /** The body as it arrives, watched. */
 const arriving = (
-  to: Endpoint,
+  { borrowed, to }: Reading,
   { length, response }: Source
-): Stream.Stream<Uint8Array, TransportFailure> =>
-  watched(Received.stream(response), {
+): Stream.Stream<Uint8Array, TransportFailure> => {
+  const body = Received.stream(response)
+  return watched(borrowed ? BorrowedStream.of(body) : body, {
     ahead,
     length,
     stall: to.timeouts.response,
@@ -300,6 +317,7 @@ const arriving = (
         })
       })
   })
+}
 
 /** The events at the end of a download that was observed. */
 const completed = (subject: Transfer.Subject, digest: Digest.Digest) =>

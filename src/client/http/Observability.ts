@@ -21,6 +21,7 @@ import type * as Tracer from "effect/Tracer"
 import type { Sender } from "../../auth/Authorization.js"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as Runtime from "../../internal/Runtime.js"
 import * as Metrics from "../../Metrics.js"
 import * as BodyProgress from "./BodyProgress.js"
@@ -271,15 +272,17 @@ class Counted extends BodyResponse {
   }
 
   get stream(): Stream.Stream<Uint8Array, ResponseError> {
-    return Stream.suspend(() => {
-      let count = 0
-      return Stream.ensuring(
-        ByteStream.tap(this.response.stream, (bytes) => {
-          count += bytes.length
-        }),
-        Effect.suspend(() => received(this.of, count))
-      )
-    })
+    return BorrowedStream.map(this.response.stream, (stream) =>
+      Stream.suspend(() => {
+        let count = 0
+        return Stream.ensuring(
+          ByteStream.tap(stream, (bytes) => {
+            count += bytes.length
+          }),
+          Effect.suspend(() => received(this.of, count))
+        )
+      })
+    )
   }
 
   override get arrayBuffer(): Effect.Effect<ArrayBuffer, ResponseError> {

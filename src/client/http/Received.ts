@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Sent from "../../auth/internal/Sent.js"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import { beginning, longestWait } from "../../internal/StreamBeginning.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
@@ -58,7 +59,9 @@ export const hasNoBody = ({ headers, request, status }: HttpClientResponse): boo
 export const streamOf = (
   response: HttpClientResponse
 ): Stream.Stream<Uint8Array, TransportFailure> =>
-  response.stream.pipe(Stream.mapChunks(Chunk.map(plain)), Stream.mapError(ClientFailure.ofBody))
+  BorrowedStream.map(response.stream, (stream) =>
+    stream.pipe(Stream.mapChunks(Chunk.map(plain)), Stream.mapError(ClientFailure.ofBody))
+  )
 
 const plain = (bytes: Uint8Array): Uint8Array =>
   bytes.constructor === Uint8Array

@@ -7,6 +7,7 @@ import * as ByteStream from "../../ByteStream.js"
 import type { OpenReader } from "../../internal/ReadInto.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { StorageFailure } from "../../RegistryError.js"
+import { release } from "./BufferPool.js"
 
 /**
  * Bytes per read, and the least per write: at 64 KiB an Effect for each costs a quarter of the
@@ -104,8 +105,8 @@ export const readFrom = (
 // -----------------------------------------------------------------------------
 
 /**
- * Writes the chunks as they are, a mebibyte or more at a time, while the next ones gather; with no
- * Effect for a chunk, and no copy.
+ * Writes the chunks, which may be borrowed, as they are, a mebibyte or more at a time, while the
+ * next ones gather; with no Effect for a chunk, and no copy.
  */
 export const drain = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
@@ -145,9 +146,11 @@ const writeAll = async (
 ): Promise<void> => {
   if (size === 0) return
   const { bytesWritten } = await file.writev(parts, position)
-  if (bytesWritten === size) return
-  const bytes = ByteStream.concat(parts)
-  for (let at = bytesWritten; at < size; ) {
-    at += (await file.write(bytes, at, size - at, position + at)).bytesWritten
+  if (bytesWritten < size) {
+    const bytes = ByteStream.concat(parts)
+    for (let at = bytesWritten; at < size; ) {
+      at += (await file.write(bytes, at, size - at, position + at)).bytesWritten
+    }
   }
+  for (const part of parts) release(part)
 }

@@ -15,6 +15,8 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BodyProgress from "../../client/http/BodyProgress.js"
 import { BodyResponse } from "../../client/http/BodyResponse.js"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import { type Block, blockOf, owned, release, settle } from "./BufferPool.js"
 
 /**
  * How many bytes are held for a reader who is slower than the registry, before the connection is
@@ -26,7 +28,8 @@ const capacity = 1024 * 1024
  * Handles what undici tells of one request: the head of its response, and the body as far as it
  * came and was not read.
  *
- * - `next`: all that has come, waiting for it if need be; at the end nothing.
+ * - `next`: all that has come, waiting for it if need be; at the end nothing. Unless they are
+ *   borrowed, the arrays are the caller's for good.
  * - `all`: the whole body, however large, once it is complete.
  * - `abort`: ends the request, and its connection unless the response was over.
  */
@@ -40,6 +43,8 @@ export class ResponseBody implements Dispatcher.DispatchHandler {
   private size = 0
   private count = 0
   private gathering = false
+  /** Where the last bytes of the body lie. */
+  private block: Block | undefined
   private waiting: (() => void) | undefined
   private waking = false
 
@@ -72,8 +77,16 @@ export class ResponseBody implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    // Of nothing there is no telling where it lies.
+    if (chunk.length === 0) return
+    this.lend(chunk)
+    const last = this.buffered.at(-1)
+    const isNext =
+      last?.buffer === chunk.buffer && last.byteOffset + last.length === chunk.byteOffset
+    const [from, length] = isNext ? [last.byteOffset, last.length] : [chunk.byteOffset, 0]
+    if (isNext) this.buffered.pop()
     // Plain arrays, since a Buffer has another `slice`.
-    this.buffered.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length))
+    this.buffered.push(new Uint8Array(chunk.buffer, from, length + chunk.length))
     this.size += chunk.length
     this.count += chunk.length
     if (this.gathering) return
@@ -83,6 +96,7 @@ export class ResponseBody implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.ended = true
+    this.parsed()
     this.on.onEnd()
     this.wake()
   }
@@ -121,19 +135,22 @@ export class ResponseBody implements Dispatcher.DispatchHandler {
     return this.ended
   }
 
-  next<E>(onFailure: (cause: unknown) => E): Effect.Effect<ReadonlyArray<Uint8Array>, E> {
+  next<E>(
+    onFailure: (cause: unknown) => E,
+    borrowed: boolean
+  ): Effect.Effect<ReadonlyArray<Uint8Array>, E> {
     return Effect.suspend(() => {
       const { buffered } = this
       if (buffered.length > 0) {
         this.buffered = []
         this.size = 0
         if (this.controller?.paused === true) this.controller.resume()
-        return Effect.succeed(buffered)
+        return Effect.succeed(borrowed ? buffered : buffered.map(owned))
       }
       if (this.failure !== undefined) return Effect.fail(onFailure(this.failure.cause))
       return this.ended
         ? Effect.succeed(buffered)
-        : Effect.zipRight(this.more, this.next(onFailure))
+        : Effect.zipRight(this.more, this.next(onFailure, borrowed))
     })
   }
 
@@ -143,9 +160,32 @@ export class ResponseBody implements Dispatcher.DispatchHandler {
       if (this.controller?.paused === true) this.controller.resume()
       if (!this.ended) return Effect.zipRight(this.more, this.all(onFailure))
       return this.failure === undefined
-        ? Effect.succeed(ByteStream.concat(this.buffered))
+        ? Effect.sync(() => this.gathered())
         : Effect.fail(onFailure(this.failure.cause))
     })
+  }
+
+  private gathered(): Uint8Array {
+    const { buffered } = this
+    if (buffered.length === 1) return buffered[0] ?? new Uint8Array()
+    const whole = ByteStream.concat(buffered)
+    for (const part of buffered) release(part)
+    this.buffered = [whole]
+    return whole
+  }
+
+  /** Once a body is at another block, the parser needs no more of the one before. */
+  private lend(bytes: Uint8Array): void {
+    const block = blockOf(bytes)
+    if (block !== undefined) block.lent += bytes.length
+    if (block === this.block) return
+    this.parsed()
+    this.block = block
+  }
+
+  /** What is still being filled may get the head of the next response. */
+  private parsed(): void {
+    if (this.block?.isFilling === false) settle(this.block, { isParsed: true })
   }
 
   private readonly more: Effect.Effect<void> = Effect.async((resume) => {
@@ -218,17 +258,19 @@ class UndiciResponse extends BodyResponse implements BodyProgress.Telling {
   }
 
   get stream(): Stream.Stream<Uint8Array, ResponseError> {
-    const next = Effect.matchEffect(this.body.next(this.failed()), {
-      onFailure: (error) => Effect.fail(Option.some(error)),
-      onSuccess: (chunks) =>
-        chunks.length === 0
-          ? Effect.fail(Option.none())
-          : Effect.succeed(Chunk.unsafeFromArray(chunks))
+    return BorrowedStream.make((borrowed) => {
+      const next = Effect.matchEffect(this.body.next(this.failed(), borrowed), {
+        onFailure: (error) => Effect.fail(Option.some(error)),
+        onSuccess: (chunks) =>
+          chunks.length === 0
+            ? Effect.fail(Option.none())
+            : Effect.succeed(Chunk.unsafeFromArray(chunks))
+      })
+      return Stream.ensuring(
+        Stream.repeatEffectChunkOption(next),
+        Effect.sync(() => this.body.abort())
+      )
     })
-    return Stream.ensuring(
-      Stream.repeatEffectChunkOption(next),
-      Effect.sync(() => this.body.abort())
-    )
   }
 
   get bytes(): Effect.Effect<Uint8Array, ResponseError> {

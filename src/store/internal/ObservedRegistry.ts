@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as MetricLabel from "effect/MetricLabel"
 import * as Stream from "effect/Stream"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as Spans from "../../internal/Spans.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import * as Metrics from "../../Metrics.js"
@@ -203,22 +204,24 @@ const timedStream = <A, E, R>(
   of: Observation,
   download: Stream.Stream<A, E, R>
 ): Stream.Stream<A, E, R> =>
-  StreamChannel.unwrap(
-    Effect.map(Clock.currentTimeMillis, (began) => {
-      let completed = false
-      const content = Stream.concat(
-        download,
-        Stream.execute(
-          Effect.sync(() => {
-            completed = true
-          })
+  BorrowedStream.map(download, (download) =>
+    StreamChannel.unwrap(
+      Effect.map(Clock.currentTimeMillis, (began) => {
+        let completed = false
+        const content = Stream.concat(
+          download,
+          Stream.execute(
+            Effect.sync(() => {
+              completed = true
+            })
+          )
         )
-      )
-      // A consumer that wants no more ends a stream with success, too.
-      return Stream.ensuringWith(content, (exit) =>
-        took(of, "download", began, outcomeOf(exit, completed))
-      )
-    })
+        // A consumer that wants no more ends a stream with success, too.
+        return Stream.ensuringWith(content, (exit) =>
+          took(of, "download", began, outcomeOf(exit, completed))
+        )
+      })
+    )
   )
 
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>, completed: boolean): string =>
