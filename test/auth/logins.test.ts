@@ -123,12 +123,13 @@ describe("a login is stored in a file", () => {
     Effect.gen(function* () {
       const { at, json, run } = yield* world
       yield* Effect.promise(async () => {
-        await Fs.mkdir(at(".docker"))
+        await Fs.mkdir(at("data/docker"), { recursive: true })
+        await Fs.symlink("data/docker", at(".docker"))
         await Fs.symlink("second", at(config))
         await Fs.symlink("../dotfiles/docker.json", at(".docker/second"))
       })
       yield* run(DockerConfig.store("ghcr.io", alice))
-      expect(yield* json("dotfiles/docker.json")).toMatchObject({ auths: { "ghcr.io": {} } })
+      expect(yield* json("data/dotfiles/docker.json")).toMatchObject({ auths: { "ghcr.io": {} } })
     }).pipe(Effect.scoped)
   )
 
@@ -193,6 +194,40 @@ describe("a login is stored in a file", () => {
       expect(yield* files(".docker")).toEqual(["config.json"])
       expect(yield* Clock.currentTimeMillis).toBeGreaterThanOrEqual(5000)
     })
+  )
+
+  it.live("but does not wait for a lock any longer when it is interrupted", () =>
+    Effect.gen(function* () {
+      const { files, run, write } = yield* world
+      yield* write(`${config}.effect-oci-lock`, "of another program")
+      const storing = yield* Effect.fork(run(DockerConfig.store("ghcr.io", alice)))
+      yield* Effect.promise(() => setImmediate())
+      expect(yield* Fiber.interrupt(storing)).toMatchObject({ _tag: "Failure" })
+      expect(yield* files(".docker")).toEqual(["config.json.effect-oci-lock"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
+    ["that is a folder", (at: string) => Fs.mkdir(at), "it cannot be read"],
+    ["that links to itself", (at: string) => Fs.symlink("config.json", at), "it cannot be read"],
+    [
+      "in what is no folder",
+      (at: string) => Fs.symlink("../file/config.json", at),
+      "it cannot be read"
+    ]
+  ] as const)("but not in one %s", ([, make, problem]) =>
+    Effect.gen(function* () {
+      const { at, files, run, write } = yield* world
+      yield* write("file", "")
+      yield* Effect.promise(async () => {
+        await Fs.mkdir(at(".docker"))
+        await make(at(config))
+      })
+      const error = yield* Effect.flip(run(DockerConfig.store("ghcr.io", alice)))
+      expect(error).toMatchObject({ _tag: "CredentialsFailure", source: at(config) })
+      expect(error.message).toContain(problem)
+      expect(yield* files(".docker")).toEqual(["config.json"])
+    }).pipe(Effect.scoped)
   )
 
   it.live.each([

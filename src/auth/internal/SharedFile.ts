@@ -56,7 +56,7 @@ export const changed = <E, R>(
     const current = yield* read(files, path)
     // Before any lock: where there is nothing to do, nothing has to be writable.
     if ((yield* change(current)) === current) return
-    const target = yield* targetOf(files, paths, path)
+    const target = yield* Effect.mapError(targetOf(files, paths, path), unwritable(path))
     yield* Effect.mapError(
       files.makeDirectory(paths.dirname(target), { recursive: true, mode: 0o700 }),
       unwritable(path)
@@ -81,24 +81,21 @@ export const changed = <E, R>(
     )
   })
 
-/** Where links lead, even if nothing is there. */
+/** Where links lead, even if nothing is there. What has been read leads in no circle. */
 const targetOf = (
   files: FileSystem.FileSystem,
   paths: Path.Path,
-  path: string,
-  links = 40
-): Effect.Effect<string, CredentialsFailure> =>
-  files.realPath(path).pipe(
-    Effect.catchAll(() =>
-      Effect.matchEffect(files.readLink(path), {
-        onFailure: () => Effect.succeed(path),
-        onSuccess: (target) =>
-          links === 0
-            ? failure(path, "its links lead in a circle", "Remove one of them")
-            : targetOf(files, paths, paths.resolve(paths.dirname(path), target), links - 1)
-      })
-    )
-  )
+  path: string
+): Effect.Effect<string, PlatformError> =>
+  Effect.gen(function* () {
+    const real = yield* Effect.option(files.realPath(path))
+    if (Option.isSome(real)) return real.value
+    const link = yield* Effect.option(files.readLink(path))
+    if (Option.isNone(link)) return path
+    // Its folder may be a link as well, and the target is relative to where that leads.
+    const folder = yield* files.realPath(paths.dirname(path))
+    return yield* targetOf(files, paths, paths.resolve(folder, link.value))
+  })
 
 // -----------------------------------------------------------------------------
 // Writing
