@@ -14,11 +14,12 @@ import {
   SizeMismatch
 } from "./internal/ContentErrors.js"
 import { CredentialInfo } from "./internal/CredentialInfo.js"
-import { exchange, ofUntrusted, sentence } from "./internal/ErrorMessage.js"
+import { exchange, ofUntrusted, sentence, serverOf } from "./internal/ErrorMessage.js"
 import * as ErrorStatus from "./internal/ErrorStatus.js"
 import { BodyNotReplayable, InvalidUrl, StorageFailure } from "./internal/LocalErrors.js"
 import { PreconditionFailed } from "./internal/PreconditionFailed.js"
 import * as RefusalMessage from "./internal/RefusalMessage.js"
+import * as ResponseMessage from "./internal/ResponseMessage.js"
 import { TransportFailure } from "./internal/TransportFailure.js"
 import { Challenge } from "./protocol/Challenge.js"
 import type { ErrorInfo } from "./protocol/ErrorBody.js"
@@ -102,7 +103,10 @@ export {
 
 /**
  * The facts of one exchange, as the errors of this module carry them: `url` is redacted, `errors`
- * is the registry's own list with open codes.
+ * is the registry's own list with open codes. `page` is the title of an HTML page that came instead
+ * of a response, empty if it has none. `server` says which server it was if not the registry: a
+ * token server, or one that the registry redirected to; `onBehalfOf` is then the request to the
+ * registry, as in `GET https://…`.
  *
  * @since 0.1.0
  * @category models
@@ -112,6 +116,9 @@ export interface Exchange {
   readonly url?: string | undefined
   readonly status?: number | undefined
   readonly errors?: ReadonlyArray<ErrorInfo> | undefined
+  readonly page?: string | undefined
+  readonly server?: "TokenServer" | "Redirect" | undefined
+  readonly onBehalfOf?: string | undefined
 }
 
 // -----------------------------------------------------------------------------
@@ -240,7 +247,7 @@ export class NameUnknown extends Schema.TaggedError<NameUnknown>("effect-oci/Nam
   }
 ) {
   override get message(): string {
-    return sentence(`Repository ${this.repository} is unknown`, this)
+    return sentence(`Repository ${this.repository} is unknown`, this, ResponseMessage.ofName(this))
   }
 }
 
@@ -259,7 +266,11 @@ export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>(
   reference: Schema.String
 }) {
   override get message(): string {
-    return sentence(`Repository ${this.repository} has no manifest ${this.reference}`, this)
+    return sentence(
+      `Repository ${this.repository} has no manifest ${this.reference}`,
+      this,
+      ResponseMessage.ofPage(this)
+    )
   }
 }
 
@@ -280,11 +291,7 @@ export class BlobUnknown extends Schema.TaggedError<BlobUnknown>("effect-oci/Blo
   }
 ) {
   override get message(): string {
-    return sentence(
-      `Repository ${this.repository} lacks ` +
-        (this.digest === undefined ? "content that the manifest refers to" : `blob ${this.digest}`),
-      this
-    )
+    return ResponseMessage.ofBlob(this)
   }
 }
 
@@ -332,11 +339,11 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>(
 }) {
   override get message(): string {
     return sentence(
-      "The registry limits the rate of requests" +
-        (this.retryAfter === undefined
-          ? ""
-          : `; try again in ${Math.ceil(this.retryAfter / 1000)} s`),
-      this
+      `The ${serverOf(this)} limits the rate of requests`,
+      this,
+      this.retryAfter === undefined
+        ? "try again later"
+        : `try again in ${Math.ceil(this.retryAfter / 1000)} s`
     )
   }
 }
@@ -356,7 +363,7 @@ export class Unsupported extends Schema.TaggedError<Unsupported>("effect-oci/Uns
   }
 ) {
   override get message(): string {
-    return sentence(`The registry does not support ${this.operation}`, this)
+    return ResponseMessage.ofUnsupported(this)
   }
 }
 
@@ -375,13 +382,7 @@ export class RegistryFailure extends Schema.TaggedError<RegistryFailure>(
   retryAfter: Schema.optional(Schema.Number)
 }) {
   override get message(): string {
-    const facts = this.errors === undefined || this.errors.length === 0
-    return sentence(
-      facts && this.snippet !== undefined && this.snippet !== ""
-        ? `The registry failed: ${this.snippet}`
-        : "The registry failed",
-      this
-    )
+    return ResponseMessage.ofFailure(this)
   }
 }
 
@@ -438,7 +439,7 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(
   problem: Schema.String
 }) {
   override get message(): string {
-    return sentence(this.problem, this)
+    return sentence(this.problem, this, ResponseMessage.ofPage(this))
   }
 }
 

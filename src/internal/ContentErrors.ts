@@ -77,7 +77,8 @@ export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci
 
 /**
  * Occurs when there is more than a limit allows: bytes of a document, items of a list, pages,
- * redirects. Nothing is ever truncated to fit. `option` is the setting that raises the limit.
+ * redirects. Nothing is ever truncated to fit. `limit` is in bytes unless `what` begins with "The
+ * number of"; `option` is the setting that raises it.
  */
 export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci/LimitExceeded")(
   "LimitExceeded",
@@ -91,8 +92,9 @@ export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci
   override get message(): string {
     return sentence(
       `${this.what} exceeds the limit of ${this.limit}` +
-        (this.option === undefined ? "" : ` (option ${this.option})`),
-      this
+        (this.what.startsWith("The number of") ? "" : " bytes"),
+      this,
+      this.option === undefined ? "" : `the option ${this.option} allows more`
     )
   }
 }

@@ -1,6 +1,7 @@
 /** The facts of an exchange, as errors carry them, and the messages that are made of them. */
 import * as Schema from "effect/Schema"
 import { ErrorInfo } from "../protocol/ErrorBody.js"
+import { detailOf } from "./ErrorDetail.js"
 
 /**
  * The facts of the exchange behind an error. All optional, since stores without HTTP raise the same
@@ -10,22 +11,63 @@ export const exchange = {
   method: Schema.optional(Schema.String),
   url: Schema.optional(Schema.String),
   status: Schema.optional(Schema.Number),
-  errors: Schema.optional(Schema.Array(ErrorInfo))
+  errors: Schema.optional(Schema.Array(ErrorInfo)),
+  page: Schema.optional(Schema.String),
+  server: Schema.optional(Schema.Literal("TokenServer", "Redirect")),
+  onBehalfOf: Schema.optional(Schema.String)
 }
 
-type Facts = Schema.Struct.Type<typeof exchange>
+/** The type of `exchange`. */
+export type Facts = Schema.Struct.Type<typeof exchange>
 
-/** Returns a text followed by the first error that the server reported, and by the request. */
-export const sentence = (text: string, facts: Facts): string => {
-  const answered = facts.status === undefined ? "" : ` answered ${facts.status}`
-  const request =
-    facts.url === undefined ? "" : ` (${facts.method ?? "GET"} ${facts.url}${answered})`
-  const first = facts.errors?.[0]
-  const reported =
-    first === undefined
-      ? ""
-      : `: the server says ${first.code}${first.message === undefined ? "" : ` "${first.message}"`}`
-  return `${text}${reported}${request}`
+/** Returns the facts of an exchange that an error has, without all else. */
+export const exchangeOf = ({
+  errors,
+  method,
+  onBehalfOf,
+  page,
+  server,
+  status,
+  url
+}: Facts): Facts => ({ method, url, status, errors, page, server, onBehalfOf })
+
+/**
+ * Returns a message: what happened, what the server says of it, what to do, and the request.
+ */
+export const sentence = (text: string, facts: Facts, advice = ""): string =>
+  text + reported(text, facts) + (advice === "" ? "" : `; ${advice}`) + requested(facts)
+
+/** Returns what the server says: the first error that it reported, or the title of a page. */
+const reported = (text: string, { errors = [], page }: Facts): string => {
+  const [first] = errors
+  if (first === undefined)
+    return page === undefined ? "" : `: the server sent a page${page === "" ? "" : ` "${page}"`}`
+  const { code, message } = first
+  // Where the registry names no code, UNKNOWN stands for it.
+  const known = code === "UNKNOWN" && message !== undefined ? "" : ` ${code}`
+  const detail = detailOf(first, text)
+  return (
+    `: the server says${known}` +
+    (message === undefined ? "" : ` "${message}"`) +
+    (detail === "" ? "" : ` (${detail})`) +
+    (errors.length > 1 ? `, and ${errors.length - 1} more` : "")
+  )
+}
+
+const requested = ({ method, onBehalfOf, status, url }: Facts): string =>
+  url === undefined
+    ? ""
+    : ` (${method ?? "GET"} ${url}` +
+      (status === undefined ? "" : ` answered ${status}`) +
+      (onBehalfOf === undefined ? ")" : `, for ${onBehalfOf})`)
+
+/** Returns the name of the server of an exchange. */
+export const serverOf = ({ server }: Pick<Facts, "server">): string =>
+  server === undefined ? "registry" : servers[server]
+
+const servers = {
+  TokenServer: "token server",
+  Redirect: "server that the registry redirects to"
 }
 
 const locations = {

@@ -1,6 +1,6 @@
 /** The error of a request that got no response, or half of one. */
 import * as Schema from "effect/Schema"
-import { exchange, sentence } from "./ErrorMessage.js"
+import { exchange, exchangeOf, sentence } from "./ErrorMessage.js"
 import { ofTransport } from "./TransportMessage.js"
 
 /**
@@ -24,6 +24,8 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
   option: Schema.optional(Schema.String)
 }) {
   override get message(): string {
-    return sentence(ofTransport(this), this)
+    // The status is a proxy's, where there was no response of the server.
+    const { status } = this.reason === "Connect" || this.reason === "Proxy" ? {} : this
+    return sentence(ofTransport(this), { ...exchangeOf(this), status })
   }
 }

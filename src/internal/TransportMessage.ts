@@ -1,6 +1,7 @@
 /** What is said of a connection that could not be made, broke, or was too slow. */
 import * as ServerText from "../spec/internal/ServerText.js"
 import { codeOf, placeOf, wordsOf } from "./CauseDetails.js"
+import { serverOf } from "./ErrorMessage.js"
 
 /** What of a `TransportFailure` its message is made of. */
 interface Failure {
@@ -10,16 +11,17 @@ interface Failure {
   readonly status?: number | undefined
   readonly timeout?: number | undefined
   readonly option?: string | undefined
+  readonly server?: "TokenServer" | "Redirect" | undefined
 }
 
 const problems = {
-  Connect: "No connection to the registry",
-  Tls: "No secure connection to the registry",
-  Proxy: "A proxy on the way to the registry refuses",
-  Reset: "The connection to the registry broke",
-  Malformed: "The response is not valid HTTP",
-  Timeout: "The registry did not respond in time",
-  Stall: "The registry stopped sending"
+  Connect: (server: string) => `No connection to the ${server}`,
+  Tls: (server: string) => `No secure connection to the ${server}`,
+  Proxy: (server: string) => `A proxy on the way to the ${server} refuses`,
+  Reset: (server: string) => `The connection to the ${server} broke`,
+  Malformed: (server: string) => `The response of the ${server} is not valid HTTP`,
+  Timeout: (server: string) => `The ${server} did not respond in time`,
+  Stall: (server: string) => `The ${server} stopped sending`
 }
 
 /** Returns what happened to a connection, in words and as the system has it, and what to do. */
@@ -35,17 +37,18 @@ export const ofTransport = (failure: Failure): string => {
   const detail = [code, placeOf(cause)].filter((part) => part !== "").join(" ")
   const advice = adviceOf(failure, code)
   return (
-    problems[reason] +
+    problems[reason](serverOf(failure)) +
     (detail === "" ? "" : `: ${detail}`) +
     (advice === "" ? "" : detail === "" ? `: ${advice}` : `; ${advice}`)
   )
 }
 
-const waitOf = ({ option, reason }: Failure): string => {
-  if (reason !== "Stall") return "The registry did not respond within"
-  return option === "timeouts.overall"
-    ? "The response did not arrive as a whole within"
-    : "The registry stopped sending for"
+const waitOf = (failure: Failure): string => {
+  const server = serverOf(failure)
+  if (failure.reason !== "Stall") return `The ${server} did not respond within`
+  return failure.option === "timeouts.overall"
+    ? `The response of the ${server} did not arrive as a whole within`
+    : `The ${server} stopped sending for`
 }
 
 const seconds = (milliseconds: number): string =>
@@ -61,11 +64,14 @@ const adviceOf = ({ cause, reason, status, url = "" }: Failure, code: string): s
     case "Connect":
       return status === undefined
         ? ofConnect(code, cause)
-        : "a proxy on the way cannot reach it; check its name and port"
+        : `a proxy on the way answered ${status}, since it cannot reach it; check its name and port`
     case "Tls":
       return ofTls(cause)
     case "Proxy":
-      return "check which proxy is used, and the user name and password for it"
+      return (
+        (status === undefined ? "" : `it answered ${status}; `) +
+        "check which proxy is used, and the user name and password for it"
+      )
     case "Reset":
       // Servers of https close a connection that does not begin with a handshake.
       return isPlain && status === undefined ? useHttps : ""
@@ -85,7 +91,7 @@ const ofConnect = (code: string, cause: unknown): string => {
     case "EAI_AGAIN":
       return "its name cannot be looked up now; check the network and the DNS of this machine"
     case "ECONNREFUSED":
-      return "nothing listens there; check host and port, and that the registry runs"
+      return "nothing listens there; check host and port, and that it runs"
     case "EHOSTUNREACH":
     case "ENETUNREACH":
       return "no way leads there; check the network, or whether a proxy is needed"

@@ -143,7 +143,7 @@ export const layerDispatcher = (
           }
         })
       return yield* Effect.acquireRelease(
-        Effect.sync(() => new UndiciDispatcher.UndiciDispatcher(agent, reusable)),
+        Effect.sync(() => new UndiciDispatcher.UndiciDispatcher(agent, reusable, proxies)),
         (dispatcher) => Effect.promise(() => dispatcher.destroy())
       )
     })

@@ -129,7 +129,7 @@ describe("an answer that is no success", () => {
     ],
     ["HTML", "<html><body><h1>502 Bad Gateway</h1></body></html>", [], "502 Bad Gateway"],
     ["text", "something\r\nbroke\u0007", [], "something broke"],
-    ["nothing", "", [], "The registry failed"],
+    ["nothing", "", [], "its log, or that of a proxy before it, says why"],
     ["invalid UTF-8", new Uint8Array([0xff, 0xfe, 0x41]), [], "A"],
     ["a megabyte", "y".repeat(1024 * 1024), [], "yyyy"]
   ]

@@ -22,6 +22,7 @@ import * as Challenge from "../../src/protocol/Challenge.js"
 import * as ErrorBody from "../../src/protocol/ErrorBody.js"
 import * as FieldValue from "../../src/protocol/internal/FieldValue.js"
 import * as OperationEncoder from "../../src/protocol/internal/OperationEncoder.js"
+import * as PageTitle from "../../src/protocol/internal/PageTitle.js"
 import * as RedactedText from "../../src/protocol/internal/RedactedText.js"
 import * as RedactedUrl from "../../src/protocol/internal/RedactedUrl.js"
 import * as RegistrableDomain from "../../src/protocol/internal/RegistrableDomain.js"
@@ -478,6 +479,17 @@ export const targets: ReadonlyArray<Target> = [
     run: UrlQuery.ofUrl,
     // Each of 64 Ki characters can become nine.
     bound: 600_000
+  },
+  {
+    name: "PageTitle",
+    seeds: [
+      "<!DOCTYPE html>\n<html><head><TITLE lang=en>404 &amp; no more</TITLE></head></html>",
+      "<html><body><h1>502 Bad Gateway</h1></body></html>"
+    ],
+    run: (s) => {
+      const body = Buffer.from(s)
+      return [PageTitle.of(body, (text) => text), PageTitle.isHtml(body)]
+    }
   },
   {
     name: "Warning.parse",

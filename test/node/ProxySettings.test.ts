@@ -257,9 +257,6 @@ describeTinyproxy("through tinyproxy", () => {
             `${failure.message}${inspect(failure, { depth: 9 })}${JSON.stringify(failure)}`
           ).not.toMatch(new RegExp(`hunter2|${proxyUser.password}|proxy-authorization`, "i"))
         }
-        expect(cases[0][0].message).toMatch(
-          /^A proxy on the way to the registry refuses: check which proxy is used, and the user name and password for it \(HEAD https:\/\/localhost:\d+\/v2\/.* answered 407\)$/
-        )
         // Twice where the registry may come back.
         const tunnel = `CONNECT localhost:${gone} HTTP/1.1`
         const tries = (yield* proxy.requests).filter((line) => line === tunnel).length

@@ -445,7 +445,7 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
               _tag: "LimitExceeded",
               limit: size - 1,
               message: expect.stringContaining(
-                `Blob ${put.digest} exceeds the limit of ${size - 1} (option limit)`
+                `Blob ${put.digest} exceeds the limit of ${size - 1} bytes; the option limit allows more`
               )
             })
         }

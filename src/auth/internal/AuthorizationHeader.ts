@@ -6,6 +6,7 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { exchangeOf } from "../../internal/ErrorMessage.js"
 import * as AccessScope from "../../protocol/AccessScope.js"
 import * as Challenge from "../../protocol/Challenge.js"
 import type * as Trust from "../../protocol/Trust.js"
@@ -13,6 +14,9 @@ import {
   AuthChallenge,
   CredentialsFailure,
   LimitExceeded,
+  RegistryFailure,
+  TooManyRequests,
+  TransportFailure,
   Unauthorized,
   UntrustedLocation
 } from "../../RegistryError.js"
@@ -199,7 +203,9 @@ const failed = <E, R>(
     if (!(error instanceof CredentialsFailure))
       yield* isFinal(error) ? cache.remember(demand, []) : cache.failed(demand)
     return yield* Effect.fail(
-      error instanceof Unauthorized ? unauthorized(attempt, challenges, error) : error
+      error instanceof Unauthorized
+        ? unauthorized(attempt, challenges, error)
+        : ofTokenServer(attempt, error)
     )
   })
 
@@ -214,12 +220,13 @@ const isFinal = (error: unknown): boolean =>
  * by it, for whoever knows another credential.
  */
 const unauthorized = <E, R>(
-  { demand, request, sent }: Attempt<E, R>,
+  attempt: Attempt<E, R>,
   challenges: ReadonlyArray<Challenge.Challenge>,
-  { errors, method, reason, status, url }: Unauthorized
+  error: Unauthorized
 ): Unauthorized => {
+  const { demand, sent } = attempt
   const credential = Sent.credentialOf(sent)
-  const facts = { method, url, status, errors, origin: demand.origin, credential }
+  const facts = { ...exchangeOf(error), origin: demand.origin, credential }
   const challenge = new AuthChallenge({
     ...facts,
     challenges: shownChallenges(challenges, Sent.redactorOf(sent)),
@@ -227,8 +234,22 @@ const unauthorized = <E, R>(
     sent: "nothing",
     answerable: false
   })
-  const operation = `${request.method} ${Sent.shownUrl(sent, request)}`
-  return new Unauthorized({ ...facts, reason, operation, challenge })
+  const operation = operationOf(attempt)
+  return new Unauthorized({ ...facts, reason: error.reason, operation, challenge })
+}
+
+const operationOf = <E, R>({ request, sent }: Attempt<E, R>): string =>
+  `${request.method} ${Sent.shownUrl(sent, request)}`
+
+/** The error of an exchange with a token server, which says that it was one, and what for. */
+const ofTokenServer = <E, R, Failure>(attempt: Attempt<E, R>, error: Failure) => {
+  const facts = () => ({ server: "TokenServer", onBehalfOf: operationOf(attempt) }) as const
+  if (error instanceof TransportFailure)
+    return new TransportFailure({ ...error, cause: error.cause, ...facts() })
+  if (error instanceof LimitExceeded) return new LimitExceeded({ ...error, ...facts() })
+  if (error instanceof TooManyRequests) return new TooManyRequests({ ...error, ...facts() })
+  if (error instanceof RegistryFailure) return new RegistryFailure({ ...error, ...facts() })
+  return error
 }
 
 /** Sources of an application's own may have anything. */

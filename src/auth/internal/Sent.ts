@@ -132,6 +132,12 @@ const sourceOf = ({ _tag, source }: Credential): string | undefined =>
       : undefined
     : ServerText.plain(source, 4096)
 
+/** Returns the operation of an exchange, as in `GET https://…`, if it was sent. */
+export const operationOf = (sent: Sent): string | undefined => {
+  const request = sent.requests.find(({ url }) => url === sent.url)
+  return request === undefined ? undefined : `${request.method} ${shownUrl(sent, request)}`
+}
+
 /** What a request says beside its URL and nobody else may see. */
 const inRequest = (request: HttpClientRequest): ReadonlyArray<string> => [
   ...inHeaders(request.headers),

@@ -9,6 +9,7 @@ import * as ByteStream from "../../ByteStream.js"
 import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
+import { exchangeOf } from "../../internal/ErrorMessage.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { watched } from "../../internal/WatchedStream.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
@@ -332,8 +333,8 @@ const completed = (subject: Transfer.Subject, digest: Digest.Digest) =>
 // Errors
 // -----------------------------------------------------------------------------
 
-const violation = ({ method, status, url }: Exchange, problem: string) =>
-  new ProtocolViolation({ method, status, url, problem })
+const violation = (facts: Exchange, problem: string) =>
+  new ProtocolViolation({ ...exchangeOf(facts), problem })
 
 /** A mismatch with the request whose response it is in, or what probably made it. */
 const explained = <E extends { readonly _tag: string }>(

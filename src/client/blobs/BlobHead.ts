@@ -134,7 +134,8 @@ const checked = (
     ? Effect.fail(
         new ProtocolViolation({
           ...Received.factsOf(response),
-          problem: "The registry answered with a page instead of a blob"
+          page: "",
+          problem: "The response does not say whether the blob is there"
         })
       )
     : Effect.void

@@ -6,6 +6,7 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type { Credentials } from "../../auth/Credentials.js"
+import { exchangeOf } from "../../internal/ErrorMessage.js"
 import { type AuthChallenge, Unauthorized } from "../../RegistryError.js"
 import type { ExchangeError } from "./ExchangeError.js"
 import * as Retry from "./Retry.js"
@@ -65,15 +66,11 @@ const isOpen = (error: ExchangeError): error is Open =>
 
 const unauthorized = (error: AuthChallenge | ExchangeError): ExchangeError => {
   if (error._tag !== "AuthChallenge") return error
-  const { credential, errors, method, origin, status, url } = error
   return new Unauthorized({
-    method,
-    url,
-    status,
-    errors,
-    origin,
+    ...exchangeOf(error),
+    origin: error.origin,
     reason: "Challenge",
-    credential,
+    credential: error.credential,
     challenge: error
   })
 }

@@ -9,7 +9,8 @@ import * as Option from "effect/Option"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
-import { factsOf } from "../../protocol/internal/OperationTable.js"
+import * as OperationTable from "../../protocol/internal/OperationTable.js"
+import * as PageTitle from "../../protocol/internal/PageTitle.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
@@ -48,7 +49,7 @@ export const classify = <O extends Operation>(
 ): Effect.Effect<Received.Received, OwnErrors[O["_tag"]] | StatusError> => {
   // The compiler does not see that the tag of an `O` picks the meaning for an `O`.
   const meaning = meanings[operation._tag] as unknown as Meaning<O["_tag"], O>
-  const { isStatusOnly, isWrite, success } = factsOf(operation)
+  const { isStatusOnly, isWrite, success } = OperationTable.factsOf(operation)
   // What a 303 made of a write is not that write.
   const isTurned = isWrite === true && response.request.method === "GET"
   if (success.includes(response.status) && !isTurned)
@@ -58,7 +59,7 @@ export const classify = <O extends Operation>(
   return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
     const { errors } = ErrorBody.parse(body)
     const shown = ErrorBody.parseRedacted(body, Sent.redactorOf(Sent.of(response.request)))
-    const exchange: Exchange = { ...Received.factsOf(response), errors: shown.errors }
+    const exchange: Exchange = { ...factsOf(response, body), errors: shown.errors }
     const foreign = !Trust.isAt(origin, response.request.url)
     const facts: ErrorResponse = {
       status: response.status,
@@ -96,6 +97,18 @@ const pages = new Set(["text/html", "application/xhtml+xml"])
 /** Whether a body is a page for people, whatever its type. */
 export const isMarkup = (text: string): boolean => text.trimStart().startsWith("<")
 
+/** The facts of an exchange with the title of the page, if its response is one with this body. */
+export const factsOf = (
+  response: Received.Received,
+  body: Uint8Array
+): ReturnType<typeof Received.factsOf> & { readonly page?: string } =>
+  body.length > 0 && (isPage(response) || PageTitle.isHtml(body))
+    ? {
+        ...Received.factsOf(response),
+        page: PageTitle.of(body, Sent.redactorOf(Sent.of(response.request)))
+      }
+    : Received.factsOf(response)
+
 /**
  * Fails where the response has content that does not say that anything was done: some servers have
  * a page for every path, to log in or to apologise, and some report errors with 200.
@@ -109,12 +122,11 @@ const saysNothingElse = (
     if (!isError && !isPage(response) && !isMarkup(new TextDecoder().decode(body)))
       return Effect.succeed({ ...response, body })
     if (body.length === 0) return Effect.succeed({ ...response, body })
-    const what = isError ? "errors, which do" : "a page, which does"
     return Effect.fail(
       new ProtocolViolation({
-        ...Received.factsOf(response),
+        ...factsOf(response, body),
         ...(isError && { errors: ReportedErrors.shown(response, document) }),
-        problem: `The registry answered with ${what} not say that it did anything`
+        problem: "The response does not say that the registry did anything"
       })
     )
   })

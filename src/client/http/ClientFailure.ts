@@ -9,6 +9,7 @@ import { codeOf } from "../../internal/CauseDetails.js"
 import * as TransportCause from "../../internal/TransportCause.js"
 import {
   CredentialsFailure,
+  type Exchange,
   isTransientStatus,
   LimitExceeded,
   TransportFailure
@@ -30,10 +31,20 @@ interface Bounds {
 export const facts = (
   request: HttpClientRequest,
   sent: Sent.Sent
-): { readonly method: string; readonly url: string } => ({
+): Pick<Exchange, "server" | "onBehalfOf"> & {
+  readonly method: string
+  readonly url: string
+} => ({
   method: request.method,
-  url: Sent.shownUrl(sent, request)
+  url: Sent.shownUrl(sent, request),
+  ...(isRedirected(request, sent) && { server: "Redirect", onBehalfOf: Sent.operationOf(sent) })
 })
+
+/** Whether a request went to another server than that of its operation. */
+const isRedirected = ({ url }: HttpClientRequest, sent: Sent.Sent): boolean => {
+  const end = sent.url.indexOf("/", sent.url.indexOf("//") + 2)
+  return sent.url !== "" && url.slice(0, end) !== sent.url.slice(0, end)
+}
 
 /**
  * Makes the error of a request without a response. The platform's error holds the request with its
@@ -49,13 +60,13 @@ export const ofRequest = (
   if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW")
     return tooManyHeaders(request, { limits, sent })
   const status = proxyStatus(cause)
-  return status !== undefined
-    ? ofProxy(request, status, sent)
-    : new TransportFailure({
-        ...facts(request, sent),
-        reason: TransportCause.ofRequest(cause),
-        cause: shown(cause, sent, request.url)
-      })
+  if (status !== undefined && !isNamedProxy(cause)) return ofProxy(request, status, sent)
+  return new TransportFailure({
+    ...facts(request, sent),
+    status,
+    reason: TransportCause.ofRequest(cause),
+    cause: shown(cause, sent, request.url)
+  })
 }
 
 /**
@@ -109,12 +120,17 @@ const shown = (cause: unknown, sent: Sent.Sent, url: string): unknown => {
   )
 }
 
+/** Whether an error is one of this library, which says which proxy it was. */
+const isNamedProxy = (cause: unknown): boolean => codeOf(cause).startsWith("ERR_PROXY_")
+
 /**
  * The status that a proxy responds with instead of making a tunnel, or that it wants another
- * password. undici, as fetch on Node, says so in the message only.
+ * password. undici by itself, as fetch on Node, says so in the message only.
  */
 const proxyStatus = (cause: unknown): number | undefined => {
   if (!(cause instanceof Error)) return undefined
+  if (isNamedProxy(cause) && "status" in cause && typeof cause.status === "number")
+    return cause.status
   const [, status] =
     /^Proxy (?:response|Authentication Required) \((\d{3})\)/.exec(cause.message) ?? []
   return status === undefined ? proxyStatus(cause.cause) : Number(status)

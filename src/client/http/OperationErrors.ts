@@ -3,6 +3,7 @@
  * success and of the errors that are an operation's own.
  */
 import * as Data from "effect/Data"
+import * as ErrorDetail from "../../internal/ErrorDetail.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import type { Case } from "../../protocol/internal/OperationCases.js"
 import type { Operation } from "../../protocol/Operation.js"
@@ -213,7 +214,11 @@ export const meanings: { readonly [K in Operation["_tag"]]: Meaning<K> } = {
   PutManifest: (response, operation) =>
     preconditionFailed(response, operation) ??
     (reports(response, "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
-      ? new BlobUnknown({ ...response.exchange, repository: operation.repository })
+      ? new BlobUnknown({
+          ...response.exchange,
+          repository: operation.repository,
+          digest: ErrorDetail.digestOf(response.exchange.errors?.[0]?.detail)
+        })
       : response.status === 404 || reports(response, "NAME_UNKNOWN")
         ? new NameUnknown({ ...response.exchange, repository: operation.repository })
         : undefined),

@@ -2,9 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Unsupported } from "../../RegistryError.js"
-import { isMarkup, isPage, readable } from "./Classify.js"
+import { factsOf, isMarkup, isPage, readable } from "./Classify.js"
 import { distributionApi } from "./OperationErrors.js"
-import * as Received from "./Received.js"
+import type * as Received from "./Received.js"
 
 /**
  * Fails with `Unsupported` for a page: portals and web servers have one for every path. Any other
@@ -18,7 +18,7 @@ export const check = (response: Received.Received): Effect.Effect<void, Unsuppor
     return isSuspect &&
       response.headers["docker-distribution-api-version"] === undefined &&
       !isJson(text)
-      ? Effect.fail(new Unsupported({ ...Received.factsOf(response), operation: distributionApi }))
+      ? Effect.fail(new Unsupported({ ...factsOf(response, body), operation: distributionApi }))
       : Effect.void
   })
 

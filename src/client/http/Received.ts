@@ -115,9 +115,7 @@ export const lengthOf = ({ headers }: Pick<Received, "headers">): number | undef
 export const factsOf = ({
   request,
   status
-}: Pick<Received, "request" | "status">): {
-  readonly method: string
-  readonly url: string
+}: Pick<Received, "request" | "status">): ReturnType<typeof ClientFailure.facts> & {
   readonly status: number
 } => ({ ...ClientFailure.facts(request, Sent.of(request)), status })
 

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { exchangeOf } from "../../internal/ErrorMessage.js"
 import type { Operation } from "../../protocol/Operation.js"
 import {
   type Exchange,
@@ -186,10 +187,10 @@ const unanswered: ReadonlySet<number> = new Set([401, 403, 408, 425, 429, 499])
 
 const violation = (
   why: Paging.Incomplete | "circle",
-  { errors, method, status, url }: Exchange,
+  facts: Exchange,
   { size }: Paging.State
 ): ProtocolViolation =>
-  new ProtocolViolation({ method, url, status, errors, problem: problems[why](size) })
+  new ProtocolViolation({ ...exchangeOf(facts), problem: problems[why](size) })
 
 const problems = {
   partial: () =>

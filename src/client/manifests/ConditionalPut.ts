@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import { exchangeOf } from "../../internal/ErrorMessage.js"
 import type { PutCondition, Registry } from "../../Registry.js"
 import { type Exchange, isTransient, PreconditionFailed } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
@@ -54,13 +55,12 @@ export const run = Effect.fnUntraced(function* <A, E extends { readonly _tag: st
     }
     const error = response.left
     if (error instanceof PreconditionFailed) {
-      const { errors, method, status, url } = error
       const after = yield* Effect.orElseSucceed(read, () => undefined)
       if (isInDoubt && after !== undefined && isOf(manifest, after)) return undefined
       return yield* failure(
         isInDoubt ? "LostRace" : "Changed",
         after === expected ? undefined : after,
-        { errors, method, status, url }
+        exchangeOf(error)
       )
     }
     if (!isTransient(error)) return yield* Effect.fail(error)

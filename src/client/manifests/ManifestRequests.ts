@@ -13,7 +13,7 @@ import {
 import * as Digest from "../../spec/Digest.js"
 import type * as Manifest from "../../spec/Manifest.js"
 import type { RepositoryName, Tag } from "../../spec/Reference.js"
-import { isPage, type StatusError } from "../http/Classify.js"
+import { factsOf, isPage, type StatusError } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { ExchangeError } from "../http/ExchangeError.js"
 import type { OwnErrors } from "../http/OperationErrors.js"
@@ -63,8 +63,8 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
     )
     return isPage(response)
       ? yield* new ProtocolViolation({
-          ...Received.factsOf(response),
-          problem: "The registry answered with a page instead of a manifest"
+          ...factsOf(response, bytes),
+          problem: "The response is not a manifest"
         })
       : ([bytes, response] as const)
   }),

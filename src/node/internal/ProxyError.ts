@@ -8,6 +8,7 @@ import {
 import { codeOf } from "../../internal/CauseDetails.js"
 import * as TransportCause from "../../internal/TransportCause.js"
 import { ofTls } from "../../internal/TransportMessage.js"
+import { isTransientStatus } from "../../RegistryError.js"
 
 /**
  * What a proxy said, or is not asked. The code tells what it means (`TransportCause.ofRequest`);
@@ -21,10 +22,14 @@ export class ProxyError extends Error {
       | "ERR_PROXY_UNREACHED"
       | "ERR_PROXY_UNSUPPORTED",
     message: string,
-    options?: ErrorOptions
+    /** `status`: that of its response, if it is an HTTP proxy and has sent one. */
+    { status, ...options }: ErrorOptions & { readonly status?: number } = {}
   ) {
     super(message, options)
+    if (status !== undefined) this.status = status
   }
+
+  readonly status?: number
 }
 
 /** How the user is told to look at what was configured. */
@@ -55,6 +60,46 @@ export const ofConnection = (proxy: URL, cause: Error): Error => {
         { cause }
       )
 }
+
+/** Returns the error of a response with which a proxy declines to lead to a target. */
+export const ofStatus = (proxy: URL, status: number, target: string): ProxyError => {
+  const host = hostOf(proxy)
+  // Of Basic, tinyproxy refuses a wrong password as the server itself would.
+  if (status === 407 || status === 401) {
+    const problem =
+      proxy.username === ""
+        ? "wants a user name and password: write them into its URL"
+        : "does not accept the user name and password in its URL: correct them"
+    return new ProxyError(
+      "ERR_PROXY_REFUSED",
+      `The proxy ${host} (${status}) ${problem}; ${settings}`,
+      { status }
+    )
+  }
+  return isTransientStatus(status)
+    ? new ProxyError(
+        "ERR_PROXY_UNREACHED",
+        `The proxy ${host} cannot reach ${target} (${status}): check that name and port`,
+        { status }
+      )
+    : new ProxyError(
+        "ERR_PROXY_REFUSED",
+        `The proxy ${host} does not let through to ${target} (${status}): ` +
+          `ask whoever runs it, or see whether another is meant; ${settings}`,
+        { status }
+      )
+}
+
+/**
+ * Returns the failure of a request through a proxy, by name where it wants a password for plain
+ * http, which undici says in words alone.
+ */
+export const named = (failure: unknown, proxy: URL | undefined, target: string): unknown =>
+  proxy !== undefined &&
+  failure instanceof Errors.InvalidArgumentError &&
+  /\(407\)$/.test(failure.message)
+    ? ofStatus(proxy, 407, target)
+    : failure
 
 const hostOf = ({ hostname, port, protocol }: URL): string =>
   `${hostname}:${port || (protocol === "https:" ? 443 : /^socks/.test(protocol) ? 1080 : 80)}`
@@ -90,9 +135,16 @@ export class TunnelPool extends Pool {
       super.connect(options, callback)
       return undefined
     }
-    return super.connect(options).catch((failure: unknown) => {
-      throw failure instanceof Error ? ofConnection(this.proxy, failure) : failure
-    })
+    return super.connect(options).then(
+      (tunnel) => {
+        if (tunnel.statusCode === 200) return tunnel
+        tunnel.socket.on("error", () => undefined).destroy()
+        throw ofStatus(this.proxy, tunnel.statusCode, options.path ?? "")
+      },
+      (failure: unknown) => {
+        throw failure instanceof Error ? ofConnection(this.proxy, failure) : failure
+      }
+    )
   }
 }
 

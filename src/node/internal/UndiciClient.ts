@@ -20,6 +20,8 @@ import { RegistryOrigin } from "../../client/http/RegistryOrigin.js"
 import * as SentArrays from "../../client/http/SentArrays.js"
 import * as Runtime from "../../internal/Runtime.js"
 import * as UrlQuery from "../../protocol/internal/UrlQuery.js"
+import * as ProxyError from "./ProxyError.js"
+import { UndiciDispatcher } from "./UndiciDispatcher.js"
 import { RequestBody } from "./UndiciRequestBody.js"
 import { make as makeResponse, ResponseBody } from "./UndiciResponse.js"
 
@@ -134,7 +136,11 @@ const send = (
                   "provide the layer further out"
               )
             : Effect.fail(
-                new RequestError({ request, reason: "Transport", cause: ofTunnel(cause) })
+                new RequestError({
+                  request,
+                  reason: "Transport",
+                  cause: ofProxy(cause, dispatcher, url)
+                })
               )
         ),
       onEnd: () => {
@@ -160,11 +166,13 @@ const send = (
   })
 }
 
-/** No request of ours has this timeout, but one for a tunnel may. */
-const ofTunnel = (cause: unknown): unknown =>
+const ofProxy = (cause: unknown, dispatcher: Dispatcher, url: URL): unknown =>
+  // No request of ours has this timeout, but one for a tunnel may.
   cause instanceof Errors.HeadersTimeoutError
     ? new Errors.ConnectTimeoutError("The proxy did not make a tunnel in time")
-    : cause
+    : dispatcher instanceof UndiciDispatcher
+      ? ProxyError.named(cause, dispatcher.proxyFor(url), url.host)
+      : cause
 
 const isClosed = (cause: unknown): boolean =>
   cause instanceof Errors.ClientDestroyedError || cause instanceof Errors.ClientClosedError

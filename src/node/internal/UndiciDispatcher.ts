@@ -9,6 +9,9 @@
 import { Socket } from "node:net"
 import { type Agent, Client, Dispatcher, errors as Errors } from "@effect/platform-node/Undici"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as ProxySettings from "../ProxySettings.js"
 
 /**
  * Makes the agent that serves one registry. It tells `onUnrequested` of each connection that ended
@@ -27,9 +30,20 @@ export class UndiciDispatcher extends Dispatcher {
 
   constructor(
     private readonly makeAgent: MakeAgent,
-    private readonly reusable: boolean
+    private readonly reusable: boolean,
+    private readonly proxies: ProxySettings.ProxySettings = {}
   ) {
     super()
+  }
+
+  /** The proxy that requests to a URL take, if they take one. */
+  proxyFor(url: URL): URL | undefined {
+    return Option.getOrUndefined(
+      Option.map(
+        ProxySettings.proxyFor(this.proxies, url),
+        (proxy) => new URL(Redacted.value(proxy))
+      )
+    )
   }
 
   override dispatch(

@@ -1,30 +1,16 @@
-/**
- * What people are told of their mistakes: what happened, where, and what to do. Each mistake is
- * made for real; what differs from run to run has a name in its place.
- */
+/** What people are told of connections: hosts, ports, certificates, proxies and time. */
 import * as Net from "node:net"
-import { describe, expect, it } from "@effect/vitest"
+import { describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
-import * as Credentials from "../src/auth/Credentials.js"
-import * as NodeRegistry from "../src/node/NodeRegistry.js"
-import { Registry } from "../src/Registry.js"
-import * as Certificates from "./support/certificates.js"
-import { authorities, hello, portOf, serve as serveSecurely } from "./support/https.js"
-import { serve } from "./support/serve.js"
-
-/** The message that a mistake fails with. `places` are hosts, by the names that stand for them. */
-const told = (
-  mistake: Effect.Effect<unknown, { readonly message: string }>,
-  places: Readonly<Record<string, string>> = {}
-): Effect.Effect<string> =>
-  Effect.match(mistake, {
-    onSuccess: () => "nothing: it went well",
-    onFailure: ({ message }) =>
-      Object.entries(places).reduce((text, [name, place]) => text.replaceAll(place, name), message)
-  })
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as NodeRegistry from "../../src/node/NodeRegistry.js"
+import { Registry } from "../../src/Registry.js"
+import * as Certificates from "../support/certificates.js"
+import { authorities, hello, portOf, serve as serveSecurely } from "../support/https.js"
+import { serve } from "../support/serve.js"
+import { type Row, tellsOf, told } from "./told.js"
 
 const ping = (url: string, { http, ...options }: Partial<NodeRegistry.Options> = {}) =>
   Effect.flatMap(Registry, (registry) => registry.ping).pipe(
@@ -71,8 +57,6 @@ const authority =
   "trust it, by the option tls: { ca }, in a folder certs.d or with NODE_EXTRA_CA_CERTS"
 const between = "check host and port, and whether a firewall or proxy is in between"
 
-type Row = readonly [mistake: string, Effect.Effect<string, unknown, Scope.Scope>, says: string]
-
 const rows: ReadonlyArray<Row> = [
   [
     "http to a port of https",
@@ -118,7 +102,7 @@ const rows: ReadonlyArray<Row> = [
     "a port at which nothing listens",
     Effect.flatMap(closed, (host) => told(ping(`http://${host}`), { HOST: host })),
     "No connection to the registry: ECONNREFUSED HOST; nothing listens there; check host and port, " +
-      "and that the registry runs (GET http://HOST/v2/)"
+      "and that it runs (GET http://HOST/v2/)"
   ],
   [
     // A label has 63 characters at most, so that this is unknown without a name server as well.
@@ -209,10 +193,4 @@ const rows: ReadonlyArray<Row> = [
   ]
 ]
 
-describe("people are told of", () => {
-  it.live.each(rows)("%s", ([, made, says]) =>
-    Effect.gen(function* () {
-      expect(yield* made).toBe(says)
-    }).pipe(Effect.scoped)
-  )
-})
+describe("people are told of", () => tellsOf(rows))
