@@ -12,11 +12,13 @@ import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Request from "../../src/client/Request.js"
 import * as Response from "../../src/client/Response.js"
+import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { alice } from "../support/fake/Client.js"
 import { basic, guarded, type Handler, inOrder, type Seen } from "../support/fake/Handler.js"
 import { internet } from "../support/fake/Internet.js"
-import { utf8 } from "../support/fixtures.js"
+import { origin } from "../support/fake/Sockets.js"
+import { generated, utf8 } from "../support/fixtures.js"
 
 const registry = "http://registry.test"
 const uploads = "http://uploads.test"
@@ -276,6 +278,23 @@ describe("what is sent", () => {
   )
 })
 
+describe("a request that is sent elsewhere by mapHttp", () => {
+  it.scoped("has no credentials and no headers of the application there", () =>
+    Effect.gen(function* () {
+      const { client, log, seen } = yield* world(guarded(ok), { headers: { "x-tenant": "blue" } })
+      yield* client.execute(Request.get("/x"))
+      log.length = 0
+      seen.length = 0
+      const elsewhere = Request.get("/x").pipe(
+        Request.mapHttp(HttpClientRequest.setUrl(`${uploads}/y`))
+      )
+      expect((yield* client.execute(elsewhere)).status).toBe(204)
+      expect(log).toEqual([`GET ${uploads}/y -`])
+      expect(seen[0]?.headers).not.toHaveProperty("x-tenant")
+    })
+  )
+})
+
 describe("a stream as the body", () => {
   const put = (stream: Stream.Stream<Uint8Array, unknown>, length?: number) =>
     Request.put("/x").pipe(Request.setBody(HttpBody.stream(stream, "a/b", length)))
@@ -344,6 +363,55 @@ describe("a stream as the body", () => {
       expect(error).toMatchObject({ _tag: "TransportFailure" })
       expect(runs).toBe(1)
     })
+  )
+})
+
+describe("a stream as the body, on sockets", () => {
+  const size = 1024 * 1024
+
+  const sent = (stream: () => Stream.Stream<Uint8Array>, length?: number) =>
+    Effect.gen(function* () {
+      const lengths: Array<number> = []
+      const { url } = yield* origin(
+        guarded(({ bytes }) => {
+          lengths.push(bytes.length)
+          return { status: 201 }
+        })
+      )
+      const exit = yield* Effect.flatMap(RegistryClient.RegistryClient, ({ execute }) =>
+        execute(
+          Request.put("/x").pipe(
+            Request.setBody(HttpBody.stream(Stream.suspend(stream), "a/b", length))
+          )
+        )
+      ).pipe(
+        Effect.either,
+        Effect.provide(NodeRegistry.layer({ url, retry: { attempts: 0 } })),
+        Effect.provide(alice(url))
+      )
+      return { exit, lengths }
+    })
+
+  it.scopedLive.each([size, undefined])("is sent again whole, of the length %s", (length) =>
+    Effect.gen(function* () {
+      const { exit, lengths } = yield* sent(() => generated(size), length)
+      expect(exit).toMatchObject({ _tag: "Right", right: { status: 201 } })
+      expect(lengths).toEqual([size])
+    })
+  )
+
+  it.scopedLive.each([size, undefined])(
+    "that can be read once never comes to its end the second time, of the length %s",
+    (length) =>
+      Effect.gen(function* () {
+        let runs = 0
+        const { exit, lengths } = yield* sent(
+          () => (runs++ === 0 ? generated(size) : Stream.make(utf8("its rest"))),
+          length
+        )
+        expect(exit).toMatchObject({ _tag: "Left", left: { _tag: "BodyNotReplayable" } })
+        expect(lengths).toEqual([])
+      })
   )
 })
 
