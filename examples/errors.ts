@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Artifact from "effect-oci/Artifact"
-import { isTransient } from "effect-oci/RegistryError"
+import { httpStatus, isTransient, type RegistryError, toPublic } from "effect-oci/RegistryError"
 
 /** The compiler knows each of these tags, and what is left when they are handled. */
 export const describe = (reference: string) =>
@@ -13,3 +13,9 @@ export const describe = (reference: string) =>
     }),
     Effect.catchIf(isTransient, () => Effect.succeed("try again later"))
   )
+
+/** What a service that uses a registry responds to its own client with. */
+export const responseTo = (error: RegistryError) => ({
+  status: httpStatus(error) ?? 500,
+  body: toPublic(error)
+})

@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as authentication from "../examples/authentication.js"
 import { layer as composedLayer } from "../examples/composed.js"
-import { describe as describeArtifact } from "../examples/errors.js"
+import { describe as describeArtifact, responseTo } from "../examples/errors.js"
 import { layer as networkLayer } from "../examples/network.js"
 import { push as pushByRequests } from "../examples/requests.js"
 import * as resumable from "../examples/resumable.js"
@@ -349,6 +349,13 @@ describe("errors.ts", () => {
       expect(yield* describe(refused)).toEqual(Either.right(`log in first: ${refused.message}`))
     })
   )
+
+  it("gives the client of a service a status, the tag and the message", () => {
+    const { message, ...error } = responseTo(new RegistryFailure({ status: 504 })).body
+    expect(error).toEqual({ _tag: "RegistryFailure" })
+    expect(message).toContain("try again later")
+    expect(responseTo(new RegistryFailure({ status: 504 })).status).toBe(504)
+  })
 })
 
 describe("demo.ts", () => {
