@@ -5,8 +5,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as dockerRegistryClient from "./dockerRegistryClient.js"
+import * as epoch from "./epoch.js"
 import * as reggie from "./reggie.js"
-import * as sonarAndEpoch from "./sonarAndEpoch.js"
+import * as sonar from "./sonar.js"
 import type { Row } from "./world.js"
 
 const numbered = (prefix: string, count: number): ReadonlyArray<string> =>
@@ -18,15 +19,16 @@ const ids = [
   ...numbered("HK", 24),
   ...numbered("HK defect ", 15),
   ...numbered("SN", 7),
-  ...numbered("SN defect ", 1),
+  ...numbered("SN defect ", 9),
   ...numbered("EP", 16),
-  ...numbered("EP defect ", 1)
+  ...numbered("EP defect ", 11)
 ]
 
 const rows: Readonly<Record<string, Row>> = {
   ...reggie.rows,
   ...dockerRegistryClient.rows,
-  ...sonarAndEpoch.rows
+  ...sonar.rows,
+  ...epoch.rows
 }
 
 it("every row has an entry, and no other is there", () => {

@@ -1,4 +1,4 @@
-/** garrett-rh/sonar and epoch's registryclient (cocoonstack/epoch): their rows and limits. */
+/** epoch's registryclient (cocoonstack/epoch): its rows, and its limits. */
 import * as HttpBody from "@effect/platform/HttpBody"
 import { expect } from "@effect/vitest"
 import * as Config from "effect/Config"
@@ -6,9 +6,11 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Credentials from "../../src/auth/Credentials.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Request from "../../src/client/Request.js"
+import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import * as TlsSettings from "../../src/node/TlsSettings.js"
 import * as Annotations from "../../src/spec/Annotations.js"
 import * as Digest from "../../src/spec/Digest.js"
@@ -16,8 +18,9 @@ import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
 import type { Handler } from "../support/fake/Handler.js"
+import { origin } from "../support/fake/Sockets.js"
 import { gather, items, utf8 } from "../support/fixtures.js"
-import { folder } from "../support/machine.js"
+import { environment, folder } from "../support/machine.js"
 import { embedded, type Row, repository, tag, url, world } from "./world.js"
 
 const ok: Handler = () => ({ status: 200 })
@@ -36,60 +39,6 @@ const configured = <A, E, R>(
 const missing: Handler = () => ({ status: 404, body: '{"errors":[{"code":"MANIFEST_UNKNOWN"}]}' })
 
 export const rows: Readonly<Record<string, Row>> = {
-  SN1: Effect.gen(function* () {
-    expect(
-      yield* RegistryClient.endpoint({
-        url: "http://localhost/v2",
-        timeouts: { overall: "5 seconds" }
-      })
-    ).toMatchObject({ base: "http://localhost" })
-  }),
-  SN2: Effect.gen(function* () {
-    const { client } = yield* world(() => ({ status: 418 }))
-    expect((yield* client.execute(Request.get("/v2/"))).status).toBe(418)
-  }),
-  SN3: Effect.gen(function* () {
-    const { client, seen } = yield* world(ok)
-    yield* client.execute(Request.get("/v2/anything?at=all"))
-    expect(seen[0]?.line).toBe("GET /v2/anything?at=all")
-  }),
-  SN4: Effect.gen(function* () {
-    const { registry } = yield* world(list({ repositories: ["a", "b"] }))
-    expect(yield* items(registry.repositories())).toEqual(["a", "b"])
-  }),
-  SN5: Effect.gen(function* () {
-    const { registry, seen } = yield* world(list({ name: "owner/name", tags: ["latest"] }))
-    expect(yield* items(registry.tags(repository))).toEqual(["latest"])
-    expect(seen[0]?.line).toBe("GET /v2/owner/name/tags/list")
-  }),
-  SN6: { waitsFor: "signed manifests of schema 1" },
-  // The program: a check, the repositories, the tags of the first, its manifest.
-  SN7: Effect.gen(function* () {
-    const { registry } = yield* embedded()
-    yield* registry.ping
-    const manifest = Manifest.index({ manifests: [] })
-    yield* registry.putManifest(repository, manifest, { tags: [tag] })
-    const [first] = yield* items(registry.repositories())
-    expect(first).toBe(repository)
-    const [only] = yield* items(registry.tags(repository))
-    expect(yield* registry.getManifest(repository, only ?? digest)).toMatchObject({
-      descriptor: manifest.descriptor
-    })
-  }),
-  "SN defect 1": Effect.gen(function* () {
-    // Every error is a value, a status is looked at, and an empty registry is an empty list.
-    const { registry } = yield* world(() => ({ status: 500, body: '{"errors":[]}' }), {
-      retry: { attempts: 0 }
-    })
-    expect(yield* Effect.flip(items(registry.repositories()))).toMatchObject({
-      _tag: "RegistryFailure"
-    })
-    const empty = yield* world(list({ repositories: [] }))
-    expect(yield* items(empty.registry.repositories())).toEqual([])
-    const ping = yield* world(ok, { url: `${url}/v2` })
-    yield* ping.registry.ping
-    expect(ping.seen[0]?.line).toBe("GET /v2/")
-  }),
   EP1: Effect.gen(function* () {
     expect(yield* RegistryClient.endpoint({ url: " https://r.example// " })).toMatchObject({
       base: "https://r.example"
@@ -217,6 +166,107 @@ export const rows: Readonly<Record<string, Row>> = {
     expect(Option.isSome(Reference.unsafeParse(`r.example/a@${digest}`).digest)).toBe(true)
   }),
   "EP defect 1": Effect.gen(function* () {
+    const { registry } = yield* world(({ url: { searchParams } }) =>
+      searchParams.has("last")
+        ? { status: 200, body: '{"repositories":["b"]}' }
+        : {
+            status: 200,
+            headers: { link: '</v2/_catalog?last=a>; rel="next"' },
+            body: '{"repositories":["a"]}'
+          }
+    )
+    expect(yield* items(registry.repositories())).toEqual(["a", "b"])
+  }),
+  "EP defect 2": Effect.gen(function* () {
+    const { log, registry } = yield* world(
+      ({ authorization, url: { pathname } }) =>
+        pathname === "/token"
+          ? { status: 200, body: '{"token":"t"}' }
+          : authorization === "Bearer t"
+            ? { status: 200 }
+            : { status: 401, headers: { "www-authenticate": `Bearer realm="${url}/token"` } },
+      { login: true }
+    )
+    yield* registry.ping
+    expect(log.map((line) => line.split(" ")[2])).toEqual(["-", expect.any(String), "Bearer"])
+  }),
+  "EP defect 3": Effect.gen(function* () {
+    const { registry } = yield* world(() => ({
+      status: 200,
+      headers: { "content-type": MediaType.imageIndex },
+      body: Manifest.index({ manifests: [] }).bytes
+    }))
+    for (const asked of [
+      registry.getManifest(repository, digest),
+      gather(registry.getBlob(repository, digest))
+    ])
+      expect(yield* Effect.flip<unknown, unknown, never>(asked)).toMatchObject({
+        _tag: "DigestMismatch"
+      })
+  }),
+  "EP defect 4": Effect.gen(function* () {
+    const { registry, seen } = yield* world(() => ({ status: 201 }))
+    const from = Reference.unsafeParseRepositoryName("other")
+    expect(yield* registry.mountBlob(repository, digest, from)).toBe(true)
+    expect(seen.map(({ line }) => decodeURIComponent(line))).toEqual([
+      `POST /v2/owner/name/blobs/uploads/?mount=${digest}&from=other`
+    ])
+  }),
+  "EP defect 5": Effect.gen(function* () {
+    const { registry } = yield* embedded()
+    const blob = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("hello")), {
+      strategy: "chunked",
+      chunkSize: 2
+    })
+    expect(yield* gather(registry.getBlob(repository, blob.digest))).toEqual(utf8("hello"))
+  }),
+  "EP defect 6": Effect.gen(function* () {
+    const { registry } = yield* embedded()
+    const state = yield* Effect.scoped(
+      Effect.gen(function* () {
+        const session = yield* registry.startUpload(repository)
+        yield* session.write(utf8("hel"))
+        return yield* session.detach
+      })
+    )
+    const session = yield* registry.resumeUpload(state)
+    yield* session.write(utf8("lo"))
+    expect(yield* session.commit(digest)).toMatchObject({ digest, size: 5 })
+  }),
+  "EP defect 7": Effect.gen(function* () {
+    const { registry, seen } = yield* world(missing)
+    yield* registry.headManifest(repository, tag)
+    expect(seen.map(({ method }) => method)).toEqual(["HEAD"])
+  }),
+  "EP defect 8": Effect.gen(function* () {
+    const seen: Array<string> = []
+    const proxy = yield* origin(({ line }) => {
+      seen.push(line)
+      return { status: 200 }
+    })
+    yield* environment("http_proxy", proxy.url)
+    yield* RegistryClient.RegistryClient.pipe(
+      Effect.flatMap(({ execute }) => execute(Request.get("/v2/"))),
+      Effect.provide(NodeRegistry.layer({ url: "http://registry.example" })),
+      Effect.provide(Credentials.layerAnonymous)
+    )
+    expect(seen).toEqual(["GET http://registry.example/v2/"])
+  }),
+  "EP defect 9": Effect.gen(function* () {
+    const hangs = () => Effect.never
+    const nothing = () => new ReadableStream<Uint8Array>()
+    for (const [handler, timeouts] of [
+      [hangs, { response: "20 millis" }],
+      [hangs, { overall: "20 millis" }],
+      [() => ({ status: 200, body: nothing }), { overall: "20 millis" }]
+    ] as const) {
+      const { registry } = yield* world(handler, { timeouts, retry: { attempts: 0 } })
+      expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
+        _tag: "TransportFailure"
+      })
+    }
+  }),
+  "EP defect 10": Effect.gen(function* () {
     const { registry } = yield* world(
       () => ({
         status: 200,
@@ -228,8 +278,18 @@ export const rows: Readonly<Record<string, Row>> = {
     expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
       _tag: "LimitExceeded"
     })
-    const heads = yield* world(missing)
-    yield* heads.registry.headManifest(repository, tag)
-    expect(heads.seen.map(({ method }) => method)).toEqual(["HEAD"])
+  }),
+  "EP defect 11": Effect.gen(function* () {
+    expect(yield* Reference.parse("localhost:5000/owner/name")).toMatchObject({
+      host: "localhost:5000",
+      repository: "owner/name",
+      tag: Option.none()
+    })
+    expect(yield* Reference.parse(`r.example:5000/a:b@${digest}`)).toMatchObject({
+      host: "r.example:5000",
+      repository: "a",
+      tag: Option.some("b"),
+      digest: Option.some(digest)
+    })
   })
 }
