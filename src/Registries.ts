@@ -639,6 +639,7 @@ const resolved = (opened: Opened) =>
       onNone: () =>
         Effect.fail(
           new ManifestUnknown({
+            host: opened.reference.host,
             repository: opened.repository,
             reference: Reference.tagOrDigest(opened.reference)
           })
@@ -666,12 +667,17 @@ const agreeing = (opened: Opened) => {
   return Effect.flatMap(resolved({ ...opened, reference }), ({ descriptor }) =>
     descriptor.digest === expected.value
       ? Effect.void
-      : mismatch(opened.reference, expected.value, descriptor.digest)
+      : mismatch(opened.reference, expected.value, descriptor.digest, tag.value)
   )
 }
 
-const mismatch = (reference: Reference.Reference, expected: Digest, actual: Digest) =>
-  Effect.fail(new DigestMismatch({ manifest: Reference.format(reference), expected, actual }))
+const mismatch = (
+  reference: Reference.Reference,
+  expected: Digest,
+  actual: Digest,
+  tag?: Reference.Tag
+) =>
+  Effect.fail(new DigestMismatch({ manifest: Reference.format(reference), tag, expected, actual }))
 
 const opened = (reference: Reference.Reference): Effect.Effect<Opened, InvalidUrl, Registries> =>
   Effect.gen(function* () {

@@ -253,7 +253,7 @@ export class NameUnknown extends Schema.TaggedError<NameUnknown>("effect-oci/Nam
 
 /**
  * Occurs when the repository has no such manifest (404, `MANIFEST_UNKNOWN`). `reference` is the tag
- * or digest asked for.
+ * or digest asked for, and `host` the registry, where the reference to it was given.
  *
  * @since 0.1.0
  * @category errors
@@ -262,12 +262,15 @@ export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>(
   "effect-oci/ManifestUnknown"
 )("ManifestUnknown", {
   ...exchange,
+  host: Schema.optional(Schema.String),
   repository: Schema.String,
   reference: Schema.String
 }) {
   override get message(): string {
+    const { host, repository } = this
     return sentence(
-      `Repository ${this.repository} has no manifest ${this.reference}`,
+      `Repository ${host === undefined ? "" : `${host}/`}${repository} has no manifest ` +
+        this.reference,
       this,
       ResponseMessage.ofPage(this)
     )

@@ -382,7 +382,8 @@ export const attachTo = Effect.fnUntraced(function* <E = never, R = never>(
   const { repository } = subject
   const reference = Reference.tagOrDigest(subject)
   const found = yield* registry.headManifest(repository, reference)
-  if (Option.isNone(found)) return yield* new ManifestUnknown({ repository, reference })
+  if (Option.isNone(found))
+    return yield* new ManifestUnknown({ host: subject.host, repository, reference })
   const { digest, mediaType, size } = found.value
   return yield* pushTo(
     registry,

@@ -1,25 +1,30 @@
 /** Errors of content that is not what it should be, or more than it may be. */
 import * as Schema from "effect/Schema"
-import { exchange, ofPushedDigest, sentence } from "./ErrorMessage.js"
+import { exchange, ofOtherTag, ofPushedDigest, sentence } from "./ErrorMessage.js"
 
 /**
  * Occurs when content does not have the digest that it was asked for or declared with ([image-spec,
  * Digests](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests)). The
  * bytes must not be used. `actual` is absent where the registry says so (`DIGEST_INVALID`) without
  * naming the digest that it found. `manifest` is the reference of an artifact that was to be pushed
- * under another digest than its own, such as that of its subject.
+ * under another digest than its own, such as that of its subject; with `tag`, a reference whose tag
+ * does not stand on its digest, and nothing was removed.
  */
 export class DigestMismatch extends Schema.TaggedError<DigestMismatch>("effect-oci/DigestMismatch")(
   "DigestMismatch",
   {
     ...exchange,
     manifest: Schema.optional(Schema.String),
+    tag: Schema.optional(Schema.String),
     expected: Schema.String,
     actual: Schema.optional(Schema.String)
   }
 ) {
   override get message(): string {
-    if (this.manifest !== undefined) return ofPushedDigest(this.manifest, this.actual)
+    if (this.manifest !== undefined)
+      return this.tag === undefined
+        ? ofPushedDigest(this.manifest, this.actual)
+        : ofOtherTag(this.manifest, this.tag, this.actual)
     return sentence(
       `Content was expected to have digest ${this.expected} and has ${this.actual ?? "another"}: ` +
         "it was corrupted or replaced, and is not to be trusted",

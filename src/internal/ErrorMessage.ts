@@ -95,3 +95,8 @@ export const ofPushedDigest = (reference: string, actual: string | undefined): s
   `${actual === undefined ? "another digest" : `the digest ${actual}`}: ` +
   "leave out the digest of the reference to push it; " +
   "to attach it to what has that digest, use Artifact.attach"
+
+/** Returns why nothing is removed by a reference whose tag does not stand on its digest. */
+export const ofOtherTag = (reference: string, tag: string, actual: string | undefined): string =>
+  `${reference}: the tag ${tag} is ${actual ?? "another digest"} by now, and nothing was ` +
+  "removed. Read the tag, and decide again"

@@ -212,15 +212,18 @@ export const byReferenceSuite = (
             expect(failure).toMatchObject({
               _tag: "DigestMismatch",
               manifest: written,
+              tag: "2",
               expected: digest,
               actual: other.descriptor.digest
             })
-            expect(failure.message).toContain(written)
+            expect(failure.message).toBe(
+              `${written}: the tag 2 is ${other.descriptor.digest} by now, and nothing was ` +
+                "removed. Read the tag, and decide again"
+            )
           }
-          expect(yield* Effect.flip(Registries.remove(`${name}:3@${digest}`))).toMatchObject({
-            _tag: "ManifestUnknown",
-            reference: "3"
-          })
+          const absent = yield* Effect.flip(Registries.remove(`${name}:3@${digest}`))
+          expect(absent).toMatchObject({ _tag: "ManifestUnknown", reference: "3" })
+          expect(absent.message).toBe(`Repository ${name} has no manifest 3`)
           expect(yield* items(Registries.tags(name))).toHaveLength(2)
         })
       )
