@@ -210,7 +210,7 @@ describe("whose login is not accepted is told", () => {
         'which needs repository:a:pull, with the password of "alice" ' +
         "from the environment variable DOCKER_AUTH_CONFIG: " +
         "log in, or check the user name and password: " +
-        `the server says UNKNOWN "incorrect username or password" (${tokenUrl})`
+        `the server says "incorrect username or password" (${tokenUrl})`
     ],
     [
       "the file of a token that the registry issued",
@@ -266,7 +266,7 @@ describe("whose login is not accepted is told", () => {
       `The token server of http://REGISTRY gave no token for ${get}, ` +
         `which needs repository:a:pull, without a login, and none was found in ${everywhere}: ` +
         "log in, or supply a Credentials layer: " +
-        `the server says UNKNOWN "incorrect username or password" (${anonymousTokenUrl})`
+        `the server says "incorrect username or password" (${anonymousTokenUrl})`
     ]
   ] as const)("%s", ([, registry, tokens, sources, expected]) =>
     Effect.gen(function* () {

@@ -132,6 +132,12 @@ const rows: ReadonlyArray<Row> = [
       `${manifest} 200)`
   ],
   [
+    "a page to log in, instead of tags",
+    at(always(page(200, "Log in")), list),
+    `The response is not a list of tags: the server sent a page "Log in"; ${notRegistry} ` +
+      "(GET http://HOST/v2/owner/name/tags/list answered 200)"
+  ],
+  [
     "a page to log in, for a ping",
     at(always(page(200, "Log in")), ping),
     "The registry does not support the distribution API (GET /v2/): the server sent a page " +

@@ -1,8 +1,9 @@
 /** The documents of tags and repositories: the names on one page of a list. */
 import * as Effect from "effect/Effect"
 import { ProtocolViolation } from "../../RegistryError.js"
+import * as Classify from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
-import * as Received from "../http/Received.js"
+import type * as Received from "../http/Received.js"
 import * as ReportedErrors from "../http/ReportedErrors.js"
 import * as ErrorsInstead from "./ErrorsInstead.js"
 import type { Page } from "./Pages.js"
@@ -24,11 +25,10 @@ export const names = <A extends string>(
   const document = ReportedErrors.parse(bytes)
   const found = ReportedErrors.member(document, field)
   const list = found ?? []
-  const facts = Received.factsOf(response)
   const isList = typeof document === "object" && document !== null && !Array.isArray(document)
   if (!isList || !Array.isArray(list)) {
-    const problem = `The registry answered with something else than a list of ${field}`
-    return Effect.fail(new ProtocolViolation({ ...facts, problem }))
+    const problem = `The response is not a list of ${field}`
+    return Effect.fail(new ProtocolViolation({ ...Classify.factsOf(response, bytes), problem }))
   }
   const errors = ErrorsInstead.of(response, document, found, field)
   if (errors !== undefined) return Effect.fail(errors)
