@@ -13,6 +13,7 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import type { HttpMethod } from "@effect/platform/HttpMethod"
 import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Redacted from "effect/Redacted"
 
 /**
  * What marks requests.
@@ -43,6 +44,8 @@ export interface Request extends Pipeable {
   /** Where it goes: a path with placeholders and their values, or where a response leads. */
   readonly target: Target
   readonly headers: Headers.Headers
+  /** Headers whose values are secrets. No name is in both. */
+  readonly redactedHeaders: Readonly<Record<string, Redacted.Redacted>>
   /** What is added to the query of the target, in order. */
   readonly query: ReadonlyArray<readonly [name: string, value: string]>
   readonly body: HttpBody.HttpBody
@@ -254,34 +257,57 @@ export const isRequest = (u: unknown): u is Request =>
   typeof u === "object" && u !== null && TypeId in u
 
 /**
- * Sets a header. Headers that belong to the connection or to authorization are set by the client.
+ * Sets a header. Headers that belong to the connection or to authorization are set by the client. A
+ * value that is a secret can be `Redacted`: it is sent to the registry's own origin and to no
+ * other, and nothing that is logged or reported shows it.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const setHeader: {
-  (name: string, value: string): (self: Request) => Request
-  (self: Request, name: string, value: string): Request
+  (name: string, value: string | Redacted.Redacted): (self: Request) => Request
+  (self: Request, name: string, value: string | Redacted.Redacted): Request
 } = dual(
   3,
-  (self: Request, name: string, value: string): Request =>
-    changed(self, { headers: Headers.set(self.headers, name, value) })
+  (self: Request, name: string, value: string | Redacted.Redacted): Request =>
+    setHeaders(self, { [name]: value })
 )
 
 /**
- * Sets several headers.
+ * Several headers: names with values, of which secrets can be `Redacted`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type HeadersInput =
+  | Readonly<Record<string, string | Redacted.Redacted | ReadonlyArray<string> | undefined>>
+  | Iterable<readonly [name: string, value: string | Redacted.Redacted]>
+
+/**
+ * Sets several headers, each as `setHeader` does.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const setHeaders: {
-  (headers: Headers.Input): (self: Request) => Request
-  (self: Request, headers: Headers.Input): Request
-} = dual(
-  2,
-  (self: Request, headers: Headers.Input): Request =>
-    changed(self, { headers: Headers.setAll(self.headers, headers) })
-)
+  (headers: HeadersInput): (self: Request) => Request
+  (self: Request, headers: HeadersInput): Request
+} = dual(2, (self: Request, input: HeadersInput): Request => {
+  let { headers } = self
+  const redactedHeaders = { ...self.redactedHeaders }
+  for (const [name, value] of Symbol.iterator in input ? input : Object.entries(input)) {
+    if (value === undefined) continue
+    const key = name.toLowerCase()
+    if (Redacted.isRedacted(value)) {
+      headers = Headers.remove(headers, key)
+      redactedHeaders[key] = value
+    } else {
+      headers = Headers.setAll(headers, { [key]: value })
+      delete redactedHeaders[key]
+    }
+  }
+  return changed(self, { headers, redactedHeaders })
+})
 
 /**
  * Sets a parameter of the query, in place of one of this name that was set before. A parameter that
@@ -373,7 +399,8 @@ class RequestImpl implements Request {
     readonly query: Request["query"] = [],
     readonly body: HttpBody.HttpBody = HttpBody.empty,
     readonly retry: boolean = method === "GET" || method === "HEAD",
-    readonly map: Request["map"] = (request) => request
+    readonly map: Request["map"] = (request) => request,
+    readonly redactedHeaders: Request["redactedHeaders"] = {}
   ) {}
 
   pipe() {
@@ -384,7 +411,7 @@ class RequestImpl implements Request {
 
 const changed = (
   self: Request,
-  { body, headers, map, query, retry }: Partial<Omit<Request, "method" | "target">>
+  { body, headers, map, query, redactedHeaders, retry }: Partial<Omit<Request, "method" | "target">>
 ): Request =>
   new RequestImpl(
     self.method,
@@ -393,5 +420,6 @@ const changed = (
     query ?? self.query,
     body ?? self.body,
     retry ?? self.retry,
-    map ?? self.map
+    map ?? self.map,
+    redactedHeaders ?? self.redactedHeaders
   )

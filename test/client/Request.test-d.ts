@@ -3,6 +3,7 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import type * as Schedule from "effect/Schedule"
 import { describe, expectTypeOf, it } from "vitest"
 import type { Credentials } from "../../src/auth/Credentials.js"
@@ -102,6 +103,7 @@ describe("a template", () => {
     expectTypeOf(
       Request.put("/v2/<name>/manifests/<reference>", { reference: "a" }).pipe(
         Request.setHeader("Content-Type", "a/b"),
+        Request.setHeader("x-tenant", Redacted.make("blue")),
         Request.setHeaders({ a: "b" }),
         Request.setQuery("n", 1),
         Request.setBody("{}"),

@@ -1,4 +1,5 @@
 /** Requests in the terms of HTTP: what is sent, to whom, and what comes back. */
+import { inspect } from "node:util"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -6,6 +7,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
@@ -56,6 +58,64 @@ const world = Effect.fnUntraced(function* (
 const ok: Handler = () => ({ status: 200 })
 
 const headersOf = ({ headers }: Seen) => Object.keys(headers).sort()
+
+describe("headers that are secrets", () => {
+  const secret = "hunter2-hunter2"
+  const tenant = Request.setHeader("X-Tenant", Redacted.make(secret))
+
+  it.scoped("are sent, and shown nowhere, whatever the registry repeats and when", () =>
+    Effect.gen(function* () {
+      const { client, seen } = yield* world(({ line }) =>
+        line === "GET /later"
+          ? { status: 401, headers: { "www-authenticate": `Other realm="${secret}"` } }
+          : { status: 418, body: `no ${secret}` }
+      )
+      const request = Request.get("/x").pipe(tenant)
+      const response = yield* client.execute(request)
+      expect(seen[0]?.headers["x-tenant"]).toBe(secret)
+      expect((yield* Response.errorBody(response)).snippet).toBe("no REDACTED")
+      const later = yield* Effect.flip(client.execute(Request.get("/later")))
+      const agent = yield* client.execute(
+        Request.get("/x").pipe(Request.setHeader("user-agent", Redacted.make("agent-of-mine")))
+      )
+      expect(seen.at(-1)?.headers["user-agent"]).toBe("agent-of-mine")
+      for (const shown of [request, later, later.message, response.request.url, agent.status])
+        expect(inspect(shown, { depth: 9 })).not.toContain(secret)
+    })
+  )
+
+  it.scoped("take the place of others of their name, and are replaced", () =>
+    Effect.gen(function* () {
+      const { client, seen } = yield* world(ok)
+      const named = Request.get("/x").pipe(Request.setHeader("x-tenant", "blue"))
+      yield* client.execute(named.pipe(tenant))
+      yield* client.execute(named.pipe(tenant, Request.setHeaders([["X-TENANT", "red"]])))
+      yield* client.execute(
+        named.pipe(Request.setHeaders({ "X-Tenant": Redacted.make("green"), b: ["1", "2"] }))
+      )
+      expect(seen.map(({ headers }) => headers["x-tenant"])).toEqual([secret, "red", "green"])
+      expect(seen[2]?.headers["b"]).toBe("1, 2")
+    })
+  )
+
+  it.scoped("do not leave the registry's origin, and must be what a header can carry", () =>
+    Effect.gen(function* () {
+      const { client, seen } = yield* world(
+        () => ({ status: 202, headers: { location: `${uploads}/u` } }),
+        { trust: { allowUploads: ["uploads.test"] } }
+      )
+      const opened = yield* client.execute(Request.post("/x").pipe(tenant))
+      yield* client.execute(Request.to(opened, "PUT").pipe(tenant, Request.setHeader("a", "b")))
+      expect(seen.map(({ headers }) => headers["x-tenant"])).toEqual([secret, undefined])
+      expect(seen[1]?.headers["a"]).toBe("b")
+      const broken = Request.get("/x").pipe(Request.setHeader("x", Redacted.make(`${secret}\n`)))
+      const error = yield* Effect.flip(client.execute(broken))
+      expect(error).toMatchObject({ _tag: "InvalidUrl" })
+      expect(error.message).not.toContain(secret)
+      expect(seen).toHaveLength(2)
+    })
+  )
+})
 
 describe("the path of a request", () => {
   it.scoped.each([

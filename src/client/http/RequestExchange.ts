@@ -8,11 +8,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import { factsOf } from "../../protocol/internal/OperationTable.js"
 import * as RequestTemplate from "../../protocol/internal/RequestTemplate.js"
 import * as RetryAfter from "../../protocol/internal/RetryAfter.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
+import * as Trust from "../../protocol/Trust.js"
 import {
   type BodyNotReplayable,
   InvalidUrl,
@@ -128,8 +130,9 @@ const retried = <R>(
  * The body, of the type and the length that headers say. A length that is not that of the body
  * would be that of another request (T12).
  */
-const bodyOf = ({ body, headers }: Request): Effect.Effect<HttpBody.HttpBody, InvalidUrl> => {
-  const type = headers["content-type"]
+const bodyOf = (request: Request): Effect.Effect<HttpBody.HttpBody, InvalidUrl> => {
+  const { body, headers } = request
+  const type = headersOf(request)["content-type"]
   const text = headers["content-length"]
   const length = text === undefined ? undefined : /^\d{1,15}$/.test(text) ? Number(text) : -1
   const known = body._tag === "Empty" ? 0 : body.contentLength
@@ -145,6 +148,21 @@ const bodyOf = ({ body, headers }: Request): Effect.Effect<HttpBody.HttpBody, In
   }
 }
 
+/**
+ * The headers of a request besides its length, which is that of its body: all of them, or those
+ * alone that may go to other origins than the registry's.
+ */
+const headersOf = ({ headers, redactedHeaders }: Request, isForeign = false): Headers.Headers => {
+  const secrets = isForeign ? [] : Object.entries(redactedHeaders)
+  return Headers.remove(
+    Headers.setAll(
+      headers,
+      secrets.map(([name, value]) => [name, Redacted.value(value)] as const)
+    ),
+    "content-length"
+  )
+}
+
 const invalid = (url: string, problem: string) =>
   new InvalidUrl({ url: ServerText.plain(url, 128), problem })
 
@@ -156,12 +174,14 @@ const outgoingOf = (
 ): Effect.Effect<Outgoing, InvalidReference | InvalidUrl | ProtocolViolation | UntrustedLocation> =>
   Effect.gen(function* () {
     const { method, target } = request
-    const headers = Headers.remove(request.headers, "content-length")
-    const problem = problemOfHeaders(headers)
+    const problem = problemOfHeaders(headersOf(request))
     if (problem !== undefined) return yield* invalid(shownTarget(target), problem)
     if (request.query.flat().some((text) => /\p{Cs}/u.test(text)))
       return yield* invalid(shownTarget(target), "a parameter of its query is not valid Unicode")
     const url = withQuery(yield* urlOf(to, target, sending.defaultName), request.query)
+    const headers = headersOf(request, !Trust.isAt(to.origin, url))
+    // Servers may repeat it when it is no more a header of the exchange (T13).
+    for (const value of Object.values(request.redactedHeaders)) to.sent.add(Redacted.value(value))
     const operation = yield* operationOf(to, request, url, body)
     const repository = repositoryOf(target, operation)
     const known = operation === undefined ? undefined : factsOf(operation)
@@ -230,16 +250,16 @@ const templateOf = (template: string): string => {
 /** The operation that a request is, if it is one of the specification's. */
 const operationOf = (
   to: Endpoint,
-  { headers, method }: Request,
+  request: Request,
   url: string,
   body: HttpBody.HttpBody
 ): Effect.Effect<Operation.Operation | undefined> =>
   url.startsWith(`${to.base}/`)
     ? Effect.orElseSucceed(
         Operation.fromRequest({
-          method,
+          method: request.method,
           url: url.slice(to.base.length),
-          headers: { "content-length": "0", ...headers, ...lengthOf(body) }
+          headers: { "content-length": "0", ...headersOf(request), ...lengthOf(body) }
         }),
         () => undefined
       )
