@@ -98,3 +98,15 @@ it("docs/rules.md has every rule that is cited, and no other", () => {
   expect([...new Set(cited)].filter((id) => !rules.includes(id))).toEqual([])
   expect(rules.filter((id, n) => !cited.includes(`${id}`) || rules.indexOf(id) !== n)).toEqual([])
 }, 60_000)
+
+it("every page that the README links is in the package", () => {
+  const { files } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+  const pages = Array.from(
+    readFileSync(join(root, "README.md"), "utf8").matchAll(/\]\((docs\/[^)#]+)/g),
+    ([, page]) => `${page}`
+  )
+  expect(pages).toContain("docs/migration/reggie.md")
+  expect(
+    pages.filter((page) => !files.some((file: string) => `${page}/`.startsWith(`${file}/`)))
+  ).toEqual([])
+})
