@@ -14,6 +14,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Trust from "../protocol/Trust.js"
 import type {
@@ -145,7 +146,9 @@ export const authorizedBy =
   ): Sender<E | AuthorizationError, R> => ({
     // Other origins get no authorization (T1).
     execute: (request) => {
-      if (!Trust.isAt(demand.origin, request.url)) return client.execute(request)
+      const isAuthorized = Trust.isAt(demand.origin, request.url)
+      if (sent !== undefined) sent.isAuthorized = isAuthorized
+      if (!isAuthorized) return client.execute(request)
       if (sent !== undefined) sent.scopes = demand.scopes
       const attempt: AuthorizationHeader.Attempt<E, R> = {
         client,
@@ -197,8 +200,18 @@ const send = <E, R>(
       const { status } = response
       const mayBeChallenge =
         status === 401 || (header !== undefined && (status === 400 || status === 403))
-      return mayBeChallenge && Trust.isAt(demand.origin, response.request.url)
-        ? rejected(attempt, header, response)
-        : Effect.succeed(response)
+      if (mayBeChallenge && Trust.isAt(demand.origin, response.request.url))
+        return Effect.onExit(rejected(attempt, header, response), (exit) =>
+          Effect.sync(() => Sent.settled(attempt.sent, isAnswerable(exit)))
+        )
+      Sent.settled(attempt.sent, false)
+      return Effect.succeed(response)
     })
   })
+
+/** Whether a response was a challenge that the next attempt answers. */
+const isAnswerable = (exit: Exit.Exit<unknown, AuthChallenge | CredentialsFailure>): boolean =>
+  Exit.isFailure(exit) &&
+  exit.cause._tag === "Fail" &&
+  exit.cause.error._tag === "AuthChallenge" &&
+  exit.cause.error.answerable

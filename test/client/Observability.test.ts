@@ -266,13 +266,12 @@ describe("spans", () => {
         expect(challenged).toMatchObject({
           name: "HEAD /v2/{name}/manifests/{reference}",
           kind: SpanKind.CLIENT,
-          status: SpanStatusCode.ERROR,
+          status: SpanStatusCode.OK,
           parent: operation?.id
         })
         expect(challenged?.attributes).toEqual({
           ...common,
-          [ATTR_HTTP_RESPONSE_STATUS_CODE]: 401,
-          [ATTR_ERROR_TYPE]: "401"
+          [ATTR_HTTP_RESPONSE_STATUS_CODE]: 401
         })
         expect(answered).toMatchObject({ status: SpanStatusCode.ERROR, parent: operation?.id })
         expect(answered?.attributes).toEqual({
@@ -313,6 +312,42 @@ describe("spans", () => {
       expect(operations[1]?.attributes["oci.digest"]).toBe(missing)
     }).pipe(Effect.provide(embedded("failed.test")), Effect.provide(layer))
   })
+
+  const password = Credentials.layerBasic({
+    host: "challenging.test",
+    username: "alice",
+    password: Redacted.make("wonderland")
+  })
+  for (const [what, status, credentials, errors] of [
+    ["nobody can answer", 401, Credentials.layerAnonymous, ["401"]],
+    ["is answered with what is refused", 401, password, [undefined, "401"]],
+    ["is none", 403, password, [undefined, "403"]]
+  ] as const)
+    it.effect(
+      `a challenge is an error of its request unless it is answered: one that ${what}`,
+      () => {
+        const { layer, spans } = exported()
+        const { client } = internet({
+          "https://challenging.test": (request) =>
+            new Response(null, {
+              status: request.headers["authorization"] !== undefined ? status : 401,
+              headers: { "www-authenticate": 'Basic realm="r"' }
+            })
+        })
+        return Effect.gen(function* () {
+          const registry = yield* Registry
+          yield* Effect.exit(registry.ping)
+          const requests = spans().filter(({ kind }) => kind === SpanKind.CLIENT)
+          expect(requests.map(({ attributes }) => attributes["error.type"])).toEqual(errors)
+          expect(requests.map(({ status }) => status === SpanStatusCode.ERROR)).toEqual(
+            errors.map((error) => error !== undefined)
+          )
+        }).pipe(
+          Effect.provide(over(client, { url: "https://challenging.test" }, credentials)),
+          Effect.provide(layer)
+        )
+      }
+    )
 
   it.effect(
     "a request is a resend after a failure, whatever the reason, and not after a success",

@@ -17,13 +17,17 @@ import type { Credential } from "../Credentials.js"
  * is that of its operation, and `isOwn` says whether the client wrote it itself: then no server can
  * have put a secret into it. `credential` is the one that was used last, or that there was none to
  * use, absent as long as the registry has not asked for any; `scopes` are those that the operation
- * needs. `earlier` is what the registry was sent before.
+ * needs. `earlier` is what the registry was sent before. `isAuthorized` says that who authorizes
+ * looks at the response, and calls `settle` then, if there is one, with whether the response is a
+ * challenge that will be answered: only then is it known whether the request failed.
  */
 export interface Sent {
   url: string
   isOwn: boolean
   credential: Credential | undefined
   scopes: ReadonlyArray<string>
+  isAuthorized: boolean
+  settle: ((isAnswered: boolean) => void) | undefined
   readonly earlier: Earlier
   readonly requests: Array<HttpClientRequest>
 }
@@ -52,12 +56,21 @@ export class Earlier {
   }
 }
 
+/** Calls `settle`, once. */
+export const settled = (sent: Sent, isAnswered: boolean): void => {
+  const { settle } = sent
+  sent.settle = undefined
+  settle?.(isAnswered)
+}
+
 /** Returns the record of an exchange that begins. */
 export const make = (earlier: Earlier = new Earlier([])): Sent => ({
   url: "",
   isOwn: false,
   credential: undefined,
   scopes: [],
+  isAuthorized: false,
+  settle: undefined,
   earlier,
   requests: []
 })

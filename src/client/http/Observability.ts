@@ -100,7 +100,7 @@ export const observed =
         const shown = Sent.shownUrl(sent, request)
         const send: Send = (request) => client.execute(request, ended)
         const sending = isTraced
-          ? inSpan(send, of, body.request, shown, spanned, fiber.currentSpan, clock)
+          ? inSpan(send, of, sent, body.request, shown, spanned, fiber.currentSpan, clock)
           : send(body.request)
         return isLogged ? logged(sending, `${request.method} ${shown}`, clock) : sending
       })
@@ -157,11 +157,13 @@ const outcomeOf = (exit: Outcome): string =>
 
 /**
  * Follows OpenTelemetry's conventions for HTTP clients. The span ends when the response begins; one
- * of 400 or more is its error.
+ * of 400 or more is its error, unless it is a challenge that is answered: that is how a request to
+ * a registry begins.
  */
 const inSpan = (
   send: Send,
   of: Observation,
+  sent: Sent.Sent,
   request: HttpClientRequest.HttpClientRequest,
   shown: string,
   template: string,
@@ -192,14 +194,16 @@ const inSpan = (
             const outcome = outcomeOf(exit)
             if (Exit.isSuccess(exit)) span.attribute("http.response.status_code", exit.value.status)
             const failed = Exit.isFailure(exit) || exit.value.status >= 400
-            if (failed) span.attribute("error.type", outcome)
             resends.ended(failed)
-            span.end(
-              clock.unsafeCurrentTimeNanos(),
-              failed && Exit.isSuccess(exit)
-                ? Exit.fail(`The response is ${outcome}`)
-                : Exit.asVoid(exit)
-            )
+            const at = clock.unsafeCurrentTimeNanos()
+            const end = (isError: boolean) => {
+              if (isError) span.attribute("error.type", outcome)
+              const error = Exit.isFailure(exit) ? exit : Exit.fail(`The response is ${outcome}`)
+              span.end(at, isError ? error : Exit.void)
+            }
+            const isKnown = !failed || Exit.isFailure(exit) || !sent.isAuthorized
+            if (isKnown) end(failed)
+            else sent.settle = (isAnswered) => end(!isAnswered)
           })
         )
       )
