@@ -12,6 +12,7 @@ import * as Request from "../../src/client/Request.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import * as TlsSettings from "../../src/node/TlsSettings.js"
 import * as Registry from "../../src/Registry.js"
+import { debug, info, logged } from "../parity/world.js"
 import type { Seen } from "../support/fake/Handler.js"
 import { origin } from "../support/fake/Sockets.js"
 import { authorities, serve } from "../support/https.js"
@@ -100,6 +101,91 @@ describe("layerConfig", () => {
       expect(`${yield* Effect.flip(asked("/nowhere/ca.pem"))}`).toMatch(
         /REGISTRY_CA_CERT.*Cannot read certificates: ENOENT/s
       )
+    })
+  )
+})
+
+describe("layerConfig, of what is rarely set", () => {
+  const configuration = (values: Readonly<Record<string, string>>) =>
+    NodeRegistry.layerConfig({
+      url: Config.string("URL"),
+      authScope: Config.string("SCOPE"),
+      timeouts: { overall: Config.duration("TIMEOUT") },
+      retry: { attempts: Config.integer("RETRIES") },
+      tls: { rejectUnauthorized: Config.boolean("VERIFY") }
+    }).pipe(
+      Registry.pinged,
+      Layer.provide(
+        Credentials.layerConfig({
+          host: Config.map(Config.url("URL"), ({ host }) => host),
+          username: Config.string("NAME"),
+          password: Config.redacted("PASSWORD")
+        })
+      ),
+      Layer.build,
+      Effect.withConfigProvider(
+        ConfigProvider.fromMap(
+          new Map(
+            Object.entries({
+              SCOPE: "a:b:c",
+              TIMEOUT: "5 seconds",
+              RETRIES: "0",
+              VERIFY: "true",
+              NAME: "alice",
+              PASSWORD: "hunter2",
+              ...values
+            })
+          )
+        )
+      )
+    )
+
+  it.scopedLive("turns the check of certificates off, and says so in the log", () =>
+    Effect.gen(function* () {
+      const host = yield* serve((_, response) => response.end())
+      const built = configuration({ URL: `https://${host}/v2`, VERIFY: "false" })
+      expect((yield* logged(built, info)).join()).toMatch(/certificate/)
+      expect(
+        yield* Effect.flip(configuration({ URL: `https://${host}`, VERIFY: "true" }))
+      ).toMatchObject({ _tag: "TransportFailure", reason: "Tls" })
+    })
+  )
+
+  it.scopedLive("logs in for a scope, and shows no secret in the log", () =>
+    Effect.gen(function* () {
+      const seen: Array<Seen> = []
+      const { url } = yield* origin((request) => {
+        seen.push(request)
+        const { headers, url } = request
+        if (url.pathname === "/token") return { status: 200, body: '{"token":"t0ken-t0ken"}' }
+        if (request.authorization === "Bearer t0ken-t0ken") return { status: 200 }
+        const challenge = `Bearer realm="http://${headers["host"]}/token",scope="x:y:z"`
+        return { status: 401, headers: { "www-authenticate": challenge } }
+      })
+      const lines = (yield* logged(configuration({ URL: ` ${url}/v2/ ` }), debug)).join("\n")
+      expect(seen.map(({ url }) => [url.pathname, url.searchParams.get("scope")])).toEqual([
+        ["/v2/", null],
+        ["/token", "a:b:c"],
+        ["/v2/", null]
+      ])
+      expect(lines).toContain("/token")
+      expect(lines).not.toMatch(/t0ken|hunter2|YWxpY2U6aHVudGVyMg/)
+    })
+  )
+
+  it.scopedLive("waits no longer than it is told, and tries no more often", () =>
+    Effect.gen(function* () {
+      let count = 0
+      const silent = yield* origin(() => Effect.never)
+      expect(
+        yield* Effect.flip(configuration({ URL: silent.url, TIMEOUT: "50 millis" }))
+      ).toMatchObject({ _tag: "TransportFailure", reason: "Timeout" })
+      const broken = yield* origin(() => {
+        count++
+        return { status: 503 }
+      })
+      yield* Effect.flip(configuration({ URL: broken.url }))
+      expect(count).toBe(1)
     })
   )
 })
