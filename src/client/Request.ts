@@ -258,8 +258,8 @@ export const isRequest = (u: unknown): u is Request =>
 
 /**
  * Sets a header. Headers that belong to the connection or to authorization are set by the client. A
- * value that is a secret can be `Redacted`: it is sent to the registry's own origin and to no
- * other, and nothing that is logged or reported shows it.
+ * value that is a secret can be `Redacted`: it is sent to the registry's own origin, not to
+ * where a response leads outside of it, and nothing that is logged or reported shows it.
  *
  * @since 0.1.0
  * @category combinators
