@@ -259,7 +259,8 @@ export const isRequest = (u: unknown): u is Request =>
 /**
  * Sets a header. Headers that belong to the connection or to authorization are set by the client. A
  * value that is a secret can be `Redacted`: it is sent to the registry's own origin, not to
- * where a response leads outside of it, and nothing that is logged or reported shows it.
+ * where a response or `mapHttp` leads outside of it, and nothing that is logged or reported shows
+ * it.
  *
  * @since 0.1.0
  * @category combinators
@@ -368,7 +369,8 @@ export const setRetry: {
 
 /**
  * Adjusts the HTTP request each time before it is sent, that which answers a challenge and those
- * after a failure included. Credentials are added after that, and the function does not see them.
+ * after a failure included. Credentials and headers that are `Redacted` are added after that,
+ * and the function does not see them.
  *
  * @since 0.1.0
  * @category combinators

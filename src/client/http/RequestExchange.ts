@@ -148,20 +148,14 @@ const bodyOf = (request: Request): Effect.Effect<HttpBody.HttpBody, InvalidUrl> 
   }
 }
 
-/**
- * The headers of a request besides its length, which is that of its body: all of them, or those
- * alone that may go to other origins than the registry's.
- */
-const headersOf = ({ headers, redactedHeaders }: Request, isForeign = false): Headers.Headers => {
-  const secrets = isForeign ? [] : Object.entries(redactedHeaders)
-  return Headers.remove(
-    Headers.setAll(
-      headers,
-      secrets.map(([name, value]) => [name, Redacted.value(value)] as const)
-    ),
-    "content-length"
+/** All headers of a request besides its length, which is that of its body. */
+const headersOf = (request: Request): Headers.Headers =>
+  Headers.remove(Headers.setAll(request.headers, secretsOf(request)), "content-length")
+
+const secretsOf = ({ redactedHeaders }: Request): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(redactedHeaders).map(([name, value]) => [name, Redacted.value(value)])
   )
-}
 
 const invalid = (url: string, problem: string) =>
   new InvalidUrl({ url: ServerText.plain(url, 128), problem })
@@ -179,9 +173,10 @@ const outgoingOf = (
     if (request.query.flat().some((text) => /\p{Cs}/u.test(text)))
       return yield* invalid(shownTarget(target), "a parameter of its query is not valid Unicode")
     const url = withQuery(yield* urlOf(to, target, sending.defaultName), request.query)
-    const headers = headersOf(request, !Trust.isAt(to.origin, url))
+    const headers = Headers.remove(request.headers, "content-length")
+    const secrets = secretsOf(request)
     // Servers may repeat it when it is no more a header of the exchange (T13).
-    for (const value of Object.values(request.redactedHeaders)) to.sent.add(Redacted.value(value))
+    for (const value of Object.values(secrets)) to.sent.add(value)
     const operation = yield* operationOf(to, request, url, body)
     const repository = repositoryOf(target, operation)
     const known = operation === undefined ? undefined : factsOf(operation)
@@ -204,7 +199,12 @@ const outgoingOf = (
           ? templateOf(target.template)
           : known?.template,
       transfer: known?.transfer ?? (body._tag === "Stream" ? "upload" : undefined),
-      map: request.map
+      map: (sent) => {
+        const mapped = request.map(sent)
+        return Trust.isAt(to.origin, mapped.url)
+          ? HttpClientRequest.setHeaders(mapped, secrets)
+          : mapped
+      }
     }
   })
 
