@@ -260,7 +260,7 @@ export const isRequest = (u: unknown): u is Request =>
  * Sets a header. Headers that belong to the connection or to authorization are set by the client. A
  * value that is a secret can be `Redacted`: it is sent to the registry's own origin, not to
  * where a response or `mapHttp` leads outside of it, and nothing that is logged or reported shows
- * it.
+ * it. `Accept`, `Range` and `User-Agent` are no place for a secret: they follow a redirect.
  *
  * @since 0.1.0
  * @category combinators
