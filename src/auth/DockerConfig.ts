@@ -113,8 +113,8 @@ const locations = Effect.gen(function* () {
  * names. All layers of this process see the new login at once. Whether it works, which
  * `docker login` tries first, is for `RegistryClient.verify` to say.
  *
- * - The file is replaced as a whole by a rename. A link is followed. A new file has the mode 0600,
- *   and its new folders 0700; an existing one keeps its mode.
+ * - The file is replaced as a whole by a rename. A link is followed. The file has the mode 0600
+ *   then, whatever it was, and new folders 0700.
  * - All else of the file stays as it is, members that nobody here knows included. The entry of an
  *   identity token has the member `identitytoken`. With a helper, the entry is empty.
  * - Programs with this library lose nothing that another one writes at the same time. `docker`

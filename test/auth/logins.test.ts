@@ -99,7 +99,7 @@ describe("a login is stored in a file", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("whose mode stays, and which a link leads to", () =>
+  it.live("which others could read until then, and which a link leads to", () =>
     Effect.gen(function* () {
       const { at, files, json, mode, run, write } = yield* world
       yield* write("dotfiles/docker.json", `{"detachKeys":"ctrl-e"}`)
@@ -113,7 +113,7 @@ describe("a login is stored in a file", () => {
         detachKeys: "ctrl-e",
         auths: { "ghcr.io": { auth: auth("alice") } }
       })
-      expect(yield* mode("dotfiles/docker.json")).toBe(0o640)
+      expect(yield* mode("dotfiles/docker.json")).toBe(0o600)
       expect(yield* Effect.promise(() => Fs.readlink(at(config)))).toBe("../dotfiles/docker.json")
       expect(yield* files("dotfiles")).toEqual(["docker.json"])
     }).pipe(Effect.scoped)

@@ -35,8 +35,8 @@ export const read = (
 
 /**
  * Changes the text of a file. The new text is written beside it and takes its place when it is
- * complete. A link is followed, and what it leads to is replaced. The file keeps its mode, and its
- * owner if the system allows that; a new one has the mode 0600, and its new folders 0700. If
+ * complete. A link is followed, and what it leads to is replaced. The file keeps its owner if the
+ * system allows that, and has the mode 0600 afterwards, whatever it was; new folders have 0700. If
  * nothing changes, nothing is written.
  *
  * What is written beside the file is also a lock: programs with this library change it one after
@@ -114,7 +114,7 @@ const written = (
     })
   )
 
-/** Puts a file in the place of another one, with its owner and mode. */
+/** Puts a file in the place of another one, with its owner. */
 const renamed = (
   files: FileSystem.FileSystem,
   lock: string,
@@ -123,11 +123,10 @@ const renamed = (
   Effect.gen(function* () {
     const former = yield* Effect.option(files.stat(target))
     if (Option.isSome(former)) {
-      const { gid, mode, uid } = former.value
+      const { gid, uid } = former.value
       const own = yield* files.stat(lock)
       if (orNone(own.uid) !== orNone(uid) || orNone(own.gid) !== orNone(gid))
         yield* Effect.ignore(files.chown(lock, orNone(uid), orNone(gid)))
-      yield* Effect.ignore(files.chmod(lock, mode & 0o777))
     }
     yield* files.rename(lock, target)
   })
