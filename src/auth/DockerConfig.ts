@@ -14,7 +14,6 @@ import { CredentialsFailure, type InvalidUrl } from "../RegistryError.js"
 import * as Host from "../spec/Host.js"
 import * as CredentialHelper from "./CredentialHelper.js"
 import { Credentials, type Login } from "./Credentials.js"
-import * as AuthFile from "./internal/AuthFile.js"
 import * as AuthFileLogins from "./internal/AuthFileLogins.js"
 import * as AuthFiles from "./internal/AuthFiles.js"
 import * as StoredLogin from "./internal/StoredLogin.js"
@@ -218,10 +217,7 @@ export const layerEnvironment: Layer.Layer<
     const helpers = yield* CredentialHelper.make()
     const load = Option.isNone(text)
       ? Effect.succeed([])
-      : Effect.map(
-          AuthFile.parse(text.value, { source: `the environment variable ${name}` }),
-          (file) => [file]
-        )
+      : AuthFiles.parsed(text.value, { source: `the environment variable ${name}` })
     return AuthFiles.source(load, helpers, [name + (Option.isNone(text) ? " (not set)" : "")])
   })
 )

@@ -196,7 +196,8 @@ describe("DOCKER_AUTH_CONFIG", () => {
       expect(yield* user(DockerConfig.layerEnvironment, {}, { DOCKER_AUTH_CONFIG: text })).toBe(
         "ci"
       )
-      expect(yield* user(DockerConfig.layerEnvironment, {})).toBe("Anonymous")
+      for (const variables of [{}, { DOCKER_AUTH_CONFIG: "" }, { DOCKER_AUTH_CONFIG: " \n" }])
+        expect(yield* user(DockerConfig.layerEnvironment, {}, variables)).toBe("Anonymous")
     })
   )
 

@@ -57,6 +57,7 @@ describe("a secret is found", () => {
   )
   for (const [name, spelled] of Object.entries(spellings))
     it.prop(name, [secret, around, around], ([secret, before, after]) => {
+      FastCheck.pre(!`${before}|${after}`.toLowerCase().includes(secret.toLowerCase()))
       assert.strictEqual(
         redactor([secret])(`${before}|${spelled(secret)}|${after}`),
         `${before}|REDACTED|${after}`

@@ -1,6 +1,6 @@
 /**
  * How a blob gets to a registry: which step follows on what became of the one before. Pure, so that
- * the whole policy is this file and its table of tests; `BlobUpload` performs what it says.
+ * the whole policy is this file and its table of tests; `Upload` performs what it says.
  */
 import type { ChunkBounds } from "../../internal/UploadState.js"
 import type { UploadStrategy } from "../../Registry.js"

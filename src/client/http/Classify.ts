@@ -1,6 +1,7 @@
 /**
- * The fourth step of the pipeline: from a status and an error body to a typed error. What is one
- * operation's own is in the table of `OperationErrors`; everything beyond it is common to all.
+ * A step of the pipeline (see `Pipeline`): from a status and an error body to a typed error. What
+ * is one operation's own is in the table of `OperationErrors`; everything beyond it is common to
+ * all.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

@@ -1,4 +1,4 @@
-/** A response as the steps after authorization have it, and how its body is read. */
+/** A response as the steps of the pipeline have it, and how its body is read. */
 import type * as Headers from "@effect/platform/Headers"
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
