@@ -12,7 +12,7 @@ import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const from = Number(process.env["CHAOS_FROM"] ?? 1)
-const runs = Number(process.env["CHAOS_RUNS"] ?? 80)
+const runs = Number(process.env["CHAOS_RUNS"] ?? 60)
 
 const survive = (
   url: string,

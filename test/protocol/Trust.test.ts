@@ -802,7 +802,7 @@ describe("Trust.decide", () => {
         if (decision.credentials) assert.strictEqual(sent.origin, new URL(registryUrl).origin)
       }
     },
-    { fastCheck: { numRuns: 5000 } }
+    { fastCheck: { numRuns: 2000 } }
   )
 
   it.prop(
@@ -816,7 +816,7 @@ describe("Trust.decide", () => {
       if (decision._tag === "Allowed")
         assert.match(new URL(decision.url).host, /^([^.]+\.)*a\.example\.?(:\d+)?$/)
     },
-    { fastCheck: { numRuns: 5000 } }
+    { fastCheck: { numRuns: 2000 } }
   )
 })
 

@@ -67,7 +67,7 @@ export const registrySuite = (name: string, options: SuiteOptions): void => {
     withLayer(options.layer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
       describe("manifests", () => manifestSuite(it, supports))
       describe("lists", () => listSuite(it, supports))
-      describe("blobs", () => blobSuite(it, supports, options.largeBlob ?? 24 * 1024 * 1024))
+      describe("blobs", () => blobSuite(it, supports, options.largeBlob ?? 12 * 1024 * 1024))
       describe("uploads", () => uploadSuite(it, supports))
     })
   })
