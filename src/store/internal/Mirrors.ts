@@ -2,9 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as ByteStream from "../../ByteStream.js"
 import { make, type Registry } from "../../Registry.js"
 import { isRepositoryName, type RepositoryName } from "../../spec/Reference.js"
+import * as BeforeFirstByte from "./BeforeFirstByte.js"
 import * as RenamedTransfer from "./RenamedTransfer.js"
 
 /**
@@ -98,10 +98,7 @@ const first = <A, E extends Error, R>(
     original
   )
 
-/**
- * The same, until the first byte. What has come since then cannot be continued from elsewhere: it
- * was not verified yet, and the rest would be verified without it.
- */
+/** The same, until the first byte. */
 const firstStream = <E extends Error, R>(
   repository: RepositoryName,
   original: Stream.Stream<Uint8Array, E, R>,
@@ -110,15 +107,7 @@ const firstStream = <E extends Error, R>(
   RenamedTransfer.streamWith(
     copies.reduceRight(
       (next, copy) =>
-        Stream.suspend(() => {
-          let begun = false
-          const marked = ByteStream.tap(copy, () => {
-            begun = true
-          })
-          return Stream.catchAll(marked, (error) =>
-            begun ? Stream.fail(error) : Stream.unwrap(Effect.as(passOver(error), next))
-          )
-        }),
+        BeforeFirstByte.orElse(copy, (error) => Stream.unwrap(Effect.as(passOver(error), next))),
       original
     ),
     RenamedTransfer.asOne(repository)

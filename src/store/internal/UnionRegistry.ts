@@ -2,12 +2,12 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as ByteStream from "../../ByteStream.js"
 import { make, type Registry } from "../../Registry.js"
 import { type CommonError, isAbsent, NameUnknown, Unsupported } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import type { Digest } from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
+import * as BeforeFirstByte from "./BeforeFirstByte.js"
 import { merged } from "./MergedList.js"
 import * as RenamedTransfer from "./RenamedTransfer.js"
 
@@ -132,27 +132,16 @@ const firstOf = <A, E, R>(reads: ReadonlyArray<Effect.Effect<A, E, R>>): Effect.
     )
   )
 
-/**
- * The same for streams, until the first byte: what comes to be absent in the middle, after a fault,
- * cannot be continued from elsewhere.
- */
+/** The same for streams, until the first byte. */
 const firstStream = <E, R>(
   repository: RepositoryName,
   reads: ReadonlyArray<Stream.Stream<Uint8Array, E, R>>
 ): Stream.Stream<Uint8Array, E, R> =>
   RenamedTransfer.streamWith(
     reads.reduceRight((next, read) =>
-      Stream.suspend(() => {
-        let begun = false
-        const marked = ByteStream.tap(read, () => {
-          begun = true
-        })
-        return Stream.catchAll(marked, (error) =>
-          isAbsent(error) && !begun
-            ? Stream.mapError(next, lessVague<E>(error))
-            : Stream.fail(error)
-        )
-      })
+      BeforeFirstByte.orElse(read, (error) =>
+        isAbsent(error) ? Stream.mapError(next, lessVague<E>(error)) : Stream.fail(error)
+      )
     ),
     RenamedTransfer.asOne(repository)
   )

@@ -1,0 +1,20 @@
+/** Reads of a blob that may be had from another registry. */
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
+
+/**
+ * Reads from elsewhere, as `other` says, what fails before its first byte. What has come since then
+ * cannot be continued from elsewhere: it was not verified yet, and the rest would be verified
+ * without it.
+ */
+export const orElse = <E, R>(
+  read: Stream.Stream<Uint8Array, E, R>,
+  other: (error: E) => Stream.Stream<Uint8Array, E, R>
+): Stream.Stream<Uint8Array, E, R> =>
+  Stream.suspend(() => {
+    let begun = false
+    const marked = ByteStream.tap(read, () => {
+      begun = true
+    })
+    return Stream.catchAll(marked, (error) => (begun ? Stream.fail(error) : other(error)))
+  })
