@@ -30,6 +30,7 @@ import type {
 import { Credentials, type Demand } from "./Credentials.js"
 import * as AuthorizationHeader from "./internal/AuthorizationHeader.js"
 import { rejected } from "./internal/ChallengeResponse.js"
+import type { Sender } from "./internal/Sender.js"
 import * as Sent from "./internal/Sent.js"
 import { TokenCache } from "./TokenCache.js"
 
@@ -110,13 +111,15 @@ export const authorized =
       Effect.succeed
     )
 
-/**
- * What sends requests, such as an `HttpClient`.
- *
- * @since 0.1.0
- * @category models
- */
-export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
+export type {
+  /**
+   * What sends requests, such as an `HttpClient`.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Sender
+} from "./internal/Sender.js"
 
 /**
  * Authorizes as `authorized` does, with its services at hand. `sent` is the record of the exchange,

@@ -24,6 +24,7 @@ import type { Credential, Credentials, Demand } from "../Credentials.js"
 import type { TokenCache } from "../TokenCache.js"
 import * as Scopes from "./Scopes.js"
 import * as Sendable from "./Sendable.js"
+import type { Sender } from "./Sender.js"
 import * as Sent from "./Sent.js"
 import { shownChallenges } from "./ShownChallenges.js"
 import * as TokenServer from "./TokenServer.js"
@@ -33,8 +34,8 @@ import * as TokenServer from "./TokenServer.js"
  * requests and pings. `loginOnly` says that nobody's tokens would do.
  */
 export interface Attempt<E, R> {
-  readonly client: TokenServer.Sender<E, R>
-  readonly aside: TokenServer.Sender<E, R>
+  readonly client: Sender<E, R>
+  readonly aside: Sender<E, R>
   readonly credentials: Credentials.Service
   readonly cache: TokenCache.Service
   readonly demand: Demand

@@ -37,6 +37,7 @@ import * as ServerText from "../../spec/internal/ServerText.js"
 import { anonymous, type Credential } from "../Credentials.js"
 import type { Token } from "../TokenCache.js"
 import { basicHeader } from "./Sendable.js"
+import type { Sender } from "./Sender.js"
 import * as Sent from "./Sent.js"
 import * as TokenResponse from "./TokenResponse.js"
 
@@ -70,9 +71,6 @@ export type TokenError =
   | TooManyRequests
   | RegistryFailure
   | TransportFailure
-
-/** Whatever sends requests, such as an `HttpClient`. */
-export type Sender<E, R = never> = Pick<HttpClient.HttpClient.With<E, R>, "execute">
 
 /**
  * Requests a token. A password goes by `GET` as Basic credentials, and as OAuth 2 password grant by
