@@ -55,15 +55,12 @@ export const layer = (
     Effect.gen(function* () {
       const files = yield* FileSystem.FileSystem
       const helpers = yield* CredentialHelper.make(options.helpers)
-      const { named, standard } = yield* locations(options)
-      const load =
-        named === undefined
-          ? Effect.map(
-              Effect.forEach(standard, (path) => AuthFiles.optional(files, path)),
-              (found) => found.flat()
-            )
-          : AuthFiles.required(files, named)
-      const places = named === undefined ? standard : [named]
+      const { isNamed, places } = yield* locations(options)
+      const read = isNamed ? AuthFiles.required : AuthFiles.optional
+      const load = Effect.map(
+        Effect.forEach(places, (path) => read(files, path)),
+        (found) => found.flat()
+      )
       return AuthFiles.source(load, helpers, places.length === 0 ? [nowhere] : places)
     })
   )
@@ -76,7 +73,7 @@ const locations = (options: Options) =>
     const path = yield* Path.Path
     const named =
       options.path ?? Option.getOrUndefined(yield* AuthFiles.variable("REGISTRY_AUTH_FILE"))
-    if (named !== undefined) return { named, standard: [] }
+    if (named !== undefined) return { isNamed: true, places: [named] }
     const home = yield* AuthFiles.home
     const runtime = Option.orElse(
       Option.map(yield* AuthFiles.variable("XDG_RUNTIME_DIR"), (folder) =>
@@ -91,7 +88,7 @@ const locations = (options: Options) =>
       (folder) => path.join(folder, "containers")
     )
     const standard = [runtime, config].flatMap((folder) => Option.toArray(folder))
-    return { named, standard: standard.map((folder) => path.join(folder, "auth.json")) }
+    return { isNamed: false, places: standard.map((folder) => path.join(folder, "auth.json")) }
   })
 
 /**
@@ -108,8 +105,7 @@ export const store = (
   options: Options = {}
 ): Effect.Effect<void, CredentialsFailure | InvalidUrl, DockerConfig.Services> =>
   Effect.gen(function* () {
-    const { named, standard } = yield* locations(options)
-    const [path] = named === undefined ? standard : [named]
+    const [path] = (yield* locations(options)).places
     if (path === undefined)
       return yield* new CredentialsFailure({
         source: "podman's auth.json",
@@ -131,7 +127,6 @@ export const erase = (
   options: Options = {}
 ): Effect.Effect<void, CredentialsFailure | InvalidUrl, DockerConfig.Services> =>
   Effect.gen(function* () {
-    const { named, standard } = yield* locations(options)
-    for (const path of named === undefined ? standard : [named])
+    for (const path of (yield* locations(options)).places)
       yield* AuthFileLogins.erase({ path }, host, options.helpers)
   })
