@@ -11,7 +11,6 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { vi } from "vitest"
 import * as Credentials from "../../src/auth/Credentials.js"
@@ -19,12 +18,11 @@ import * as BorrowedStream from "../../src/internal/BorrowedStream.js"
 import * as BlobFile from "../../src/node/BlobFile.js"
 import { BufferPool, release } from "../../src/node/internal/BufferPool.js"
 import { Reading } from "../../src/node/internal/PooledSocket.js"
-import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { freshRepository } from "../support/fixtures.js"
-import { authorities } from "../support/https.js"
+import { liveOverHttps as live } from "../support/https.js"
 import { folder } from "../support/machine.js"
 import { serve, until } from "../support/serve.js"
 import { wireServer } from "../support/wireServer.js"
@@ -48,21 +46,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.restoreAllMocks()
 })
-
-const live = <A, E>(
-  name: string,
-  test: () => Effect.Effect<A, E, HttpClient.HttpClient | Scope.Scope>
-) =>
-  it.live(name, () =>
-    test().pipe(
-      Effect.provide(
-        Layer.unwrapEffect(
-          Effect.map(authorities, ({ ours }) => NodeHttp.layer({ ca: [ours.cert], proxy: {} }))
-        )
-      ),
-      Effect.scoped
-    )
-  )
 
 const sha256 = (...parts: ReadonlyArray<Uint8Array>) => {
   const hash = createHash("sha256")

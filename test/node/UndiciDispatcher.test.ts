@@ -5,32 +5,15 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import { validatesIdleConnections } from "../../src/node/internal/UndiciDispatcher.js"
-import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { freshRepository, tag, utf8 } from "../support/fixtures.js"
-import { authorities } from "../support/https.js"
+import { liveOverHttps as live } from "../support/https.js"
 import { until } from "../support/serve.js"
 import { wireServer } from "../support/wireServer.js"
-
-const live = <A, E>(
-  name: string,
-  test: () => Effect.Effect<A, E, HttpClient.HttpClient | Scope.Scope>
-) =>
-  it.live(name, () =>
-    test().pipe(
-      Effect.provide(
-        Layer.unwrapEffect(
-          Effect.map(authorities, ({ ours }) => NodeHttp.layer({ ca: [ours.cert], proxy: {} }))
-        )
-      ),
-      Effect.scoped
-    )
-  )
 
 const request = (method: "GET" | "HEAD" | "DELETE", url: string) =>
   Effect.flatMap(HttpClient.execute(HttpClientRequest.make(method)(url)), (response) =>

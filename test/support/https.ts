@@ -4,8 +4,11 @@ import { createServer, type ServerOptions } from "node:https"
 import type * as Net from "node:net"
 import { TLSSocket } from "node:tls"
 import * as HttpClient from "@effect/platform/HttpClient"
+import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { codeOf } from "../../src/internal/CauseDetails.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
@@ -19,6 +22,22 @@ export const authorities = Effect.runSync(
     Effect.all({ ours: Certificates.authority("ours"), theirs: Certificates.authority("theirs") })
   )
 )
+
+/** A test over the HTTP client of Node, which trusts the authority "ours" and knows no proxy. */
+export const liveOverHttps = <A, E>(
+  name: string,
+  test: () => Effect.Effect<A, E, HttpClient.HttpClient | Scope.Scope>
+) =>
+  it.live(name, () =>
+    test().pipe(
+      Effect.provide(
+        Layer.unwrapEffect(
+          Effect.map(authorities, ({ ours }) => NodeHttp.layer({ ca: [ours.cert], proxy: {} }))
+        )
+      ),
+      Effect.scoped
+    )
+  )
 
 export const portOf = (server: Net.Server): number => {
   const address = server.address()
