@@ -168,7 +168,8 @@ const outgoingOf = (
 ): Effect.Effect<Outgoing, InvalidReference | InvalidUrl | ProtocolViolation | UntrustedLocation> =>
   Effect.gen(function* () {
     const { method, target } = request
-    const problem = problemOfHeaders(headersOf(request))
+    const all = headersOf(request)
+    const problem = problemOfHeaders(all)
     if (problem !== undefined) return yield* invalid(shownTarget(target), problem)
     if (request.query.flat().some((text) => /\p{Cs}/u.test(text)))
       return yield* invalid(shownTarget(target), "a parameter of its query is not valid Unicode")
@@ -177,7 +178,7 @@ const outgoingOf = (
     const secrets = secretsOf(request)
     // Servers may repeat it when it is no more a header of the exchange (T13).
     for (const value of Object.values(secrets)) to.sent.add(value)
-    const operation = yield* operationOf(to, request, url, body)
+    const operation = yield* operationOf(to, method, url, all, body)
     const repository = repositoryOf(target, operation)
     const known = operation === undefined ? undefined : factsOf(operation)
     const scopes = sending.scopes ?? scopesOf(operation, repository)
@@ -250,16 +251,17 @@ const templateOf = (template: string): string => {
 /** The operation that a request is, if it is one of the specification's. */
 const operationOf = (
   to: Endpoint,
-  request: Request,
+  method: Request["method"],
   url: string,
+  headers: Headers.Headers,
   body: HttpBody.HttpBody
 ): Effect.Effect<Operation.Operation | undefined> =>
   url.startsWith(`${to.base}/`)
     ? Effect.orElseSucceed(
         Operation.fromRequest({
-          method: request.method,
+          method,
           url: url.slice(to.base.length),
-          headers: { "content-length": "0", ...headersOf(request), ...lengthOf(body) }
+          headers: { "content-length": "0", ...headers, ...lengthOf(body) }
         }),
         () => undefined
       )
