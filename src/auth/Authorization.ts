@@ -29,7 +29,7 @@ import type {
 } from "../RegistryError.js"
 import { Credentials, type Demand } from "./Credentials.js"
 import * as AuthorizationHeader from "./internal/AuthorizationHeader.js"
-import { rejected } from "./internal/ChallengeResponse.js"
+import { rejected } from "./internal/RejectedResponse.js"
 import type { Sender } from "./internal/Sender.js"
 import * as Sent from "./internal/Sent.js"
 import { TokenCache } from "./TokenCache.js"

@@ -16,7 +16,7 @@ import * as CredentialHelper from "./CredentialHelper.js"
 import { Credentials, type Login } from "./Credentials.js"
 import type * as DockerConfig from "./DockerConfig.js"
 import * as AuthFileLogins from "./internal/AuthFileLogins.js"
-import * as AuthFiles from "./internal/AuthFiles.js"
+import * as AuthFileSource from "./internal/AuthFileSource.js"
 
 /**
  * Which file is read or changed: the one at `path`, or else those that podman takes. `uid` is the
@@ -56,12 +56,12 @@ export const layer = (
       const files = yield* FileSystem.FileSystem
       const helpers = yield* CredentialHelper.make(options.helpers)
       const { isNamed, places } = yield* locations(options)
-      const read = isNamed ? AuthFiles.required : AuthFiles.optional
+      const read = isNamed ? AuthFileSource.required : AuthFileSource.optional
       const load = Effect.map(
         Effect.forEach(places, (path) => read(files, path)),
         (found) => found.flat()
       )
-      return AuthFiles.source(load, helpers, places.length === 0 ? [nowhere] : places)
+      return AuthFileSource.source(load, helpers, places.length === 0 ? [nowhere] : places)
     })
   )
 
@@ -72,17 +72,17 @@ const locations = (options: Options) =>
   Effect.gen(function* () {
     const path = yield* Path.Path
     const named =
-      options.path ?? Option.getOrUndefined(yield* AuthFiles.variable("REGISTRY_AUTH_FILE"))
+      options.path ?? Option.getOrUndefined(yield* AuthFileSource.variable("REGISTRY_AUTH_FILE"))
     if (named !== undefined) return { isNamed: true, places: [named] }
-    const home = yield* AuthFiles.home
+    const home = yield* AuthFileSource.home
     const runtime = Option.orElse(
-      Option.map(yield* AuthFiles.variable("XDG_RUNTIME_DIR"), (folder) =>
+      Option.map(yield* AuthFileSource.variable("XDG_RUNTIME_DIR"), (folder) =>
         path.join(folder, "containers")
       ),
       () => Option.map(Option.fromNullable(options.uid), (uid) => `/run/containers/${uid}`)
     )
     const config = Option.map(
-      Option.orElse(yield* AuthFiles.variable("XDG_CONFIG_HOME"), () =>
+      Option.orElse(yield* AuthFileSource.variable("XDG_CONFIG_HOME"), () =>
         Option.map(home, (home) => path.join(home, ".config"))
       ),
       (folder) => path.join(folder, "containers")

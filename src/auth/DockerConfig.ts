@@ -15,7 +15,7 @@ import * as Host from "../spec/Host.js"
 import * as CredentialHelper from "./CredentialHelper.js"
 import { Credentials, type Login } from "./Credentials.js"
 import * as AuthFileLogins from "./internal/AuthFileLogins.js"
-import * as AuthFiles from "./internal/AuthFiles.js"
+import * as AuthFileSource from "./internal/AuthFileSource.js"
 import * as StoredLogin from "./internal/StoredLogin.js"
 
 /**
@@ -74,16 +74,18 @@ export const layer = (
       const files = yield* FileSystem.FileSystem
       const helpers = yield* CredentialHelper.make(options.helpers)
       if (options.path !== undefined)
-        return AuthFiles.source(AuthFiles.required(files, options.path), helpers, [options.path])
+        return AuthFileSource.source(AuthFileSource.required(files, options.path), helpers, [
+          options.path
+        ])
       const { config, dockercfg } = yield* locations
       const load = Effect.gen(function* () {
-        const current = config === undefined ? [] : yield* AuthFiles.optional(files, config)
+        const current = config === undefined ? [] : yield* AuthFileSource.optional(files, config)
         return current.length > 0 || dockercfg === undefined
           ? current
-          : yield* AuthFiles.optional(files, dockercfg, { legacy: true })
+          : yield* AuthFileSource.optional(files, dockercfg, { legacy: true })
       })
       const places = [config, dockercfg].filter((path) => path !== undefined)
-      return AuthFiles.source(load, helpers, places.length === 0 ? [nowhere] : places)
+      return AuthFileSource.source(load, helpers, places.length === 0 ? [nowhere] : places)
     })
   )
 
@@ -96,8 +98,8 @@ const locationsOf = ({ path }: Options) =>
 /** Where Docker has its files, as far as the environment says so. */
 const locations = Effect.gen(function* () {
   const path = yield* Path.Path
-  const home = yield* AuthFiles.home
-  const folder = Option.orElse(yield* AuthFiles.variable("DOCKER_CONFIG"), () =>
+  const home = yield* AuthFileSource.home
+  const folder = Option.orElse(yield* AuthFileSource.variable("DOCKER_CONFIG"), () =>
     Option.map(home, (home) => path.join(home, ".docker"))
   )
   const within = (folder: Option.Option<string>, name: string) =>
@@ -189,7 +191,7 @@ export const erase = (
     const { config, dockercfg } = yield* locationsOf(options)
     const isLegacy =
       dockercfg !== undefined &&
-      (config === undefined || (yield* AuthFiles.optional(files, config)).length === 0)
+      (config === undefined || (yield* AuthFileSource.optional(files, config)).length === 0)
     const path = isLegacy ? dockercfg : config
     yield* path === undefined
       ? StoredLogin.placeOf(host)
@@ -213,11 +215,11 @@ export const layerEnvironment: Layer.Layer<
   Credentials,
   Effect.gen(function* () {
     const name = "DOCKER_AUTH_CONFIG"
-    const text = yield* AuthFiles.variable(name)
+    const text = yield* AuthFileSource.variable(name)
     const helpers = yield* CredentialHelper.make()
     const load = Option.isNone(text)
       ? Effect.succeed([])
-      : AuthFiles.parsed(text.value, { source: `the environment variable ${name}` })
-    return AuthFiles.source(load, helpers, [name + (Option.isNone(text) ? " (not set)" : "")])
+      : AuthFileSource.parsed(text.value, { source: `the environment variable ${name}` })
+    return AuthFileSource.source(load, helpers, [name + (Option.isNone(text) ? " (not set)" : "")])
   })
 )

@@ -8,7 +8,7 @@ import * as TestClock from "effect/TestClock"
 import type { Helpers } from "../../src/auth/CredentialHelper.js"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as AuthFile from "../../src/auth/internal/AuthFile.js"
-import * as AuthFiles from "../../src/auth/internal/AuthFiles.js"
+import * as AuthFileSource from "../../src/auth/internal/AuthFileSource.js"
 import { HelperMissing } from "../../src/auth/internal/HelperProgram.js"
 import { credentialFor } from "./machine.js"
 
@@ -39,7 +39,7 @@ const foundIn = (file: unknown, place: string) =>
     return yield* Effect.provideService(
       credentialFor(place),
       Credentials.Credentials,
-      AuthFiles.source(load, helpers, ["config.json"])
+      AuthFileSource.source(load, helpers, ["config.json"])
     )
   })
 
@@ -63,7 +63,7 @@ const observed = (file: unknown) =>
         return helpers.get(suffix, host, rejected)
       }
     }
-    const service = AuthFiles.source(Effect.succeed([parsed]), counted, ["config.json"])
+    const service = AuthFileSource.source(Effect.succeed([parsed]), counted, ["config.json"])
     const logger = Logger.make(({ message }) => void warnings.push(String(message)))
     const get = (place: string) =>
       credentialFor(place).pipe(
@@ -487,7 +487,7 @@ it.effect("a rejection is shown to the helper", () =>
   Effect.gen(function* () {
     const rejections: Array<Credentials.Credential | undefined> = []
     const file = AuthFile.parse('{"credsStore":"desk"}', { source: "x" })
-    const service = AuthFiles.source(
+    const service = AuthFileSource.source(
       Effect.map(file, (parsed) => [parsed]),
       {
         get: (_, __, rejected) => {
@@ -515,7 +515,7 @@ it.effect("a file is loaded once a minute, and again after a rejection or a fail
       loads++
       return Effect.map(AuthFile.parse(text, { source: "x" }), (file) => [file])
     })
-    const service = AuthFiles.source(load, helpers, ["config.json"])
+    const service = AuthFileSource.source(load, helpers, ["config.json"])
     const get = (rejected?: Credentials.Credential) =>
       Effect.provideService(credentialFor("ghcr.io", rejected), Credentials.Credentials, service)
     yield* Effect.flip(get())

@@ -13,7 +13,7 @@ import * as CredentialHelper from "../CredentialHelper.js"
 import type { Demand, Login } from "../Credentials.js"
 import * as AuthFile from "./AuthFile.js"
 import * as AuthFileEdit from "./AuthFileEdit.js"
-import * as AuthFiles from "./AuthFiles.js"
+import * as AuthFileSource from "./AuthFileSource.js"
 import * as Changes from "./Changes.js"
 import * as SharedFile from "./SharedFile.js"
 import * as StoredLogin from "./StoredLogin.js"
@@ -55,7 +55,7 @@ export const store = (
           )
     yield* SharedFile.changed(file.path, (text) =>
       Effect.gen(function* () {
-        yield* AuthFiles.parsed(text, { source: file.path })
+        yield* AuthFileSource.parsed(text, { source: file.path })
         const current = text.trim() === "" ? yield* beginning(files, file) : text
         return AuthFileEdit.withEntry(current, AuthFile.isKeyOf(demand), keyOf(name), entry)
       })
@@ -81,7 +81,7 @@ export const erase = (
     const legacy = file.legacy === true
     const change = SharedFile.changed(file.path, (text) =>
       Effect.as(
-        AuthFiles.parsed(text, { source: file.path, legacy }),
+        AuthFileSource.parsed(text, { source: file.path, legacy }),
         AuthFileEdit.withoutEntries(text, isErased, legacy)
       )
     )
@@ -92,7 +92,7 @@ export const erase = (
 
 /** The helper that a file names for a place, if it names one, and its failures with that file. */
 const helperIn = (files: FileSystem.FileSystem, { legacy, path }: File, demand: Demand) =>
-  Effect.map(AuthFiles.optional(files, path, { legacy }), (found) => {
+  Effect.map(AuthFileSource.optional(files, path, { legacy }), (found) => {
     const [file] = found
     const helper = file && Option.flatMap(AuthFile.find(file, demand), ({ helper }) => helper)
     return file === undefined || helper === undefined || Option.isNone(helper)
@@ -101,7 +101,7 @@ const helperIn = (files: FileSystem.FileSystem, { legacy, path }: File, demand: 
           suffix: helper.value.suffix,
           named: <R>(effect: Effect.Effect<void, CredentialsFailure | InvalidUrl, R>) =>
             Effect.mapError(effect, (error) =>
-              error._tag === "InvalidUrl" ? error : AuthFiles.namedIn(file, error)
+              error._tag === "InvalidUrl" ? error : AuthFileSource.namedIn(file, error)
             )
         }
   })
@@ -111,6 +111,6 @@ const beginning = (files: FileSystem.FileSystem, { predecessor }: File) =>
   Effect.gen(function* () {
     if (predecessor === undefined) return ""
     const text = yield* SharedFile.read(files, predecessor)
-    const found = yield* AuthFiles.parsed(text, { source: predecessor, legacy: true })
+    const found = yield* AuthFileSource.parsed(text, { source: predecessor, legacy: true })
     return found.length === 0 ? "" : `{"auths":${text.trim()}}`
   })

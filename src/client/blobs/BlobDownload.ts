@@ -209,7 +209,7 @@ const nextOfBlob = (
           : Effect.fail(error),
       onSuccess: (response) => {
         const meaning = DownloadPlan.responseOfBlob(download, asked, factsOf(response))
-        const exchange = Received.factsOf(response)
+        const exchange = Received.exchangeOf(response)
         if (meaning._tag !== "Content")
           return Effect.zipRight(Received.abandon(response), unusable(meaning, exchange))
         const { length, start } = meaning
@@ -236,7 +236,7 @@ const nextOfRange = (
     const meaning = DownloadPlan.responseOfRange(progress, factsOf(response))
     if (meaning._tag === "Content") return { ...meaning, response }
     yield* Received.abandon(response)
-    const exchange = Received.factsOf(response)
+    const exchange = Received.exchangeOf(response)
     switch (meaning._tag) {
       case "NoRanges":
         return yield* new Unsupported({ ...exchange, operation: "ranges of blobs" })
@@ -310,7 +310,7 @@ const arriving = (
     stall: to.timeouts.response,
     onFault: (reason) =>
       new TransportFailure({
-        ...Received.factsOf(response),
+        ...Received.exchangeOf(response),
         reason,
         ...(reason === "Stall" && {
           timeout: Duration.toMillis(to.timeouts.response),

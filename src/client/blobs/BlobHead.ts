@@ -56,7 +56,7 @@ export const make = (to: Endpoint, send: Send): BlobHead => {
     if (response.status === 404) return undefined
     yield* checked(digest, response)
     const size = lengthOf(digest, response)
-    return { by: "HEAD", size, facts: Received.factsOf(response) } satisfies Seen
+    return { by: "HEAD", size, facts: Received.exchangeOf(response) } satisfies Seen
   })
 
   /**
@@ -71,7 +71,7 @@ export const make = (to: Endpoint, send: Send): BlobHead => {
       yield* isWhole ? Received.abandon(response) : Received.excerpt(response)
       yield* checked(digest, response)
       const size = isWhole ? lengthOf(digest, response) : totalOf(response)
-      return { by: "GET", size, facts: Received.factsOf(response) } satisfies Seen
+      return { by: "GET", size, facts: Received.exchangeOf(response) } satisfies Seen
     }).pipe(
       to.concurrency.exchange,
       Effect.catchTags({
@@ -128,12 +128,12 @@ const checked = (
   const announced = SingleField.value(response.headers, "docker-content-digest")
   if (Digest.isDigest(announced) && Digest.disagree(announced, digest))
     return Effect.fail(
-      new DigestMismatch({ ...Received.factsOf(response), expected: digest, actual: announced })
+      new DigestMismatch({ ...Received.exchangeOf(response), expected: digest, actual: announced })
     )
   return announced === undefined && isPage(response)
     ? Effect.fail(
         new ProtocolViolation({
-          ...Received.factsOf(response),
+          ...Received.exchangeOf(response),
           page: "",
           problem: "The response does not say whether the blob is there"
         })

@@ -155,7 +155,7 @@ const advance = (remote: Remote, session: Session, response: Received.Received, 
   })
 
 const cutOff = (response: Received.Received) =>
-  new TransportFailure({ ...Received.factsOf(response), reason: "Reset" })
+  new TransportFailure({ ...Received.exchangeOf(response), reason: "Reset" })
 
 const holds = (response: Received.Received, count: number): boolean =>
   Option.exists(rangeOf(response), ({ end }) => end === count - 1)
@@ -216,7 +216,7 @@ export const stored = (
     Digest.isDigest(announced) && Digest.disagree(announced, digest)
       ? Effect.fail(
           new DigestMismatch({
-            ...Received.factsOf(response),
+            ...Received.exchangeOf(response),
             expected: digest,
             actual: announced
           })

@@ -24,7 +24,7 @@ export const locationOf = (
   const named = SingleField.requiredReference(response.headers, "location")
   if (Either.isLeft(named))
     return Effect.fail(
-      new ProtocolViolation({ ...Received.factsOf(response), problem: noLocation[named.left] })
+      new ProtocolViolation({ ...Received.exchangeOf(response), problem: noLocation[named.left] })
     )
   const target = named.right
   const { url } = response.request

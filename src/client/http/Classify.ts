@@ -60,7 +60,7 @@ export const classify = <O extends Operation>(
   return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
     const { errors } = ErrorBody.parse(body)
     const shown = ErrorBody.parseRedacted(body, Sent.redactorOf(Sent.of(response.request)))
-    const exchange: Exchange = { ...factsOf(response, body), errors: shown.errors }
+    const exchange: Exchange = { ...exchangeOf(response, body), errors: shown.errors }
     const foreign = !Trust.isAt(origin, response.request.url)
     const facts: ErrorResponse = {
       status: response.status,
@@ -99,16 +99,16 @@ const pages = new Set(["text/html", "application/xhtml+xml"])
 export const isMarkup = (text: string): boolean => text.trimStart().startsWith("<")
 
 /** The facts of an exchange with the title of the page, if its response is one with this body. */
-export const factsOf = (
+export const exchangeOf = (
   response: Received.Received,
   body: Uint8Array
-): ReturnType<typeof Received.factsOf> & { readonly page?: string } =>
+): ReturnType<typeof Received.exchangeOf> & { readonly page?: string } =>
   body.length > 0 && (isPage(response) || PageTitle.isHtml(body))
     ? {
-        ...Received.factsOf(response),
+        ...Received.exchangeOf(response),
         page: PageTitle.of(body, Sent.redactorOf(Sent.of(response.request)))
       }
-    : Received.factsOf(response)
+    : Received.exchangeOf(response)
 
 /**
  * Fails where the response has content that does not say that anything was done: some servers have
@@ -125,7 +125,7 @@ const saysNothingElse = (
     if (body.length === 0) return Effect.succeed({ ...response, body })
     return Effect.fail(
       new ProtocolViolation({
-        ...factsOf(response, body),
+        ...exchangeOf(response, body),
         ...(isError && { errors: ReportedErrors.shown(response, document) }),
         problem: "The response does not say that the registry did anything"
       })

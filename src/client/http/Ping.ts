@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Unsupported } from "../../RegistryError.js"
-import { factsOf, isMarkup, isPage, readable } from "./Classify.js"
+import { exchangeOf, isMarkup, isPage, readable } from "./Classify.js"
 import { distributionApi } from "./OperationErrors.js"
 import type * as Received from "./Received.js"
 
@@ -18,7 +18,7 @@ export const check = (response: Received.Received): Effect.Effect<void, Unsuppor
     return isSuspect &&
       response.headers["docker-distribution-api-version"] === undefined &&
       !isJson(text)
-      ? Effect.fail(new Unsupported({ ...factsOf(response, body), operation: distributionApi }))
+      ? Effect.fail(new Unsupported({ ...exchangeOf(response, body), operation: distributionApi }))
       : Effect.void
   })
 

@@ -112,7 +112,7 @@ export const lengthOf = ({ headers }: Pick<Received, "headers">): number | undef
       )
 
 /** The facts of an exchange that an error may show. */
-export const factsOf = ({
+export const exchangeOf = ({
   request,
   status
 }: Pick<Received, "request" | "status">): ReturnType<typeof ClientFailure.facts> & {
@@ -128,7 +128,7 @@ export const untrusted = (
   UntrustedLocation.from(
     kind,
     { ...refused, host: textOf(response, refused.host) },
-    factsOf(response)
+    exchangeOf(response)
   )
 
 /** Returns a text of the server that sent a response, such as a header, as it may be shown. */

@@ -82,7 +82,7 @@ export const followed =
       if (before.length > options.limits.redirects)
         return Effect.fail(
           new LimitExceeded({
-            ...Received.factsOf(response),
+            ...Received.exchangeOf(response),
             what: "The number of redirects",
             limit: options.limits.redirects,
             option: "limits.redirects"
@@ -112,7 +112,7 @@ export const followed =
 
 const unusable = (response: HttpClientResponse, problem: "blank" | "repeated") =>
   new ProtocolViolation({
-    ...Received.factsOf(response),
+    ...Received.exchangeOf(response),
     problem: `The server redirects with a Location that is ${problem}`
   })
 

@@ -108,7 +108,7 @@ const retried = <R>(
         (text) => RetryAfter.parse(text, now)
       )
       return yield* new RegistryFailure({
-        ...Received.factsOf(response),
+        ...Received.exchangeOf(response),
         retryAfter: Option.getOrUndefined(Option.map(wait, Duration.toMillis))
       })
     })

@@ -242,7 +242,7 @@ const received = (
 
 const stalled = (response: HttpClientResponse, bounds: Bounds, deadline: Watchdog.Deadline) =>
   new TransportFailure({
-    ...Received.factsOf(response),
+    ...Received.exchangeOf(response),
     reason: "Stall",
     ...spent(bounds, deadline, bounds.response)
   })
@@ -324,7 +324,7 @@ export const document = (
   limit: ByteStream.Limit,
   bounds: Bounds
 ): Effect.Effect<Uint8Array, TransportFailure | LimitExceeded> => {
-  const tooLong = () => new LimitExceeded({ ...limit, ...Received.factsOf(response) })
+  const tooLong = () => new LimitExceeded({ ...limit, ...Received.exchangeOf(response) })
   const within = (bytes: Uint8Array) =>
     bytes.length <= limit.limit ? Effect.succeed(bytes) : Effect.fail(tooLong())
   if (response instanceof GatheredResponse) return within(response.content)

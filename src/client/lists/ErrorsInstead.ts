@@ -20,5 +20,5 @@ export const of = (
   const isReported = (ReportedErrors.member(document, "error") ?? null) !== null
   if (!isListed && !isReported && errors.length === 0) return undefined
   const problem = `The registry answered with errors instead of a list of ${name}`
-  return new ProtocolViolation({ ...Received.factsOf(response), errors, problem })
+  return new ProtocolViolation({ ...Received.exchangeOf(response), errors, problem })
 }

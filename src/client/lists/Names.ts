@@ -28,7 +28,7 @@ export const names = <A extends string>(
   const isList = typeof document === "object" && document !== null && !Array.isArray(document)
   if (!isList || !Array.isArray(list)) {
     const problem = `The response is not a list of ${field}`
-    return Effect.fail(new ProtocolViolation({ ...Classify.factsOf(response, bytes), problem }))
+    return Effect.fail(new ProtocolViolation({ ...Classify.exchangeOf(response, bytes), problem }))
   }
   const errors = ErrorsInstead.of(response, document, found, field)
   if (errors !== undefined) return Effect.fail(errors)

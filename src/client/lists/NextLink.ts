@@ -32,7 +32,7 @@ export const read = (
   const header = response.headers["link"] ?? ""
   if (Link.hidesNext(header)) {
     const problem = "A page of a list has a Link that cannot be read, so that its end is not known"
-    const error = new ProtocolViolation({ ...Received.factsOf(response), problem })
+    const error = new ProtocolViolation({ ...Received.exchangeOf(response), problem })
     return { _tag: "Failed", error }
   }
   const target = Option.getOrElse(Link.next(header), () => inBody)

@@ -82,7 +82,7 @@ export const paginate = <O extends Listing, A, E extends Failure>(
       fresh: number,
       state: Paging.State
     ): Option.Option<Pending<O, E | PagingError>> => {
-      const facts = Received.factsOf(page.response)
+      const facts = Received.exchangeOf(page.response)
       const fail = (error: PagingError) => Option.some(Effect.fail(error))
       const link = NextLink.read(to, page.response, page.next)
       if (link._tag === "Failed") return fail(link.error)
@@ -114,7 +114,7 @@ export const paginate = <O extends Listing, A, E extends Failure>(
         return !known.has(key) && known.add(key)
       })
       if (known.size > to.limits.items)
-        return yield* tooMany("items", to.limits.items, Received.factsOf(page.response))
+        return yield* tooMany("items", to.limits.items, Received.exchangeOf(page.response))
       return [Chunk.unsafeFromArray(fresh), afterPage(page, fresh.length, state)] as const
     })
 

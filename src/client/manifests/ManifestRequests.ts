@@ -13,7 +13,7 @@ import {
 import * as Digest from "../../spec/Digest.js"
 import type * as Manifest from "../../spec/Manifest.js"
 import type { RepositoryName, Tag } from "../../spec/Reference.js"
-import { factsOf, isPage, type StatusError } from "../http/Classify.js"
+import { exchangeOf, isPage, type StatusError } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { ExchangeError } from "../http/ExchangeError.js"
 import type { OwnErrors } from "../http/OperationErrors.js"
@@ -63,7 +63,7 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
     )
     return isPage(response)
       ? yield* new ProtocolViolation({
-          ...factsOf(response, bytes),
+          ...exchangeOf(response, bytes),
           problem: "The response is not a manifest"
         })
       : ([bytes, response] as const)
@@ -78,7 +78,7 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
     const announced = announcedDigest(response)
     if (announced !== undefined && Digest.disagree(digest, announced))
       return yield* new DigestMismatch({
-        ...Received.factsOf(response),
+        ...Received.exchangeOf(response),
         expected: digest,
         actual: announced
       })

@@ -145,7 +145,7 @@ const makeHeadManifest = (
       ({ message }) => {
         const shown = Received.textOf(response, message, longest)
         const problem = `${nameOf(to, repository, reference)}: ${shown}`
-        return new ProtocolViolation({ ...Received.factsOf(response), problem })
+        return new ProtocolViolation({ ...Received.exchangeOf(response), problem })
       }
     )
     const digest = Digest.isDigest(reference) ? reference : Digest.fromBytes(bytes)
@@ -166,7 +166,7 @@ const makeHeadManifest = (
         if (digest !== undefined && announced !== undefined && Digest.disagree(digest, announced))
           return Effect.fail(
             new DigestMismatch({
-              ...Received.factsOf(response),
+              ...Received.exchangeOf(response),
               expected: digest,
               actual: announced
             })
@@ -193,5 +193,7 @@ const verified = (bytes: Uint8Array, digest: Digest.Digest, response: Received.R
     const actual = hasher.digest()
     return actual === digest
       ? Effect.void
-      : Effect.fail(new DigestMismatch({ ...Received.factsOf(response), expected: digest, actual }))
+      : Effect.fail(
+          new DigestMismatch({ ...Received.exchangeOf(response), expected: digest, actual })
+        )
   })

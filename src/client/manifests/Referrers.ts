@@ -88,7 +88,7 @@ export const make = (to: Endpoint, { read }: Pipeline, requests: ManifestRequest
     })
     const errors = index && errorsIn(bytes, index, response)
     if (errors !== undefined) return yield* errors
-    if (index === undefined) return yield* new Pages.NotAList(Received.factsOf(response))
+    if (index === undefined) return yield* new Pages.NotAList(Received.exchangeOf(response))
     isKnownToList = true
     return { index, response }
   })
