@@ -12,6 +12,7 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { BlobSource } from "./BlobSource.js"
+import * as BorrowedStream from "./internal/BorrowedStream.js"
 import type { ChunkBounds, UploadState } from "./internal/UploadState.js"
 import {
   type BlobUnknown,
@@ -698,6 +699,37 @@ export const make = (operations: Partial<Registry.Service>): Registry.Service =>
 
 const refused = (operation: keyof Registry.Service): Effect.Effect<never, Unsupported> =>
   Effect.suspend(() => Effect.fail(new Unsupported({ operation })))
+
+/**
+ * Reads a blob to its end, keeps none of it, and fails where it is not what its digest or
+ * descriptor says, as `Registry.getBlob` does: to check that a registry has a blob whole, and
+ * nothing else in its place. It takes less time than to run the stream of `getBlob`, whose arrays
+ * are new memory.
+ *
+ * @example
+ * ```ts
+ * import * as Digest from "effect-oci/Digest"
+ * import * as Reference from "effect-oci/Reference"
+ * import * as Registry from "effect-oci/Registry"
+ * import * as Effect from "effect/Effect"
+ *
+ * const isWhole = Effect.gen(function*() {
+ *   const registry = yield* Registry.Registry
+ *   const repository = yield* Reference.parseRepositoryName("owner/model")
+ *   const digest = yield* Digest.parse(`sha256:${"0".repeat(64)}`)
+ *   yield* Registry.verifyBlob(registry, repository, digest)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const verifyBlob = (
+  registry: Pick<Registry.Service, "getBlob">,
+  repository: RepositoryName,
+  blob: Digest | Descriptor
+): Effect.Effect<void, Registry.GetBlobError> =>
+  BorrowedStream.drain(registry.getBlob(repository, blob))
 
 /**
  * Provides what a layer does once its registry has answered a ping: a program whose registry cannot

@@ -5,7 +5,9 @@
  * anybody has made out of another has no borrowed form: nobody's code sees borrowed arrays that
  * does not know of it.
  */
+import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
+import * as StreamChannel from "./StreamChannel.js"
 
 const Borrowed: unique symbol = Symbol.for("effect-oci/BorrowedStream/Borrowed")
 
@@ -27,3 +29,24 @@ export const map = <A, E, R, A2, E2, R2>(
   stream: Stream.Stream<A, E, R>,
   f: (stream: Stream.Stream<A, E, R>) => Stream.Stream<A2, E2, R2>
 ): Stream.Stream<A2, E2, R2> => make((borrowed) => f(borrowed ? of(stream) : stream))
+
+const lenders = new WeakMap<ArrayBufferLike, (bytes: Uint8Array) => void>()
+
+/** Names what gets memory back that was lent. */
+export const lend = (memory: ArrayBufferLike, giveBack: (bytes: Uint8Array) => void): void => {
+  lenders.set(memory, giveBack)
+}
+
+/** Gives an array back that was borrowed, to be called once for each; others are left alone. */
+export const giveBack = (bytes: Uint8Array): void => lenders.get(bytes.buffer)?.(bytes)
+
+/** Runs a stream of both forms whose bytes nobody wants. */
+export const drain = <E, R>(stream: Stream.Stream<Uint8Array, E, R>): Effect.Effect<void, E, R> =>
+  StreamChannel.runFlushing(
+    of(stream),
+    (bytes) => {
+      giveBack(bytes)
+      return false
+    },
+    Effect.void
+  )

@@ -19,7 +19,7 @@ import * as BlobFile from "../../src/node/BlobFile.js"
 import { BufferPool, release } from "../../src/node/internal/BufferPool.js"
 import { Reading } from "../../src/node/internal/PooledSocket.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
-import { Registry } from "../../src/Registry.js"
+import { Registry, verifyBlob } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { freshRepository } from "../support/fixtures.js"
 import { liveOverHttps as live } from "../support/https.js"
@@ -348,6 +348,17 @@ describe.each(["length", "chunks"] as const)("a blob that comes with its %s", (f
       yield* BlobFile.download(registry, repository, digest, path)
       expect(Digest.fromBytes(yield* Effect.promise(() => Fs.readFile(path)))).toBe(digest)
       expect(seen.returned).toBeGreaterThan(0)
+    })
+  )
+
+  it.scopedLive("is verified and kept nowhere, which gives the memory back", () =>
+    Effect.gen(function* () {
+      const { registry, repository } = yield* getBlob(form, 1)
+      yield* verifyBlob(registry, repository, digest)
+      expect(seen.returned).toBeGreaterThan(4)
+      const other = { mediaType: "application/octet-stream", digest, size: 7 }
+      const error = yield* Effect.flip(verifyBlob(registry, repository, other))
+      expect(error._tag).toBe("SizeMismatch")
     })
   )
 

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as ByteStream from "../../src/ByteStream.js"
-import { Registry } from "../../src/Registry.js"
+import { Registry, verifyBlob } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Transfer from "../../src/Transfer.js"
 import {
@@ -44,6 +44,23 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
           size: b1.length
         }
       )
+    })
+  )
+
+  it.effect("verifies a blob without keeping it", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const put = yield* registry.putBlob(repository, BlobSource.fromBytes(freshBytes("b1")))
+      yield* verifyBlob(registry, repository, put)
+      yield* verifyBlob(registry, repository, put.digest)
+      const failures = [freshDigest(), { ...put, size: put.size + 1 }].map((blob) =>
+        Effect.flip(verifyBlob(registry, repository, blob))
+      )
+      expect((yield* Effect.all(failures)).map(({ _tag }) => _tag)).toEqual([
+        "BlobUnknown",
+        "SizeMismatch"
+      ])
     })
   )
 

@@ -3,6 +3,7 @@
  * filled again only after all bytes that were handed out of it were given back, and with none to
  * spare a new one is made.
  */
+import { lend } from "../../internal/BorrowedStream.js"
 
 /** The least that a socket offers at a time; an idle connection holds no more. */
 export const smallest = 64 * 1024
@@ -32,6 +33,12 @@ export interface Block {
 /** Blocks in use, by their memory: whoever keeps bytes for good keeps theirs from being reused. */
 const blocks = new WeakMap<ArrayBufferLike, Block>()
 
+const newMemory = (size: number): Buffer => {
+  const bytes = Buffer.allocUnsafeSlow(size)
+  lend(bytes.buffer, release)
+  return bytes
+}
+
 /** A pool for all sockets of a dispatcher. */
 export class BufferPool {
   private readonly free = new Map<number, Array<Buffer>>()
@@ -41,7 +48,7 @@ export class BufferPool {
   take(size: number): Block {
     const kept = this.free.get(size)?.pop()
     if (kept !== undefined) this.kept -= size
-    const bytes = kept ?? Buffer.allocUnsafeSlow(size)
+    const bytes = kept ?? newMemory(size)
     const block = { bytes, pool: this, isFilling: true, isParsed: false, lent: 0 }
     blocks.set(bytes.buffer, block)
     return block

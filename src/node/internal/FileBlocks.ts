@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import { giveBack } from "../../internal/BorrowedStream.js"
 import type { OpenReader } from "../../internal/ReadInto.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { StorageFailure } from "../../RegistryError.js"
-import { release } from "./BufferPool.js"
 
 /**
  * Bytes per read, and the least per write: at 64 KiB an Effect for each costs a quarter of the
@@ -152,5 +152,5 @@ const writeAll = async (
       at += (await file.write(bytes, at, size - at, position + at)).bytesWritten
     }
   }
-  for (const part of parts) release(part)
+  for (const part of parts) giveBack(part)
 }
