@@ -28,6 +28,25 @@ export const largeDigest = process.env["BENCH_DIGEST"] ?? repeated(size)
 
 export const small = { bytes: block.subarray(0, 4096), digest: repeated(4096) }
 
+/** Sixteen blobs that are moved at once, each a sixteenth of the large one. */
+export const parts = Number(process.env["BENCH_PARTS"] ?? 16)
+const partSize = Math.floor(size / parts)
+
+/** The bytes of a part from one on: the same as of all others, but for its number at its start. */
+export const partBlock = (part: number, from: number): Buffer => {
+  const left = block.subarray(0, Math.min(block.length, partSize - from))
+  if (from > 0) return left
+  const first = Buffer.from(left)
+  first.writeUInt32LE(part)
+  return first
+}
+
+const partDigest = (part: number): `sha256:${string}` => {
+  const hash = createHash("sha256")
+  for (let from = 0; from < partSize; from += block.length) hash.update(partBlock(part, from))
+  return `sha256:${hash.digest("hex")}`
+}
+
 const document = (value: unknown, mediaType: string) => {
   const bytes = Buffer.from(JSON.stringify(value))
   return {
@@ -65,11 +84,51 @@ export const image = {
   ])
 }
 
+/** An artifact of so many layers, each as large as a small blob unless `layers` are given. */
+export const manyLayers = (count: number) =>
+  manifestOf(
+    Array.from({ length: count }, (_, n) => ({
+      mediaType: "application/octet-stream",
+      digest: `sha256:${createHash("sha256").update(String(n)).digest("hex")}`,
+      size: 4096
+    }))
+  )
+
+/** The artifact of the parts: made on demand, since it takes a second to hash them. */
+export const partsArtifact = () =>
+  manifestOf(
+    Array.from({ length: parts }, (_, n) => ({
+      mediaType: "application/octet-stream",
+      digest: partDigest(n),
+      size: partSize,
+      annotations: { "org.opencontainers.image.title": partName(n) }
+    }))
+  )
+
+const partName = (part: number) => `part-${part}`
+
 /** The large blob as a file to push. */
 export const uploadFile = Path.join(tmpdir(), `effect-oci-bench-${size}`)
 
 /** The image in the form of a folder that skopeo copies from, the large blob linked into it. */
 export const uploadFolder = `${uploadFile}-image`
+
+/** The parts as files to push. */
+export const partsFolder = `${uploadFile}-parts`
+
+/** Makes the parts to be pushed. */
+export const prepareParts = (): ReadonlyArray<string> =>
+  Array.from({ length: parts }, (_, part) => {
+    const path = Path.join(partsFolder, partName(part))
+    Fs.mkdirSync(partsFolder, { recursive: true })
+    if (!Fs.existsSync(path) || Fs.statSync(path).size !== partSize) {
+      const file = Fs.openSync(path, "w")
+      for (let from = 0; from < partSize; from += block.length)
+        Fs.writeSync(file, partBlock(part, from))
+      Fs.closeSync(file)
+    }
+    return path
+  })
 
 /** Where a process that measures puts what it pulls. */
 export const downloadFile = Path.join(tmpdir(), `effect-oci-bench-download-${process.pid}`)

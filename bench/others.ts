@@ -1,16 +1,17 @@
 /** Other clients, as far as they are on `PATH`. */
 import { spawn, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
-import { downloadFile, uploadFile, uploadFolder } from "./content.js"
+import { downloadFile, partsFolder, uploadFile, uploadFolder } from "./content.js"
 import type { Given, Task, Tasks } from "./task.js"
 
 const run =
   (
-    words: (host: string, digest: string) => readonly [command: string, ...args: Array<string>]
+    words: (host: string, digest: string) => readonly [command: string, ...args: Array<string>],
+    isTls = false
   ): Task =>
-  ({ digest, url }: Given) =>
+  ({ digest, tlsUrl, url }: Given) =>
     new Promise<void>((resolve, reject) => {
-      const [command, ...args] = words(new URL(url).host, digest)
+      const [command, ...args] = words(new URL(isTls ? tlsUrl : url).host, digest)
       const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"] })
       child.once("error", reject)
       child.once("exit", (code) =>
@@ -18,10 +19,17 @@ const run =
       )
     }).finally(() => Fs.rmSync(downloadFile, { recursive: true, force: true }))
 
-const shell = (script: string) =>
-  run((host, digest) => ["sh", "-c", script, "sh", host, digest, downloadFile, uploadFile])
+const shell = (script: string, isTls = false) =>
+  run((host, digest) => ["sh", "-ec", script, "sh", host, digest, ...places], isTls)
 
-/** `pull file` has a blob in a file at its end, verified; `push file` has the registry take one. */
+const places = [downloadFile, uploadFile, partsFolder]
+
+const concurrency = 16
+
+/**
+ * `pull file` has a blob in a file at its end, verified (but by curl); `push file` has the registry
+ * take one; the parts are the files of an artifact.
+ */
 const all: Readonly<Record<string, Tasks>> = {
   // It moves images only: one with a small configuration and the large blob as its layer.
   skopeo: {
@@ -31,6 +39,15 @@ const all: Readonly<Record<string, Tasks>> = {
       `docker://${host}/bench:image`,
       `dir:${downloadFile}`
     ]),
+    "pull file over TLS": run(
+      (host) => [
+        "skopeo",
+        ...["copy", "--quiet", "--insecure-policy", "--src-tls-verify=false"],
+        `docker://${host}/bench:image`,
+        `dir:${downloadFile}`
+      ],
+      true
+    ),
     "push file": run((host) => [
       "skopeo",
       ...["copy", "--quiet", "--insecure-policy", "--preserve-digests", "--dest-tls-verify=false"],
@@ -40,20 +57,41 @@ const all: Readonly<Record<string, Tasks>> = {
   },
   oras: {
     "pull file": shell('oras blob fetch --plain-http --no-tty --output "$3" "$1/bench@$2"'),
-    "push file": shell('oras blob push --plain-http --no-tty "$1/bench" "$4"')
+    "push file": shell('oras blob push --plain-http --no-tty "$1/bench" "$4"'),
+    "pull file over TLS": shell(
+      'oras blob fetch --insecure --no-tty --output "$3" "$1/bench@$2"',
+      true
+    ),
+    "pull parts": shell(
+      `oras pull --plain-http --no-tty --concurrency ${concurrency} --output "$3" "$1/bench:parts"`
+    ),
+    "push parts": shell(
+      `cd "$5"; oras push --plain-http --no-tty --concurrency ${concurrency} "$1/bench:pushed" *`
+    )
   },
   regctl: {
     "pull file": shell('regctl --host "reg=$1,tls=disabled" blob get "$1/bench" "$2" > "$3"'),
     "push file": shell('regctl --host "reg=$1,tls=disabled" blob put "$1/bench" < "$4"')
   },
-  crane: { "pull file": shell('crane blob --insecure "$1/bench@$2" > "$3"') }
+  crane: {
+    "pull file": shell('crane blob --insecure "$1/bench@$2" > "$3"'),
+    "pull file over TLS": shell('crane blob --insecure "$1/bench@$2" > "$3"', true)
+  },
+  curl: {
+    "pull file over TLS": shell('curl -sk --output "$3" "https://$1/v2/bench/blobs/$2"', true),
+    // The digest first, as it has to be known; then all in one request.
+    "push file": shell(
+      'openssl dgst -sha256 "$4"; curl -s -T "$4" "http://$1/v2/bench/blobs/uploads/s?digest=$2"'
+    )
+  }
 }
 
-/** The names of those that can do it here. */
+/** The names of all that can do it. Whether they are here is another question. */
 export const able = (task: string): ReadonlyArray<string> =>
-  Object.keys(all).filter(
-    (name) => all[name]?.[task] !== undefined && spawnSync("which", [name]).status === 0
-  )
+  Object.keys(all).filter((name) => name !== "curl" && all[name]?.[task] !== undefined)
+
+/** Whether a client of this name is on `PATH`. */
+export const isHere = (name: string): boolean => spawnSync("which", [name]).status === 0
 
 export const tasks: Tasks = Object.fromEntries(
   Object.entries(all).flatMap(([name, its]) =>

@@ -1,15 +1,25 @@
 /** What is measured: effect-oci, as an application uses it. */
 import * as Fs from "node:fs"
+import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import * as Artifact from "effect-oci/Artifact"
 import * as BlobSource from "effect-oci/BlobSource"
 import * as Credentials from "effect-oci/Credentials"
 import * as Digest from "effect-oci/Digest"
-import { BlobFile, NodeRegistry } from "effect-oci/node"
+import { ArtifactFolder, BlobFile, NodeRegistry } from "effect-oci/node"
 import * as Reference from "effect-oci/Reference"
-import { Registry } from "effect-oci/Registry"
-import { block, downloadFile, size, small as smallBlob, uploadFile } from "./content.js"
+import type { Registries } from "effect-oci/Registries"
+import { Registry, verifyBlob } from "effect-oci/Registry"
+import {
+  block,
+  downloadFile,
+  prepareParts,
+  size,
+  small as smallBlob,
+  uploadFile
+} from "./content.js"
 import { concurrency, many, small, smallBytes, type Task, type Tasks } from "./task.js"
 
 interface Place {
@@ -19,8 +29,8 @@ interface Place {
 }
 
 const registry =
-  <A, E>(use: (place: Place) => Effect.Effect<A, E>): Task =>
-  ({ digest, url }) =>
+  <A, E>(use: (place: Place) => Effect.Effect<A, E>, isTls = false): Task =>
+  ({ digest, tlsUrl, url }) =>
     Effect.all({
       registry: Registry,
       repository: Reference.parseRepositoryName("bench"),
@@ -29,7 +39,11 @@ const registry =
       Effect.flatMap(use),
       Effect.asVoid,
       Effect.provide(
-        NodeRegistry.layer({ url, concurrency }).pipe(Layer.provide(Credentials.layerAnonymous))
+        NodeRegistry.layer(
+          isTls
+            ? { url: tlsUrl, concurrency, tls: { rejectUnauthorized: false } }
+            : { url, concurrency }
+        ).pipe(Layer.provide(Credentials.layerAnonymous))
       ),
       Effect.runPromise
     )
@@ -54,21 +68,77 @@ const manifests = (one: (place: Place, tag: Reference.Tag) => Effect.Effect<unkn
     )
   )
 
+const pullFile =
+  (isTls: boolean): Task =>
+  (given) =>
+    registry(
+      ({ digest, registry, repository }) =>
+        BlobFile.download(
+          registry,
+          repository,
+          { mediaType: "application/octet-stream", digest, size },
+          downloadFile
+        ),
+      isTls
+    )(given).finally(() => Fs.rmSync(downloadFile, { force: true }))
+
+const registries =
+  <A, E>(use: (at: { readonly host: string }) => Effect.Effect<A, E, Registries>): Task =>
+  ({ url }) => {
+    const { host } = new URL(url)
+    return Effect.runPromise(
+      Effect.asVoid(use({ host })).pipe(
+        Effect.provide(
+          NodeRegistry.layerRegistries({ hosts: { [host]: { url, concurrency } } }).pipe(
+            Layer.provide(Credentials.layerAnonymous)
+          )
+        )
+      )
+    )
+  }
+
 export const tasks: Tasks = {
   "pull stream": registry(({ digest, registry, repository }) =>
     Stream.runDrain(
       registry.getBlob(repository, { mediaType: "application/octet-stream", digest, size })
     )
   ),
-  "pull file": (given) =>
-    registry(({ digest, registry, repository }) =>
-      BlobFile.download(
-        registry,
-        repository,
-        { mediaType: "application/octet-stream", digest, size },
-        downloadFile
-      )
-    )(given).finally(() => Fs.rmSync(downloadFile, { force: true })),
+  "pull file": pullFile(false),
+  "pull file over TLS": pullFile(true),
+  "pull, nothing kept": registry(({ digest, registry, repository }) =>
+    verifyBlob(registry, repository, { mediaType: "application/octet-stream", digest, size })
+  ),
+  "pull into an upload": registry(({ digest, registry, repository }) =>
+    registry.putBlob(
+      repository,
+      BlobSource.fromRegistry(registry, repository, {
+        mediaType: "application/octet-stream",
+        digest,
+        size
+      })
+    )
+  ),
+  "pull parts": (given) =>
+    registries(({ host }) =>
+      ArtifactFolder.pull(`${host}/bench:parts`, downloadFile, { concurrency })
+    )(given).finally(() => Fs.rmSync(downloadFile, { recursive: true, force: true })),
+  "push parts": registries(({ host }) =>
+    Effect.flatMap(
+      Effect.forEach(prepareParts(), (path) =>
+        Effect.map(BlobFile.source(path), (source) => ({
+          title: Path.basename(path),
+          mediaType: "application/octet-stream",
+          source
+        }))
+      ),
+      (files) =>
+        Artifact.push(`${host}/bench:pushed`, {
+          artifactType: "application/vnd.example.parts.v1",
+          files,
+          concurrency
+        })
+    )
+  ),
   "push file, digest unknown": pushFile({ isDigestKnown: false }),
   "push file, digest known": pushFile({ isDigestKnown: true }),
   "push file, chunks of 8 MiB": pushFile({ isDigestKnown: false, chunkSize: 8 * 1024 * 1024 }),
@@ -91,7 +161,7 @@ export const tasks: Tasks = {
         (n) =>
           Effect.zipRight(
             registry.putBlob(repository, BlobSource.fromBytes(smallBytes(smallBlob.bytes, n))),
-            Stream.runDrain(registry.getBlob(repository, digest))
+            registry.getBlobBytes(repository, digest)
           ),
         { concurrency, discard: true }
       )

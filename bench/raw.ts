@@ -125,6 +125,51 @@ export const tasks: Tasks = {
     socket.destroy()
     verified(hash.digest("hex"), digest)
   },
+  // Into one buffer, and from one: nothing is hashed, and no file read.
+  "server sends": (given) =>
+    new Promise((resolve, reject) => {
+      const { hostname, pathname, port } = new URL(blobUrl(given))
+      let received = 0
+      const buffer = Buffer.allocUnsafeSlow(block.length)
+      const socket = Net.connect({
+        host: hostname,
+        port: Number(port),
+        onread: {
+          buffer,
+          callback: (length) => {
+            received += length
+            return true
+          }
+        }
+      })
+      socket.once("error", reject)
+      socket.once("close", () =>
+        received > size ? resolve() : reject(new Error(`${received} bytes`))
+      )
+      socket.write(`GET ${pathname} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n`)
+    }),
+  "server receives": ({ url }) =>
+    new Promise((resolve, reject) => {
+      const { hostname, port } = new URL(url)
+      const socket = Net.connect(Number(port), hostname)
+      socket.once("error", reject)
+      socket.once("data", () => {
+        socket.destroy()
+        resolve()
+      })
+      socket.write(
+        `PATCH /v2/bench/blobs/uploads/session?at=0 HTTP/1.1\r\nhost: bench\r\ncontent-length: ${size}\r\n\r\n`
+      )
+      let left = size
+      const write = (): void => {
+        while (left > 0) {
+          const part = block.subarray(0, left)
+          left -= part.length
+          if (!socket.write(part)) return void socket.once("drain", write)
+        }
+      }
+      write()
+    }),
   // From memory that is used in turn, which undici is done with when it asks for the next block.
   "push file, chunks of 8 MiB": async ({ digest, url }) => {
     const chunkSize = 8 * block.length

@@ -2,156 +2,36 @@
  * Runs the measurements in turn with their references, and writes the table, JSON and a plot to
  * `bench/results/`: `npm run bench [-- filter]`.
  */
-import { fork } from "node:child_process"
+import { fork, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import { cpus } from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Content from "./content.js"
 import { effectModules } from "./modules.js"
-import { able } from "./others.js"
+import { isHere } from "./others.js"
 import { plot } from "./plot.js"
-
-interface Sample {
-  readonly seconds: number
-  readonly cpu: number
-  readonly memory: number
-  readonly connections: number
-}
-
-/**
- * `of` both samples `quantity` is compared: ours is to be `at most` or, of the speed, `at least` so
- * many times the reference. Without a reference the quantity itself is to be at most that.
- */
-interface Row {
-  readonly what: string
-  readonly ours: string
-  readonly reference?: string
-  readonly quantity: "seconds" | "speed" | keyof Sample
-  readonly bound?: number
-}
-
-const row = (
-  what: string,
-  quantity: Row["quantity"],
-  ours: string,
-  reference?: string,
-  bound?: number
-): Row => ({
-  what,
-  quantity,
-  ours,
-  ...(reference !== undefined && { reference }),
-  ...(bound !== undefined && { bound })
-})
-
-const eight = "8 GiB: "
-const rows: ReadonlyArray<Row> = [
-  row("pull, verified, as a Stream", "speed", "ours/pull stream", "raw/pull stream", 1),
-  row("pull, verified, as a Stream", "speed", "ours/pull stream", "raw/pull stream, node:http"),
-  row("pull, verified, to a file", "speed", "ours/pull file", "raw/pull file", 1.15),
-  ...able("pull file").map((name) =>
-    row("pull, verified, to a file", "seconds", "ours/pull file", `others/pull file, ${name}`, 1)
-  ),
-  row("push a file, digest unknown", "seconds", "ours/push file, digest unknown", "raw/push file"),
-  row(
-    "push a file, digest unknown",
-    "seconds",
-    "ours/push file, digest unknown",
-    "raw/push file, socket",
-    1.25
-  ),
-  ...able("push file").map((name) =>
-    row(
-      "push a file, digest unknown",
-      "seconds",
-      "ours/push file, digest unknown",
-      `others/push file, ${name}`,
-      0.7
-    )
-  ),
-  row("push a file, digest known", "seconds", "ours/push file, digest known", "raw/push file", 1.1),
-  row(
-    "push a file in chunks of 8 MiB",
-    "seconds",
-    "ours/push file, chunks of 8 MiB",
-    "ours/push file, digest unknown",
-    1.25
-  ),
-  row(
-    "push a file in chunks of 8 MiB",
-    "seconds",
-    "ours/push file, chunks of 8 MiB",
-    "raw/push file, chunks of 8 MiB",
-    1.1
-  ),
-  row(
-    "CPU of a push in chunks of 8 MiB",
-    "cpu",
-    "ours/push file, chunks of 8 MiB",
-    "raw/push file, chunks of 8 MiB",
-    1.15
-  ),
-  row(
-    "push a Stream of 64 KiB arrays",
-    "seconds",
-    "ours/push stream of 64 KiB arrays",
-    "ours/push file, digest unknown",
-    1.3
-  ),
-  ...["HEADs", "GETs"].map((method) =>
-    row(
-      `CPU of 5,000 manifest ${method}`,
-      "cpu",
-      `ours/manifest ${method}`,
-      `bare/manifest ${method}`,
-      1.11
-    )
-  ),
-  row("CPU of a pull", "cpu", "ours/pull stream", "raw/pull stream", 1),
-  row("CPU of a push", "cpu", "ours/push file, digest known", "raw/push file", 1.35),
-  ...["pull stream", "pull file", "push file, digest unknown"].flatMap((task) => [
-    row(`peak memory (MB), ${task}`, "memory", `ours/${task}`, undefined, 200),
-    row(`peak memory (MB), ${task}, 8 GiB`, "memory", `${eight}ours/${task}`, undefined, 200),
-    row(
-      `peak memory, ${task}, 8 GiB to 1 GiB`,
-      "memory",
-      `${eight}ours/${task}`,
-      `ours/${task}`,
-      1.1
-    )
-  ]),
-  row("2,000 small blobs up and down", "speed", "ours/small blobs", "bare/small blobs", 0.75),
-  row("2,000 small blobs up and down", "speed", "ours/small blobs", "bare/small blobs, gathered"),
-  row("2,000 small blobs up and down", "speed", "ours/small blobs", "raw/small blobs"),
-  ...["HEADs", "GETs"].flatMap((method) => [
-    row(
-      `5,000 manifest ${method}`,
-      "speed",
-      `ours/manifest ${method}`,
-      `bare/manifest ${method}`,
-      0.8
-    ),
-    row(`5,000 manifest ${method}`, "speed", `ours/manifest ${method}`, `raw/manifest ${method}`),
-    row(
-      `5,000 manifest ${method}, connections`,
-      "connections",
-      `ours/manifest ${method}`,
-      undefined,
-      16
-    )
-  ]),
-  row("cold start", "seconds", "cold/start", "cold/Effect modules", 1.25)
-]
+import { eight, type Row, rows, type Sample } from "./rows.js"
 
 const here = Path.dirname(fileURLToPath(import.meta.url))
 const rounds = Number(process.env["BENCH_ROUNDS"] ?? 5)
 const filter = process.argv[2] ?? ""
 const chosen = rows.filter(({ what }) => what.includes(filter))
+/** The runtimes that all is measured on: this one, and another one if `BENCH_NODE` names it. */
+const runtimes = [
+  process.execPath,
+  ...(process.env["BENCH_NODE"] === undefined ? [] : [process.env["BENCH_NODE"]])
+]
+const versions = runtimes.map((path) => spawnSync(path, ["--version"]).stdout.toString().trim())
 
-const child = <A>(file: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv) =>
+const child = <A>(
+  file: string,
+  args: ReadonlyArray<string>,
+  env: NodeJS.ProcessEnv,
+  execPath = process.execPath
+) =>
   new Promise<{ readonly message: A; readonly kill: () => void }>((resolve, reject) => {
-    const running = fork(Path.join(here, file), args, { env: { ...process.env, ...env } })
+    const running = fork(Path.join(here, file), args, { env: { ...process.env, ...env }, execPath })
     running.once("message", (message) =>
       resolve({ message: message as A, kill: () => running.kill() })
     )
@@ -163,21 +43,22 @@ const child = <A>(file: string, args: ReadonlyArray<string>, env: NodeJS.Process
 /** A server and what is pushed to it, for blobs of so many bytes. */
 const world = async (bytes: number) => {
   const env = { BENCH_BYTES: String(bytes) }
-  const server = await child<{ readonly port: number; readonly digest: string }>(
-    "server.js",
-    [],
-    env
-  )
-  const { digest, port } = server.message
+  const server = await child<{
+    readonly port: number
+    readonly tlsPort: number
+    readonly digest: string
+  }>("server.js", [], env)
+  const { digest, port, tlsPort } = server.message
   const url = `http://127.0.0.1:${port}`
   const connections = async () => Number(await (await fetch(`${url}/connections`)).text())
-  const measure = async (task: string): Promise<Sample> => {
+  const measure = async (task: string, runtime: string): Promise<Sample> => {
     const before = await connections()
-    const { message } = await child<Sample>("measure.js", [task, url, digest], {
-      ...env,
-      BENCH_DIGEST: digest,
-      BENCH_MODULES: effectModules.join()
-    })
+    const { message } = await child<Sample>(
+      "measure.js",
+      [task, url, `https://127.0.0.1:${tlsPort}`, digest],
+      { ...env, BENCH_DIGEST: digest, BENCH_MODULES: effectModules.join() },
+      runtime
+    )
     return { ...message, connections: (await connections()) - before }
   }
   return { measure, end: server.kill }
@@ -186,10 +67,23 @@ const world = async (bytes: number) => {
 const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((self, that) => self - that)[Math.floor(values.length / 2)] ?? Number.NaN
 
-console.log(`${rounds} rounds of ${Content.size / Content.GiB} GiB`)
+/** Other clients are named at the end of a task: `others/pull file, oras`. */
+const clientOf = (task: string) =>
+  task.startsWith("others/") ? (task.split(", ").at(-1) ?? "") : undefined
+const absent = (task: string): boolean => {
+  const client = clientOf(task)
+  return client !== undefined && !isHere(client)
+}
+
+console.log(`${rounds} rounds of ${Content.size / Content.GiB} GiB on Node ${versions.join(", ")}`)
 const samples = new Map<string, Array<Sample>>()
+const keyOf = (task: string, runtime: number) =>
+  // Other clients are what they are, whatever starts them.
+  runtime === 0 || clientOf(task) !== undefined ? task : `${task} (Node ${versions[runtime]})`
 const tasks = new Set(
-  chosen.flatMap(({ ours, reference }) => (reference === undefined ? [ours] : [ours, reference]))
+  chosen.flatMap(({ ours, reference }) =>
+    reference === undefined ? [ours] : absent(reference) ? [] : [ours, reference]
+  )
 )
 const of = (prefixed: boolean) => [...tasks].filter((task) => task.startsWith(eight) === prefixed)
 const run = async (bytes: number, names: ReadonlyArray<string>, times: number) => {
@@ -198,11 +92,15 @@ const run = async (bytes: number, names: ReadonlyArray<string>, times: number) =
   // In turn, so that what slows the machine down slows all of them down.
   for (let round = 0; round < times; round++) {
     for (const name of names) {
-      const sample = await measure(name.replace(eight, ""))
-      samples.set(name, [...(samples.get(name) ?? []), sample])
-      console.log(
-        `${name}: ${sample.seconds.toFixed(2)} s, CPU ${sample.cpu.toFixed(2)} s, ${sample.memory.toFixed(0)} MB`
-      )
+      for (const [n, runtime] of runtimes.entries()) {
+        const key = keyOf(name, n)
+        if (n > 0 && key === name) continue
+        const sample = await measure(name.replace(eight, ""), runtime)
+        samples.set(key, [...(samples.get(key) ?? []), sample])
+        console.log(
+          `${key}: ${sample.seconds.toFixed(2)} s, CPU ${sample.cpu.toFixed(2)} s, ${sample.memory.toFixed(0)} MB`
+        )
+      }
     }
   }
   end()
@@ -210,43 +108,61 @@ const run = async (bytes: number, names: ReadonlyArray<string>, times: number) =
 await run(Content.size, of(false), rounds)
 await run(8 * Content.size, of(true), 1)
 
-const figure = (task: string, quantity: Row["quantity"]): number => {
-  const key = quantity === "speed" ? "seconds" : quantity
-  const values = (samples.get(task) ?? []).map((sample) => sample[key])
-  return key === "seconds" || key === "cpu" ? median(values) : Math.max(...values)
+const figure = (key: string, quantity: Row["quantity"]): number => {
+  const member = quantity === "speed" ? "seconds" : quantity
+  const values = (samples.get(key) ?? []).map((sample) => sample[member])
+  return member === "seconds" || member === "cpu" ? median(values) : Math.max(...values)
 }
 
-const results = chosen.map(({ bound, ours, quantity, reference, what }) => {
-  const mine = figure(ours, quantity)
-  const theirs = reference === undefined ? undefined : figure(reference, quantity)
-  const ratio = theirs === undefined ? mine : quantity === "speed" ? theirs / mine : mine / theirs
+/** How ours compares on a runtime, and whether that is as it should be. */
+const compared = ({ allowance = 0, bound, ours, quantity, reference }: Row, runtime: number) => {
+  const mine = figure(keyOf(ours, runtime), quantity)
+  const theirs = reference === undefined ? undefined : figure(keyOf(reference, runtime), quantity)
+  const ratio =
+    theirs === undefined ? mine : quantity === "speed" ? theirs / mine : (mine - allowance) / theirs
   const met =
     bound === undefined ? undefined : quantity === "speed" ? ratio >= bound : ratio <= bound
-  return { what, ours, reference, quantity, mine, theirs, ratio, bound, met }
-})
+  return { mine, theirs, ratio, met }
+}
+
+const results = chosen.map((row) =>
+  row.reference !== undefined && absent(row.reference)
+    ? { ...row, absent: clientOf(row.reference) }
+    : { ...row, measured: runtimes.map((_, n) => compared(row, n)) }
+)
 
 const units = { seconds: " s", speed: " s", cpu: " s", memory: " MB", connections: "" }
 const shown = (value: number | undefined, quantity: Row["quantity"]) =>
   value === undefined
     ? ""
     : `${value.toFixed(quantity === "memory" || quantity === "connections" ? 0 : 2)}${units[quantity]}`
+const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
 const table = [
-  "| work | measured | reference | ratio | target | |",
-  "|---|---|---|---|---|---|",
-  ...results.map(({ bound, met, mine, quantity, ratio, reference, theirs, what }) =>
-    [
-      "",
+  line([
+    "work",
+    "reference",
+    "target",
+    ...versions.flatMap((version) => [`Node ${version}`, "ratio", ""])
+  ]),
+  line(["---", "---", "---", ...versions.flatMap(() => ["---", "---", "---"])]),
+  ...results.map((result) => {
+    const { bound, quantity, reference = "", what } = result
+    const target = bound === undefined ? "" : `${quantity === "speed" ? ">=" : "<="} ${bound}`
+    return line([
       what,
-      shown(mine, quantity),
-      reference === undefined ? "" : `${reference}: ${shown(theirs, quantity)}`,
-      reference === undefined ? "" : ratio.toFixed(2),
-      bound === undefined ? "" : `${quantity === "speed" ? ">=" : "<="} ${bound}`,
-      met === undefined ? "" : met ? "met" : "**missed**",
-      ""
-    ]
-      .join(" | ")
-      .trim()
-  )
+      reference,
+      target,
+      ...("measured" in result
+        ? result.measured.flatMap(({ met, mine, ratio, theirs }) => [
+            theirs === undefined
+              ? shown(mine, quantity)
+              : `${shown(mine, quantity)}, ${shown(theirs, quantity)}`,
+            theirs === undefined ? "" : ratio.toFixed(2),
+            met === undefined ? "" : met ? "met" : "**missed**"
+          ])
+        : versions.flatMap(() => [`not measured: ${result.absent} is not on PATH`, "", ""]))
+    ])
+  })
 ].join("\n")
 console.log(table)
 
@@ -254,7 +170,7 @@ if (filter === "") {
   const output = Path.join(here, "..", "results")
   Fs.mkdirSync(output, { recursive: true })
   const machine = {
-    node: process.version,
+    node: versions,
     cpu: cpus()[0]?.model,
     cores: cpus().length,
     bytes: Content.size,
@@ -269,18 +185,21 @@ if (filter === "") {
   write(
     "results.svg",
     plot(
-      results
-        .filter(
-          ({ quantity, theirs }) =>
-            theirs !== undefined && (quantity === "seconds" || quantity === "speed")
-        )
-        .map(({ mine, reference, theirs, what }) => ({
-          label: what,
-          bars: [
-            ["effect-oci", mine],
-            [reference ?? "", theirs ?? 0]
-          ]
-        }))
+      results.flatMap((result) => {
+        const [first] = "measured" in result ? result.measured : []
+        return first?.theirs !== undefined &&
+          (result.quantity === "seconds" || result.quantity === "speed")
+          ? [
+              {
+                label: result.what,
+                bars: [
+                  ["effect-oci", first.mine],
+                  [result.reference ?? "", first.theirs]
+                ]
+              }
+            ]
+          : []
+      })
     )
   )
 }

@@ -3,14 +3,62 @@
  * throws away what is uploaded, so that it is never the slower one. It speaks enough of the
  * distribution API for one client at a time, and counts its connections.
  */
-import { createServer } from "node:http"
+import { createServer, type RequestListener } from "node:http"
+import { createServer as createTlsServer } from "node:https"
 import type { AddressInfo } from "node:net"
-import { block, image, largeDigest, manifest, prepare, size, small } from "./content.js"
+import { generate } from "selfsigned"
+import {
+  block,
+  image,
+  largeDigest,
+  manifest,
+  manyLayers,
+  partBlock,
+  partsArtifact,
+  prepare,
+  size,
+  small
+} from "./content.js"
 
 const large = image
 let connections = 0
 
-const server = createServer((request, response) => {
+const listen = (listener: RequestListener, port = 0) =>
+  new Promise<number>((resolve) => {
+    const server = createServer(listener)
+    server.keepAliveTimeout = 60_000
+    server.on("connection", () => connections++)
+    server.listen(port, "127.0.0.1", () => resolve((server.address() as AddressInfo).port))
+  })
+
+/** The artifact of the parts, and which part has a digest. */
+let partsMade: { readonly manifest: typeof manifest; readonly digests: Array<string> } | undefined
+const ofParts = () => {
+  if (partsMade === undefined) {
+    const made = partsArtifact()
+    const { layers } = JSON.parse(made.bytes.toString()) as { layers: Array<{ digest: string }> }
+    partsMade = { manifest: made, digests: layers.map(({ digest }) => digest) }
+  }
+  return partsMade
+}
+
+const pageSize = 1000
+
+/** One page of so many items, with a link to the next. */
+const page = (url: URL, count: number, item: (n: number) => unknown) => {
+  const from = Number(url.searchParams.get("from") ?? 0)
+  const length = Math.min(pageSize, count - from)
+  const items = Array.from({ length }, (_, n) => item(from + n))
+  const isLast = from + pageSize >= count
+  return {
+    items,
+    headers: isLast ? {} : { link: `<${url.pathname}?from=${from + pageSize}>; rel="next"` }
+  }
+}
+
+const tagOf = (n: number) => `v${String(n).padStart(8, "0")}`
+
+const listener: RequestListener = (request, response) => {
   const url = request.url ?? "/"
   const document = ({ bytes, digest, mediaType }: typeof manifest) => {
     response.writeHead(200, {
@@ -25,10 +73,39 @@ const server = createServer((request, response) => {
     if (request.complete) end()
     else request.resume().once("end", end)
   }
+  const json = (value: unknown, mediaType: string, headers: Record<string, string> = {}) =>
+    void response
+      .writeHead(200, { "content-type": mediaType, ...headers })
+      .end(JSON.stringify(value))
+  const [, count = ""] = /^\/v2\/(?:tags|referrers)-(\d+)\//.exec(url) ?? []
+  if (count !== "") {
+    const asked = new URL(url, "http://bench")
+    if (url.includes("/tags/list")) {
+      const { headers, items } = page(asked, Number(count), tagOf)
+      return json({ name: asked.pathname.split("/")[2], tags: items }, "application/json", headers)
+    }
+    const { headers, items } = page(asked, Number(count), (n) => ({
+      mediaType: manifest.mediaType,
+      digest: `sha256:${n.toString(16).padStart(64, "0")}`,
+      size: 400,
+      artifactType: "application/vnd.example.sbom.v1"
+    }))
+    const mediaType = "application/vnd.oci.image.index.v1+json"
+    return json({ schemaVersion: 2, mediaType, manifests: items }, mediaType, headers)
+  }
+  if (url.startsWith("/listen?")) {
+    const many = Number(url.split("=")[1])
+    return void Promise.all(Array.from({ length: many }, () => listen(listener))).then((ports) =>
+      json(ports, "application/json")
+    )
+  }
   if (url === "/connections") return void response.end(String(connections))
   if (url === "/v2/") return void response.writeHead(200, { "content-length": 2 }).end("{}")
   if (url.includes("/manifests/")) {
     if (request.method === "PUT") return answer(201, { location: url })
+    if (url.endsWith("/parts")) return document(ofParts().manifest)
+    const [, layers = ""] = /\/layers-(\d+)$/.exec(url) ?? []
+    if (layers !== "") return document(manyLayers(Number(layers)))
     return document(url.endsWith("/image") ? large.manifest : manifest)
   }
   if (url.includes("/blobs/uploads/")) {
@@ -63,23 +140,35 @@ const server = createServer((request, response) => {
   }
   if (request.method === "HEAD") return answer(404)
   if (url.endsWith(large.config.digest)) return document(large.config)
-  const length = url.endsWith(small.digest) ? small.bytes.length : size
+  const part = partsMade?.digests.findIndex((digest) => url.endsWith(digest)) ?? -1
+  const length =
+    part >= 0
+      ? Math.floor(size / ofParts().digests.length)
+      : url.endsWith(small.digest)
+        ? 4096
+        : size
   response.writeHead(200, { "content-type": "application/octet-stream", "content-length": length })
-  let left = length
+  let at = 0
   const write = (): void => {
-    while (left > 0) {
-      const part = left < block.length ? block.subarray(0, left) : block
-      left -= part.length
-      if (!response.write(part)) return void response.once("drain", write)
+    while (at < length) {
+      const bytes = part >= 0 ? partBlock(part, at) : block.subarray(0, length - at)
+      at += bytes.length
+      if (!response.write(bytes)) return void response.once("drain", write)
     }
     response.end()
   }
   write()
+}
+
+const port = await listen(listener)
+const { cert, private: key } = await generate([{ name: "commonName", value: "localhost" }], {
+  keyType: "ec",
+  algorithm: "sha256"
 })
-server.on("connection", () => connections++)
-server.keepAliveTimeout = 60_000
-server.listen(0, "127.0.0.1", () => {
+const tls = createTlsServer({ cert, key }, listener)
+tls.keepAliveTimeout = 60_000
+tls.listen(0, "127.0.0.1", () => {
   prepare()
-  process.send?.({ port: (server.address() as AddressInfo).port, digest: largeDigest })
+  process.send?.({ port, tlsPort: (tls.address() as AddressInfo).port, digest: largeDigest })
 })
 process.on("disconnect", () => process.exit())

@@ -3,6 +3,8 @@
 /** Where the server is, and what it serves. */
 export interface Given {
   readonly url: string
+  /** The same over TLS, with a certificate that nobody knows. */
+  readonly tlsUrl: string
   readonly digest: string
 }
 
