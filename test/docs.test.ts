@@ -65,7 +65,7 @@ const citations = (path: string, text: string): ReadonlyArray<string> => {
   const prose = characters.join("").replace(/\n\s*(?:\*|\/\/) /g, " ")
   return [
     ...Array.from(
-      prose.matchAll(/(?<![\w%.-])(C|R|I|A|T|RG|HK|SN|EP)([1-9]\d{0,2})\b(?: to \1(\d+))?/g),
+      prose.matchAll(/(?<![\w%./-])(C|R|I|A|T|V|RG|HK|SN|EP)([1-9]\d{0,2})\b(?: to \1(\d+))?/g),
       ([, kind, first, last = first]) => range(`${kind}`, Number(first), Number(last))
     ).flat(),
     ...Array.from(

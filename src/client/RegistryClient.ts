@@ -479,8 +479,10 @@ export interface HostOptions<out R = never> extends Omit<Options<R>, "url"> {
   readonly url?: string | undefined
   /**
    * Registries with copies of what the host has. Manifests and blobs are requested from each in
-   * order before the host itself; a mirror that fails before the first byte of content, with
-   * whatever error, is passed over. Mirrors are not retried unless they have `retry` options.
+   * order before the host itself; a mirror that fails, with whatever error, is passed over, and a
+   * blob goes on at the next one from the bytes that have come, verified as one. A mirror that does
+   * not respond is left alone for a minute. Unless its own options say otherwise, it is not
+   * retried, and its `timeouts` are 10 seconds for a response and 30 for a whole exchange.
    *
    * `headManifest` and `headBlob` ask the host first, since programs decide by them what to write,
    * and mirrors only when it fails. Lists and everything that writes go to the host alone. A mirror
@@ -491,7 +493,8 @@ export interface HostOptions<out R = never> extends Omit<Options<R>, "url"> {
 
 /**
  * How to reach a mirror. Its options are not those of the host that it has copies of, but those
- * given here over the `defaults` of `RegistriesOptions`, less `schedule` and the number of retries.
+ * given here over the `defaults` of `RegistriesOptions`, less `schedule` and the number of retries,
+ * and with shorter `timeouts`.
  *
  * @since 0.1.0
  * @category models

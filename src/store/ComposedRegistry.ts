@@ -181,10 +181,16 @@ export type {
 
 /**
  * Makes a registry that reads manifests and blobs from its mirrors first, in the order given, and
- * from itself where none of them answers with what was asked for. What a mirror failed with is
- * logged at debug level. Once the first byte of a blob has come from a mirror, a failure is a
- * failure: what came was not verified yet. HEADs, whose answers cannot be verified, lists and all
- * that is put go to the registry itself, and HEADs to mirrors only while it fails.
+ * from itself where none of them has what was asked for. A blob whose mirror fails goes on at the
+ * next one from the bytes that have come, by a range where there are such, and is verified as one:
+ * where mirrors have different content, it fails with `DigestMismatch`. HEADs, whose responses
+ * cannot be verified, lists and all that is put go to the registry itself, and HEADs to mirrors
+ * only while it fails.
+ *
+ * What a mirror failed with is logged at debug level. One that did not respond
+ * (`TransportFailure`, unless its connection broke while it was read) is left alone for a minute,
+ * which is logged as a warning. How long a mirror may take is for its own client to say
+ * (`timeouts`).
  *
  * Each mirror is a registry with credentials of its own: it never sees those of `registry`.
  *

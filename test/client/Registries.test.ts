@@ -2,10 +2,12 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
@@ -152,28 +154,56 @@ describe("mirrors", () => {
     })
   )
 
+  it.effect("that send something else are caught at its end, whoever had the rest (T7, V31)", () =>
+    Effect.gen(function* () {
+      const parts = () =>
+        new ReadableStream<Uint8Array>({
+          start: (controller) => {
+            for (const part of ["x", "1", ""]) controller.enqueue(utf8(part))
+            controller.close()
+          }
+        })
+      const on = world(() => new Response(parts()), serving)
+      const repository = yield* a
+      const failure = yield* Effect.flip(
+        run(on, (registry) => text(registry.getBlob(repository, blob)))
+      )
+      expect(failure).toMatchObject({ _tag: "DigestMismatch" })
+      // Of what is read as a whole, nobody has seen anything.
+      expect(yield* run(on, (registry) => registry.getBlobBytes(repository, blob))).toEqual(
+        utf8("b1")
+      )
+    })
+  )
+
   it.effect(
-    "that send something else are caught at its end: nobody else can continue it (T7)",
+    "that hang are given up after ten seconds, and not asked by others meanwhile (V29)",
     () =>
       Effect.gen(function* () {
-        const parts = () =>
-          new ReadableStream<Uint8Array>({
-            start: (controller) => {
-              for (const part of ["b", "2", ""]) controller.enqueue(utf8(part))
-              controller.close()
-            }
+        const on = internet({
+          "https://one.test": () => Effect.never,
+          "https://registry-1.docker.io": serving
+        })
+        const [repository, reference] = [yield* a, yield* tag]
+        yield* Effect.gen(function* () {
+          const registry = yield* opened("docker.io")
+          const layers = yield* Effect.fork(
+            Effect.all(
+              Array.from({ length: 3 }, () => text(registry.getBlob(repository, blob))),
+              { concurrency: "unbounded" }
+            )
+          )
+          yield* TestClock.adjust("11 seconds")
+          expect(yield* Fiber.join(layers)).toEqual(["b1", "b1", "b1"])
+          // The rest of the pull does without it.
+          expect(yield* text(registry.getBlob(repository, blob))).toBe("b1")
+          yield* registry.getManifest(repository, reference)
+        }).pipe(
+          registries(on, {
+            "docker.io": { mirrors: [{ url: "https://one.test" }], retry: { attempts: 0 } }
           })
-        const on = world(() => new Response(parts()), serving)
-        const repository = yield* a
-        const failure = yield* Effect.flip(
-          run(on, (registry) => text(registry.getBlob(repository, blob)))
         )
-        expect(failure).toMatchObject({ _tag: "DigestMismatch" })
-        expect(requests(on)).toEqual([`GET one.test/v2/a/blobs/${blob}${ns}`])
-        // Of what is read as a whole, nobody has seen anything.
-        expect(yield* run(on, (registry) => registry.getBlobBytes(repository, blob))).toEqual(
-          utf8("b1")
-        )
+        expect(on.seen.filter(({ url }) => url.host === "one.test")).toHaveLength(3)
       })
   )
 

@@ -1,8 +1,10 @@
 /** Options that hold for all registries, beneath those of each. */
+import * as Duration from "effect/Duration"
 import type * as Schedule from "effect/Schedule"
 import { type Overrides, withDefaults } from "../../internal/Options.js"
 import type { AuthChallenge } from "../../RegistryError.js"
 import type { EndpointOptions } from "./Endpoint.js"
+import { defaultTimeouts } from "./Timeouts.js"
 
 /**
  * Options for all hosts, beneath those of each. `trust`, `limits`, `timeouts` and `retry` are
@@ -37,14 +39,23 @@ export const merged = <R>(defaults: Defaults<R>, own: Settings<R>): Settings<R> 
 })
 
 /**
- * Returns the defaults of mirrors. One that fails is passed over, so that it is neither retried nor
- * logged in to unless its own options say so.
+ * Returns the defaults of mirrors. One that fails is passed over, so that it is neither waited for
+ * as long as the host itself, nor retried or logged in to, unless its own options say so (V29).
  */
-export const ofMirrors = <R>(defaults: Defaults<R>): Defaults => ({
-  ...defaults,
-  schedule: undefined,
-  retry: { ...defaults.retry, attempts: 0 }
-})
+export const ofMirrors = <R>(defaults: Defaults<R>): Defaults => {
+  const { overall, response } = withDefaults(defaultTimeouts, defaults.timeouts)
+  return {
+    ...defaults,
+    schedule: undefined,
+    retry: { ...defaults.retry, attempts: 0 },
+    timeouts: {
+      response: Duration.min(response, mirrorTimeouts.response),
+      overall: Duration.min(overall, mirrorTimeouts.overall)
+    }
+  }
+}
+
+const mirrorTimeouts = { response: Duration.seconds(10), overall: Duration.seconds(30) }
 
 const both = <A extends object>(
   defaults: Overrides<A> | undefined,

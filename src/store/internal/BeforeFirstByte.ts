@@ -3,9 +3,8 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 
 /**
- * Reads from elsewhere, as `other` says, what fails before its first byte. What has come since then
- * cannot be continued from elsewhere: it was not verified yet, and the rest would be verified
- * without it.
+ * Reads from elsewhere, as `other` says, what fails before its first byte. What fails later was
+ * there, and may have been other content than elsewhere.
  */
 export const orElse = <E, R>(
   read: Stream.Stream<Uint8Array, E, R>,
