@@ -167,13 +167,20 @@ export * as RegistryError from "./RegistryError.js"
  */
 export * as RegistryServer from "./server/RegistryServer.js"
 /**
- * Who may use a registry server: nobody without a password (`basic`), or those with a token from
+ * Who may do what at a registry server: those with a password (`basic`), or those with a token from
  * the server's own token endpoint (`token`), by [Docker's
  * protocol](https://distribution.github.io/distribution/spec/auth/).
  *
  * @since 0.1.0
  */
 export * as ServerAuthorization from "./server/ServerAuthorization.js"
+/**
+ * A token server for another registry, by [Docker's
+ * protocol](https://distribution.github.io/distribution/spec/auth/).
+ *
+ * @since 0.1.0
+ */
+export * as TokenServer from "./server/TokenServer.js"
 /**
  * Annotations: a map of strings to strings that manifests, indexes and descriptors carry
  * (image-spec annotations.md), with the keys that the specification defines.

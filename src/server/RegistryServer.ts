@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Operation from "../protocol/Operation.js"
 import { Registry } from "../Registry.js"
 import * as BlobEndpoints from "./internal/BlobEndpoints.js"
@@ -72,16 +73,16 @@ export const make = (
       const request = inOriginForm(yield* HttpServerRequest.HttpServerRequest)
       const response = Effect.matchEffect(Operation.fromRequest(request), {
         onFailure: (invalid) =>
-          authorized(options, request, [], Effect.succeed(ofInvalidRequest(invalid))),
+          Effect.map(authorized(server, options, request), () => ofInvalidRequest(invalid)),
         onSuccess: (operation) =>
-          authorized(
-            options,
-            request,
-            Operation.requiredScopes(operation),
+          Effect.flatMap(authorized(server, options, request, operation), (server) =>
             respond(server, operation, request)
           )
       })
-      return yield* RequestBody.handled(request, Effect.map(response, ServerResponse.withVersion))
+      return yield* RequestBody.handled(
+        request,
+        Effect.map(Effect.merge(response), ServerResponse.withVersion)
+      )
     })
   })
 
@@ -127,15 +128,31 @@ const inOriginForm = (
   return request.modify({ url: target.startsWith("/") ? target : `/${target}` })
 }
 
-const authorized = Effect.fnUntraced(function* <R>(
+/** The server as far as whoever sent a request may use it, or the response that refuses it. */
+const authorized = (
+  server: Server,
   { authorization }: Options,
   request: HttpServerRequest.HttpServerRequest,
-  scopes: ReadonlyArray<string>,
-  response: Effect.Effect<HttpServerResponse, never, R>
-) {
-  const intercepted = yield* authorization?.intercept(request, scopes) ?? Effect.succeedNone
-  return Option.isSome(intercepted) ? intercepted.value : yield* response
-})
+  operation?: Operation.Operation
+): Effect.Effect<Server, HttpServerResponse, Scope.Scope> =>
+  authorization === undefined
+    ? Effect.succeed(server)
+    : Effect.map(
+        authorization.authorize(request, Option.fromNullable(operation)),
+        ({ mayList, mayMount, user }) => ({
+          ...server,
+          sessions: UploadSessions.ownedBy(server.sessions, Option.getOrUndefined(user)),
+          registry: {
+            ...server.registry,
+            // Whether a blob is there is not for everybody to know (V18).
+            mountBlob: (repository, digest, from) =>
+              mayMount(from)
+                ? server.registry.mountBlob(repository, digest, from)
+                : Effect.succeed(false),
+            repositories: (options) => Stream.filter(server.registry.repositories(options), mayList)
+          }
+        })
+      )
 
 const ofInvalidRequest = ({
   allow,

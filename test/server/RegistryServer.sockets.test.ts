@@ -286,9 +286,9 @@ layer(withTokens)("the realm (A2)", (it) => {
   it.effect.each([
     ["the Host", ["Host: registry.example:5000"], "http://registry.example:5000/token"],
     [
-      "the scheme that a proxy was reached by",
-      ["Host: a.example", "X-Forwarded-Proto: https"],
-      "https://a.example/token"
+      "no headers that anybody can send (V14)",
+      ["Host: a.example", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example"],
+      "http://a.example/token"
     ],
     ["a Host with quotes, escaped", ['Host: a",service="b'], 'http://a\\",service=\\"b/token'],
     [

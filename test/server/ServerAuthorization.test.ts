@@ -138,7 +138,7 @@ describe("token: GET /token", () => {
           "content-type": "application/json"
         })
         const issued = token(answer)
-        expect(issued).toMatch(/^[A-Za-z0-9_-]{43}$/)
+        expect(issued).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/)
         expect(JSON.parse(answer.body)).toEqual({
           token: issued,
           access_token: issued,

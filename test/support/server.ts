@@ -88,7 +88,13 @@ export class ServerUrl extends Context.Tag("test/ServerUrl")<ServerUrl, string>(
 /** A server over the `Registry` on a free port of 127.0.0.1. */
 export const layerSocketServer = (
   options?: RegistryServer.Options
-): Layer.Layer<ServerUrl, ServeError, Registry> =>
+): Layer.Layer<ServerUrl, ServeError, Registry> => layerListening(RegistryServer.layer(options))
+
+/** An application on a free port of 127.0.0.1. */
+export const layerSocketApp = (app: HttpApp.Default<never, Scope.Scope>) =>
+  layerListening(HttpServer.serve(app))
+
+const layerListening = <R>(serving: Layer.Layer<never, never, R>) =>
   Layer.effect(
     ServerUrl,
     HttpServer.addressWith((address) =>
@@ -97,7 +103,7 @@ export const layerSocketServer = (
         : Effect.dieMessage("The server does not listen on TCP")
     )
   ).pipe(
-    Layer.provideMerge(RegistryServer.layer(options)),
+    Layer.provideMerge(serving),
     Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
 

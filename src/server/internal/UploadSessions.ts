@@ -30,18 +30,37 @@ import { ErrorResponse } from "./ErrorResponse.js"
  *   session wait for each other, as bytes go in order (C51). Afterwards the session stays open if
  *   `stays` says so, and is otherwise cancelled, unless it was committed. Fails with
  *   `UploadUnknown` when there is none.
+ *
+ * A session has an `owner` if somebody had logged in: for others it does not exist (V17).
  */
 export interface UploadSessions {
   readonly start: (
     repository: RepositoryName,
-    algorithm: string
+    algorithm: string,
+    owner?: string
   ) => Effect.Effect<UploadState, ErrorResponse | NameUnknown | Unsupported | CommonError>
   readonly use: <A, E, R>(
-    target: { readonly repository: RepositoryName; readonly location: string },
+    target: Target,
     f: (session: UploadSession) => Effect.Effect<A, E, R>,
     stays: (exit: Exit.Exit<A, E>) => boolean
   ) => Effect.Effect<A, E | UploadUnknown | CommonError, Exclude<R, Scope.Scope>>
 }
+
+interface Target {
+  readonly repository: RepositoryName
+  readonly location: string
+  readonly owner?: string | undefined
+}
+
+/** Returns the sessions of one user, or those of nobody. */
+export const ownedBy = (sessions: UploadSessions, owner: string | undefined): UploadSessions =>
+  owner === undefined
+    ? sessions
+    : {
+        ...sessions,
+        start: (repository, algorithm) => sessions.start(repository, algorithm, owner),
+        use: (target, f, stays) => sessions.use({ ...target, owner }, f, stays)
+      }
 
 /** A session that no request was made to for this long is cancelled (R23), in milliseconds. */
 const lifetime = 60 * 60 * 1000
@@ -50,6 +69,7 @@ const lifetime = 60 * 60 * 1000
 const capacity = 1000
 
 interface Entry {
+  readonly owner: string | undefined
   readonly lock: Effect.Semaphore
   state: UploadState
   /** When the last request to it ended, in milliseconds of the Clock. */
@@ -66,7 +86,11 @@ export const make = (
   Effect.gen(function* () {
     const entries = new Map<string, Entry>()
 
-    const start = Effect.fnUntraced(function* (repository: RepositoryName, algorithm: string) {
+    const start = Effect.fnUntraced(function* (
+      repository: RepositoryName,
+      algorithm: string,
+      owner?: string
+    ) {
       if (entries.size >= capacity) {
         return yield* new ErrorResponse({
           status: 429,
@@ -80,6 +104,7 @@ export const make = (
         const id = crypto.randomUUID()
         const state = yield* session.detach
         entries.set(id, {
+          owner,
           lock: Effect.unsafeMakeSemaphore(1),
           state,
           used: yield* Clock.currentTimeMillis
@@ -94,7 +119,11 @@ export const make = (
         const unknown = new UploadUnknown({ repository: target.repository })
         const id = sessionId(target.location)
         const entry = entries.get(id)
-        if (entry === undefined || entry.state.repository !== target.repository)
+        if (
+          entry === undefined ||
+          entry.owner !== target.owner ||
+          entry.state.repository !== target.repository
+        )
           return Effect.fail(unknown)
         // It may have been finished while this request waited.
         const resumed = Effect.suspend(() =>
