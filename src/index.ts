@@ -210,6 +210,13 @@ export * as Digest from "./spec/Digest.js"
  */
 export * as Host from "./spec/Host.js"
 /**
+ * Image configurations: what an image is for, how it was built and how a container of it is run
+ * (image-spec config.md).
+ *
+ * @since 0.1.0
+ */
+export * as ImageConfig from "./spec/ImageConfig.js"
+/**
  * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them
  * (image-spec manifest.md and image-index.md).
  *

@@ -2,6 +2,8 @@
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as JsonText from "../spec/internal/JsonText.js"
+import * as Parsed from "../spec/internal/Parsed.js"
 import * as SchemaIssue from "../spec/internal/SchemaIssue.js"
 import * as ServerText from "../spec/internal/ServerText.js"
 
@@ -30,10 +32,9 @@ export const decodeJson =
   <A, I, R>(schema: Schema.Schema<A, I, R>) =>
   (text: string, what: string): Effect.Effect<A, InvalidContent, R> =>
     Effect.flatMap(
-      Effect.try({
-        try: (): unknown => JSON.parse(text),
-        catch: () => invalid("Json", `${what} is not a JSON document`)
-      }),
+      Effect.mapError(Parsed.toEffect(JsonText.parse(text)), (problem) =>
+        invalid("Json", `${what} ${problem}`)
+      ),
       (document) =>
         Effect.mapError(ParseResult.decodeUnknown(schema)(document), (issue) => {
           const { message, place } = SchemaIssue.first(issue)

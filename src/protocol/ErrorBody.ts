@@ -7,9 +7,11 @@
  *
  * @since 0.1.0
  */
+import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as JsonText from "../spec/internal/JsonText.js"
 import * as ServerText from "../spec/internal/ServerText.js"
 import type { Redact } from "./internal/RedactedText.js"
 
@@ -144,13 +146,12 @@ export const encode = (errors: Iterable<ErrorInfo>): string =>
   })
 
 const stringify = Option.liftThrowable((value: unknown) => JSON.stringify(value))
-const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 const fromJson = (text: string, redact: Redact): ReadonlyArray<ErrorInfo> => {
-  const body = Option.getOrUndefined(parseJson(text))
+  const body = Either.getOrUndefined(JsonText.parse(text))
   if (!isRecord(body)) return []
   const listed = Array.isArray(body["errors"])
     ? body["errors"].slice(0, maxErrors).flatMap((error) => fromRecord(error, redact))

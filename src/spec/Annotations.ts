@@ -5,8 +5,9 @@
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as StringMap from "./internal/StringMap.js"
 
 /**
  * Annotations by key ([image-spec,
@@ -137,17 +138,11 @@ export const baseName = "org.opencontainers.image.base.name"
  * @since 0.1.0
  * @category schemas
  */
-export const Annotations: Schema.Schema<Annotations> = Schema.declare(
-  [],
-  {
-    decode: () => (input, _, ast) => copy(input, ast),
-    encode: () => (input, _, ast) => copy(input, ast)
-  },
-  {
-    identifier: "Annotations",
-    description: "a map of strings to strings",
-    arbitrary: () => (fc) => fc.dictionary(fc.string(), fc.string())
-  }
+export const Annotations: Schema.Schema<Annotations> = StringMap.make(
+  Schema.String,
+  Predicate.isString,
+  { identifier: "Annotations", description: "a map of strings to strings" },
+  (fc) => fc.string()
 )
 
 /**
@@ -159,20 +154,3 @@ export const Annotations: Schema.Schema<Annotations> = Schema.declare(
  */
 export const getTitle = (annotations: Annotations | undefined): Option.Option<string> =>
   Option.fromNullable(annotations?.[title])
-
-// The map has no prototype (T21).
-const copy = (input: unknown, ast: ParseResult.Type["ast"]) => {
-  if (typeof input !== "object" || input === null || Array.isArray(input)) {
-    return ParseResult.fail(new ParseResult.Type(ast, input))
-  }
-  const out: Record<string, string> = Object.create(null)
-  for (const [key, value] of Object.entries(input)) {
-    if (typeof value !== "string") {
-      return ParseResult.fail(
-        new ParseResult.Pointer(key, input, new ParseResult.Type(Schema.String.ast, value))
-      )
-    }
-    out[key] = value
-  }
-  return ParseResult.succeed(out)
-}

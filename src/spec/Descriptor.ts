@@ -7,6 +7,7 @@
 import * as Schema from "effect/Schema"
 import { Annotations } from "./Annotations.js"
 import * as Digest from "./Digest.js"
+import * as OpenStruct from "./internal/OpenStruct.js"
 import { optional } from "./internal/Optional.js"
 import * as MediaType from "./MediaType.js"
 import * as Platform from "./Platform.js"
@@ -50,24 +51,36 @@ export interface Encoded {
   readonly platform?: Platform.Encoded | null
 }
 
+/** The standard alphabet, padded (RFC 4648 section 4). */
+const Base64 = Schema.String.pipe(
+  Schema.filter((text) => text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text), {
+    identifier: "Base64",
+    description: "base64",
+    arbitrary: () => (fc) => fc.base64String({ maxLength: 32 })
+  })
+)
+
 /**
- * A descriptor as a JSON object. Unknown properties are ignored, and `null` is read as absent. A
- * size that is negative, fractional or beyond 2^53 - 1, where numbers are no longer exact, is
- * refused.
+ * A descriptor as a JSON object. Unknown properties are kept, though the type does not show them,
+ * and `null` is read as absent. A size that is negative, fractional or beyond 2^53 - 1, where
+ * numbers are no longer exact, is refused, and so are `data` that are not base64.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const Descriptor: Schema.Schema<Descriptor, Encoded> = Schema.Struct({
-  mediaType: Schema.String,
-  digest: Digest.Digest,
-  size: Schema.NonNegativeInt, // T21, trap 41
-  urls: optional(Schema.Array(Schema.String)),
-  annotations: optional(Annotations),
-  data: optional(Schema.String), // I6
-  artifactType: optional(Schema.String),
-  platform: optional(Platform.Platform)
-}).annotations({ identifier: "Descriptor" })
+export const Descriptor: Schema.Schema<Descriptor, Encoded> = OpenStruct.make(
+  Schema.Struct({
+    mediaType: Schema.String,
+    digest: Digest.Digest,
+    size: Schema.NonNegativeInt, // T21, trap 41
+    urls: optional(Schema.Array(Schema.String)),
+    annotations: optional(Annotations),
+    data: optional(Base64), // I6
+    artifactType: optional(Schema.String),
+    platform: optional(Platform.Platform)
+  }),
+  "Descriptor"
+)
 
 /**
  * Describes some bytes: their media type, digest (SHA-256 unless told otherwise) and size.

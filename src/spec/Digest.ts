@@ -220,6 +220,17 @@ export const disagree = (self: Digest, that: Digest): boolean =>
   // A registry may compute the one in a header with another algorithm (C24).
   self !== that && algorithm(self) === algorithm(that)
 
+/**
+ * Returns the algorithm to compute a digest with that is compared to another one: that one's, or
+ * SHA-256 if there is none, or it is not verifiable.
+ *
+ * @since 0.1.0
+ * @category getters
+ * @internal
+ */
+export const comparable = (digest: Digest | undefined): Algorithm =>
+  digest !== undefined && algorithm(digest) === "sha512" ? "sha512" : "sha256"
+
 // The grammar sets no length. Digests stand in URL paths and file names, and SHA-512 needs 135
 // characters.
 const maxLength = 512

@@ -104,7 +104,7 @@ export const fromBytes: (
     const mediaType = yield* mediaTypeOf(options?.mediaType, document)
     return {
       bytes,
-      descriptor: Descriptor.fromBytes(bytes, mediaType, computable(options?.digest)),
+      descriptor: Descriptor.fromBytes(bytes, mediaType, Digest.comparable(options?.digest)),
       content: yield* decode(mediaType, document)
     }
   }
@@ -112,7 +112,8 @@ export const fromBytes: (
 
 /**
  * Builds an image manifest. Equal options give equal bytes: fields have a fixed order and
- * annotations are sorted.
+ * annotations are sorted. Options spread from the content of a manifest bring what is not known of
+ * it along.
  *
  * `mediaType` is the OCI type unless Docker's is asked for. An `artifactType` is required by the
  * specification if `config` is the empty descriptor.
@@ -134,9 +135,11 @@ export const image = (options: {
     config,
     layers,
     mediaType = MediaType.imageManifest,
-    subject
+    subject,
+    ...unknown
   } = options
   return build(mediaType, {
+    ...unknown,
     _tag: "ImageManifest",
     schemaVersion: 2,
     mediaType,
@@ -150,7 +153,7 @@ export const image = (options: {
 
 /**
  * Builds an image index. Equal options give equal bytes: fields have a fixed order and annotations
- * are sorted.
+ * are sorted. Options spread from the content of an index bring what is not known of it along.
  *
  * `mediaType` is the OCI type unless Docker's is asked for.
  *
@@ -169,9 +172,12 @@ export const index = (options: {
     artifactType,
     manifests,
     mediaType = MediaType.imageIndex,
-    subject
-  } = options
+    skipped: _,
+    subject,
+    ...unknown
+  }: typeof options & Pick<ImageIndex, "skipped"> = options
   return build(mediaType, {
+    ...unknown,
     _tag: "ImageIndex",
     schemaVersion: 2,
     mediaType,
@@ -247,9 +253,6 @@ export const references = ({ content }: Manifest): ReadonlyArray<Descriptor.Desc
       return []
   }
 }
-
-const computable = (digest: Digest.Digest | undefined): Digest.Algorithm =>
-  digest !== undefined && Digest.algorithm(digest) === "sha512" ? "sha512" : "sha256"
 
 const build = (mediaType: string, content: ImageManifest | ImageIndex): Manifest => {
   const bytes = encode(mediaType, content)

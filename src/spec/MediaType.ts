@@ -242,6 +242,15 @@ export const isIndex = (mediaType: string): boolean =>
   equals(mediaType, imageIndex) || equals(mediaType, dockerManifestList)
 
 /**
+ * Returns whether the type is one of an image's configuration, OCI or Docker.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isImageConfig = (mediaType: string): boolean =>
+  equals(mediaType, imageConfig) || equals(mediaType, dockerImageConfig)
+
+/**
  * Returns whether content of this type should not be uploaded ([image-spec, Non-Distributable
  * Layers](https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers)).
  * The type decides, whatever `urls` say.

@@ -9,6 +9,7 @@ import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as OpenStruct from "./internal/OpenStruct.js"
 import { optional } from "./internal/Optional.js"
 import * as Parsed from "./internal/Parsed.js"
 import * as ServerText from "./internal/ServerText.js"
@@ -52,8 +53,8 @@ export interface Encoded {
 }
 
 /**
- * A platform as it stands in a descriptor. Unknown properties are ignored, and `null` is read as
- * absent.
+ * A platform as it stands in a descriptor. Unknown properties are kept, though the type does not
+ * show them, and `null` is read as absent.
  *
  * @since 0.1.0
  * @category schemas
@@ -90,16 +91,23 @@ export const FromString: Schema.Schema<Platform, string> = Schema.suspend(() =>
  * @category constructors
  */
 export const make = (properties: Platform): Platform => {
-  const { architecture, features, os, variant } = properties
-  const version = properties["os.version"]
-  const osFeatures = properties["os.features"]
+  const {
+    architecture,
+    features,
+    os,
+    "os.features": osFeatures,
+    "os.version": version,
+    variant,
+    ...unknown
+  } = properties
   return valueOf({
     architecture,
     os,
     ...(version !== undefined && { "os.version": version }),
     ...(osFeatures !== undefined && { "os.features": osFeatures }),
     ...(variant !== undefined && { variant }),
-    ...(features !== undefined && { features })
+    ...(features !== undefined && { features }),
+    ...unknown
   })
 }
 
@@ -174,14 +182,17 @@ const parsed = (input: string): Either.Either<Platform, InvalidPlatform> => {
   )
 }
 
-const Properties = Schema.Struct({
-  architecture: Schema.String,
-  os: Schema.String,
-  "os.version": optional(Schema.String),
-  "os.features": optional(Schema.Array(Schema.String)),
-  variant: optional(Schema.String),
-  features: optional(Schema.Array(Schema.String))
-})
+const Properties = OpenStruct.make(
+  Schema.Struct({
+    architecture: Schema.String,
+    os: Schema.String,
+    "os.version": optional(Schema.String),
+    "os.features": optional(Schema.Array(Schema.String)),
+    variant: optional(Schema.String),
+    features: optional(Schema.Array(Schema.String))
+  }),
+  "Platform"
+)
 
 const decodeProperties = ParseResult.decodeUnknownEither(Schema.typeSchema(Properties))
 
@@ -204,7 +215,10 @@ const valueOf = Values.maker<Platform>({
 })
 
 const valueIn = (u: unknown): Effect.Effect<Platform, ParseResult.ParseIssue> =>
-  Parsed.toEffect(Either.map(decodeProperties(u), valueOf))
+  Either.match(decodeProperties(u), {
+    onLeft: ParseResult.fail,
+    onRight: (properties) => ParseResult.succeed(valueOf(properties))
+  })
 
 const Value: Schema.Schema<Platform> = Schema.declare(
   [],

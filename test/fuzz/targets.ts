@@ -39,8 +39,10 @@ import * as Annotations from "../../src/spec/Annotations.js"
 import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Host from "../../src/spec/Host.js"
+import * as ImageConfig from "../../src/spec/ImageConfig.js"
 import * as GenericMediaType from "../../src/spec/internal/GenericMediaType.js"
 import * as IndexEdit from "../../src/spec/internal/IndexEdit.js"
+import * as JsonText from "../../src/spec/internal/JsonText.js"
 import * as ManifestDocument from "../../src/spec/internal/ManifestDocument.js"
 import * as ManifestEncoding from "../../src/spec/internal/ManifestEncoding.js"
 import * as ServerText from "../../src/spec/internal/ServerText.js"
@@ -348,6 +350,7 @@ export const targets: ReadonlyArray<Target> = [
     run: (s) => [
       MediaType.essence(s),
       MediaType.isMediaType(s),
+      MediaType.isImageConfig(s),
       MediaType.isImageManifest(s),
       MediaType.isIndex(s),
       MediaType.isNonDistributable(s),
@@ -371,6 +374,34 @@ export const targets: ReadonlyArray<Target> = [
     tests: "spec/Platform",
     seeds: ['{"os":"linux","architecture":"arm64","os.features":["a"]}'],
     run: json(Platform.Platform)
+  },
+  {
+    name: "ImageConfig (schema)",
+    tests: "spec/ImageConfig",
+    seeds: ['{"architecture":"a","os":"b","rootfs":{"type":"layers","diff_ids":[]}}'],
+    run: json(ImageConfig.Content)
+  },
+  {
+    name: "ImageConfig",
+    tests: "spec/ImageConfig",
+    seeds: [
+      `{"architecture":"amd64","os":"linux","x":1,"config":{"Env":["A=b"],"Labels":{"__proto__":"a"},"Volumes":{"/a":{}},"Cmd":null},"rootfs":{"type":"layers","diff_ids":["${sha}"]},"history":[{"empty_layer":true},{"created_by":"a"}]}`
+    ],
+    run: (s) =>
+      outcome(
+        Effect.flatMap(ImageConfig.fromBytes(new TextEncoder().encode(s)), ({ content }) =>
+          Effect.zip(
+            ImageConfig.fromBytes(ImageConfig.make(content).bytes),
+            Effect.either(ImageConfig.layers(content, [Descriptor.empty]))
+          )
+        )
+      )
+  },
+  {
+    name: "JsonText",
+    tests: "spec/JsonText",
+    seeds: ['{"a":["\\"[{",{}],"b":null}'],
+    run: (s) => [JsonText.parse(s), JsonText.parseBytes(Buffer.from(s, "latin1"))]
   },
   {
     name: "Annotations (schema)",

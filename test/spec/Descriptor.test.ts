@@ -9,7 +9,7 @@ const digest = "sha256:5b0bcabd1ed22e9fb1310cf6c2dec7cdef19f0ad69efa1f392e94a433
 const withSize = (size: string) => `{"mediaType":"a/b","digest":"${digest}","size":${size}}`
 
 describe("schema", () => {
-  it.effect("decodes every field of the specification, and ignores others (I2)", () =>
+  it.effect("decodes every field of the specification, and keeps others (I2)", () =>
     Effect.gen(function* () {
       const descriptor = yield* decode(`{
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -19,11 +19,14 @@ describe("schema", () => {
         "annotations": { "com.example.key": "value", "__proto__": "kept" },
         "data": "e30=",
         "artifactType": "application/vnd.example.sbom.v1",
-        "platform": { "architecture": "ppc64le", "os": "linux", "os.version": "1", "variant": "power8" },
-        "org.example.unknown": { "a": 1 }
+        "platform": { "architecture": "ppc64le", "os": "linux", "os.version": "1", "variant": "power8", "x": [] },
+        "org.example.unknown": { "a": 1, "b": null },
+        "__proto__": { "platform": 1 }
       }`)
       expect(JSON.parse(JSON.stringify(descriptor))).toEqual(
         JSON.parse(`{
+          "org.example.unknown": { "a": 1, "b": null },
+          "__proto__": { "platform": 1 },
           "mediaType": "application/vnd.oci.image.manifest.v1+json",
           "size": 7682,
           "digest": "${digest}",
@@ -31,10 +34,14 @@ describe("schema", () => {
           "annotations": { "com.example.key": "value", "__proto__": "kept" },
           "data": "e30=",
           "artifactType": "application/vnd.example.sbom.v1",
-          "platform": { "architecture": "ppc64le", "os": "linux", "os.version": "1", "variant": "power8" }
+          "platform": { "architecture": "ppc64le", "os": "linux", "os.version": "1", "variant": "power8", "x": [] }
         }`)
       )
       expect(Object.keys(descriptor.annotations ?? {})).toContain("__proto__")
+      expect(Object.getPrototypeOf(descriptor)).toBe(Object.prototype)
+      const encoded = yield* Schema.encode(Descriptor.Descriptor)(descriptor)
+      expect(encoded).toEqual(descriptor)
+      expect(Object.hasOwn(encoded, "__proto__")).toBe(true)
     })
   )
 
@@ -69,6 +76,8 @@ describe("schema", () => {
     `{"mediaType":"a/b","digest":"sha256:../../x","size":1}`,
     `{"mediaType":"a/b","digest":"${digest}","size":1,"urls":"https://example.com"}`,
     `{"mediaType":"a/b","digest":"${digest}","size":1,"annotations":{"a":1}}`,
+    `{"mediaType":"a/b","digest":"${digest}","size":1,"data":"e30"}`,
+    `{"mediaType":"a/b","digest":"${digest}","size":1,"data":"e3-="}`,
     `{"mediaType":"a/b","digest":"${digest}","size":1,"platform":{"os":"linux"}}`,
     "[]",
     "null"

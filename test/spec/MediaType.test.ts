@@ -7,6 +7,7 @@ describe("constants", () => {
       manifestAccept,
       equals,
       essence,
+      isImageConfig,
       isImageManifest,
       isIndex,
       isMediaType,
@@ -67,6 +68,15 @@ describe("predicates", () => {
   ])("%s: image manifest %s, index %s", (mediaType, image, index) => {
     expect(MediaType.isImageManifest(mediaType)).toBe(image)
     expect(MediaType.isIndex(mediaType)).toBe(index)
+  })
+
+  it.each([
+    ["application/vnd.oci.image.config.v1+json", true],
+    ["application/VND.docker.container.image.v1+json", true],
+    ["application/vnd.docker.plugin.v1+json", false],
+    ["application/vnd.oci.empty.v1+json", false]
+  ])("%s is an image configuration: %s", (mediaType, expected) => {
+    expect(MediaType.isImageConfig(mediaType)).toBe(expected)
   })
 
   it.each([

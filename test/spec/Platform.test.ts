@@ -53,7 +53,7 @@ describe("format", () => {
 describe("schema", () => {
   const decode = Schema.decodeUnknown(Platform.Platform)
 
-  it.effect("takes every field of the specification and ignores others (I2)", () =>
+  it.effect("takes every field of the specification and keeps others (I2)", () =>
     Effect.gen(function* () {
       const full = {
         architecture: "amd64",
@@ -63,7 +63,9 @@ describe("schema", () => {
         variant: "v2",
         features: ["sse4"]
       }
-      expect(yield* decode({ ...full, "example.extra": 1 })).toStrictEqual(full)
+      const extra = { ...full, "example.extra": 1 }
+      expect(yield* decode(extra)).toStrictEqual(extra)
+      expect(yield* Schema.encode(Platform.Platform)(yield* decode(extra))).toStrictEqual(extra)
     })
   )
 

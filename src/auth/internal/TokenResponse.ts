@@ -1,20 +1,20 @@
 /** The documents that token servers send: tokens, and reasons why there is none. */
+import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
 import type { Redact } from "../../protocol/internal/RedactedText.js"
+import * as JsonText from "../../spec/internal/JsonText.js"
 import * as ServerText from "../../spec/internal/ServerText.js"
 import type { Token } from "../TokenCache.js"
 import { isHeaderSafe } from "./Sendable.js"
 
-const OAuthError = Schema.parseJson(
-  Schema.Struct({
-    error: Schema.NonEmptyString,
-    error_description: Schema.optional(Schema.NullOr(Schema.String))
-  })
-)
+const OAuthError = Schema.Struct({
+  error: Schema.NonEmptyString,
+  error_description: Schema.optional(Schema.NullOr(Schema.String))
+})
 
 /**
  * Returns what a token server says with a refusal, in the registry's form, or else OAuth's (RFC
@@ -25,7 +25,7 @@ export const parseError = (
   redact: Redact = identity
 ): ReadonlyArray<ErrorBody.ErrorInfo> => {
   const oauth = Option.getOrUndefined(
-    Schema.decodeUnknownOption(OAuthError)(new TextDecoder().decode(body))
+    Schema.decodeUnknownOption(OAuthError)(Either.getOrUndefined(JsonText.parseBytes(body)))
   )
   return oauth === undefined
     ? ErrorBody.parseRedacted(body, redact).errors
@@ -57,15 +57,13 @@ const oauthCodes = new Set([
  */
 const minLifetime = 60
 
-const TokenDocument = Schema.parseJson(
-  Schema.Struct({
-    token: Schema.optional(Schema.Unknown),
-    access_token: Schema.optional(Schema.Unknown),
-    expires_in: Schema.optional(Schema.Unknown),
-    issued_at: Schema.optional(Schema.Unknown),
-    refresh_token: Schema.optional(Schema.Unknown)
-  })
-)
+const TokenDocument = Schema.Struct({
+  token: Schema.optional(Schema.Unknown),
+  access_token: Schema.optional(Schema.Unknown),
+  expires_in: Schema.optional(Schema.Unknown),
+  issued_at: Schema.optional(Schema.Unknown),
+  refresh_token: Schema.optional(Schema.Unknown)
+})
 
 /**
  * Returns the token in a document that arrived `now`, if there is one. Harbor sends an empty
@@ -73,7 +71,7 @@ const TokenDocument = Schema.parseJson(
  */
 export const parseToken = (body: Uint8Array, now: number): Token | undefined => {
   const document = Option.getOrUndefined(
-    Schema.decodeUnknownOption(TokenDocument)(new TextDecoder().decode(body))
+    Schema.decodeUnknownOption(TokenDocument)(Either.getOrUndefined(JsonText.parseBytes(body)))
   )
   const value = [document?.token, document?.access_token].find(
     (token): token is string => typeof token === "string" && token !== ""

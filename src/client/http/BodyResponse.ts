@@ -13,6 +13,8 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as JsonText from "../../spec/internal/JsonText.js"
+import * as Parsed from "../../spec/internal/Parsed.js"
 
 /**
  * A response of which a subclass says how its body is read: as it arrives (`stream`) or whole
@@ -55,10 +57,9 @@ export abstract class BodyResponse
 
   get json(): Effect.Effect<unknown, ResponseError> {
     return Effect.flatMap(this.text, (text) =>
-      Effect.try({
-        try: (): unknown => (text === "" ? null : JSON.parse(text)),
-        catch: this.failed()
-      })
+      text === ""
+        ? Effect.succeed(null)
+        : Effect.mapError(Parsed.toEffect(JsonText.parse(text)), this.failed())
     )
   }
 

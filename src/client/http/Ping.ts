@@ -1,7 +1,8 @@
 /** Whether what answered a ping is a registry. */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Either from "effect/Either"
 import { Unsupported } from "../../RegistryError.js"
+import * as JsonText from "../../spec/internal/JsonText.js"
 import { exchangeOf, isMarkup, isPage, readable } from "./Classify.js"
 import { distributionApi } from "./OperationErrors.js"
 import type * as Received from "./Received.js"
@@ -17,10 +18,7 @@ export const check = (response: Received.Received): Effect.Effect<void, Unsuppor
     const isSuspect = isPage(response) || isMarkup(text)
     return isSuspect &&
       response.headers["docker-distribution-api-version"] === undefined &&
-      !isJson(text)
+      Either.isLeft(JsonText.parse(text))
       ? Effect.fail(new Unsupported({ ...exchangeOf(response, body), operation: distributionApi }))
       : Effect.void
   })
-
-const isJson = (text: string): boolean =>
-  Option.isSome(Option.liftThrowable((): unknown => JSON.parse(text))())

@@ -1,14 +1,13 @@
 /** Errors that a registry reports in the document of a success. */
-import * as Option from "effect/Option"
+import * as Either from "effect/Either"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ErrorBody from "../../protocol/ErrorBody.js"
+import * as JsonText from "../../spec/internal/JsonText.js"
 import type * as Received from "./Received.js"
 
-/** Returns the document that a body is: nothing of what is not JSON. */
+/** Returns the document that a body is: nothing of what is not JSON, or too large to be parsed. */
 export const parse = (bytes: Uint8Array): unknown =>
-  Option.getOrUndefined(
-    Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))()
-  )
+  Either.getOrUndefined(JsonText.parseBytes(bytes))
 
 /** Returns an own member of a document: a list might be called `constructor` (T21). */
 export const member = (document: unknown, name: string): unknown =>

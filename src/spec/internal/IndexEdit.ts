@@ -3,17 +3,17 @@
  * is not known included.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Descriptor from "../Descriptor.js"
 import type * as Digest from "../Digest.js"
 import type { Manifest } from "../Manifest.js"
-import { type Document, decode, InvalidManifest, parse } from "./ManifestDocument.js"
+import { type Document, decode, type InvalidManifest, parse } from "./ManifestDocument.js"
 import { inOrder } from "./ManifestEncoding.js"
 
 /**
- * Returns the index with another entry after all others. Fails with `InvalidManifest` if it nests
- * so deep that it cannot be written.
+ * Returns the index with another entry after all others. Fails with `InvalidManifest` if it becomes
+ * too large to be read.
  */
 export const withEntry = (
   index: Manifest,
@@ -34,14 +34,10 @@ const withEntries = Effect.fnUntraced(function* (
   { bytes, descriptor: { mediaType } }: Manifest,
   change: (entries: ReadonlyArray<unknown>) => ReadonlyArray<unknown>
 ) {
-  const document = Option.getOrElse(parse(bytes), (): Document => ({}))
+  const document = Either.getOrElse(parse(bytes), (): Document => ({}))
   const entries = document["manifests"]
   const manifests = change(Array.isArray(entries) ? entries : [])
-  const changed = yield* Effect.try({
-    try: () => new TextEncoder().encode(JSON.stringify({ ...document, manifests })),
-    catch: () =>
-      new InvalidManifest({ reason: "Json", message: "the index nests too deep to be changed" })
-  })
+  const changed = new TextEncoder().encode(JSON.stringify({ ...document, manifests }))
   return {
     bytes: changed,
     descriptor: Descriptor.fromBytes(changed, mediaType),

@@ -4,13 +4,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { Annotations } from "../Annotations.js"
 import * as Descriptor from "../Descriptor.js"
 import * as MediaType from "../MediaType.js"
 import { isGeneric } from "./GenericMediaType.js"
+import * as JsonText from "./JsonText.js"
+import * as OpenStruct from "./OpenStruct.js"
 import { optional } from "./Optional.js"
 import * as SchemaIssue from "./SchemaIssue.js"
 import { plain, quoted } from "./ServerText.js"
@@ -70,7 +71,8 @@ export interface UnknownManifest {
 /**
  * Occurs when a document is not the manifest that it is said to be.
  *
- * - `Json`: it is not a JSON object.
+ * - `Json`: it is not a JSON object, or nests too deep or has too many members to be parsed: over
+ *   256 levels, or over 500,000 brackets, commas and colons.
  * - `MediaType`: neither the caller nor the document names its type, or the name is not a media
  *   type.
  * - `Ambiguous`: it has the fields of an image manifest and of an index at once, or those of an
@@ -135,6 +137,9 @@ export interface Document {
   readonly [name: string]: unknown
 }
 
+/** A JSON object, or what is wrong with what should have been one. */
+export type Parsed = Either.Either<Document, string>
+
 const common = {
   schemaVersion: Schema.Literal(2),
   mediaType: optional(Schema.String),
@@ -142,19 +147,28 @@ const common = {
   subject: optional(Descriptor.Descriptor),
   annotations: optional(Annotations)
 }
-const Image = Schema.Struct({
-  ...common,
-  config: Descriptor.Descriptor,
-  layers: optional(Schema.Array(Descriptor.Descriptor))
-})
-const Index = Schema.Struct({
-  ...common,
-  manifests: optional(Schema.Array(Descriptor.Descriptor))
-})
-const IndexOfAnything = Schema.Struct({
-  ...common,
-  manifests: optional(Schema.Array(Schema.Unknown))
-})
+// What the views have of their own, and what a document can only have as `null`.
+const droppedOfImage = ["_tag", "skipped", "manifests"]
+const droppedOfIndex = ["_tag", "skipped", "config", "layers"]
+const Image = OpenStruct.make(
+  Schema.Struct({
+    ...common,
+    config: Descriptor.Descriptor,
+    layers: optional(Schema.Array(Descriptor.Descriptor))
+  }),
+  "ImageManifest",
+  droppedOfImage
+)
+const Index = OpenStruct.make(
+  Schema.Struct({ ...common, manifests: optional(Schema.Array(Descriptor.Descriptor)) }),
+  "ImageIndex",
+  droppedOfIndex
+)
+const IndexOfAnything = OpenStruct.make(
+  Schema.Struct({ ...common, manifests: optional(Schema.Array(Schema.Unknown)) }),
+  "ImageIndex",
+  droppedOfIndex
+)
 
 /**
  * Decodes a document without any `null` by the decoded side of its schema, which takes a third of
@@ -178,13 +192,14 @@ const maxSkipped = 1000
 
 /**
  * Parses what can be read: a byte order mark and invalid UTF-8 change the digest, not the view
- * (trap 25). None if it is not a JSON object.
+ * (trap 25). Fails with what is wrong if it is not a JSON object, or too large to be made one.
  */
-export const parse = (bytes: Uint8Array): Option.Option<Document> =>
-  Option.filter(
-    Option.liftThrowable((): unknown => JSON.parse(new TextDecoder().decode(bytes)))(),
+export const parse = (bytes: Uint8Array): Parsed =>
+  Either.filterOrLeft(
+    JsonText.parseBytes(bytes),
     (value): value is Document =>
-      typeof value === "object" && value !== null && !Array.isArray(value)
+      typeof value === "object" && value !== null && !Array.isArray(value),
+    () => "is not a JSON object"
   )
 
 const isDecoded = (mediaType: string): boolean =>
@@ -196,12 +211,12 @@ const isDecoded = (mediaType: string): boolean =>
  */
 export const mediaTypeOf = (
   sent: string | undefined,
-  document: Option.Option<Document>
+  document: Parsed
 ): Effect.Effect<string, InvalidManifest | MediaTypeMismatch> => {
   const essence = MediaType.essence(sent ?? "")
   // Trap 29; the fields of a document do not tell its type (trap 30).
   const outer = essence === "" || isGeneric(essence) ? undefined : essence
-  const own = Option.getOrUndefined(document)?.mediaType
+  const own = Either.getOrUndefined(document)?.mediaType
   const inner = typeof own === "string" && own !== "" ? own : undefined
   if (outer !== undefined && inner !== undefined && !MediaType.equals(outer, inner)) {
     // C22, T9. The document of an unknown type may use the name for something else, unless it poses
@@ -228,15 +243,14 @@ export const mediaTypeOf = (
 /** Reads what a document of a type says. */
 export const decode = (
   mediaType: string,
-  found: Option.Option<Document>
+  found: Parsed
 ): Effect.Effect<Content, InvalidManifest> => {
   if (!isDecoded(mediaType)) return Effect.succeed({ _tag: "UnknownManifest" })
-  if (Option.isNone(found)) {
+  if (Either.isLeft(found))
     return Effect.fail(
-      new InvalidManifest({ reason: "Json", message: "the manifest is not a JSON object" })
+      new InvalidManifest({ reason: "Json", message: `the manifest ${found.left}` })
     )
-  }
-  const document = found.value
+  const document = found.right
   const isIndex = MediaType.isIndex(mediaType)
   const hasImage = has(document, "config") || has(document, "layers")
   // T9
@@ -252,14 +266,14 @@ export const decode = (
 const readImage = (document: Document): Effect.Effect<Content, InvalidManifest> =>
   Either.match(decodeImage(document), {
     onLeft: (issue) => Effect.fail(misshapen(issue)),
-    onRight: (wire) => Effect.succeed({ _tag: "ImageManifest", ...wire, layers: wire.layers ?? [] })
+    onRight: (wire) => Effect.succeed({ ...wire, _tag: "ImageManifest", layers: wire.layers ?? [] })
   })
 
 const readIndex = (document: Document): Effect.Effect<Content, InvalidManifest> =>
   Either.match(decodeIndex(document), {
     onLeft: () => readEntries(document),
     onRight: (wire) =>
-      Effect.succeed({ _tag: "ImageIndex", ...wire, manifests: wire.manifests ?? [] })
+      Effect.succeed({ ...wire, _tag: "ImageIndex", manifests: wire.manifests ?? [] })
   })
 
 /** Reads an index one entry after the other, since one of them is not a descriptor. */
@@ -278,8 +292,8 @@ const readEntries = (document: Document): Effect.Effect<Content, InvalidManifest
     }
   }
   return Effect.succeed({
-    _tag: "ImageIndex",
     ...wire.right,
+    _tag: "ImageIndex",
     manifests,
     ...(skipped.length > 0 && { skipped })
   })

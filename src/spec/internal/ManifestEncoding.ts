@@ -1,11 +1,11 @@
 /** How manifests are written, so that equal ones have equal bytes. */
-import type { Annotations } from "../Annotations.js"
 import type { Descriptor } from "../Descriptor.js"
 import type { ImageIndex, ImageManifest } from "./ManifestDocument.js"
+import * as OpenStruct from "./OpenStruct.js"
 
 /**
- * Writes a manifest with its fields in the order of the specification's examples; JSON leaves out
- * those that are undefined.
+ * Writes a manifest with its fields in the order of the specification's examples, and those that
+ * are not known after them; JSON leaves out those that are undefined.
  */
 export const encode = (mediaType: string, content: ImageManifest | ImageIndex): Uint8Array => {
   const { annotations, artifactType, schemaVersion, subject } = content
@@ -13,36 +13,38 @@ export const encode = (mediaType: string, content: ImageManifest | ImageIndex): 
     content._tag === "ImageManifest"
       ? { config: inOrder(content.config), layers: content.layers.map(inOrder) }
       : { manifests: content.manifests.map(inOrder) }
-  const document = {
+  const known = {
     schemaVersion,
     mediaType,
     artifactType,
     ...parts,
     subject: subject && inOrder(subject),
-    annotations: annotations && sorted(annotations)
+    annotations: annotations && OpenStruct.sorted(Object.entries(annotations))
   }
+  const document = OpenStruct.inOrder(content, known, ["_tag", "skipped"])
   return new TextEncoder().encode(JSON.stringify(document))
 }
 
 /** Returns a descriptor with its fields in the specification's order. */
-export const inOrder = (descriptor: Descriptor) => ({
-  mediaType: descriptor.mediaType,
-  digest: descriptor.digest,
-  size: descriptor.size,
-  urls: descriptor.urls,
-  annotations: descriptor.annotations && sorted(descriptor.annotations),
-  data: descriptor.data,
-  artifactType: descriptor.artifactType,
-  platform: descriptor.platform && {
-    architecture: descriptor.platform.architecture,
-    os: descriptor.platform.os,
-    "os.version": descriptor.platform["os.version"],
-    "os.features": descriptor.platform["os.features"],
-    variant: descriptor.platform.variant,
-    features: descriptor.platform.features
-  }
-})
-
-// `fromEntries` defines properties, so that a key named __proto__ stays one (T21).
-const sorted = (annotations: Annotations): Annotations =>
-  Object.fromEntries(Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1)))
+export const inOrder = (descriptor: Descriptor): object => {
+  const { annotations, platform } = descriptor
+  return OpenStruct.inOrder(descriptor, {
+    mediaType: descriptor.mediaType,
+    digest: descriptor.digest,
+    size: descriptor.size,
+    urls: descriptor.urls,
+    annotations: annotations && OpenStruct.sorted(Object.entries(annotations)),
+    data: descriptor.data,
+    artifactType: descriptor.artifactType,
+    platform:
+      platform &&
+      OpenStruct.inOrder(platform, {
+        architecture: platform.architecture,
+        os: platform.os,
+        "os.version": platform["os.version"],
+        "os.features": platform["os.features"],
+        variant: platform.variant,
+        features: platform.features
+      })
+  })
+}

@@ -39,5 +39,5 @@ export const first = (issue: ParseResult.ParseIssue, path = ""): Misfit => {
 const step = (key: PropertyKey): string => {
   if (typeof key === "number") return `[${key}]`
   const name = String(key)
-  return /^[a-zA-Z]+$/.test(name) ? `.${name}` : `[${ServerText.quoted(name, 64)}]`
+  return /^[a-z]+(_[a-z]+)*$/i.test(name) ? `.${name}` : `[${ServerText.quoted(name, 64)}]`
 }

@@ -37,5 +37,9 @@ export const maker = <A extends object>({ id, json, key, text }: Behaviour<A>): 
       return text(this)
     }
   }
-  return (of) => Object.assign(Object.create(prototype), of)
+  // Assigned, a property named __proto__ would replace the prototype (T21).
+  return (of) =>
+    Object.hasOwn(of, "__proto__")
+      ? Object.create(prototype, Object.getOwnPropertyDescriptors(of))
+      : Object.assign(Object.create(prototype), of)
 }

@@ -1,0 +1,36 @@
+/** JSON objects that are maps: any name may be a key. */
+import type { LazyArbitrary } from "effect/Arbitrary"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+
+/**
+ * Makes a schema of maps to some kind of value. The decoded map has no prototype (T21).
+ */
+export const make = <A>(
+  value: Schema.Schema<A>,
+  isValue: (u: unknown) => u is A,
+  annotations: { readonly identifier: string; readonly description: string },
+  arbitrary: LazyArbitrary<A>
+): Schema.Schema<Readonly<Record<string, A>>> => {
+  const copy = (input: unknown, _: unknown, ast: ParseResult.Type["ast"]) => {
+    if (typeof input !== "object" || input === null || Array.isArray(input))
+      return ParseResult.fail(new ParseResult.Type(ast, input))
+    const out: Record<string, A> = Object.create(null)
+    for (const [key, member] of Object.entries(input)) {
+      if (!isValue(member)) {
+        const issue = new ParseResult.Type(value.ast, member)
+        return ParseResult.fail(new ParseResult.Pointer(key, input, issue))
+      }
+      out[key] = member
+    }
+    return ParseResult.succeed(out)
+  }
+  return Schema.declare(
+    [],
+    { decode: () => copy, encode: () => copy },
+    {
+      ...annotations,
+      arbitrary: () => (fc) => fc.dictionary(fc.string(), arbitrary(fc))
+    }
+  )
+}
