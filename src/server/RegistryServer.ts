@@ -12,18 +12,23 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Operation from "../protocol/Operation.js"
+import type * as Operation from "../protocol/Operation.js"
 import { Registry } from "../Registry.js"
+import * as Faults from "./Faults.js"
 import * as BlobEndpoints from "./internal/BlobEndpoints.js"
 import * as ErrorResponse from "./internal/ErrorResponse.js"
+import * as FaultyHandler from "./internal/FaultyHandler.js"
+import * as Handler from "./internal/Handler.js"
 import * as ListEndpoints from "./internal/ListEndpoints.js"
 import * as ManifestEndpoints from "./internal/ManifestEndpoints.js"
 import * as RequestBody from "./internal/RequestBody.js"
 import * as ServerResponse from "./internal/ServerResponse.js"
+import * as TokenPath from "./internal/TokenPath.js"
 import * as UploadSessions from "./internal/UploadSessions.js"
 import type { ServerAuthorization } from "./ServerAuthorization.js"
 
@@ -42,6 +47,8 @@ export interface Options {
    * Tags and repositories come in pages only to clients that ask for them.
    */
   readonly referrersPageSize?: number | undefined
+  /** Makes requests fail, for tests. Without it none does. */
+  readonly faults?: ReadonlyArray<Faults.Fault> | Faults.Faults | undefined
 }
 
 /**
@@ -69,20 +76,27 @@ export const make = (
       sessions: yield* UploadSessions.make(registry),
       referrersPageSize: options.referrersPageSize ?? 1000
     }
+    const healthy: Handler.Handler = ({ operation, request }) =>
+      RequestBody.handled(
+        request,
+        Effect.map(
+          Effect.merge(
+            Either.match(operation, {
+              onLeft: (invalid) =>
+                Effect.map(authorized(server, options, request), () => ofInvalidRequest(invalid)),
+              onRight: (operation) =>
+                Effect.flatMap(authorized(server, options, request, operation), (server) =>
+                  respond(server, operation, request)
+                )
+            })
+          ),
+          ServerResponse.withVersion
+        )
+      )
+    const handler = yield* faulty(options.faults, healthy)
     return Effect.gen(function* () {
       const request = inOriginForm(yield* HttpServerRequest.HttpServerRequest)
-      const response = Effect.matchEffect(Operation.fromRequest(request), {
-        onFailure: (invalid) =>
-          Effect.map(authorized(server, options, request), () => ofInvalidRequest(invalid)),
-        onSuccess: (operation) =>
-          Effect.flatMap(authorized(server, options, request, operation), (server) =>
-            respond(server, operation, request)
-          )
-      })
-      return yield* RequestBody.handled(
-        request,
-        Effect.map(Effect.merge(response), ServerResponse.withVersion)
-      )
+      return yield* handler(yield* Handler.received(request))
     })
   })
 
@@ -112,6 +126,13 @@ export const layer = (
   options?: Options
 ): Layer.Layer<never, never, Registry | HttpServer.HttpServer> =>
   Layer.unwrapScoped(Effect.map(make(options), (app) => HttpServer.serve(app)))
+
+const faulty = (faults: Options["faults"], healthy: Handler.Handler) =>
+  faults === undefined
+    ? Effect.succeed(healthy)
+    : Effect.map("draw" in faults ? Effect.succeed(faults) : Faults.make(faults), (drawing) =>
+        FaultyHandler.make(drawing, TokenPath.isTokenRequest)(healthy)
+      )
 
 interface Server {
   readonly registry: Registry.Service

@@ -20,6 +20,7 @@ import * as Login from "./internal/Login.js"
 import * as Origin from "./internal/Origin.js"
 import * as Passwords from "./internal/Passwords.js"
 import * as TokenIssuer from "./internal/TokenIssuer.js"
+import { isTokenRequest, tokenPath } from "./internal/TokenPath.js"
 import type * as TokenServer from "./TokenServer.js"
 
 export type {
@@ -166,12 +167,10 @@ export interface TokenOptions extends TokenServer.Options {
 export const token = (options: TokenOptions): Effect.Effect<ServerAuthorization> =>
   Effect.map(TokenIssuer.make(options), (issuer) => ({
     authorize: (request, operation) =>
-      request.url.split("?", 1)[0] === tokenPath
+      isTokenRequest(request)
         ? Effect.flip(issuer.serve(request))
         : Effect.mapError(check(issuer, options, request, operation), ErrorResponse.toResponse)
   }))
-
-const tokenPath = "/token"
 
 const check = Effect.fnUntraced(function* (
   { rules, service, verify }: TokenIssuer.TokenIssuer,

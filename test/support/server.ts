@@ -17,6 +17,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
 import { Registry } from "../../src/Registry.js"
+import * as Connection from "../../src/server/internal/Connection.js"
 import * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { freshRepository, utf8 } from "./fixtures.js"
@@ -44,22 +45,23 @@ export const layerWebClient = (
     HttpClient.HttpClient,
     Effect.map(webHandler(options), (handler) =>
       HttpClient.make((request, url, signal) =>
-        Effect.flatMap(bodyOf(request), (body) =>
-          Effect.tryPromise({
-            try: () =>
-              handler(
-                new Request(url, {
-                  method: request.method,
-                  headers: { ...lengthOf(request), ...request.headers },
-                  body,
-                  signal,
-                  ...(body instanceof ReadableStream && { duplex: "half" })
-                })
-              ),
-            catch: (cause) =>
-              new HttpClientError.RequestError({ request, reason: "Transport", cause })
+        Effect.gen(function* () {
+          const body = yield* bodyOf(request)
+          const failed = (cause: unknown) =>
+            new HttpClientError.RequestError({ request, reason: "Transport", cause })
+          const sent = new Request(url, {
+            method: request.method,
+            headers: { ...lengthOf(request), ...request.headers },
+            body,
+            signal,
+            ...(body instanceof ReadableStream && { duplex: "half" })
           })
-        ).pipe(Effect.map((response) => HttpClientResponse.fromWeb(request, response)))
+          const response = yield* Effect.tryPromise({ try: () => handler(sent), catch: failed })
+          const broken = Connection.failure(sent)
+          return broken === undefined
+            ? HttpClientResponse.fromWeb(request, response)
+            : yield* failed(broken)
+        })
       )
     )
   )
