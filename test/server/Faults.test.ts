@@ -13,14 +13,14 @@ import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { Registry } from "../../src/Registry.js"
 import * as Faults from "../../src/server/Faults.js"
-import type * as RegistryServer from "../../src/server/RegistryServer.js"
+import * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { gather, generated, utf8 } from "../support/fixtures.js"
-import { layerSocketServer, layerWebClient, ServerUrl } from "../support/server.js"
+import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const repository = Effect.runSync(Reference.parseRepositoryName("team/app"))
 const v1 = Effect.runSync(Reference.parseTag("v1"))
@@ -63,7 +63,7 @@ const client = (url: string) =>
 
 const inProcess = (server: RegistryServer.Options) =>
   client("http://registry.test").pipe(
-    Layer.provide(layerWebClient(server)),
+    Layer.provide(RegistryServer.layerTest(server)),
     Layer.provideMerge(stored)
   )
 
