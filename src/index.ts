@@ -88,6 +88,24 @@ export * as Response from "./client/Response.js"
  */
 export * as Artifact from "./content/Artifact.js"
 /**
+ * Images: what they say of themselves without their layers, and the files that their layers make.
+ *
+ * @since 0.1.0
+ */
+export * as Image from "./content/Image.js"
+/**
+ * The layers of images: tar archives, most of them compressed.
+ *
+ * @since 0.1.0
+ */
+export * as ImageLayer from "./content/ImageLayer.js"
+/**
+ * How compressed layers are decompressed: by decoders that are handed in.
+ *
+ * @since 0.1.0
+ */
+export * as Decompression from "./Decompression.js"
+/**
  * The metrics of this library, as metrics of Effect.
  *
  * @since 0.1.0
@@ -113,7 +131,6 @@ export * as ByteRange from "./protocol/ByteRange.js"
  * @since 0.1.0
  */
 export * as Challenge from "./protocol/Challenge.js"
-
 /**
  * Bodies of failed answers.
  *
@@ -159,13 +176,6 @@ export * as Registry from "./Registry.js"
  * @since 0.1.0
  */
 export * as RegistryError from "./RegistryError.js"
-/**
- * Faults of a registry server, for tests: what fails, where in a request or response, and how
- * often.
- *
- * @since 0.1.0
- */
-export * as Faults from "./server/Faults.js"
 /**
  * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of
  * the distribution specification.

@@ -25,7 +25,8 @@ import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
-import * as IndexChoices from "./internal/IndexChoices.js"
+import * as ImageManifest from "./internal/ImageManifest.js"
+import { contentOf } from "./internal/PulledContent.js"
 import * as PushInput from "./internal/PushInput.js"
 
 // -----------------------------------------------------------------------------
@@ -517,22 +518,7 @@ export const pullFrom = (
   options?: PullOptions
 ): Effect.Effect<Pulled, PullError> =>
   Effect.gen(function* () {
-    const { repository } = reference
-    const found = yield* registry.getManifest(repository, Reference.tagOrDigest(reference))
-    const chosen =
-      options?.platform === undefined || found.content._tag !== "ImageIndex"
-        ? undefined
-        : IndexChoices.choose(found.content, options.platform)
-    const manifest =
-      chosen === undefined ? found : yield* registry.getManifest(repository, chosen.digest)
-    const { content, descriptor } = manifest
-    if (content._tag !== "ImageManifest")
-      return yield* new MediaTypeMismatch({
-        manifest: Reference.format(reference),
-        expected: MediaType.imageManifest,
-        actual: descriptor.mediaType,
-        ...(content._tag === "ImageIndex" && IndexChoices.describe(reference, content, options))
-      })
+    const { content, manifest } = yield* ImageManifest.find(registry, reference, options)
     const artifactType = Manifest.artifactType(manifest)
     const expected = options?.artifactType
     const actual = Option.getOrElse(artifactType, () => "")
@@ -542,22 +528,16 @@ export const pullFrom = (
         expected,
         actual
       })
-    const contentOf = (blob: Descriptor.Descriptor): PulledContent => ({
-      reference: Reference.withDigest(reference, blob.digest),
-      descriptor: blob,
-      content: registry.getBlob(repository, blob),
-      source: BlobSource.fromRegistry(registry, repository, blob)
-    })
     return {
-      reference: Reference.withDigest(reference, descriptor.digest),
+      reference: Reference.withDigest(reference, manifest.descriptor.digest),
       manifest,
       artifactType,
       annotations: content.annotations ?? {},
-      config: contentOf(content.config),
+      config: contentOf(registry, reference, content.config),
       files: content.layers
         .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
         .map((layer) => ({
-          ...contentOf(layer),
+          ...contentOf(registry, reference, layer),
           name: Option.filter(Annotations.getTitle(layer.annotations), isContained)
         }))
     }

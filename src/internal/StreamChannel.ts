@@ -3,7 +3,7 @@
  * per chunk would cost a fifth of the throughput.
  */
 import * as Channel from "effect/Channel"
-import type * as Chunk from "effect/Chunk"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 
@@ -98,4 +98,68 @@ export const tapFlushing = <E, R>(
     onDone: () => flushed
   })
   return Stream.pipeThroughChannel(self, loop)
+}
+
+/**
+ * A plain state machine on the way of some bytes: emits what its generators yield, and fails with
+ * what they return, if anything.
+ */
+export interface Transformer<out A, out E> {
+  readonly push: (bytes: Uint8Array) => Generator<A, E | undefined>
+  readonly end: () => Generator<A, E | undefined>
+}
+
+/**
+ * Changes a stream by a state machine that is made when it runs. However much comes of one array,
+ * at most `most` items are emitted at a time, and the machine stops until the consumer wants more.
+ */
+export const transform = <E, R, A, E2>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  make: () => Transformer<A, E2>,
+  most = 16
+): Stream.Stream<A, E | E2, R> => {
+  type Loop = Channel.Channel<Chunk.Chunk<A>, Chunk.Chunk<Uint8Array>, E | E2, E, unknown, unknown>
+  const loop = (machine: Transformer<A, E2>): Loop => {
+    const read: Loop = Channel.readWithCause({
+      onInput: (chunk: Chunk.Chunk<Uint8Array>) => drain(pushed(machine, chunk), () => read),
+      onFailure: Channel.failCause,
+      onDone: () => drain(machine.end(), () => Channel.void)
+    })
+    return read
+  }
+  const drain = (items: Generator<A, E2 | undefined>, next: () => Loop): Loop => {
+    const out: Array<A> = []
+    while (out.length < most) {
+      const item = items.next()
+      if (item.done !== true) {
+        out.push(item.value)
+        continue
+      }
+      const { value: failure } = item
+      const rest = failure === undefined ? next : () => Channel.fail(failure)
+      return out.length === 0
+        ? rest()
+        : Channel.flatMap(Channel.write(Chunk.unsafeFromArray(out)), rest)
+    }
+    return Channel.write(Chunk.unsafeFromArray(out)).pipe(
+      // Little input can make much work, which is not to keep others waiting.
+      Channel.zipRight(Channel.fromEffect(Effect.yieldNow())),
+      Channel.flatMap(() => drain(items, next))
+    )
+  }
+  return Stream.pipeThroughChannel(
+    self,
+    Channel.suspend(() => loop(make()))
+  )
+}
+
+function* pushed<A, E>(
+  machine: Transformer<A, E>,
+  chunk: Chunk.Chunk<Uint8Array>
+): Generator<A, E | undefined> {
+  for (const bytes of chunk) {
+    const failure = yield* machine.push(bytes)
+    if (failure !== undefined) return failure
+  }
+  return undefined
 }

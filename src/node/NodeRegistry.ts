@@ -1,6 +1,7 @@
 /**
- * Layers of registries on Node, over undici and with tokens kept in memory. All they require is
- * `Credentials`, and `layerDefault` has those of this machine.
+ * Layers of registries on Node, over undici and with tokens kept in memory, and with decoders for
+ * the layers of images. All they require is `Credentials`, and `layerDefault` has those of this
+ * machine.
  *
  * @since 0.1.0
  */
@@ -12,11 +13,13 @@ import * as Option from "effect/Option"
 import type { Credentials } from "../auth/Credentials.js"
 import * as TokenCache from "../auth/TokenCache.js"
 import * as RegistryClient from "../client/RegistryClient.js"
+import type { Decompression } from "../Decompression.js"
 import type { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
 import type { CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as Host from "../spec/Host.js"
 import * as NodeCredentials from "./NodeCredentials.js"
+import * as NodeDecompression from "./NodeDecompression.js"
 import * as NodeHttp from "./NodeHttp.js"
 import type { TlsSettings } from "./TlsSettings.js"
 
@@ -117,13 +120,13 @@ export interface RegistriesOptions<out R = never>
 export const layer = <R = never>(
   options: Options<R>
 ): Layer.Layer<
-  Registry | RegistryClient.RegistryClient,
+  Registry | RegistryClient.RegistryClient | Decompression,
   InvalidUrl | CredentialsFailure,
   Credentials | R
 > =>
-  Layer.provide(
-    RegistryClient.layer({ ...options, url: addressOf(options, options.http) }),
-    services(options, [options])
+  RegistryClient.layer({ ...options, url: addressOf(options, options.http) }).pipe(
+    Layer.provide(services(options, [options])),
+    Layer.merge(NodeDecompression.layer)
   )
 
 /**
@@ -150,7 +153,7 @@ export const layer = <R = never>(
 export const layerConfig = (
   options: Config.Config.Wrap<Options>
 ): Layer.Layer<
-  Registry | RegistryClient.RegistryClient,
+  Registry | RegistryClient.RegistryClient | Decompression,
   InvalidUrl | CredentialsFailure | ConfigError.ConfigError,
   Credentials
 > => Layer.unwrapEffect(Effect.map(Config.unwrap(options), (options) => layer(options)))
@@ -185,17 +188,19 @@ export const layerConfig = (
  */
 export const layerRegistries = <R = never>(
   options: RegistriesOptions<R> = {}
-): Layer.Layer<Registries, InvalidUrl | CredentialsFailure, Credentials | R> => {
+): Layer.Layer<Registries | Decompression, InvalidUrl | CredentialsFailure, Credentials | R> => {
   const hosts = addressed(options)
-  return Layer.provide(
-    RegistryClient.layerRegistries<R>({ defaults: options.defaults, hosts }),
-    services(
-      options,
-      Object.entries(hosts).flatMap(([host, settings]) => [
-        { url: settings?.url ?? host, tls: settings?.tls },
-        ...(settings?.mirrors ?? [])
-      ])
-    )
+  return RegistryClient.layerRegistries<R>({ defaults: options.defaults, hosts }).pipe(
+    Layer.provide(
+      services(
+        options,
+        Object.entries(hosts).flatMap(([host, settings]) => [
+          { url: settings?.url ?? host, tls: settings?.tls },
+          ...(settings?.mirrors ?? [])
+        ])
+      )
+    ),
+    Layer.merge(NodeDecompression.layer)
   )
 }
 
@@ -223,9 +228,12 @@ export const layerRegistries = <R = never>(
  * @since 0.1.0
  * @category layers
  */
-export const layerDefault: Layer.Layer<Registries, InvalidUrl | CredentialsFailure> = Layer.provide(
-  RegistryClient.layerRegistries(),
-  Layer.mergeAll(client, TokenCache.layerMemory, NodeCredentials.layer)
+export const layerDefault: Layer.Layer<
+  Registries | Decompression,
+  InvalidUrl | CredentialsFailure
+> = RegistryClient.layerRegistries().pipe(
+  Layer.provide(Layer.mergeAll(client, TokenCache.layerMemory, NodeCredentials.layer)),
+  Layer.merge(NodeDecompression.layer)
 )
 
 /** The hosts that the HTTP client has TLS settings for, each with the key that names it. */

@@ -34,6 +34,13 @@ export * as CertificateFolders from "./CertificateFolders.js"
 export * as NodeCredentials from "./NodeCredentials.js"
 
 /**
+ * How layers are decompressed on Node: gzip by `node:zlib`, zstd by the package `fzstd`.
+ *
+ * @since 0.1.0
+ */
+export * as NodeDecompression from "./NodeDecompression.js"
+
+/**
  * The HTTP client that this library is measured and tested with: undici, through
  * `@effect/platform-node`.
  *
@@ -47,13 +54,6 @@ export * as NodeHttp from "./NodeHttp.js"
  * @since 0.1.0
  */
 export * as NodeRegistry from "./NodeRegistry.js"
-
-/**
- * A registry server on a port of this machine.
- *
- * @since 0.1.0
- */
-export * as NodeRegistryServer from "./NodeRegistryServer.js"
 
 /**
  * Which requests take a proxy, by the conventions of the environment variables `HTTP_PROXY`,

@@ -15,6 +15,7 @@ import * as AuthFile from "../../src/auth/internal/AuthFile.js"
 import * as TokenResponse from "../../src/auth/internal/TokenResponse.js"
 import * as RateLimit from "../../src/client/http/RateLimit.js"
 import * as ContentDecoding from "../../src/internal/ContentDecoding.js"
+import * as ZstdFrames from "../../src/internal/ZstdFrames.js"
 import * as ProxySettings from "../../src/node/ProxySettings.js"
 import * as AccessScope from "../../src/protocol/AccessScope.js"
 import * as ByteRange from "../../src/protocol/ByteRange.js"
@@ -45,12 +46,18 @@ import * as IndexEdit from "../../src/spec/internal/IndexEdit.js"
 import * as JsonText from "../../src/spec/internal/JsonText.js"
 import * as ManifestDocument from "../../src/spec/internal/ManifestDocument.js"
 import * as ManifestEncoding from "../../src/spec/internal/ManifestEncoding.js"
+import * as PaxRecords from "../../src/spec/internal/PaxRecords.js"
 import * as ServerText from "../../src/spec/internal/ServerText.js"
+import { isProblem } from "../../src/spec/internal/TarEntry.js"
+import * as TarHeader from "../../src/spec/internal/TarHeader.js"
+import * as TarPath from "../../src/spec/internal/TarPath.js"
+import * as TarReader from "../../src/spec/internal/TarReader.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Platform from "../../src/spec/Platform.js"
 import * as Reference from "../../src/spec/Reference.js"
 import { UploadState } from "../../src/Transfer.js"
+import * as Tar from "../support/tar.js"
 import { seedsOf } from "./seeds.js"
 
 /**
@@ -101,6 +108,51 @@ const config = `{"mediaType":"application/vnd.oci.image.config.v1+json","digest"
 const layer = `{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"${sha}","size":9,"urls":["https://a/b"],"data":"e30=","annotations":{"org.opencontainers.image.title":"a.txt"}}`
 const image = `{"schemaVersion":2,"mediaType":"${MediaType.imageManifest}","artifactType":"a/b","config":${config},"layers":[${layer}],"subject":${config},"annotations":{"__proto__":"x","a":"b"}}`
 const index = `{"schemaVersion":2,"mediaType":"${MediaType.imageIndex}","manifests":[{"mediaType":"${MediaType.imageManifest}","digest":"${sha}","size":1,"platform":{"os":"linux","architecture":"arm64","variant":"v8","os.features":["a"]}}]}`
+
+const archives: ReadonlyArray<Uint8Array> = [
+  Tar.files({ "etc/": "", "etc/hosts": "127.0.0.1" }),
+  Tar.archive(
+    Tar.extended({ path: "a/b", linkpath: "c", size: "3", uid: "4294967294", mtime: "1.5" }),
+    Tar.entry({ name: "x", type: "2", link: "y" })
+  ),
+  Tar.archive(
+    Tar.extended({ comment: "x", "SCHILY.xattr.user.a": "b" }, "g"),
+    Tar.longName("long/name"),
+    Tar.longName("link", "K"),
+    Tar.entry({ name: "x", type: "1", link: "y" }),
+    Tar.entry({ name: "z", prefix: "p" }, "content")
+  )
+]
+
+/** What an archive holds, whole and in pieces, whose headers have their checksums. */
+const entriesOf = (input: string): unknown => {
+  const archive = Tar.sealed(Buffer.from(input, "latin1"))
+  const read = (step: number) => {
+    const entries: Array<unknown> = []
+    let size = 0
+    const reader = TarReader.make({
+      entry: (entry) => {
+        if (entry.path.split("/").includes("..")) throw new Error("an entry leads out")
+        entries.push({ ...entry, records: [...entry.records.keys()] })
+      },
+      data: (bytes) => {
+        size += bytes.length
+      }
+    })
+    for (let at = 0; at < archive.length; at += step) {
+      const problem = reader.push(archive.subarray(at, at + step))
+      if (problem !== undefined) return [entries, size, problem]
+    }
+    return [entries, size, reader.end()]
+  }
+  const whole = read(archive.length)
+  if (JSON.stringify(read(100)) !== JSON.stringify(whole)) throw new Error("cuts count")
+  const block = new Uint8Array(512)
+  block.set(archive.subarray(0, 512))
+  const records = PaxRecords.parse(archive)
+  if (!isProblem(records)) PaxRecords.encode(records)
+  return [whole, TarHeader.isEnd(block), TarHeader.parse(block)]
+}
 
 const received = (input: string): unknown => {
   const [method = "", url = "", ...headers] = input.split("\n")
@@ -717,6 +769,41 @@ export const targets: ReadonlyArray<Target> = [
     tests: "Transfer",
     seeds: ['{"repository":"a/b","location":"/v2/a/b/blobs/uploads/1?_state=x","offset":10}'],
     run: json(UploadState)
+  },
+  {
+    name: "TarReader",
+    seeds: archives.map((archive) => Buffer.from(archive).toString("latin1")),
+    run: entriesOf,
+    bound: 262_144
+  },
+  {
+    name: "TarPath",
+    tests: "spec/TarReader",
+    seeds: ["etc/passwd", "/../a", "./", "a\udcff"],
+    run: (s) => {
+      const bytes = Buffer.from(s, "latin1")
+      const path = TarPath.resolve(s)
+      if (!Buffer.from(TarPath.encode(TarPath.decode(bytes))).equals(bytes))
+        throw new Error("a name does not come out as it came in")
+      if ("path" in path && path.path.split("/").includes("..")) throw new Error("leads out")
+      return path
+    }
+  },
+  {
+    name: "ZstdFrames",
+    seeds: [
+      "(\xb5/\xfd\x04\x58\x29\x00\x00hello\x01\x02\x03\x04",
+      "\x50*M\x18\x04\x00\x00\x00skip(\xb5/\xfd\x20\x05\x29\x00\x00hello"
+    ],
+    run: (s) => {
+      const cutter = ZstdFrames.make()
+      const pieces = cutter.push(Buffer.from(s, "latin1"))
+      let size = 0
+      let piece = pieces.next()
+      for (; piece.done !== true; piece = pieces.next()) size += piece.value.bytes.length
+      if (size > s.length) throw new Error("more came out than went in")
+      return [piece.value, cutter.end()]
+    }
   }
 ]
 

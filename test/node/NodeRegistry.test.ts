@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as Artifact from "../../src/content/Artifact.js"
+import type { Decompression } from "../../src/Decompression.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import type * as TlsSettings from "../../src/node/TlsSettings.js"
 import * as Registries from "../../src/Registries.js"
@@ -328,7 +329,7 @@ it.effect("a schedule for all hosts may have needs of its own, which the layer t
     const layer = NodeRegistry.layerRegistries({ defaults: { schedule } })
     expectTypeOf(layer).toEqualTypeOf<
       Layer.Layer<
-        Registries.Registries,
+        Registries.Registries | Decompression,
         InvalidUrl | CredentialsFailure,
         Credentials.Credentials | Prompt
       >

@@ -24,7 +24,6 @@ import { ErrorResponse } from "./ErrorResponse.js"
 /**
  * Sessions under the server's own locations.
  *
- * - `open` returns those that are open.
  * - `start` opens one and returns its state, with the server's location. Fails with a 429 when too
  *   many are open.
  * - `use` resumes the session at a location for one request and runs `f` on it. Requests to one
@@ -35,7 +34,6 @@ import { ErrorResponse } from "./ErrorResponse.js"
  * A session has an `owner` if somebody had logged in: for others it does not exist (V17).
  */
 export interface UploadSessions {
-  readonly open: Effect.Effect<ReadonlyArray<UploadState>>
   readonly start: (
     repository: RepositoryName,
     algorithm: string,
@@ -111,7 +109,7 @@ export const make = (
           state,
           used: yield* Clock.currentTimeMillis
         })
-        return located(id, state)
+        return { ...state, location: Route.uploadPath(repository, id) }
       })
       return yield* Effect.uninterruptible(opened)
     }, Effect.scoped)
@@ -165,14 +163,8 @@ export const make = (
       Effect.schedule(Schedule.spaced("1 minute")),
       Effect.forkScoped
     )
-    const open = Effect.sync(() => Array.from(entries, ([id, { state }]) => located(id, state)))
-    return { open, start, use }
+    return { start, use }
   })
-
-const located = (id: string, state: UploadState): UploadState => ({
-  ...state,
-  location: Route.uploadPath(state.repository, id)
-})
 
 /** Only the path counts: clients may have added parameters of their own. */
 const sessionId = (location: string): string =>

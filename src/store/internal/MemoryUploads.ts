@@ -89,10 +89,6 @@ export class MemoryUploads {
     this.uploads.delete(location)
   }
 
-  dropAll(): void {
-    this.uploads.clear()
-  }
-
   /** Ends a session, and stores what arrived if it has the digest. */
   close(
     upload: Upload,

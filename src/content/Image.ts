@@ -1,0 +1,241 @@
+/**
+ * Images: what they say of themselves without their layers, and the files that their layers make.
+ * `pull` takes a reference, and the registry from `Registries`; `pullFrom` takes the registry as
+ * well.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Decompression } from "../Decompression.js"
+import * as References from "../internal/References.js"
+import { Registries } from "../Registries.js"
+import type { Registry } from "../Registry.js"
+import type { InputError } from "../RegistryError.js"
+import type { Annotations } from "../spec/Annotations.js"
+import type { Digest } from "../spec/Digest.js"
+import * as ImageConfig from "../spec/ImageConfig.js"
+import type { Manifest } from "../spec/Manifest.js"
+import type * as Platform from "../spec/Platform.js"
+import * as Reference from "../spec/Reference.js"
+import type { PulledContent } from "./Artifact.js"
+import type { FileContent, FileUnknown, ReadError, ReadFileOptions } from "./ImageLayer.js"
+import * as FileLookup from "./internal/FileLookup.js"
+import * as ImageManifest from "./internal/ImageManifest.js"
+import { contentOf } from "./internal/PulledContent.js"
+
+/**
+ * One layer of an image, to be read by the functions of `ImageLayer`. Nothing is requested before
+ * its content is read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Layer extends PulledContent {
+  /** The digest of its tar archive, as the configuration has it. */
+  readonly diffId: Digest
+  /** The step that made it, if the history goes so far. */
+  readonly history: Option.Option<ImageConfig.History>
+}
+
+/**
+ * An image.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Image {
+  /** The reference to its manifest by digest. */
+  readonly reference: Reference.Reference
+  /**
+   * What the reference stands for that was pulled: the index that the image was chosen from, or its
+   * own manifest.
+   */
+  readonly root: Manifest
+  readonly manifest: Manifest
+  readonly config: ImageConfig.ImageConfig
+  /** The labels of the configuration, none if there are none. */
+  readonly labels: Annotations
+  /** The annotations of the manifest, none if there are none. */
+  readonly annotations: Annotations
+  /** The layers, from the base to the top. */
+  readonly layers: ReadonlyArray<Layer>
+}
+
+/**
+ * Says which image is pulled.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PullOptions {
+  /**
+   * The platform to choose from an index. Among several manifests for it, that of the usual variant
+   * is taken, or else the first ([image-spec, Image
+   * Index](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
+   * What is no index is pulled as it is.
+   */
+  readonly platform?: Platform.Platform | undefined
+}
+
+/**
+ * The errors of `pull`. `MediaTypeMismatch` also says that the reference is that of something other
+ * than an image manifest: an index of which no platform is asked for, or not for that one. It has
+ * the choices. `InvalidImageConfig` says that it is not that of an image, or that the configuration
+ * has other layers than the manifest.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type PullError =
+  | Registry.GetManifestError
+  | Registry.GetBlobError
+  | ImageConfig.InvalidImageConfig
+
+/**
+ * Gets the image under a reference such as `ghcr.io/owner/name:tag`: its manifest and its
+ * configuration, both verified, and its layers to be read. Without tag and digest, the tag is
+ * `latest`.
+ *
+ * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, and with `PullError`.
+ *
+ * @example
+ * ```ts
+ * import * as Image from "effect-oci/Image"
+ * import * as Platform from "effect-oci/Platform"
+ * import * as Effect from "effect/Effect"
+ *
+ * const version = Effect.gen(function*() {
+ *   const { labels } = yield* Image.pull("ghcr.io/owner/app:1.0.0", {
+ *     platform: Platform.unsafeParse("linux/arm64")
+ *   })
+ *   return labels["org.opencontainers.image.version"]
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pull = (
+  reference: string | Reference.Reference,
+  options?: PullOptions
+): Effect.Effect<Image, PullError | InputError, Registries> =>
+  References.run("Image.pull", reference, (parsed) =>
+    Effect.flatMap(registryOf(parsed), (registry) => pullFrom(registry, parsed, options))
+  )
+
+/**
+ * Gets an image from a registry, as `pull` does. The host of the reference is ignored.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pullFrom = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  reference: Reference.Reference,
+  options?: PullOptions
+): Effect.fn.Return<Image, PullError> {
+  const { content, manifest, root } = yield* ImageManifest.find(registry, reference, options)
+  const bytes = yield* registry.getBlobBytes(reference.repository, content.config)
+  const config = yield* ImageConfig.fromBytes(bytes, content.config)
+  const layers = yield* ImageConfig.layers(config.content, content.layers)
+  return {
+    reference: Reference.withDigest(reference, manifest.descriptor.digest),
+    root,
+    manifest,
+    config,
+    labels: config.content.config?.Labels ?? {},
+    annotations: content.annotations ?? {},
+    layers: layers.map(({ descriptor, diffId, history }) => ({
+      ...contentOf(registry, reference, descriptor),
+      diffId,
+      history
+    }))
+  }
+})
+
+/**
+ * Gets the image under a reference, as `pull` does, if what the reference stands for is no longer
+ * the manifest with this digest, the `root` of an image that was pulled: `None` says that it is
+ * unchanged. That costs one HEAD, which registries do not count as a pull.
+ *
+ * Fails as `pull` does.
+ *
+ * @example
+ * ```ts
+ * import * as Image from "effect-oci/Image"
+ * import * as Effect from "effect/Effect"
+ * import * as Option from "effect/Option"
+ *
+ * const refreshed = (reference: string, known: Image.Image) =>
+ *   Effect.map(
+ *     Image.pullChanged(reference, known.root.descriptor.digest),
+ *     Option.getOrElse(() => known)
+ *   )
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pullChanged = (
+  reference: string | Reference.Reference,
+  known: Digest,
+  options?: PullOptions
+): Effect.Effect<Option.Option<Image>, PullError | InputError, Registries> =>
+  References.run("Image.pullChanged", reference, (parsed) =>
+    Effect.flatMap(registryOf(parsed), (registry) =>
+      pullChangedFrom(registry, parsed, known, options)
+    )
+  )
+
+/**
+ * Gets an image from a registry if it has changed, as `pullChanged` does. The host of the reference
+ * is ignored.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pullChangedFrom = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  reference: Reference.Reference,
+  known: Digest,
+  options?: PullOptions
+): Effect.fn.Return<Option.Option<Image>, PullError> {
+  const found = yield* registry.headManifest(reference.repository, Reference.tagOrDigest(reference))
+  if (Option.isSome(found) && found.value.digest === known) return Option.none()
+  const image = yield* pullFrom(registry, reference, options)
+  return image.root.descriptor.digest === known ? Option.none() : Option.some(image)
+})
+
+/**
+ * Reads one file of an image: the last entry for it in the topmost layer that has it. What a layer
+ * removes is heeded, and links are followed, within the image. Each layer is read to its end and
+ * verified first, from the top down until the file is found.
+ *
+ * Fails with `FileUnknown`, with `LimitExceeded` also for a file larger than `fileLimit`, and as
+ * reading layers does.
+ *
+ * @example
+ * ```ts
+ * import * as Image from "effect-oci/Image"
+ * import * as Effect from "effect/Effect"
+ *
+ * const release = Effect.gen(function*() {
+ *   const image = yield* Image.pull("debian:12")
+ *   const { bytes } = yield* Image.readFile(image, "/etc/os-release")
+ *   return new TextDecoder().decode(bytes)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const readFile = (
+  image: Image,
+  path: string,
+  options?: ReadFileOptions
+): Effect.Effect<FileContent, Registry.GetBlobError | ReadError | FileUnknown, Decompression> =>
+  FileLookup.read(image.layers.toReversed(), path, options)
+
+const registryOf = ({ host }: Reference.Reference) =>
+  Effect.flatMap(Registries, ({ get }) => get(host))

@@ -1,0 +1,264 @@
+/** Images as they are pulled, and single files read out of them. */
+import { describe, expect, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Artifact from "../../src/content/Artifact.js"
+import * as Image from "../../src/content/Image.js"
+import * as ImageLayer from "../../src/content/ImageLayer.js"
+import * as NodeDecompression from "../../src/node/NodeDecompression.js"
+import * as Platform from "../../src/spec/Platform.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { freshRepository, items } from "../support/fixtures.js"
+import * as Images from "../support/images.js"
+import * as Tar from "../support/tar.js"
+
+const name = Effect.map(freshRepository, (repository) => `registry.example/${repository}`)
+
+const file = (path: string, content: string) => Tar.entry({ name: path }, content)
+const link = (path: string, target: string) => Tar.entry({ name: path, type: "2", link: target })
+const hardLink = (path: string, target: string) =>
+  Tar.entry({ name: path, type: "1", link: target })
+const folder = (path: string) => Tar.entry({ name: `${path}/`, type: "5" })
+const removed = (path: string) => Tar.entry({ name: path.replace(/([^/]*)$/, ".wh.$1") })
+const emptied = (path: string) => Tar.entry({ name: `${path}/.wh..wh..opq` })
+
+/** Layers of entries, the base first, as an image that was pulled. */
+const imageOf = (...layers: ReadonlyArray<ReadonlyArray<Uint8Array>>) =>
+  Effect.gen(function* () {
+    const reference = `${yield* name}:v1`
+    yield* Images.push(
+      reference,
+      layers.map((entries) => Tar.archive(...entries))
+    )
+    return yield* Image.pull(reference)
+  })
+
+/** What a path holds, or why not. */
+const content = (image: Image.Image, path: string, options?: ImageLayer.ReadFileOptions) =>
+  Image.readFile(image, path, options).pipe(
+    Effect.map(({ bytes }) => new TextDecoder().decode(bytes)),
+    Effect.catchTag("FileUnknown", ({ reason }) => Effect.succeed(reason))
+  )
+
+const machine = Layer.merge(MemoryRegistry.layerRegistries(), NodeDecompression.layer)
+
+layer(machine, { excludeTestServices: true })((it) => {
+  describe("pull", () => {
+    it.effect("gives manifest, configuration, labels and layers of a platform", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        const archives = [Tar.files({ a: "1" }), Tar.files({ b: "2" })]
+        const index = yield* Images.pushIndex(reference, archives, ["linux/amd64", "linux/arm64"])
+        const image = yield* Image.pull(reference, {
+          platform: Platform.unsafeParse("linux/arm64")
+        })
+        expect(image.root.descriptor.digest).toBe(index.descriptor.digest)
+        expect(image.labels).toEqual({ for: "linux/arm64" })
+        expect(image.config.content).toMatchObject({ architecture: "arm64", os: "linux" })
+        expect(image.layers.length).toBe(2)
+        expect(Option.getOrUndefined(image.reference.digest)).toBe(image.manifest.descriptor.digest)
+        const [, top] = image.layers
+        if (top === undefined) return yield* Effect.dieMessage("two layers")
+        expect((yield* items(ImageLayer.entries(top))).map(({ path }) => path)).toEqual(["b"])
+      })
+    )
+
+    it.effect("fails for an index without a platform, and for what is not an image", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        yield* Images.pushIndex(reference, [], ["linux/amd64", "linux/arm64"])
+        expect(yield* Effect.flip(Image.pull(reference))).toMatchObject({
+          _tag: "MediaTypeMismatch",
+          choices: [{ name: "linux/amd64" }, { name: "linux/arm64" }]
+        })
+        const artifact = `${yield* name}:v1`
+        yield* Artifact.push(artifact, { artifactType: "application/vnd.example.v1", files: [] })
+        expect(yield* Effect.flip(Image.pull(artifact))).toMatchObject({
+          _tag: "InvalidImageConfig",
+          reason: "MediaType"
+        })
+      })
+    )
+
+    it.effect("S29: fails where the configuration has another number of layers", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        const config = { rootfs: { type: "layers", diff_ids: [] } }
+        yield* Images.push(reference, [Tar.files({ a: "1" })], { config })
+        expect(yield* Effect.flip(Image.pull(reference))).toMatchObject({
+          _tag: "InvalidImageConfig",
+          reason: "Layers"
+        })
+      })
+    )
+
+    it.effect("asks for nothing but a HEAD where it has not changed", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        yield* Images.pushIndex(reference, [Tar.files({ a: "1" })], ["linux/amd64"])
+        const options = { platform: Platform.unsafeParse("linux/amd64") }
+        const image = yield* Image.pull(reference, options)
+        const { digest } = image.root.descriptor
+        expect(yield* Image.pullChanged(reference, digest, options)).toEqual(Option.none())
+        yield* Images.pushIndex(reference, [Tar.files({ a: "2" })], ["linux/amd64"])
+        const changed = yield* Image.pullChanged(reference, digest, options)
+        expect(Option.isSome(changed) && changed.value.root.descriptor.digest).not.toBe(digest)
+      })
+    )
+  })
+
+  describe("S18: one file of an image", () => {
+    it.effect("is the last entry of the topmost layer that has it", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          [file("a", "base"), file("b", "base"), file("c", "base")],
+          [file("a", "first"), file("b", "top"), file("a", "last")]
+        )
+        expect(yield* content(image, "a")).toBe("last")
+        expect(yield* content(image, "/b")).toBe("top")
+        expect(yield* content(image, "./c")).toBe("base")
+        expect(yield* content(image, "d")).toBe("Missing")
+        expect(yield* content(image, "../c")).toBe("Missing")
+      })
+    )
+
+    it.effect("says which layer it comes from, and that it is verified", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf([file("a", "base")], [file("b", "top")])
+        expect(yield* Image.readFile(image, "a")).toMatchObject({
+          entry: { path: "a", size: 4 },
+          layer: image.layers[0]?.descriptor,
+          verified: true
+        })
+      })
+    )
+
+    it.effect("is the first entry where it stops early, and not verified", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf([file("a", "first"), file("empty", ""), file("a", "last")])
+        const { bytes, verified } = yield* Image.readFile(image, "a", { stopEarly: true })
+        expect([Buffer.from(bytes).toString(), verified]).toEqual(["first", false])
+        expect(yield* content(image, "empty", { stopEarly: true })).toBe("")
+        expect(yield* content(image, "none", { stopEarly: true })).toBe("Missing")
+      })
+    )
+
+    it.effect("S20: is not what a layer above has removed, wherever that stands", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          [
+            file("a", "1"),
+            file("d/b", "1"),
+            file("d/e/c", "1"),
+            file("k/x", "1"),
+            file("o/x", "1")
+          ],
+          [
+            file("k/y", "2"),
+            removed("a"),
+            removed("d/e"),
+            emptied("k"),
+            file(".wh..wh.other", ""),
+            file("o/.wh..wh.plnk/1", ""),
+            file("d/.wh..wh.x", "")
+          ],
+          [file("d/e/f", "3")]
+        )
+        expect(yield* content(image, "a")).toBe("Missing")
+        expect(yield* content(image, "d/b")).toBe("1")
+        expect(yield* content(image, "d/e/c")).toBe("Missing")
+        expect(yield* content(image, "d/e/f")).toBe("3")
+        expect(yield* content(image, "k/x")).toBe("Missing")
+        expect(yield* content(image, "k/y")).toBe("2")
+        expect(yield* content(image, "o/x")).toBe("1")
+      })
+    )
+
+    it.effect("S20: is what its own layer has beside a whiteout of it", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          [file("d/a", "1"), file("d/b", "1")],
+          [file("d/a", "2"), emptied("d"), removed("d/a")]
+        )
+        expect(yield* content(image, "d/a")).toBe("2")
+        expect(yield* content(image, "d/b")).toBe("Missing")
+      })
+    )
+
+    it.effect("S19: is what a hard link led to at its layer", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          [file("a", "base"), file("x", "base")],
+          [
+            file("b", "1"),
+            hardLink("c", "b"),
+            file("b", "2"),
+            hardLink("l", "a"),
+            hardLink("m", "l")
+          ],
+          [file("a", "new"), removed("x")],
+          [hardLink("n", "x")]
+        )
+        expect(yield* content(image, "c")).toBe("1")
+        expect(yield* content(image, "b")).toBe("2")
+        expect(yield* content(image, "l")).toBe("base")
+        expect(yield* content(image, "m")).toBe("base")
+        expect(yield* content(image, "a")).toBe("new")
+        expect(yield* content(image, "n")).toBe("Missing")
+      })
+    )
+
+    it.effect("is what links lead to, within the image", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          [
+            folder("usr"),
+            link("lib", "usr/lib"),
+            file("usr/lib/os-release", "release"),
+            folder("etc"),
+            link("etc/os-release", "../lib/os-release"),
+            link("etc/out", "../../../../usr/lib/os-release"),
+            link("loop", "loop2"),
+            link("loop2", "/loop")
+          ],
+          [file("usr/lib/other", "other")]
+        )
+        expect(yield* content(image, "etc/os-release")).toBe("release")
+        expect(yield* content(image, "etc/out")).toBe("release")
+        expect(yield* content(image, "lib/other")).toBe("other")
+        expect(yield* content(image, "loop")).toBe("Links")
+        expect(yield* content(image, "etc")).toBe("NotAFile")
+        expect(yield* content(image, "usr/lib")).toBe("NotAFile")
+        expect(yield* content(image, "etc/os-release/x")).toBe("Missing")
+      })
+    )
+
+    it.effect("is gone where a file or a link took the place of its folder", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          [file("d/a", "1"), file("e/a", "1"), file("f/a", "1")],
+          [file("d", "file"), link("e", "f")]
+        )
+        expect(yield* content(image, "d/a")).toBe("Missing")
+        expect(yield* content(image, "e/a")).toBe("1")
+        const again = yield* imageOf([file("d/a", "1")], [file("d", "f")], [folder("d")])
+        expect(yield* content(again, "d/a")).toBe("Missing")
+      })
+    )
+
+    it.effect("has a limit, which is the option's", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf([file("a", "12345"), file("b", "1"), file("b", "12345")])
+        expect(yield* Effect.flip(content(image, "a", { fileLimit: 4 }))).toMatchObject({
+          _tag: "LimitExceeded",
+          option: "fileLimit"
+        })
+        expect(yield* Effect.flip(content(image, "b", { fileLimit: 4 }))).toMatchObject({
+          _tag: "LimitExceeded"
+        })
+        expect(yield* content(image, "a", { fileLimit: 5 })).toBe("12345")
+      })
+    )
+  })
+})
