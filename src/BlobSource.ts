@@ -5,8 +5,10 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "./ByteStream.js"
+import * as BorrowedStream from "./internal/BorrowedStream.js"
 import * as StreamChannel from "./internal/StreamChannel.js"
 import { Unsupported } from "./RegistryError.js"
 import type { Descriptor } from "./spec/Descriptor.js"
@@ -187,17 +189,17 @@ export const fromRegistry = <E, RangeError>(
   blob: Descriptor
 ): BlobSource<E | RangeError> => {
   const whole = registry.getBlob(repository, blob)
-  return make(
-    (offset) =>
-      offset === 0
-        ? whole
-        : offset === blob.size
-          ? Stream.empty
-          : Stream.catchAll(
-              registry.getBlobRange(repository, blob.digest, { start: offset }),
-              (error): Stream.Stream<Uint8Array, E | RangeError> =>
-                error instanceof Unsupported ? ByteStream.drop(whole, offset) : Stream.fail(error)
-            ),
-    { size: blob.size, digest: blob.digest }
-  )
+  const open =
+    (form: <Error>(stream: Stream.Stream<Uint8Array, Error>) => Stream.Stream<Uint8Array, Error>) =>
+    (offset: number): Stream.Stream<Uint8Array, E | RangeError> => {
+      if (offset === 0) return form(whole)
+      if (offset === blob.size) return Stream.empty
+      return Stream.catchAll(
+        form(registry.getBlobRange(repository, blob.digest, { start: offset })),
+        (error): Stream.Stream<Uint8Array, E | RangeError> =>
+          error instanceof Unsupported ? ByteStream.drop(whole, offset) : Stream.fail(error)
+      )
+    }
+  const read = reusing(open(identity), open(BorrowedStream.of))
+  return make(read, { size: blob.size, digest: blob.digest })
 }

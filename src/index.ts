@@ -177,6 +177,13 @@ export * as Registry from "./Registry.js"
  */
 export * as RegistryError from "./RegistryError.js"
 /**
+ * Faults of a registry server, for tests: what fails, where in a request or response, and how
+ * often.
+ *
+ * @since 0.1.0
+ */
+export * as Faults from "./server/Faults.js"
+/**
  * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of
  * the distribution specification.
  *

@@ -56,6 +56,13 @@ export * as NodeHttp from "./NodeHttp.js"
 export * as NodeRegistry from "./NodeRegistry.js"
 
 /**
+ * A registry server on a port of this machine.
+ *
+ * @since 0.1.0
+ */
+export * as NodeRegistryServer from "./NodeRegistryServer.js"
+
+/**
  * Which requests take a proxy, by the conventions of the environment variables `HTTP_PROXY`,
  * `HTTPS_PROXY` and `NO_PROXY`.
  *

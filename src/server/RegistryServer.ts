@@ -8,24 +8,75 @@
  * @since 0.1.0
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Operation from "../protocol/Operation.js"
+import type { UploadState } from "../internal/UploadState.js"
+import type * as Operation from "../protocol/Operation.js"
 import { Registry } from "../Registry.js"
+import * as Faults from "./Faults.js"
 import * as BlobEndpoints from "./internal/BlobEndpoints.js"
 import * as ErrorResponse from "./internal/ErrorResponse.js"
+import * as FaultyHandler from "./internal/FaultyHandler.js"
+import * as Handler from "./internal/Handler.js"
+import * as InProcess from "./internal/InProcess.js"
 import * as ListEndpoints from "./internal/ListEndpoints.js"
 import * as ManifestEndpoints from "./internal/ManifestEndpoints.js"
 import * as RequestBody from "./internal/RequestBody.js"
+import * as RequestLog from "./internal/RequestLog.js"
 import * as ServerResponse from "./internal/ServerResponse.js"
+import * as TokenPath from "./internal/TokenPath.js"
 import * as UploadSessions from "./internal/UploadSessions.js"
 import type { ServerAuthorization } from "./ServerAuthorization.js"
+
+export type {
+  /**
+   * A request that a server got, and its response, as a value: for assertions, and for access logs.
+   * Bodies are not in it.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Exchange
+} from "./internal/RequestLog.js"
+
+/**
+ * A registry server that runs, as a test sees it: where it is, and what it was asked.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class RegistryServer extends Context.Tag("effect-oci/RegistryServer")<
+  RegistryServer,
+  RegistryServer.Service
+>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace RegistryServer {
+  /**
+   * - `url` is where it is reached, without a slash at its end: `http://127.0.0.1:49152`.
+   * - `requests` returns the last 1000 requests with their responses, oldest first.
+   * - `uploads` returns the upload sessions that are open.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Service {
+    readonly url: string
+    readonly requests: Effect.Effect<ReadonlyArray<RequestLog.Exchange>>
+    readonly uploads: Effect.Effect<ReadonlyArray<UploadState>>
+  }
+}
 
 /**
  * How to serve.
@@ -34,6 +85,11 @@ import type { ServerAuthorization } from "./ServerAuthorization.js"
  * @category models
  */
 export interface Options {
+  /**
+   * Where clients reach the server, without a slash at its end, as its service tells; by default
+   * the address that it listens on.
+   */
+  readonly url?: string | undefined
   /** Decides who may do what. Without it everybody may do everything. */
   readonly authorization?: ServerAuthorization | undefined
   /**
@@ -42,6 +98,13 @@ export interface Options {
    * Tags and repositories come in pages only to clients that ask for them.
    */
   readonly referrersPageSize?: number | undefined
+  /** Makes requests fail, for tests. Without it none does. */
+  readonly faults?: ReadonlyArray<Faults.Fault> | Faults.Faults | undefined
+  /**
+   * Is run with each request once its response is decided, and before that is sent: an access log,
+   * say.
+   */
+  readonly onExchange?: ((exchange: RequestLog.Exchange) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -62,6 +125,19 @@ export interface Options {
 export const make = (
   options: Options = {}
 ): Effect.Effect<HttpApp.Default<never, Scope.Scope>, never, Registry | Scope.Scope> =>
+  Effect.map(makeWith(options), ({ app }) => app)
+
+/** Makes the application, and the service of the server that runs it at an address. */
+const makeWith = (
+  options: Options = {}
+): Effect.Effect<
+  {
+    readonly app: HttpApp.Default<never, Scope.Scope>
+    readonly service: (address: string) => RegistryServer.Service
+  },
+  never,
+  Registry | Scope.Scope
+> =>
   Effect.gen(function* () {
     const registry = yield* Registry
     const server: Server = {
@@ -69,25 +145,49 @@ export const make = (
       sessions: yield* UploadSessions.make(registry),
       referrersPageSize: options.referrersPageSize ?? 1000
     }
-    return Effect.gen(function* () {
-      const request = inOriginForm(yield* HttpServerRequest.HttpServerRequest)
-      const response = Effect.matchEffect(Operation.fromRequest(request), {
-        onFailure: (invalid) =>
-          Effect.map(authorized(server, options, request), () => ofInvalidRequest(invalid)),
-        onSuccess: (operation) =>
-          Effect.flatMap(authorized(server, options, request, operation), (server) =>
-            respond(server, operation, request)
-          )
-      })
-      return yield* RequestBody.handled(
+    const healthy: Handler.Handler = ({ operation, request }) =>
+      RequestBody.handled(
         request,
-        Effect.map(Effect.merge(response), ServerResponse.withVersion)
+        Effect.map(
+          Effect.merge(
+            Either.match(operation, {
+              onLeft: (invalid) =>
+                Effect.map(authorized(server, options, request), () => ofInvalidRequest(invalid)),
+              onRight: (operation) =>
+                Effect.flatMap(authorized(server, options, request, operation), (server) =>
+                  respond(server, operation, request)
+                )
+            })
+          ),
+          ServerResponse.withVersion
+        )
       )
+    const handler = yield* faulty(options.faults, healthy)
+    const log = new RequestLog.RequestLog(1000)
+    const onExchange = (exchange: RequestLog.Exchange) =>
+      Effect.suspend(() => {
+        log.add(exchange)
+        return options.onExchange?.(exchange) ?? Effect.void
+      })
+    const app = Effect.gen(function* () {
+      const request = inOriginForm(yield* HttpServerRequest.HttpServerRequest)
+      const received = yield* Handler.received(request)
+      return yield* RequestLog.exchange(received, handler(received), onExchange)
     })
+    return {
+      app,
+      service: (address) => ({
+        url: options.url ?? address,
+        requests: log.requests,
+        uploads: server.sessions.open
+      })
+    }
   })
 
 /**
- * Serves the `Registry` in the environment on the `HttpServer` in the environment.
+ * Serves the `Registry` in the environment on the `HttpServer` in the environment. On Node,
+ * `NodeRegistryServer` in `effect-oci/node` has the server with it, with the limits that pushes of
+ * large blobs need.
  *
  * @example
  * ```ts
@@ -97,9 +197,12 @@ export const make = (
  * import * as Layer from "effect/Layer"
  * import { createServer } from "node:http"
  *
+ * // Without Node's limit of 300 seconds for a request, which ends a large push in the middle.
+ * const server = () => createServer({ requestTimeout: 0, keepAliveTimeout: 65_000 })
+ *
  * RegistryServer.layer().pipe(
  *   Layer.provide(MemoryRegistry.layer()),
- *   Layer.provide(NodeHttpServer.layer(createServer, { port: 5000 })),
+ *   Layer.provide(NodeHttpServer.layer(server, { port: 5000 })),
  *   Layer.launch,
  *   NodeRuntime.runMain
  * )
@@ -110,8 +213,78 @@ export const make = (
  */
 export const layer = (
   options?: Options
-): Layer.Layer<never, never, Registry | HttpServer.HttpServer> =>
-  Layer.unwrapScoped(Effect.map(make(options), (app) => HttpServer.serve(app)))
+): Layer.Layer<RegistryServer, never, Registry | HttpServer.HttpServer> =>
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const { app, service } = yield* makeWith(options)
+      const { address } = yield* HttpServer.HttpServer
+      return Layer.merge(
+        HttpServer.serve(app),
+        Layer.succeed(RegistryServer, service(HttpServer.formatAddress(address)))
+      )
+    })
+  )
+
+/**
+ * How to serve a program in the same process.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TestOptions extends Options {
+  /**
+   * The hosts that there are, with their ports where URLs have them: `registry.example:5000`. By
+   * default every host is this registry. Requests to others fail as those to a name that does not
+   * resolve.
+   */
+  readonly hosts?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * Provides an `HttpClient` whose requests the `Registry` in the environment answers in this
+ * process: for tests of programs that use a registry over HTTP, without sockets. Time is that of
+ * the test: with a `TestClock`, retries and the expiry of uploads wait for it.
+ *
+ * @example
+ * ```ts
+ * import * as Credentials from "effect-oci/Credentials"
+ * import * as MemoryRegistry from "effect-oci/MemoryRegistry"
+ * import * as RegistryClient from "effect-oci/RegistryClient"
+ * import * as RegistryServer from "effect-oci/RegistryServer"
+ * import * as TokenCache from "effect-oci/TokenCache"
+ * import * as Layer from "effect/Layer"
+ *
+ * // Every registry that the program asks for is the one in memory.
+ * const Test = RegistryClient.layerRegistries().pipe(
+ *   Layer.provideMerge(RegistryServer.layerTest()),
+ *   Layer.provideMerge(MemoryRegistry.layer()),
+ *   Layer.provide([Credentials.layerAnonymous, TokenCache.layerMemory])
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTest = ({
+  hosts,
+  ...options
+}: TestOptions = {}): Layer.Layer<HttpClient.HttpClient | RegistryServer, never, Registry> =>
+  Layer.scopedContext(
+    Effect.gen(function* () {
+      const { app, service } = yield* makeWith(options)
+      const client = yield* InProcess.client(app, (host) => hosts?.includes(host) ?? true)
+      return Context.make(HttpClient.HttpClient, client).pipe(
+        Context.add(RegistryServer, service(`https://${hosts?.[0] ?? "registry.test"}`))
+      )
+    })
+  )
+
+const faulty = (faults: Options["faults"], healthy: Handler.Handler) =>
+  faults === undefined
+    ? Effect.succeed(healthy)
+    : Effect.map("draw" in faults ? Effect.succeed(faults) : Faults.make(faults), (drawing) =>
+        FaultyHandler.make(drawing, TokenPath.isTokenRequest)(healthy)
+      )
 
 interface Server {
   readonly registry: Registry.Service

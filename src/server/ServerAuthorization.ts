@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type * as FileSystem from "@effect/platform/FileSystem"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
@@ -13,13 +14,16 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as AccessScope from "../protocol/AccessScope.js"
 import * as Operation from "../protocol/Operation.js"
+import type { CredentialsFailure, StorageFailure } from "../RegistryError.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as AccessRules from "./internal/AccessRules.js"
 import * as ErrorResponse from "./internal/ErrorResponse.js"
 import * as Login from "./internal/Login.js"
 import * as Origin from "./internal/Origin.js"
+import * as PasswordFile from "./internal/PasswordFile.js"
 import * as Passwords from "./internal/Passwords.js"
 import * as TokenIssuer from "./internal/TokenIssuer.js"
+import { isTokenRequest, tokenPath } from "./internal/TokenPath.js"
 import type * as TokenServer from "./TokenServer.js"
 
 export type {
@@ -87,6 +91,23 @@ export interface Access {
   readonly mayMount: (from: RepositoryName | undefined) => boolean
   readonly mayList: (repository: RepositoryName) => boolean
 }
+
+/**
+ * Returns the users of a file that Apache's `htpasswd -B` writes: a name, a colon and a bcrypt hash
+ * to a line. Other lines are passed over, with a warning. The file is read again when it has
+ * changed. A login that was right is remembered for 5 minutes, or until then, so that not each
+ * request is checked; at most two are checked at a time, on threads of their own.
+ *
+ * Fails with `StorageFailure` when the file cannot be read, which later on refuses logins with 500,
+ * and with `CredentialsFailure` when the package `@node-rs/bcrypt` is not installed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const htpasswd = (
+  path: string
+): Effect.Effect<Passwords.Passwords, CredentialsFailure | StorageFailure, FileSystem.FileSystem> =>
+  Effect.flatMap(PasswordFile.load(path), (bcrypt) => PasswordFile.make(path, bcrypt))
 
 /**
  * Lets in those who send a name with its password, by [RFC
@@ -166,12 +187,10 @@ export interface TokenOptions extends TokenServer.Options {
 export const token = (options: TokenOptions): Effect.Effect<ServerAuthorization> =>
   Effect.map(TokenIssuer.make(options), (issuer) => ({
     authorize: (request, operation) =>
-      request.url.split("?", 1)[0] === tokenPath
+      isTokenRequest(request)
         ? Effect.flip(issuer.serve(request))
         : Effect.mapError(check(issuer, options, request, operation), ErrorResponse.toResponse)
   }))
-
-const tokenPath = "/token"
 
 const check = Effect.fnUntraced(function* (
   { rules, service, verify }: TokenIssuer.TokenIssuer,

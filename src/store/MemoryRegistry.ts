@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Registries from "../Registries.js"
@@ -13,18 +14,60 @@ import { Registry } from "../Registry.js"
 import type * as Transfer from "../Transfer.js"
 import * as MemoryBlobs from "./internal/MemoryBlobs.js"
 import * as MemoryManifests from "./internal/MemoryManifests.js"
-import { MemoryRepositories } from "./internal/MemoryRepositories.js"
+import { MemoryRepositories, type Snapshot } from "./internal/MemoryRepositories.js"
 import { MemoryUploads } from "./internal/MemoryUploads.js"
 
+export type {
+  /**
+   * What one repository stores: its tags with what they stand on, and its manifests and blobs by
+   * digest.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  RepositorySnapshot,
+  /**
+   * What a registry in memory stores: its repositories by name.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Snapshot
+} from "./internal/MemoryRepositories.js"
+
 /**
- * A `Registry` whose open upload sessions can be seen, so that a test can tell that none was left
- * behind.
+ * The registry in memory that a layer provides: a `Registry` that can be looked into, and put back
+ * to what it was, for the assertions of tests.
  *
  * @since 0.1.0
- * @category models
+ * @category services
  */
-export interface MemoryRegistry extends Registry.Service {
-  readonly uploads: Effect.Effect<ReadonlyArray<Transfer.UploadState>>
+export class MemoryRegistry extends Context.Tag("effect-oci/MemoryRegistry")<
+  MemoryRegistry,
+  MemoryRegistry.Service
+>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace MemoryRegistry {
+  /**
+   * A `Registry` with what it holds as values.
+   *
+   * - `snapshot` returns all that is stored. It stays as it is when the registry changes, and its
+   *   bytes are the registry's own: they must not be written to.
+   * - `restore` replaces all that is stored, and drops the uploads that are open.
+   * - `uploads` returns the upload sessions that are neither committed nor cancelled, so that a
+   *   test can tell that none was left behind.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Service extends Registry.Service {
+    readonly snapshot: Effect.Effect<Snapshot>
+    readonly restore: (snapshot: Snapshot) => Effect.Effect<void>
+    readonly uploads: Effect.Effect<ReadonlyArray<Transfer.UploadState>>
+  }
 }
 
 /**
@@ -65,17 +108,21 @@ export interface Options {
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options = {}): Effect.Effect<MemoryRegistry> =>
+export const make = (options: Options = {}): Effect.Effect<MemoryRegistry.Service> =>
   Effect.sync(() => unsafeMake(options))
 
 /**
- * Provides one empty registry.
+ * Provides one empty registry as `Registry`, and as `MemoryRegistry` for tests that look into it.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<Registry> =>
-  Layer.effect(Registry, make(options))
+export const layer = (options: Options = {}): Layer.Layer<Registry | MemoryRegistry> =>
+  Layer.effectContext(
+    Effect.map(make(options), (registry) =>
+      Context.make(Registry, registry).pipe(Context.add(MemoryRegistry, registry))
+    )
+  )
 
 /**
  * Provides one registry for every host, empty when it is first asked for. Docker Hub is one host
@@ -87,7 +134,7 @@ export const layer = (options: Options = {}): Layer.Layer<Registry> =>
 export const layerRegistries = (options: Options = {}): Layer.Layer<Registries.Registries> =>
   Registries.layerFrom(() => make(options))
 
-const unsafeMake = ({ missingReferences }: Options): MemoryRegistry => {
+const unsafeMake = ({ missingReferences }: Options): MemoryRegistry.Service => {
   const repositories = new MemoryRepositories()
   const uploads = new MemoryUploads((name, digest, bytes) =>
     repositories.putBlob(name, digest, bytes)
@@ -100,6 +147,12 @@ const unsafeMake = ({ missingReferences }: Options): MemoryRegistry => {
     ...MemoryBlobs.uploads(repositories, uploads),
     startUpload: (repository, options) => uploads.start(repository, options),
     resumeUpload: (state) => uploads.resume(state),
+    snapshot: Effect.sync(() => repositories.snapshot()),
+    restore: (snapshot) =>
+      Effect.sync(() => {
+        uploads.dropAll()
+        repositories.restore(snapshot)
+      }),
     uploads: uploads.open
   }
 }

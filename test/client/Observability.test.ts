@@ -41,6 +41,7 @@ import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Operation from "../../src/protocol/Operation.js"
 import { Registry } from "../../src/Registry.js"
+import * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -48,7 +49,6 @@ import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { json, unauthorized } from "../support/fake/Handler.js"
 import { internet } from "../support/fake/Internet.js"
 import { freshBytes, gather, generated, tag, utf8 } from "../support/fixtures.js"
-import { layerWebClient } from "../support/server.js"
 
 /** All that one program did, as OpenTelemetry has it. */
 const exported = () => {
@@ -121,7 +121,7 @@ const embedded = (host: string, options: Partial<RegistryClient.Options> = {}) =
       Layer.unwrapEffect(
         Effect.map(
           ServerAuthorization.token({ users: { alice: Redacted.make("wonderland") } }),
-          (authorization) => layerWebClient({ authorization })
+          (authorization) => RegistryServer.layerTest({ authorization })
         )
       )
     ),

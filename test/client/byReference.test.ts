@@ -12,12 +12,13 @@ import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as Registries from "../../src/Registries.js"
+import * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { byReferenceSuite, host } from "../suites/byReference.js"
 import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
 import { image, items, tag } from "../support/fixtures.js"
-import { layerSocketServer, layerWebClient, ServerUrl } from "../support/server.js"
+import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const authorization = ServerAuthorization.token({ users: { alice: Redacted.make("wonderland") } })
 
@@ -26,7 +27,7 @@ const alice = Credentials.layer({
 })
 
 const layerWeb = Layer.unwrapEffect(
-  Effect.map(authorization, (authorization) => layerWebClient({ authorization }))
+  Effect.map(authorization, (authorization) => RegistryServer.layerTest({ authorization }))
 ).pipe(Layer.provide(MemoryRegistry.layer()))
 
 byReferenceSuite("by reference, over the embedded server, with token authentication", {
@@ -80,7 +81,7 @@ describe("requests", () => {
             Effect.sync(() => log.push(`${method} ${url}`))
           )
         )
-      ).pipe(Layer.provide(layerWebClient()), Layer.provide(MemoryRegistry.layer()))
+      ).pipe(Layer.provide(RegistryServer.layerTest()), Layer.provide(MemoryRegistry.layer()))
       const { digest, layer } = yield* Effect.gen(function* () {
         const { registry, repository } = yield* Registries.open(name)
         const manifest = yield* image(registry, repository, "m1")

@@ -9,6 +9,7 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
+import * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { registrySuite } from "../suites/registry.js"
@@ -19,7 +20,7 @@ import {
   layerDebianRegistry,
   layerDebianRegistryBasic
 } from "../support/debian.js"
-import { layerSocketServer, layerWebClient, ServerUrl } from "../support/server.js"
+import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const authorization = ServerAuthorization.token({ users: { alice: Redacted.make("wonderland") } })
 
@@ -37,7 +38,7 @@ registrySuite("client over the embedded server, without sockets, with token auth
   layer: client("http://registry.test", alice("http://registry.test")).pipe(
     Layer.provide(
       Layer.unwrapEffect(
-        Effect.map(authorization, (authorization) => layerWebClient({ authorization }))
+        Effect.map(authorization, (authorization) => RegistryServer.layerTest({ authorization }))
       )
     ),
     Layer.provide(MemoryRegistry.layer())

@@ -6,6 +6,7 @@ import * as Path from "node:path"
 import { Readable } from "node:stream"
 import { TLSSocket } from "node:tls"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,8 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { vi } from "vitest"
 import * as Credentials from "../../src/auth/Credentials.js"
+import * as BlobSource from "../../src/BlobSource.js"
+import * as ByteStream from "../../src/ByteStream.js"
 import * as BorrowedStream from "../../src/internal/BorrowedStream.js"
 import * as BlobFile from "../../src/node/BlobFile.js"
 import { BufferPool, release } from "../../src/node/internal/BufferPool.js"
@@ -279,14 +282,60 @@ const registryOf = (form: "length" | "chunks", faults = 0) =>
       if (left-- > 0) breakOff(response, body)
       else response.end(body)
     })
-    const context = yield* Layer.build(
-      NodeRegistry.layer({ url }).pipe(Layer.provide(Credentials.layerAnonymous))
-    )
-    return yield* Effect.provide(Registry, context)
+    return yield* clientAt(url)
   })
 
 const breakOff = (response: ServerResponse, body: Uint8Array) =>
   response.write(body.subarray(0, body.length / 3), () => setTimeout(() => response.destroy(), 20))
+
+const clientAt = (url: string, options: Partial<NodeRegistry.Options> = {}) =>
+  Effect.flatMap(
+    Layer.build(
+      NodeRegistry.layer({ url, ...options }).pipe(Layer.provide(Credentials.layerAnonymous))
+    ),
+    (context) => Effect.provide(Registry, context)
+  )
+
+/**
+ * A registry that stores one blob, slowly, in pieces of half a mebibyte. The first `cuts` of its
+ * requests with more are cut off in the middle.
+ */
+const target = (cuts: number) =>
+  Effect.gen(function* () {
+    let stored: ReadonlyArray<Uint8Array> = []
+    let left = cuts
+    const size = () => stored.reduce((sum, { length }) => sum + length, 0)
+    const { url } = yield* serve((request, response) => {
+      const state = { location: "/u/1", range: `0-${size() - 1}`, "content-length": 0 }
+      const end = (status: number) => void response.writeHead(status, state).end()
+      if (request.method === "HEAD") return end(404)
+      if (request.method === "POST") return end(202)
+      if (request.method === "GET") return end(204)
+      const before = size()
+      request.on("error", () => undefined)
+      request.on("data", (bytes: Buffer) => {
+        stored = [...stored, Uint8Array.from(bytes)]
+        if (left > 0 && size() - before > 2 * MiB) {
+          left--
+          // A stream is appended, or it is not.
+          if (request.headers["content-range"] === undefined) stored = []
+          return void request.socket.destroy()
+        }
+        if (stored.length % 8 > 0) return
+        request.pause()
+        setTimeout(() => request.resume(), 1)
+      })
+      request.on("end", () => {
+        response
+          .writeHead(request.method === "PUT" ? 201 : 202, {
+            ...state,
+            range: `0-${size() - 1}`
+          })
+          .end()
+      })
+    })
+    return { url, stored: () => ByteStream.concat(stored) }
+  })
 
 const getBlob = (form: "length" | "chunks", faults?: number) =>
   Effect.gen(function* () {
@@ -359,6 +408,48 @@ describe.each(["length", "chunks"] as const)("a blob that comes with its %s", (f
       const other = { mediaType: "application/octet-stream", digest, size: 7 }
       const error = yield* Effect.flip(verifyBlob(registry, repository, other))
       expect(error._tag).toBe("SizeMismatch")
+    })
+  )
+
+  it.scopedLive.each([
+    ["in one stream", {}, 0, 0],
+    ["in chunks", { chunkSize: 3 * MiB }, 0, 0],
+    ["after the upload broke off", {}, 1, 0],
+    ["after both broke off", { chunkSize: 5 * MiB }, 2, 1]
+  ] as const)(
+    "goes into another registry, whose connection gives the memory back: %s",
+    ([, options, cuts, faults]) =>
+      Effect.gen(function* () {
+        const { registry, repository } = yield* getBlob(form, faults)
+        const descriptor = { mediaType: "application/octet-stream", digest, size: blob.length }
+        const source = BlobSource.fromRegistry(registry, repository, descriptor)
+        const to = yield* target(cuts)
+        yield* (yield* clientAt(to.url)).putBlob(repository, source, options)
+        expect(Digest.fromBytes(to.stored())).toBe(digest)
+        expect(seen.returned).toBeGreaterThan(3)
+      })
+  )
+
+  it.scopedLive("is right in another registry when the application keeps what is sent", () =>
+    Effect.gen(function* () {
+      const { registry, repository } = yield* getBlob(form)
+      const descriptor = { mediaType: "application/octet-stream", digest, size: blob.length }
+      const kept: Array<Uint8Array> = []
+      const to = yield* target(0)
+      const client = yield* clientAt(to.url, {
+        transformClient: HttpClient.mapRequest((request) =>
+          request.body._tag === "Stream" && request.method === "PUT"
+            ? HttpClientRequest.bodyStream(
+                request,
+                ByteStream.tap(request.body.stream, (bytes) => kept.push(bytes)),
+                request.body
+              )
+            : request
+        )
+      })
+      yield* client.putBlob(repository, BlobSource.fromRegistry(registry, repository, descriptor))
+      expect(Digest.fromBytes(to.stored())).toBe(digest)
+      expect(`sha256:${sha256(...kept)}`).toBe(digest)
     })
   )
 

@@ -11,12 +11,12 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import { Registry } from "../../src/Registry.js"
+import * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { alice } from "../support/fake/Client.js"
 import type { Handler } from "../support/fake/Handler.js"
 import { internet } from "../support/fake/Internet.js"
-import { layerWebClient } from "../support/server.js"
 
 /** What stands in the table for a row: a test of its behaviour, or what it waits for. */
 export type Row = Effect.Effect<void, unknown, Scope.Scope> | { readonly waitsFor: string }
@@ -64,7 +64,7 @@ export const embedded = (options: Options = {}) =>
   Effect.gen(function* () {
     const memory = yield* MemoryRegistry.make()
     const services = yield* Layer.build(
-      Layer.provide(layerWebClient(), Layer.succeed(Registry, memory))
+      Layer.provide(RegistryServer.layerTest(), Layer.succeed(Registry, memory))
     )
     return yield* open(Context.get(services, HttpClient.HttpClient), options)
   })

@@ -1,10 +1,8 @@
 import * as Net from "node:net"
 import { expect, layer } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { Registry } from "../../src/Registry.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
@@ -67,12 +65,7 @@ const openUpload = (repository: string, at = "") =>
     (answer) => /^location: (.*)$/m.exec(answer)?.[1] ?? ""
   )
 
-class Memory extends Context.Tag("test/Memory")<Memory, MemoryRegistry.MemoryRegistry>() {}
-
-const overMemory = layerSocketServer().pipe(
-  Layer.provide(Layer.effect(Registry, Memory)),
-  Layer.provideMerge(Layer.effect(Memory, MemoryRegistry.make()))
-)
+const overMemory = layerSocketServer().pipe(Layer.provideMerge(MemoryRegistry.layer()))
 
 layer(overMemory)("on the wire (trap 75)", (it) => {
   it.effect("documents have their exact length, and are not chunked", () =>
@@ -248,7 +241,7 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
 
   it.effect("a client that goes away in the middle of a PATCH finds its bytes again (C52)", () =>
     Effect.gen(function* () {
-      const registry = yield* Memory
+      const registry = yield* MemoryRegistry.MemoryRegistry
       const url = yield* ServerUrl
       const location = yield* openUpload("gone")
       const received = Effect.map(

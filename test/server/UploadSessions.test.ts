@@ -13,7 +13,7 @@ import { webHandler } from "../support/server.js"
 import { type Send, sender, sha256 } from "./wire.js"
 
 const overMemory = (
-  change: (memory: MemoryRegistry.MemoryRegistry) => Partial<Registry.Service> = () => ({})
+  change: (memory: MemoryRegistry.MemoryRegistry.Service) => Partial<Registry.Service> = () => ({})
 ) =>
   Effect.gen(function* () {
     const memory = yield* MemoryRegistry.make()

@@ -3,10 +3,6 @@
  */
 import { createServer, type IncomingMessage, type Server } from "node:http"
 import * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
-import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpServer from "@effect/platform/HttpServer"
 import type { ServeError } from "@effect/platform/HttpServerError"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -16,6 +12,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
+import * as NodeRegistryServer from "../../src/node/NodeRegistryServer.js"
 import { Registry } from "../../src/Registry.js"
 import * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
@@ -33,77 +30,27 @@ export const webHandler = (
     return HttpApp.toWebHandlerRuntime(yield* Effect.runtime<Scope.Scope>())(app)
   })
 
-/**
- * An `HttpClient` whose every request, whatever its host, is answered by a server over the
- * `Registry`. Stream bodies stay streams, and `Content-Length` arrives as it was set.
- */
-export const layerWebClient = (
-  options?: RegistryServer.Options
-): Layer.Layer<HttpClient.HttpClient, never, Registry> =>
-  Layer.scoped(
-    HttpClient.HttpClient,
-    Effect.map(webHandler(options), (handler) =>
-      HttpClient.make((request, url, signal) =>
-        Effect.flatMap(bodyOf(request), (body) =>
-          Effect.tryPromise({
-            try: () =>
-              handler(
-                new Request(url, {
-                  method: request.method,
-                  headers: { ...lengthOf(request), ...request.headers },
-                  body,
-                  signal,
-                  ...(body instanceof ReadableStream && { duplex: "half" })
-                })
-              ),
-            catch: (cause) =>
-              new HttpClientError.RequestError({ request, reason: "Transport", cause })
-          })
-        ).pipe(Effect.map((response) => HttpClientResponse.fromWeb(request, response)))
-      )
-    )
-  )
-
-const bodyOf = (
-  request: HttpClientRequest.HttpClientRequest
-): Effect.Effect<Uint8Array | ReadableStream | null> => {
-  switch (request.body._tag) {
-    case "Uint8Array":
-      return Effect.succeed(request.body.body)
-    case "Stream":
-      return Stream.toReadableStreamEffect(request.body.stream)
-    case "Empty":
-      return Effect.succeed(null)
-    default:
-      return Effect.dieMessage(`No test sends a body of type ${request.body._tag}`)
-  }
-}
-
-const lengthOf = ({ body }: HttpClientRequest.HttpClientRequest) =>
-  body.contentLength === undefined ? {} : { "content-length": String(body.contentLength) }
-
 /** Where `layerSocketServer` listens: `http://127.0.0.1:<port>`. */
 export class ServerUrl extends Context.Tag("test/ServerUrl")<ServerUrl, string>() {}
 
 /** A server over the `Registry` on a free port of 127.0.0.1. */
 export const layerSocketServer = (
   options?: RegistryServer.Options
-): Layer.Layer<ServerUrl, ServeError, Registry> => layerListening(RegistryServer.layer(options))
+): Layer.Layer<ServerUrl, ServeError, Registry> =>
+  Layer.project(
+    NodeRegistryServer.layer({ port: 0, ...options }),
+    RegistryServer.RegistryServer,
+    ServerUrl,
+    ({ url }) => url
+  )
 
 /** An application on a free port of 127.0.0.1. */
 export const layerSocketApp = (app: HttpApp.Default<never, Scope.Scope>) =>
-  layerListening(HttpServer.serve(app))
-
-const layerListening = <R>(serving: Layer.Layer<never, never, R>) =>
   Layer.effect(
     ServerUrl,
-    HttpServer.addressWith((address) =>
-      address._tag === "TcpAddress"
-        ? Effect.succeed(`http://127.0.0.1:${address.port}`)
-        : Effect.dieMessage("The server does not listen on TCP")
-    )
+    HttpServer.addressWith((address) => Effect.succeed(HttpServer.formatAddress(address)))
   ).pipe(
-    Layer.provideMerge(serving),
+    Layer.provideMerge(HttpServer.serve(app)),
     Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
 

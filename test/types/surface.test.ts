@@ -20,7 +20,7 @@ const changes: Readonly<Record<string, readonly [owner: string, from: string, to
   "an error less": ["RegistryError.InputError", "InvalidReference | ", ""],
   "an error of a common union": ["RegistryError.CommonError", "  | StorageFailure\n", ""],
   "an environment more": ["Transfer.emit", "environment: never", "environment: Scope.Scope"],
-  "another result": ["RegistryServer.layer", "Layer: never", "Layer: Registry"],
+  "another result": ["RegistryServer.layer", "Layer: RegistryServer\n", "Layer: Registry\n"],
   "an unknown error of a member": [
     "Registries.Registries.Service",
     "error: InvalidUrl",

@@ -101,7 +101,9 @@ export const make = (
   return {
     putBlob: (repository, source, options = {}) =>
       to.concurrency.upload((reading) => {
-        const open = BlobSource.openReusing(source.open)
+        // A client of the application's may keep what it sees.
+        const open =
+          to.transformClient === undefined ? BlobSource.openReusing(source.open) : source.open
         return putBlob(repository, source, (offset) => reading(open(offset)), options)
       }),
     mountBlob,

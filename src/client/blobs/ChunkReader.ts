@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import { giveBack } from "../../internal/BorrowedStream.js"
 import type { Read } from "../../internal/ReadInto.js"
 import { type DigestMismatch, SizeMismatch } from "../../RegistryError.js"
 import type { SentArrays } from "../http/SentArrays.js"
@@ -34,6 +35,7 @@ export const fromStream = <E, R>(
         const [first, ...others] = rest
         const part = first.subarray(0, into.length - at)
         into.set(part, at)
+        giveBack(part)
         at += part.length
         rest = part.length < first.length ? [first.subarray(part.length), ...others] : others
       }

@@ -7,10 +7,17 @@ import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import { giveBack } from "../../internal/BorrowedStream.js"
 
 type Item = IteratorResult<Uint8Array, undefined>
 
 const end: Item = { done: true, value: undefined }
+
+/**
+ * More bytes than a socket takes without having undici wait: when undici asks for what comes next,
+ * all but the last that are fewer are sent.
+ */
+const mostUnsent = 128 * 1024
 
 /**
  * The two ends of the body: `pump`, the effect that reads the stream, and the iterator that undici
@@ -21,6 +28,8 @@ const end: Item = { done: true, value: undefined }
 export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined> {
   private ready: ReadonlyArray<Uint8Array> = []
   private taken = 0
+  /** What undici was given, and may not have sent yet. */
+  private sending: Array<Uint8Array> = []
   private closed = false
   private failure: { readonly cause: unknown } | undefined
   private waiting:
@@ -31,6 +40,13 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined>
   private readonly room = Effect.unsafeMakeLatch(false)
 
   next(): Promise<Item> {
+    let unsent = 0
+    let first = this.sending.length
+    for (; first > 0; first--) {
+      unsent += this.sending[first - 1]?.length ?? 0
+      if (unsent >= mostUnsent) break
+    }
+    for (const bytes of this.sending.splice(0, first)) giveBack(bytes)
     return new Promise((resolve, reject) => {
       this.waiting = { resolve, reject }
       this.resolve()
@@ -86,6 +102,7 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined>
     if (bytes !== undefined) {
       this.waiting = undefined
       this.taken++
+      this.sending.push(bytes)
       waiting.resolve({ done: false, value: bytes })
     } else if (this.failure !== undefined) waiting.reject(this.failure.cause)
     else if (this.closed) waiting.resolve(end)

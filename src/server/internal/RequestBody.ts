@@ -4,19 +4,24 @@
  */
 import type { RequestError } from "@effect/platform/HttpServerError"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as ChangedResponse from "./ChangedResponse.js"
 
 type Pull = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<RequestError>>
+
+type Body = Stream.Stream<Uint8Array, RequestError>
 
 /** How far the body of a request has been read, and the Scope of that request. */
 interface Reading {
   readonly scope: Scope.Scope
   pull: Pull | undefined
+  /** What the body is for whoever receives it. */
+  change: (body: Body) => Body
   received: number
   ended: boolean
 }
@@ -31,9 +36,25 @@ const keyOf = (request: HttpServerRequest): object =>
 const readingOf = (request: HttpServerRequest): Effect.Effect<Reading, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope) => {
     const key = keyOf(request)
-    const reading = readings.get(key) ?? { scope, pull: undefined, received: 0, ended: false }
+    const reading = readings.get(key) ?? {
+      scope,
+      pull: undefined,
+      change: (body: Body) => body,
+      received: 0,
+      ended: false
+    }
     readings.set(key, reading)
     return reading
+  })
+
+/** Changes the body that the handler of a request is going to `receive`. */
+export const change = (
+  request: HttpServerRequest,
+  f: (body: Body) => Body
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.map(readingOf(request), (reading) => {
+    const { change } = reading
+    reading.change = (body) => f(change(body))
   })
 
 /**
@@ -45,21 +66,20 @@ const readingOf = (request: HttpServerRequest): Effect.Effect<Reading, never, Sc
  */
 export const handled = <E, R>(
   request: HttpServerRequest,
-  handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | Scope.Scope> =>
+  handler: Effect.Effect<HttpServerResponse, E, R>
+): Effect.Effect<HttpServerResponse, E, R | Scope.Scope> =>
   Effect.gen(function* () {
     const reading = yield* readingOf(request)
     const response = yield* handler
-    const { body, status } = response
-    return status < 400 || body._tag !== "Uint8Array" || !isUnread(request, reading)
-      ? response
-      : HttpServerResponse.stream(
-          Stream.concat(
-            Stream.make(body.body),
-            Stream.drain(Stream.fromEffect(drop(request, reading)))
-          ),
-          { status, headers: { ...response.headers, connection: "close" } }
-        )
+    if (response.status < 400 || response.body._tag === "Stream" || !isUnread(request, reading))
+      return response
+    return ChangedResponse.withBody(
+      ChangedResponse.withHeaders(response, { connection: "close" }),
+      Stream.concat(
+        ChangedResponse.bodyOf(response),
+        Stream.drain(Stream.fromEffect(drop(request, reading)))
+      )
+    )
   })
 
 /**
@@ -70,16 +90,11 @@ export const handled = <E, R>(
  */
 export const receive = (
   request: HttpServerRequest
-): Effect.Effect<
-  Option.Option<Stream.Stream<Uint8Array, RequestError>>,
-  RequestError,
-  Scope.Scope
-> => {
+): Effect.Effect<Option.Option<Body>, RequestError, Scope.Scope> => {
   const length = request.headers["content-length"]
   if (length === "0") return Effect.succeedNone
-  const body = Effect.map(
-    Effect.flatMap(readingOf(request), (reading) => start(request, reading)),
-    fromPull
+  const body = Effect.flatMap(readingOf(request), (reading) =>
+    Effect.map(start(request, reading), (pull) => reading.change(fromPull(pull)))
   )
   // A web request without a body has a stream that fails, for no cause, instead of an empty one.
   return length !== undefined
@@ -109,8 +124,7 @@ const start = (request: HttpServerRequest, reading: Reading): Effect.Effect<Pull
     })
   })
 
-const fromPull = (pull: Pull): Stream.Stream<Uint8Array, RequestError> =>
-  Stream.fromPull(Effect.succeed(pull))
+const fromPull = (pull: Pull): Body => Stream.fromPull(Effect.succeed(pull))
 
 /**
  * Runs a stream up to its first bytes, so that what fails before them can have a status of its own.
@@ -142,6 +156,10 @@ const smallBody = 64 * 1024
 
 /** In bytes. */
 const dropLimit = 64 * 1024 * 1024
+
+/** Reads and drops what is left of a body, for at most 10 seconds or 64 MiB. */
+export const drain = (request: HttpServerRequest): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.flatMap(readingOf(request), (reading) => drop(request, reading))
 
 const drop = Effect.fnUntraced(function* (request: HttpServerRequest, reading: Reading) {
   const pull = yield* start(request, reading)

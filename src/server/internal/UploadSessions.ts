@@ -24,6 +24,7 @@ import { ErrorResponse } from "./ErrorResponse.js"
 /**
  * Sessions under the server's own locations.
  *
+ * - `open` returns those that are open.
  * - `start` opens one and returns its state, with the server's location. Fails with a 429 when too
  *   many are open.
  * - `use` resumes the session at a location for one request and runs `f` on it. Requests to one
@@ -34,6 +35,7 @@ import { ErrorResponse } from "./ErrorResponse.js"
  * A session has an `owner` if somebody had logged in: for others it does not exist (V17).
  */
 export interface UploadSessions {
+  readonly open: Effect.Effect<ReadonlyArray<UploadState>>
   readonly start: (
     repository: RepositoryName,
     algorithm: string,
@@ -109,7 +111,7 @@ export const make = (
           state,
           used: yield* Clock.currentTimeMillis
         })
-        return { ...state, location: Route.uploadPath(repository, id) }
+        return located(id, state)
       })
       return yield* Effect.uninterruptible(opened)
     }, Effect.scoped)
@@ -163,8 +165,14 @@ export const make = (
       Effect.schedule(Schedule.spaced("1 minute")),
       Effect.forkScoped
     )
-    return { start, use }
+    const open = Effect.sync(() => Array.from(entries, ([id, { state }]) => located(id, state)))
+    return { open, start, use }
   })
+
+const located = (id: string, state: UploadState): UploadState => ({
+  ...state,
+  location: Route.uploadPath(state.repository, id)
+})
 
 /** Only the path counts: clients may have added parameters of their own. */
 const sessionId = (location: string): string =>

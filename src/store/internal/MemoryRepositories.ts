@@ -9,7 +9,7 @@ import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import type { Manifest } from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
-import type { RepositoryName, Tag } from "../../spec/Reference.js"
+import { isRepositoryName, isTag, type RepositoryName, type Tag } from "../../spec/Reference.js"
 
 /** The operations of a registry whose names these are. */
 export type Operations<Name extends keyof Registry.Service> = Pick<Registry.Service, Name>
@@ -19,6 +19,16 @@ export interface Repository {
   readonly blobs: Map<Digest.Digest, Uint8Array>
   readonly manifests: Map<Digest.Digest, Manifest>
   readonly tags: Map<Tag, Digest.Digest>
+}
+
+/** All that is stored, by the name of the repository. */
+export type Snapshot = Readonly<Record<string, RepositorySnapshot>>
+
+/** The content of one repository: tags with what they stand on, the rest by digest. */
+export interface RepositorySnapshot {
+  readonly tags: Readonly<Record<string, Digest.Digest>>
+  readonly manifests: Readonly<Record<string, Manifest>>
+  readonly blobs: Readonly<Record<string, Uint8Array>>
 }
 
 /** Repositories by name. One comes into being with the first content put into it. */
@@ -69,7 +79,42 @@ export class MemoryRepositories {
     this.open(name).blobs.set(digest, bytes)
     return blobDescriptor(digest, bytes)
   }
+
+  snapshot(): Snapshot {
+    return Object.fromEntries(
+      Array.from(this.repositories, ([name, { blobs, manifests, tags }]) => [
+        name,
+        {
+          tags: Object.fromEntries(tags),
+          manifests: Object.fromEntries(manifests),
+          blobs: Object.fromEntries(blobs)
+        }
+      ])
+    )
+  }
+
+  restore(snapshot: Snapshot): void {
+    this.repositories.clear()
+    for (const [name, { blobs, manifests, tags }] of Object.entries(snapshot)) {
+      if (!isRepositoryName(name)) continue
+      this.repositories.set(name, {
+        tags: keyed(tags, isTag),
+        manifests: keyed(manifests, Digest.isDigest),
+        blobs: keyed(blobs, Digest.isDigest)
+      })
+    }
+  }
 }
+
+const keyed = <K extends string, V>(
+  record: Readonly<Record<string, V>>,
+  isKey: (key: string) => key is K
+): Map<K, V> =>
+  new Map(
+    Object.entries(record).flatMap(
+      ([key, value]): ReadonlyArray<[K, V]> => (isKey(key) ? [[key, value]] : [])
+    )
+  )
 
 /** Returns the descriptor of a blob. */
 export const blobDescriptor = (digest: Digest.Digest, bytes: Uint8Array): Descriptor => ({

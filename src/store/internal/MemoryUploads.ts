@@ -89,6 +89,10 @@ export class MemoryUploads {
     this.uploads.delete(location)
   }
 
+  dropAll(): void {
+    this.uploads.clear()
+  }
+
   /** Ends a session, and stores what arrived if it has the digest. */
   close(
     upload: Upload,

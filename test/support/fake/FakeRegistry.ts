@@ -46,7 +46,7 @@ export interface Setting {
 export interface World {
   readonly registry: Registry.Service
   readonly registries: Registries["Type"]
-  readonly stored: MemoryRegistry.MemoryRegistry
+  readonly stored: MemoryRegistry.MemoryRegistry.Service
   readonly seen: ReadonlyArray<Seen>
   /** What the callbacks among the options were told. */
   readonly heard: ReadonlyArray<unknown>

@@ -1,0 +1,9 @@
+/** Where a registry server has its tokens. */
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+
+/** The path of the token endpoint. */
+export const tokenPath = "/token"
+
+/** Returns whether a request is for the token endpoint. */
+export const isTokenRequest = ({ url }: HttpServerRequest): boolean =>
+  url.split("?", 1)[0] === tokenPath
