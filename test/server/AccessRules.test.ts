@@ -199,7 +199,14 @@ for (const [name, kind] of Object.entries({ basic: withBasic, tokens: withTokens
           name === "basic" ? "Basic" : "Bearer"
         ])
         const path = `/v2/public/a/blobs/${digest}`
-        expect((yield* as(undefined, "GET", path, ["repository:public/a:pull"])).body).toBe(blob)
+        const pull = ["repository:public/a:pull"]
+        expect((yield* as(undefined, "GET", path, pull)).body).toBe(blob)
+        // A name and a password that are empty are nobody's, and no login that is wrong.
+        const nobody = `Basic ${Buffer.from(":").toString("base64")}`
+        const sent = { headers: { authorization: nobody } }
+        expect((yield* as(undefined, "GET", path, pull, sent)).body).toBe(blob)
+        expect((yield* send("GET", "/v2/", sent)).status).toBe(401)
+        expect((yield* send("GET", "/token", sent)).status).toBe(name === "basic" ? 401 : 200)
       })
     )
 

@@ -33,7 +33,16 @@ const make = async (path: string): Promise<string> => {
     target: "node20",
     conditions: ["@effect-oci/source"],
     // What is not ours; a name of ours that is missing is an error all the same, when it runs.
-    external: ["effect", "effect/*", "@effect/*", "@opentelemetry/*", "ipaddr.js", "tldts"],
+    external: [
+      "effect",
+      "effect/*",
+      "@effect/*",
+      "@node-rs/*",
+      "@opentelemetry/*",
+      "ipaddr.js",
+      "jose",
+      "tldts"
+    ],
     entryNames: "[name]-[hash]",
     outExtension: { ".js": ".mjs" },
     outdir: cache,

@@ -20,8 +20,8 @@ export const credentials = (request: HttpServerRequest, scheme: string): Option.
 }
 
 /**
- * Returns who has logged in with a name and a password (RFC 7617), or nobody, if no login was sent.
- * Fails with a 401 for a login that is wrong.
+ * Returns who has logged in with a name and a password (RFC 7617), or nobody, if no login was sent:
+ * skopeo sends empty ones for nobody. Fails with a 401 for a login that is wrong.
  */
 export const basic = Effect.fnUntraced(function* (
   request: HttpServerRequest,
@@ -32,6 +32,7 @@ export const basic = Effect.fnUntraced(function* (
   const login = Option.flatMap(credentials(request, "basic"), (value) =>
     Either.getRight(Encoding.decodeBase64String(value))
   )
+  if (Option.contains(login, ":")) return undefined
   if (Option.isNone(login) || !login.value.includes(":")) return yield* basicChallenge(realm)
   // The user name ends at the first colon.
   const colon = login.value.indexOf(":")
