@@ -60,7 +60,7 @@ export const reusing = <E, R>(open: Open<E, R>, reused: Open<E, R>): Open<E, R> 
   Object.assign((offset: number) => open(offset), { [Reused]: reused })
 
 /**
- * Opens a source for a consumer that keeps no array: see `reusing`.
+ * Opens a source for an upload, which keeps no array and verifies the content: see `reusing`.
  *
  * @since 0.1.0
  * @category destructors
@@ -200,6 +200,6 @@ export const fromRegistry = <E, RangeError>(
           error instanceof Unsupported ? ByteStream.drop(whole, offset) : Stream.fail(error)
       )
     }
-  const read = reusing(open(identity), open(BorrowedStream.of))
+  const read = reusing(open(identity), open(BorrowedStream.unhashed))
   return make(read, { size: blob.size, digest: blob.digest })
 }

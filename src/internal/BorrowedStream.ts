@@ -1,34 +1,51 @@
 /**
- * Streams of bytes in two forms: one whose arrays are the consumer's for good, which is all that
- * users see, and one whose arrays are borrowed. Whoever runs the borrowed form keeps no array, and
- * may give each back when it is done with it, so that its memory is used again. A stream that
- * anybody has made out of another has no borrowed form: nobody's code sees borrowed arrays that
+ * Streams of bytes with more than one form: one whose arrays are the consumer's for good, which is
+ * all that users see, and others whose arrays are borrowed. Whoever runs a borrowed form keeps no
+ * array, and may give each back when it is done with it, so that its memory is used again. A stream
+ * that anybody has made out of another has no other form: nobody's code sees borrowed arrays that
  * does not know of it.
  */
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import * as StreamChannel from "./StreamChannel.js"
 
-const Borrowed: unique symbol = Symbol.for("effect-oci/BorrowedStream/Borrowed")
-
-interface Forms<A, E, R> extends Stream.Stream<A, E, R> {
-  readonly [Borrowed]?: () => Stream.Stream<A, E, R>
+/**
+ * How a stream is run: whether its arrays are borrowed, and whether its content is hashed to verify
+ * it, which whoever hashes it anyway need not have done twice.
+ */
+export interface Form {
+  readonly borrowed: boolean
+  readonly hashed: boolean
 }
 
-/** Makes a stream of both forms. It must be a new one. */
+const Forms: unique symbol = Symbol.for("effect-oci/BorrowedStream/Forms")
+
+interface Formed<A, E, R> extends Stream.Stream<A, E, R> {
+  readonly [Forms]?: (form: Form) => Stream.Stream<A, E, R>
+}
+
+/** Makes a stream of all forms. Those that `make` returns must be new ones. */
 export const make = <A, E, R>(
-  form: (borrowed: boolean) => Stream.Stream<A, E, R>
-): Stream.Stream<A, E, R> => Object.assign(form(false), { [Borrowed]: () => form(true) })
+  make: (form: Form) => Stream.Stream<A, E, R>
+): Stream.Stream<A, E, R> =>
+  Object.assign(make({ borrowed: false, hashed: true }), { [Forms]: make })
+
+const formOf = <A, E, R>(stream: Formed<A, E, R>, form: Form): Stream.Stream<A, E, R> =>
+  stream[Forms]?.(form) ?? stream
 
 /** The borrowed form of a stream, if it has one, else the stream itself. */
-export const of = <A, E, R>(stream: Forms<A, E, R>): Stream.Stream<A, E, R> =>
-  stream[Borrowed]?.() ?? stream
+export const of = <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
+  formOf(stream, { borrowed: true, hashed: true })
 
-/** Changes both forms of a stream in a way that neither keeps arrays nor hands them to others. */
+/** The same for whoever verifies the digest of the content. */
+export const unhashed = <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
+  formOf(stream, { borrowed: true, hashed: false })
+
+/** Changes all forms of a stream in a way that neither keeps arrays nor hands them to others. */
 export const map = <A, E, R, A2, E2, R2>(
   stream: Stream.Stream<A, E, R>,
   f: (stream: Stream.Stream<A, E, R>) => Stream.Stream<A2, E2, R2>
-): Stream.Stream<A2, E2, R2> => make((borrowed) => f(borrowed ? of(stream) : stream))
+): Stream.Stream<A2, E2, R2> => make((form) => f(form.borrowed ? formOf(stream, form) : stream))
 
 const lenders = new WeakMap<ArrayBufferLike, (bytes: Uint8Array) => void>()
 

@@ -304,6 +304,7 @@ const target = (cuts: number) =>
   Effect.gen(function* () {
     let stored: ReadonlyArray<Uint8Array> = []
     let left = cuts
+    let isCompleted = false
     const size = () => stored.reduce((sum, { length }) => sum + length, 0)
     const { url } = yield* serve((request, response) => {
       const state = { location: "/u/1", range: `0-${size() - 1}`, "content-length": 0 }
@@ -326,6 +327,7 @@ const target = (cuts: number) =>
         setTimeout(() => request.resume(), 1)
       })
       request.on("end", () => {
+        isCompleted ||= request.method === "PUT"
         response
           .writeHead(request.method === "PUT" ? 201 : 202, {
             ...state,
@@ -334,7 +336,7 @@ const target = (cuts: number) =>
           .end()
       })
     })
-    return { url, stored: () => ByteStream.concat(stored) }
+    return { url, stored: () => ByteStream.concat(stored), completed: () => isCompleted }
   })
 
 const getBlob = (form: "length" | "chunks", faults?: number) =>
@@ -428,6 +430,24 @@ describe.each(["length", "chunks"] as const)("a blob that comes with its %s", (f
         expect(Digest.fromBytes(to.stored())).toBe(digest)
         expect(seen.returned).toBeGreaterThan(3)
       })
+  )
+
+  it.scopedLive.each([
+    ["in one stream", {}],
+    ["in chunks", { chunkSize: 5 * MiB }]
+  ] as const)("goes nowhere when it is another blob: %s", ([, options]) =>
+    Effect.gen(function* () {
+      const { registry, repository } = yield* getBlob(form)
+      const other = Digest.fromBytes(new Uint8Array())
+      const descriptor = { mediaType: "x/y", digest: other, size: blob.length }
+      const to = yield* target(0)
+      const source = BlobSource.fromRegistry(registry, repository, descriptor)
+      const error = yield* Effect.flip(
+        (yield* clientAt(to.url)).putBlob(repository, source, options)
+      )
+      expect(error).toMatchObject({ _tag: "DigestMismatch", expected: other, actual: digest })
+      expect(to.completed()).toBe(false)
+    })
   )
 
   it.scopedLive("is right in another registry when the application keeps what is sent", () =>

@@ -64,7 +64,7 @@ export const make = (
   send: Send
 ): Pick<Registry.Service, "getBlob" | "getBlobBytes" | "getBlobRange"> => {
   const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
-    BorrowedStream.make((borrowed) =>
+    BorrowedStream.make(({ borrowed, hashed }) =>
       to.concurrency.download((permit) =>
         StreamChannel.unwrap(
           Effect.gen(function* () {
@@ -72,7 +72,7 @@ export const make = (
               typeof blob === "string" ? { digest: blob } : blob
             const { digest, size } = known
             const subject: Transfer.Subject = { direction: "download", repository, digest, size }
-            const verifier = yield* ByteStream.verifier(known)
+            const verifier = yield* ByteStream.verifier(hashed ? known : { size })
             const isObserved = (yield* Transfer.Observer) !== undefined
             const download: Download = { at: 0, size, ranges: true, exchange: {}, coding: "" }
             const next = nextOfBlob(send, repository, digest, download)
@@ -108,7 +108,7 @@ export const make = (
         new RangeMismatch({ expected: ByteRange.formatRequest(range), actual: "" })
       )
     const subject: Transfer.Subject = { direction: "download", repository, digest }
-    return BorrowedStream.make((borrowed) =>
+    return BorrowedStream.make(({ borrowed }) =>
       to.concurrency.download((permit) =>
         permit.revocable(
           Stream.suspend(() => {

@@ -258,7 +258,7 @@ class UndiciResponse extends BodyResponse implements BodyProgress.Telling {
   }
 
   get stream(): Stream.Stream<Uint8Array, ResponseError> {
-    return BorrowedStream.make((borrowed) => {
+    return BorrowedStream.make(({ borrowed }) => {
       const next = Effect.matchEffect(this.body.next(this.failed(), borrowed), {
         onFailure: (error) => Effect.fail(Option.some(error)),
         onSuccess: (chunks) =>

@@ -260,7 +260,7 @@ const wholeBlobs =
           )
         })
       )
-    return BorrowedStream.make((borrowed) =>
+    return BorrowedStream.make(({ borrowed }) =>
       RenamedTransfer.streamWith(form(borrowed), RenamedTransfer.asOne(repository))
     )
   }
