@@ -193,7 +193,8 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
 /**
  * Occurs when the registry understands who is asking and refuses (403, or `DENIED`). `credential`
  * says with whose credential the request was sent, or that there was none, and `scopes` what its
- * operation needs. Both are absent if no HTTP was spoken.
+ * operation needs. Both are absent if no HTTP was spoken. Where it is not the registry that refuses
+ * but the configuration of this machine, `problem` says why, and what to do.
  *
  * @since 0.1.0
  * @category errors
@@ -201,10 +202,12 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-oci/U
 export class Denied extends Schema.TaggedError<Denied>("effect-oci/Denied")("Denied", {
   ...exchange,
   credential: Schema.optional(CredentialInfo),
-  scopes: Schema.optional(Schema.Array(Schema.String))
+  scopes: Schema.optional(Schema.Array(Schema.String)),
+  problem: Schema.optional(Schema.String)
 }) {
   override get message(): string {
-    const { credential, scopes = [] } = this
+    const { credential, problem, scopes = [] } = this
+    if (problem !== undefined) return sentence(problem, this)
     return sentence(`The registry ${RefusalMessage.ofDenied(scopes, credential)}`, this)
   }
 }

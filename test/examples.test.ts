@@ -16,6 +16,7 @@ import * as Redacted from "effect/Redacted"
 import * as authentication from "../examples/authentication.js"
 import { layer as composedLayer } from "../examples/composed.js"
 import { describe as describeArtifact, responseTo } from "../examples/errors.js"
+import { layer as machineLayer } from "../examples/machine.js"
 import { layer as networkLayer } from "../examples/network.js"
 import { push as pushByRequests } from "../examples/requests.js"
 import * as resumable from "../examples/resumable.js"
@@ -41,7 +42,7 @@ import {
 } from "./support/debian.js"
 import { utf8 } from "./support/fixtures.js"
 import { authorities } from "./support/https.js"
-import { folder } from "./support/machine.js"
+import { environment, folder } from "./support/machine.js"
 import { run } from "./support/program.js"
 import { layerSocketServer, registryOn, ServerUrl } from "./support/server.js"
 
@@ -190,6 +191,21 @@ describe("network.ts", () => {
         method: "GET",
         url: "/v2/docker-hub/owner/name/manifests/tag?ns=docker.io"
       })
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("machine.ts", () => {
+  it.live("heeds what podman is told of registries here", () =>
+    Effect.gen(function* () {
+      const text = `[[registry]]\nlocation = "registry.lan"\nblocked = true\n`
+      const root = yield* folder({ "registries.conf": text })
+      yield* environment("CONTAINERS_REGISTRIES_CONF", join(root, "registries.conf"))
+      const failure = yield* exists("registry.lan/app:v1").pipe(
+        Effect.provide(machineLayer),
+        Effect.flip
+      )
+      expect(failure).toMatchObject({ _tag: "Denied" })
     }).pipe(Effect.scoped)
   )
 })

@@ -14,10 +14,13 @@ import type { Credentials } from "../auth/Credentials.js"
 import * as TokenCache from "../auth/TokenCache.js"
 import * as RegistryClient from "../client/RegistryClient.js"
 import type { Decompression } from "../Decompression.js"
+import { invalidHost } from "../internal/HostProblem.js"
 import type { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
 import type { CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as Host from "../spec/Host.js"
+import * as MachineHosts from "./internal/machine/MachineHosts.js"
+import * as MachineRegistries from "./MachineRegistries.js"
 import * as NodeCredentials from "./NodeCredentials.js"
 import * as NodeDecompression from "./NodeDecompression.js"
 import * as NodeHttp from "./NodeHttp.js"
@@ -97,6 +100,18 @@ export interface RegistriesOptions<out R = never>
     Shared {
   /** Options for single hosts, as in `RegistryClient.layerRegistries`. */
   readonly hosts?: Readonly<Record<string, HostOptions<R> | undefined>> | undefined
+  /**
+   * Heeds what this machine says of registries: `true` for its files, as `MachineRegistries.read`
+   * finds them, or what was read from them. Not heeded by default.
+   *
+   * Images are read from where their rule says, its mirrors first, and all else (lists, and
+   * everything that writes) is at the host itself, as with podman. Each registry is reached with
+   * the credentials for its own host, and with its options in `hosts`. What is blocked fails with
+   * `Denied`. An insecure registry is reached whatever its certificate, which is logged as a
+   * warning, and over http where it does not respond to https. A host whose `url` or `mirrors` are
+   * in `hosts` is reached as these say, unless it is blocked.
+   */
+  readonly machine?: boolean | MachineRegistries.MachineRegistries | undefined
 }
 
 /**
@@ -160,7 +175,8 @@ export const layerConfig = (
 
 /**
  * Provides the clients of all registries as `Registries`. Fails as
- * `RegistryClient.layerRegistries` and `NodeHttp.layer` do.
+ * `RegistryClient.layerRegistries` and `NodeHttp.layer` do, and with `machine: true` as
+ * `MachineRegistries.read` does.
  *
  * @example
  * ```ts
@@ -190,7 +206,12 @@ export const layerRegistries = <R = never>(
   options: RegistriesOptions<R> = {}
 ): Layer.Layer<Registries | Decompression, InvalidUrl | CredentialsFailure, Credentials | R> => {
   const hosts = addressed(options)
-  return RegistryClient.layerRegistries<R>({ defaults: options.defaults, hosts }).pipe(
+  const registries = RegistryClient.layerRegistries<R>({ defaults: options.defaults, hosts })
+  return (
+    options.machine === undefined || options.machine === false
+      ? registries
+      : Layer.provide(onMachine(options, hosts, options.machine), registries)
+  ).pipe(
     Layer.provide(
       services(
         options,
@@ -203,6 +224,20 @@ export const layerRegistries = <R = never>(
     Layer.merge(NodeDecompression.layer)
   )
 }
+
+/** Provides registries as the files of a machine have them, over those that the program names. */
+const onMachine = <R>(
+  { defaults = {}, http = {} }: RegistriesOptions<R>,
+  hosts: Readonly<Record<string, HostOptions<R> | undefined>>,
+  machine: true | MachineRegistries.MachineRegistries
+) =>
+  Layer.unwrapEffect(
+    Effect.gen(function* () {
+      const said = machine === true ? yield* MachineRegistries.read : machine
+      const byHost = yield* Effect.mapError(Host.byHost(hosts), invalidHost("this key of hosts"))
+      return MachineHosts.layer<R>(said, { defaults, hosts: byHost, http })
+    })
+  )
 
 /**
  * Provides all registries as this machine reaches them, with nothing to choose: the logins of
@@ -234,6 +269,36 @@ export const layerDefault: Layer.Layer<
 > = RegistryClient.layerRegistries().pipe(
   Layer.provide(Layer.mergeAll(client, TokenCache.layerMemory, NodeCredentials.layer)),
   Layer.merge(NodeDecompression.layer)
+)
+
+/**
+ * Provides what `layerDefault` does, and heeds what docker and podman are told of registries on
+ * this machine (`MachineRegistries`): mirrors, other locations, and insecure and blocked
+ * registries. It is `layerRegistries({ machine: true })` over `NodeCredentials.layer`.
+ *
+ * Fails as `layerDefault` does, and with `InvalidUrl` when there is a `registries.conf` and the
+ * package [`smol-toml`](https://www.npmjs.com/package/smol-toml) is not installed.
+ *
+ * @example
+ * ```ts
+ * import * as Artifact from "effect-oci/Artifact"
+ * import { NodeRegistry } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * const pulled = Artifact.pull("docker.io/owner/name:1.0.0").pipe(
+ *   Effect.provide(NodeRegistry.layerMachine)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMachine: Layer.Layer<
+  Registries | Decompression,
+  InvalidUrl | CredentialsFailure
+> = Layer.provide(
+  Layer.suspend(() => layerRegistries({ machine: true })),
+  NodeCredentials.layer
 )
 
 /** The hosts that the HTTP client has TLS settings for, each with the key that names it. */

@@ -27,6 +27,14 @@ export * as BlobFile from "./BlobFile.js"
 export * as CertificateFolders from "./CertificateFolders.js"
 
 /**
+ * What the configuration of this machine says of registries: mirrors, insecure and blocked ones,
+ * and names without a host.
+ *
+ * @since 0.1.0
+ */
+export * as MachineRegistries from "./MachineRegistries.js"
+
+/**
  * The credentials of this machine: those that `docker pull` and `podman pull` use.
  *
  * @since 0.1.0

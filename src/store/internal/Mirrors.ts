@@ -16,7 +16,8 @@ import {
   TransportFailure,
   Unsupported
 } from "../../RegistryError.js"
-import { isRepositoryName, type RepositoryName } from "../../spec/Reference.js"
+import type * as Digest from "../../spec/Digest.js"
+import { isRepositoryName, type RepositoryName, type Tag } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
 import * as RenamedTransfer from "./RenamedTransfer.js"
 import type { Place } from "./RoutedRegistry.js"
@@ -75,14 +76,17 @@ export interface Sources {
 /** So long a copy is not asked that did not respond (V29). */
 const rest = Duration.minutes(1)
 
+/** Says where a repository is read from. A manifest has a `reference`, a blob none. */
+export type SourcesOf = (repository: RepositoryName, reference?: Tag | Digest.Digest) => Sources
+
 /** Makes the operations that read content, over what `sourcesOf` says of each repository. */
-export const reads = (sourcesOf: (repository: RepositoryName) => Sources) => {
+export const reads = (sourcesOf: SourcesOf) => {
   // In milliseconds of the clock, until when registries that did not respond are left alone.
   const resting = new WeakMap<Registry.Service, number>()
 
-  const asked = (repository: RepositoryName): Effect.Effect<Sources> =>
+  const asked: Asked = (repository, reference) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
-      const { copies, original } = sourcesOf(repository)
+      const { copies, original } = sourcesOf(repository, reference)
       const isAwake = ({ registry }: Place) => (resting.get(registry) ?? now) <= now
       return { original, copies: copies.filter(isAwake) }
     })
@@ -103,7 +107,7 @@ export const reads = (sourcesOf: (repository: RepositoryName) => Sources) => {
   }
 }
 
-type Asked = (repository: RepositoryName) => Effect.Effect<Sources>
+type Asked = (...of: Parameters<SourcesOf>) => Effect.Effect<Sources>
 type PassOver = (place: Place, error: Error) => Effect.Effect<void>
 
 /** Whether a registry did not respond: what is asked of it next would wait as long. */
@@ -113,10 +117,10 @@ const isSilence = (error: Error): boolean =>
 const documents = (asked: Asked, passOver: PassOver) => {
   /** The copies in order, then the original. */
   const first = <A, E extends Error, R>(
-    repository: RepositoryName,
+    of: Parameters<SourcesOf>,
     read: (place: Place) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> =>
-    Effect.flatMap(asked(repository), ({ copies, original }) =>
+    Effect.flatMap(asked(...of), ({ copies, original }) =>
       copies.reduceRight(
         (next, copy) =>
           Effect.catchAll(read(copy), (error) => Effect.zipRight(passOver(copy, error), next)),
@@ -129,10 +133,10 @@ const documents = (asked: Asked, passOver: PassOver) => {
    * nothing of the original.
    */
   const instead = <A, E extends Error, R>(
-    repository: RepositoryName,
+    of: Parameters<SourcesOf>,
     read: (place: Place) => Effect.Effect<Option.Option<A>, E, R>
   ): Effect.Effect<Option.Option<A>, E, R> =>
-    Effect.flatMap(asked(repository), ({ copies, original }) =>
+    Effect.flatMap(asked(...of), ({ copies, original }) =>
       Effect.catchAll(read(original), (failure) =>
         copies.reduceRight<Effect.Effect<Option.Option<A>, E, R>>(
           (next, copy) =>
@@ -147,11 +151,11 @@ const documents = (asked: Asked, passOver: PassOver) => {
 
   return {
     getManifest: (repository, reference) =>
-      first(repository, (at) => at.registry.getManifest(at.repository, reference)),
+      first([repository, reference], (at) => at.registry.getManifest(at.repository, reference)),
     headManifest: (repository, reference) =>
-      instead(repository, (at) => at.registry.headManifest(at.repository, reference)),
+      instead([repository, reference], (at) => at.registry.headManifest(at.repository, reference)),
     headBlob: (repository, digest) =>
-      instead(repository, (at) => at.registry.headBlob(at.repository, digest))
+      instead([repository], (at) => at.registry.headBlob(at.repository, digest))
   } satisfies Partial<Registry.Service>
 }
 
