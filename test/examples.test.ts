@@ -73,6 +73,26 @@ describe("README", () => {
   })
 })
 
+describe("serve.ts", () => {
+  it.scopedLive("serves for the users of a file until it is stopped", () =>
+    Effect.gen(function* () {
+      const hash = "$2y$05$Ysm9bFrkzHG4ZfwMCEUPLOlti5BLOl3/hcH.DCrXJcrQxIuAB32ja"
+      const users = join(yield* folder({ users: `alice:${hash}\n` }), "users")
+      const until = { text: "serving at http://127.0.0.1:", delay: 0 }
+      const { stderr, stdout } = yield* run("serve", [users, "0"], { until })
+      expect([stdout.replace(/\d+$/m, "PORT"), stderr]).toEqual([`${until.text}PORT\n`, ""])
+    })
+  )
+
+  it.live("says what is wrong with the file", () =>
+    Effect.gen(function* () {
+      const { code, stdout } = yield* run("serve", ["no such file", "0"])
+      expect(code).toBe(1)
+      expect(stdout).toContain("Storage failed at no such file")
+    })
+  )
+})
+
 layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), {
   excludeTestServices: true
 })("over the embedded registry", (it) => {

@@ -190,6 +190,38 @@ describe("a password file (V15)", () => {
     )
   )
 
+  it.scoped("ends refresh tokens when the password that they were got with has changed", () =>
+    Effect.gen(function* () {
+      const { write } = yield* machine
+      const path = yield* write("htpasswd", `${alice}\n${alice.replace("alice", "bob")}`)
+      const users = yield* ServerAuthorization.htpasswd(path)
+      const authorization = yield* ServerAuthorization.token({ users })
+      const registry = sender(yield* webHandler({ authorization }))
+      const post = (fields: Record<string, string>) =>
+        registry("POST", "/token", {
+          body: new URLSearchParams({ client_id: "test", ...fields }).toString()
+        })
+      const login = Effect.fnUntraced(function* (username: string) {
+        const fields = { grant_type: "password", username, password: "wonderland" }
+        const { body } = yield* post({ ...fields, access_type: "offline" })
+        const refresh = {
+          grant_type: "refresh_token",
+          refresh_token: JSON.parse(body).refresh_token
+        }
+        return Effect.map(post(refresh), ({ status }) => status)
+      })
+      const [ofAlice, ofBob] = [yield* login("alice"), yield* login("bob")]
+      expect([yield* ofAlice, yield* ofBob]).toEqual([200, 200])
+      const { hash } = yield* Effect.promise(() => import("@node-rs/bcrypt"))
+      const changed = yield* Effect.promise(() => hash("looking glass", { cost: 4 }))
+      yield* write("htpasswd", `alice:${changed}\n${alice.replace("alice", "bob")}`)
+      expect([yield* ofAlice, yield* ofBob]).toEqual([401, 200])
+      // It does not come back with the old password, either.
+      yield* write("htpasswd", alice)
+      expect([yield* ofAlice, yield* ofBob]).toEqual([401, 401])
+    }).pipe(provided, Effect.provide(MemoryRegistry.layer()))
+  )
+
   it.scopedLive("is checked beside the loop, which goes on", () =>
     Effect.gen(function* () {
       const bcrypt = yield* PasswordFile.load("")
