@@ -7,8 +7,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
 import type { Decompression } from "../Decompression.js"
 import * as References from "../internal/References.js"
+import * as Spans from "../internal/Spans.js"
 import { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
 import type { InputError } from "../RegistryError.js"
@@ -19,8 +21,15 @@ import type { Manifest } from "../spec/Manifest.js"
 import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
 import type { PulledContent } from "./Artifact.js"
-import type { FileContent, FileUnknown, ReadError, ReadFileOptions } from "./ImageLayer.js"
+import type {
+  FileContent,
+  FileUnknown,
+  ReadError,
+  ReadFileOptions,
+  ReadOptions
+} from "./ImageLayer.js"
 import * as FileLookup from "./internal/FileLookup.js"
+import * as Flattening from "./internal/Flattening.js"
 import * as ImageManifest from "./internal/ImageManifest.js"
 import { contentOf } from "./internal/PulledContent.js"
 
@@ -235,7 +244,72 @@ export const readFile = (
   path: string,
   options?: ReadFileOptions
 ): Effect.Effect<FileContent, Registry.GetBlobError | ReadError | FileUnknown, Decompression> =>
-  FileLookup.read(image.layers.toReversed(), path, options)
+  Spans.inSpan(
+    "Image.readFile",
+    () => ({ "oci.reference": Reference.format(image.reference) }),
+    FileLookup.read(image.layers.toReversed(), path, options)
+  )
+
+/**
+ * Says how an image is flattened.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FlattenOptions extends ReadOptions {
+  /**
+   * The most entries that all layers may have, 1,000,000 by default: each of them takes memory, the
+   * content of none does.
+   */
+  readonly entryLimit?: number | undefined
+}
+
+/**
+ * What flattening can fail with. `InvalidLayer` also says that a hard link leads to nothing, and
+ * `LimitExceeded` that there are more entries than `entryLimit`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type FlattenError = Registry.GetBlobError | ReadError
+
+/**
+ * Streams a tar archive of the files of an image: those that its layers make when they are
+ * extracted one over the other, the base first ([image-spec, Applying
+ * Changesets](https://github.com/opencontainers/image-spec/blob/main/layer.md#applying-changesets)).
+ * Folders stand before what is in them, a hard link behind the file that it leads to, extended
+ * attributes are kept byte for byte, and equal images give equal archives.
+ *
+ * The layers are read twice: to their ends for what there is, and again for the contents of that.
+ * Nothing is emitted before all of them are verified, and memory is that of the names alone. A
+ * registry that is far away is best read through one that keeps what it reads.
+ *
+ * Fails with `FlattenError`.
+ *
+ * @example
+ * ```ts
+ * import * as Image from "effect-oci/Image"
+ * import { BlobFile } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * const save = Effect.gen(function*() {
+ *   const image = yield* Image.pull("alpine:3.22")
+ *   yield* BlobFile.write("alpine.tar", Image.flatten(image))
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const flatten = (
+  image: Image,
+  options?: FlattenOptions
+): Stream.Stream<Uint8Array, FlattenError, Decompression> =>
+  Spans.streamInSpan(
+    "Image.flatten",
+    () => ({ "oci.reference": Reference.format(image.reference) }),
+    Flattening.encoded(Flattening.parts(image.layers, options))
+  )
 
 const registryOf = ({ host }: Reference.Reference) =>
   Effect.flatMap(Registries, ({ get }) => get(host))

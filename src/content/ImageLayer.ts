@@ -119,7 +119,11 @@ export const entries = <E>(
   layer: ImageLayer<E>,
   options?: ReadOptions
 ): Stream.Stream<Entry, E | ReadError, Decompression> =>
-  LayerContent.read(layer, options, (part) => (LayerContent.isEntry(part) ? part : undefined))
+  LayerContent.read(layer, options, (emit) => ({
+    take: (part) => {
+      if (LayerContent.isEntry(part)) emit(part)
+    }
+  }))
 
 /**
  * Returns the extended attributes of an entry, such as `security.capability`, as bytes.

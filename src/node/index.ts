@@ -25,7 +25,12 @@ export * as BlobFile from "./BlobFile.js"
  * @since 0.1.0
  */
 export * as CertificateFolders from "./CertificateFolders.js"
-
+/**
+ * Images in folders: writes the files of an image to disk.
+ *
+ * @since 0.1.0
+ */
+export * as ImageFolder from "./ImageFolder.js"
 /**
  * What the configuration of this machine says of registries: mirrors, insecure and blocked ones,
  * and names without a host.

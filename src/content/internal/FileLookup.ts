@@ -139,11 +139,10 @@ const find = Effect.fnUntraced(function* <E>(
   for (let n = layer; n < layers.length; n++) {
     const source = layers[n]
     if (source === undefined) break
-    const isOfLink = n === layer && before !== Number.POSITIVE_INFINITY
-    finding = yield* scan(source, path, isOfLink ? before : undefined, limit, options)
+    const last = n === layer ? before : Number.POSITIVE_INFINITY
+    finding = yield* scan(source, path, last, limit, options)
     const { above, found, isFolder, isRemoved } = finding
-    const isRemovedBelow = isRemoved && !isOfLink
-    if (found !== undefined || isFolder || above !== undefined || isRemovedBelow)
+    if (found !== undefined || isFolder || above !== undefined || isRemoved)
       return [finding, n] as const
   }
   return [finding, layers.length] as const
@@ -160,62 +159,56 @@ const nothing: Finding = {
 const scan = <E>(
   source: LayerContent.Source<E>,
   path: string,
-  before: number | undefined,
+  before: number,
   limit: number,
-  options: Options
+  { stopEarly = false, ...options }: Options
 ): Effect.Effect<Finding, E | LayerContent.Failure, Decompression> =>
-  Effect.suspend(() => {
-    let finding = nothing
-    let count = 0
-    let taken: Found | undefined
-    let size = 0
-    const takeEntry = (entry: Entry): Finding | undefined => {
-      const at = count++
-      taken = undefined
-      const whiteout = Whiteout.of(entry.path)
-      if (whiteout !== undefined) {
-        if (removes(whiteout, path)) finding = { ...finding, isRemoved: true }
-        return undefined
-      }
-      if (before !== undefined && at >= before) return undefined
-      if (entry.path === path) {
-        const found = { entry, at, parts: [] }
-        finding = { ...finding, found, isFolder: false, above: undefined }
-        size = 0
-        taken = found
-        return isDone(0)
-      }
-      if (isWithin(entry.path, path))
-        finding = { ...finding, found: undefined, isFolder: true, above: undefined }
-      else if (isWithin(path, entry.path)) {
-        const isLink = entry.type !== "directory"
-        finding =
-          isLink || finding.above?.path === entry.path
-            ? { ...nothing, isRemoved: finding.isRemoved, above: isLink ? entry : undefined }
-            : finding
-      }
-      return undefined
-    }
-    const takeBytes = (bytes: Uint8Array): Finding | undefined => {
-      if (taken === undefined || taken.entry.size > limit) return undefined
-      taken.parts.push(bytes)
-      return isDone(bytes.length)
-    }
-    const isDone = (bytes: number): Finding | undefined => {
-      size += bytes
-      return options.stopEarly === true && size === taken?.entry.size ? finding : undefined
-    }
-    const findings = LayerContent.read(
-      source,
-      options,
-      (part) => (LayerContent.isEntry(part) ? takeEntry(part) : takeBytes(part)),
-      () => finding
-    )
-    return Effect.map(
-      Stream.runHead(findings),
-      Option.getOrElse(() => finding)
-    )
-  })
+  Effect.map(
+    Stream.runHead(
+      LayerContent.read<E, Finding>(source, options, (emit) => {
+        let finding = nothing
+        let count = 0
+        /** What is being gathered, and how much of it is to come. */
+        let taken: Found | undefined
+        let left = 0
+        const takeEntry = (entry: Entry) => {
+          const at = count++
+          taken = undefined
+          const whiteout = Whiteout.of(entry.path)
+          if (whiteout !== undefined) {
+            if (removes(whiteout, path)) finding = { ...finding, isRemoved: true }
+          } else if (at < before) finding = withEntry(finding, entry, at, path)
+          if (finding.found?.entry !== entry) return
+          taken = finding.found
+          left = entry.size
+          takeBytes(none)
+        }
+        const takeBytes = (bytes: Uint8Array) => {
+          if (taken === undefined) return
+          if (taken.entry.size <= limit) taken.parts.push(bytes)
+          left -= bytes.length
+          if (stopEarly && (left === 0 || taken.parts.length === 0)) emit(finding)
+        }
+        return {
+          take: (part) => (LayerContent.isEntry(part) ? takeEntry(part) : takeBytes(part)),
+          end: () => emit(finding)
+        }
+      })
+    ),
+    Option.getOrElse(() => nothing)
+  )
+
+const none = new Uint8Array(0)
+
+/** What the entries so far and one more say of a path. */
+const withEntry = (finding: Finding, entry: Entry, at: number, path: string): Finding => {
+  const { isRemoved } = finding
+  if (entry.path === path) return { ...nothing, isRemoved, found: { entry, at, parts: [] } }
+  if (isWithin(entry.path, path)) return { ...nothing, isRemoved, isFolder: true }
+  if (!isWithin(path, entry.path)) return finding
+  if (entry.type !== "directory") return { ...nothing, isRemoved, above: entry }
+  return finding.above?.path === entry.path ? { ...nothing, isRemoved } : finding
+}
 
 /** Whether a path is below another one. */
 const isWithin = (path: string, folder: string): boolean =>

@@ -161,33 +161,40 @@ export type Part = Entry | Uint8Array
 /** Whether a part is an entry. */
 export const isEntry = (part: Part): part is Entry => !(part instanceof Uint8Array)
 
-/** What follows the archive of a layer through a reader: what it returns is emitted. */
-export const read = <E, A>(
+/** Takes the parts of a layer in their order, and hears when the layer has ended, verified. */
+export interface Consumer {
+  readonly take: (part: Part) => void
+  readonly end?: () => void
+}
+
+/** Emits what a consumer, which is made for each run, makes of a layer. */
+export const read = <E, A = never>(
   source: Source<E>,
   options: Options | undefined,
-  take: (part: Part) => A | undefined,
-  end?: () => A
+  make: (emit: (item: A) => void) => Consumer
 ): Stream.Stream<A, E | Failure, Decompression> =>
-  StreamChannel.transform(uncompressed(source, options), () => {
-    const taken: Array<A> = []
-    const sink = (part: Part) => {
-      const item = take(part)
-      if (item !== undefined) taken.push(item)
-    }
-    const reader = TarReader.make({ entry: sink, data: sink })
-    const layer = source.descriptor.digest
-    const failure = (problem: Problem | undefined) =>
-      problem === undefined ? undefined : new InvalidLayer({ layer, ...problem })
-    return {
-      *push(bytes): Generator<A, InvalidLayer | undefined> {
-        const problem = failure(reader.push(bytes))
-        yield* taken.splice(0)
-        return problem
-      },
-      *end() {
-        const problem = failure(reader.end())
-        if (problem === undefined && end !== undefined) yield end()
-        return problem
+  StreamChannel.transform(
+    uncompressed(source, options),
+    () => {
+      const emitted: Array<A> = []
+      const { end, take } = make((item) => emitted.push(item))
+      const reader = TarReader.make({ entry: take, data: take })
+      const layer = source.descriptor.digest
+      const failure = (problem: Problem | undefined) =>
+        problem === undefined ? undefined : new InvalidLayer({ layer, ...problem })
+      return {
+        *push(bytes): Generator<A, InvalidLayer | undefined> {
+          const problem = failure(reader.push(bytes))
+          yield* emitted.splice(0)
+          return problem
+        },
+        *end() {
+          const problem = failure(reader.end())
+          if (problem === undefined) end?.()
+          yield* emitted.splice(0)
+          return problem
+        }
       }
-    }
-  })
+    },
+    1024
+  )

@@ -79,14 +79,16 @@ export const entryOf = (
     ...((type === "characterDevice" || type === "blockDevice") && {
       device: { major: header.major, minor: header.minor }
     }),
-    records
+    records: records.size === 0 ? none : records
   }
 }
+
+const none: PaxRecords.Records = new Map()
 
 const sparse = "GNU.sparse."
 
 /** The keywords whose records an entry has as properties. Times with fractions are kept exactly. */
-const decoded = ["path", "linkpath", "size", "uid", "gid", "uname", "gname"]
+const decoded = ["path", "linkpath", "size", "uid", "gid", "uname", "gname", "comment"]
 
 /** The numbers of an entry, or the name of the first one that is not one. */
 const numbersOf = (header: TarHeader.Header, text: (keyword: string) => string | undefined) => {

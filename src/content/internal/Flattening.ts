@@ -1,0 +1,157 @@
+/**
+ * What the layers of an image make, each over the one below (S19, S20). All layers are read twice:
+ * once to their ends, verified, for what there is of them in the end, and once for the contents of
+ * that. Nothing is emitted before all of them are verified, and no content is kept.
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Decompression } from "../../Decompression.js"
+import { LimitExceeded } from "../../RegistryError.js"
+import * as TarEncoding from "../../spec/internal/TarEncoding.js"
+import type { Entry } from "../../spec/internal/TarEntry.js"
+import * as FileTree from "./FileTree.js"
+import { InvalidLayer } from "./InvalidLayer.js"
+import * as LayerContent from "./LayerContent.js"
+
+/** How an image is flattened. */
+export interface Options extends LayerContent.Options {
+  readonly entryLimit?: number | undefined
+}
+
+const defaultLimit = 1_000_000
+
+/** So many layers are read at a time. */
+const concurrency = 3
+
+type Failure<E> = E | LayerContent.Failure
+
+/**
+ * The files of layers, the base first: folders, each after the one that it is in; files with their
+ * contents, each followed by its hard links; then the rest.
+ */
+export const parts = <E>(
+  layers: ReadonlyArray<LayerContent.Source<E>>,
+  options: Options = {}
+): Stream.Stream<LayerContent.Part, Failure<E>, Decompression> =>
+  Stream.unwrap(
+    Effect.map(indexed(layers, options), (tree) => {
+      const { folders, inodes } = FileTree.list(tree)
+      const files = layers.map(() => new Map<number, ReadonlyArray<Entry>>())
+      const others: Array<Entry> = []
+      for (const [{ at, entry, layer }, names] of inodes) {
+        const entries = named(entry, names)
+        if (entry.type === "file") files[layer]?.set(at, entries)
+        else others.push(...entries)
+      }
+      const contents = layers.map((layer, n) => contentsOf(layer, files[n] ?? new Map(), options))
+      return contents
+        .reduce(
+          (all, next) => Stream.concat(all, next),
+          Stream.fromIterable<LayerContent.Part>(folders)
+        )
+        .pipe(Stream.concat(Stream.fromIterable<LayerContent.Part>(others)))
+    })
+  )
+
+/** The entries of a file under its names: the others are hard links to the first. */
+const named = (
+  entry: Entry,
+  [first = "", ...links]: ReadonlyArray<string>
+): ReadonlyArray<Entry> => [
+  { ...entry, path: first },
+  ...links.map((path): Entry => ({ ...entry, path, type: "hardlink", size: 0, target: first }))
+]
+
+/** What layers make, all of them verified. */
+const indexed = Effect.fnUntraced(function* <E>(
+  layers: ReadonlyArray<LayerContent.Source<E>>,
+  options: Options
+) {
+  const limit = options.entryLimit ?? defaultLimit
+  let count = 0
+  const read = (layer: LayerContent.Source<E>) =>
+    Effect.suspend(() => {
+      const entries: Array<Entry> = []
+      const excess = new LimitExceeded({
+        what: "The number of entries",
+        limit,
+        option: "entryLimit"
+      })
+      const stream = LayerContent.read<E, LimitExceeded>(layer, options, (emit) => ({
+        take: (part) => {
+          if (!LayerContent.isEntry(part)) return
+          if (++count > limit) emit(excess)
+          else entries.push(part)
+        }
+      }))
+      return Effect.flatMap(
+        Stream.runHead(stream),
+        Option.match({ onNone: () => Effect.succeed(entries), onSome: Effect.fail })
+      )
+    })
+  const all = yield* Effect.forEach(layers, read, { concurrency })
+  const tree = FileTree.make()
+  for (const [n, entries] of all.entries()) {
+    const problem = FileTree.apply(tree, n, entries)
+    if (problem !== undefined)
+      return yield* new InvalidLayer({ layer: layers[n]?.descriptor.digest ?? "", ...problem })
+  }
+  return tree
+})
+
+/** The files of a layer that are there in the end, with their contents. */
+const contentsOf = <E>(
+  { content, descriptor }: LayerContent.Source<E>,
+  files: ReadonlyMap<number, ReadonlyArray<Entry>>,
+  options: Options
+): Stream.Stream<LayerContent.Part, Failure<E>, Decompression> =>
+  files.size === 0
+    ? Stream.empty
+    : // It has its digest as a blob, and so has what comes of it its diff id.
+      LayerContent.read<E, LayerContent.Part>({ content, descriptor }, options, (emit) => {
+        let at = 0
+        let isWanted = false
+        let links: ReadonlyArray<Entry> = []
+        const end = () => links.forEach(emit)
+        return {
+          take: (part) => {
+            if (!LayerContent.isEntry(part)) {
+              if (isWanted) emit(part)
+              return
+            }
+            end()
+            const [file, ...others] = files.get(at++) ?? []
+            isWanted = file !== undefined
+            links = others
+            if (file !== undefined) emit(file)
+          },
+          end
+        }
+      })
+
+/** A tar archive of parts. */
+export const encoded = <E, R>(
+  parts: Stream.Stream<LayerContent.Part, E, R>
+): Stream.Stream<Uint8Array, E, R> =>
+  Stream.suspend(() => {
+    let padding = TarEncoding.paddingOf(0)
+    const written = Stream.mapChunks(parts, (chunk) => {
+      const out: Array<Uint8Array> = []
+      for (const part of chunk) {
+        if (!LayerContent.isEntry(part)) {
+          out.push(part)
+          continue
+        }
+        if (padding.length > 0) out.push(padding)
+        out.push(TarEncoding.header(part))
+        padding = TarEncoding.paddingOf(part.size)
+      }
+      return Chunk.unsafeFromArray(out)
+    })
+    return Stream.concat(
+      written,
+      Stream.suspend(() => Stream.make(padding, TarEncoding.end))
+    )
+  })

@@ -1,0 +1,138 @@
+/**
+ * Images in folders: writes the files of an image to disk.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type * as Image from "../content/Image.js"
+import type { Entry } from "../content/ImageLayer.js"
+import * as Flattening from "../content/internal/Flattening.js"
+import * as LayerContent from "../content/internal/LayerContent.js"
+import type { Decompression } from "../Decompression.js"
+import * as Spans from "../internal/Spans.js"
+import { StorageFailure } from "../RegistryError.js"
+import * as Reference from "../spec/Reference.js"
+import { attempt } from "./internal/FileBlocks.js"
+import * as FolderWriter from "./internal/FolderWriter.js"
+
+/**
+ * Says how the files of an image are written.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ExtractOptions extends Image.FlattenOptions {
+  /**
+   * Whether files belong to the users and groups that the image says, by number. By default, they
+   * do where the program runs as root.
+   */
+  readonly owners?: boolean | undefined
+}
+
+/**
+ * The files of an image on disk.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Extracted {
+  /** The folder that is their root. */
+  readonly path: string
+  /** What was left out since Node cannot make it: devices and fifos. */
+  readonly skipped: ReadonlyArray<Entry>
+}
+
+/**
+ * The errors of `extract`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ExtractError = Image.FlattenError | StorageFailure
+
+/**
+ * Writes the files of an image to a folder, which must be missing or empty: those that its layers
+ * make when they are extracted one over the other, as `Image.flatten` has them, with their modes
+ * and times. Nothing is ever written outside of it, whatever names and links the layers have.
+ *
+ * The folder appears when it is complete, and every layer is verified before the first file is
+ * written. Extended attributes are left out, which Node cannot set, and so are devices and fifos.
+ * Symbolic links are made as they are: those that lead out of the image, as absolute ones do, lead
+ * to files of this machine for whoever follows them.
+ *
+ * Fails with `StorageFailure` when the folder has something in it or a file cannot be written, and
+ * with the rest of `ExtractError`.
+ *
+ * @example
+ * ```ts
+ * import * as Image from "effect-oci/Image"
+ * import { ImageFolder } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * const extract = Effect.gen(function*() {
+ *   const image = yield* Image.pull("ghcr.io/owner/extension:1.0.0")
+ *   return yield* ImageFolder.extract(image, "extensions/demo")
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const extract = (
+  image: Image.Image,
+  folder: string,
+  options: ExtractOptions = {}
+): Effect.Effect<Extracted, ExtractError, Decompression> =>
+  Spans.inSpan(
+    "ImageFolder.extract",
+    () => ({ "oci.reference": Reference.format(image.reference) }),
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = Path.resolve(folder)
+        yield* checkEmpty(path)
+        yield* attempt(path, () => Fs.mkdir(Path.dirname(path), { recursive: true }))
+        const partial = yield* Effect.acquireRelease(
+          attempt(path, () => Fs.mkdtemp(`${path}.partial-`)),
+          (partial) =>
+            Effect.ignore(attempt(partial, () => Fs.rm(partial, { recursive: true, force: true })))
+        )
+        const owners = options.owners ?? process.getuid?.() === 0
+        const writer = yield* Effect.acquireRelease(
+          Effect.sync(() => FolderWriter.make(partial, owners)),
+          (writer) => Effect.ignore(attempt(path, writer.close))
+        )
+        yield* Stream.runForEachChunk(Flattening.parts(image.layers, options), (parts) =>
+          // What runs on after an interruption would write into a folder that is being removed.
+          Effect.uninterruptible(
+            attempt(path, async () => {
+              for (const part of parts)
+                await (LayerContent.isEntry(part) ? writer.entry(part) : writer.bytes(part))
+            })
+          )
+        )
+        yield* attempt(path, writer.end)
+        yield* attempt(path, () => Fs.rename(partial, path))
+        return { path, skipped: writer.skipped }
+      })
+    )
+  )
+
+const checkEmpty = (path: string): Effect.Effect<void, StorageFailure> =>
+  Effect.flatMap(
+    Effect.orElseSucceed(
+      attempt(path, () => Fs.readdir(path)),
+      () => []
+    ),
+    (names) =>
+      names.length === 0
+        ? Effect.void
+        : Effect.fail(
+            new StorageFailure({
+              path,
+              cause: new Error("the folder is not empty: extract to a new one")
+            })
+          )
+  )
