@@ -184,6 +184,13 @@ export * as RegistryError from "./RegistryError.js"
  */
 export * as Faults from "./server/Faults.js"
 /**
+ * How registries differ, as switches of a registry server, for tests: Docker Hub, GHCR, ECR, Harbor
+ * and others.
+ *
+ * @since 0.1.0
+ */
+export * as Quirks from "./server/Quirks.js"
+/**
  * A registry server: an HTTP application over any `Registry`, with the endpoints end-1 to end-14 of
  * the distribution specification.
  *

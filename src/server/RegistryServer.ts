@@ -30,11 +30,12 @@ import * as Handler from "./internal/Handler.js"
 import * as InProcess from "./internal/InProcess.js"
 import * as ListEndpoints from "./internal/ListEndpoints.js"
 import * as ManifestEndpoints from "./internal/ManifestEndpoints.js"
+import * as QuirkyHandler from "./internal/QuirkyHandler.js"
 import * as RequestBody from "./internal/RequestBody.js"
 import * as RequestLog from "./internal/RequestLog.js"
 import * as ServerResponse from "./internal/ServerResponse.js"
-import * as TokenPath from "./internal/TokenPath.js"
 import * as UploadSessions from "./internal/UploadSessions.js"
+import type { Quirks } from "./Quirks.js"
 import type { ServerAuthorization } from "./ServerAuthorization.js"
 
 export type {
@@ -98,6 +99,8 @@ export interface Options {
    * Tags and repositories come in pages only to clients that ask for them.
    */
   readonly referrersPageSize?: number | undefined
+  /** Makes the server behave as another registry does, for tests: `Quirks.harbor`. */
+  readonly quirks?: Quirks | undefined
   /** Makes requests fail, for tests. Without it none does. */
   readonly faults?: ReadonlyArray<Faults.Fault> | Faults.Faults | undefined
   /**
@@ -145,24 +148,22 @@ const makeWith = (
       sessions: yield* UploadSessions.make(registry),
       referrersPageSize: options.referrersPageSize ?? 1000
     }
-    const healthy: Handler.Handler = ({ operation, request }) =>
-      RequestBody.handled(
-        request,
-        Effect.map(
-          Effect.merge(
-            Either.match(operation, {
-              onLeft: (invalid) =>
-                Effect.map(authorized(server, options, request), () => ofInvalidRequest(invalid)),
-              onRight: (operation) =>
-                Effect.flatMap(authorized(server, options, request, operation), (server) =>
-                  respond(server, operation, request)
-                )
-            })
-          ),
-          ServerResponse.withVersion
+    const quirks = options.quirks ?? {}
+    const content = QuirkyHandler.content(quirks, (received) => received.carryOut(received))
+    const guarded: Handler.Handler = (received) =>
+      Effect.merge(
+        Effect.flatMap(authorized(server, options, received), (server) =>
+          content({ ...received, carryOut: carryOut(server) })
         )
       )
-    const handler = yield* faulty(options.faults, healthy)
+    const quirky = QuirkyHandler.exchange(
+      quirks,
+      (received) => Effect.map(guarded(received), ServerResponse.withVersion),
+      (received) => content({ ...received, carryOut: carryOut(server) })
+    )
+    const healthy: Handler.Handler = (received) =>
+      RequestBody.handled(received.request, quirky(received))
+    const handler = yield* faulty(options, healthy)
     const log = new RequestLog.RequestLog(1000)
     const onExchange = (exchange: RequestLog.Exchange) =>
       Effect.suspend(() => {
@@ -279,11 +280,11 @@ export const layerTest = ({
     })
   )
 
-const faulty = (faults: Options["faults"], healthy: Handler.Handler) =>
+const faulty = ({ faults, quirks = {} }: Options, healthy: Handler.Handler) =>
   faults === undefined
     ? Effect.succeed(healthy)
     : Effect.map("draw" in faults ? Effect.succeed(faults) : Faults.make(faults), (drawing) =>
-        FaultyHandler.make(drawing, TokenPath.isTokenRequest)(healthy)
+        FaultyHandler.make(drawing, QuirkyHandler.isTokenRequest(quirks))(healthy)
       )
 
 interface Server {
@@ -301,17 +302,25 @@ const inOriginForm = (
   return request.modify({ url: target.startsWith("/") ? target : `/${target}` })
 }
 
+/** What a server does with a request, whoever sent it. */
+const carryOut =
+  (server: Server): Handler.Handler =>
+  ({ operation, request }) =>
+    Either.match(operation, {
+      onLeft: (invalid) => Effect.succeed(ofInvalidRequest(invalid)),
+      onRight: (operation) => respond(server, operation, request)
+    })
+
 /** The server as far as whoever sent a request may use it, or the response that refuses it. */
 const authorized = (
   server: Server,
   { authorization }: Options,
-  request: HttpServerRequest.HttpServerRequest,
-  operation?: Operation.Operation
+  { operation, request }: Handler.Received
 ): Effect.Effect<Server, HttpServerResponse, Scope.Scope> =>
   authorization === undefined
     ? Effect.succeed(server)
     : Effect.map(
-        authorization.authorize(request, Option.fromNullable(operation)),
+        authorization.authorize(request, Either.getRight(operation)),
         ({ mayList, mayMount, user }) => ({
           ...server,
           sessions: UploadSessions.ownedBy(server.sessions, Option.getOrUndefined(user)),

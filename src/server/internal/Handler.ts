@@ -16,7 +16,9 @@ export interface Received {
 }
 
 /** Responds to a request. */
-export type Handler = (received: Received) => Effect.Effect<HttpServerResponse, never, Scope.Scope>
+export type Handler<R extends Received = Received> = (
+  received: R
+) => Effect.Effect<HttpServerResponse, never, Scope.Scope>
 
 /** Reads the operation of a request. */
 export const received = (request: HttpServerRequest): Effect.Effect<Received> =>
@@ -24,3 +26,8 @@ export const received = (request: HttpServerRequest): Effect.Effect<Received> =>
     request,
     operation
   }))
+
+/** A request that may be carried out, and how: not everybody is served everything. */
+export interface Permitted extends Received {
+  readonly carryOut: Handler
+}

@@ -58,6 +58,29 @@ export const change = (
   })
 
 /**
+ * Returns whether a body has more bytes than a limit. Where its length is not announced so many are
+ * read, and kept for whoever receives it.
+ */
+export const exceeds = (
+  request: HttpServerRequest,
+  limit: number
+): Effect.Effect<boolean, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const length = request.headers["content-length"]
+    if (length !== undefined) return Number(length) > limit
+    const pull = yield* Effect.flatMap(readingOf(request), (reading) => start(request, reading))
+    let held: Body = Stream.empty
+    let size = 0
+    const read = Effect.map(pull, (chunk) => {
+      for (const bytes of chunk) size += bytes.length
+      held = Stream.concat(held, Stream.fromChunk(chunk))
+    })
+    yield* Effect.ignore(Effect.repeat(read, { until: () => size > limit }))
+    yield* change(request, (body) => Stream.concat(held, body))
+    return size > limit
+  })
+
+/**
  * Runs the handler of a request, and lets an error be read by a client that is still sending: a
  * connection that is closed with unread bytes is reset, and its client may never see the response.
  * The error goes out at once, with `Connection: close`; then the body is read and dropped, for at

@@ -13,7 +13,7 @@ export * from "../../support/fake/Quirk.js"
 export const make = (setting: FakeRegistry.Setting) =>
   FakeRegistry.make({ content, named: withSymbols, ...setting })
 
-const content = (registry: Registry.Service) =>
+export const content = (registry: Registry.Service) =>
   Effect.gen(function* () {
     for (const { bytes } of [c1, b1]) yield* registry.putBlob(app, BlobSource.fromBytes(bytes))
     yield* registry.putBlob(base, BlobSource.fromBytes(b2.bytes))
