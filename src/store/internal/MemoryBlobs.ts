@@ -6,13 +6,13 @@ import type * as BlobSource from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
-import type { Registry } from "../../Registry.js"
 import { BlobUnknown, LimitExceeded, RangeMismatch } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
-import { blobDescriptor, type MemoryRepositories, type Operations } from "./MemoryRepositories.js"
+import type { MemoryRepositories, Operations } from "./MemoryRepositories.js"
 import type { MemoryUploads } from "./MemoryUploads.js"
+import * as StoredBlob from "./StoredBlob.js"
 
 /** Makes the operations that find, read and remove blobs. */
 export const blobs = (
@@ -24,25 +24,15 @@ export const blobs = (
     return bytes ?? (yield* new BlobUnknown({ repository, digest }))
   })
 
-  const getBlob: Registry.Service["getBlob"] = (name, blob) => {
-    const { digest, size } = typeof blob === "string" ? { digest: blob, size: undefined } : blob
-    const subject: Transfer.Subject = { direction: "download", repository: name, digest, size }
-    const stored = Stream.unwrap(Effect.map(read(name, digest), chunks))
-    const completed = Effect.zipRight(
-      Transfer.emit({ _tag: "Verified", subject, digest }),
-      Transfer.emit({ _tag: "Completed", subject, skipped: false })
-    )
-    return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
-      Stream.concat(ByteStream.verify(Transfer.track(stored, subject), { digest, size })),
-      Stream.concat(Stream.execute(completed))
-    )
-  }
+  const getBlob = StoredBlob.download((name, digest) => Effect.map(read(name, digest), chunks))
 
   return {
     headBlob: (name, digest) =>
       Effect.sync(() => {
         const bytes = repositories.findBlob(name, digest)
-        return bytes === undefined ? Option.none() : Option.some(blobDescriptor(digest, bytes))
+        return bytes === undefined
+          ? Option.none()
+          : Option.some(StoredBlob.descriptorOf(digest, bytes.length))
       }),
 
     getBlob,
@@ -95,20 +85,6 @@ export const uploads = (
     return undefined
   }
 
-  const upload = Effect.fnUntraced(function* <E, R>(
-    source: BlobSource.BlobSource<E, R>,
-    subject: Transfer.Subject
-  ) {
-    const session = yield* sessions.start(subject.repository)
-    const hasher = Digest.hasher("sha256")
-    const { digest, size } = subject
-    const bytes = ByteStream.verify(Transfer.track(source.open(0), subject), { size })
-    yield* session.write(digest === undefined ? ByteStream.tap(bytes, hasher.update) : bytes)
-    const descriptor = yield* session.commit(digest ?? hasher.digest())
-    yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
-    return descriptor
-  }, Effect.scoped)
-
   return {
     mountBlob: (name, digest, from) =>
       Effect.sync(() => {
@@ -116,17 +92,23 @@ export const uploads = (
         return mount(name, digest, sources) !== undefined
       }),
 
-    putBlob: Effect.fnUntraced(function* (name, source, { mediaType, mountFrom } = {}) {
-      const { digest, size } = source
-      const subject: Transfer.Subject = { direction: "upload", repository: name, digest, size }
-      yield* Transfer.emit({ _tag: "Started", subject })
-      const present =
-        digest === undefined
-          ? undefined
-          : mount(name, digest, mountFrom === undefined ? [name] : [name, mountFrom])
-      const descriptor = present ?? (yield* upload(source, subject))
-      yield* Transfer.emit({ _tag: "Completed", subject, skipped: present !== undefined })
-      return mediaType === undefined ? descriptor : { ...descriptor, mediaType }
+    putBlob: StoredBlob.upload({
+      present: (name, digest, { mountFrom }) =>
+        Effect.sync(() =>
+          mount(name, digest, mountFrom === undefined ? [name] : [name, mountFrom])
+        ),
+
+      store: Effect.fnUntraced(function* <E, R>(
+        source: BlobSource.BlobSource<E, R>,
+        subject: Transfer.Subject
+      ) {
+        const session = yield* sessions.start(subject.repository)
+        const hasher = Digest.hasher("sha256")
+        const { digest, size } = subject
+        const bytes = ByteStream.verify(Transfer.track(source.open(0), subject), { size })
+        yield* session.write(digest === undefined ? ByteStream.tap(bytes, hasher.update) : bytes)
+        return yield* session.commit(digest ?? hasher.digest())
+      }, Effect.scoped)
     })
   }
 }

@@ -2,19 +2,13 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { ListOptions } from "../../Registry.js"
-import {
-  BlobUnknown,
-  DigestMismatch,
-  InvalidManifest,
-  ManifestUnknown,
-  PreconditionFailed
-} from "../../RegistryError.js"
+import { BlobUnknown, ManifestUnknown } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
-import * as MediaType from "../../spec/MediaType.js"
 import type { MemoryRepositories, Operations, Repository } from "./MemoryRepositories.js"
+import { list } from "./SortedList.js"
+import * as StoredManifest from "./StoredManifest.js"
 
 /** Makes the operations on manifests. `strict` refuses those whose content the repository lacks. */
 export const manifests = (
@@ -33,25 +27,14 @@ export const manifests = (
       Option.fromNullable(repositories.findManifest(repository, reference)?.descriptor)
     ),
 
-  putManifest: Effect.fnUntraced(function* (
-    name,
-    { bytes, descriptor },
-    { onlyIf, tags = [] } = {}
-  ) {
-    const manifest = yield* decode(bytes, descriptor)
+  putManifest: Effect.fnUntraced(function* (name, put, { onlyIf, tags = [] } = {}) {
+    const manifest = yield* StoredManifest.received(put)
+    const { descriptor } = manifest
     // From here to the end is one step, so that no other writer comes between.
-    if (onlyIf !== undefined) {
-      const { is: expected, tag } = onlyIf
-      const actual = repositories.find(name)?.tags.get(tag) ?? "absent"
-      if (actual !== expected)
-        return yield* new PreconditionFailed({
-          repository: name,
-          tag,
-          expected,
-          actual,
-          reason: "Changed"
-        })
-    }
+    const changed =
+      onlyIf &&
+      StoredManifest.conditionFailure(name, onlyIf, repositories.find(name)?.tags.get(onlyIf.tag))
+    if (changed !== undefined) return yield* changed
     const lacking = strict ? missing(repositories.find(name), manifest) : undefined
     if (lacking !== undefined)
       return yield* new BlobUnknown({ repository: name, digest: lacking.digest })
@@ -59,7 +42,7 @@ export const manifests = (
     repository.manifests.set(descriptor.digest, manifest)
     const all = onlyIf === undefined ? tags : [onlyIf.tag, ...tags]
     for (const tag of all) repository.tags.set(tag, descriptor.digest)
-    return manifest.descriptor
+    return descriptor
   }),
 
   deleteTag: Effect.fnUntraced(function* (name, tag) {
@@ -92,30 +75,9 @@ export const lists = (
             Option.exists(Manifest.subject(manifest), (subject) => subject.digest === digest)
           )
           .map(Manifest.referrer)
-          .filter(
-            (referrer) =>
-              artifactType === undefined ||
-              MediaType.equals(referrer.artifactType ?? "", artifactType)
-          )
+          .filter(StoredManifest.isOfType(artifactType))
       )
     )
-})
-
-/** The bytes are the truth: what the caller decoded from them is not. */
-const decode = Effect.fnUntraced(function* (bytes: Uint8Array, { digest, mediaType }: Descriptor) {
-  yield* Digest.hasherFor(digest)
-  const manifest = yield* Manifest.fromBytes(new Uint8Array(bytes), { mediaType, digest }).pipe(
-    Effect.catchTag("MediaTypeMismatch", ({ message }) =>
-      Effect.fail(new InvalidManifest({ reason: "MediaType", path: "mediaType", message }))
-    )
-  )
-  const actual = manifest.descriptor.digest
-  if (actual !== digest) return yield* new DigestMismatch({ expected: digest, actual })
-  // Whether the repository has all that an index refers to cannot be told of such an entry.
-  const [skipped] = manifest.content._tag === "ImageIndex" ? (manifest.content.skipped ?? []) : []
-  return skipped === undefined
-    ? manifest
-    : yield* new InvalidManifest({ reason: "Shape", ...skipped })
 })
 
 /** Returns the first piece of content that a manifest refers to and the repository lacks (R12). */
@@ -123,18 +85,7 @@ const missing = (
   repository: Repository | undefined,
   manifest: Manifest.Manifest
 ): Descriptor | undefined =>
-  Manifest.references(manifest).find(
-    ({ digest, mediaType }) =>
-      !MediaType.isNonDistributable(mediaType) &&
-      repository?.blobs.has(digest) !== true &&
-      repository?.manifests.has(digest) !== true
+  StoredManifest.required(manifest).find(
+    ({ digest }) =>
+      repository?.blobs.has(digest) !== true && repository?.manifests.has(digest) !== true
   )
-
-/** All that is left after `after`. A page of none is the end of the list (C83). */
-const list = <A extends string>(
-  items: Iterable<A>,
-  { after, pageSize }: ListOptions<A> = {}
-): Stream.Stream<A> =>
-  pageSize === 0
-    ? Stream.empty
-    : Stream.fromIterable([...items].filter((item) => after === undefined || item > after).sort())

@@ -8,8 +8,8 @@ import { NameUnknown } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import type { Manifest } from "../../spec/Manifest.js"
-import * as MediaType from "../../spec/MediaType.js"
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from "../../spec/Reference.js"
+import { descriptorOf } from "./StoredBlob.js"
 
 /** The operations of a registry whose names these are. */
 export type Operations<Name extends keyof Registry.Service> = Pick<Registry.Service, Name>
@@ -77,7 +77,7 @@ export class MemoryRepositories {
   /** Stores a blob, and returns its descriptor. */
   putBlob(name: RepositoryName, digest: Digest.Digest, bytes: Uint8Array): Descriptor {
     this.open(name).blobs.set(digest, bytes)
-    return blobDescriptor(digest, bytes)
+    return descriptorOf(digest, bytes.length)
   }
 
   snapshot(): Snapshot {
@@ -115,10 +115,3 @@ const keyed = <K extends string, V>(
       ([key, value]): ReadonlyArray<[K, V]> => (isKey(key) ? [[key, value]] : [])
     )
   )
-
-/** Returns the descriptor of a blob. */
-export const blobDescriptor = (digest: Digest.Digest, bytes: Uint8Array): Descriptor => ({
-  mediaType: MediaType.octetStream,
-  digest,
-  size: bytes.length
-})

@@ -1,0 +1,70 @@
+/** How stores give and take blobs: what observers are told of it, and what is verified. */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { BlobSource } from "../../BlobSource.js"
+import * as ByteStream from "../../ByteStream.js"
+import type { Registry } from "../../Registry.js"
+import type { Descriptor } from "../../spec/Descriptor.js"
+import type { Digest } from "../../spec/Digest.js"
+import * as MediaType from "../../spec/MediaType.js"
+import type { RepositoryName } from "../../spec/Reference.js"
+import * as Transfer from "../../Transfer.js"
+
+/** Returns the descriptor of a blob of so many bytes. */
+export const descriptorOf = (digest: Digest, size: number): Descriptor => ({
+  mediaType: MediaType.octetStream,
+  digest,
+  size
+})
+
+/** Makes `getBlob` of what opens a stored blob. */
+export const download =
+  (
+    open: (
+      repository: RepositoryName,
+      digest: Digest
+    ) => Effect.Effect<Stream.Stream<Uint8Array, Registry.GetBlobError>, Registry.GetBlobError>
+  ): Registry.Service["getBlob"] =>
+  (repository, blob) => {
+    const { digest, size } = typeof blob === "string" ? { digest: blob, size: undefined } : blob
+    const subject: Transfer.Subject = { direction: "download", repository, digest, size }
+    const stored = Stream.unwrap(open(repository, digest))
+    const completed = Effect.zipRight(
+      Transfer.emit({ _tag: "Verified", subject, digest }),
+      Transfer.emit({ _tag: "Completed", subject, skipped: false })
+    )
+    return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
+      Stream.concat(ByteStream.verify(Transfer.track(stored, subject), { digest, size })),
+      Stream.concat(Stream.execute(completed))
+    )
+  }
+
+/** What `putBlob` is made of. */
+export interface Upload {
+  /** Returns the descriptor of a blob that is there already, or in `mountFrom`, and is now here. */
+  readonly present: (
+    repository: RepositoryName,
+    digest: Digest,
+    known: { readonly size?: number | undefined; readonly mountFrom?: RepositoryName | undefined }
+  ) => Effect.Effect<Descriptor | undefined, Registry.PutBlobError>
+  /** Stores the bytes of a source, if they are what it declares. */
+  readonly store: <E, R>(
+    source: BlobSource<E, R>,
+    subject: Transfer.Subject
+  ) => Effect.Effect<Descriptor, Registry.PutBlobError | E, R>
+}
+
+/** Makes `putBlob`. */
+export const upload = ({ present, store }: Upload): Registry.Service["putBlob"] =>
+  Effect.fnUntraced(function* (repository, source, { mediaType, mountFrom } = {}) {
+    const { digest, size } = source
+    const subject: Transfer.Subject = { direction: "upload", repository, digest, size }
+    yield* Transfer.emit({ _tag: "Started", subject })
+    const found =
+      digest === undefined ? undefined : yield* present(repository, digest, { size, mountFrom })
+    const descriptor = found ?? (yield* store(source, subject))
+    if (found === undefined)
+      yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
+    yield* Transfer.emit({ _tag: "Completed", subject, skipped: found !== undefined })
+    return mediaType === undefined ? descriptor : { ...descriptor, mediaType }
+  })
