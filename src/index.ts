@@ -233,7 +233,6 @@ export * as Descriptor from "./spec/Descriptor.js"
  * @since 0.1.0
  */
 export * as Digest from "./spec/Digest.js"
-
 /**
  * The hosts of registries, as people write them: `ghcr.io`, `Registry.LAN:5000`, `[::1]:5000`.
  *
@@ -283,6 +282,19 @@ export * as Reference from "./spec/Reference.js"
  * @since 0.1.0
  */
 export * as ComposedRegistry from "./store/ComposedRegistry.js"
+/**
+ * A registry in folders on a disk: [OCI image
+ * layouts](https://github.com/opencontainers/image-spec/blob/main/image-layout.md), which skopeo,
+ * podman, buildah and others read and write as well. One layout is one repository, and a tree of
+ * layouts is a whole registry. `NodeLayout` of `effect-oci/node` makes them on Node.
+ *
+ * What is put is on the disk when the operation returns, and is whole or not there, whenever a
+ * process ends. Any number of processes, in containers on one volume too, read and write one layout
+ * at a time without losing what another has put.
+ *
+ * @since 0.1.0
+ */
+export * as LayoutRegistry from "./store/LayoutRegistry.js"
 /**
  * A registry in memory, complete and strict: for tests without a network, and as what an embedded
  * server serves.

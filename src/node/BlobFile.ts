@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
 import * as BorrowedStream from "../internal/BorrowedStream.js"
+import * as LocalFile from "../internal/LocalFile.js"
 import * as ReadInto from "../internal/ReadInto.js"
 import type { Registry } from "../Registry.js"
 import { type RangeMismatch, StorageFailure, type Unsupported } from "../RegistryError.js"
@@ -67,12 +68,15 @@ export const source = (
 ): Effect.Effect<BlobSource.BlobSource<StorageFailure>, StorageFailure> =>
   Effect.map(regularFile(path), (stats) =>
     BlobSource.make(
-      ReadInto.readable(
-        BlobSource.reusing(
-          (offset) => read(path, offset, () => newBlock),
-          (offset) => read(path, offset, inTurn)
+      LocalFile.at(
+        ReadInto.readable(
+          BlobSource.reusing(
+            (offset) => read(path, offset, () => newBlock),
+            (offset) => read(path, offset, inTurn)
+          ),
+          readInto(path)
         ),
-        readInto(path)
+        path
       ),
       { size: stats.size }
     )

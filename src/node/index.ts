@@ -62,6 +62,13 @@ export * as NodeDecompression from "./NodeDecompression.js"
 export * as NodeHttp from "./NodeHttp.js"
 
 /**
+ * Registries in OCI image layouts, on Node.
+ *
+ * @since 0.1.0
+ */
+export * as NodeLayout from "./NodeLayout.js"
+
+/**
  * Layers of registries on Node, over undici and with tokens kept in memory.
  *
  * @since 0.1.0

@@ -1,0 +1,335 @@
+/**
+ * Files of layouts: whole or not there, on the disk when they are said to be, and never outside the
+ * folder. Each step is brought to its end before an interruption counts, since one that goes on
+ * alone would write to what is closed or removed by then.
+ */
+import type { PlatformError } from "@effect/platform/Error"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../../ByteStream.js"
+import * as StreamChannel from "../../../internal/StreamChannel.js"
+import { LimitExceeded, StorageFailure } from "../../../RegistryError.js"
+import type { System } from "./System.js"
+
+/** What is known of a regular file. Size in bytes, time in milliseconds. */
+export interface Info {
+  readonly size: number
+  readonly modified: number
+  readonly inode: number
+}
+
+/** Bytes per read and per write. */
+const blockSize = 1_048_576
+
+/** A step that fails naming the file. */
+export type Step<A> = Effect.Effect<A, StorageFailure>
+
+/** The files below one folder, and in folders outside that links may lead to. */
+export class Files {
+  constructor(
+    readonly fs: FileSystem.FileSystem,
+    readonly paths: Path.Path,
+    readonly system: System.Service,
+    readonly root: string,
+    private readonly linkTargets: ReadonlyArray<string>
+  ) {}
+
+  join(...parts: ReadonlyArray<string>): string {
+    return this.paths.join(...parts)
+  }
+
+  /** Runs a step to its end. */
+  step<A, R = never>(
+    path: string,
+    effect: Effect.Effect<A, PlatformError, R>
+  ): Effect.Effect<A, StorageFailure, R> {
+    return Effect.uninterruptible(
+      Effect.mapError(effect, (cause) => new StorageFailure({ path, cause }))
+    )
+  }
+
+  /** Runs a step on what may not be there. */
+  find<A, R = never>(
+    path: string,
+    effect: Effect.Effect<A, PlatformError, R>
+  ): Effect.Effect<Option.Option<A>, StorageFailure, R> {
+    return this.step(
+      path,
+      Effect.catchIf(Effect.asSome(effect), isReason("NotFound"), () => Effect.succeedNone)
+    )
+  }
+
+  /** Runs a step that makes something, and returns whether it was not there before. */
+  create(path: string, effect: Effect.Effect<void, PlatformError>): Step<boolean> {
+    return this.step(
+      path,
+      Effect.catchIf(Effect.as(effect, true), isReason("AlreadyExists"), () =>
+        Effect.succeed(false)
+      )
+    )
+  }
+
+  // ---------------------------------------------------------------------------
+  // Reading
+  // ---------------------------------------------------------------------------
+
+  /** Returns what is known of a regular file, if it is there. */
+  info(path: string): Step<Option.Option<Info>> {
+    return Effect.map(
+      this.find(path, this.fs.stat(path)),
+      Option.flatMap((info) => (info.type === "File" ? Option.some(infoOf(info)) : Option.none()))
+    )
+  }
+
+  isFolder(path: string): Step<boolean> {
+    return Effect.map(
+      this.find(path, this.fs.stat(path)),
+      Option.exists(({ type }) => type === "Directory")
+    )
+  }
+
+  /** Lists the names in a folder, none where there is no folder. */
+  names(path: string): Step<ReadonlyArray<string>> {
+    return Effect.map(
+      this.find(path, this.fs.readDirectory(path)),
+      Option.getOrElse(() => [])
+    )
+  }
+
+  /** Reads a file, if it is there, with what is known of exactly these bytes. */
+  read(
+    path: string,
+    limit: number
+  ): Effect.Effect<
+    Option.Option<{ readonly bytes: Uint8Array; readonly info: Info }>,
+    StorageFailure | LimitExceeded
+  > {
+    const read = Effect.gen(this, function* () {
+      const opened = yield* this.find(path, this.fs.open(path, { flag: "r" }))
+      if (Option.isNone(opened)) return Option.none()
+      const file = opened.value
+      const info = infoOf(yield* this.step(path, file.stat))
+      if (info.size > limit) return yield* new LimitExceeded({ what: path, limit })
+      return Option.some({
+        bytes: yield* this.fill(path, file, new Uint8Array(info.size)),
+        info
+      })
+    })
+    return Effect.scoped(read)
+  }
+
+  /** Streams the bytes of a file from `start` on, and up to `end` if given, in new arrays. */
+  stream(
+    path: string,
+    start = 0,
+    end = Number.POSITIVE_INFINITY
+  ): Stream.Stream<Uint8Array, StorageFailure> {
+    return Stream.unwrapScoped(
+      Effect.gen(this, function* () {
+        const file = yield* this.step(path, this.fs.open(path, { flag: "r" }))
+        const { size } = yield* this.step(path, file.stat)
+        yield* file.seek(start, "start")
+        let left = Math.min(Number(size), end) - start
+        const next = Effect.suspend(() => {
+          const bytes = new Uint8Array(Math.max(0, Math.min(left, blockSize)))
+          return Effect.map(this.fill(path, file, bytes), (block) => {
+            left -= block.length
+            return block
+          })
+        })
+        return Stream.repeatEffectOption(
+          Effect.flatMap(Effect.mapError(next, Option.some), (block) =>
+            block.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(block)
+          )
+        )
+      })
+    )
+  }
+
+  /** Reads bytes into an array until it is full or the file ends. */
+  private fill(path: string, file: FileSystem.File, bytes: Uint8Array): Step<Uint8Array> {
+    return Effect.gen(this, function* () {
+      let size = 0
+      while (size < bytes.length) {
+        const count = Number(yield* this.step(path, file.read(bytes.subarray(size))))
+        if (count === 0) break
+        size += count
+      }
+      return bytes.subarray(0, size)
+    })
+  }
+
+  // ---------------------------------------------------------------------------
+  // Writing
+  // ---------------------------------------------------------------------------
+
+  /** Opens a file for writing, a new one with `wx`. */
+  open(
+    path: string,
+    flag: "wx" | "r+"
+  ): Effect.Effect<FileSystem.File, StorageFailure, Scope.Scope> {
+    return this.step(path, this.fs.open(path, { flag }))
+  }
+
+  /** Writes all bytes, however few of them the file system takes at a time (V33). */
+  write(path: string, file: FileSystem.File, bytes: Uint8Array): Step<void> {
+    return Effect.gen(this, function* () {
+      for (let rest = bytes; rest.length > 0; ) {
+        const count = Number(yield* this.step(path, file.write(rest)))
+        if (count === 0)
+          return yield* new StorageFailure({ path, cause: new Error("it takes no more bytes") })
+        rest = rest.subarray(count)
+      }
+    })
+  }
+
+  /**
+   * Writes a stream, a mebibyte or more at a time. What came before a failure or an interruption is
+   * written too.
+   */
+  drain<E, R>(
+    path: string,
+    file: FileSystem.File,
+    stream: Stream.Stream<Uint8Array, E, R>
+  ): Effect.Effect<void, E | StorageFailure, R> {
+    return Effect.suspend(() => {
+      let parts: Array<Uint8Array> = []
+      let size = 0
+      const take = (bytes: Uint8Array): boolean => {
+        parts.push(bytes)
+        size += bytes.length
+        return size >= blockSize
+      }
+      const flush = Effect.suspend(() => {
+        const [first] = parts
+        const bytes = parts.length === 1 && first !== undefined ? first : ByteStream.concat(parts)
+        parts = []
+        size = 0
+        return this.write(path, file, bytes)
+      })
+      return Effect.onInterrupt(StreamChannel.runFlushing(stream, take, flush), () =>
+        Effect.ignore(flush)
+      )
+    })
+  }
+
+  /** Makes a new file of some bytes, which is on the disk then, under a name that may be lost. */
+  make(path: string, bytes: Uint8Array): Step<Info> {
+    return Effect.scoped(
+      Effect.gen(this, function* () {
+        const file = yield* this.open(path, "wx")
+        yield* this.write(path, file, bytes)
+        yield* this.step(path, file.sync)
+        return infoOf(yield* this.step(path, file.stat))
+      })
+    ).pipe(Effect.onError(() => this.remove(path)))
+  }
+
+  /** Gives a file another name, for which folders are made where they are missing. */
+  rename(from: string, to: string): Step<void> {
+    const rename = this.fs.rename(from, to)
+    return this.step(
+      to,
+      Effect.catchIf(rename, isReason("NotFound"), () =>
+        Effect.zipRight(this.fs.makeDirectory(this.paths.dirname(to), { recursive: true }), rename)
+      )
+    )
+  }
+
+  /** Makes a folder, and those above it, where they are missing. */
+  makeFolder(path: string): Step<void> {
+    return this.step(path, this.fs.makeDirectory(path, { recursive: true }))
+  }
+
+  /** Removes a file that nobody needs. It does not matter whether that works. */
+  remove(path: string): Effect.Effect<void> {
+    return Effect.ignore(Effect.uninterruptible(this.fs.remove(path)))
+  }
+
+  /** Sets the time of a file to now. Returns whether there is such a file. */
+  touch(path: string, now: number): Effect.Effect<boolean> {
+    const time = new Date(now)
+    return Effect.uninterruptible(
+      Effect.match(this.fs.utimes(path, time, time), {
+        // A file of somebody else's cannot be touched, nor removed.
+        onFailure: (error) => !isReason("NotFound")(error),
+        onSuccess: () => true
+      })
+    )
+  }
+
+  // ---------------------------------------------------------------------------
+  // Links
+  // ---------------------------------------------------------------------------
+
+  /**
+   * Returns where a path leads, none if nothing is there. Fails if a link on the way leads out of
+   * the folder, to where none of the folders allowed is (S4).
+   */
+  resolve(path: string): Step<Option.Option<string>> {
+    return Effect.gen(this, function* () {
+      const target = yield* this.find(path, this.fs.realPath(path))
+      if (Option.isNone(target)) {
+        // A link that leads nowhere is not absence.
+        const link = yield* Effect.option(this.fs.readLink(path))
+        return Option.isNone(link)
+          ? Option.none()
+          : yield* linkFailure(path, link.value, "where nothing is")
+      }
+      for (const folder of [this.root, ...this.linkTargets]) {
+        const real = yield* this.find(folder, this.fs.realPath(folder))
+        if (Option.exists(real, (real) => this.isWithin(target.value, real))) return target
+      }
+      return yield* linkFailure(
+        path,
+        target.value,
+        "out of the folder. Copy the layout, or name the folder in the option linkTargets"
+      )
+    })
+  }
+
+  /** Fails as `resolve` does for the nearest of the folders above a path that is there. */
+  checkFolder(path: string): Step<void> {
+    return Effect.flatMap(this.resolve(path), (found) =>
+      Option.isSome(found) || path === this.root || path === this.paths.dirname(path)
+        ? Effect.void
+        : this.checkFolder(this.paths.dirname(path))
+    )
+  }
+
+  /** Returns the path of a file, or what it leads to if it is a link, as `resolve` does. */
+  followed(path: string): Step<string> {
+    return Effect.flatMap(Effect.option(this.fs.readLink(path)), (link) =>
+      Option.isNone(link)
+        ? Effect.succeed(path)
+        : Effect.map(
+            this.resolve(path),
+            Option.getOrElse(() => path)
+          )
+    )
+  }
+
+  private isWithin(path: string, folder: string): boolean {
+    return (
+      path === folder || path.startsWith(folder.endsWith("/") ? folder : folder + this.paths.sep)
+    )
+  }
+}
+
+const linkFailure = (path: string, target: string, where: string) =>
+  new StorageFailure({ path, cause: new Error(`it is a link to ${target}, which leads ${where}`) })
+
+const infoOf = (info: FileSystem.File.Info): Info => ({
+  size: Number(info.size),
+  modified: Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() }),
+  inode: Option.getOrElse(info.ino, () => 0)
+})
+
+const isReason =
+  (reason: string) =>
+  (error: PlatformError): boolean =>
+    error._tag === "SystemError" && error.reason === reason
