@@ -20,14 +20,18 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { UploadState } from "../internal/UploadState.js"
+import { factsOf } from "../protocol/internal/OperationTable.js"
 import type * as Operation from "../protocol/Operation.js"
 import { Registry } from "../Registry.js"
+import { Unsupported } from "../RegistryError.js"
 import * as Faults from "./Faults.js"
 import * as BlobEndpoints from "./internal/BlobEndpoints.js"
+import * as Discovery from "./internal/Discovery.js"
 import * as ErrorResponse from "./internal/ErrorResponse.js"
 import * as FaultyHandler from "./internal/FaultyHandler.js"
 import * as Handler from "./internal/Handler.js"
 import * as InProcess from "./internal/InProcess.js"
+import { Bounds, type Limits } from "./internal/Limits.js"
 import * as ListEndpoints from "./internal/ListEndpoints.js"
 import * as ManifestEndpoints from "./internal/ManifestEndpoints.js"
 import * as QuirkyHandler from "./internal/QuirkyHandler.js"
@@ -38,6 +42,16 @@ import * as UploadSessions from "./internal/UploadSessions.js"
 import type { Quirks } from "./Quirks.js"
 import type { ServerAuthorization } from "./ServerAuthorization.js"
 
+export type {
+  /**
+   * What a server takes at most. What is too large is refused with 413, with nothing stored; an
+   * upload that becomes too large is over.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Limits
+} from "./internal/Limits.js"
 export type {
   /**
    * A request that a server got, and its response, as a value: for assertions, and for access logs.
@@ -99,6 +113,28 @@ export interface Options {
    * Tags and repositories come in pages only to clients that ask for them.
    */
   readonly referrersPageSize?: number | undefined
+  /**
+   * Whether tags, manifests and blobs can be deleted, `true` by default. Where not, that is refused
+   * with 405 (see [Content
+   * Management](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#content-management));
+   * uploads can be cancelled all the same.
+   */
+  readonly deletes?: boolean | undefined
+  /**
+   * The order of tags: `"ASCII"`, the default, or `"lexical"`, without regard to case, which is
+   * the one that version 1.1 of the specification and earlier ones know (see [Listing
+   * Tags](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags)). A
+   * lexical list is read as a whole for each of its pages.
+   */
+  readonly tagOrder?: "ASCII" | "lexical" | undefined
+  /**
+   * The host whose registry this one is a proxy of, such as `docker.io`. Pulls that name it as `ns`
+   * are answered with it as `OCI-Namespace` (see [Registry
+   * Proxying](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#registry-proxying)).
+   */
+  readonly proxyOf?: string | undefined
+  /** What the server takes at most. */
+  readonly limits?: Limits | undefined
   /** Makes the server behave as another registry does, for tests: `Quirks.harbor`. */
   readonly quirks?: Quirks | undefined
   /** Makes requests fail, for tests. Without it none does. */
@@ -115,8 +151,7 @@ export interface Options {
  * as `ETag`, and conditions on it are heeded ([RFC 9110 section
  * 13.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.1)): those of a PUT of a tag are as
  * atomic as the registry behind is. It never fails: errors of the
- * registry become responses. Upload sessions live as long as the Scope; a session left alone for an
- * hour is cancelled, and 1000 can be open at a time. Manifests may have 4 MiB.
+ * registry become responses. Upload sessions live as long as the Scope.
  *
  * An error in the middle of a request's body is sent at once, with `Connection: close`; the rest of
  * the body is then read and dropped, for at most 10 seconds or 64 MiB, so that a client that is
@@ -142,11 +177,15 @@ const makeWith = (
   Registry | Scope.Scope
 > =>
   Effect.gen(function* () {
-    const registry = yield* Registry
+    const behind = yield* Registry
+    const registry = options.deletes === false ? withoutDeletes(behind) : behind
+    const bounds = new Bounds(options.limits)
     const server: Server = {
       registry,
-      sessions: yield* UploadSessions.make(registry),
-      referrersPageSize: options.referrersPageSize ?? 1000
+      bounds,
+      sessions: yield* UploadSessions.make(registry, bounds),
+      referrersPageSize: options.referrersPageSize ?? 1000,
+      tagOrder: options.tagOrder ?? "ASCII"
     }
     const quirks = options.quirks ?? {}
     const content = QuirkyHandler.content(quirks, (received) => received.carryOut(received))
@@ -158,7 +197,10 @@ const makeWith = (
       )
     const quirky = QuirkyHandler.exchange(
       quirks,
-      (received) => Effect.map(guarded(received), ServerResponse.withVersion),
+      (received) =>
+        Effect.map(guarded(received), (response) =>
+          withNamespace(ServerResponse.withVersion(response), received, options.proxyOf)
+        ),
       (received) => content({ ...received, carryOut: carryOut(server) })
     )
     const healthy: Handler.Handler = (received) =>
@@ -288,9 +330,30 @@ const faulty = ({ faults, quirks = {} }: Options, healthy: Handler.Handler) =>
       )
 
 interface Server {
+  readonly bounds: Bounds
   readonly registry: Registry.Service
   readonly sessions: UploadSessions.UploadSessions
   readonly referrersPageSize: number
+  readonly tagOrder: "ASCII" | "lexical"
+}
+
+/** The switch covers all that the specification can delete (V21). */
+const withoutDeletes = (registry: Registry.Service): Registry.Service => {
+  const refused = () => Effect.fail(new Unsupported({ operation: "deletes" }))
+  return { ...registry, deleteTag: refused, deleteManifest: refused, deleteBlob: refused }
+}
+
+/** A proxy says for which registry it answered (R44). */
+const withNamespace = (
+  response: HttpServerResponse,
+  { operation, request }: Handler.Received,
+  proxyOf: string | undefined
+): HttpServerResponse => {
+  const isPull = Either.isRight(operation) && factsOf(operation.right).isPull === true
+  const namespace = new URLSearchParams(request.url.split("?")[1] ?? "").get("ns")
+  return isPull && namespace !== null && namespace === proxyOf
+    ? ServerResponse.withHeader(response, "oci-namespace", namespace)
+    : response
 }
 
 /** Proxies may send the whole URL as the target of a request (RFC 9112 section 3.2.2). */
@@ -307,7 +370,7 @@ const carryOut =
   (server: Server): Handler.Handler =>
   ({ operation, request }) =>
     Either.match(operation, {
-      onLeft: (invalid) => Effect.succeed(ofInvalidRequest(invalid)),
+      onLeft: (invalid) => Effect.succeed(Discovery.response(request) ?? ofInvalidRequest(invalid)),
       onRight: (operation) => respond(server, operation, request)
     })
 
@@ -372,7 +435,7 @@ const respond = (
   )
 
 const handle = (
-  { referrersPageSize, registry, sessions }: Server,
+  { bounds, referrersPageSize, registry, sessions, tagOrder }: Server,
   operation: Operation.Operation,
   request: HttpServerRequest.HttpServerRequest
 ): Effect.Effect<HttpServerResponse, ErrorResponse.Failure, Scope.Scope> => {
@@ -384,13 +447,13 @@ const handle = (
     case "HeadManifest":
       return ManifestEndpoints.headManifest(registry, operation, request)
     case "PutManifest":
-      return ManifestEndpoints.putManifest(registry, operation, request)
+      return ManifestEndpoints.putManifest(registry, bounds, operation, request)
     case "DeleteManifest":
       return ManifestEndpoints.deleteManifest(registry, operation, request)
     case "GetBlob":
       return BlobEndpoints.getBlob(registry, operation, request)
     case "HeadBlob":
-      return BlobEndpoints.headBlob(registry, operation)
+      return BlobEndpoints.headBlob(registry, operation, request)
     case "DeleteBlob":
       return Effect.as(
         registry.deleteBlob(operation.repository, operation.digest),
@@ -400,19 +463,19 @@ const handle = (
       return BlobEndpoints.startUpload(sessions, operation)
     case "UploadBlob":
     case "PutBlob":
-      return BlobEndpoints.uploadBlob(registry, operation, request)
+      return BlobEndpoints.uploadBlob(registry, bounds, operation, request)
     case "MountBlob":
       return BlobEndpoints.mountBlob(registry, sessions, operation)
     case "UploadChunk":
-      return BlobEndpoints.uploadChunk(sessions, operation, request)
+      return BlobEndpoints.uploadChunk(sessions, bounds, operation, request)
     case "CompleteUpload":
-      return BlobEndpoints.completeUpload(sessions, operation, request)
+      return BlobEndpoints.completeUpload(sessions, bounds, operation, request)
     case "UploadStatus":
       return BlobEndpoints.uploadStatus(sessions, operation)
     case "CancelUpload":
       return BlobEndpoints.cancelUpload(sessions, operation)
     case "ListTags":
-      return ListEndpoints.listTags(registry, operation, request)
+      return ListEndpoints.listTags(registry, operation, tagOrder, request)
     case "ListRepositories":
       return ListEndpoints.listRepositories(registry, operation, request)
     case "ListReferrers":

@@ -143,6 +143,7 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
           [
             "HTTP/1.1 200 OK",
             `docker-content-digest: ${hello}`,
+            `etag: "${hello}"`,
             "accept-ranges: bytes",
             "content-type: application/octet-stream",
             "content-length: 5",

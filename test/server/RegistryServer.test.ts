@@ -240,6 +240,26 @@ describe("manifests", () => {
       )
   )
 
+  it.scoped("a hundred tags go in one request, one more is a 414 (R30)", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        yield* pushBlob(send, "a", "{}")
+        const put = (count: number) =>
+          pushManifest(
+            send,
+            "a",
+            `${m1Digest}?${Array.from({ length: count }, (_, n) => `tag=v${n}`).join("&")}`
+          )
+        expect((yield* put(100)).headers["oci-tag"]?.split(", ")).toHaveLength(100)
+        const refused = yield* put(101)
+        expect([refused.status, errors(refused)]).toEqual([
+          414,
+          { errors: [{ code: "TAG_INVALID", message: expect.any(String) }] }
+        ])
+      })
+    )
+  )
+
   it.scoped(
     "a manifest with an absent subject is taken, and OCI-Subject acknowledges it (R11, R32)",
     () =>
@@ -349,7 +369,8 @@ describe("blobs", () => {
   const blobHeaders = {
     "accept-ranges": "bytes",
     "content-type": "application/octet-stream",
-    "docker-content-digest": b1Digest
+    "docker-content-digest": b1Digest,
+    etag: `"${b1Digest}"`
   }
 
   it.scoped("a blob in a single POST is at its Location (R15, R16, R3 to R5, R10)", () =>
@@ -506,14 +527,69 @@ describe("blobs", () => {
   it.scoped.each([
     ["of another unit", { range: "lines=0-1" }],
     ["without a unit", { range: "0-1" }],
-    ["several", { range: "bytes=0-1,3-4" }],
-    ["conditional on a validator", { range: "bytes=0-1", "if-range": '"x"' }]
+    ["overlapping", { range: "bytes=0-2,2-4" }],
+    ["more than sixteen", { range: `bytes=${"0-0,".repeat(17)}` }],
+    ["conditional on other content", { range: "bytes=0-1", "if-range": '"x"' }],
+    ["conditional on a weak tag", { range: "bytes=0-1", "if-range": `W/"${b1Digest}"` }],
+    [
+      "conditional on a date, which content has not",
+      { range: "bytes=0-1", "if-range": "Sun, 29 Nov 2026 10:00:00 GMT" }
+    ]
   ] as const)("ranges that are %s are ignored (RFC 9110 sections 13.1.5 and 14.2)", ([, headers]) =>
     served((send) =>
       Effect.gen(function* () {
         yield* pushBlob(send, "a", b1)
         const answer = yield* send("GET", `/v2/a/blobs/${b1Digest}`, { headers })
         expect([answer.status, answer.body]).toEqual([200, "hello"])
+      })
+    )
+  )
+
+  it.scoped("several ranges are one multipart body of exact length (RFC 9110 section 14.6)", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        yield* pushBlob(send, "a", b1)
+        const { body, headers, status } = yield* send("GET", `/v2/a/blobs/${b1Digest}`, {
+          headers: { range: "bytes=3-4,0-1,9-", "if-range": `"${b1Digest}"` }
+        })
+        const [, boundary] =
+          /^multipart\/byteranges; boundary=([\w-]+)$/.exec(headers["content-type"] ?? "") ?? []
+        expect(status).toBe(206)
+        expect(headers["content-range"]).toBeUndefined()
+        expect(headers["content-length"]).toBe(String(body.length))
+        expect(body).toBe(
+          [
+            `--${boundary}`,
+            "Content-Type: application/octet-stream",
+            "Content-Range: bytes 3-4/5",
+            "",
+            "lo",
+            `--${boundary}`,
+            "Content-Type: application/octet-stream",
+            "Content-Range: bytes 0-1/5",
+            "",
+            "he",
+            `--${boundary}--`,
+            ""
+          ].join("\r\n")
+        )
+      })
+    )
+  )
+
+  it.scoped("a blob that the client has already is a 304 (RFC 9110 section 13.1.2)", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        yield* pushBlob(send, "a", b1)
+        for (const method of ["GET", "HEAD"]) {
+          const path = `/v2/a/blobs/${b1Digest}`
+          const answer = (headers: Record<string, string>) =>
+            Effect.map(send(method, path, { headers }), ({ status }) => status)
+          expect(yield* answer({ "if-none-match": `"x", W/"${b1Digest}"` })).toBe(304)
+          expect(yield* answer({ "if-none-match": '"x"' })).toBe(200)
+          expect(yield* answer({ "if-match": '"x"' })).toBe(412)
+          expect(yield* answer({ "if-match": "*" })).toBe(200)
+        }
       })
     )
   )
@@ -825,6 +901,32 @@ describe("lists", () => {
       )
   )
 
+  it.scoped("tags can be in lexical order, which pages and last follow (R33)", () =>
+    served(
+      (send) =>
+        Effect.gen(function* () {
+          yield* push(send, "a", ["b", "B", "C", "a", "c"])
+          const get = (query: string) =>
+            Effect.map(send("GET", `/v2/a/tags/list${query}`), ({ body, headers }) => [
+              JSON.parse(body).tags,
+              headers["link"]
+            ])
+          expect(yield* get("")).toEqual([["a", "B", "b", "C", "c"], undefined])
+          expect(yield* get("?n=2")).toEqual([
+            ["a", "B"],
+            '</v2/a/tags/list?n=2&last=B>; rel="next"'
+          ])
+          expect(yield* get("?n=2&last=B")).toEqual([
+            ["b", "C"],
+            '</v2/a/tags/list?n=2&last=C>; rel="next"'
+          ])
+          expect(yield* get("?n=2&last=C")).toEqual([["c"], undefined])
+          expect(yield* get("?n=0")).toEqual([[], undefined])
+        }),
+      { tagOrder: "lexical" }
+    )
+  )
+
   it.scoped("the catalogue is linked in the same way (C92)", () =>
     served((send) =>
       Effect.gen(function* () {
@@ -924,6 +1026,87 @@ describe("lists", () => {
           }),
         { referrersPageSize: 2 }
       )
+  )
+})
+
+describe("deletes that are switched off (R38, V21)", () => {
+  it.scoped("are a 405 for tags, manifests and blobs, and nothing is gone", () =>
+    served(
+      (send) =>
+        Effect.gen(function* () {
+          yield* pushBlob(send, "a", "{}")
+          yield* pushManifest(send, "a", "v1")
+          const paths = [
+            "/v2/a/manifests/v1",
+            `/v2/a/manifests/${m1Digest}`,
+            `/v2/a/blobs/${configDigest}`
+          ]
+          for (const path of [...paths, "/v2/a/manifests/unknown"]) {
+            const refused = yield* send("DELETE", path)
+            expect([refused.status, errors(refused)]).toEqual([
+              405,
+              { errors: [{ code: "UNSUPPORTED", message: "This operation is not supported" }] }
+            ])
+          }
+          for (const path of paths) expect((yield* send("GET", path)).status).toBe(200)
+        }),
+      { deletes: false }
+    )
+  )
+
+  it.scoped("let uploads be cancelled", () =>
+    served(
+      (send) =>
+        Effect.gen(function* () {
+          expect((yield* send("DELETE", yield* openUpload(send, "a"))).status).toBe(204)
+        }),
+      { deletes: false }
+    )
+  )
+})
+
+describe("extensions", () => {
+  it.scoped("of the registry and of repositories can be discovered", () =>
+    served((send) =>
+      Effect.gen(function* () {
+        const names = (path: string) =>
+          Effect.map(send("GET", path), ({ body, headers, status }) => {
+            expect([status, headers["content-type"]]).toEqual([200, "application/json"])
+            expect(headers["content-length"]).toBe(String(body.length))
+            for (const extension of JSON.parse(body).extensions)
+              expect(extension).toEqual({
+                name: expect.any(String),
+                description: expect.any(String),
+                url: expect.stringMatching(/^https:/),
+                endpoints: [expect.any(String)]
+              })
+            return JSON.parse(body).extensions.map(({ name }: { name: string }) => name)
+          })
+        expect(yield* names("/v2/_oci/ext/discover")).toEqual(["_oci", "_catalog"])
+        expect(yield* names("/v2/team/app/_oci/ext/discover?a=b")).toEqual(["_oci"])
+        expect((yield* send("HEAD", "/v2/_oci/ext/discover")).status).toBe(200)
+        expect((yield* send("POST", "/v2/_oci/ext/discover")).status).toBe(404)
+        expect((yield* send("GET", "/v2/Upper/_oci/ext/discover")).status).toBe(404)
+      })
+    )
+  )
+
+  it.scoped("a proxy echoes the host that a pull names, if that is its own (R44)", () =>
+    served(
+      (send) =>
+        Effect.gen(function* () {
+          yield* pushBlob(send, "a", b1)
+          const named = (method: string, path: string) =>
+            Effect.map(send(method, path), ({ headers }) => headers["oci-namespace"])
+          const path = `/v2/a/blobs/${b1Digest}`
+          expect(yield* named("GET", `${path}?ns=docker.io`)).toBe("docker.io")
+          expect(yield* named("HEAD", "/v2/a/manifests/v1?ns=docker.io")).toBe("docker.io")
+          expect(yield* named("GET", `${path}?ns=ghcr.io`)).toBeUndefined()
+          expect(yield* named("GET", path)).toBeUndefined()
+          expect(yield* named("POST", "/v2/a/blobs/uploads/?ns=docker.io")).toBeUndefined()
+        }),
+      { proxyOf: "docker.io" }
+    )
   )
 })
 

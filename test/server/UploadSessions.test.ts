@@ -164,20 +164,41 @@ describe("UploadSessions", () => {
     })
   )
 
-  it.scoped(
-    "a session left alone for an hour is cancelled; each request gives it another one (R23)",
-    () =>
-      Effect.gen(function* () {
-        const { open, send } = yield* overMemory()
-        const location = yield* openUpload(send)
-        yield* TestClock.adjust("59 minutes")
-        expect((yield* send("GET", location)).status).toBe(204)
-        yield* TestClock.adjust("59 minutes")
-        expect(yield* open).toBe(1)
-        yield* TestClock.adjust("2 minutes")
-        expect(yield* open).toBe(0)
-        expect((yield* send("GET", location)).status).toBe(404)
+  it.scoped("a session is cancelled an hour after its last byte, whoever asks for it (V13)", () =>
+    Effect.gen(function* () {
+      const { open, send } = yield* overMemory()
+      const location = yield* openUpload(send)
+      yield* TestClock.adjust("59 minutes")
+      yield* send("PATCH", location, { body: "hel" })
+      yield* TestClock.adjust("59 minutes")
+      expect((yield* send("GET", location)).status).toBe(204)
+      yield* TestClock.adjust("2 minutes")
+      expect(yield* open).toBe(0)
+      expect((yield* send("GET", location)).status).toBe(404)
+    })
+  )
+
+  it.scoped("never during a request, which may take longer (V13)", () =>
+    Effect.gen(function* () {
+      const { held, open, send } = yield* overMemory()
+      const location = yield* openUpload(send)
+      const finish = yield* Deferred.make<void>()
+      const body = bodyOf(["hel"], async (controller) => {
+        await Effect.runPromise(Deferred.await(finish))
+        controller.enqueue(new TextEncoder().encode("lo"))
+        controller.close()
       })
+      const patch = yield* Effect.fork(send("PATCH", location, { body }))
+      yield* Effect.repeat(Effect.zipRight(turn, held), { until: (bytes) => bytes === 3 })
+      yield* TestClock.adjust("3 hours")
+      expect(yield* open).toBe(1)
+      yield* Deferred.succeed(finish, undefined)
+      expect((yield* Fiber.join(patch)).headers["range"]).toBe("0-4")
+      yield* TestClock.adjust("59 minutes")
+      expect(yield* open).toBe(1)
+      yield* TestClock.adjust("2 minutes")
+      expect(yield* open).toBe(0)
+    })
   )
 
   it.scoped("a session that is used while others are being cancelled stays (R23)", () =>
@@ -196,7 +217,10 @@ describe("UploadSessions", () => {
       }))
       yield* Effect.repeatN(openUpload(send), 15)
       const location = yield* openUpload(send)
-      yield* TestClock.adjust("61 minutes")
+      yield* TestClock.adjust("59 minutes")
+      const writing = send("PATCH", location, { body: "b1" })
+      yield* Effect.zipRight(TestClock.adjust("30 seconds"), writing)
+      yield* TestClock.adjust("90 seconds")
       expect((yield* send("GET", location)).status).toBe(204)
       yield* Deferred.succeed(cancelling, undefined)
       yield* Effect.repeat(Effect.zipRight(turn, open), { until: (count) => count === 1 })

@@ -16,21 +16,31 @@ import { BlobUnknown } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
+import * as Conditions from "./Conditions.js"
 import * as ErrorResponse from "./ErrorResponse.js"
+import type { Bounds } from "./Limits.js"
+import * as MultipartRanges from "./MultipartRanges.js"
 import * as RangeHeader from "./RangeHeader.js"
 import { begin, receive } from "./RequestBody.js"
 import * as ServerResponse from "./ServerResponse.js"
 import type { UploadSessions } from "./UploadSessions.js"
 
 /** Returns size and digest of a blob (end-2). */
-export const headBlob = (registry: Registry.Service, operation: Case<"HeadBlob">) =>
-  Effect.map(describe(registry, operation), ({ digest, size }) =>
-    ServerResponse.head(size, MediaType.octetStream, blobHeaders(digest))
-  )
+export const headBlob = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  operation: Case<"HeadBlob">,
+  request: HttpServerRequest
+) {
+  const { digest, size } = yield* describe(registry, operation)
+  const headers = blobHeaders(digest)
+  return (yield* Conditions.isUnmodified(request, digest))
+    ? ServerResponse.notModified(headers)
+    : ServerResponse.head(size, MediaType.octetStream, headers)
+})
 
 /**
- * Returns the bytes of a blob, or the range of them that was asked for (R9). A registry behind that
- * ignores ranges makes this one ignore them too, as RFC 9110 section 14.2 allows.
+ * Returns the bytes of a blob, or the ranges of them that were asked for (R9). A registry behind
+ * that ignores ranges makes this one ignore them too, as RFC 9110 section 14.2 allows.
  */
 export const getBlob = Effect.fnUntraced(function* (
   registry: Registry.Service,
@@ -39,10 +49,9 @@ export const getBlob = Effect.fnUntraced(function* (
 ) {
   const descriptor = yield* describe(registry, { repository, digest })
   const headers = blobHeaders(digest)
-  // There are no validators that an If-Range could name, so its condition is false (RFC 9110
-  // section 13.1.5).
-  const header = request.headers["if-range"] === undefined ? request.headers["range"] : undefined
-  const selected = header === undefined ? "Whole" : RangeHeader.select(header, descriptor.size)
+  if (yield* Conditions.isUnmodified(request, digest)) return ServerResponse.notModified(headers)
+  const range = Conditions.rangeOf(request, digest)
+  const selected = range === undefined ? "Whole" : RangeHeader.select(range, descriptor.size)
   if (selected === "Unsatisfiable") {
     return yield* new ErrorResponse.ErrorResponse({
       status: 416,
@@ -52,17 +61,19 @@ export const getBlob = Effect.fnUntraced(function* (
     })
   }
   if (selected !== "Whole") {
-    const part = yield* Effect.catchTag(
-      begin(registry.getBlobRange(repository, digest, selected)),
-      "Unsupported",
-      () => Effect.succeedNone
+    const part = partOf(selected, descriptor.size, (range) =>
+      registry.getBlobRange(repository, digest, range)
     )
-    if (Option.isSome(part)) {
-      return ServerResponse.stream(request, 206, part.value, selected.end - selected.start + 1, {
-        ...headers,
-        "content-range": ByteRange.formatContent(selected, descriptor.size)
-      })
-    }
+    const body = yield* Effect.catchTag(begin(part.body), "Unsupported", () => Effect.succeedNone)
+    if (Option.isSome(body))
+      return ServerResponse.stream(
+        request,
+        206,
+        body.value,
+        part.size,
+        { ...headers, ...part.headers },
+        part.mediaType
+      )
   }
   const whole = yield* begin(registry.getBlob(repository, descriptor))
   return ServerResponse.stream(
@@ -73,6 +84,23 @@ export const getBlob = Effect.fnUntraced(function* (
     headers
   )
 })
+
+/** The body of a 206: the one range that was asked for, or all of several. */
+const partOf = <E>(
+  ranges: ReadonlyArray<ByteRange.ByteRange>,
+  total: number,
+  read: (range: ByteRange.ByteRange) => Stream.Stream<Uint8Array, E>
+) => {
+  const [first, second] = ranges
+  return first === undefined || second !== undefined
+    ? { ...MultipartRanges.make(ranges, total, read), headers: {} }
+    : {
+        body: read(first),
+        size: first.end - first.start + 1,
+        mediaType: MediaType.octetStream,
+        headers: { "content-range": ByteRange.formatContent(first, total) }
+      }
+}
 
 // -----------------------------------------------------------------------------
 // Uploads
@@ -104,10 +132,12 @@ export const startUpload = Effect.fnUntraced(function* (
 /** Stores a blob that comes in a single request (R16), or is put at its own path. */
 export const uploadBlob = Effect.fnUntraced(function* (
   registry: Registry.Service,
+  bounds: Bounds,
   { digest, repository, size }: Case<"UploadBlob" | "PutBlob">,
   request: HttpServerRequest
 ) {
-  const body = Option.getOrElse(yield* receive(request), () => Stream.empty)
+  const received = Option.getOrElse(yield* receive(request), () => Stream.empty)
+  const body = yield* bounds.bound(received, 0, size)
   yield* registry.putBlob(repository, BlobSource.fromStreamOnce(body, { digest, size }))
   return created(repository, digest)
 })
@@ -124,27 +154,25 @@ export const mountBlob = Effect.fnUntraced(function* (
   return yield* startUpload(sessions, { repository, algorithm })
 })
 
-/** Appends to a session, in order (R19, R20). */
+/** Appends to a session, in order (R19, R20). One that becomes too large is over (V12). */
 export const uploadChunk = (
   sessions: UploadSessions,
+  bounds: Bounds,
   operation: Case<"UploadChunk">,
   request: HttpServerRequest
 ) =>
   Effect.map(
-    sessions.use(
-      operation,
-      (session) => append(session, operation, request),
-      () => true
-    ),
+    sessions.use(operation, (session) => append(session, bounds, operation, request), canGoOn),
     (state) => ServerResponse.empty(202, progress(operation.location, state))
   )
 
 /**
- * Closes a session (R22). One whose content turns out to be other than announced is over (C54); any
- * other failure leaves it for another try (R20).
+ * Closes a session (R22). One whose content turns out to be other than announced (C54), or too
+ * large, is over; any other failure leaves it for another try (R20).
  */
 export const completeUpload = (
   sessions: UploadSessions,
+  bounds: Bounds,
   operation: Case<"CompleteUpload">,
   request: HttpServerRequest
 ) =>
@@ -152,15 +180,27 @@ export const completeUpload = (
     sessions.use(
       operation,
       (session) =>
-        Effect.zipRight(append(session, operation, request), session.commit(operation.digest)),
-      Exit.match({
-        onFailure: (cause) =>
-          !Option.exists(Cause.failureOption(cause), (error) => error._tag === "DigestMismatch"),
-        onSuccess: () => false
-      })
+        Effect.zipRight(
+          append(session, bounds, operation, request),
+          session.commit(operation.digest)
+        ),
+      (exit) => Exit.isFailure(exit) && canGoOn(exit)
     ),
     ({ digest }) => created(operation.repository, digest)
   )
+
+/** Whether a session can go on after a request to it. */
+const canGoOn = (exit: Exit.Exit<unknown, ErrorResponse.Failure>): boolean =>
+  Exit.match(exit, {
+    onSuccess: () => true,
+    onFailure: (cause) =>
+      !Option.exists(
+        Cause.failureOption(cause),
+        (error) =>
+          error._tag === "DigestMismatch" ||
+          (error._tag === "ErrorResponse" && error.status === 413)
+      )
+  })
 
 /** Returns how far a session is (R21). */
 export const uploadStatus = (sessions: UploadSessions, operation: Case<"UploadStatus">) =>
@@ -186,6 +226,7 @@ export const cancelUpload = (sessions: UploadSessions, operation: Case<"CancelUp
 
 const append = Effect.fnUntraced(function* (
   session: UploadSession,
+  bounds: Bounds,
   {
     location,
     range
@@ -202,7 +243,11 @@ const append = Effect.fnUntraced(function* (
     })
   }
   const body = yield* receive(request)
-  return Option.isSome(body) ? yield* session.write(body.value) : state
+  if (Option.isNone(body)) return state
+  const length = Option.getOrUndefined(
+    ByteRange.parseLength(request.headers["content-length"] ?? "")
+  )
+  return yield* session.write(yield* bounds.bound(body.value, state.offset, length))
 })
 
 const progress = (location: string, { offset }: Pick<UploadState, "offset">) => ({
@@ -232,5 +277,6 @@ const describe = Effect.fnUntraced(function* (
 
 const blobHeaders = (digest: Digest.Digest) => ({
   ...ServerResponse.contentDigest(digest),
+  ...Conditions.entityTag(digest),
   "accept-ranges": "bytes"
 })

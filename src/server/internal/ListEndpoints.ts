@@ -9,23 +9,47 @@ import * as Link from "../../protocol/Link.js"
 import type { ListOptions, Registry } from "../../Registry.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
+import type { Tag } from "../../spec/Reference.js"
 import * as ServerResponse from "./ServerResponse.js"
 
-/** Lists the tags, in the registry's order; all of them unless the client asked for pages (R33). */
+/**
+ * Lists the tags, in the registry's order or without regard to case (R33); all of them unless the
+ * client asked for pages.
+ */
 export const listTags = (
   registry: Registry.Service,
   operation: Case<"ListTags">,
+  order: "ASCII" | "lexical",
   request: HttpServerRequest
-) =>
-  Effect.map(
+) => {
+  const tags = (options?: ListOptions<Tag>) => registry.tags(operation.repository, options)
+  return Effect.map(
     page(
-      after(operation, request, (options) => registry.tags(operation.repository, options)),
+      order === "ASCII"
+        ? after(operation, request, tags)
+        : Stream.unwrap(Effect.map(Stream.runCollect(tags()), lexicalAfter(lastOf(request)))),
       operation.n,
       Route.tagsPath(operation.repository)
     ),
     ({ headers, items }) =>
       ServerResponse.json(200, { name: operation.repository, tags: items }, headers)
   )
+}
+
+/** The items after `last`, without regard to case, and by their code where nothing else differs. */
+const lexicalAfter =
+  (last: string) =>
+  <A extends string>(items: Iterable<A>): Stream.Stream<A> =>
+    Stream.fromIterable(
+      Array.from(items)
+        .filter((item) => lexical(item, last) > 0)
+        .sort(lexical)
+    )
+
+const lexical = (a: string, b: string): number =>
+  ascii(a.toLowerCase(), b.toLowerCase()) || ascii(a, b)
+
+const ascii = (a: string, b: string): number => (a === b ? 0 : a < b ? -1 : 1)
 
 /**
  * Lists the repositories, in the registry's order (C92); all of them unless the client asked for

@@ -12,7 +12,9 @@ import { DigestMismatch, InvalidDigest, ManifestUnknown } from "../../RegistryEr
 import * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
 import type { RepositoryName, Tag } from "../../spec/Reference.js"
+import * as Conditions from "./Conditions.js"
 import * as ErrorResponse from "./ErrorResponse.js"
+import type { Bounds } from "./Limits.js"
 import { receive } from "./RequestBody.js"
 import * as ServerResponse from "./ServerResponse.js"
 
@@ -24,7 +26,7 @@ export const getManifest = Effect.fnUntraced(function* (
 ) {
   const { bytes, descriptor } = yield* registry.getManifest(repository, reference)
   const headers = manifestHeaders(descriptor.digest)
-  return (yield* isUnmodified(request, descriptor.digest))
+  return (yield* Conditions.isUnmodified(request, descriptor.digest))
     ? ServerResponse.notModified(headers)
     : ServerResponse.bytes(200, bytes, descriptor.mediaType, headers)
 })
@@ -39,7 +41,7 @@ export const headManifest = Effect.fnUntraced(function* (
   if (Option.isNone(descriptor)) return yield* new ManifestUnknown({ repository, reference })
   const { digest, mediaType, size } = descriptor.value
   const headers = manifestHeaders(digest)
-  return (yield* isUnmodified(request, digest))
+  return (yield* Conditions.isUnmodified(request, digest))
     ? ServerResponse.notModified(headers)
     : ServerResponse.head(size, mediaType, headers)
 })
@@ -51,15 +53,22 @@ export const headManifest = Effect.fnUntraced(function* (
  */
 export const putManifest = Effect.fnUntraced(function* (
   registry: Registry.Service,
+  bounds: Bounds,
   { mediaType, reference, repository, tags = [] }: Case<"PutManifest">,
   request: HttpServerRequest
 ) {
+  if (tags.length > mostTags)
+    return yield* new ErrorResponse.ErrorResponse({
+      status: 414,
+      code: "TAG_INVALID",
+      message: `One request can put ${mostTags} tags: put the others with another`
+    })
   const body = yield* receive(request)
   const bytes = yield* ByteStream.collect(
     Option.getOrElse(body, () => Stream.empty),
     {
       what: "The manifest",
-      limit: manifestLimit
+      limit: bounds.manifestSize
     }
   ).pipe(
     Effect.catchTag("LimitExceeded", ({ message }) =>
@@ -68,6 +77,7 @@ export const putManifest = Effect.fnUntraced(function* (
       )
     )
   )
+  yield* bounds.require(bytes.length)
   const expected = Digest.isDigest(reference) ? reference : undefined
   if (expected !== undefined && !Digest.isVerifiable(expected)) {
     return yield* new InvalidDigest({ input: expected.slice(0, 128), reason: "Algorithm" })
@@ -99,7 +109,7 @@ export const deleteManifest = Effect.fnUntraced(function* (
 ) {
   const conditions = EntityTag.conditions(request.headers)
   if (conditions !== undefined)
-    yield* checked(conditions, yield* current(registry, repository, reference))
+    yield* Conditions.checked(conditions, yield* current(registry, repository, reference))
   yield* Digest.isDigest(reference)
     ? registry.deleteManifest(repository, reference)
     : registry.deleteTag(repository, reference)
@@ -112,20 +122,8 @@ export const deleteManifest = Effect.fnUntraced(function* (
 
 const manifestHeaders = (digest: Digest.Digest) => ({
   ...ServerResponse.contentDigest(digest),
-  etag: EntityTag.format(digest)
+  ...Conditions.entityTag(digest)
 })
-
-/** Whether the client has said that it has this manifest already. */
-const isUnmodified = (
-  { headers }: HttpServerRequest,
-  digest: Digest.Digest
-): Effect.Effect<boolean, ErrorResponse.ErrorResponse> => {
-  const conditions = EntityTag.conditions(headers)
-  const failed = conditions === undefined ? undefined : EntityTag.failed(conditions, digest)
-  return failed === "If-Match"
-    ? Effect.fail(preconditionFailed(failed))
-    : Effect.succeed(failed !== undefined)
-}
 
 const current = (
   registry: Registry.Service,
@@ -135,14 +133,6 @@ const current = (
   Effect.map(registry.headManifest(repository, reference), (found) =>
     Option.isSome(found) ? found.value.digest : undefined
   )
-
-const checked = (
-  conditions: EntityTag.Conditions,
-  digest: Digest.Digest | undefined
-): Effect.Effect<void, ErrorResponse.ErrorResponse> => {
-  const failed = EntityTag.failed(conditions, digest)
-  return failed === undefined ? Effect.void : Effect.fail(preconditionFailed(failed))
-}
 
 /**
  * The condition under which the registry behind puts a tag: that it still is what the conditions of
@@ -164,15 +154,9 @@ const conditionOfPut = Effect.fnUntraced(function* (
       message: "A condition can be on one tag: put the others without it"
     })
   const is = yield* current(registry, repository, tag ?? digest)
-  yield* checked(conditions, is)
+  yield* Conditions.checked(conditions, is)
   return tag === undefined ? undefined : ({ tag, is: is ?? "absent" } satisfies PutCondition)
 })
 
-const preconditionFailed = (header: string) =>
-  ErrorResponse.preconditionFailed(`The condition of ${header} does not hold: nothing was done`)
-
-/**
- * The size of manifest that a registry must at least take is also the most that clients are ready
- * to read (C70, R31), in bytes.
- */
-const manifestLimit = 4 * 1024 * 1024
+/** Registries should take ten at least, and refuse too many with 414 (R30). */
+const mostTags = 100

@@ -2,16 +2,20 @@
 import type { ByteRange } from "../../protocol/ByteRange.js"
 
 /**
- * Returns the range of bytes that a `Range` selects from content of `size` bytes, `Whole` where the
- * header does not apply, or `Unsatisfiable`, which is answered with 416 (RFC 9110 section 14.1.2).
+ * Returns the ranges of bytes that a `Range` selects from content of `size` bytes, `Whole` where
+ * the header does not apply, or `Unsatisfiable`, which is answered with 416 (RFC 9110 section
+ * 14.1.2).
  *
  * Other units than bytes are ignored, as they must be (section 14.2). A malformed range of bytes,
  * one that ends before it starts among them, is unsatisfiable: section 14.2 leaves it to the server
  * whether it ignores or rejects those, and clients that ask for one cannot use the whole. Of
- * several ranges, those beyond the end do not count; where more than one is left the response is
- * the whole, since `multipart/byteranges` is nothing that a client of a registry asks for.
+ * several ranges, those beyond the end do not count. Many or overlapping ones are ignored, as
+ * nothing but an attack or a mistake (section 17.15).
  */
-export const select = (header: string, size: number): ByteRange | "Whole" | "Unsatisfiable" => {
+export const select = (
+  header: string,
+  size: number
+): ReadonlyArray<ByteRange> | "Whole" | "Unsatisfiable" => {
   const [, set] = /^bytes=(.*)$/i.exec(header.trim()) ?? []
   if (set === undefined) return "Whole"
   // Lists may have empty elements (RFC 9110 section 5.6.1.2).
@@ -19,11 +23,19 @@ export const select = (header: string, size: number): ByteRange | "Whole" | "Uns
     .split(",")
     .map((spec) => spec.trim())
     .filter((spec) => spec !== "")
-  const ranges = specs.map((spec) => range(spec, size))
-  if (ranges.includes("Malformed")) return "Unsatisfiable"
-  const [first, second] = ranges.filter((range) => typeof range === "object")
-  if (first === undefined) return ranges.includes("Whole") ? "Whole" : "Unsatisfiable"
-  return second === undefined ? first : "Whole"
+  if (specs.length > maximum) return "Whole"
+  const selected = specs.map((spec) => range(spec, size))
+  if (selected.includes("Malformed")) return "Unsatisfiable"
+  const ranges = selected.filter((range) => typeof range === "object")
+  if (ranges.length === 0) return selected.includes("Whole") ? "Whole" : "Unsatisfiable"
+  return isDisjoint(ranges) ? ranges : "Whole"
+}
+
+const maximum = 16
+
+const isDisjoint = (ranges: ReadonlyArray<ByteRange>): boolean => {
+  const sorted = [...ranges].sort((a, b) => a.start - b.start)
+  return sorted.every(({ start }, index) => start > (sorted[index - 1]?.end ?? -1))
 }
 
 const range = (spec: string, size: number): ByteRange | "Malformed" | "Unsatisfiable" | "Whole" => {

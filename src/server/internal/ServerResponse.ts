@@ -1,6 +1,6 @@
 /**
  * The responses of a registry server: each says exactly how long it is, and its media type has no
- * parameters (R6, trap 75).
+ * parameters (R6, trap 75), but for the boundary of several ranges.
  */
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -62,7 +62,8 @@ export const stream = <E>(
   status: number,
   body: Stream.Stream<Uint8Array, E>,
   size: number,
-  headers: Headers
+  headers: Headers,
+  mediaType: string = MediaType.octetStream
 ): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.stream(
     Stream.tapErrorCause(ByteStream.verify(body, { size }), () =>
@@ -70,7 +71,7 @@ export const stream = <E>(
     ),
     {
       status,
-      contentType: MediaType.octetStream,
+      contentType: mediaType,
       headers: { ...headers, "content-length": String(size) }
     }
   )
@@ -104,7 +105,14 @@ export const json = (
 export const withVersion = (
   response: HttpServerResponse.HttpServerResponse
 ): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.setHeader(response, "docker-distribution-api-version", "registry/2.0")
+  withHeader(response, "docker-distribution-api-version", "registry/2.0")
+
+/** Adds a header. */
+export const withHeader: (
+  response: HttpServerResponse.HttpServerResponse,
+  name: string,
+  value: string
+) => HttpServerResponse.HttpServerResponse = HttpServerResponse.setHeader
 
 /** Returns the header that names the digest of the content (R4). */
 export const contentDigest = (digest: Digest): Headers => ({ "docker-content-digest": digest })

@@ -20,6 +20,7 @@ import {
 } from "../../RegistryError.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import { ErrorResponse } from "./ErrorResponse.js"
+import type { Bounds } from "./Limits.js"
 
 /**
  * Sessions under the server's own locations.
@@ -64,26 +65,22 @@ export const ownedBy = (sessions: UploadSessions, owner: string | undefined): Up
         use: (target, f, stays) => sessions.use({ ...target, owner }, f, stays)
       }
 
-/** A session that no request was made to for this long is cancelled (R23), in milliseconds. */
-const lifetime = 60 * 60 * 1000
-
-/** Sessions beyond this are refused, lest clients that never finish fill the memory. */
-const capacity = 1000
-
 interface Entry {
   readonly owner: string | undefined
   readonly lock: Effect.Semaphore
   state: UploadState
-  /** When the last request to it ended, in milliseconds of the Clock. */
+  /** When it was opened, or its last bytes came, in milliseconds of the Clock. */
   used: number
 }
 
 /**
- * Makes the sessions of a registry. Those left when the Scope closes are cancelled, since their
- * locations lead nowhere from then on.
+ * Makes the sessions of a registry. One is cancelled when no bytes have come for its lifetime, and
+ * no request to it is under way (R23, V13). Those left when the Scope closes are cancelled, since
+ * their locations lead nowhere from then on.
  */
 export const make = (
-  registry: Registry.Service
+  registry: Registry.Service,
+  { uploadLifetime, uploads }: Bounds
 ): Effect.Effect<UploadSessions, never, Scope.Scope> =>
   Effect.gen(function* () {
     const entries = new Map<string, Entry>()
@@ -93,7 +90,7 @@ export const make = (
       algorithm: string,
       owner?: string
     ) {
-      if (entries.size >= capacity) {
+      if (entries.size >= uploads) {
         return yield* new ErrorResponse({
           status: 429,
           code: "TOOMANYREQUESTS",
@@ -134,8 +131,9 @@ export const make = (
         const settle = (session: UploadSession, stay: boolean) =>
           Effect.gen(function* () {
             if (!stay) return void entries.delete(id)
+            const { offset } = entry.state
             entry.state = yield* session.detach
-            entry.used = yield* Clock.currentTimeMillis
+            if (entry.state.offset !== offset) entry.used = yield* Clock.currentTimeMillis
           })
         return Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(restore(resumed), (session) =>
@@ -161,10 +159,9 @@ export const make = (
       })
 
     yield* Effect.addFinalizer(() => cancelUnusedSince(Number.POSITIVE_INFINITY))
-    yield* Effect.flatMap(Clock.currentTimeMillis, (now) => cancelUnusedSince(now - lifetime)).pipe(
-      Effect.schedule(Schedule.spaced("1 minute")),
-      Effect.forkScoped
-    )
+    yield* Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      cancelUnusedSince(now - uploadLifetime)
+    ).pipe(Effect.schedule(Schedule.spaced(Math.min(uploadLifetime, 60_000))), Effect.forkScoped)
     const open = Effect.sync(() => Array.from(entries, ([id, { state }]) => located(id, state)))
     return { open, start, use }
   })
