@@ -1,9 +1,7 @@
-import { execFile } from "node:child_process"
-import { promisify } from "node:util"
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { ArtifactFolder } from "effect-oci/node"
+import * as Artifact from "effect-oci/Artifact"
+import * as ImageLayer from "effect-oci/ImageLayer"
 import * as Registries from "effect-oci/Registries"
 import { isTransient } from "effect-oci/RegistryError"
 
@@ -15,14 +13,13 @@ export const refresh = (plugin: string, known?: Known) =>
   Effect.gen(function* () {
     const { descriptor, reference } = yield* Registries.resolve(plugin)
     if (known?.digest === descriptor.digest) return known
-    const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
-    const [archive] = (yield* ArtifactFolder.pull(reference, folder)).files
-    const args = ["-xOf", archive?.path ?? "", "plugin.json"]
-    const { stdout } = yield* Effect.tryPromise(() => promisify(execFile)("tar", args))
-    const found = yield* Schema.decode(Schema.parseJson(Plugin))(stdout)
+    const { files } = yield* Artifact.pull(reference)
+    const archive = yield* Effect.fromNullable(files[0])
+    const { bytes } = yield* ImageLayer.readFile(archive, "plugin.json")
+    const text = new TextDecoder().decode(bytes)
+    const found = yield* Schema.decode(Schema.parseJson(Plugin))(text)
     return { digest: descriptor.digest, plugin: found }
   }).pipe(
-    Effect.scoped,
     // What is known stays while the registry is away.
     Effect.catchIf(isTransient, (error) =>
       known === undefined ? Effect.fail(error) : Effect.succeed(known)

@@ -1,8 +1,6 @@
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Artifact from "effect-oci/Artifact"
-import * as ByteStream from "effect-oci/ByteStream"
+import * as Image from "effect-oci/Image"
 import type { Platform } from "effect-oci/Platform"
 import * as Registries from "effect-oci/Registries"
 
@@ -15,13 +13,9 @@ export const newest = (name: string) =>
     return { tag, reference: (yield* Registries.resolve(`${name}:${tag}`)).reference }
   })
 
-const Labels = Schema.Record({ key: Schema.String, value: Schema.String })
-const Config = Schema.Struct({ config: Schema.Struct({ Labels: Schema.optional(Labels) }) })
-
 /** What an image says of itself for a platform. Its layers are not read. */
 export const inspect = (image: string, platform: Platform) =>
-  Effect.gen(function* () {
-    const { annotations, config } = yield* Artifact.pull(image, { platform })
-    const { Labels = {} } = (yield* ByteStream.json(Config)(config.content)).config
-    return { annotations, labels: Labels }
-  })
+  Effect.map(Image.pull(image, { platform }), ({ annotations, labels }) => ({
+    annotations,
+    labels
+  }))

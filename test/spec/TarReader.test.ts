@@ -276,7 +276,6 @@ describe("T11: what leads out, or lies, is refused", () => {
     ["a NUL in a link", { linkpath: "a\0b" }, { type: "2" }],
     ["a hard link that leads out", { linkpath: "../../etc/passwd" }, { type: "1" }],
     ["a hard link to the root", { linkpath: "/" }, { type: "1" }],
-    ["a hard link to itself", { linkpath: "./file" }, { type: "1", name: "file" }],
     ["a link to nothing", {}, { type: "2" }],
     ["S23: a link in the place of the root", { path: "." }, { type: "2", link: "etc" }],
     ["a file in the place of the root", { path: "./" }, { type: "7" }]

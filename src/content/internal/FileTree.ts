@@ -99,6 +99,8 @@ const put = (tree: Tree, inode: Inode): Problem | undefined => {
   const beside = find(tree, above)
   const linked = beside === undefined || isProblem(beside) ? undefined : beside.children.get(last)
   if (linked === undefined) return refused(`is a hard link to ${entry.target}, which is not there`)
+  // GNU tar writes a file that it is given twice as a hard link to itself.
+  if (linked === existing) return undefined
   if (isFolder(linked)) return refused(`is a hard link to ${entry.target}, which is a folder`)
   children.set(name, { layer, inode: linked.inode })
   return undefined

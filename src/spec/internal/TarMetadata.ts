@@ -58,8 +58,8 @@ export const entryOf = (
   if (target.includes("\0")) return refused("Path", "is a link to a name that has a NUL")
   if (target === "" && (type === "hardlink" || type === "symlink"))
     return refused("Path", "is a link to nothing")
-  if (type === "hardlink" && (linked.path === "." || linked.path === resolved.path))
-    return refused("Path", "is a hard link to itself, or to the root of the image")
+  if (type === "hardlink" && linked.path === ".")
+    return refused("Path", "is a hard link to the root of the image")
   if (resolved.path === "." && type !== "directory")
     return refused("Path", "is the root of the image, and not a directory")
   const userName = text("uname") ?? header.userName
