@@ -134,13 +134,11 @@ export const basic = (options: {
     authorize: Effect.fnUntraced(
       function* (request, operation) {
         const user = yield* Login.basic(request, passwords, realm)
-        const needed = Option.map(operation, neededScopes)
-        const isAllowed = Option.exists(needed, (scopes) =>
-          AccessScope.contains(AccessRules.toScopes(rules.grant(user, scopes)), scopes)
-        )
-        if (user === undefined && (!isAllowed || isPing(operation)))
-          return yield* Login.basicChallenge(realm)
-        if (!isAllowed && Option.isSome(operation)) return yield* denied
+        const needed = Option.match(operation, { onNone: () => [], onSome: neededScopes })
+        // Neither a ping nor what is no operation needs any scope, but a login.
+        if (user === undefined && needed.length === 0) return yield* Login.basicChallenge(realm)
+        if (!AccessScope.contains(AccessRules.toScopes(rules.grant(user, needed)), needed))
+          return yield* user === undefined ? Login.basicChallenge(realm) : denied(needed)
         return {
           user: Option.fromNullable(user),
           mayMount: (from: RepositoryName | undefined) =>
@@ -198,21 +196,26 @@ const check = Effect.fnUntraced(function* (
   request: HttpServerRequest,
   operation: Option.Option<Operation.Operation>
 ) {
-  const challenge = (error?: string) =>
-    Login.unauthorized({
-      scheme: "bearer",
-      realm: Origin.of(request, options) + tokenPath,
-      service,
-      scopes: Option.match(operation, { onNone: () => [], onSome: Operation.requiredScopes }),
-      ...(error === undefined ? {} : { error })
-    })
+  const challenge = (error?: string, message?: string) =>
+    Login.unauthorized(
+      {
+        scheme: "bearer",
+        realm: Origin.of(request, options) + tokenPath,
+        service,
+        scopes: Option.match(operation, { onNone: () => [], onSome: Operation.requiredScopes }),
+        error
+      },
+      message
+    )
   const sent = Login.credentials(request, "bearer")
   if (Option.isNone(sent)) return yield* challenge()
   const grant = yield* verify(sent.value)
-  if (Option.isNone(grant)) return yield* challenge("invalid_token")
+  if (Option.isNone(grant))
+    return yield* challenge("invalid_token", "The token is not valid, or has expired")
   const { scopes, user } = grant.value
-  if (Option.isSome(operation) && !AccessScope.contains(scopes, neededScopes(operation.value)))
-    return yield* challenge("insufficient_scope")
+  const needed = Option.match(operation, { onNone: () => [], onSome: neededScopes })
+  if (!AccessScope.contains(scopes, needed))
+    return yield* challenge("insufficient_scope", `The token does not allow ${needed.join(" ")}`)
   return {
     user: Option.fromNullable(user),
     // Nobody can ask for a scope that is not of one repository: the user's rules stand for it.
@@ -235,11 +238,9 @@ const neededScopes = (operation: Operation.Operation): ReadonlyArray<string> =>
       : operation
   )
 
-const isPing = (operation: Option.Option<Operation.Operation>): boolean =>
-  Option.isSome(operation) && operation.value._tag === "Ping"
-
-const denied = new ErrorResponse.ErrorResponse({
-  status: 403,
-  code: "DENIED",
-  message: "This operation is not allowed"
-})
+const denied = (needed: ReadonlyArray<string>): ErrorResponse.ErrorResponse =>
+  new ErrorResponse.ErrorResponse({
+    status: 403,
+    code: "DENIED",
+    message: `This user is not allowed ${needed.join(" ")}`
+  })

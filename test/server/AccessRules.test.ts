@@ -55,6 +55,10 @@ describe("patterns", () => {
   it("take no time that grows with the number of their stars", () => {
     expect(matches(`${"*a".repeat(60)}b`, "a".repeat(255))).toBe(false)
     expect(matches(`${"**a".repeat(60)}b`, "a".repeat(255))).toBe(false)
+    const { grant } = AccessRules.make({
+      rules: [{ who: "anyone", repositories: "**a**a**a**", actions: ["pull"] }]
+    })
+    expect(grant(undefined, [`repository:${"a".repeat(60_000)}:pull`])).toEqual([])
   })
 })
 
@@ -154,6 +158,7 @@ for (const [name, kind] of Object.entries({ basic: withBasic, tokens: withTokens
           const [status, code] = user === undefined ? [401, "UNAUTHORIZED"] : kind.refused
           expect([answer.status, JSON.parse(answer.body).errors[0].code]).toEqual([status, code])
           expect(answer.headers["www-authenticate"] !== undefined).toBe(status === 401)
+          if (user !== undefined) expect(answer.body).toContain(`repository:${repository}:`)
           return false
         })
         const found: Array<string> = []

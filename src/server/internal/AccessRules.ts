@@ -84,45 +84,53 @@ export const make = ({ anonymous, rules }: Options): Rules => {
     ...(rules ?? [{ who: "users", repositories: "**", actions }]),
     ...(anonymous === "pull" ? [pullEverything] : [])
   ].map(({ actions, repositories, who }) => ({
+    isOpen: who === "anyone",
     isFor: (user) =>
       who === "anyone" || (user !== undefined && (who === "users" || who.includes(user))),
-    actions: new Set<string>(actions),
+    actions,
     patterns: (typeof repositories === "string" ? [repositories] : repositories).map(patternOf)
   }))
-  const find = (user: User, action: Action, test: (pattern: Pattern) => boolean): boolean =>
-    compiled.some(
-      (rule) => rule.actions.has(action) && rule.isFor(user) && rule.patterns.some(test)
+  const rulesOf = (user: User) => compiled.filter((rule) => rule.isFor(user))
+  const allowed = (user: User, repository: string): ReadonlySet<string> =>
+    new Set(
+      rulesOf(user)
+        .filter(({ patterns }) => patterns.some((pattern) => matches(pattern, user, repository)))
+        .flatMap(({ actions }) => actions)
     )
-  const allows: Rules["allows"] = (user, repository, action) =>
-    find(user, action, (pattern) => matches(pattern, user, repository))
   const granted = (user: User, scope: string): ReadonlyArray<Granted> => {
     const parsed = AccessScope.parse(scope)
     if (parsed._tag === "Opaque") return []
     const { name, type } = parsed
-    if (type === "registry" && name === "catalog")
-      return user !== undefined && parsed.actions[0] === "*" ? [{ type, name, actions: ["*"] }] : []
-    if (type !== "repository") return []
-    const allowed = actions.filter((action) => allows(user, name, action))
     const isAll = parsed.actions[0] === "*"
-    const given = isAll ? allowed : allowed.filter((action) => parsed.actions.includes(action))
+    if (type === "registry" && name === "catalog")
+      return user !== undefined && isAll ? [{ type, name, actions: ["*"] }] : []
+    if (type !== "repository" || name.length > longestName) return []
+    const may = allowed(user, name)
+    const given = (isAll ? actions : parsed.actions).filter((action) => may.has(action))
     if (given.length === 0) return []
     return [{ type, name, actions: isAll && given.length === actions.length ? ["*"] : given }]
   }
   return {
-    isOpen: (rules ?? []).some(({ who }) => who === "anyone") || anonymous === "pull",
-    allows,
+    isOpen: compiled.some(({ isOpen }) => isOpen),
+    allows: (user, repository, action) => allowed(user, repository).has(action),
     pullsAll: (user) =>
-      find(user, "pull", ([first, ...rest]) => first === any && rest.length === 0),
+      rulesOf(user).some(
+        ({ actions, patterns }) => actions.includes("pull") && patterns.some(isEverything)
+      ),
     grant: (user, scopes) =>
       AccessScope.combine(scopes, []).flatMap((scope) => granted(user, scope))
   }
 }
 
+/** No repository has a longer name, with a host before it (C11). */
+const longestName = 255
+
 const pullEverything: Rule = { who: "anyone", repositories: "**", actions: ["pull"] }
 
 interface Compiled {
+  readonly isOpen: boolean
   readonly isFor: (user: User) => boolean
-  readonly actions: ReadonlySet<string>
+  readonly actions: ReadonlyArray<string>
   readonly patterns: ReadonlyArray<Pattern>
 }
 
@@ -142,6 +150,8 @@ const anyButSlash = "*"
 const placeholder = "{user}"
 
 const patternOf = (text: string): Pattern => text.split(/(\*\*|\*|\{user\})/).filter(Boolean)
+
+const isEverything = ([first, ...rest]: Pattern): boolean => first === any && rest.length === 0
 
 /**
  * Whether a pattern matches the whole name: the positions that it has reached after each of its

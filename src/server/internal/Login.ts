@@ -55,11 +55,14 @@ export const served = <A>(
   )
 
 /** The 401 that asks for one of these. */
-export const unauthorized = (challenge: Challenge.Challenge): ErrorResponse.ErrorResponse =>
+export const unauthorized = (
+  challenge: Challenge.Challenge,
+  message = "Authentication is required"
+): ErrorResponse.ErrorResponse =>
   new ErrorResponse.ErrorResponse({
     status: 401,
     code: "UNAUTHORIZED",
-    message: "Authentication is required",
+    message,
     headers: { "www-authenticate": Challenge.format([challenge]) }
   })
 

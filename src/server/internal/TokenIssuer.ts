@@ -120,8 +120,7 @@ const serveGet = Effect.fnUntraced(function* (issuer: Issuer, request: HttpServe
   const parameters = new URLSearchParams(query < 0 ? "" : request.url.slice(query + 1))
   const user = yield* Login.basic(request, issuer.passwords, issuer.parties.aud)
   yield* checkService(issuer, parameters)
-  const scopes = parameters.getAll("scope").flatMap((scope) => scope.split(" "))
-  const issued = yield* issue(issuer, user, scopes)
+  const issued = yield* issue(issuer, user, scopesOf(parameters))
   const isOffline = user !== undefined && parameters.get("offline_token") === "true"
   return {
     token: issued.token,
@@ -144,7 +143,7 @@ const servePost = Effect.fnUntraced(function* (issuer: Issuer, request: HttpServ
   yield* checkService(issuer, form)
   if (!form.get("client_id")) return yield* malformed("client_id is missing")
   const user = yield* granted(issuer, form)
-  const issued = yield* issue(issuer, user, (form.get("scope") ?? "").split(" "))
+  const issued = yield* issue(issuer, user, scopesOf(form))
   return {
     access_token: issued.token,
     scope: issued.scopes.join(" "),
@@ -153,6 +152,10 @@ const servePost = Effect.fnUntraced(function* (issuer: Issuer, request: HttpServ
     ...(form.get("access_type") === "offline" && { refresh_token: yield* remember(issuer, user) })
   }
 })
+
+/** Each in a field of its own, or all in one. */
+const scopesOf = (parameters: URLSearchParams): ReadonlyArray<string> =>
+  parameters.getAll("scope").flatMap((scope) => scope.split(" "))
 
 /** The user that a grant (RFC 6749) proves. */
 const granted = Effect.fnUntraced(function* (issuer: Issuer, form: URLSearchParams) {
@@ -215,8 +218,8 @@ const checkService = (
   { parties }: Issuer,
   parameters: URLSearchParams
 ): Effect.Effect<void, ErrorResponse.ErrorResponse> => {
-  const named = parameters.get("service")
-  return named === null || named === parties.aud
+  const named = parameters.get("service") ?? ""
+  return named === "" || named === parties.aud
     ? Effect.void
     : malformed(`This token server serves only ${parties.aud}`)
 }
