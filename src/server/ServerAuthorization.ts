@@ -113,7 +113,8 @@ export const htpasswd = (
  * Lets in those who send a name with its password, by [RFC
  * 7617](https://www.rfc-editor.org/rfc/rfc7617), for what the rules allow: by default everything.
  * `anonymous: "pull"` adds the rule that anybody may pull. Whoever may not do something is refused
- * with 403 when logged in, and challenged otherwise.
+ * with 403 when logged in, and challenged otherwise. The catalog is for all who have logged in, and
+ * lists what they may pull.
  *
  * `/v2/` is always challenged: docker sends no credentials to a registry that responds with 200
  * there. It cannot pull without a login from one that responds with this challenge, though other
@@ -173,8 +174,9 @@ export interface TokenOptions extends TokenServer.Options {
 
 /**
  * Lets in those who send a token, and serves the tokens at `/token`, as `TokenServer` does. Tokens
- * are JWTs, signed with the `key`, and allow what their claim `access` says. A token without it is
- * challenged again, with the scopes that it lacks.
+ * are JWTs, signed with the `key`, and allow what their claim `access` says until they expire. One
+ * that says too little is challenged again. The catalog is for all who have logged in, and lists
+ * what they may pull.
  *
  * `/v2/` is always challenged, so that docker sends its login; clients without one get a token for
  * what the rules allow anyone, or none where they allow nothing.
@@ -183,7 +185,7 @@ export interface TokenOptions extends TokenServer.Options {
  * @category constructors
  */
 export const token = (options: TokenOptions): Effect.Effect<ServerAuthorization> =>
-  Effect.map(TokenIssuer.make(options), (issuer) => ({
+  Effect.map(TokenIssuer.make(options, "filtered"), (issuer) => ({
     authorize: (request, operation) =>
       isTokenRequest(request)
         ? Effect.flip(issuer.serve(request))

@@ -103,7 +103,8 @@ export const signingKey: (
  * Makes the application, which serves tokens at whatever path it is mounted on: by `GET`, and by
  * `POST` as OAuth 2, with the grants `password` and `refresh_token`. Of the scopes asked for, it
  * grants as much as the rules allow; the claim `access` of a token says what that is. To ask for
- * more is not an error.
+ * more is not an error. A token is good until it expires, whatever becomes of its user. The
+ * catalog, of which a registry shows the whole, is for users who may pull everything.
  *
  * Refresh tokens are held in memory as hashes, 10,000 at a time, beyond which the oldest are
  * forgotten. One is no longer accepted once its user's password has changed.
@@ -141,7 +142,7 @@ export const signingKey: (
  * @category constructors
  */
 export const make = (options: Options): Effect.Effect<HttpApp.Default<never, Scope.Scope>> =>
-  Effect.map(TokenIssuer.make(options), (issuer) =>
+  Effect.map(TokenIssuer.make(options, "whole"), (issuer) =>
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
       RequestBody.handled(request, issuer.serve(request))
     )

@@ -1,7 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
+import { StorageFailure } from "../../src/RegistryError.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { webHandler } from "../support/server.js"
@@ -297,4 +301,48 @@ describe("token: POST /token", () => {
       expect(answer.body).not.toContain("wrong")
     })
   )
+})
+
+describe("secrets", () => {
+  it.scoped("are in nothing that is logged or answered", () => {
+    const logged: Array<unknown> = []
+    const logger = Logger.make<unknown, void>((options) => logged.push(options))
+    return Effect.gen(function* () {
+      const answers: Array<Answer> = []
+      const broken = new StorageFailure({ path: "users" })
+      const passwords = {
+        verify: () => Effect.fail(broken),
+        revision: () => Effect.fail(broken)
+      }
+      for (const authorization of [
+        ServerAuthorization.basic({ users }),
+        yield* ServerAuthorization.token({ users }),
+        ServerAuthorization.basic({ users: passwords }),
+        yield* ServerAuthorization.token({ users: passwords })
+      ]) {
+        const registry = yield* send(authorization)
+        const login = Buffer.from("alice:hidden-1").toString("base64")
+        for (const authorization of [`Basic ${login}`, "Bearer hidden-2", "Basic hidden-3"])
+          for (const path of ["/v2/", "/token?scope=repository:a:pull", "/v2/a/tags/list"])
+            answers.push(yield* registry("GET", path, { headers: { authorization } }))
+        for (const [grant_type, field] of [
+          ["password", "password"],
+          ["refresh_token", "refresh_token"],
+          ["hidden-4", "other"]
+        ] as const) {
+          const fields = { grant_type, [field]: "hidden-5", username: "alice", client_id: "test" }
+          const body = new URLSearchParams(fields).toString()
+          answers.push(yield* registry("POST", "/token", { body }))
+        }
+      }
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([400, 401, 500]))
+      expect(logged.length).toBeGreaterThan(0)
+      const shown = Inspectable.stringifyCircular([answers, logged])
+      expect(shown).not.toContain("hidden")
+      expect(shown).not.toContain(Buffer.from("hidden-1").toString("base64").slice(2, 10))
+    }).pipe(
+      Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+      Logger.withMinimumLogLevel(LogLevel.All)
+    )
+  })
 })

@@ -124,6 +124,17 @@ describe("what tokens say", () => {
     })
   )
 
+  it.scoped.each([
+    ["everything", "**", [{ type: "registry", name: "catalog", actions: ["*"] }]],
+    ["less, to whom it would show what else there is", "team/**", []]
+  ] as const)("the catalog of another registry to who may pull %s", ([, repositories, expected]) =>
+    Effect.gen(function* () {
+      const rules = [{ who: "users", repositories, actions: ["pull"] }] as const
+      const { claims } = yield* obtain({ rules }, "scope=registry:catalog:*")
+      expect(claims.access).toEqual(expected)
+    })
+  )
+
   it.scoped("nobody's have no user, and what anybody may do", () =>
     Effect.gen(function* () {
       const query = "scope=repository:a:pull,push&scope=registry:catalog:*"

@@ -61,7 +61,7 @@ export interface Granted {
  * - `pullsAll` says whether one rule lets a user pull from every repository.
  * - `grant` returns what of the scopes a user may have, in their order: of each the actions that
  *   are allowed, and `*` for all of them; an unknown action or type is not granted. The catalog is
- *   for all who have logged in, since it lists only what they may pull.
+ *   for those who have logged in.
  */
 export interface Rules {
   readonly isOpen: boolean
@@ -78,8 +78,14 @@ export interface Options {
 
 const actions: ReadonlyArray<Action> = ["delete", "pull", "push"]
 
-/** Compiles rules. */
-export const make = ({ anonymous, rules }: Options): Rules => {
+/**
+ * Compiles rules. A catalog is `filtered` if it lists to each user what that one may pull; one that
+ * is `whole` is only for users who may pull everything.
+ */
+export const make = (
+  { anonymous, rules }: Options,
+  catalog: "filtered" | "whole" = "filtered"
+): Rules => {
   const compiled: ReadonlyArray<Compiled> = [
     ...(rules ?? [{ who: "users", repositories: "**", actions }]),
     ...(anonymous === "pull" ? [pullEverything] : [])
@@ -97,13 +103,18 @@ export const make = ({ anonymous, rules }: Options): Rules => {
         .filter(({ patterns }) => patterns.some((pattern) => matches(pattern, user, repository)))
         .flatMap(({ actions }) => actions)
     )
+  const pullsAll = (user: User) =>
+    rulesOf(user).some(
+      ({ actions, patterns }) => actions.includes("pull") && patterns.some(isEverything)
+    )
+  const mayList = (user: User) => user !== undefined && (catalog === "filtered" || pullsAll(user))
   const granted = (user: User, scope: string): ReadonlyArray<Granted> => {
     const parsed = AccessScope.parse(scope)
     if (parsed._tag === "Opaque") return []
     const { name, type } = parsed
     const isAll = parsed.actions[0] === "*"
     if (type === "registry" && name === "catalog")
-      return user !== undefined && isAll ? [{ type, name, actions: ["*"] }] : []
+      return isAll && mayList(user) ? [{ type, name, actions: ["*"] }] : []
     if (type !== "repository" || name.length > longestName) return []
     const may = allowed(user, name)
     const given = (isAll ? actions : parsed.actions).filter((action) => may.has(action))
@@ -113,10 +124,7 @@ export const make = ({ anonymous, rules }: Options): Rules => {
   return {
     isOpen: compiled.some(({ isOpen }) => isOpen),
     allows: (user, repository, action) => allowed(user, repository).has(action),
-    pullsAll: (user) =>
-      rulesOf(user).some(
-        ({ actions, patterns }) => actions.includes("pull") && patterns.some(isEverything)
-      ),
+    pullsAll,
     grant: (user, scopes) =>
       AccessScope.combine(scopes, []).flatMap((scope) => granted(user, scope))
   }

@@ -50,12 +50,15 @@ export interface TokenIssuer {
 /** Refresh tokens beyond this are forgotten, the oldest first. */
 const capacity = 10_000
 
-/** Makes an issuer. Without a key, it makes one that lasts as long as the program. */
-export const make = Effect.fnUntraced(function* (options: Options) {
+/**
+ * Makes an issuer. Without a key, it makes one that lasts as long as the program. `catalog` is what
+ * the registry lists there.
+ */
+export const make = Effect.fnUntraced(function* (options: Options, catalog: "filtered" | "whole") {
   const service = options.service ?? "effect-oci"
   const issuer: Issuer = {
     passwords: Passwords.from(options.users),
-    rules: AccessRules.make(options),
+    rules: AccessRules.make(options, catalog),
     lifetime: Math.max(1, Math.floor(Duration.toSeconds(options.lifetime ?? "5 minutes"))),
     parties: { aud: service, iss: options.issuer ?? service },
     key: options.key ?? (yield* TokenKey.generate),
