@@ -13,9 +13,11 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import * as authentication from "../examples/authentication.js"
 import { layer as composedLayer } from "../examples/composed.js"
 import { describe as describeArtifact, responseTo } from "../examples/errors.js"
+import * as layoutExample from "../examples/layout.js"
 import { layer as machineLayer } from "../examples/machine.js"
 import { layer as networkLayer } from "../examples/network.js"
 import { push as pushByRequests } from "../examples/requests.js"
@@ -24,6 +26,7 @@ import { size } from "../examples/size.js"
 import * as Credentials from "../src/auth/Credentials.js"
 import * as BlobSource from "../src/BlobSource.js"
 import * as Artifact from "../src/content/Artifact.js"
+import * as NodeLayout from "../src/node/NodeLayout.js"
 import * as NodeRegistry from "../src/node/NodeRegistry.js"
 import { layerRegistries } from "../src/node/NodeRegistry.js"
 import { exists, open, Registries } from "../src/Registries.js"
@@ -290,6 +293,24 @@ describe("composed.ts", () => {
         yield* own.registry.getBlobBytes(own.repository, Digest.fromBytes(utf8("own")))
       ).toEqual(utf8("own"))
     }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+})
+
+describe("layout.ts", () => {
+  it.scopedLive("writes an image of an archive to a layout, as it does to any registry", () =>
+    Effect.gen(function* () {
+      const root = yield* folder({ "app.tar": "\0".repeat(10_240) })
+      const tag = Reference.unsafeParseTag("1.0")
+      const put = layoutExample.put(join(root, "app.tar"), tag)
+      const path = join(root, "images")
+      const { digest } = yield* Effect.provide(put, NodeLayout.layer({ path }))
+      const layouts = yield* NodeLayout.make({ path })
+      const app = Reference.unsafeParseRepositoryName("app")
+      expect((yield* layouts.getManifest(app, tag)).descriptor.digest).toBe(digest)
+      expect([...(yield* Stream.runCollect(layouts.verify()))]).toEqual([])
+      const same = yield* Effect.provide(put, MemoryRegistry.layer())
+      expect(same.digest).toBe(digest)
+    })
   )
 })
 

@@ -53,7 +53,7 @@ const platform: Layer.Layer<FileSystem.FileSystem | Path.Path | LayoutRegistry.S
  */
 export const make = (
   options: LayoutRegistry.Options
-): Effect.Effect<Registry.Service, StorageFailure> =>
+): Effect.Effect<LayoutRegistry.LayoutRegistry, StorageFailure> =>
   Effect.provide(LayoutRegistry.make(options), platform)
 
 /**

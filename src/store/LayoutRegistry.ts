@@ -15,16 +15,41 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import { Registry } from "../Registry.js"
 import { StorageFailure } from "../RegistryError.js"
 import type { RepositoryName } from "../spec/Reference.js"
+import * as Collect from "./internal/layout/Collect.js"
 import { Files } from "./internal/layout/Files.js"
 import * as LayoutBlobs from "./internal/layout/LayoutBlobs.js"
 import * as LayoutManifests from "./internal/layout/LayoutManifests.js"
 import { Layouts } from "./internal/layout/Layouts.js"
 import { LayoutUploads } from "./internal/layout/LayoutUploads.js"
 import { System } from "./internal/layout/System.js"
+import * as Verify from "./internal/layout/Verify.js"
 
+export type {
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  CollectError,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Collected,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  CollectedBlob,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  CollectOptions
+} from "./internal/layout/Collect.js"
 export {
   /**
    * @since 0.1.0
@@ -37,6 +62,52 @@ export {
    */
   System
 } from "./internal/layout/System.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Finding,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  VerifyError
+} from "./internal/layout/Verify.js"
+
+/**
+ * A `Registry` in layouts, and what is to be done about its disk.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LayoutRegistry extends Registry.Service {
+  /**
+   * Removes the blobs that nothing refers to which `index.json` leads to, and uploads that nobody
+   * went on with. Digests count wherever they stand in a document, whatever its type, and a
+   * manifest that cannot be read stops the collection of its repository. Nothing is removed that
+   * was put, mounted, or found to be there and so not uploaded, within the time of `grace`.
+   *
+   * Others may read and write meanwhile. A program other than this library may count on a blob that
+   * it finds, and that is old: let none write while this runs, or see to it that its manifests
+   * come before.
+   *
+   * Fails with `DigestMismatch`, `InvalidManifest`, `LimitExceeded` or `StorageFailure` for a
+   * manifest that cannot be read, and with `NameUnknown` for a repository that is not there.
+   */
+  readonly collect: (
+    options?: Collect.CollectOptions
+  ) => Effect.Effect<Collect.Collected, Collect.CollectError>
+  /**
+   * Reads all blobs of a repository, or of all of them, and emits what is missing, corrupt,
+   * ambiguous or unreferenced. It changes nothing.
+   *
+   * Fails where an index cannot be read, and with `NameUnknown` for a repository that is not there.
+   */
+  readonly verify: (
+    repository?: RepositoryName
+  ) => Stream.Stream<Verify.Finding, Verify.VerifyError>
+}
 
 /**
  * Where a registry of layouts is, and how strict it is.
@@ -103,7 +174,7 @@ export interface Options {
  */
 export const make = (
   options: Options
-): Effect.Effect<Registry.Service, StorageFailure, FileSystem.FileSystem | Path.Path | System> =>
+): Effect.Effect<LayoutRegistry, StorageFailure, FileSystem.FileSystem | Path.Path | System> =>
   Effect.gen(function* () {
     const paths = yield* Path.Path
     const files = new Files(
@@ -116,6 +187,8 @@ export const make = (
     yield* checkRoot(files, options.repository)
     const layouts = new Layouts(files, options.repository)
     const uploads = new LayoutUploads(layouts)
+    const chosen = (repository: RepositoryName | undefined) =>
+      repository === undefined ? layouts.names : Effect.succeed([repository])
     return {
       ping: Effect.void,
       ...LayoutManifests.manifests(layouts, options.missingReferences !== "accept"),
@@ -123,7 +196,20 @@ export const make = (
       ...LayoutBlobs.blobs(layouts),
       ...LayoutBlobs.uploads(layouts, uploads),
       startUpload: (repository, options) => uploads.start(repository, options),
-      resumeUpload: (state) => uploads.resume(state)
+      resumeUpload: (state) => uploads.resume(state),
+      collect: Effect.fnUntraced(function* (options = {}) {
+        const all: Array<Collect.Collected> = []
+        for (const name of yield* chosen(options.repository))
+          all.push(yield* Collect.collect((yield* layouts.get(name)).layout, options))
+        return {
+          blobs: all.flatMap(({ blobs }) => blobs),
+          uploads: all.reduce((sum, { uploads }) => sum + uploads, 0)
+        }
+      }),
+      verify: (repository) =>
+        Stream.flatMap(Stream.fromIterableEffect(chosen(repository)), (name) =>
+          Stream.unwrap(Effect.map(layouts.get(name), ({ layout }) => Verify.verify(layout)))
+        )
     }
   })
 

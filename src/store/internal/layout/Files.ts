@@ -122,6 +122,19 @@ export class Files {
     return Effect.scoped(read)
   }
 
+  /** Reads the first bytes of a file, if it is there. */
+  beginning(path: string, size: number): Step<Uint8Array> {
+    return Effect.scoped(
+      Effect.flatMap(
+        this.find(path, this.fs.open(path, { flag: "r" })),
+        Option.match({
+          onNone: () => Effect.succeed(new Uint8Array()),
+          onSome: (file) => this.fill(path, file, new Uint8Array(size))
+        })
+      )
+    )
+  }
+
   /** Streams the bytes of a file from `start` on, and up to `end` if given, in new arrays. */
   stream(
     path: string,

@@ -261,7 +261,7 @@ export class Layout {
   private get flush(): Effect.Effect<void, IndexError> {
     const once = Effect.scoped(
       Effect.gen(this, function* () {
-        yield* this.check(this.own())
+        yield* this.check(this.own("lock"))
         const lock = yield* FolderLock.acquire(this.files, this.own("lock"))
         return yield* Effect.uninterruptible(this.apply(lock))
       })

@@ -148,14 +148,17 @@ export class LayoutSession implements UploadSession {
   /** Takes the content of a file by a copy on write, where the disk can make one. */
   adopt(path: string): Effect.Effect<boolean> {
     const { files } = this.layout
+    // A clone that fails may remove what was at its place.
+    const draft = this.layout.draft()
     return Effect.gen(this, function* () {
-      yield* files.system.clone(path, this.path)
+      yield* files.system.clone(path, draft)
+      yield* files.rename(draft, this.path)
       this.offset = yield* this.size
       this.hash = undefined
       return true
     }).pipe(
       Effect.uninterruptible,
-      Effect.catchAll(() => Effect.succeed(false))
+      Effect.catchAll(() => Effect.as(files.remove(draft), false))
     )
   }
 
