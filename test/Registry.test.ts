@@ -6,6 +6,9 @@ import * as BlobSource from "../src/BlobSource.js"
 import { make, type Registry } from "../src/Registry.js"
 import * as Digest from "../src/spec/Digest.js"
 import * as Manifest from "../src/spec/Manifest.js"
+import * as ComposedRegistry from "../src/store/ComposedRegistry.js"
+import { deferred } from "../src/store/internal/DeferredRegistry.js"
+import * as LimitedRegistry from "../src/store/internal/LimitedRegistry.js"
 import { mirrored } from "../src/store/internal/Mirrors.js"
 import { observed } from "../src/store/internal/ObservedRegistry.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
@@ -83,7 +86,17 @@ describe("a registry made of operations", () => {
 describe("a registry made of others", () => {
   const made: ReadonlyArray<readonly [string, (registry: Registry.Service) => Registry.Service]> = [
     ["with mirrors", (registry) => mirrored(registry, [{ registry: make({}), prefix: undefined }])],
-    ["observed", (registry) => observed({ address: "r", port: 443, labels: () => [] }, registry)]
+    ["observed", (registry) => observed({ address: "r", port: 443, labels: () => [] }, registry)],
+    ["observed as one of a host", ComposedRegistry.observed({ host: "r" })],
+    ["logged", ComposedRegistry.logged()],
+    ["deferred", (registry) => deferred(Effect.succeed(registry))],
+    [
+      "limited",
+      (registry) => {
+        const { used: _, ...limited } = LimitedRegistry.limited(registry, { bytes: 1024 })
+        return limited
+      }
+    ]
   ]
 
   it.effect.each(made)("%s offers all that there is today, and nothing else", ([, wrap]) =>

@@ -83,7 +83,7 @@ export class RangeMismatch extends Schema.TaggedError<RangeMismatch>("effect-oci
 /**
  * Occurs when there is more than a limit allows: bytes of a document, items of a list, pages,
  * redirects. Nothing is ever truncated to fit. `limit` is in bytes unless `what` begins with "The
- * number of"; `option` is the setting that raises it.
+ * number of"; `option` is the setting that raises it, and `fix` what else helps, if anything does.
  */
 export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci/LimitExceeded")(
   "LimitExceeded",
@@ -91,15 +91,17 @@ export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-oci
     ...exchange,
     what: Schema.String,
     limit: Schema.Number,
-    option: Schema.optional(Schema.String)
+    option: Schema.optional(Schema.String),
+    fix: Schema.optional(Schema.String)
   }
 ) {
   override get message(): string {
+    const allowing = this.option === undefined ? "" : `the option ${this.option} allows more`
     return sentence(
       `${this.what} exceeds the limit of ${this.limit}` +
         (this.what.startsWith("The number of") ? "" : " bytes"),
       this,
-      this.option === undefined ? "" : `the option ${this.option} allows more`
+      [this.fix ?? "", allowing].filter((part) => part !== "").join(", and ")
     )
   }
 }

@@ -7,12 +7,17 @@
  */
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { make, type Registry } from "../Registry.js"
 import { isRepositoryName, type RepositoryName } from "../spec/Reference.js"
+import * as LimitedRegistry from "./internal/LimitedRegistry.js"
+import * as LoggedRegistry from "./internal/LoggedRegistry.js"
 import { merged } from "./internal/MergedList.js"
 import * as Mirrors from "./internal/Mirrors.js"
+import * as ObservedRegistry from "./internal/ObservedRegistry.js"
 import { routed } from "./internal/RoutedRegistry.js"
 import * as UnionRegistry from "./internal/UnionRegistry.js"
 
@@ -201,3 +206,168 @@ export const mirrored: {
   (mirrors: ReadonlyArray<Mirrors.Mirror>): (registry: Registry.Service) => Registry.Service
   (registry: Registry.Service, mirrors: ReadonlyArray<Mirrors.Mirror>): Registry.Service
 } = dual(2, Mirrors.mirrored)
+
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Limited,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Limits
+} from "./internal/LimitedRegistry.js"
+
+/**
+ * Makes a registry that takes so many bytes, and so many operations in a time.
+ *
+ * What would exceed `bytes` fails with `LimitExceeded`: content of a known size before anything is
+ * sent, an upload at the first byte too many, which cancels it. What open uploads have sent counts,
+ * those that were detached too. Content that is put again takes nothing; what is deleted, cancelled
+ * or refused gives its bytes back. A blob is mounted only from a repository that is named, whose
+ * size tells. What others put into `registry` itself is not seen.
+ *
+ * An operation that exceeds `rate` fails with `TooManyRequests` and nothing sent, whose
+ * `retryAfter` says when there is room for one again.
+ *
+ * @example
+ * ```ts
+ * import * as ComposedRegistry from "effect-oci/ComposedRegistry"
+ * import * as MemoryRegistry from "effect-oci/MemoryRegistry"
+ * import { Registry } from "effect-oci/Registry"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * // A registry in memory that takes a gigabyte, and a hundred operations a second.
+ * const layer = Layer.effect(
+ *   Registry,
+ *   Effect.flatMap(
+ *     MemoryRegistry.make(),
+ *     ComposedRegistry.limited({
+ *       bytes: 1024 ** 3,
+ *       rate: { operations: 100, per: "1 second" }
+ *     })
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const limited: {
+  (
+    limits: LimitedRegistry.Limits
+  ): (registry: Registry.Service) => Effect.Effect<LimitedRegistry.Limited>
+  (
+    registry: Registry.Service,
+    limits: LimitedRegistry.Limits
+  ): Effect.Effect<LimitedRegistry.Limited>
+} = dual(2, (registry: Registry.Service, limits: LimitedRegistry.Limits) =>
+  Effect.sync(() => LimitedRegistry.limited(registry, limits))
+)
+
+/**
+ * How operations are logged: at which level, `LogLevel.Info` by default, and as those of which
+ * host, if it is to be named.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LogOptions {
+  readonly level?: LogLevel.LogLevel | undefined
+  readonly host?: string | undefined
+}
+
+/**
+ * Makes a registry that logs a line for each operation when it has ended, and for each step of an
+ * upload session, such as `getManifest ghcr.io/owner/name:tag completed in 12 ms`. A stream ends
+ * with its last item, or when nobody wants more of it (`abandoned`). A failure is named with its
+ * message, which holds no secret; of an error that is not of this library, as that of a source, the
+ * tag alone is shown.
+ *
+ * @example
+ * ```ts
+ * import * as ComposedRegistry from "effect-oci/ComposedRegistry"
+ * import * as Registries from "effect-oci/Registries"
+ * import { NodeRegistry } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const layer = Registries.layerFrom((host) =>
+ *   Effect.flatMap(Registries.Registries, ({ get }) =>
+ *     Effect.map(get(host), ComposedRegistry.logged({ host }))
+ *   )
+ * ).pipe(Layer.provide(NodeRegistry.layerDefault))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const logged: {
+  (options?: LogOptions): (registry: Registry.Service) => Registry.Service
+  (registry: Registry.Service, options?: LogOptions): Registry.Service
+} = dual(
+  (args) => Predicate.hasProperty(args[0], "getManifest"),
+  (registry: Registry.Service, { host, level = LogLevel.Info }: LogOptions = {}) =>
+    LoggedRegistry.logged(host, level, registry)
+)
+
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Operation
+} from "./internal/AroundRegistry.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  ObserveOptions,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Performed
+} from "./internal/ObservedRegistry.js"
+
+/**
+ * Makes a registry whose operations are seen as those of a client over HTTP are: each has a span
+ * `effect-oci/Registry.<operation>`, each step of an upload session one
+ * `effect-oci/UploadSession.<step>`, and `Metrics.transferDuration` has how long blobs take.
+ * `onOperation` is called with each that has ended, such as for an audit, or for metrics of your
+ * own. Clients over HTTP have these spans and metrics by themselves.
+ *
+ * @example
+ * ```ts
+ * import * as ComposedRegistry from "effect-oci/ComposedRegistry"
+ * import * as MemoryRegistry from "effect-oci/MemoryRegistry"
+ * import { Registry } from "effect-oci/Registry"
+ * import * as Console from "effect/Console"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const layer = Layer.effect(
+ *   Registry,
+ *   Effect.map(
+ *     MemoryRegistry.make(),
+ *     ComposedRegistry.observed({
+ *       host: "registry.lan:5000",
+ *       onOperation: ({ name, outcome, repository }) => Console.log(name, repository, outcome)
+ *     })
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const observed: {
+  (options: ObservedRegistry.ObserveOptions): (registry: Registry.Service) => Registry.Service
+  (registry: Registry.Service, options: ObservedRegistry.ObserveOptions): Registry.Service
+} = dual(2, (registry: Registry.Service, options: ObservedRegistry.ObserveOptions) =>
+  ObservedRegistry.observedAs(options, registry)
+)

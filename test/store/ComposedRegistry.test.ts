@@ -1,6 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { pipe } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
@@ -51,6 +53,31 @@ const largeBlob = 1024 * 1024
 registrySuite("prefixed", { layer: provide(prefixed), supports, largeBlob })
 registrySuite("select", { layer: provide(selected), supports, largeBlob })
 registrySuite("union", { layer: provide(union), largeBlob })
+registrySuite("limited", {
+  layer: provide(
+    Effect.flatMap(
+      memory,
+      ComposedRegistry.limited({
+        bytes: 10 ** 10,
+        rate: { operations: 10 ** 6, per: "1 second" }
+      })
+    )
+  ),
+  supports,
+  largeBlob
+})
+registrySuite("logged and observed, with a mirror", {
+  layer: provide(
+    Effect.map(Effect.all([memory, memory]), ([registry, mirror]) =>
+      pipe(
+        ComposedRegistry.mirrored(registry, [{ registry: mirror }]),
+        ComposedRegistry.observed({ host: "registry.lan", onOperation: () => Effect.void }),
+        ComposedRegistry.logged({ level: LogLevel.Trace })
+      )
+    )
+  ),
+  largeBlob
+})
 registrySuite("a client over a served union of a prefixed registry and another one", {
   layer: Layer.unwrapEffect(Effect.map(ServerUrl, (url) => RegistryClient.layer({ url }))).pipe(
     Layer.provide([TokenCache.layerMemory, Credentials.layerAnonymous]),

@@ -249,6 +249,8 @@ const ofRegistry = (
             message: "The registry behind this server did not respond"
           })
         : badGateway
+    case "LimitExceeded": // of this registry, and not of one behind it (V12)
+      return failure.url === undefined ? tooLarge(operation) : badGateway
     case "RegistryFailure": // a limit of the registry behind is the client's affair
       return failure.status === 413 && uploads.has(operation) ? tooLarge(operation) : badGateway
     default:
