@@ -12,15 +12,12 @@ import * as TokenCache from "effect-oci/TokenCache"
 import { configured } from "./authentication.js"
 
 /** Whatever registry a program asks for is this one, which lets `ci` push to `team`. */
-const registry = Layer.unwrapEffect(
-  Effect.map(
-    ServerAuthorization.token({
-      users: { ci: Redacted.make("secret") },
-      rules: [{ who: ["ci"], repositories: "team/*", actions: ["pull", "push"] }]
-    }),
-    (authorization) => layerTest({ authorization })
-  )
-).pipe(Layer.provide(MemoryRegistry.layer()))
+const registry = layerTest({
+  authorization: ServerAuthorization.token({
+    users: { ci: Redacted.make("secret") },
+    rules: [{ who: ["ci"], repositories: "team/*", actions: ["pull", "push"] }]
+  })
+}).pipe(Layer.provide(MemoryRegistry.layer()))
 
 const environment = new Map([
   ["REGISTRY_USERNAME", "ci"],

@@ -106,7 +106,7 @@ export interface Options {
    */
   readonly url?: string | undefined
   /** Decides who may do what. Without it everybody may do everything. */
-  readonly authorization?: ServerAuthorization | undefined
+  readonly authorization?: ServerAuthorization | Effect.Effect<ServerAuthorization> | undefined
   /**
    * The most referrers in one page, 1000 by default (see [Listing
    * Referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
@@ -187,11 +187,14 @@ const makeWith = (
       referrersPageSize: options.referrersPageSize ?? 1000,
       tagOrder: options.tagOrder ?? "ASCII"
     }
+    const authorization = Effect.isEffect(options.authorization)
+      ? yield* options.authorization
+      : options.authorization
     const quirks = options.quirks ?? {}
     const content = QuirkyHandler.content(quirks, (received) => received.carryOut(received))
     const guarded: Handler.Handler = (received) =>
       Effect.merge(
-        Effect.flatMap(authorized(server, options, received), (server) =>
+        Effect.flatMap(authorized(server, authorization, received), (server) =>
           content({ ...received, carryOut: carryOut(server) })
         )
       )
@@ -377,7 +380,7 @@ const carryOut =
 /** The server as far as whoever sent a request may use it, or the response that refuses it. */
 const authorized = (
   server: Server,
-  { authorization }: Options,
+  authorization: ServerAuthorization | undefined,
   { operation, request }: Handler.Received
 ): Effect.Effect<Server, HttpServerResponse, Scope.Scope> =>
   authorization === undefined

@@ -26,8 +26,8 @@ const rules: ReadonlyArray<ServerAuthorization.Rule> = [
 ]
 
 const kinds = {
-  "without authorization": Effect.succeed(undefined),
-  "with passwords": Effect.succeed(ServerAuthorization.basic({ users, rules })),
+  "without authorization": undefined,
+  "with passwords": ServerAuthorization.basic({ users, rules }),
   "with tokens": ServerAuthorization.token({ users, rules })
 } as const
 
@@ -222,12 +222,7 @@ for (const [command, program, describeIt] of [
         scenario(command, program, name !== "without authorization").pipe(
           Effect.scoped,
           Effect.provide(
-            Layer.provide(
-              Layer.unwrapEffect(
-                Effect.map(authorization, (authorization) => layerSocketServer({ authorization }))
-              ),
-              MemoryRegistry.layer()
-            )
+            Layer.provide(layerSocketServer({ authorization }), MemoryRegistry.layer())
           )
         )
       )

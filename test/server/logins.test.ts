@@ -27,12 +27,10 @@ const rules: ReadonlyArray<ServerAuthorization.Rule> = [
 
 const host = "registry.test"
 
-const server = (authorization: Effect.Effect<ServerAuthorization.ServerAuthorization>) =>
-  Layer.unwrapEffect(
-    Effect.map(authorization, (authorization) => RegistryServer.layerTest({ authorization }))
-  ).pipe(Layer.provideMerge(MemoryRegistry.layer()))
+const server = (authorization: RegistryServer.Options["authorization"]) =>
+  RegistryServer.layerTest({ authorization }).pipe(Layer.provideMerge(MemoryRegistry.layer()))
 
-const withBasic = server(Effect.succeed(ServerAuthorization.basic({ users, rules })))
+const withBasic = server(ServerAuthorization.basic({ users, rules }))
 const withTokens = server(ServerAuthorization.token({ users, rules }))
 
 /** A refresh token, as `docker login` gets one. */
