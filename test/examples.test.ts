@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it, layer } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -15,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as authentication from "../examples/authentication.js"
+import { server as cacheServer } from "../examples/cache.js"
 import { layer as composedLayer } from "../examples/composed.js"
 import { describe as describeArtifact, responseTo } from "../examples/errors.js"
 import * as layoutExample from "../examples/layout.js"
@@ -29,9 +31,11 @@ import * as Artifact from "../src/content/Artifact.js"
 import * as NodeLayout from "../src/node/NodeLayout.js"
 import * as NodeRegistry from "../src/node/NodeRegistry.js"
 import { layerRegistries } from "../src/node/NodeRegistry.js"
+import * as NodeRegistryServer from "../src/node/NodeRegistryServer.js"
 import { exists, open, Registries } from "../src/Registries.js"
 import { Registry } from "../src/Registry.js"
 import { RegistryFailure, Unauthorized } from "../src/RegistryError.js"
+import { RegistryServer } from "../src/server/RegistryServer.js"
 import * as Digest from "../src/spec/Digest.js"
 import * as Reference from "../src/spec/Reference.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
@@ -273,6 +277,31 @@ describe("authentication.ts", () => {
         )
       )
     )
+  )
+})
+
+describe("cache.ts", () => {
+  it.scopedLive("is a registry whose content comes from another one, once", () =>
+    Effect.gen(function* () {
+      const origin = yield* Layer.build(
+        NodeRegistryServer.layer({ port: 0 }).pipe(Layer.provideMerge(MemoryRegistry.layer()))
+      )
+      const { requests, url } = Context.get(origin, RegistryServer)
+      const repository = yield* Reference.parseRepositoryName("tool")
+      const blob = BlobSource.fromBytes(utf8("tool"))
+      const { digest } = yield* Context.get(origin, Registry).putBlob(repository, blob)
+      const cache = yield* Layer.build(cacheServer(url.replace("http://", ""), 0))
+      const client = yield* Layer.build(
+        NodeRegistry.layer({ url: Context.get(cache, RegistryServer).url })
+      )
+      const pulls = Array.from({ length: 5 }, () =>
+        Context.get(client, Registry).getBlobBytes(repository, digest)
+      )
+      for (const bytes of yield* Effect.all(pulls, { concurrency: 5 }))
+        expect(bytes).toEqual(utf8("tool"))
+      const seen = (yield* requests).map(({ method }) => method)
+      expect(seen).toEqual(["HEAD", "GET"])
+    }).pipe(Effect.provide(layerRegistries()), Effect.provide(Credentials.layerAnonymous))
   )
 })
 

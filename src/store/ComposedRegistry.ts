@@ -10,9 +10,12 @@ import { dual } from "effect/Function"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { make, type Registry } from "../Registry.js"
+import type { CommonError } from "../RegistryError.js"
 import { isRepositoryName, type RepositoryName } from "../spec/Reference.js"
+import * as CachedRegistry from "./internal/cache/CachedRegistry.js"
 import * as LimitedRegistry from "./internal/LimitedRegistry.js"
 import * as LoggedRegistry from "./internal/LoggedRegistry.js"
 import { merged } from "./internal/MergedList.js"
@@ -371,3 +374,69 @@ export const observed: {
 } = dual(2, (registry: Registry.Service, options: ObservedRegistry.ObserveOptions) =>
   ObservedRegistry.observedAs(options, registry)
 )
+
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  CachedOptions
+} from "./internal/cache/CachedRegistry.js"
+
+/**
+ * Makes a registry that stores manifests and blobs as they are read, and reads what it has stored
+ * from there: a pull-through cache, when it is served.
+ *
+ * - A blob is downloaded once, however many read it. The download belongs to the Scope, and goes on
+ *   when its readers leave; a slow reader delays nobody. It counts as stored when the whole of it
+ *   was verified; when it fails before, its readers fail.
+ * - A tag is asked for with HEAD once its time is over, and its manifest is read by digest where
+ *   that is not stored yet.
+ * - The upstream registry is asked whether a repository has a blob before one that is stored for
+ *   another repository is given out. Lists and referrers are not stored: it is asked each time.
+ * - All that puts, mounts, deletes or opens an upload fails with `Unsupported`.
+ *
+ * Content is read with the rights of `upstream` and given to everybody who can ask the cache. Serve
+ * private content with an `authorization` of its own.
+ *
+ * The store belongs to the cache alone. It has manifests as blobs, since a registry need not take a
+ * manifest before its content, and in each repository an inventory under the tag
+ * `effect-oci.cache`. A store that outlives the process is found again with sizes, tags and, as far
+ * as it was written, the order of use. A download that did not end is not continued, and is
+ * cleared. Readers of a download in progress take from `memory`, and those who fall behind from the
+ * upload in the store, if it is of this library, or once it is stored.
+ *
+ * Fails as the store does when its inventories cannot be read. Reads fail as `upstream` does: a
+ * store that fails is logged as a warning, and content is read past it.
+ *
+ * @example
+ * ```ts
+ * import * as ComposedRegistry from "effect-oci/ComposedRegistry"
+ * import * as MemoryRegistry from "effect-oci/MemoryRegistry"
+ * import { Registries } from "effect-oci/Registries"
+ * import { Registry } from "effect-oci/Registry"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const layer = Layer.scoped(
+ *   Registry,
+ *   Effect.gen(function*() {
+ *     const upstream = yield* (yield* Registries).get("ghcr.io")
+ *     const store = yield* MemoryRegistry.make()
+ *     return yield* ComposedRegistry.cached(upstream, { store, capacity: 1024 ** 3 })
+ *   })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const cached: {
+  (
+    options: CachedRegistry.CachedOptions
+  ): (registry: Registry.Service) => Effect.Effect<Registry.Service, CommonError, Scope.Scope>
+  (
+    registry: Registry.Service,
+    options: CachedRegistry.CachedOptions
+  ): Effect.Effect<Registry.Service, CommonError, Scope.Scope>
+} = dual(2, CachedRegistry.make)

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as ReadableUpload from "../../internal/ReadableUpload.js"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as Route from "../../protocol/internal/Route.js"
@@ -111,7 +112,11 @@ export class MemoryUploads {
     upload: Effect.Effect<Upload, E>
   ): Effect.Effect<UploadSession, E, Scope.Scope> {
     return Effect.acquireRelease(
-      Effect.map(upload, (upload) => new MemorySession(this, upload)),
+      Effect.map(upload, (upload) =>
+        ReadableUpload.make(new MemorySession(this, upload), (offset) =>
+          Effect.sync(() => partOf(upload, offset))
+        )
+      ),
       (session) => session.release
     )
   }
@@ -191,4 +196,14 @@ class MemorySession implements UploadSession {
           : new UploadUnknown({ repository: this.upload.repository })
     )
   }
+}
+
+/** A copy of what was written from an offset on, to the end of the part that it is in. */
+const partOf = ({ parts }: Upload, offset: number): Uint8Array => {
+  let start = 0
+  for (const part of parts) {
+    if (offset < start + part.length) return part.slice(offset - start)
+    start += part.length
+  }
+  return new Uint8Array()
 }
