@@ -68,6 +68,16 @@ describe("basic", () => {
       })
   )
 
+  it.scoped("names and passwords are in UTF-8", () =>
+    Effect.gen(function* () {
+      const registry = yield* send(
+        ServerAuthorization.basic({ users: { älice: Redacted.make("sésame:€") } })
+      )
+      const authorization = `Basic ${Buffer.from("älice:sésame:€").toString("base64")}`
+      expect((yield* registry("GET", "/v2/", { headers: { authorization } })).status).toBe(200)
+    })
+  )
+
   it.scoped.each([
     ["wrong password", wrongPassword.authorization],
     ["unknown user", wrongUser.authorization],
@@ -251,6 +261,19 @@ describe("token: POST /token", () => {
       })
       const headers = bearer(body.access_token)
       expect((yield* registry("POST", "/v2/a/blobs/uploads/", { headers })).status).toBe(202)
+    })
+  )
+
+  it.scoped("scopes may be in fields of their own, and the service empty", () =>
+    Effect.gen(function* () {
+      const registry = yield* withTokens()
+      const fields = new URLSearchParams({ ...password, service: "" })
+      fields.append("scope", "repository:a:pull")
+      fields.append("scope", "repository:b:pull repository:c:push")
+      const answer = yield* registry("POST", "/token", { body: fields.toString() })
+      expect(JSON.parse(answer.body).scope).toBe(
+        "repository:a:pull repository:b:pull repository:c:push"
+      )
     })
   )
 
