@@ -275,6 +275,13 @@ export * as Platform from "./spec/Platform.js"
  */
 export * as Reference from "./spec/Reference.js"
 /**
+ * Docker's manifests of version 2, schema 1: images as registries had them up to 2016, signed or
+ * not.
+ *
+ * @since 0.1.0
+ */
+export * as SignedManifest from "./spec/SignedManifest.js"
+/**
  * Registries made of other registries. Each is a `Registry`, so they can be put together, served by
  * a `RegistryServer`, and given to any program. Where an operation of the registries that one is
  * made of has no meaning for it, it fails with `Unsupported` instead of passing it on.

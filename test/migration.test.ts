@@ -20,6 +20,7 @@ import * as Digest from "../src/spec/Digest.js"
 import * as Manifest from "../src/spec/Manifest.js"
 import * as Reference from "../src/spec/Reference.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
+import { authority } from "./support/certificates.js"
 import type { Seen } from "./support/fake/Handler.js"
 import { origin } from "./support/fake/Sockets.js"
 import { utf8 } from "./support/fixtures.js"
@@ -84,6 +85,20 @@ layer(MemoryRegistry.layer())("over a registry in memory", (it) => {
       yield* docker.remove(repository, tag)
       expect([...(yield* docker.tags(repository))]).toEqual([])
       yield* Effect.scoped(Layer.build(docker.pinged(MemoryRegistry.layer())))
+      const content = {
+        schemaVersion: 1,
+        name: repository,
+        tag,
+        architecture: "amd64",
+        fsLayers: [{ blobSum: Digest.fromBytes(utf8("hello")) }],
+        history: [{ v1Compatibility: "{}" }]
+      } as const
+      const { key } = yield* authority("signer")
+      yield* docker.sign(repository, tag, content, Redacted.make(key))
+      expect(yield* docker.signed(repository, tag)).toMatchObject({
+        ...content,
+        signers: [{ algorithm: "ES256" }]
+      })
     })
   )
 })

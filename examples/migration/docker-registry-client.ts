@@ -1,8 +1,10 @@
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "effect-oci/BlobSource"
 import type { RepositoryName, Tag } from "effect-oci/Reference"
 import * as Registry from "effect-oci/Registry"
+import * as SignedManifest from "effect-oci/SignedManifest"
 
 // registry.New(url, username, password) pings first: Registry.pinged(NodeRegistry.layer({ url }))
 export const pinged = Registry.pinged
@@ -34,4 +36,26 @@ export const blobs = (repository: RepositoryName, content: Uint8Array) =>
       (size, bytes) => size + bytes.length
     )
     return { found, size }
+  })
+
+// hub.Manifest(repository, reference), and who has signed it, which that client does not look at
+export const signed = (repository: RepositoryName, tag: Tag) =>
+  Effect.gen(function* () {
+    const hub = yield* Registry.Registry
+    const manifest = yield* hub.getManifest(repository, tag)
+    const signed = yield* SignedManifest.fromManifest(manifest)
+    return { ...signed.content, signers: yield* SignedManifest.verify(signed) }
+  })
+
+// schema1.Sign(manifest, key), hub.PutManifest(repository, tag, signed)
+export const sign = (
+  repository: RepositoryName,
+  tag: Tag,
+  content: SignedManifest.Content,
+  privateKey: Redacted.Redacted
+) =>
+  Effect.gen(function* () {
+    const hub = yield* Registry.Registry
+    const signed = yield* SignedManifest.sign(SignedManifest.make(content), { privateKey })
+    return yield* hub.putManifest(repository, signed.manifest, { tags: [tag] })
   })

@@ -21,10 +21,12 @@ import {
   parse
 } from "./internal/ManifestDocument.js"
 import { encode } from "./internal/ManifestEncoding.js"
+import * as SignedPayload from "./internal/SignedPayload.js"
 import * as MediaType from "./MediaType.js"
 
 /**
- * A manifest. `descriptor` holds its media type, and the digest and size of exactly `bytes`.
+ * A manifest. `descriptor` holds its media type, and the digest and size of exactly `bytes`: of a
+ * signed one of schema 1, those of its payload (see `SignedManifest`).
  *
  * @since 0.1.0
  * @category models
@@ -82,7 +84,8 @@ export {
  * or that of the descriptor which led here. If there is none, or one that a static file server
  * would give to any document, the document's own `mediaType` decides; its fields never do. The
  * digest is computed with the algorithm of `digest`, or SHA-256 without one or if it is not
- * verifiable; to compare the two is up to the caller.
+ * verifiable; to compare the two is up to the caller. `application/json` is the type of schema 1
+ * where the document is of that version.
  *
  * A type other than the four that are decoded gives an {@link UnknownManifest}, whatever the bytes
  * are. In the others `null` is the same as absent, and a list that is absent is empty. An entry of
@@ -104,7 +107,11 @@ export const fromBytes: (
     const mediaType = yield* mediaTypeOf(options?.mediaType, document)
     return {
       bytes,
-      descriptor: Descriptor.fromBytes(bytes, mediaType, Digest.comparable(options?.digest)),
+      descriptor: Descriptor.fromBytes(
+        SignedPayload.hashed(bytes, mediaType),
+        mediaType,
+        Digest.comparable(options?.digest)
+      ),
       content: yield* decode(mediaType, document)
     }
   }

@@ -63,6 +63,7 @@ const distribution = {
   nonDistributableMissing: false, // They are missed like any other layer.
   tagPaging: false, // `n` and `last` are ignored (quirks §5).
   sha512Manifests: false,
+  signaturesKept: false, // It verifies them, forgets them, and signs with a key of its own.
   atomicPuts: false, // It sends an ETag, and ignores If-Match and If-None-Match.
   mountFromAnywhere: false, // A mount without `from` is an ordinary session (quirks §4).
   staleLocations: false // Only the newest `_state` is taken (quirks §3).

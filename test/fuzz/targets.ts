@@ -48,6 +48,7 @@ import * as ManifestDocument from "../../src/spec/internal/ManifestDocument.js"
 import * as ManifestEncoding from "../../src/spec/internal/ManifestEncoding.js"
 import * as PaxRecords from "../../src/spec/internal/PaxRecords.js"
 import * as ServerText from "../../src/spec/internal/ServerText.js"
+import * as SignedPayload from "../../src/spec/internal/SignedPayload.js"
 import { isProblem } from "../../src/spec/internal/TarEntry.js"
 import * as TarHeader from "../../src/spec/internal/TarHeader.js"
 import * as TarPath from "../../src/spec/internal/TarPath.js"
@@ -56,6 +57,7 @@ import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Platform from "../../src/spec/Platform.js"
 import * as Reference from "../../src/spec/Reference.js"
+import * as SignedManifest from "../../src/spec/SignedManifest.js"
 import { UploadState } from "../../src/Transfer.js"
 import * as Tar from "../support/tar.js"
 import { seedsOf } from "./seeds.js"
@@ -448,6 +450,46 @@ export const targets: ReadonlyArray<Target> = [
           )
         )
       )
+  },
+  {
+    name: "SignedManifest",
+    tests: "spec/SignedManifest",
+    seeds: [
+      `{"schemaVersion":1,"name":"a","tag":"b","architecture":"c","fsLayers":[{"blobSum":"${sha}"}],"history":[{"v1Compatibility":"{"throwaway":true}"}],"signatures":[{"header":{"alg":"ES256","jwk":{"kty":"EC"}},"signature":"a","protected":"eyJmb3JtYXRMZW5ndGgiOjEyLCJmb3JtYXRUYWlsIjoiZlEifQ"}]}`
+    ],
+    run: (s) => {
+      const bytes = new TextEncoder().encode(s)
+      return [MediaType.dockerSchema1, MediaType.dockerSchema1Signed, "application/json"].map(
+        (mediaType) =>
+          outcome(
+            Effect.flatMap(Manifest.fromBytes(bytes, { mediaType }), (manifest) =>
+              Effect.flatMap(SignedManifest.fromManifest(manifest), (signed) =>
+                Effect.all([
+                  Effect.either(SignedManifest.layers(signed)),
+                  Effect.either(SignedManifest.toImageConfig(signed, [])),
+                  SignedManifest.fromManifest(SignedManifest.make(signed.content).manifest)
+                ])
+              )
+            )
+          )
+      )
+    },
+    bound: 100_000
+  },
+  {
+    name: "SignedPayload",
+    seeds: ["{}", "a }\n", `{"schemaVersion":1,"signatures":[]}`],
+    run: (s) => {
+      const bytes = Buffer.from(s, "latin1")
+      const [head, tail] = SignedPayload.split(bytes)
+      return [
+        SignedPayload.hashed(bytes, "application/json"),
+        SignedPayload.hashed(bytes, MediaType.dockerSchema1Signed),
+        SignedPayload.cut(bytes, {}),
+        SignedPayload.typeOf(s, {}),
+        SignedPayload.join(head, tail, [])
+      ]
+    }
   },
   {
     name: "JsonText",

@@ -4,6 +4,7 @@ import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as Request from "../../src/client/Request.js"
@@ -14,6 +15,8 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
+import * as SignedManifest from "../../src/spec/SignedManifest.js"
+import { authority } from "../support/certificates.js"
 import { basic, guarded, type Handler } from "../support/fake/Handler.js"
 import { gather, items, utf8 } from "../support/fixtures.js"
 import { uncheckedTls } from "./reggie.js"
@@ -21,7 +24,24 @@ import { debug, embedded, info, logged, type Row, repository, tag, url, world } 
 
 const ok: Handler = () => ({ status: 200 })
 const digest = Digest.fromBytes(utf8("hello"))
-const schema1 = { waitsFor: "signed manifests of schema 1" }
+
+/** A manifest of schema 1, signed, whose layer is in the embedded registry. */
+const signed = Effect.gen(function* () {
+  const opened = yield* embedded()
+  const layer = yield* opened.registry.putBlob(repository, BlobSource.fromBytes(utf8("layer")))
+  const unsigned = SignedManifest.make({
+    schemaVersion: 1,
+    name: repository,
+    tag,
+    architecture: "amd64",
+    fsLayers: [{ blobSum: layer.digest }],
+    history: [{ v1Compatibility: '{"id":"1"}' }]
+  })
+  const { key } = yield* authority("signer")
+  const manifest = yield* SignedManifest.sign(unsigned, { privateKey: Redacted.make(key) })
+  yield* opened.registry.putManifest(repository, manifest.manifest, { tags: [tag] })
+  return { ...opened, unsigned, manifest }
+})
 
 /** Pages of a list, each with its own `Link`. */
 const paged =
@@ -120,7 +140,16 @@ export const rows: Readonly<Record<string, Row>> = {
     ])
       yield* listed("repositories", link)
   }),
-  HK11: schema1,
+  HK11: Effect.gen(function* () {
+    const { manifest, registry, unsigned } = yield* signed
+    const found = yield* SignedManifest.fromManifest(yield* registry.getManifest(repository, tag))
+    expect(found).toEqual(manifest)
+    // An unsigned one too, whose digest is the same.
+    yield* registry.putManifest(repository, unsigned.manifest, { tags: [tag] })
+    const other = yield* SignedManifest.fromManifest(yield* registry.getManifest(repository, tag))
+    expect(other).toEqual(unsigned)
+    expect(other.manifest.descriptor.digest).toBe(found.manifest.descriptor.digest)
+  }),
   HK12: Effect.gen(function* () {
     const body = document(MediaType.dockerManifest)
     const { registry, seen } = yield* world(() => ({
@@ -227,7 +256,14 @@ export const rows: Readonly<Record<string, Row>> = {
       { scheme: "basic" }
     ])
   ),
-  HK24: schema1,
+  HK24: Effect.gen(function* () {
+    const { manifest, registry } = yield* signed
+    expect(yield* SignedManifest.verify(manifest)).toMatchObject([{ algorithm: "ES256" }])
+    yield* registry.deleteManifest(repository, manifest.manifest.descriptor.digest)
+    expect(yield* registry.headManifest(repository, tag)).toEqual(Option.none())
+    const [layer] = manifest.content.fsLayers
+    expect(Option.isSome(yield* registry.headBlob(repository, layer?.blobSum ?? digest))).toBe(true)
+  }),
   "HK defect 1": listed("repositories", '</v2/_catalog?n=100&last=a>; rel="next"'),
   "HK defect 2": Effect.gen(function* () {
     const { client, log } = yield* world(({ method }) => ({

@@ -7,6 +7,7 @@ import * as Request from "../../src/client/Request.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
+import * as SignedManifest from "../../src/spec/SignedManifest.js"
 import { basic, guarded, type Handler } from "../support/fake/Handler.js"
 import { items, utf8 } from "../support/fixtures.js"
 import { embedded, type Row, repository, tag, url, world } from "./world.js"
@@ -46,7 +47,23 @@ export const rows: Readonly<Record<string, Row>> = {
     expect(yield* items(registry.tags(repository))).toEqual(["latest"])
     expect(seen[0]?.line).toBe("GET /v2/owner/name/tags/list")
   }),
-  SN6: { waitsFor: "signed manifests of schema 1" },
+  SN6: Effect.gen(function* () {
+    const content = {
+      schemaVersion: 1,
+      name: repository,
+      tag,
+      architecture: "amd64",
+      fsLayers: [{ blobSum: digest }],
+      history: [{ v1Compatibility: "{}" }]
+    }
+    const { registry } = yield* world(() => ({
+      status: 200,
+      headers: { "content-type": "application/json; charset=utf-8" },
+      body: JSON.stringify(content)
+    }))
+    const manifest = yield* registry.getManifest(repository, tag)
+    expect((yield* SignedManifest.fromManifest(manifest)).content).toEqual(content)
+  }),
   // The program: a check, the repositories, the tags of the first, its manifest.
   SN7: Effect.gen(function* () {
     const { registry } = yield* embedded()

@@ -18,8 +18,8 @@ import { alice } from "../support/fake/Client.js"
 import type { Handler } from "../support/fake/Handler.js"
 import { internet } from "../support/fake/Internet.js"
 
-/** What stands in the table for a row: a test of its behaviour, or what it waits for. */
-export type Row = Effect.Effect<void, unknown, Scope.Scope> | { readonly waitsFor: string }
+/** What stands in the table for a row: a test of its behaviour. */
+export type Row = Effect.Effect<void, unknown, Scope.Scope>
 
 export const url = "http://registry.test"
 export const repository = Reference.unsafeParseRepositoryName("owner/name")

@@ -2,12 +2,17 @@ import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as BlobSource from "../../src/BlobSource.js"
 import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import type { Tag } from "../../src/spec/Reference.js"
+import * as SignedManifest from "../../src/spec/SignedManifest.js"
+import { authority } from "../support/certificates.js"
 import {
+  freshBytes,
   freshDigest,
   freshRepository,
   image,
@@ -326,6 +331,57 @@ export const manifestSuite = (it: It, supports: Supports): void => {
           })
           expect(yield* registry.putManifest(repository, manifest)).toEqual(manifest.descriptor)
         })
+    )
+  }
+
+  if (supports.signedManifests) {
+    it.effect("keeps signed manifests of schema 1, known by their payload's digest (trap 36)", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const latest = yield* tag("latest")
+        const { digest } = yield* registry.putBlob(
+          repository,
+          BlobSource.fromBytes(freshBytes("b1"))
+        )
+        const unsigned = SignedManifest.make({
+          schemaVersion: 1,
+          name: repository,
+          tag: latest,
+          architecture: "amd64",
+          fsLayers: [{ blobSum: digest }],
+          history: [{ v1Compatibility: '{"id":"1","author":"größe"}' }]
+        })
+        const { cert, key } = yield* authority("signer")
+        const privateKey = Redacted.make(key)
+        const once = yield* SignedManifest.sign(unsigned, { privateKey })
+        for (const signed of [
+          once,
+          yield* SignedManifest.sign(unsigned, { privateKey, certificates: cert }),
+          yield* SignedManifest.sign(once, {
+            privateKey: Redacted.make((yield* authority("other")).key)
+          })
+        ]) {
+          const { bytes, descriptor } = signed.manifest
+          expect(descriptor.digest).toBe(Digest.fromBytes(unsigned.manifest.bytes))
+          expect(
+            yield* registry.putManifest(repository, signed.manifest, { tags: [latest] })
+          ).toEqual(descriptor)
+          for (const reference of [latest, descriptor.digest]) {
+            const got = yield* registry.getManifest(repository, reference)
+            expect(got.descriptor).toEqual(descriptor)
+            const found = yield* registry.headManifest(repository, reference)
+            expect(found).toEqual(Option.some(descriptor))
+            const read = yield* SignedManifest.fromManifest(got)
+            expect(read.payload).toEqual(unsigned.payload)
+            const signers = yield* SignedManifest.verify(read)
+            if (!supports.signaturesKept) continue
+            expect(got.bytes).toEqual(bytes)
+            expect(signers).toEqual(yield* SignedManifest.verify(signed))
+          }
+          yield* registry.deleteManifest(repository, descriptor.digest)
+        }
+      })
     )
   }
 

@@ -26,6 +26,10 @@ export interface Supports {
   readonly nonDistributableMissing: boolean
   /** Manifests are stored under their sha512 digest where one is given (C16). */
   readonly sha512Manifests: boolean
+  /** Signed manifests are known by the digest of their payload (trap 36). */
+  readonly signedManifests: boolean
+  /** Signatures are kept. Otherwise the registry signs such manifests itself. */
+  readonly signaturesKept: boolean
   /** A put on a condition is atomic: conditions of requests are heeded (RFC 9110 section 13.1). */
   readonly atomicPuts: boolean
   /** A mount without a source repository finds the blob (R25). */
@@ -43,6 +47,8 @@ const everything: Supports = {
   missingReferencesRejected: true,
   nonDistributableMissing: true,
   sha512Manifests: true,
+  signedManifests: true,
+  signaturesKept: true,
   atomicPuts: true,
   mountFromAnywhere: true,
   staleLocations: true

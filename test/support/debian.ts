@@ -39,6 +39,7 @@ storage:
   filesystem: { rootdirectory: ${JSON.stringify(Path.join(folder, "data"))} }
   delete: { enabled: true }
   maintenance: { uploadpurging: { enabled: false } }
+compatibility: { schema1: { enabled: true } }
 http: { addr: "127.0.0.1:0", secret: test }
 ${auth}
 `

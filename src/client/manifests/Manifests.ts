@@ -11,6 +11,7 @@ import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import { isGeneric } from "../../spec/internal/GenericMediaType.js"
 import { mediaTypeOf, parse } from "../../spec/internal/ManifestDocument.js"
+import * as SignedPayload from "../../spec/internal/SignedPayload.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../../spec/Reference.js"
@@ -148,8 +149,9 @@ const makeHeadManifest = (
         return new ProtocolViolation({ ...Received.exchangeOf(response), problem })
       }
     )
-    const digest = Digest.isDigest(reference) ? reference : Digest.fromBytes(bytes)
-    return Option.some<Descriptor>({ mediaType, digest, size: bytes.length })
+    const hashed = SignedPayload.hashed(bytes, mediaType)
+    const digest = Digest.isDigest(reference) ? reference : Digest.fromBytes(hashed)
+    return Option.some<Descriptor>({ mediaType, digest, size: hashed.length })
   })
 
   return (repository, reference) => {
@@ -176,8 +178,12 @@ const makeHeadManifest = (
           SingleField.value(response.headers, "content-type") ?? ""
         )
         const size = Received.lengthOf(response)
+        // The length of a signed manifest is not its size (trap 36).
         const isTyped =
-          MediaType.isMediaType(mediaType) && !isGeneric(mediaType) && !isPage(response)
+          MediaType.isMediaType(mediaType) &&
+          !isGeneric(mediaType) &&
+          !MediaType.equals(mediaType, MediaType.dockerSchema1Signed) &&
+          !isPage(response)
         // No manifest is empty: proxies say so of a HEAD.
         return found === undefined || size === undefined || size === 0 || !isTyped
           ? got
@@ -189,7 +195,8 @@ const makeHeadManifest = (
 
 const verified = (bytes: Uint8Array, digest: Digest.Digest, response: Received.Received) =>
   Effect.flatMap(Digest.hasherFor(digest), (hasher) => {
-    hasher.update(bytes)
+    const sent = SingleField.value(response.headers, "content-type")
+    hasher.update(SignedPayload.hashed(bytes, sent))
     const actual = hasher.digest()
     return actual === digest
       ? Effect.void

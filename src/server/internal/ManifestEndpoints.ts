@@ -11,6 +11,7 @@ import type { PutCondition, Registry } from "../../Registry.js"
 import { DigestMismatch, InvalidDigest, ManifestUnknown } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
+import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../../spec/Reference.js"
 import * as Conditions from "./Conditions.js"
 import * as ErrorResponse from "./ErrorResponse.js"
@@ -41,9 +42,11 @@ export const headManifest = Effect.fnUntraced(function* (
   if (Option.isNone(descriptor)) return yield* new ManifestUnknown({ repository, reference })
   const { digest, mediaType, size } = descriptor.value
   const headers = manifestHeaders(digest)
-  return (yield* Conditions.isUnmodified(request, digest))
-    ? ServerResponse.notModified(headers)
-    : ServerResponse.head(size, mediaType, headers)
+  if (yield* Conditions.isUnmodified(request, digest)) return ServerResponse.notModified(headers)
+  // The digest and size of a signed manifest are those of its payload (trap 36).
+  const isSigned = MediaType.equals(mediaType, MediaType.dockerSchema1Signed)
+  const length = isSigned ? (yield* registry.getManifest(repository, digest)).bytes.length : size
+  return ServerResponse.head(length, mediaType, headers)
 })
 
 /**

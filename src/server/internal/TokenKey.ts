@@ -3,12 +3,10 @@
  * is made: programs without a server do not pay for it.
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import { CredentialsFailure } from "../../RegistryError.js"
-import * as Digest from "../../spec/Digest.js"
+import * as JoseKey from "../../spec/internal/JoseKey.js"
 import type { Granted } from "./AccessRules.js"
 
 /**
@@ -18,7 +16,7 @@ import type { Granted } from "./AccessRules.js"
  * @since 0.1.0
  * @category models
  */
-export type SigningAlgorithm = "ES256" | "ES384" | "ES512" | "RS256" | "RS384" | "RS512"
+export type SigningAlgorithm = JoseKey.SigningAlgorithm
 
 /**
  * A key as an operator has it.
@@ -30,7 +28,7 @@ export interface KeyOptions {
   /** The private key: PKCS #8 in PEM (`-----BEGIN PRIVATE KEY-----`). */
   readonly privateKey: Redacted.Redacted
   /** `ES256` by default, for which the key is one of the curve P-256. */
-  readonly algorithm?: SigningAlgorithm | undefined
+  readonly algorithm?: JoseKey.SigningAlgorithm | undefined
   /**
    * The certificate of the key in PEM, followed by those that lead to one which the registry
    * trusts, if there are any. Tokens carry them as `x5c`.
@@ -82,53 +80,29 @@ export interface SigningKey {
   ) => Effect.Effect<Option.Option<Claims>>
 }
 
-const load = Effect.promise(() => import("jose"))
-
-type Jose = Effect.Effect.Success<typeof load>
-
 /** Makes a key that lasts as long as the program. */
 export const generate: Effect.Effect<SigningKey> = Effect.gen(function* () {
-  const jose = yield* load
+  const jose = yield* JoseKey.load
   const { privateKey, publicKey } = yield* Effect.promise(() => jose.generateKeyPair("ES256"))
   const kid = yield* Effect.promise(() => thumbprint(jose, publicKey))
   return make(jose, "ES256", privateKey, publicKey, { kid })
 })
 
 /** Reads a key. Fails with `CredentialsFailure`, which says nothing of the private key. */
-export const read = Effect.fnUntraced(function* ({
-  algorithm = "ES256",
-  certificates,
-  keyId = "thumbprint",
-  privateKey
-}: KeyOptions) {
-  const jose = yield* load
-  const key = yield* Effect.tryPromise({
-    try: () => jose.importPKCS8(Redacted.value(privateKey), algorithm, { extractable: true }),
-    catch: () =>
-      failure(
-        `it is not a private key for ${algorithm}, as PKCS #8 in PEM`,
-        "Convert it (openssl pkcs8 -topk8 -nocrypt -in key.pem), or name its algorithm"
-      )
-  })
-  const publicKey = yield* Effect.promise(async () => {
-    const { crv, e, kty, n, x, y } = await jose.exportJWK(key)
-    const jwk = kty === "RSA" ? { kty, n, e } : { kty, crv, x, y }
-    return jose.importJWK(jwk as Parameters<Jose["importJWK"]>[0], algorithm, { extractable: true })
-  })
-  if (publicKey instanceof Uint8Array) return yield* Effect.dieMessage("A public key is no secret")
-  const kid = yield* Effect.promise(() =>
-    keyId === "libtrust" ? fingerprint(jose, publicKey) : thumbprint(jose, publicKey)
+export const read = Effect.fnUntraced(function* ({ keyId = "thumbprint", ...written }: KeyOptions) {
+  const { algorithm, jose, privateKey, publicKey, x5c } = yield* Effect.mapError(
+    JoseKey.read(written),
+    (problem) => new CredentialsFailure({ source: "the key that signs tokens", ...problem })
   )
-  if (certificates === undefined) return make(jose, algorithm, key, publicKey, { kid })
-  const x5c = yield* chain(jose, certificates, algorithm, publicKey)
-  return make(jose, algorithm, key, publicKey, { kid, x5c })
+  const kid = yield* Effect.promise(() =>
+    keyId === "libtrust" ? JoseKey.fingerprint(jose, publicKey) : thumbprint(jose, publicKey)
+  )
+  return make(jose, algorithm, privateKey, publicKey, { kid, ...(x5c !== undefined && { x5c }) })
 })
 
 // -----------------------------------------------------------------------------
 // Signatures
 // -----------------------------------------------------------------------------
-
-type Key = Awaited<ReturnType<Jose["importSPKI"]>>
 
 interface Names {
   readonly kid: string
@@ -136,10 +110,10 @@ interface Names {
 }
 
 const make = (
-  jose: Jose,
-  alg: SigningAlgorithm,
-  privateKey: Key,
-  publicKey: Key,
+  jose: JoseKey.Jose,
+  alg: JoseKey.SigningAlgorithm,
+  privateKey: JoseKey.Key,
+  publicKey: JoseKey.Key,
   { kid, x5c }: Names
 ): SigningKey => {
   const header = { alg, typ: "JWT", kid, ...(x5c !== undefined && { x5c: [...x5c] }) }
@@ -166,58 +140,5 @@ const make = (
 // Names of keys
 // -----------------------------------------------------------------------------
 
-const thumbprint = async (jose: Jose, key: Key): Promise<string> =>
+const thumbprint = async (jose: JoseKey.Jose, key: JoseKey.Key): Promise<string> =>
   jose.calculateJwkThumbprint(await jose.exportJWK(key))
-
-/** As libtrust has it: 240 bits of the hash of the key (SPKI), in base 32, in groups of four. */
-const fingerprint = async (jose: Jose, key: Key): Promise<string> => {
-  const pem = await jose.exportSPKI(key)
-  const der = Either.getOrThrow(Encoding.decodeBase64(bodiesOf(pem, "PUBLIC KEY")[0] ?? ""))
-  const bits = BigInt(`0x${Digest.encoded(Digest.fromBytes(der)).slice(0, 60)}`).toString(2)
-  const letters = bits
-    .padStart(240, "0")
-    .replace(/.{5}/g, (five) => base32.charAt(Number.parseInt(five, 2)))
-  return letters.replace(/.{4}(?=.)/g, "$&:")
-}
-
-const base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-
-/** The certificates, the first of which has to be that of the key. */
-const chain = Effect.fnUntraced(function* (
-  jose: Jose,
-  certificates: string,
-  algorithm: SigningAlgorithm,
-  key: Key
-) {
-  const bodies = bodiesOf(certificates, "CERTIFICATE")
-  const certified = yield* Effect.tryPromise({
-    try: async () =>
-      thumbprint(
-        jose,
-        await jose.importX509(
-          `-----BEGIN CERTIFICATE-----\n${bodies[0] ?? ""}\n-----END CERTIFICATE-----`,
-          algorithm,
-          { extractable: true }
-        )
-      ),
-    catch: () =>
-      failure("its certificate does not parse", "Give certificates in PEM, that of the key first")
-  })
-  if (certified !== (yield* Effect.promise(() => thumbprint(jose, key)))) {
-    return yield* failure(
-      "its certificate is of another key",
-      "Give the certificate of the private key, and after it those that lead to its authority"
-    )
-  }
-  return bodies
-})
-
-/** The base64 of what PEM has under a label. */
-const bodiesOf = (pem: string, label: string): ReadonlyArray<string> =>
-  pem
-    .split(`-----BEGIN ${label}-----`)
-    .slice(1)
-    .map((block) => (block.split("-----END ", 1)[0] ?? "").replace(/\s/g, ""))
-
-const failure = (problem: string, fix: string): CredentialsFailure =>
-  new CredentialsFailure({ source: "the key that signs tokens", problem, fix })

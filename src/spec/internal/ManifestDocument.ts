@@ -15,6 +15,7 @@ import * as OpenStruct from "./OpenStruct.js"
 import { optional } from "./Optional.js"
 import * as SchemaIssue from "./SchemaIssue.js"
 import { plain, quoted } from "./ServerText.js"
+import * as SignedPayload from "./SignedPayload.js"
 
 /** What a manifest says. */
 export type Content = ImageManifest | ImageIndex | UnknownManifest
@@ -215,8 +216,11 @@ export const mediaTypeOf = (
 ): Effect.Effect<string, InvalidManifest | MediaTypeMismatch> => {
   const essence = MediaType.essence(sent ?? "")
   // Trap 29; the fields of a document do not tell its type (trap 30).
-  const outer = essence === "" || isGeneric(essence) ? undefined : essence
-  const own = Either.getOrUndefined(document)?.mediaType
+  const found = Either.getOrUndefined(document)
+  const outer =
+    SignedPayload.typeOf(essence, found) ??
+    (essence === "" || isGeneric(essence) ? undefined : essence)
+  const own = found?.mediaType
   const inner = typeof own === "string" && own !== "" ? own : undefined
   if (outer !== undefined && inner !== undefined && !MediaType.equals(outer, inner)) {
     // C22, T9. The document of an unknown type may use the name for something else, unless it poses

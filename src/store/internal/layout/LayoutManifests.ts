@@ -7,6 +7,7 @@ import type { PutCondition, Registry } from "../../../Registry.js"
 import {
   BlobUnknown,
   DigestMismatch,
+  InvalidManifest,
   LimitExceeded,
   ManifestUnknown,
   type StorageFailure
@@ -23,6 +24,24 @@ import { present } from "./LayoutMounts.js"
 import type { Layouts, Repository } from "./Layouts.js"
 
 type Operations<Name extends keyof Registry.Service> = Pick<Registry.Service, Name>
+
+/**
+ * Checks that a manifest has the digest of its bytes, as all content of a layout has: a signed one
+ * of schema 1 has that of its payload (trap 36).
+ */
+const checkDigest = ({
+  bytes,
+  descriptor
+}: Manifest.Manifest): Effect.Effect<void, InvalidManifest> =>
+  bytes.length === descriptor.size
+    ? Effect.void
+    : Effect.fail(
+        new InvalidManifest({
+          reason: "MediaType",
+          path: "mediaType",
+          message: "An image layout cannot have signed manifests of Docker's schema 1"
+        })
+      )
 
 /** Makes the operations on manifests. `strict` refuses those whose content the repository lacks. */
 export const manifests = (
@@ -65,6 +84,7 @@ export const manifests = (
       const { bytes, descriptor } = manifest
       if (bytes.length > documentLimit)
         return yield* new LimitExceeded({ what: "The manifest", limit: documentLimit })
+      yield* checkDigest(manifest)
       const repository = yield* layouts.open(name)
       const { layout } = repository
       const lacking = yield* missing(repository, manifest)
