@@ -47,7 +47,8 @@ const partDigest = (part: number): `sha256:${string}` => {
   return `sha256:${hash.digest("hex")}`
 }
 
-const document = (value: unknown, mediaType: string) => {
+/** A document and its descriptor. */
+export const document = (value: unknown, mediaType: string) => {
   const bytes = Buffer.from(JSON.stringify(value))
   return {
     bytes,

@@ -75,7 +75,13 @@ const all: Readonly<Record<string, Tasks>> = {
   },
   crane: {
     "pull file": shell('crane blob --insecure "$1/bench@$2" > "$3"'),
-    "pull file over TLS": shell('crane blob --insecure "$1/bench@$2" > "$3"', true)
+    "pull file over TLS": shell('crane blob --insecure "$1/bench@$2" > "$3"', true),
+    "image, list one layer": shell(
+      'crane export --insecure "$1/bench:one-layer" - | tar -t > /dev/null'
+    ),
+    "image, flatten twenty layers": shell(
+      'crane export --insecure "$1/bench:twenty-layers" - > /dev/null'
+    )
   },
   curl: {
     "pull file over TLS": shell('curl -sk --output "$3" "https://$1/v2/bench/blobs/$2"', true),

@@ -7,7 +7,10 @@ import * as Stream from "effect/Stream"
 import * as Artifact from "effect-oci/Artifact"
 import * as BlobSource from "effect-oci/BlobSource"
 import * as Credentials from "effect-oci/Credentials"
+import type { Decompression } from "effect-oci/Decompression"
 import * as Digest from "effect-oci/Digest"
+import * as Image from "effect-oci/Image"
+import * as ImageLayer from "effect-oci/ImageLayer"
 import { ArtifactFolder, BlobFile, NodeRegistry } from "effect-oci/node"
 import * as Reference from "effect-oci/Reference"
 import type { Registries } from "effect-oci/Registries"
@@ -83,7 +86,9 @@ const pullFile =
     )(given).finally(() => Fs.rmSync(downloadFile, { force: true }))
 
 const registries =
-  <A, E>(use: (at: { readonly host: string }) => Effect.Effect<A, E, Registries>): Task =>
+  <A, E>(
+    use: (at: { readonly host: string }) => Effect.Effect<A, E, Registries | Decompression>
+  ): Task =>
   ({ url }) => {
     const { host } = new URL(url)
     return Effect.runPromise(
@@ -96,6 +101,11 @@ const registries =
       )
     )
   }
+
+const images = <E>(
+  tag: string,
+  use: (image: Image.Image) => Effect.Effect<unknown, E, Decompression>
+) => registries(({ host }) => Effect.flatMap(Image.pull(`${host}/bench:${tag}`), use))
 
 export const tasks: Tasks = {
   "pull stream": registry(({ digest, registry, repository }) =>
@@ -153,6 +163,12 @@ export const tasks: Tasks = {
         { size }
       )
     )
+  ),
+  "image, list one layer": images("one-layer", ({ layers: [layer] }) =>
+    layer === undefined ? Effect.void : Stream.runDrain(ImageLayer.entries(layer))
+  ),
+  "image, flatten twenty layers": images("twenty-layers", (image) =>
+    Stream.runDrain(Image.flatten(image))
   ),
   "small blobs": registry(({ registry, repository }) =>
     Effect.flatMap(Digest.parse(smallBlob.digest), (digest) =>

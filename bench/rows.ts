@@ -143,6 +143,14 @@ const small: ReadonlyArray<Row> = [
   row("cold start", "seconds", "cold/start", "cold/Effect modules", 1.15)
 ]
 
+const images: ReadonlyArray<Row> = [
+  "image, list one layer",
+  "image, flatten twenty layers"
+].flatMap((task) => [
+  row(task, "seconds", `ours/${task}`, `others/${task}, crane`, 1),
+  row(`peak memory (MB), ${task}`, "memory", `ours/${task}`, undefined, 250)
+])
+
 const growth: ReadonlyArray<Row> = [
   "100000 tags",
   "10000 referrers",
@@ -163,5 +171,6 @@ export const rows: ReadonlyArray<Row> = [
   ...server,
   ...many,
   ...small,
+  ...images,
   ...growth
 ]

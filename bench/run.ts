@@ -42,7 +42,8 @@ const child = <A>(
 
 /** A server and what is pushed to it, for blobs of so many bytes. */
 const world = async (bytes: number) => {
-  const env = { BENCH_BYTES: String(bytes) }
+  const isOfImages = bytes === Content.size && [...tasks].some((task) => /\/image/.test(task))
+  const env = { BENCH_BYTES: String(bytes), ...(isOfImages && { BENCH_IMAGES: "1" }) }
   const server = await child<{
     readonly port: number
     readonly tlsPort: number

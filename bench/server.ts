@@ -3,6 +3,7 @@
  * throws away what is uploaded, so that it is never the slower one. It speaks enough of the
  * distribution API for one client at a time, and counts its connections.
  */
+import { createReadStream, statSync } from "node:fs"
 import { createServer, type RequestListener } from "node:http"
 import { createServer as createTlsServer } from "node:https"
 import type { AddressInfo } from "node:net"
@@ -19,8 +20,12 @@ import {
   size,
   small
 } from "./content.js"
+import { makeImages } from "./images.js"
 
 const large = image
+
+/** Images with layers to read, which take a minute to make. */
+const images = process.env["BENCH_IMAGES"] === undefined ? undefined : await makeImages()
 let connections = 0
 
 const listen = (listener: RequestListener, port = 0) =>
@@ -103,6 +108,9 @@ const listener: RequestListener = (request, response) => {
   if (url === "/v2/") return void response.writeHead(200, { "content-length": 2 }).end("{}")
   if (url.includes("/manifests/")) {
     if (request.method === "PUT") return answer(201, { location: url })
+    const [, tag = ""] = /\/manifests\/([^/]+)$/.exec(url) ?? []
+    const made = images?.manifests.get(tag)
+    if (made !== undefined) return document(made)
     if (url.endsWith("/parts")) return document(ofParts().manifest)
     const [, layers = ""] = /\/layers-(\d+)$/.exec(url) ?? []
     if (layers !== "") return document(manyLayers(Number(layers)))
@@ -139,6 +147,12 @@ const listener: RequestListener = (request, response) => {
     return
   }
   if (request.method === "HEAD") return answer(404)
+  const ofImage = images?.blobs.get(url.slice(url.lastIndexOf("/") + 1))
+  if (typeof ofImage === "string") {
+    response.writeHead(200, { "content-length": statSync(ofImage).size })
+    return void createReadStream(ofImage, { highWaterMark: 1024 * 1024 }).pipe(response)
+  }
+  if (ofImage !== undefined) return document(ofImage)
   if (url.endsWith(large.config.digest)) return document(large.config)
   const part = partsMade?.digests.findIndex((digest) => url.endsWith(digest)) ?? -1
   const length =

@@ -1,13 +1,11 @@
 /** Tar archives as they are read: with the names and sizes of GNU tar, or refused. */
-import { execFileSync } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
-import { afterAll, describe, expect, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import { describe, expect, it } from "@effect/vitest"
 import * as PaxRecords from "../../src/spec/internal/PaxRecords.js"
 import type { Entry, Problem } from "../../src/spec/internal/TarEntry.js"
 import * as TarPath from "../../src/spec/internal/TarPath.js"
 import * as TarReader from "../../src/spec/internal/TarReader.js"
+import { inputs } from "../fuzz/inputs.js"
 import { utf8 } from "../support/fixtures.js"
 import * as Tar from "../support/tar.js"
 
@@ -44,21 +42,19 @@ const one = (archive: Uint8Array): Entry => {
   return entries[0] as Entry
 }
 
-const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-oci-tar-"))
-afterAll(() => Fs.rmSync(folder, { recursive: true }))
-
 /** Names and sizes as GNU tar lists them, in its order. */
 const gnu = (archive: Uint8Array): ReadonlyArray<readonly [name: string, size: number]> => {
-  const file = Path.join(folder, "archive.tar")
-  Fs.writeFileSync(file, archive)
-  const args = ["-tvf", file, "--numeric-owner", "--quoting-style=literal", "-P", "--full-time"]
-  return execFileSync("tar", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => {
-      const [, size = "", name = ""] = /^\S+ \S+ +(\d+) \S+ \S+ (.*)$/.exec(line) ?? []
-      return [name.replace(/ (->|link to) .*$/, ""), Number(size)] as const
+  const lines = (...args: ReadonlyArray<string>) =>
+    spawnSync("tar", [...args, "-P", "--quoting-style=literal"], {
+      input: archive,
+      encoding: "utf8"
     })
+      .stdout.split("\n")
+      .filter((line) => line !== "")
+  const sizes = lines("-tv", "--numeric-owner").map((line) =>
+    Number(/^\S+ \S+ +(\d+) /.exec(line)?.[1])
+  )
+  return lines("-t").map((name, n) => [name, sizes[n] ?? Number.NaN] as const)
 }
 
 const listed = ({ entries }: Read) =>
@@ -301,6 +297,7 @@ describe("T11: what leads out, or lies, is refused", () => {
   })
 
   it.each([
+    ["a long name beyond its size", Tar.header({ name: "x", type: "L", size: 3 }), "name"],
     ["a size that is not one", Tar.header({ name: "x", size: "12345678zzz\0" })],
     ["a negative size", Tar.extended({ size: "-1" })],
     ["a size with a fraction", Tar.extended({ size: "1.5" })],
@@ -308,13 +305,57 @@ describe("T11: what leads out, or lies, is refused", () => {
     ["a wrong checksum", Tar.header({ name: "x", checksum: 1 })],
     ["an extended header of 2 MiB", Tar.header({ name: "x", type: "x", size: 2 ** 21 })],
     ["a long name of 1 GiB", Tar.header({ name: "x", type: "L", size: 2 ** 30 })]
-  ])("%s", (_, start) => {
-    const archive = Tar.archive(start, Tar.entry({ name: "f" }))
+  ])("%s", (_, start, content = "") => {
+    const archive = Tar.archive(start, Tar.padded(content), Tar.entry({ name: "f" }))
     expect(read(archive).problem).toMatchObject({ reason: "Archive" })
+  })
+
+  it("a name that is empty", () => {
+    expect(read(Tar.archive(Tar.entry({ name: "" }))).problem).toMatchObject({ reason: "Path" })
   })
 
   it("a name with a slash before it is below the root of the image", () => {
     expect(one(Tar.archive(Tar.entry({ name: "/etc/passwd" }))).path).toBe("etc/passwd")
     expect(one(Tar.archive(Tar.entry({ name: "./", type: "5" }))).path).toBe(".")
+  })
+})
+
+describe("fuzzed: what is read has the names and sizes that GNU tar lists", () => {
+  const seeds = [
+    Tar.files({ "etc/": "", "etc/hosts": "127.0.0.1", a: "x".repeat(600) }),
+    Tar.archive(
+      Tar.extended({ path: "a/b", size: "3", mtime: "1.5" }),
+      Tar.entry({ name: "x" }, "yyy"),
+      Tar.extended({ linkpath: "c", uid: "70000000" }),
+      Tar.entry({ name: "l", type: "2", link: "y" })
+    ),
+    Tar.archive(
+      Tar.extended({ comment: "x", gname: "g" }, "g"),
+      Tar.longName("long/name"),
+      Tar.longName("link", "K"),
+      Tar.entry({ name: "x", type: "1", link: "y" }),
+      Tar.entry({ name: "z", prefix: "p" }, "content"),
+      Tar.entry({ name: "old", magic: "ustar  \0", type: "7" }, "content")
+    )
+  ].map((archive) => Buffer.from(archive).toString("latin1"))
+
+  it("as far as it is not refused: TAR_FUZZ_RUNS says how often", () => {
+    const next = inputs(seeds, Number(process.env["TAR_FUZZ_SEED"] ?? 18))
+    const runs = Number(process.env["TAR_FUZZ_RUNS"] ?? 60)
+    let compared = 0
+    for (let run = 0; run < runs; run++) {
+      const archive = Tar.sealed(Buffer.from(next(), "latin1"))
+      const result = read(archive)
+      const isPlain = result.entries.every(({ path }) => /^[\w./-]+$/.test(path))
+      if (result.problem !== undefined || !isPlain) continue
+      const theirs = gnu(archive).map(([name, size]) => {
+        const resolved = TarPath.resolve(name)
+        return ["path" in resolved ? resolved.path : name, size]
+      })
+      const ours = result.entries.map(({ path, size }) => [path, size])
+      expect([archive.toString(), ours]).toEqual([archive.toString(), theirs])
+      compared++
+    }
+    expect(compared).toBeGreaterThan(runs / 20)
   })
 })

@@ -11,7 +11,7 @@ import { InvalidEncoding } from "../../Decompression.js"
 
 /** Bytes that wait to be inflated, and those of an array that comes of it. */
 const waiting = 262_144
-const size = 262_144
+const size = 1_048_576
 
 /** Decompresses all members of a stream. */
 export const gunzip = <E, R>(
@@ -63,7 +63,7 @@ const opened = Effect.acquireRelease(
     const stream = Zlib.createGunzip({
       chunkSize: size,
       // The types of Node do not know that a stream takes these, too.
-      ...{ writableHighWaterMark: waiting, readableHighWaterMark: 4 * size }
+      ...{ writableHighWaterMark: waiting, readableHighWaterMark: 2 * size }
     })
     let failure: string | undefined
     let hasChanged = false

@@ -63,6 +63,7 @@ const longest = 4096
  * Returns what is wrong with it where it leads out, or no file can have it (T11).
  */
 export const resolve = (name: string): { readonly path: string } | { readonly problem: string } => {
+  if (name === "") return { problem: "is empty" }
   const parts = name.split("/").filter((part) => part !== "" && part !== ".")
   if (parts.includes("..")) return { problem: "has a part .., which leads out of its folder" }
   if (name.includes("\0")) return { problem: "has a NUL" }

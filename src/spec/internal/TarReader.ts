@@ -43,6 +43,7 @@ class State implements Reader {
   #gathered: { readonly type: string; readonly bytes: Uint8Array; size: number } | undefined
   #globals: PaxRecords.Records = new Map()
   #extended: Extended = {}
+  #isNameOpen = false
   #isEnded = false
 
   constructor(sink: Sink) {
@@ -60,7 +61,7 @@ class State implements Reader {
         this.#left > 0
           ? this.#takeContent(part)
           : this.#padding > 0
-            ? this.#skip(size)
+            ? this.#skip(part)
             : this.#takeHeader(part)
       if (problem === undefined) continue
       this.#isEnded = true
@@ -74,8 +75,11 @@ class State implements Reader {
     return this.#isEnded || (isBetween && isEmpty(this.#extended)) ? undefined : truncated
   }
 
-  #skip(size: number): undefined {
-    this.#padding -= size
+  #skip(bytes: Uint8Array): Problem | undefined {
+    this.#padding -= bytes.length
+    const isWithin = this.#isNameOpen && bytes.some((byte) => byte !== 0)
+    if (this.#padding === 0) this.#isNameOpen = false
+    return isWithin ? broken("has a long name that goes on after its size") : undefined
   }
 
   #takeHeader(bytes: Uint8Array): Problem | undefined {
@@ -127,7 +131,9 @@ class State implements Reader {
     const { bytes, type } = this.#gathered
     this.#gathered = undefined
     if (type === "L" || type === "K") {
-      const [name = ""] = TarPath.decode(bytes).split("\0", 1)
+      const [name = "", ...rest] = TarPath.decode(bytes).split("\0", 2)
+      // GNU tar reads on to the next NUL, and others do not.
+      this.#isNameOpen = rest.length === 0 && this.#padding > 0
       this.#extended = { ...this.#extended, [type === "L" ? "name" : "link"]: name }
       return undefined
     }
