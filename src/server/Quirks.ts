@@ -147,7 +147,7 @@ export interface Quirks {
   readonly patchStatus?: 201 | 204 | undefined
   /** What a closing `PUT` with content is answered with. */
   readonly putContent?: Reply | undefined
-  /** What a closing `PUT` without content is answered with. */
+  /** What a closing `PUT` without content is answered with, after a `PATCH`. */
   readonly emptyPut?: Reply | undefined
   /** Locations of uploads are absolute URLs, or relative to the request: `../uploads/<id>`. */
   readonly locations?: "absolute" | "relative" | undefined
@@ -227,7 +227,7 @@ export interface Quirks {
   readonly previousLinks?: true | undefined
   /** Tags come from the last to the first. */
   readonly tagOrder?: "reverse" | undefined
-  /** What stands among the tags at the end of each page and is none: `null`, a digest. */
+  /** What stands behind the tags of each page that has some, and is none: `null`, a digest. */
   readonly strayTags?: ReadonlyArray<string | null> | undefined
   /** `tags` of a list without any: `null`, or absent. */
   readonly emptyTags?: "null" | "absent" | undefined

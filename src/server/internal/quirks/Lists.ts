@@ -90,7 +90,7 @@ export const table: Table<
   strayTags: (stray) =>
     tagLists(({ tags, ...document }) => ({
       ...document,
-      tags: [...(Array.isArray(tags) ? tags : []), ...stray]
+      tags: Array.isArray(tags) && tags.length > 0 ? [...tags, ...stray] : tags
     })),
   paging: () => withSize(() => undefined),
   maxPageSize: (most) => withSize((n) => Math.min(n ?? most, most)),

@@ -112,10 +112,15 @@ export const table: Table<
   },
   patch: (reply) => always(["UploadChunk"], reply),
   putContent: (reply) => refusesContent(["CompleteUpload"], 0, reply),
-  emptyPut: (reply) =>
-    answers(["CompleteUpload"], (_operation, request) =>
-      Effect.map(RequestBody.exceeds(request, 0), (hasContent) => (hasContent ? undefined : reply))
-    ),
+  emptyPut: (reply) => {
+    const begun = new Set<string>()
+    return answers(sending, (operation, request) => {
+      if (operation._tag === "UploadChunk") begun.add(operation.location)
+      return operation._tag === "CompleteUpload" && begun.has(operation.location)
+        ? Effect.map(RequestBody.exceeds(request, 0), (isMore) => (isMore ? undefined : reply))
+        : undefined
+    })
+  },
   uploadStatus: (reply) => always(["UploadStatus"], reply),
   patchStatus: (status) =>
     changes(["UploadChunk"], (response) => ChangedResponse.withStatus(response, status)),
@@ -172,6 +177,9 @@ const newestOnly = (parameter: string): Quirk => {
           : received
       )
       const { location = "" } = response.headers
+      const isOver =
+        operationOf(received, "CompleteUpload", "CancelUpload") && response.status < 300
+      if (isOver) newest.delete(url.pathname)
       if (!location.includes("/blobs/uploads/")) return response
       // What a form would encode otherwise.
       const state = `${++count}/+~!`
