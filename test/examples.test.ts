@@ -290,7 +290,7 @@ describe("cache.ts", () => {
       const repository = yield* Reference.parseRepositoryName("tool")
       const blob = BlobSource.fromBytes(utf8("tool"))
       const { digest } = yield* Context.get(origin, Registry).putBlob(repository, blob)
-      const cache = yield* Layer.build(cacheServer(url.replace("http://", ""), 0))
+      const cache = yield* Layer.build(cacheServer(url.replace("http://", ""), yield* folder(), 0))
       const client = yield* Layer.build(
         NodeRegistry.layer({ url: Context.get(cache, RegistryServer).url })
       )

@@ -1,13 +1,12 @@
 /** Upload sessions whose bytes can be read while more of them are written. */
 import type * as Effect from "effect/Effect"
 import type { UploadSession } from "../Registry.js"
-import type { StorageFailure } from "../RegistryError.js"
 
 /**
  * Reads what is stored of an upload from an offset on, into a new array of at most a mebibyte or
  * so. It is empty where nothing is stored there yet, or the session is over.
  */
-export type ReadAt = (offset: number) => Effect.Effect<Uint8Array, StorageFailure>
+export type ReadAt = (offset: number) => Effect.Effect<Uint8Array>
 
 const ReadAt: unique symbol = Symbol.for("effect-oci/UploadSession/ReadAt")
 

@@ -5,6 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -342,7 +344,10 @@ it.effect("gives the right bytes whatever is evicted, lost and read at once (V25
           }),
           { minLength: 5, maxLength: 40 }
         ),
-        (room, steps) => Effect.runPromise(Effect.scoped(disturbed(room, steps)))
+        (room, steps) =>
+          Effect.runPromise(
+            Logger.withMinimumLogLevel(Effect.scoped(disturbed(room, steps)), LogLevel.None)
+          )
       ),
       { numRuns: 40, endOnFailure: true }
     )

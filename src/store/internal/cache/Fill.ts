@@ -10,7 +10,6 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../../ByteStream.js"
 import * as ReadableUpload from "../../../internal/ReadableUpload.js"
 import type { Registry } from "../../../Registry.js"
-import type { StorageFailure } from "../../../RegistryError.js"
 import * as Digest from "../../../spec/Digest.js"
 import type { RepositoryName } from "../../../spec/Reference.js"
 import type { Readers } from "./Content.js"
@@ -128,7 +127,7 @@ export class Fill {
   follow<E>(
     { end = Number.POSITIVE_INFINITY, start }: { readonly start: number; readonly end?: number },
     rest: (position: number, exit: Exit.Exit<void, FillError>) => Stream.Stream<Uint8Array, E>
-  ): Stream.Stream<Uint8Array, E | StorageFailure> {
+  ): Stream.Stream<Uint8Array, E> {
     return Stream.suspend(() => {
       let position = start
       const taken = (pieces: Array<Uint8Array>) => {
@@ -138,20 +137,19 @@ export class Fill {
         }
         return Effect.succeed(Chunk.unsafeFromArray(pieces))
       }
-      const next: Effect.Effect<
-        Chunk.Chunk<Uint8Array>,
-        Option.Option<StorageFailure>
-      > = Effect.suspend(() => {
-        const pieces = position < end ? this.window.from(position) : []
-        if (pieces.length > 0) return taken(pieces)
-        const { readAt, received } = this
-        if (position >= end || this.exit !== undefined) return Effect.fail(Option.none())
-        if (position >= received) return Effect.zipRight(this.beyond(received), next)
-        if (readAt === undefined) return Effect.zipRight(this.over, next)
-        return Effect.flatMap(Effect.mapError(readAt(position), Option.some), (bytes) =>
-          bytes.length > 0 ? taken([bytes]) : Effect.zipRight(this.beyond(received), next)
-        )
-      })
+      const next: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<never>> = Effect.suspend(
+        () => {
+          const pieces = position < end ? this.window.from(position) : []
+          if (pieces.length > 0) return taken(pieces)
+          const { readAt, received } = this
+          if (position >= end || this.exit !== undefined) return Effect.fail(Option.none())
+          if (position >= received) return Effect.zipRight(this.beyond(received), next)
+          if (readAt === undefined) return Effect.zipRight(this.over, next)
+          return Effect.flatMap(readAt(position), (bytes) =>
+            bytes.length > 0 ? taken([bytes]) : Effect.zipRight(this.beyond(received), next)
+          )
+        }
+      )
       return Stream.concat(
         Stream.repeatEffectChunkOption(next),
         Stream.suspend(() =>

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../../ByteStream.js"
+import * as ReadableUpload from "../../../internal/ReadableUpload.js"
 import type { UploadState } from "../../../internal/UploadState.js"
 import * as ByteRange from "../../../protocol/ByteRange.js"
 import * as Route from "../../../protocol/internal/Route.js"
@@ -47,7 +48,8 @@ export class LayoutUploads {
         yield* layout.prepare
         const path = layout.own("uploads", id)
         yield* Effect.scoped(layout.files.open(path, "wx"))
-        return new LayoutSession(layout, id, this.enter(path), 0, algorithm)
+        const session = new LayoutSession(layout, id, this.enter(path), 0, algorithm)
+        return ReadableUpload.make(session, (offset) => session.readAt(offset))
       }),
       (session) => this.leave(session)
     )
@@ -144,6 +146,14 @@ export class LayoutSession implements UploadSession {
 
   readonly commit: UploadSession["commit"] = (digest) =>
     Effect.zipRight(Digest.hasherFor(digest), this.finish(digest))
+
+  /** Reads the next block of what is on the disk; nothing once the file is a blob, or gone. */
+  readAt(offset: number): Effect.Effect<Uint8Array> {
+    return Stream.runHead(this.layout.files.stream(this.path, offset)).pipe(
+      Effect.map(Option.getOrElse(() => new Uint8Array())),
+      Effect.orElseSucceed(() => new Uint8Array())
+    )
+  }
 
   /** Takes the content of a file by a copy on write, where the disk can make one. */
   adopt(path: string): Effect.Effect<boolean> {
