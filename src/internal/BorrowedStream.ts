@@ -30,7 +30,8 @@ export const make = <A, E, R>(
 ): Stream.Stream<A, E, R> =>
   Object.assign(make({ borrowed: false, hashed: true }), { [Forms]: make })
 
-const formOf = <A, E, R>(stream: Formed<A, E, R>, form: Form): Stream.Stream<A, E, R> =>
+/** One form of a stream, if it has others than itself. */
+export const formOf = <A, E, R>(stream: Formed<A, E, R>, form: Form): Stream.Stream<A, E, R> =>
   stream[Forms]?.(form) ?? stream
 
 /** The borrowed form of a stream, if it has one, else the stream itself. */

@@ -4,6 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
@@ -12,6 +13,7 @@ import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import * as Transfer from "../../src/Transfer.js"
 import {
   DebianRegistry,
   debianUser,
@@ -82,6 +84,36 @@ describeDebian("a mirror before which connections break (V29, V31)", () => {
         `GET /v2/${repository}/blobs/${blob.digest}`
       ])
     }).pipe(Effect.provide(layerDebianRegistry))
+  )
+})
+
+describe("a mirror with other content of the same size (T7, V31)", () => {
+  it.scopedLive.each([false, true])("fails at the end, also where it is observed: %s", (observed) =>
+    Effect.gen(function* () {
+      const original = yield* served()
+      const repository = yield* freshRepository
+      const blob = yield* original.registry.putBlob(
+        repository,
+        BlobSource.fromStream(generated(size), { size })
+      )
+      const wrong = yield* origin([], (_, response) =>
+        reply(response, 200, { "content-length": `${size}` }, new Uint8Array(size))
+      )
+      const through = yield* mirrored(original.url, { url: wrong.url })
+      const events: Array<string> = []
+      let seen = 0
+      const read = Stream.runForEach(through.getBlob(repository, blob), ({ length }) =>
+        Effect.sync(() => {
+          seen += length
+        })
+      )
+      const failure = yield* Effect.flip(
+        observed ? Transfer.observe(read, ({ _tag }) => Effect.sync(() => events.push(_tag))) : read
+      )
+      expect(failure).toMatchObject({ _tag: "DigestMismatch", expected: blob.digest })
+      expect(seen).toBeLessThan(size)
+      expect(events).not.toContain("Verified")
+    })
   )
 })
 

@@ -16,6 +16,9 @@ import * as TokenResponse from "../../src/auth/internal/TokenResponse.js"
 import * as RateLimit from "../../src/client/http/RateLimit.js"
 import * as ContentDecoding from "../../src/internal/ContentDecoding.js"
 import * as ZstdFrames from "../../src/internal/ZstdFrames.js"
+import * as DaemonJson from "../../src/node/internal/machine/DaemonJson.js"
+import * as RegistriesConf from "../../src/node/internal/machine/RegistriesConf.js"
+import * as Rules from "../../src/node/internal/machine/Rules.js"
 import * as ProxySettings from "../../src/node/ProxySettings.js"
 import * as AccessScope from "../../src/protocol/AccessScope.js"
 import * as ByteRange from "../../src/protocol/ByteRange.js"
@@ -316,6 +319,25 @@ const proxied = (value: string): unknown => {
   return destinations.map((url) =>
     Option.map(ProxySettings.proxyFor(settings, new URL(url)), Redacted.value)
   )
+}
+
+const decodeJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
+
+/** What the files of a machine say, and where that leads. */
+const machineOf = (text: string): unknown => {
+  const document = Option.getOrUndefined(decodeJson(text))
+  if (typeof document !== "object" || document === null) return undefined
+  const decoded: Readonly<Record<string, unknown>> = { ...document }
+  const podman = RegistriesConf.merge([{ source: "a", document: decoded }])
+  const machine = { ...podman, ...DaemonJson.parse("b", decoded) }
+  const app = Reference.unsafeParseRepositoryName("a/b")
+  return ["docker.io", "x.a.test", "b.test:5000"].map((name) => {
+    const host = Host.unsafeParse(name)
+    return [
+      Rules.pull(machine, host, app),
+      Rules.isInsecure(machine, host, ["10.0.0.1", "fd00::1"])
+    ]
+  })
 }
 
 export const targets: ReadonlyArray<Target> = [
@@ -746,6 +768,15 @@ export const targets: ReadonlyArray<Target> = [
       '{"registry.example.com":{"auth":"YWxpY2U6aHVudGVyMg==","email":""}}'
     ],
     run: (s) => [credentialsIn(s, false), credentialsIn(s, true)]
+  },
+  {
+    name: "MachineRegistries",
+    tests: "node/MachineRegistries",
+    seeds: [
+      '{"registry":[{"prefix":"*.a.test","location":"b.test:5000/c","insecure":true,"mirror":[{"location":"d.test","pull-from-mirror":"tag-only"}]}],"aliases":{"a":"b.test/a"},"unqualified-search-registries":["docker.io"],"short-name-mode":"enforcing"}',
+      '{"registry-mirrors":["https://a.test/b"],"insecure-registries":["10.0.0.0/8","fd00::/8","a.test:5000"]}'
+    ],
+    run: machineOf
   },
   {
     name: "TokenServer",

@@ -236,36 +236,45 @@ const blobs = (asked: Asked, passOver: PassOver) => {
   } satisfies Partial<Registry.Service>
 }
 
+/** In bytes: what may come in one piece. */
+const small = 1024 * 1024
+
 const wholeBlobs =
   (asked: Asked, passOver: PassOver): Registry.Service["getBlob"] =>
   (repository, blob) => {
     const known: BlobBytes.Known = typeof blob === "string" ? { digest: blob } : blob
     const { digest, size } = known
     const subject: Transfer.Subject = { direction: "download", repository, digest, size }
-    const form = (borrowed: boolean) =>
+    const content = ({ borrowed, hashed }: BorrowedStream.Form) =>
       StreamChannel.unwrap(
         Effect.gen(function* () {
-          const whole = ({ registry, repository }: Place) => {
-            const stream = registry.getBlob(repository, blob)
-            return borrowed ? BorrowedStream.of(stream) : stream
-          }
           const sources = yield* asked(repository)
-          if (sources.copies.length === 0) return whole(sources.original)
-          const verifier = yield* ByteStream.verifier({ digest, size })
+          const isAlone = sources.copies.length === 0
+          // A large blob of a known size is hashed here alone: where other content comes, some of
+          // it has been passed on before it shows. Observers hear of its end where it is read.
+          const isObserved = (yield* Transfer.Observer) !== undefined
+          const isHashedThere = isAlone ? hashed : size === undefined || size <= small || isObserved
+          const whole = ({ registry, repository }: Place) =>
+            BorrowedStream.formOf(registry.getBlob(repository, blob), {
+              borrowed,
+              hashed: isHashedThere
+            })
+          if (isAlone) return whole(sources.original)
+          const verifier = yield* ByteStream.verifier(hashed ? { digest, size } : { size })
           // What begins at the first byte tells observers of itself.
           let isTold = true
-          const content = continued(passOver, sources, subject, (place, at) => {
+          const parts = continued(passOver, sources, subject, (place, at) => {
             isTold = at === 0
             return isTold ? whole(place) : remainder(place, known, at, () => whole(place), subject)
           })
           return Stream.concat(
-            verifier.verify(content),
+            verifier.verify(parts),
             Stream.suspend(() => (isTold ? Stream.empty : completed(subject, digest)))
           )
         })
       )
-    return BorrowedStream.make(({ borrowed }) =>
-      RenamedTransfer.streamWith(form(borrowed), RenamedTransfer.asOne(repository))
+    return BorrowedStream.make((form) =>
+      RenamedTransfer.streamWith(content(form), RenamedTransfer.asOne(repository))
     )
   }
 

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as EndpointDefaults from "../../../client/http/EndpointDefaults.js"
 import * as RegistryClient from "../../../client/RegistryClient.js"
 import { withDefaults } from "../../../internal/Options.js"
@@ -146,6 +147,8 @@ const open = <R>(
     return deferred(Effect.provide(whichResponds(place, { secure, plain }), services))
   })
 
+const headers = { "user-agent": RegistryClient.defaultUserAgent }
+
 /**
  * Returns the registry of the scheme that a host responds to, https first. It is asked for without
  * a credential, until it has responded once.
@@ -156,9 +159,10 @@ const whichResponds = (
 ): Effect.Effect<Registry.Service, never, HttpClient.HttpClient> => {
   let known: Registry.Service | undefined
   const responds = (scheme: string, registry: Registry.Service) =>
-    HttpClient.get(`${scheme}://${place}/v2/`).pipe(
+    HttpClient.get(`${scheme}://${place}/v2/`, { headers }).pipe(
+      // Nothing is wanted of its body, which has to be let go.
+      Effect.tap(({ stream }) => Effect.ignore(Stream.runHead(stream))),
       Effect.timeout("10 seconds"),
-      Effect.scoped,
       Effect.map(() => {
         known = registry
         return registry
