@@ -13,11 +13,17 @@ import type { Digest } from "../../spec/Digest.js"
 import type { Passwords } from "./Passwords.js"
 import * as Secrets from "./Secrets.js"
 
-/** What is needed of the package. `parseOptions` throws at what `verify` would never accept. */
+/** What is needed of the package. */
 export interface Bcrypt {
   readonly verify: (password: string, hash: string) => Promise<boolean>
-  readonly parseOptions: (hash: string) => { readonly cost: number }
 }
+
+/**
+ * A bcrypt hash: version, cost, and 16 bytes of salt and 23 of hash, whose last digits have no bits
+ * to spare. `verify` refuses any other at once.
+ */
+const hashForm =
+  /^\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$/
 
 /** How long a login that was right is remembered, in milliseconds. */
 const remembered = 5 * 60 * 1000
@@ -53,7 +59,7 @@ export const make = Effect.fnUntraced(function* (path: string, bcrypt: Bcrypt) {
     const stamp = [Option.getOrUndefined(ino), Option.getOrUndefined(mtime)?.getTime(), size].join()
     if (latest?.stamp === stamp) return latest
     const text = yield* fileSystem.readFileString(path)
-    latest = yield* parse(bcrypt, path, text, stamp)
+    latest = yield* parse(path, text, stamp)
     return latest
   }).pipe(Effect.mapError((cause) => new StorageFailure({ path, cause })))
 
@@ -94,22 +100,17 @@ interface File {
   readonly verified: Map<Digest, number>
 }
 
-const parse = Effect.fnUntraced(function* (
-  bcrypt: Bcrypt,
-  path: string,
-  text: string,
-  stamp: string
-) {
+const parse = Effect.fnUntraced(function* (path: string, text: string, stamp: string) {
   const hashes = new Map<string, string>()
   const others: Array<number> = []
   let cost = 10
   for (const [index, line] of text.split("\n").entries()) {
     const [user = "", hash = ""] = line.trim().split(":")
     if (user.startsWith("#") || line.trim() === "") continue
-    const parsed = Option.liftThrowable(bcrypt.parseOptions)(hash)
-    if (user === "" || Option.isNone(parsed)) others.push(index + 1)
+    const [, ownCost] = hashForm.exec(hash) ?? []
+    if (user === "" || ownCost === undefined) others.push(index + 1)
     else if (!hashes.has(user)) {
-      cost = hashes.size === 0 ? parsed.value.cost : Math.max(cost, parsed.value.cost)
+      cost = hashes.size === 0 ? Number(ownCost) : Math.max(cost, Number(ownCost))
       hashes.set(user, hash)
     }
   }
