@@ -3,10 +3,12 @@
  *
  * @since 0.1.0
  */
+import { statfs } from "node:fs/promises"
 import type { ServeError } from "@effect/platform/HttpServerError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Registry } from "../Registry.js"
+import { StorageFailure } from "../RegistryError.js"
 import type { RegistryServer } from "../server/RegistryServer.js"
 import type { Options } from "./internal/ServedRegistry.js"
 
@@ -51,4 +53,20 @@ export const layer = (options: Options): Layer.Layer<RegistryServer, ServeError,
       Effect.promise(() => import("./internal/ServedRegistry.js")),
       ({ layer }) => layer(options)
     )
+  )
+
+/**
+ * Returns how many bytes may be written to the disk of a folder so that `keep` bytes stay free, for
+ * `RegistryServer.Limits.space`. Fails with `StorageFailure` where the folder is not there.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const spaceOf = (folder: string, keep: number): Effect.Effect<number, StorageFailure> =>
+  Effect.map(
+    Effect.tryPromise({
+      try: () => statfs(folder),
+      catch: (cause) => new StorageFailure({ path: folder, cause })
+    }),
+    ({ bavail, bsize }) => bavail * bsize - keep
   )

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as NodeRegistryServer from "../../src/node/NodeRegistryServer.js"
@@ -173,6 +174,79 @@ describe("idleness (V9)", () => {
       )
       yield* until(() => seen.text !== "" || seen.closed)
       expect(statuses(seen.text)).toEqual([201])
+    })
+  )
+})
+
+describe("clients that stop reading and vanish (V11)", () => {
+  it.scopedLive("leave no handler, no stream and no connection", () =>
+    Effect.gen(function* () {
+      const open = { streams: 0, handlers: 0, begun: 0 }
+      const big = Buffer.alloc(8 * 1024 * 1024)
+      const digest = sha256(big)
+      const manifest = Buffer.alloc(1024 * 1024, " ")
+      const { memory, port } = yield* serving({ idleTimeout: "1 minute" }, (memory) => ({
+        getBlob: (repository, blob) =>
+          Stream.unwrapScoped(
+            Effect.as(
+              Effect.acquireRelease(
+                Effect.sync(() => {
+                  open.streams++
+                  open.begun++
+                }),
+                () => Effect.sync(() => open.streams--)
+              ),
+              memory.getBlob(repository, blob)
+            )
+          ),
+        // The Scope of the request closes when its handler ends.
+        getManifest: (repository, reference) =>
+          Effect.serviceOption(Scope.Scope).pipe(
+            Effect.flatMap((scope) =>
+              Option.isNone(scope)
+                ? Effect.dieMessage("no scope")
+                : Effect.acquireRelease(
+                    Effect.sync(() => {
+                      open.handlers++
+                      open.begun++
+                    }),
+                    () => Effect.sync(() => open.handlers--)
+                  ).pipe(Scope.extend(scope.value))
+            ),
+            Effect.zipRight(memory.getManifest(repository, reference))
+          )
+      }))
+      yield* memory.restore({ a: { tags: {}, manifests: {}, blobs: { [digest]: big } } })
+      yield* Effect.promise(() =>
+        fetch(`http://127.0.0.1:${port}/v2/a/manifests/v1`, {
+          method: "PUT",
+          body: manifest,
+          headers: { "content-type": "application/vnd.example" }
+        })
+      )
+      const vanish = (index: number) =>
+        Effect.async<void>((resume) => {
+          const path = index % 2 === 0 ? `blobs/${digest}` : "manifests/v1"
+          const socket = Net.connect(port, "127.0.0.1", () => {
+            socket.write(head(`GET /v2/a/${path}`))
+          })
+          const bytes = (index * 7919) % 300_000
+          let read = 0
+          socket.on("data", (chunk) => {
+            read += chunk.length
+            if (read >= bytes && !socket.isPaused()) {
+              socket.pause()
+              setTimeout(() => socket.resetAndDestroy(), index % 5)
+            }
+          })
+          socket.on("close", () => resume(Effect.void)).on("error", () => undefined)
+        })
+      yield* Effect.forEach(Array.from({ length: 120 }), (_, index) => vanish(index), {
+        concurrency: 50,
+        discard: true
+      })
+      expect(open.begun).toBeGreaterThan(90)
+      yield* until(() => open.streams === 0 && open.handlers === 0)
     })
   )
 })

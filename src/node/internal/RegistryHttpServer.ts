@@ -5,6 +5,7 @@
 import {
   createServer,
   type IncomingMessage,
+  type RequestListener,
   type Server,
   type ServerOptions,
   type ServerResponse,
@@ -56,7 +57,7 @@ export const make = (
             ? NodeHttpServer.makeHandler(app)
             : NodeHttpServer.makeHandler(app, middleware)
           yield* Effect.acquireRelease(
-            Effect.sync(() => server.http.on("request", handler)),
+            Effect.sync(() => server.serve(handler)),
             // The application answers until no connection is left, and is released then.
             () => server.stop(options)
           )
@@ -71,6 +72,8 @@ const settings: ServerOptions = {
   headersTimeout: 60_000,
   // Longer than clients keep idle connections, or a request meets the end of its connection.
   keepAliveTimeout: 65_000,
+  // That is refused here, with a list of errors.
+  requireHostHeader: false,
   // Ten tags of 128 characters and a token of 8 KiB have room.
   maxHeaderSize: 32 * 1024
 }
@@ -99,9 +102,26 @@ class RunningServer {
   ) {
     http.on("connection", (socket) => this.connected(socket))
     http.on("request", (request, response) => this.began(request, response))
+    http.on("checkContinue", (request, response) => {
+      // Node would write it into the response to an earlier request.
+      if (this.connections.get(request.socket)?.size === 0) response.writeContinue()
+      http.emit("request", request, response)
+    })
+    http.on("checkExpectation", (_request, response) =>
+      respond(response, 417, "The server expects nothing but 100-continue")
+    )
     http.setTimeout(idleTimeout, (socket) => this.timedOut(socket))
     http.on("clientError", (error, socket) => this.malformed(error, socket))
     http.on("connect", (_request, socket) => refuse(socket, 405, "This is not a proxy"))
+  }
+
+  /** Has requests handled. One without a host is none (RFC 9112 section 3.2). */
+  serve(handler: RequestListener): void {
+    this.http.on("request", (request, response) => {
+      if (request.headers.host === undefined && request.httpVersion === "1.1")
+        respond(response, 400, "The request has no Host")
+      else handler(request, response)
+    })
   }
 
   /** Ends when no connection is left. */
@@ -168,20 +188,37 @@ const malformations: Readonly<Record<string, readonly [status: number, message: 
   HPE_HEADER_OVERFLOW: [431, "The head of the request is too large"]
 }
 
+const respond = (response: ServerResponse, status: number, message: string): void => {
+  const [body, headers] = refusal(message)
+  response.writeHead(status, headers).end(response.req.method === "HEAD" ? undefined : body)
+}
+
 /** Writes a response without Node, and closes the connection when the client has had time. */
 const refuse = (socket: Duplex, status: number, message: string): void => {
   if (socket.writableEnded) return
-  const body = ErrorBody.encode([{ code: "UNSUPPORTED", message }])
+  // Node leaves the socket of a CONNECT alone: its errors would end the process.
+  socket.on("error", () => socket.destroy())
+  const [body, headers] = refusal(message)
+  const fields = Object.entries({ ...headers, connection: "close" })
   socket.end(
     [
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-      "Docker-Distribution-Api-Version: registry/2.0",
-      "Connection: close",
-      "Content-Type: application/json",
-      `Content-Length: ${Buffer.byteLength(body)}`,
+      ...fields.map(([name, value]) => `${name}: ${value}`),
       "",
       body
     ].join("\r\n")
   )
   setTimeout(() => socket.destroy(), 1000).unref()
+}
+
+const refusal = (message: string) => {
+  const body = ErrorBody.encode([{ code: "UNSUPPORTED", message }])
+  return [
+    body,
+    {
+      "content-type": "application/json",
+      "content-length": String(Buffer.byteLength(body)),
+      "docker-distribution-api-version": "registry/2.0"
+    }
+  ] as const
 }

@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { StorageFailure } from "../../RegistryError.js"
 import { ErrorResponse } from "./ErrorResponse.js"
 
 /** The limits of a server, all optional. */
@@ -20,8 +21,10 @@ export interface Limits {
    * has. It is asked when content comes; what other requests have announced and not yet sent is
    * reserved. Any number by default.
    */
-  readonly space?: Effect.Effect<number> | undefined
+  readonly space?: Effect.Effect<number, StorageFailure> | undefined
 }
+
+type Refusal = ErrorResponse | StorageFailure
 
 /** The limits, with their defaults, and what is reserved of the space. */
 export class Bounds {
@@ -30,7 +33,7 @@ export class Bounds {
   /** In milliseconds. */
   readonly uploadLifetime: number
   private readonly blobSize: number
-  private readonly space: Effect.Effect<number> | undefined
+  private readonly space: Effect.Effect<number, StorageFailure> | undefined
   /** Bytes that requests under way may still bring. */
   private reserved = 0
 
@@ -51,7 +54,7 @@ export class Bounds {
     body: Stream.Stream<Uint8Array, E>,
     offset: number,
     length: number | undefined
-  ): Effect.Effect<Stream.Stream<Uint8Array, E | ErrorResponse>, ErrorResponse, Scope.Scope> {
+  ): Effect.Effect<Stream.Stream<Uint8Array, E | Refusal>, Refusal, Scope.Scope> {
     return Effect.gen(this, function* () {
       if (this.space === undefined && this.blobSize === Number.POSITIVE_INFINITY) return body
       if (offset + (length ?? 0) > this.blobSize) return yield* this.tooLarge
@@ -67,7 +70,7 @@ export class Bounds {
   }
 
   /** Fails with 413 where there is no room for as many bytes. */
-  require(bytes: number): Effect.Effect<void, ErrorResponse> {
+  require(bytes: number): Effect.Effect<void, Refusal> {
     return Effect.scoped(Effect.flatMap(this.room, (room) => room.reserve(bytes, bytes)))
   }
 
@@ -95,7 +98,7 @@ export class Bounds {
        * has come.
        */
       let last = 0
-      const take = (bytes: number): Effect.Effect<void, ErrorResponse> => {
+      const take = (bytes: number): Effect.Effect<void, Refusal> => {
         reservation.left -= last
         this.reserved -= last
         last = 0
