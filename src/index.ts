@@ -220,6 +220,13 @@ export * as TokenServer from "./server/TokenServer.js"
  */
 export * as Annotations from "./spec/Annotations.js"
 /**
+ * The types that tools agree on for artifacts and for what is in them: charts, WebAssembly, bills
+ * of materials, signatures, attestations and models.
+ *
+ * @since 0.1.0
+ */
+export * as ArtifactType from "./spec/ArtifactType.js"
+/**
  * Content descriptors: what some content is, how long it is and which digest it has (image-spec
  * descriptor.md).
  *
@@ -246,6 +253,13 @@ export * as Host from "./spec/Host.js"
  * @since 0.1.0
  */
 export * as ImageConfig from "./spec/ImageConfig.js"
+/**
+ * The header of image layouts: the file `oci-layout`, by which a folder or an archive is known as
+ * one (image-spec image-layout.md).
+ *
+ * @since 0.1.0
+ */
+export * as ImageLayout from "./spec/ImageLayout.js"
 /**
  * Manifests: exact bytes, the descriptor computed from them, and a decoded view beside them
  * (image-spec manifest.md and image-index.md).

@@ -435,13 +435,16 @@ export interface PulledFile extends PulledContent {
  */
 export interface PullOptions {
   /**
-   * The platform to choose from an index. Among several manifests for it, that of the usual variant
-   * is taken, or else the first ([image-spec, Image
+   * The platform to choose from an index and the indexes in it, or several in order of preference.
+   * The manifest that `Platform.rank` has first is taken ([image-spec, Image
    * Index](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
-   * What is no index is pulled as it is.
+   * What is not an index is pulled as it is.
    */
-  readonly platform?: Platform.Platform | undefined
-  /** The type that the artifact must have: `Manifest.artifactType` of it. Any by default. */
+  readonly platform?: Platform.Platform | ReadonlyArray<Platform.Platform> | undefined
+  /**
+   * The type that the artifact must have: `Manifest.artifactType` of it. Any by default. Of an
+   * index, the first manifest that has it is taken.
+   */
   readonly artifactType?: string | undefined
 }
 

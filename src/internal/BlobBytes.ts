@@ -6,6 +6,7 @@ import { LimitExceeded } from "../RegistryError.js"
 import type { Digest } from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
+import * as InlineData from "./InlineData.js"
 
 /** What is known of a blob before it is read. The size is in bytes. */
 export interface Known {
@@ -23,7 +24,7 @@ export type Gather = (
 /**
  * Makes the operation of `gather`. What is observed is streamed by `getBlob` instead, so that both
  * operations tell the same of a download. A blob whose descriptor says that it is too large is not
- * requested.
+ * requested, and neither is one that its descriptor holds.
  */
 export const make =
   (getBlob: Registry.Service["getBlob"], gather: Gather): Registry.Service["getBlobBytes"] =>
@@ -36,11 +37,12 @@ export const make =
     }
     return known.size !== undefined && known.size > limit.limit
       ? Effect.suspend(() => Effect.fail(new LimitExceeded(limit)))
-      : Effect.flatMap(Transfer.Observer, (observer) =>
-          observer === undefined
-            ? gather(repository, known, limit)
-            : ByteStream.collect(getBlob(repository, blob), limit)
-        )
+      : (InlineData.read(blob) ??
+          Effect.flatMap(Transfer.Observer, (observer) =>
+            observer === undefined
+              ? gather(repository, known, limit)
+              : ByteStream.collect(getBlob(repository, blob), limit)
+          ))
   }
 
 /** In bytes: what registries take at least of a manifest, and more than configurations have. */

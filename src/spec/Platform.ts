@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as OpenStruct from "./internal/OpenStruct.js"
 import { optional } from "./internal/Optional.js"
 import * as Parsed from "./internal/Parsed.js"
+import * as PlatformMatch from "./internal/PlatformMatch.js"
 import * as ServerText from "./internal/ServerText.js"
 import * as Values from "./internal/Value.js"
 
@@ -168,6 +169,55 @@ export const format = (platform: Platform): string =>
   platform.variant === undefined
     ? `${platform.os}/${platform.architecture}`
     : `${platform.os}/${platform.architecture}/${platform.variant}`
+
+/**
+ * Returns what runs on a platform, the best first, of things that are each for one, such as the
+ * descriptors of an index.
+ *
+ * - The OS and the architecture are the same. No variant is `v1` of amd64, `v7` of arm and `v8` of
+ *   arm64.
+ * - The same variant is best, then the next lower one: `v7` for `v8`, `v1` for `v3`.
+ * - Then the same OS version, and of an earlier build the latest. Revisions of one build run each
+ *   other's. Where no version is wanted, any is as good.
+ * - Then all OS features that are wanted, and none besides. Where no features are wanted, fewer are
+ *   better.
+ * - What is left is in the order in which it is offered.
+ *
+ * Several platforms that are wanted are in order of preference. What has no platform is left out,
+ * and so are attestations, which are for `unknown/unknown`.
+ *
+ * @example
+ * ```ts
+ * import type * as Manifest from "effect-oci/Manifest"
+ * import * as Platform from "effect-oci/Platform"
+ *
+ * const best = ({ manifests }: Manifest.ImageIndex) =>
+ *   Platform.rank(manifests, Platform.unsafeParse("linux/arm/v8"))[0]
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const rank = <A extends { readonly platform?: Platform | undefined }>(
+  offered: Iterable<A>,
+  wanted: Platform | ReadonlyArray<Platform>
+): ReadonlyArray<A> => {
+  const all = [...offered]
+  const ranked = ("os" in wanted ? [wanted] : wanted).flatMap((one) =>
+    all
+      .flatMap((item) => {
+        const { platform } = item
+        const distance =
+          platform === undefined || platform.os === "unknown"
+            ? undefined
+            : PlatformMatch.distance(one, platform)
+        return distance === undefined ? [] : [{ item, distance }]
+      })
+      .sort((a, b) => PlatformMatch.compare(a.distance, b.distance))
+      .map(({ item }) => item)
+  )
+  return [...new Set(ranked)]
+}
 
 const grammar = /^([A-Za-z0-9_.-]+)\/([A-Za-z0-9_.-]+)(?:\/([A-Za-z0-9_.-]+))?$/
 

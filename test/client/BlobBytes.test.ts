@@ -209,3 +209,36 @@ describe("a whole blob", () => {
     })
   )
 })
+
+describe("content that the descriptor holds (I6)", () => {
+  const descriptor = { mediaType: "text/plain", digest, size: b1.length, data: "YjE=" }
+
+  it.effect("is taken from it, verified, without a request", () =>
+    Effect.gen(function* () {
+      const { client, log } = internet({ "http://r.test": () => status(500) })
+      const registry = yield* clientOver(client, "http://r.test")
+      expect(yield* gather(registry.getBlob(repository, descriptor))).toEqual(b1)
+      expect(yield* registry.getBlobBytes(repository, descriptor)).toEqual(b1)
+      const empty = {
+        ...descriptor,
+        digest: Digest.fromBytes(new Uint8Array(0)),
+        size: 0,
+        data: ""
+      }
+      expect(yield* registry.getBlobBytes(repository, empty)).toEqual(new Uint8Array(0))
+      for (const [wrong, _tag] of [
+        [{ ...descriptor, data: "YjI=" }, "DigestMismatch"],
+        [{ ...descriptor, data: "YjEx" }, "SizeMismatch"],
+        [{ ...descriptor, data: "?" }, "SizeMismatch"]
+      ] as const) {
+        const read = gather(registry.getBlob(repository, wrong))
+        expect(yield* Effect.flip(read)).toMatchObject({ _tag })
+        expect(yield* Effect.flip(registry.getBlobBytes(repository, wrong))).toMatchObject({ _tag })
+      }
+      const limit = { limit: 1 }
+      const tooLong = yield* Effect.flip(registry.getBlobBytes(repository, descriptor, limit))
+      expect(tooLong).toMatchObject({ _tag: "LimitExceeded" })
+      expect(log).toEqual([])
+    })
+  )
+})

@@ -565,7 +565,7 @@ describe("an error says which artifact it is about", () => {
       })
       expect(failure.message).toBe(
         `${base}, with manifests for linux/amd64, linux/arm/v7, windows/amd64 10.0.20348: ` +
-          `use the digest of one of them, as in ${one("m1")} for linux/amd64`
+          `use the digest of one of them, as in ${one("m1")} for linux/amd64, or the option platform`
       )
       expect(yield* Effect.exit(Artifact.pull(one("m1")))).toSatisfy(Exit.isFailure)
     }).pipe(Effect.provide(accepting))
@@ -647,7 +647,7 @@ describe("an image of several platforms", () => {
       expect(yield* configFor("linux/amd64/v1")).toBe('{"platform":"linux/amd64"}')
       expect(yield* configFor("linux/amd64/v3")).toBe('{"platform":"linux/amd64/v3"}')
       expect(yield* configFor("linux/arm64")).toBe('{"platform":"linux/arm64/v8"}')
-      // No usual variant is there: the first.
+      // No variant is v7, which runs what is for v6.
       expect(yield* configFor("linux/arm")).toBe('{"platform":"linux/arm/v6"}')
     }).pipe(Effect.provide(memory))
   )
@@ -655,12 +655,73 @@ describe("an image of several platforms", () => {
   it.effect("says which it has where it has not the one that is asked for", () =>
     Effect.gen(function* () {
       yield* pushed(["linux/amd64", "linux/arm/v6"])
-      const failure = yield* Effect.flip(configFor("linux/arm/v7"))
-      expect(failure).toMatchObject({ _tag: "MediaTypeMismatch", platform: "linux/arm/v7" })
+      const failure = yield* Effect.flip(configFor("linux/arm/v5"))
+      expect(failure).toMatchObject({ _tag: "MediaTypeMismatch", platform: "linux/arm/v5" })
       expect(failure.message).toContain(
-        "ghcr.io/owner/image:1: nothing for linux/arm/v7 in this manifest of type " +
+        "ghcr.io/owner/image:1: nothing for linux/arm/v5 in this manifest of type " +
           '"application/vnd.oci.image.index.v1+json", with manifests for linux/amd64, linux/arm/v6: '
       )
+    }).pipe(Effect.provide(memory))
+  )
+
+  it.effect("is pulled for the next lower variant, or the first of several platforms (S26)", () =>
+    Effect.gen(function* () {
+      yield* pushed(["linux/arm/v6", "linux/arm/v7", "linux/arm64"])
+      expect(yield* configFor("linux/arm/v8")).toBe('{"platform":"linux/arm/v7"}')
+      const platform = ["linux/riscv64", "linux/arm64/v9", "linux/arm"].map(Platform.unsafeParse)
+      const { config } = yield* Artifact.pull(`${name}:1`, { platform })
+      expect(yield* ByteStream.text(config.content)).toBe('{"platform":"linux/arm64"}')
+      const none = [Platform.unsafeParse("linux/s390x"), Platform.unsafeParse("windows/amd64")]
+      const failure = yield* Effect.flip(Artifact.pull(`${name}:1`, { platform: none }))
+      expect(failure.message).toContain("nothing for linux/s390x, windows/amd64 in this manifest")
+    }).pipe(Effect.provide(memory))
+  )
+
+  it.effect("is found in an index within an index, and attestations are passed over (S26)", () =>
+    Effect.gen(function* () {
+      const inner = yield* pushed(["linux/amd64", "linux/arm64"])
+      const attestation = {
+        mediaType: MediaType.imageManifest,
+        size: 1,
+        digest: Digest.fromBytes(utf8("a")),
+        annotations: { "vnd.docker.reference.type": "attestation-manifest" },
+        platform: Platform.unsafeParse("linux/arm64")
+      }
+      const outer = Manifest.index({ manifests: [attestation, inner.descriptor, inner.descriptor] })
+      const reference = Reference.unsafeParse(`${name}:outer`)
+      const registry = yield* Effect.flatMap(Registries.Registries, ({ get }) =>
+        get(reference.host)
+      )
+      const served = {
+        ...registry,
+        getManifest: (...args: Parameters<typeof registry.getManifest>) =>
+          args[1] === "outer" ? Effect.succeed(outer) : registry.getManifest(...args)
+      }
+      const { config } = yield* Artifact.pullFrom(served, reference, {
+        platform: Platform.unsafeParse("linux/arm64")
+      })
+      expect(yield* ByteStream.text(config.content)).toBe('{"platform":"linux/arm64"}')
+      const failure = yield* Effect.flip(
+        Artifact.pullFrom(served, reference, { platform: Platform.unsafeParse("linux/arm") })
+      )
+      expect(failure.message).toContain("with manifests for linux/amd64, linux/arm64: use")
+    }).pipe(Effect.provide(memory))
+  )
+
+  it.effect("is the first of an index that has the type of artifact asked for", () =>
+    Effect.gen(function* () {
+      const first = yield* Artifact.push(name, { ...artifact, tags: [] })
+      const spdx = { ...artifact, artifactType: "application/spdx+json", tags: [] }
+      const second = yield* Artifact.push(name, spdx)
+      const manifests = [first, second].map(({ manifest }) => Manifest.referrer(manifest))
+      yield* Registries.putManifest(`${name}:1`, Manifest.index({ manifests }))
+      const options = { artifactType: "application/spdx+json" }
+      expect((yield* Artifact.pull(`${name}:1`, options)).reference).toEqual(second.reference)
+      const other = { artifactType: "application/vnd.cyclonedx+json" }
+      expect(yield* Effect.flip(Artifact.pull(`${name}:1`, other))).toMatchObject({
+        _tag: "MediaTypeMismatch",
+        choices: [{ name: artifactType }, { name: "application/spdx+json" }]
+      })
     }).pipe(Effect.provide(memory))
   )
 

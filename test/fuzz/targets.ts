@@ -44,6 +44,7 @@ import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Host from "../../src/spec/Host.js"
 import * as ImageConfig from "../../src/spec/ImageConfig.js"
+import * as ImageLayout from "../../src/spec/ImageLayout.js"
 import * as GenericMediaType from "../../src/spec/internal/GenericMediaType.js"
 import * as IndexEdit from "../../src/spec/internal/IndexEdit.js"
 import * as JsonText from "../../src/spec/internal/JsonText.js"
@@ -450,6 +451,11 @@ export const targets: ReadonlyArray<Target> = [
     tests: "spec/Platform",
     seeds: ['{"os":"linux","architecture":"arm64","os.features":["a"]}'],
     run: json(Platform.Platform)
+  },
+  {
+    name: "ImageLayout (schema)",
+    seeds: ['{"imageLayoutVersion":"1.0.0"}'],
+    run: json(ImageLayout.ImageLayout)
   },
   {
     name: "ImageConfig (schema)",

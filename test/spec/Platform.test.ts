@@ -80,3 +80,75 @@ describe("schema", () => {
     })
   )
 })
+
+describe("rank (S26)", () => {
+  const of = (text: string, more: Partial<Platform.Platform> = {}) => ({
+    ...Platform.unsafeParse(text),
+    ...more
+  })
+  const windows = (version?: string, features?: ReadonlyArray<string>) =>
+    of("windows/amd64", {
+      ...(version !== undefined && { "os.version": version }),
+      ...(features !== undefined && { "os.features": features })
+    })
+  const ranked = (
+    wanted: Platform.Platform | ReadonlyArray<Platform.Platform>,
+    offered: ReadonlyArray<Platform.Platform | undefined>
+  ) => {
+    const items = offered.map((platform, at) => ({ at, ...(platform && { platform }) }))
+    return Platform.rank(items, wanted).map(({ at }) => at)
+  }
+
+  it.each([
+    ["linux/arm/v8", ["linux/arm/v5", "linux/arm/v6", "linux/arm", "linux/arm/v8"], [3, 2, 1, 0]],
+    ["linux/arm", ["linux/arm/v6", "linux/arm/v7", "linux/arm/v8", "linux/arm"], [1, 3, 0]],
+    ["linux/arm/v6", ["linux/arm", "linux/arm/v7", "linux/arm/v6"], [2]],
+    ["linux/arm64", ["linux/arm", "linux/arm64/v8", "linux/arm64", "linux/arm64/v9"], [1, 2]],
+    ["linux/arm64/v9", ["linux/arm64", "linux/arm64/v8.2", "linux/arm64/v8.10"], [2, 1, 0]],
+    ["linux/amd64/v3", ["linux/amd64", "linux/amd64/v4", "linux/amd64/v2", "linux/386"], [2, 0]],
+    ["linux/amd64", ["linux/amd64/v2", "linux/amd64/v1", "linux/amd64"], [1, 2]],
+    [
+      "linux/ppc64le/power9",
+      ["linux/ppc64le/power10", "linux/ppc64le", "linux/ppc64le/power8"],
+      [2, 1]
+    ],
+    ["linux/riscv64/rva23u64", ["linux/riscv64/rva20u64", "linux/riscv64/rva22u64"], [1, 0]],
+    ["linux/riscv64", ["linux/riscv64", "linux/riscv64/rva22u64"], [0, 1]],
+    ["linux/s390x", ["linux/amd64", "freebsd/s390x", "unknown/unknown"], []],
+    ["linux/x/odd", ["linux/x/other", "linux/x/odd"], [1]],
+    ["unknown/unknown", ["unknown/unknown"], []]
+  ])("of %s among %j is %j", (wanted, offered, expected) => {
+    expect(
+      ranked(
+        of(wanted),
+        offered.map((text) => of(text))
+      )
+    ).toEqual(expected)
+  })
+
+  it("takes the same build of Windows, then the latest of the earlier ones", () => {
+    const offered = ["10.0.14393.1", "10.0.17763.5", "10.0.20348.9", "10.0.20348.2", "10.0.26100.1"]
+    const all = [...offered.map((version) => windows(version)), windows()]
+    expect(ranked(windows("10.0.20348.4"), all)).toEqual([3, 2, 1, 0, 5])
+    expect(ranked(windows("10.0.20348.9"), all)).toEqual([2, 3, 1, 0, 5])
+    expect(ranked(windows("10.0.20348"), all)).toEqual([2, 3, 1, 0, 5])
+    expect(ranked(windows("10.0.14392.9"), all)).toEqual([5])
+    expect(ranked(windows(), all)).toEqual([0, 1, 2, 3, 4, 5])
+    expect(ranked(windows("rolling"), [windows("10.0.1.1"), windows("rolling")])).toEqual([1])
+  })
+
+  it("needs the OS features that are offered to be wanted, if any are", () => {
+    const all = [windows(undefined, ["win32k"]), windows(), windows(undefined, ["a", "win32k"])]
+    expect(ranked(windows(undefined, ["win32k"]), all)).toEqual([0, 1])
+    expect(ranked(windows(undefined, []), all)).toEqual([1])
+    expect(ranked(windows(), all)).toEqual([1, 0, 2])
+  })
+
+  it("takes several platforms in order of preference, each thing once", () => {
+    const offered = [undefined, of("linux/amd64"), of("linux/arm64"), of("linux/arm/v6")]
+    expect(ranked([of("linux/arm64"), of("linux/amd64/v2"), of("linux/amd64")], offered)).toEqual([
+      2, 1
+    ])
+    expect(ranked([], offered)).toEqual([])
+  })
+})

@@ -10,6 +10,7 @@ import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import { exchangeOf } from "../../internal/ErrorMessage.js"
+import * as InlineData from "../../internal/InlineData.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { watched } from "../../internal/WatchedStream.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
@@ -63,7 +64,12 @@ export const make = (
   to: Endpoint,
   send: Send
 ): Pick<Registry.Service, "getBlob" | "getBlobBytes" | "getBlobRange"> => {
-  const getBlob: Registry.Service["getBlob"] = (repository, blob) =>
+  const getBlob: Registry.Service["getBlob"] = (repository, blob) => {
+    const inline = InlineData.read(blob)
+    return inline === undefined ? download(repository, blob) : Stream.fromEffect(inline)
+  }
+
+  const download: Registry.Service["getBlob"] = (repository, blob) =>
     BorrowedStream.make(({ borrowed, hashed }) =>
       to.concurrency.download((permit) =>
         StreamChannel.unwrap(

@@ -2,58 +2,70 @@
 import * as Annotations from "../../spec/Annotations.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import { plain } from "../../spec/internal/ServerText.js"
-import type { ImageIndex, MediaTypeMismatch } from "../../spec/Manifest.js"
+import type { MediaTypeMismatch } from "../../spec/Manifest.js"
+import * as MediaType from "../../spec/MediaType.js"
 import * as Platform from "../../spec/Platform.js"
 import * as Reference from "../../spec/Reference.js"
 
 /**
- * Returns the first manifests of an index, with what tells each of them from the others and the
- * reference to it by digest, and how many there are besides. Attestations, which BuildKit adds for
- * a platform `unknown/unknown`, are left out where there is anything else.
+ * Returns the first of the manifests of an index, with what tells each of them from the others and
+ * the reference to it by digest, and how many there are besides. Attestations, which BuildKit adds
+ * for a platform `unknown/unknown`, are left out where there is anything else.
  */
 export const describe = (
   reference: Reference.Reference,
-  { manifests }: ImageIndex,
-  options: { readonly platform?: Platform.Platform | undefined } = {}
-): Pick<MediaTypeMismatch, "choices" | "more" | "platform"> => {
-  const named = manifests.filter(({ platform }) => platform?.os !== "unknown")
+  manifests: ReadonlyArray<Descriptor>,
+  options: Options = {}
+): Pick<MediaTypeMismatch, "choices" | "more" | "option" | "platform"> => {
+  const named = manifests.filter((descriptor) => !isAttestation(descriptor))
   const offered = named.length === 0 ? manifests : named
   const choices = offered.slice(0, shown).map((descriptor) => ({
     name: plain(nameOf(descriptor), longest),
     reference: Reference.format(Reference.withDigest(reference, descriptor.digest))
   }))
-  const { platform } = options
+  const wanted = platformsOf(options).map(nameOfPlatform).join(", ")
   return {
     choices,
     ...(offered.length > shown && { more: offered.length - shown }),
-    ...(platform !== undefined && { platform: plain(nameOfPlatform(platform), longest) })
+    ...(wanted !== ""
+      ? { platform: plain(wanted, longest) }
+      : named.some(({ platform }) => platform !== undefined) && { option: "platform" as const })
   }
 }
 
-/**
- * Returns the manifest of an index for a platform: of several, that of the usual variant of the
- * architecture where none is asked for, or else the first.
- */
-export const choose = (
-  { manifests }: ImageIndex,
-  wanted: Platform.Platform
-): Descriptor | undefined => {
-  const variant = wanted.variant ?? usual[wanted.architecture]
-  const fitting = manifests.filter(
-    ({ platform }) =>
-      platform !== undefined &&
-      platform.os === wanted.os &&
-      platform.architecture === wanted.architecture &&
-      (wanted["os.version"] === undefined || platform["os.version"] === wanted["os.version"])
-  )
-  const exact = fitting.find(
-    ({ platform }) => (platform?.variant ?? usual[wanted.architecture]) === variant
-  )
-  return exact ?? (wanted.variant === undefined ? fitting[0] : undefined)
+/** Says which manifest of an index is wanted. */
+export interface Options {
+  readonly platform?: Platform.Platform | ReadonlyArray<Platform.Platform> | undefined
+  readonly artifactType?: string | undefined
 }
 
-/** What no variant stands for, as in containerd. */
-const usual: Readonly<Record<string, string>> = { amd64: "v1", arm: "v7", arm64: "v8" }
+/**
+ * Returns the manifest that is wanted: of those with the type of artifact, if one is wanted, the
+ * best for the platform, or the first where no platform is wanted.
+ */
+export const choose = (
+  manifests: ReadonlyArray<Descriptor>,
+  options: Options
+): Descriptor | undefined => {
+  const { artifactType } = options
+  const images = manifests.filter(
+    (descriptor) =>
+      !isAttestation(descriptor) &&
+      // Where the index does not say it, the manifest will.
+      MediaType.equals(descriptor.artifactType ?? artifactType ?? "", artifactType ?? "")
+  )
+  return options.platform === undefined
+    ? images.find((descriptor) => descriptor.artifactType !== undefined)
+    : Platform.rank(images, platformsOf(options))[0]
+}
+
+const platformsOf = ({ platform }: Options): ReadonlyArray<Platform.Platform> =>
+  platform === undefined ? [] : "os" in platform ? [platform] : platform
+
+/** Whether an entry is what BuildKit adds beside an image (trap 37). */
+const isAttestation = ({ annotations, platform }: Descriptor): boolean =>
+  platform?.os === "unknown" ||
+  annotations?.["vnd.docker.reference.type"] === "attestation-manifest"
 
 const nameOf = ({ annotations, artifactType, mediaType, platform }: Descriptor): string => {
   if (platform === undefined) return artifactType ?? annotations?.[Annotations.title] ?? mediaType

@@ -99,7 +99,8 @@ export class InvalidManifest extends Schema.TaggedError<InvalidManifest>(
  * Also occurs when one artifact was wanted, and the manifest is an index: then `choices` has the
  * first manifests of the index, each with its platform or the type of its artifact, and the
  * reference to it by digest; `more` says how many there are besides, and `platform` which platform
- * was asked for, that is not among them.
+ * was asked for, that is not among them. `option` names the option that chooses one of them, where
+ * there is one.
  */
 export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
   "effect-oci/MediaTypeMismatch"
@@ -112,7 +113,8 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
     { exact: true }
   ),
   more: Schema.optionalWith(Schema.Number, { exact: true }),
-  platform: Schema.optionalWith(Schema.String, { exact: true })
+  platform: Schema.optionalWith(Schema.String, { exact: true }),
+  option: Schema.optionalWith(Schema.Literal("platform"), { exact: true })
 }) {
   override get message(): string {
     const place = this.manifest === undefined ? "" : `${this.manifest}: `
@@ -124,7 +126,8 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
       first === undefined
         ? ""
         : `, with manifests for ${names}${more}: use the digest of one of them, ` +
-          `as in ${first.reference} for ${first.name}`
+          `as in ${first.reference} for ${first.name}` +
+          (this.option === undefined ? "" : `, or the option ${this.option}`)
     const found =
       this.platform === undefined
         ? `expected a manifest of type ${expected}, but it says that it is ${actual}`

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type LimitExceeded, NameUnknown, StorageFailure } from "../../../RegistryError.js"
 import * as Digest from "../../../spec/Digest.js"
+import * as ImageLayout from "../../../spec/ImageLayout.js"
 import type { RepositoryName } from "../../../spec/Reference.js"
 import type { Files, Info, Step } from "./Files.js"
 import * as FolderLock from "./FolderLock.js"
@@ -340,7 +341,7 @@ export class Layout {
 }
 
 /** The content of the file that makes a folder a layout. */
-const headerText = JSON.stringify({ imageLayoutVersion: "1.0.0" })
+const headerText = JSON.stringify(ImageLayout.current)
 
 /** Times of files are no finer than this, in milliseconds. */
 const granularity = 50

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { NameUnknown, StorageFailure } from "../../../RegistryError.js"
+import * as ImageLayout from "../../../spec/ImageLayout.js"
 import { parse as parseDocument } from "../../../spec/internal/ManifestDocument.js"
 import * as Reference from "../../../spec/Reference.js"
 import { Catalog } from "./Catalog.js"
@@ -130,7 +131,7 @@ export class Layouts {
       const found = yield* this.files.read(path, headerLimit)
       if (Option.isNone(found)) return
       const header = Either.getOrUndefined(parseDocument(found.value.bytes))
-      if (header?.["imageLayoutVersion"] !== "1.0.0")
+      if (header?.["imageLayoutVersion"] !== ImageLayout.current.imageLayoutVersion)
         return yield* new StorageFailure({
           path,
           cause: new Error("it does not say imageLayoutVersion 1.0.0, the only one that is known")
