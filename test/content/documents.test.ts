@@ -1,0 +1,149 @@
+/** Documents that skopeo and buildah write: read, verified again, and moved byte for byte. */
+import { execFileSync } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Credentials from "../../src/auth/Credentials.js"
+import * as TokenCache from "../../src/auth/TokenCache.js"
+import * as BlobSource from "../../src/BlobSource.js"
+import * as RegistryClient from "../../src/client/RegistryClient.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
+import { Registry } from "../../src/Registry.js"
+import * as Digest from "../../src/spec/Digest.js"
+import * as ImageConfig from "../../src/spec/ImageConfig.js"
+import * as Manifest from "../../src/spec/Manifest.js"
+import * as MediaType from "../../src/spec/MediaType.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
+import { freshRepository } from "../support/fixtures.js"
+import { describeInstalled } from "../support/installed.js"
+import { folder } from "../support/machine.js"
+import { layerSocketServer, ServerUrl } from "../support/server.js"
+
+const client = (url: string): Layer.Layer<Registry, unknown> =>
+  RegistryClient.layer({ url }).pipe(
+    Layer.provide([TokenCache.layerMemory, Credentials.layerAnonymous]),
+    Layer.provide(NodeHttp.layer())
+  )
+
+const stacks: ReadonlyArray<Layer.Layer<Registry, unknown>> = [
+  MemoryRegistry.layer(),
+  Layer.unwrapEffect(Effect.map(ServerUrl, client)).pipe(
+    Layer.provide(layerSocketServer()),
+    Layer.provide(MemoryRegistry.layer())
+  ),
+  Layer.unwrapEffect(Effect.map(DebianRegistry, ({ url }) => client(url))).pipe(
+    Layer.provide(layerDebianRegistry)
+  )
+]
+
+/** An image by buildah, in each form that skopeo writes, and an index of it. */
+const written = Effect.map(folder({ "a.txt": "a" }), (path) => {
+  const env = {
+    ...process.env,
+    HOME: path,
+    XDG_RUNTIME_DIR: path,
+    STORAGE_DRIVER: "vfs",
+    BUILDAH_ISOLATION: "chroot"
+  }
+  const run = (command: string, ...args: ReadonlyArray<string>) =>
+    execFileSync(command, args, { cwd: path, env, stdio: ["ignore", "pipe", "ignore"] })
+      .toString()
+      .trim()
+  // A store of its own, since those of a user are one for all.
+  const store = ["--root", join(path, "root"), "--runroot", join(path, "run")]
+  const buildah = (...args: ReadonlyArray<string>) => run("buildah", ...store, ...args)
+  const container = buildah("from", "scratch")
+  buildah("copy", container, "a.txt", "/a.txt")
+  buildah("config", "--label", "a=b", "--env", "A=ü", "--port", "80/tcp", container)
+  buildah("commit", container, "image")
+  buildah("manifest", "create", "list", "localhost/image")
+  buildah("push", "--format", "oci", "localhost/image", "dir:oci")
+  const copy = (to: string, ...args: ReadonlyArray<string>) => {
+    run("skopeo", "--insecure-policy", "copy", ...args, "dir:oci", `dir:${to}`)
+    return join(path, to)
+  }
+  const push = (to: string, format: string) => {
+    buildah("manifest", "push", "--all", "--format", format, "list", `dir:${to}`)
+    return join(path, to)
+  }
+  return {
+    images: [
+      join(path, "oci"),
+      copy("docker", "--format", "v2s2"),
+      copy("zstd", "--format", "oci", "--dest-compress", "--dest-compress-format", "zstd")
+    ],
+    indexes: [push("index", "oci"), push("list", "v2s2")]
+  }
+})
+
+const read = (path: string, digest?: Digest.Digest) => {
+  const name = digest === undefined ? "manifest.json" : Digest.encoded(digest)
+  return new Uint8Array(readFileSync(join(path, name)))
+}
+
+/** Puts an image of a folder into a registry, and reads it back. */
+const moved = Effect.fnUntraced(function* (path: string, bytes: Uint8Array) {
+  const registry = yield* Registry
+  const repository = yield* freshRepository
+  const manifest = yield* Manifest.fromBytes(bytes)
+  if (manifest.content._tag !== "ImageManifest") throw new Error("not an image")
+  for (const { digest } of Manifest.references(manifest))
+    yield* registry.putBlob(repository, BlobSource.fromBytes(read(path, digest)))
+  yield* registry.putManifest(repository, manifest)
+  const got = yield* registry.getManifest(repository, manifest.descriptor.digest)
+  expect(got).toEqual(manifest)
+  const { config, layers } = manifest.content
+  const found = yield* registry.getBlobBytes(repository, config)
+  expect(found).toEqual(read(path, config.digest))
+  const { content, descriptor } = yield* ImageConfig.fromBytes(found, config)
+  expect(descriptor).toEqual({
+    mediaType: config.mediaType,
+    digest: config.digest,
+    size: config.size
+  })
+  expect(content.config).toMatchObject({ Labels: { a: "b" }, ExposedPorts: { "80/tcp": {} } })
+  expect(content.config?.Env).toContain("A=ü")
+  expect(yield* ImageConfig.layers(content, layers)).toHaveLength(1)
+  // What is written from what was read says the same, whatever is not known of it.
+  const again = ImageConfig.make(content)
+  expect(JSON.parse(new TextDecoder().decode(again.bytes))).toMatchObject(
+    JSON.parse(JSON.stringify(content))
+  )
+  return { repository, manifest, layers }
+})
+
+describeInstalled("buildah", "documents by skopeo and buildah", () => {
+  describeDebian("over every stack", () => {
+    it.live("survive a push and a pull byte for byte", () =>
+      Effect.gen(function* () {
+        const { images, indexes } = yield* written
+        const types: Array<string> = []
+        for (const path of images) {
+          const bytes = read(path)
+          for (const stack of stacks) {
+            const { layers, manifest } = yield* Effect.provide(moved(path, bytes), stack)
+            types.push(manifest.descriptor.mediaType, ...layers.map(({ mediaType }) => mediaType))
+          }
+        }
+        expect(new Set(types)).toEqual(
+          new Set([
+            MediaType.imageManifest,
+            MediaType.layerTarGzip,
+            MediaType.dockerManifest,
+            MediaType.dockerLayerTarGzip,
+            MediaType.layerTarZstd
+          ])
+        )
+        for (const path of indexes) {
+          const index = yield* Manifest.fromBytes(read(path))
+          if (index.content._tag !== "ImageIndex") throw new Error("not an index")
+          expect(index.content.manifests).toMatchObject([{ platform: { os: "linux" } }])
+          expect(Manifest.references(index)).toHaveLength(1)
+        }
+      }).pipe(Effect.scoped)
+    )
+  })
+})
