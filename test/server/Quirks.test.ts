@@ -533,7 +533,7 @@ const rows: { readonly [Name in keyof Quirks.Quirks]-?: Row<Name> } = {
         (await patch(location(second), ask, "1")).status
       ]
     }),
-    gets: [`${uploads}<id>?_state=1%2F%2B~!`, 202, `${uploads}<id>?_state=2%2F%2B~!`, 416, 416, 202]
+    gets: [`${uploads}<id>?_state=1%2F+~!`, 202, `${uploads}<id>?_state=2%2F+~!`, 416, 416, 202]
   },
   chunkMinLength: {
     value: 5_242_880,

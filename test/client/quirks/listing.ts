@@ -17,7 +17,6 @@ import {
 import type { Row } from "./row.js"
 
 const errors = (code: string) => JSON.stringify({ errors: [{ code }] })
-const page = () => status(404, "404 page not found\n")
 
 const tags = (n?: number) => (registry: Registry.Service) =>
   items(registry.tags(app, { pageSize: n }))
@@ -71,16 +70,6 @@ const says =
 const withoutLength = (headers: Headers) =>
   Object.fromEntries([...headers].filter(([name]) => name !== "content-length"))
 
-const pagesBy = (size: number): Quirk =>
-  asks("Tags", (asked) => ({ n: asked.get("n") ?? String(size) }))
-const atMost = (size: number): Quirk =>
-  asks("Tags", (asked) => ({ n: String(Math.min(size, Number(asked.get("n") ?? size))) }))
-const ignoresN = asks("Tags", () => ({ n: undefined }))
-const refusesOver = (limit: number, code: number, error: string): Quirk =>
-  answers("", ({ url }) =>
-    Number(url.searchParams.get("n")) > limit ? status(code, errors(error)) : undefined
-  )
-
 /** Answers by path and query, where nothing of the healthy registry is left. */
 const scripted = (
   script: Readonly<Record<string, string | readonly [document: string, link: string]>>
@@ -96,7 +85,8 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["§5 Docker Hub", "§5 GCR", "§5 distribution", "rule 15"],
     does: "ignores n, and has all tags on one page",
-    quirks: [ignoresN],
+    quirks: [],
+    switches: { paging: false },
     run: tags(1),
     gives: both,
     wire: [`${list}?n=1`]
@@ -104,7 +94,8 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["§5 Docker Hub", "§5 GHCR", "§5 ECR", "§5 ACR", "§5 Cloudflare"],
     does: "has a size of pages for whoever asks for none",
-    quirks: [pagesBy(1)],
+    quirks: [],
+    switches: { pageSize: 1 },
     run: tags(),
     gives: both,
     wire: [list, `${list}?n=1&last=multi`]
@@ -112,7 +103,8 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["§5 ACR", "§5 Quay", "§5 distribution", "rule 15"],
     does: "has smaller pages than were asked for, and does not say so",
-    quirks: [atMost(1)],
+    quirks: [],
+    switches: { maxPageSize: 1 },
     run: tags(2000),
     gives: both,
     wire: [`${list}?n=2000`, `${list}?n=1&last=multi`]
@@ -136,7 +128,8 @@ const tagLists: ReadonlyArray<Row> = [
     (code): Row => ({
       at: ["§5 ECR", "rule 15"],
       does: `refuses more than 1000 on a page with ${code}`,
-      quirks: [refusesOver(1000, code, "UNSUPPORTED")],
+      quirks: [],
+      switches: { tagPageLimit: { over: 1000, status: code, code: "UNSUPPORTED" } },
       run: tags(1001),
       gives: both,
       wire: [`${list}?n=1001`, list]
@@ -145,7 +138,8 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["§5 ECR", "rule 14"],
     does: "has absolute links",
-    quirks: [links((target) => `<https://registry.example${target}>; rel="next"`)],
+    quirks: [],
+    switches: { links: "absolute" },
     run: tags(1),
     gives: both,
     wire: inPages
@@ -161,7 +155,8 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["rule 14"],
     does: "has links that are a query alone",
-    quirks: [links((target) => `<?${target.split("?", 2)[1]}>; rel="next"`)],
+    quirks: [],
+    switches: { links: "query" },
     run: tags(1),
     gives: both,
     wire: inPages
@@ -185,7 +180,8 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["§5 ACR", "rule 14"],
     does: "has an empty orderby in its links",
-    quirks: [links((target) => `<${target}&orderby=>; rel="next"`)],
+    quirks: [],
+    switches: { linkQuery: "orderby=" },
     run: tags(1),
     gives: both,
     wire: [`${list}?n=1`, `${list}?n=1&last=multi&orderby=`]
@@ -230,7 +226,8 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["§5 Nexus"],
     does: "has pages for whoever asks for them, and no links",
-    quirks: [links(() => undefined)],
+    quirks: [],
+    switches: { links: "none" },
     run: tags(1),
     gives: both,
     wire: [...inPages, `${list}?n=1&last=v1`]
@@ -251,7 +248,8 @@ const tagLists: ReadonlyArray<Row> = [
   {
     at: ["§5 Cloudflare", "rule 14"],
     does: "has links without brackets and quotes",
-    quirks: [links((target) => `https://registry.example${target}; rel=next`)],
+    quirks: [],
+    switches: { links: "bare" },
     run: tags(1),
     gives: both,
     wire: inPages
@@ -345,7 +343,8 @@ const catalogs: ReadonlyArray<Row> = [
   {
     at: ["§5 Docker Hub", "§5 GHCR"],
     does: "has no catalog",
-    quirks: [answers("Catalog", page)],
+    quirks: [],
+    switches: { catalog: { status: 404, body: "404 page not found\n" } },
     run: repositories(),
     fails: { _tag: "Unsupported", operation: "listing repositories" },
     wire: [catalog]
@@ -374,7 +373,8 @@ const catalogs: ReadonlyArray<Row> = [
   {
     at: ["§5 distribution", "rule 15"],
     does: "refuses more than so many repositories on a page with 400",
-    quirks: [refusesOver(1000, 400, "PAGINATION_NUMBER_INVALID")],
+    quirks: [],
+    switches: { catalogPageLimit: { over: 1000, status: 400, code: "PAGINATION_NUMBER_INVALID" } },
     run: repositories(2000),
     gives: ["team/app", "team/base"],
     wire: [`${catalog}?n=2000`, catalog]

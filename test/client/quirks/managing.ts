@@ -8,7 +8,7 @@ import { items } from "../../support/fixtures.js"
 import { redirect, status } from "../world.js"
 import { asks, mount, mountB2 } from "./authorization.js"
 import { app, b1, b2, base, m1, m2, s1, s2, source, v1, v2 } from "./content.js"
-import { answers, losesAnswer, type Quirk, rewrites, type Seen, sets, type World } from "./mock.js"
+import { answers, losesAnswer, type Quirk, rewrites, type Seen, type World } from "./mock.js"
 import type { Row } from "./row.js"
 
 const errors = (code: string, message?: string) => JSON.stringify({ errors: [{ code, message }] })
@@ -20,16 +20,11 @@ const page = () =>
 // -----------------------------------------------------------------------------
 
 const mounts = ({ url }: Seen) => url.searchParams.has("mount")
-const mountsNameless = (seen: Seen) => mounts(seen) && !seen.url.searchParams.has("from")
 const nameless = "POST /v2/team/app/blobs/uploads/?mount=b2"
 const mountFromAnywhere = (registry: Registry.Service) =>
   registry.mountBlob(app, b2.descriptor.digest)
 const putFromBase = (registry: Registry.Service) =>
   registry.putBlob(app, source(b2), { mountFrom: base })
-const opensInstead = (concerns: (seen: Seen) => boolean): Quirk =>
-  rewrites("POST Uploads", (seen) =>
-    concerns(seen) ? { url: new URL(seen.url.pathname, seen.url) } : {}
-  )
 
 const mounting: ReadonlyArray<Row> = [
   {
@@ -43,7 +38,8 @@ const mounting: ReadonlyArray<Row> = [
   {
     at: ["§4 ECR", "§4 Docker Hub", "rule 12"],
     does: "opens an upload instead of mounting, which is cancelled by whoever wanted nothing else",
-    quirks: [opensInstead(mounts)],
+    quirks: [],
+    switches: { mount: "session" },
     run: mountB2,
     gives: false,
     wire: [mount, "DELETE /v2/team/app/blobs/uploads/1"]
@@ -51,7 +47,8 @@ const mounting: ReadonlyArray<Row> = [
   {
     at: ["§4 ECR", "§4 Docker Hub", "rule 12"],
     does: "opens an upload instead of mounting, which takes the content",
-    quirks: [opensInstead(mounts)],
+    quirks: [],
+    switches: { mount: "session" },
     run: putFromBase,
     gives: { digest: b2.descriptor.digest },
     wire: [mount, "PUT /v2/team/app/blobs/uploads/1?digest=b2 [2]"]
@@ -67,7 +64,8 @@ const mounting: ReadonlyArray<Row> = [
   {
     at: ["§4 Quay"],
     does: "fails to mount from nowhere in particular",
-    quirks: [answers("POST Uploads", (seen) => (mountsNameless(seen) ? status(400) : undefined))],
+    quirks: [],
+    switches: { mountFromAnywhere: { status: 400 } },
     run: mountFromAnywhere,
     gives: false,
     wire: [nameless]
@@ -75,7 +73,8 @@ const mounting: ReadonlyArray<Row> = [
   {
     at: ["§4 distribution"],
     does: "opens an upload for whoever does not say where from",
-    quirks: [opensInstead(mountsNameless)],
+    quirks: [],
+    switches: { mountFromAnywhere: "session" },
     run: mountFromAnywhere,
     gives: false,
     wire: [nameless, "DELETE /v2/team/app/blobs/uploads/1"]
@@ -214,24 +213,8 @@ const deleting: ReadonlyArray<Row> = [
   {
     at: ["§4 GAR"],
     does: "wants the tags to be gone before the manifest, which it deletes",
-    quirks: [
-      (healthy) => (seen) =>
-        seen.method === "DELETE" && seen.url.pathname.includes("sha256:")
-          ? Effect.flatMap(
-              healthy({ ...seen, method: "GET", url: new URL("/v2/team/app/tags/list", seen.url) }),
-              (list) =>
-                list === "cut"
-                  ? Effect.succeed(list)
-                  : Effect.flatMap(
-                      Effect.promise(() => list.text()),
-                      (tags) =>
-                        tags.includes("v1")
-                          ? Effect.succeed(status(400, errors("GOOGLE_MANIFEST_DANGLING_TAG")))
-                          : healthy(seen)
-                    )
-            )
-          : healthy(seen)
-    ],
+    quirks: [],
+    switches: { taggedDelete: { status: 400, code: "GOOGLE_MANIFEST_DANGLING_TAG" } },
     run: (registry) =>
       Effect.flatMap(Effect.flip(deleteManifest(registry)), (error) =>
         Effect.as(Effect.zip(deleteTag(registry), deleteManifest(registry)), error)
@@ -246,7 +229,8 @@ const deleting: ReadonlyArray<Row> = [
   {
     at: ["§4 Quay"],
     does: "deletes no blobs: METHOD NOT ALLOWED",
-    quirks: [answers("DELETE Blob", () => status(405, errors("METHOD NOT ALLOWED")))],
+    quirks: [],
+    switches: { blobDelete: { status: 405, code: "METHOD NOT ALLOWED" } },
     run: deleteBlob,
     fails: {
       _tag: "Unsupported",
@@ -372,10 +356,8 @@ const referring: ReadonlyArray<Row> = [
   {
     at: ["§4 GHCR", "§4 Docker Hub", "§4 distribution", "rule 16"],
     does: "keeps no referrers, so that a tag does",
-    quirks: [
-      sets("PUT Manifest", () => ({ "oci-subject": undefined })),
-      answers("Referrers", page)
-    ],
+    quirks: [answers("Referrers", page)],
+    switches: { subjectHeader: false },
     run: withTag(putS2AndList),
     gives: [isS1, isS2],
     wire: [putS2, byTag, putTag, list, byTag]
@@ -448,10 +430,8 @@ const referring: ReadonlyArray<Row> = [
   {
     at: ["§4 distribution"],
     does: "lists all types, whichever is asked for",
-    quirks: [
-      rewrites("Referrers", ({ url }) => ({ url: new URL(url.pathname, url) })),
-      sets("Referrers", () => ({ "oci-filters-applied": undefined }))
-    ],
+    quirks: [],
+    switches: { referrersFilter: false },
     run: (registry) =>
       Effect.zipRight(
         registry.putManifest(app, s2),
@@ -474,7 +454,8 @@ const referring: ReadonlyArray<Row> = [
   {
     at: ["§4 distribution"],
     does: "takes no tags with a manifest, and says nothing of them",
-    quirks: [rewrites("PUT Manifest", ({ url }) => ({ url: new URL(url.pathname, url) }))],
+    quirks: [],
+    switches: { queryTags: false },
     run: (registry) => registry.putManifest(app, m2, { tags: [v1, v2] }),
     gives: m2.descriptor,
     wire: [

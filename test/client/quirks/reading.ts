@@ -273,7 +273,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§2 ECR", "rule 7"],
     does: "names the digest in answers to HEAD only",
-    quirks: [sets("GET Manifest", () => ({ "docker-content-digest": undefined }))],
+    quirks: [],
+    switches: { digestHeader: "HEAD" },
     run: (registry) => Effect.all([pull(registry), registry.headManifest(app, v1)]),
     gives: [pulled, Option.some(m1.descriptor)],
     wire: [manifest, head]
@@ -281,7 +282,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§2 distribution", "rule 7"],
     does: "names no digest in answers to HEAD, being served from files",
-    quirks: [sets("HEAD Manifest", () => ({ "docker-content-digest": undefined }))],
+    quirks: [],
+    switches: { digestHeader: "GET" },
     run: (registry) => registry.headManifest(app, v1),
     gives: Option.some(m1.descriptor),
     wire: [head, manifest]
@@ -318,9 +320,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§2 Harbor", "rule 6"],
     does: "adds a charset to the types of documents",
-    quirks: [
-      sets("", (headers) => ({ "content-type": `${headers.get("content-type")}; charset=utf-8` }))
-    ],
+    quirks: [],
+    switches: { jsonCharset: true },
     run: (registry) =>
       Effect.all([
         pull(registry),
@@ -356,7 +357,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§2 ECR"],
     does: "does not say where a manifest is that was put",
-    quirks: [sets("PUT Manifest", () => ({ location: undefined }))],
+    quirks: [],
+    switches: { putLocation: false },
     run: (registry) => registry.putManifest(app, m2, { tags: [v2] }),
     gives: m2.descriptor
   },
@@ -505,7 +507,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§2 Apache", "rule 20"],
     does: "labels a layer as compressed on the way, with x-gzip",
-    quirks: [sets("GET Blob", () => ({ "content-encoding": "x-gzip" }))],
+    quirks: [],
+    switches: { encodingLabel: "x-gzip" },
     run: text,
     gives: "b1",
     wire: [blob]

@@ -2,29 +2,17 @@
 import * as Effect from "effect/Effect"
 import { status } from "../world.js"
 import { big, huge, tiny } from "./content.js"
-import {
-  type Answer,
-  answers,
-  breaksOff,
-  changes,
-  is,
-  losesAnswer,
-  type Quirk,
-  sets
-} from "./mock.js"
+import { type Answer, answers, breaksOff, is, losesAnswer, type Quirk, sets } from "./mock.js"
 import type { Row } from "./row.js"
 import {
   arrives,
   errors,
-  locations,
   looks,
   mebibyte,
-  newestOnly,
   opens,
   put,
   single,
   streamedBig,
-  takesAtMost,
   upload,
   wholeBig
 } from "./uploading.js"
@@ -46,7 +34,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Docker Hub", "§3 distribution", "rule 8", "rule 9"],
     does: "keeps its state in the locations, of which only the newest counts",
-    quirks: [newestOnly("_state")],
+    quirks: [],
+    switches: { uploadState: "_state" },
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: [
@@ -72,14 +61,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 GHCR", "rule 8", "rule 11"],
     does: "takes 4 MiB in a PATCH, and calls more a bad range: from then on the whole goes by PUT",
-    quirks: [
-      takesAtMost(
-        4 * mebibyte,
-        () =>
-          status(416, errors("REQUESTED_RANGE_NOT_SATISFIABLE", "the request body is too large")),
-        "PATCH Upload"
-      )
-    ],
+    quirks: [],
+    switches: { patchLimit: 4 * mebibyte },
     run: (registry) =>
       Effect.all([
         put(huge, "size")(registry),
@@ -104,13 +87,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 GHCR"],
     does: "calls a chunk that is too large a bad range, which is no reason to send it again",
-    quirks: [
-      takesAtMost(
-        4 * mebibyte,
-        () => status(416, errors("REQUESTED_RANGE_NOT_SATISFIABLE")),
-        "PATCH Upload"
-      )
-    ],
+    quirks: [],
+    switches: { patchLimit: 4 * mebibyte },
     run: put(huge, "size", { strategy: "chunked" }),
     fails: { _tag: "RangeMismatch", status: 416 },
     wire: [opens, `PATCH ${upload()} 0-8388607 [8388608]`, `GET ${upload()}`, `DELETE ${upload()}`]
@@ -118,9 +96,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 ECR", "rule 10"],
     does: "answers a PATCH with 201",
-    quirks: [
-      changes("PATCH Upload", ({ headers }) => new Response(null, { status: 201, headers }))
-    ],
+    quirks: [],
+    switches: { patchStatus: 201 },
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: streamedBig
@@ -128,7 +105,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 ECR", "§3 GAR", "§3 Quay", "§3 GitLab", "rule 9"],
     does: "has absolute locations",
-    quirks: [locations((location) => `https://registry.example${location}`)],
+    quirks: [],
+    switches: { locations: "absolute" },
     run: put(big),
     gives: arrives(big),
     wire: wholeBig
@@ -200,7 +178,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 ECR", "rule 8"],
     does: "fails to close with an empty PUT, always: the whole goes by PUT",
-    quirks: [answers("PUT Upload", ({ bytes }) => (bytes.length === 0 ? status(500) : undefined))],
+    quirks: [],
+    switches: { emptyPut: { status: 500 } },
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: [
@@ -215,10 +194,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 ECR"],
     does: "has no status of an upload, so that it is begun anew after a fault",
-    quirks: [
-      answers("GET Upload", () => status(404, "404 page not found")),
-      breaksOff("PATCH Upload", 50_000)
-    ],
+    quirks: [breaksOff("PATCH Upload", 50_000)],
+    switches: { uploadStatus: { status: 404, body: "404 page not found" } },
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: [
@@ -242,7 +219,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 GAR", "rule 8"],
     does: "takes no PATCH: from then on the whole goes by PUT, and its digest is computed before",
-    quirks: [answers("PATCH Upload", () => status(405, errors("UNSUPPORTED")))],
+    quirks: [],
+    switches: { patch: { status: 405, code: "UNSUPPORTED" } },
     run: (registry) => Effect.zip(put(big, "nothing")(registry), put(huge, "size")(registry)),
     gives: [arrives(big), arrives(huge)],
     wire: [
@@ -333,7 +311,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Quay", "rule 10"],
     does: "opens an upload with the Range bytes=0--1",
-    quirks: [sets("POST Uploads", () => ({ range: "bytes=0--1" }))],
+    quirks: [],
+    switches: { emptyRange: "bytes=0--1" },
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: streamedBig

@@ -10,7 +10,6 @@ import type { Row } from "./row.js"
 import {
   arrives,
   errors,
-  ignoresDigest,
   locations,
   looks,
   mebibyte,
@@ -52,7 +51,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Artifactory"],
     does: "takes content by PATCH only: from then on none goes by PUT",
-    quirks: [answers("PUT Upload", ({ bytes }) => (bytes.length > 0 ? status(405) : undefined))],
+    quirks: [],
+    switches: { putContent: { status: 405 } },
     run: (registry) => Effect.zip(put(big)(registry), put(huge)(registry)),
     gives: [arrives(big), arrives(huge)],
     wire: [
@@ -82,15 +82,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Gitea"],
     does: "takes no PATCH without a range, but the first",
-    quirks: [
-      breaksOff("PATCH Upload", 50_000),
-      (healthy) => {
-        let patches = 0
-        return answers("PATCH Upload", ({ headers }) =>
-          ++patches > 1 && headers["content-range"] === undefined ? status(416) : undefined
-        )(healthy)
-      }
-    ],
+    quirks: [breaksOff("PATCH Upload", 50_000)],
+    switches: { numbersChunks: true },
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: [
@@ -115,7 +108,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Cloudflare", "§3 distribution", "rule 8"],
     does: "answers a single POST with an upload, and drops the content: from then on there is none",
-    quirks: [ignoresDigest],
+    quirks: [],
+    switches: { singlePost: false },
     run: (registry) => Effect.zip(put(tiny)(registry), put(tiny, "nothing")(registry)),
     gives: [arrives(tiny), arrives(tiny)],
     wire: [
@@ -149,7 +143,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Cloudflare", "rule 11"],
     does: "wants larger chunks than it is sent",
-    quirks: [sets("POST Uploads", () => ({ "oci-chunk-min-length": "60000" }))],
+    quirks: [],
+    switches: { chunkMinLength: 60_000 },
     run: put(big, "nothing", { chunkSize: 10_000 }),
     gives: arrives(big),
     wire: [
@@ -172,7 +167,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 Cloudflare"],
     does: "wants chunks of a size at most, also of what is known in advance",
-    quirks: [sets("POST Uploads", () => ({ "oci-chunk-max-length": "60000" }))],
+    quirks: [],
+    switches: { chunkMaxLength: 60_000 },
     run: put(big),
     gives: arrives(big),
     wire: [
@@ -251,7 +247,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     at: ["§3 distribution"],
     does: "knows no state but the newest, so that an upload is begun anew when an answer was lost",
-    quirks: [losesAnswer("PATCH Upload"), newestOnly("_state")],
+    quirks: [losesAnswer("PATCH Upload")],
+    switches: { uploadState: "_state" },
     run: put(big, "nothing"),
     gives: arrives(big),
     wire: [

@@ -17,6 +17,7 @@ import * as TokenCache from "../../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../../src/client/RegistryClient.js"
 import { Registries } from "../../../src/Registries.js"
 import { Registry } from "../../../src/Registry.js"
+import type { Quirks } from "../../../src/server/Quirks.js"
 import * as Host from "../../../src/spec/Host.js"
 import * as MemoryRegistry from "../../../src/store/MemoryRegistry.js"
 import { webHandler } from "../server.js"
@@ -35,6 +36,8 @@ export interface Setting {
   /** Names digests and the like in `wire`. */
   readonly named?: (line: string) => string
   readonly quirks: ReadonlyArray<Quirk>
+  /** Those of its quirks that the server has switches for. */
+  readonly switches?: Quirks
   readonly others?: Readonly<Record<string, () => Handler>>
   readonly credentials?: Layer.Layer<Credentials.Credentials, unknown>
   /** What the options call is handed what they are to note: see `World.heard`. */
@@ -82,7 +85,11 @@ export const make = (setting: Setting): Effect.Effect<World, never, Scope.Scope>
     const own = new URL(url).origin
     const stored = yield* MemoryRegistry.make()
     yield* content(stored)
-    const serve = yield* Effect.provideService(webHandler(), Registry, stored)
+    const serve = yield* Effect.provideService(
+      webHandler({ quirks: setting.switches }),
+      Registry,
+      stored
+    )
     let underWay = 0
     const healthy = ({ bytes, headers, method, url }: Seen): Effect.Effect<Outcome> =>
       Effect.promise(() =>

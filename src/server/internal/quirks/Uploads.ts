@@ -167,7 +167,7 @@ const newestOnly = (parameter: string): Quirk => {
       const isOfSession = operationOf(received, ...session) !== undefined
       const url = urlOf(received.request)
       const held = newest.get(url.pathname)
-      if (isOfSession && held !== undefined && url.searchParams.get(parameter) !== held)
+      if (isOfSession && held !== undefined && !url.search.includes(`${parameter}=${held}`))
         return toResponse({ status: 416, code: "RANGE_INVALID" })
       const response = yield* next(
         isOfSession
@@ -182,10 +182,10 @@ const newestOnly = (parameter: string): Quirk => {
       if (isOver) newest.delete(url.pathname)
       if (!location.includes("/blobs/uploads/")) return response
       // What a form would encode otherwise.
-      const state = `${++count}/+~!`
+      const state = `${++count}%2F+~!`
       newest.set(location, state)
       return ChangedResponse.withHeaders(response, {
-        location: `${location}?${parameter}=${count}%2F%2B~!`
+        location: `${location}?${parameter}=${state}`
       })
     })
 }
