@@ -165,6 +165,19 @@ const growth: ReadonlyArray<Row> = [
   ]
 })
 
+/** One layout of 10,000 tags and 5,000 blobs, against its `index.json` alone. */
+const layouts: ReadonlyArray<Row> = [
+  { ours: "open and read one", reference: "read index.json", bound: 1 },
+  { ours: "open and list", reference: "read index.json", bound: 1 },
+  { ours: "open and add one", reference: "write index.json", bound: 2 }
+].flatMap(({ bound, ours, reference }) => {
+  const [task, floor] = [`layout/${ours}`, `layout/${reference}`]
+  return [
+    { ...row(`CPU of a large layout: ${ours}`, "cpu", task, floor, bound), allowance: 0.1 },
+    row(`a large layout: ${ours}`, "seconds", task, floor)
+  ]
+})
+
 export const rows: ReadonlyArray<Row> = [
   ...pulls,
   ...pushes,
@@ -172,5 +185,6 @@ export const rows: ReadonlyArray<Row> = [
   ...many,
   ...small,
   ...images,
-  ...growth
+  ...growth,
+  ...layouts
 ]

@@ -90,6 +90,36 @@ describe("where layouts are", () => {
     })
   )
 
+  it.scopedLive("reading makes no folders, and a file in the way is no repository", () =>
+    Effect.gen(function* () {
+      const root = yield* folder({ readme: "hello" })
+      const registry = yield* NodeLayout.make({ path: root })
+      for (const repository of [name("none"), name("readme"), name("readme/below")]) {
+        const state = {
+          repository,
+          location: `/v2/${repository}/blobs/uploads/00000000-0000-0000-0000-000000000000`,
+          offset: 0
+        }
+        expect(yield* registry.headBlob(repository, freshDigest())).toEqual(Option.none())
+        expect(yield* registry.headManifest(repository, tag("v1"))).toEqual(Option.none())
+        expect(yield* items(registry.referrers(repository, freshDigest()))).toEqual([])
+        const errors = yield* failures(
+          registry.getManifest(repository, tag("v1")),
+          items(registry.tags(repository)),
+          registry.deleteBlob(repository, freshDigest()),
+          Effect.scoped(registry.resumeUpload(state))
+        )
+        expect(errors.map(({ _tag }) => _tag)).toEqual([
+          "NameUnknown",
+          "NameUnknown",
+          "NameUnknown",
+          "UploadUnknown"
+        ])
+      }
+      expect(yield* Effect.promise(() => Fs.readdir(root))).toEqual(["readme"])
+    })
+  )
+
   it.scopedLive("a layout of another version is not read", () =>
     Effect.gen(function* () {
       const { layout, registry } = yield* fresh
@@ -289,6 +319,51 @@ describe("what other programs wrote", () => {
         ...members,
         manifests: [first, ...foreign, entry(m2, refName("b"))]
       })
+    })
+  )
+
+  it.scopedLive("reads from a manifest what its entry does not say", () =>
+    Effect.gen(function* () {
+      const { layout, registry } = yield* fresh
+      const config = yield* writeBlob(layout, utf8("{}"))
+      const mediaType = MediaType.imageManifest
+      const bytes = utf8(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType,
+          config: { mediaType: MediaType.imageConfig, ...config },
+          layers: []
+        })
+      )
+      const { digest, size } = yield* writeBlob(layout, bytes)
+      yield* writeIndex(layout, [{ digest, annotations: refName("a") }])
+      for (const reference of [tag("a"), digest])
+        expect(yield* registry.headManifest(app, reference)).toEqual(
+          Option.some({ mediaType, digest, size })
+        )
+    })
+  )
+
+  it.scopedLive("keeps the file of a deleted manifest that is content of another one", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* fresh
+      const manifest = yield* image(registry, app, "m1")
+      yield* registry.putManifest(app, manifest, { tags: [tag("a")] })
+      const holder = yield* image(registry, app, "m2")
+      if (holder.content._tag !== "ImageManifest") throw new Error("m2 is an image")
+      const { digest } = manifest.descriptor
+      const other = Manifest.image({
+        config: holder.content.config,
+        layers: [{ ...manifest.descriptor, mediaType: "application/vnd.example" }]
+      })
+      yield* registry.putManifest(app, other)
+      yield* registry.deleteManifest(app, digest)
+      expect(yield* Effect.flip(registry.getManifest(app, digest))).toMatchObject({
+        _tag: "ManifestUnknown"
+      })
+      expect(yield* registry.getBlobBytes(app, digest)).toEqual(manifest.bytes)
+      const findings = yield* items(registry.verify())
+      expect(findings.filter(({ _tag }) => _tag !== "Unreferenced")).toEqual([])
     })
   )
 

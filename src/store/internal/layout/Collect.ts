@@ -147,7 +147,6 @@ const sweep = Effect.fnUntraced(function* (
     if (!isDone) yield* reach.follow(yield* layout.index)
   }
   for (const candidate of moved) {
-    layout.verified.delete(candidate.digest)
     yield* files.remove(aside(layout, candidate))
   }
   return moved.map(reported)

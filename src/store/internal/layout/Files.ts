@@ -8,6 +8,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../../ByteStream.js"
@@ -59,7 +60,7 @@ export class Files {
   ): Effect.Effect<Option.Option<A>, StorageFailure, R> {
     return this.step(
       path,
-      Effect.catchIf(Effect.asSome(effect), isReason("NotFound"), () => Effect.succeedNone)
+      Effect.catchIf(Effect.asSome(effect), isAbsent, () => Effect.succeedNone)
     )
   }
 
@@ -341,6 +342,13 @@ const infoOf = (info: FileSystem.File.Info): Info => ({
   modified: Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() }),
   inode: Option.getOrElse(info.ino, () => 0)
 })
+
+/** Below what is not a folder there is nothing. */
+const isAbsent = (error: PlatformError): boolean =>
+  isReason("NotFound")(error) ||
+  (error._tag === "SystemError" &&
+    Predicate.hasProperty(error.cause, "code") &&
+    error.cause.code === "ENOTDIR")
 
 const isReason =
   (reason: string) =>

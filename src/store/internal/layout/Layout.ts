@@ -3,6 +3,7 @@
  * beside them. The index is changed under a lock, and all changes that wait for it are written at
  * once.
  */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -35,7 +36,7 @@ export interface Edit<A, E> {
 /** A change that waits for the lock. */
 interface Pending {
   readonly apply: (index: LayoutIndex.LayoutIndex) => Effect.Effect<Applied>
-  readonly fail: (error: IndexError) => Effect.Effect<unknown>
+  readonly fail: (cause: Cause.Cause<IndexError>) => Effect.Effect<unknown>
 }
 
 interface Applied {
@@ -57,7 +58,7 @@ export class Layout {
   private readonly unsynced = new Set<string>()
   private readonly safe = new Set<string>()
   /** The sizes, in bytes, of blobs that were stored or read by this process and are right. */
-  readonly verified = new Map<Digest.Digest, number>()
+  private readonly verified = new Map<Digest.Digest, number>()
 
   constructor(
     readonly files: Files,
@@ -187,8 +188,23 @@ export class Layout {
 
   /** Makes the folder of drafts. */
   get prepare(): Step<void> {
-    const folder = this.own("uploads")
-    return Effect.zipRight(this.check(folder), this.files.makeFolder(folder))
+    return Effect.zipRight(this.checkUploads, this.files.makeFolder(this.own("uploads")))
+  }
+
+  /** Fails if the folder of drafts is, by a link, one outside the layout. */
+  get checkUploads(): Step<void> {
+    return this.check(this.own("uploads"))
+  }
+
+  /** Tells whether a file of so many bytes is one that this process has written, or has read. */
+  isVerified(digest: Digest.Digest, size: number): boolean {
+    return this.verified.get(digest) === size
+  }
+
+  /** Notes that a blob of so many bytes is what its digest says. */
+  noteVerified(digest: Digest.Digest, size: number): void {
+    if (this.verified.size >= notes) this.verified.clear()
+    this.verified.set(digest, size)
   }
 
   /** Makes the layout if it is not there. */
@@ -247,7 +263,7 @@ export class Layout {
             after: exit._tag === "Success" ? (after?.(index) ?? Effect.void) : Effect.void,
             done: Deferred.done(result, exit)
           })),
-        fail: (error) => Deferred.fail(result, error)
+        fail: (cause) => Deferred.failCause(result, cause)
       }
       this.pending.add(pending)
       const written = Effect.suspend(() => (this.pending.has(pending) ? this.flush : Effect.void))
@@ -276,14 +292,15 @@ export class Layout {
     const applied = Effect.gen(this, function* () {
       const index = (yield* this.current).copy()
       const all = yield* Effect.forEach(batch, ({ apply }) => apply(index))
-      if (index.changed && !(yield* this.replace(lock, index))) return undefined
+      const isOwn = index.changed ? yield* this.replace(lock, index) : yield* lock.isOwn
+      if (!isOwn) return undefined
       yield* Effect.forEach(all, ({ after }) => after, { discard: true })
       return all
     })
-    return Effect.matchEffect(applied, {
-      onFailure: (error) =>
+    return Effect.matchCauseEffect(applied, {
+      onFailure: (cause) =>
         Effect.as(
-          Effect.forEach(batch, ({ fail }) => fail(error)),
+          Effect.forEach(batch, ({ fail }) => fail(cause)),
           true
         ),
       onSuccess: (all) => {
@@ -339,6 +356,9 @@ export class Layout {
     return Effect.forEach(folders, files.system.syncFolder, { discard: true })
   }
 }
+
+/** Of so many blobs it is noted that they are right. */
+const notes = 10_000
 
 /** The content of the file that makes a folder a layout. */
 const headerText = JSON.stringify(ImageLayout.current)

@@ -83,7 +83,6 @@ export const blobs = (
       if (index.has(digest)) return yield* unknown
       const removed = yield* layout.files.find(path, layout.files.fs.remove(path))
       if (Option.isNone(removed)) return yield* unknown
-      layout.verified.delete(digest)
     })
   }
 }

@@ -75,6 +75,12 @@ export const manifests = (
       )
       if (descriptor === undefined) return Option.none()
       const { digest, mediaType, size } = descriptor
+      // What an entry does not say, the manifest may.
+      if (mediaType === "" || size < 0)
+        return Option.map(
+          yield* Effect.option(getManifest(name, digest)),
+          (manifest) => manifest.descriptor
+        )
       const found = yield* layout.find(digest, size)
       return Option.map(found, () => ({ mediaType, digest, size }))
     }),
@@ -120,9 +126,9 @@ export const manifests = (
       yield* layout.commit({
         change: (index) =>
           index.removeManifest(digest) || isNested ? Effect.void : Effect.fail(unknown),
-        // Other indexes may have it among their manifests, and it is not to be found by them.
+        // The index that has it among its manifests stays, and is not to lead to it.
         after: (index) =>
-          index.has(digest) ? Effect.void : layout.files.remove(layout.blob(digest))
+          isNested && !index.has(digest) ? layout.files.remove(layout.blob(digest)) : Effect.void
       })
     })
   }

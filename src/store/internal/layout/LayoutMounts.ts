@@ -19,7 +19,7 @@ export const present = Effect.fnUntraced(function* (
 ) {
   const found = yield* layout.find(digest, size)
   if (Option.isNone(found)) return found
-  if (size === undefined && layout.verified.get(digest) !== found.value.size) {
+  if (size === undefined && !layout.isVerified(digest, found.value.size)) {
     const { sizes } = yield* catalog.contents(yield* layout.index)
     if (sizes.get(digest)?.has(found.value.size) === false) return Option.none()
   }
@@ -74,7 +74,7 @@ const link = Effect.fnUntraced(function* (
     Effect.uninterruptible,
     Effect.onError(() => files.remove(draft))
   )
-  layout.verified.set(digest, size)
+  layout.noteVerified(digest, size)
   return true
 })
 

@@ -71,9 +71,10 @@ export class LayoutUploads {
           () => Effect.fail(unknown)
         )
         const path = layout.own("uploads", id)
-        yield* layout.prepare
+        yield* layout.checkUploads
+        const isLink = yield* Effect.isSuccess(layout.files.fs.readLink(path))
         const found = yield* layout.files.info(path)
-        if (Option.isNone(found)) return yield* unknown
+        if (isLink || Option.isNone(found)) return yield* unknown
         return new LayoutSession(layout, id, this.enter(path), found.value.size, undefined)
       }),
       (session) => this.leave(session)
@@ -208,7 +209,7 @@ export class LayoutSession implements UploadSession {
           yield* layout.sync
         })
       )
-      layout.verified.set(actual, size)
+      layout.noteVerified(actual, size)
       return descriptorOf(actual, size)
     }).pipe(turn.withPermits(1))
   }

@@ -128,7 +128,7 @@ export class Layouts {
 
   private checkVersion({ header: path }: Layout): Effect.Effect<void, IndexError> {
     return Effect.gen(this, function* () {
-      const found = yield* this.files.read(path, headerLimit)
+      const found = yield* this.files.read(yield* this.files.followed(path), headerLimit)
       if (Option.isNone(found)) return
       const header = Either.getOrUndefined(parseDocument(found.value.bytes))
       if (header?.["imageLayoutVersion"] !== ImageLayout.current.imageLayoutVersion)
