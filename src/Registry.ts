@@ -471,13 +471,14 @@ export declare namespace Registry {
      * something other than an OCI image index, or one with entries that cannot be read.
      *
      * With `onlyIf`, fails with `PreconditionFailed` when the tag is not what is expected, and puts
-     * nothing then. In memory, and at an `effect-oci` server over such a registry, this is atomic.
-     * Over HTTP the condition is sent (`If-Match` with the quoted digest, or `If-None-Match: *`,
-     * [RFC 9110 section 13.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.1)), and since many
-     * registries ignore it, the tag is read with HEAD right before and after: another writer at the
-     * same moment is noticed then, unless this put came last. The other `tags` are put after that.
-     * An error of another kind leaves open what became of the tag. An attempt that was not answered
-     * is a success if the tag turns out to be the manifest.
+     * nothing then. In memory, in layouts, and at an `effect-oci` server over such a registry, this
+     * is atomic. Over HTTP the condition is sent (`If-Match` with the quoted digest, or
+     * `If-None-Match: *`, [RFC 9110 section
+     * 13.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.1)), and since many registries
+     * ignore it, the tag is read with HEAD right before and after: another writer at the same
+     * moment is noticed then, unless this put came last. The other `tags` are put after that. An
+     * error of another kind leaves open what became of the tag. An attempt that was not answered is
+     * a success if the tag turns out to be the manifest.
      */
     readonly putManifest: (
       repository: RepositoryName,

@@ -148,8 +148,10 @@ export interface Options {
  * without a name if it has no tag. Components of names that a layout uses itself (`blobs`,
  * `index.json`, `oci-layout`) are folders with an underscore before them.
  *
- * What other programs wrote is kept as it is. Operations fail with `StorageFailure` where a file
- * cannot be read or written, is not what it should be, or where a tag stands on several manifests.
+ * What other programs wrote is kept as it is. What this library needs besides, such as its lock and
+ * the files of uploads, is in a folder `.effect-oci` of each layout. Operations fail with
+ * `StorageFailure` where a file cannot be read or written, is not what it should be, or where a tag
+ * stands on several manifests.
  *
  * Fails with `StorageFailure` if `path` is not a folder, or is a layout and no `repository` is
  * named.
@@ -187,8 +189,6 @@ export const make = (
     yield* checkRoot(files, options.repository)
     const layouts = new Layouts(files, options.repository)
     const uploads = new LayoutUploads(layouts)
-    const chosen = (repository: RepositoryName | undefined) =>
-      repository === undefined ? layouts.names : Effect.succeed([repository])
     return {
       ping: Effect.void,
       ...LayoutManifests.manifests(layouts, options.missingReferences !== "accept"),
@@ -198,17 +198,25 @@ export const make = (
       startUpload: (repository, options) => uploads.start(repository, options),
       resumeUpload: (state) => uploads.resume(state),
       collect: Effect.fnUntraced(function* (options = {}) {
+        const { repository } = options
         const all: Array<Collect.Collected> = []
-        for (const name of yield* chosen(options.repository))
-          all.push(yield* Collect.collect((yield* layouts.get(name)).layout, options))
+        if (repository !== undefined)
+          all.push(yield* Collect.collect((yield* layouts.get(repository)).layout, options))
+        else
+          for (const name of yield* layouts.begun)
+            all.push(yield* Collect.collect((yield* layouts.open(name)).layout, options))
         return {
           blobs: all.flatMap(({ blobs }) => blobs),
           uploads: all.reduce((sum, { uploads }) => sum + uploads, 0)
         }
       }),
       verify: (repository) =>
-        Stream.flatMap(Stream.fromIterableEffect(chosen(repository)), (name) =>
-          Stream.unwrap(Effect.map(layouts.get(name), ({ layout }) => Verify.verify(layout)))
+        Stream.flatMap(
+          repository === undefined
+            ? Stream.fromIterableEffect(layouts.names)
+            : Stream.make(repository),
+          (name) =>
+            Stream.unwrap(Effect.map(layouts.get(name), ({ layout }) => Verify.verify(layout)))
         )
     }
   })

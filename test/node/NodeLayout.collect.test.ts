@@ -105,6 +105,22 @@ describe("collect", () => {
     })
   )
 
+  it.scopedLive("removes uploads to a repository that never came into being", () =>
+    Effect.gen(function* () {
+      const { layout, registry } = yield* fresh
+      yield* Effect.scoped(
+        Effect.flatMap(registry.startUpload(app), (session) =>
+          Effect.zipRight(session.write(utf8("old")), session.detach)
+        )
+      )
+      yield* ageAll(layout)
+      expect(yield* registry.collect({ dryRun: true })).toEqual({ blobs: [], uploads: 1 })
+      expect(yield* registry.collect()).toEqual({ blobs: [], uploads: 1 })
+      expect(yield* registry.collect()).toEqual({ blobs: [], uploads: 0 })
+      expect(yield* items(registry.repositories())).toEqual([])
+    })
+  )
+
   describe("grace (S6)", () => {
     const ways = {
       "a put of what is there": (registry, digest) =>

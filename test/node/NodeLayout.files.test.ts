@@ -105,7 +105,7 @@ describe("links (S4)", () => {
         )
         expect(mounted.nlink).toBe(1) // Never another name of somebody's file.
         yield* registry.deleteManifest(app, digest)
-      yield* registry.collect({ repository: app, grace: 0 })
+        yield* registry.collect({ repository: app, grace: 0 })
         expect((yield* Effect.promise(() => Fs.stat(blobPath(elsewhere, digest)))).size).toBe(
           manifest.bytes.length
         )

@@ -20,7 +20,7 @@ describe("processes", () => {
   it.scopedLive("four that tag at once lose nothing", () =>
     Effect.gen(function* () {
       const path = yield* folder()
-      const count = 30
+      const count = 15
       const writers = yield* Effect.forEach(["a", "b", "c", "d"], (own) => writer(path, own, count))
       const codes = yield* Effect.forEach(writers, ({ ended }) => ended)
       expect(codes).toEqual([0, 0, 0, 0])
@@ -40,7 +40,7 @@ describe("processes", () => {
 
   it.scopedLive("what was stored is there after SIGKILL at any point, and nobody waits", () =>
     Effect.gen(function* () {
-      const report = yield* kills(yield* folder(), 4)
+      const report = yield* kills(yield* folder(), 2)
       expect(report.problems).toEqual([])
       expect(report.longestWait).toBeLessThan(5000)
     })

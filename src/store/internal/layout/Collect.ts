@@ -90,18 +90,26 @@ export const collect = (
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const oldest = now - Duration.toMillis(grace)
+    const uploads = yield* unusedSince(layout, oldest)
+    const removeUploads = Effect.forEach(uploads, (path) => layout.files.remove(path), {
+      discard: true
+    })
+    // Uploads may have been begun where no layout came of it.
+    if (!(yield* layout.exists)) {
+      if (!dryRun) yield* removeUploads
+      return { blobs: [], uploads: uploads.length }
+    }
     yield* restore(layout)
     const reach = new Reach(layout, Effect.fail)
     yield* reach.follow(yield* layout.index)
     const candidates = (yield* blobsIn(layout, oldest)).filter(
       ({ digest }) => !reach.reached.has(digest)
     )
-    const uploads = yield* unusedSince(layout, oldest)
     if (dryRun) return { blobs: candidates.map(reported), uploads: uploads.length }
     const removed: Array<CollectedBlob> = []
     for (let at = 0; at < candidates.length; at += batchSize)
       removed.push(...(yield* sweep(layout, reach, candidates.slice(at, at + batchSize), oldest)))
-    yield* Effect.forEach(uploads, (path) => layout.files.remove(path), { discard: true })
+    yield* removeUploads
     return { blobs: removed, uploads: uploads.length }
   })
 

@@ -156,7 +156,8 @@ export class Layout {
         const index = LayoutIndex.parse(bytes)
         if (Option.isNone(index)) continue
         // What was written a moment ago can be written again without another time.
-        const isSettled = (yield* Clock.currentTimeMillis) - info.modified > granularity
+        const now = yield* Clock.currentTimeMillis
+        const isSettled = Math.abs(now - info.modified) > granularity
         this.read = isSettled ? { index: index.value, info } : undefined
         return index.value
       }

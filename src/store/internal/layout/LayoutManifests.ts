@@ -85,30 +85,7 @@ export const manifests = (
       return Option.map(found, () => ({ mediaType, digest, size }))
     }),
 
-    putManifest: Effect.fnUntraced(function* (name, put, { onlyIf, tags = [] } = {}) {
-      const manifest = yield* StoredManifest.received(put)
-      const { bytes, descriptor } = manifest
-      if (bytes.length > documentLimit)
-        return yield* new LimitExceeded({ what: "The manifest", limit: documentLimit })
-      yield* checkDigest(manifest)
-      const repository = yield* layouts.open(name)
-      const { layout } = repository
-      const lacking = yield* missing(repository, manifest)
-      if (strict && lacking !== undefined)
-        return yield* new BlobUnknown({ repository: name, digest: lacking.digest })
-      yield* store(layout, manifest)
-      const all = onlyIf === undefined ? tags : [onlyIf.tag, ...tags]
-      yield* layout.commit({
-        change: Effect.fnUntraced(function* (index) {
-          yield* checkCondition(layout, index, onlyIf)
-          // Somebody may have deleted the manifest since it was stored.
-          if (Option.isNone(yield* layout.find(descriptor.digest, descriptor.size)))
-            yield* store(layout, manifest)
-          index.put(descriptor, all)
-        })
-      })
-      return descriptor
-    }),
+    putManifest: putManifestOf(layouts, strict),
 
     deleteTag: Effect.fnUntraced(function* (name, tag) {
       const { layout } = yield* layouts.get(name)
@@ -133,6 +110,32 @@ export const manifests = (
     })
   }
 }
+
+const putManifestOf = (layouts: Layouts, strict: boolean): Registry.Service["putManifest"] =>
+  Effect.fnUntraced(function* (name, put, { onlyIf, tags = [] } = {}) {
+    const manifest = yield* StoredManifest.received(put)
+    const { bytes, descriptor } = manifest
+    if (bytes.length > documentLimit)
+      return yield* new LimitExceeded({ what: "The manifest", limit: documentLimit })
+    yield* checkDigest(manifest)
+    const repository = yield* layouts.open(name)
+    const { layout } = repository
+    const lacking = yield* missing(repository, manifest)
+    if (strict && lacking !== undefined)
+      return yield* new BlobUnknown({ repository: name, digest: lacking.digest })
+    yield* store(layout, manifest)
+    const all = onlyIf === undefined ? tags : [onlyIf.tag, ...tags]
+    yield* layout.commit({
+      change: Effect.fnUntraced(function* (index) {
+        yield* checkCondition(layout, index, onlyIf)
+        // Somebody may have deleted the manifest since it was stored.
+        if (Option.isNone(yield* layout.find(descriptor.digest, descriptor.size)))
+          yield* store(layout, manifest)
+        index.put(descriptor, all)
+      })
+    })
+    return descriptor
+  })
 
 /** Makes the lists: all in ASCII order but for the referrers, and in one page. */
 export const lists = (layouts: Layouts): Operations<"tags" | "repositories" | "referrers"> => ({

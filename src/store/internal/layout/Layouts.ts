@@ -11,7 +11,7 @@ import { parse as parseDocument } from "../../../spec/internal/ManifestDocument.
 import * as Reference from "../../../spec/Reference.js"
 import { Catalog } from "./Catalog.js"
 import type { Files, Step } from "./Files.js"
-import { type IndexError, Layout } from "./Layout.js"
+import { type IndexError, Layout, ownFolder } from "./Layout.js"
 
 /** A repository that is a layout. */
 export interface Repository {
@@ -68,16 +68,31 @@ export class Layouts {
 
   /** The names of all repositories, in no order. */
   get names(): Step<ReadonlyArray<Reference.RepositoryName>> {
+    return this.namesOf("oci-layout")
+  }
+
+  /** The names of all that are repositories, or were to become one. */
+  get begun(): Step<ReadonlyArray<Reference.RepositoryName>> {
+    return Effect.map(Effect.all([this.names, this.namesOf(ownFolder)]), (names) => [
+      ...new Set(names.flat())
+    ])
+  }
+
+  private namesOf(mark: string): Step<ReadonlyArray<Reference.RepositoryName>> {
     const { files, only } = this
-    if (only === undefined) return this.namesBelow(files.root, "")
-    return Effect.map(files.info(files.join(files.root, "oci-layout")), (header) =>
-      Option.isSome(header) ? [only] : []
-    )
+    if (only === undefined) return this.namesBelow(files.root, "", mark)
+    return Effect.map(this.has(files.root, mark), (has) => (has ? [only] : []))
+  }
+
+  private has(folder: string, mark: string): Step<boolean> {
+    const path = this.files.join(folder, mark)
+    return Effect.map(this.files.find(path, this.files.fs.stat(path)), Option.isSome)
   }
 
   private namesBelow(
     folder: string,
-    prefix: string
+    prefix: string,
+    mark: string
   ): Step<ReadonlyArray<Reference.RepositoryName>> {
     return Effect.gen(this, function* () {
       const found: Array<Reference.RepositoryName> = []
@@ -88,9 +103,8 @@ export class Layouts {
         // A link is another name of a layout, or leads elsewhere: it can be read and is not listed.
         if (yield* this.isLink(path)) continue
         if (!(yield* this.files.isFolder(path))) continue
-        if (Option.isSome(yield* this.files.info(this.files.join(path, "oci-layout"))))
-          found.push(name)
-        found.push(...(yield* this.namesBelow(path, `${name}/`)))
+        if (yield* this.has(path, mark)) found.push(name)
+        found.push(...(yield* this.namesBelow(path, `${name}/`, mark)))
       }
       return found
     })
