@@ -96,6 +96,14 @@ const server: ReadonlyArray<Row> = [
   row("the server alone: receiving", "seconds", "raw/server receives", push, 0.8)
 ]
 
+const served: ReadonlyArray<Row> = [
+  ["push of 1 GiB through a registry", "push", 1.15] as const,
+  ["pull of 1 GiB through a registry", "pull", 1.15] as const,
+  ["2,000 small requests at once to a registry", "2,000 small requests at once", undefined] as const
+].map(([what, work, bound]) =>
+  row(what, "seconds", `served/${work}, effect-oci`, `served/${work}, docker-registry`, bound)
+)
+
 const many: ReadonlyArray<Row> = [
   ...["pull", "push"].flatMap((way) => [
     ...against(`${way} 16 blobs of 64 MiB at once`, `ours/${way} parts`, `${way} parts`, 1),
@@ -182,6 +190,7 @@ export const rows: ReadonlyArray<Row> = [
   ...pulls,
   ...pushes,
   ...server,
+  ...served,
   ...many,
   ...small,
   ...images,
