@@ -3,10 +3,13 @@ import { describe, expect, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../src/ByteStream.js"
 import * as Artifact from "../../src/content/Artifact.js"
 import * as Image from "../../src/content/Image.js"
 import * as ImageLayer from "../../src/content/ImageLayer.js"
 import * as NodeDecompression from "../../src/node/NodeDecompression.js"
+import * as Digest from "../../src/spec/Digest.js"
 import * as Platform from "../../src/spec/Platform.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { freshRepository, items } from "../support/fixtures.js"
@@ -121,6 +124,30 @@ layer(machine, { excludeTestServices: true })((it) => {
         expect(yield* content(image, "d")).toBe("Missing")
         expect(yield* content(image, "../c")).toBe("Missing")
       })
+    )
+
+    it.effect(
+      "S17: is not given, nor anything of a flattened image, where the layer is another",
+      () =>
+        Effect.gen(function* () {
+          const archive = Tar.archive(file("a", "1"))
+          const padded = Buffer.concat([archive, Buffer.alloc(512)])
+          const reference = `${yield* name}:v1`
+          // The last byte behind the end of the archive is not what the diff id is of.
+          const other = Buffer.concat([archive, Buffer.alloc(511), Buffer.alloc(1, 1)])
+          const config = { rootfs: { type: "layers", diff_ids: [Digest.fromBytes(padded)] } }
+          yield* Images.push(reference, [other], { config })
+          const image = yield* Image.pull(reference)
+          expect(yield* Effect.flip(content(image, "a"))).toMatchObject({ _tag: "DigestMismatch" })
+          let size = 0
+          const flattened = ByteStream.tap(Image.flatten(image), (bytes) => {
+            size += bytes.length
+          })
+          expect(yield* Effect.flip(Stream.runDrain(flattened))).toMatchObject({
+            _tag: "DigestMismatch"
+          })
+          expect(size).toBe(0)
+        })
     )
 
     it.effect("says which layer it comes from, and that it is verified", () =>

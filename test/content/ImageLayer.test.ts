@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process"
 import { gzipSync } from "node:zlib"
 import { describe, expect, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -189,6 +190,52 @@ layer(NodeDecompression.layer, { excludeTestServices: true })((it) => {
         expect(yield* Effect.flip(items(ImageLayer.entries({ ...layer, content })))).toMatchObject({
           _tag: "DigestMismatch"
         })
+      })
+    )
+  })
+
+  describe("a layer is read no faster than it is used", () => {
+    /** Members of gzip, or frames of zstd, of a mebibyte each, and how many were asked for. */
+    const endless = (compress: (bytes: Uint8Array) => Uint8Array) => {
+      const start = compress(Tar.header({ name: "a", size: 8 ** 11 - 512 }))
+      const rest = compress(Buffer.alloc(1024 * 1024, "content"))
+      const asked = { count: 0, isReleased: false }
+      const content = Stream.repeatEffect(
+        Effect.sync(() => (asked.count++ === 0 ? start : rest))
+      ).pipe(Stream.ensuring(Effect.sync(() => Object.assign(asked, { isReleased: true }))))
+      return { asked, layer: { ...layerOf(start), content } }
+    }
+
+    it.effect.each([
+      ["gzip", gzipSync],
+      ["zstd", zstd]
+    ] as const)(
+      "%s: what is not pulled is not asked for, and released at the end",
+      ([_, compress]) =>
+        Effect.gen(function* () {
+          const { asked, layer } = endless(compress)
+          const taken = yield* Stream.runFold(
+            Stream.take(ImageLayer.uncompressed(layer), 4),
+            0,
+            (size, bytes) => size + bytes.length
+          )
+          expect(taken).toBeGreaterThan(512)
+          // A member of a mebibyte has a few hundred bytes: what waits to be inflated holds many.
+          expect(asked.count).toBeLessThan(1000)
+          expect(asked.isReleased).toBe(true)
+        })
+    )
+
+    it.effect.each([
+      ["gzip", gzipSync],
+      ["zstd", zstd]
+    ] as const)("%s: reading it is interrupted, and its source released", ([_, compress]) =>
+      Effect.gen(function* () {
+        const { asked, layer } = endless(compress)
+        const running = yield* Effect.fork(Stream.runDrain(ImageLayer.entries(layer)))
+        yield* Effect.repeat(Effect.yieldNow(), { until: () => asked.count > 2 })
+        yield* Fiber.interrupt(running)
+        expect(asked.isReleased).toBe(true)
       })
     )
   })
