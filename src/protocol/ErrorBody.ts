@@ -7,7 +7,6 @@
  *
  * @since 0.1.0
  */
-import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -147,11 +146,19 @@ export const encode = (errors: Iterable<ErrorInfo>): string =>
 
 const stringify = Option.liftThrowable((value: unknown) => JSON.stringify(value))
 
+/** In so many characters nothing nests deep enough to take long. */
+const parsedAtOnce = 64 * 1024
+
+const parseJson = (text: string): Option.Option<unknown> =>
+  text.length > parsedAtOnce
+    ? Option.getRight(JsonText.parse(text))
+    : Option.liftThrowable((): unknown => JSON.parse(text))()
+
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 const fromJson = (text: string, redact: Redact): ReadonlyArray<ErrorInfo> => {
-  const body = Either.getOrUndefined(JsonText.parse(text))
+  const body = Option.getOrUndefined(parseJson(text))
   if (!isRecord(body)) return []
   const listed = Array.isArray(body["errors"])
     ? body["errors"].slice(0, maxErrors).flatMap((error) => fromRecord(error, redact))

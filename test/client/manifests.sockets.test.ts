@@ -203,7 +203,7 @@ describe("a list under the referrers tag", () => {
           )
         )
       )
-      expect(found).toEqual([{ ...platform(3), artifactType: "a/b" }])
+      expect(found).toEqual([other])
       expect(logged).toEqual([
         `The list of referrers of ${new URL(url).host}/team/app@${subject} has 2 entries that cannot be read, which are left out: manifests[0].size: expected NonNegative`
       ])
