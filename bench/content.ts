@@ -132,6 +132,7 @@ export const prepareParts = (): ReadonlyArray<string> =>
   })
 
 /** Where a process that measures puts what it pulls. */
+export const cacheFolder = Path.join(tmpdir(), "effect-oci-bench-cache")
 export const downloadFile = Path.join(tmpdir(), `effect-oci-bench-download-${process.pid}`)
 
 /** Makes what is to be pushed. */

@@ -6,17 +6,19 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Artifact from "effect-oci/Artifact"
 import * as BlobSource from "effect-oci/BlobSource"
+import * as ComposedRegistry from "effect-oci/ComposedRegistry"
 import * as Credentials from "effect-oci/Credentials"
 import type { Decompression } from "effect-oci/Decompression"
 import * as Digest from "effect-oci/Digest"
 import * as Image from "effect-oci/Image"
 import * as ImageLayer from "effect-oci/ImageLayer"
-import { ArtifactFolder, BlobFile, NodeRegistry } from "effect-oci/node"
+import { ArtifactFolder, BlobFile, NodeLayout, NodeRegistry } from "effect-oci/node"
 import * as Reference from "effect-oci/Reference"
 import type { Registries } from "effect-oci/Registries"
 import { Registry, verifyBlob } from "effect-oci/Registry"
 import {
   block,
+  cacheFolder,
   downloadFile,
   prepareParts,
   size,
@@ -50,6 +52,15 @@ const registry =
       ),
       Effect.runPromise
     )
+
+/** A pull through a cache in layouts on the disk, which the one that is cold leaves warm. */
+const pullCached = registry(({ digest, registry, repository }) =>
+  Effect.gen(function* () {
+    const store = yield* NodeLayout.make({ path: cacheFolder })
+    const cached = yield* ComposedRegistry.cached(registry, { store, capacity: 2 * size })
+    yield* Stream.runDrain(cached.getBlob(repository, digest))
+  }).pipe(Effect.scoped)
+)
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
 
@@ -149,6 +160,11 @@ export const tasks: Tasks = {
         })
     )
   ),
+  "pull through a cold cache": async (given) => {
+    Fs.rmSync(cacheFolder, { recursive: true, force: true })
+    await pullCached(given)
+  },
+  "pull through a warm cache": pullCached,
   "push file, digest unknown": pushFile({ isDigestKnown: false }),
   "push file, digest known": pushFile({ isDigestKnown: true }),
   "push file, chunks of 8 MiB": pushFile({ isDigestKnown: false, chunkSize: 8 * 1024 * 1024 }),

@@ -53,6 +53,8 @@ const pulls: ReadonlyArray<Row> = [
   row("CPU of a pull, nothing kept", "cpu", "ours/pull, nothing kept", "raw/pull stream", 0.75),
   row("pull into an upload", "seconds", "ours/pull into an upload", "raw/pull stream", 0.6),
   row("CPU of a pull into an upload", "cpu", "ours/pull into an upload", "raw/pull stream", 0.75),
+  row("pull through a cold cache", "seconds", "ours/pull through a cold cache", "ours/pull stream"),
+  row("pull through a warm cache", "seconds", "ours/pull through a warm cache", "ours/pull stream"),
   ...against("pull over TLS, to a file", "ours/pull file over TLS", "pull file over TLS", 0.9),
   row(
     "pull over TLS, to a file",

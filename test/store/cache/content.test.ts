@@ -349,7 +349,7 @@ it.effect("gives the right bytes whatever is evicted, lost and read at once (V25
             Logger.withMinimumLogLevel(Effect.scoped(disturbed(room, steps)), LogLevel.None)
           )
       ),
-      { numRuns: 40, endOnFailure: true }
+      { numRuns: 15, endOnFailure: true }
     )
   )
 )
