@@ -229,8 +229,9 @@ export type {
  * What would exceed `bytes` fails with `LimitExceeded`: content of a known size before anything is
  * sent, an upload at the first byte too many, which cancels it. What open uploads have sent counts,
  * those that were detached too. Content that is put again takes nothing; what is deleted, cancelled
- * or refused gives its bytes back. A blob is mounted only from a repository that is named, whose
- * size tells. What others put into `registry` itself is not seen.
+ * or refused gives its bytes back. Each put asks first whether the content is there. A blob is
+ * mounted only from a repository that is named, whose size tells. What others put into `registry`
+ * itself is not seen.
  *
  * An operation that exceeds `rate` fails with `TooManyRequests` and nothing sent, whose
  * `retryAfter` says when there is room for one again.

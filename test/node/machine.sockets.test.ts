@@ -1,5 +1,6 @@
 /** Registries as the files of a machine have them, over sockets. */
 import type { IncomingMessage, ServerResponse } from "node:http"
+import * as Net from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -13,7 +14,7 @@ import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import { gather, items, utf8 } from "../support/fixtures.js"
-import { serve as serveHttps } from "../support/https.js"
+import { portOf, serve as serveHttps } from "../support/https.js"
 import { origin, reply } from "../support/listeners.js"
 import { environment, folder } from "../support/machine.js"
 
@@ -241,6 +242,29 @@ describe("an insecure registry", () => {
       expect(yield* Effect.flip(use(toml, other, pull, { hosts }))).toMatchObject({
         _tag: "TransportFailure",
         reason: "Tls"
+      })
+    })
+  )
+
+  it.scopedLive("is given up where it takes a connection and says nothing (V29)", () =>
+    Effect.gen(function* () {
+      const silent = yield* Effect.acquireRelease(
+        Effect.async<Net.Server>((resume) => {
+          const server = Net.createServer((socket) => socket.resume().on("error", () => undefined))
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const home = `127.0.0.1:${portOf(silent)}`
+      const failure = yield* Effect.flip(
+        use(`[[registry]]\nlocation = "${home}"\ninsecure = true`, home, pull, {
+          defaults: { retry: { attempts: 0 }, timeouts: { response: "100 millis" } }
+        })
+      )
+      expect(failure).toMatchObject({
+        _tag: "TransportFailure",
+        reason: "Timeout",
+        url: `https://${home}/v2/`
       })
     })
   )

@@ -1,17 +1,19 @@
 /** All registries, each reached as the configuration of a machine says. */
 import { lookup } from "node:dns/promises"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as EndpointDefaults from "../../../client/http/EndpointDefaults.js"
+import { defaultTimeouts } from "../../../client/http/Timeouts.js"
 import * as RegistryClient from "../../../client/RegistryClient.js"
 import { withDefaults } from "../../../internal/Options.js"
 import * as Registries from "../../../Registries.js"
 import { make, type Registry } from "../../../Registry.js"
-import { Denied, InvalidUrl } from "../../../RegistryError.js"
+import { Denied, InvalidUrl, TransportFailure } from "../../../RegistryError.js"
 import * as Host from "../../../spec/Host.js"
 import type { RepositoryName } from "../../../spec/Reference.js"
 import { deferred } from "../../../store/internal/DeferredRegistry.js"
@@ -124,13 +126,12 @@ const open = <R>(
     if (!isInsecure && mirrorOf === undefined)
       return yield* (yield* Registries.Registries).get(host)
     const { mirrors: _, tls, url: __, ...own } = hosts.get(host) ?? {}
-    const client = (url: string) =>
-      RegistryClient.make<R>(
-        EndpointDefaults.merged<R>(
-          mirrorOf === undefined ? defaults : EndpointDefaults.ofMirrors(defaults),
-          withDefaults<RegistryClient.Options<R>>({ url, namespace: mirrorOf }, own)
-        )
+    const options = (url: string) =>
+      EndpointDefaults.merged<R>(
+        mirrorOf === undefined ? defaults : EndpointDefaults.ofMirrors(defaults),
+        withDefaults<RegistryClient.Options<R>>({ url, namespace: mirrorOf }, own)
       )
+    const client = (url: string) => RegistryClient.make<R>(options(url))
     const place = hasScheme.test(base) ? base : Host.apiHost(base)
     if (!isInsecure) return yield* client(place)
     const others = Object.entries(http.tls ?? {}).filter(
@@ -144,35 +145,60 @@ const open = <R>(
     if (hasScheme.test(base)) return yield* through(base)
     const secure = yield* through(`https://${place}`)
     const plain = yield* through(`http://${place}`)
-    return deferred(Effect.provide(whichResponds(place, { secure, plain }), services))
+    const { timeouts } = options(place)
+    return deferred(
+      Effect.provide(
+        whichResponds(place, { secure, plain }, timeouts?.response ?? defaultTimeouts.response),
+        services
+      )
+    )
   })
 
 const headers = { "user-agent": RegistryClient.defaultUserAgent }
 
 /**
  * Returns the registry of the scheme that a host responds to, https first. It is asked for without
- * a credential, until it has responded once.
+ * a credential, until it has responded once. Fails with `TransportFailure` where it takes too long
+ * (V29).
  */
 const whichResponds = (
   place: string,
-  { plain, secure }: Readonly<Record<"plain" | "secure", Registry.Service>>
-): Effect.Effect<Registry.Service, never, HttpClient.HttpClient> => {
+  { plain, secure }: Readonly<Record<"plain" | "secure", Registry.Service>>,
+  limit: Duration.DurationInput
+): Effect.Effect<Registry.Service, TransportFailure, HttpClient.HttpClient> => {
   let known: Registry.Service | undefined
-  const responds = (scheme: string, registry: Registry.Service) =>
-    HttpClient.get(`${scheme}://${place}/v2/`, { headers }).pipe(
+  const responds = (scheme: string, registry: Registry.Service) => {
+    const url = `${scheme}://${place}/v2/`
+    return HttpClient.get(url, { headers }).pipe(
       // Nothing is wanted of its body, which has to be let go.
       Effect.tap(({ stream }) => Effect.ignore(Stream.runHead(stream))),
-      Effect.timeout("10 seconds"),
+      Effect.timeoutFail({
+        duration: limit,
+        onTimeout: () =>
+          new TransportFailure({
+            method: "GET",
+            url,
+            reason: "Timeout",
+            timeout: Duration.toMillis(limit),
+            option: "timeouts.response"
+          })
+      }),
       Effect.map(() => {
         known = registry
         return registry
       })
     )
+  }
+  const isRefused = (error: { readonly _tag: string }) => error._tag !== "TransportFailure"
   return Effect.suspend(() =>
     known === undefined
       ? responds("https", secure).pipe(
-          Effect.orElse(() => responds("http", plain)),
-          Effect.orElseSucceed(() => secure)
+          Effect.catchIf(isRefused, () => responds("http", plain)),
+          // Its own error says more.
+          Effect.catchTags({
+            RequestError: () => Effect.succeed(secure),
+            ResponseError: () => Effect.succeed(secure)
+          })
         )
       : Effect.succeed(known)
   )
