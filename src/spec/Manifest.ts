@@ -15,7 +15,7 @@ import {
   decode,
   type ImageIndex,
   type ImageManifest,
-  type InvalidManifest,
+  InvalidManifest,
   type MediaTypeMismatch,
   mediaTypeOf,
   parse
@@ -122,8 +122,11 @@ export const fromBytes: (
  * annotations are sorted. Options spread from the content of a manifest bring what is not known of
  * it along.
  *
- * `mediaType` is the OCI type unless Docker's is asked for. An `artifactType` is required by the
- * specification if `config` is the empty descriptor.
+ * `mediaType` is the OCI type unless Docker's is asked for.
+ *
+ * Throws {@link InvalidManifest} if `config` is the empty one and there is no `artifactType`, which
+ * must then say what the artifact is ([image-spec, Image
+ * Manifest](https://github.com/opencontainers/image-spec/blob/main/manifest.md#image-manifest-property-descriptions)).
  *
  * @since 0.1.0
  * @category constructors
@@ -145,6 +148,14 @@ export const image = (options: {
     subject,
     ...unknown
   } = options
+  if (MediaType.equals(config.mediaType, MediaType.empty) && !artifactType)
+    throw new InvalidManifest({
+      reason: "MediaType",
+      path: "artifactType",
+      message:
+        "artifactType is missing, which must say what an artifact with the empty config is: " +
+        'give one, such as "application/vnd.example.report.v1"'
+    })
   return build(mediaType, {
     ...unknown,
     _tag: "ImageManifest",

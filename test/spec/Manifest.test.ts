@@ -639,6 +639,13 @@ describe("image and index", () => {
     )
   })
 
+  it.each([undefined, ""])("refuse the empty config with the artifactType %j", (artifactType) => {
+    const options = { config: Descriptor.empty, layers: [layer], artifactType }
+    expect(() => Manifest.image(options)).toThrow(Manifest.InvalidManifest)
+    expect(() => Manifest.image(options)).toThrow("artifactType is missing")
+    expect(() => Manifest.image({ ...options, config: { ...config, size: 2 } })).not.toThrow()
+  })
+
   it("write every field, annotations sorted", () => {
     const artifact = Manifest.image({
       annotations: JSON.parse(`{"b":"2","__proto__":"0","a":"1"}`),
