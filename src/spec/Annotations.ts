@@ -1,6 +1,7 @@
 /**
  * Annotations: a map of strings to strings that manifests, indexes and descriptors carry
- * (image-spec annotations.md), with the keys that the specification defines.
+ * (image-spec annotations.md), with the keys that the specification defines, and those that tools
+ * agree on.
  *
  * @since 0.1.0
  */
@@ -130,6 +131,137 @@ export const baseDigest = "org.opencontainers.image.base.digest"
  * @category keys
  */
 export const baseName = "org.opencontainers.image.base.name"
+
+/**
+ * What an entry of an index is to another one of it: `attestation-manifest` for the attestations
+ * that BuildKit adds.
+ *
+ * @since 0.1.0
+ * @category BuildKit
+ */
+export const referenceType = "vnd.docker.reference.type"
+
+/**
+ * The digest of the entry that the attestations in an entry of an index are for.
+ *
+ * @since 0.1.0
+ * @category BuildKit
+ */
+export const referenceDigest = "vnd.docker.reference.digest"
+
+/**
+ * The type of the predicate of an attestation, on the layer that holds it: that of SLSA provenance
+ * or of SPDX, say.
+ *
+ * @since 0.1.0
+ * @category in-toto
+ */
+export const predicateType = "in-toto.io/predicate-type"
+
+/**
+ * The reference of an image, on its descriptor in the `index.json` of an image layout: containerd
+ * and BuildKit name images so, and `refName` is the tag alone then.
+ *
+ * @since 0.1.0
+ * @category containerd
+ */
+export const imageName = "io.containerd.image.name"
+
+/**
+ * A signature of cosign in base64, on the layer that holds what is signed.
+ *
+ * @since 0.1.0
+ * @category cosign
+ */
+export const cosignSignature = "dev.cosignproject.cosign/signature"
+
+/**
+ * The certificate of the key that a signature of cosign was made with, in PEM.
+ *
+ * @since 0.1.0
+ * @category cosign
+ */
+export const cosignCertificate = "dev.sigstore.cosign/certificate"
+
+/**
+ * The certificates that lead from that of a signature of cosign to a root, in PEM.
+ *
+ * @since 0.1.0
+ * @category cosign
+ */
+export const cosignChain = "dev.sigstore.cosign/chain"
+
+/**
+ * The entry of the transparency log for a signature of cosign, as JSON.
+ *
+ * @since 0.1.0
+ * @category cosign
+ */
+export const cosignBundle = "dev.sigstore.cosign/bundle"
+
+/**
+ * What a sigstore bundle holds: `dsse-envelope` or `message-signature`.
+ *
+ * @since 0.1.0
+ * @category sigstore
+ */
+export const bundleContent = "dev.sigstore.bundle.content"
+
+/**
+ * The type of the predicate of the attestation in a sigstore bundle.
+ *
+ * @since 0.1.0
+ * @category sigstore
+ */
+export const bundlePredicateType = "dev.sigstore.bundle.predicateType"
+
+/**
+ * `true` on a layer that is a folder in an archive, to be unpacked where it is pulled.
+ *
+ * @since 0.1.0
+ * @category ORAS
+ */
+export const unpack = "io.deis.oras.content.unpack"
+
+/**
+ * The digest of that archive before it was compressed.
+ *
+ * @since 0.1.0
+ * @category ORAS
+ */
+export const contentDigest = "io.deis.oras.content.digest"
+
+/**
+ * The digest of the table of contents in a layer that is eStargz.
+ *
+ * @since 0.1.0
+ * @category compression
+ */
+export const stargzToc = "containerd.io/snapshot/stargz/toc.digest"
+
+/**
+ * The size of a layer that is eStargz when it is decompressed, in bytes.
+ *
+ * @since 0.1.0
+ * @category compression
+ */
+export const stargzSize = "io.containers.estargz.uncompressed-size"
+
+/**
+ * The digest of the table of contents in a layer that is zstd:chunked.
+ *
+ * @since 0.1.0
+ * @category compression
+ */
+export const zstdChunkedChecksum = "io.github.containers.zstd-chunked.manifest-checksum"
+
+/**
+ * Where that table of contents is in the layer, and how large it is.
+ *
+ * @since 0.1.0
+ * @category compression
+ */
+export const zstdChunkedPosition = "io.github.containers.zstd-chunked.manifest-position"
 
 /**
  * Annotations as a JSON object. The decoded map has no prototype: a key such as `__proto__` is an

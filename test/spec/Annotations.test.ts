@@ -70,9 +70,11 @@ describe("schema", () => {
 })
 
 describe("keys", () => {
+  const keys = Object.values(Annotations).filter((value) => typeof value === "string")
+
   it("are those of image-spec annotations.md", () => {
-    const keys = Object.values(Annotations).filter((value) => typeof value === "string")
-    expect(keys.sort()).toEqual([
+    const ofSpecification = keys.filter((key) => key.startsWith("org.opencontainers."))
+    expect(ofSpecification.sort()).toEqual([
       "org.opencontainers.image.authors",
       "org.opencontainers.image.base.digest",
       "org.opencontainers.image.base.name",
@@ -87,6 +89,28 @@ describe("keys", () => {
       "org.opencontainers.image.url",
       "org.opencontainers.image.vendor",
       "org.opencontainers.image.version"
+    ])
+  })
+
+  it("are those of tools, too", () => {
+    const ofTools = keys.filter((key) => !key.startsWith("org.opencontainers."))
+    expect(ofTools.sort()).toEqual([
+      "containerd.io/snapshot/stargz/toc.digest",
+      "dev.cosignproject.cosign/signature",
+      "dev.sigstore.bundle.content",
+      "dev.sigstore.bundle.predicateType",
+      "dev.sigstore.cosign/bundle",
+      "dev.sigstore.cosign/certificate",
+      "dev.sigstore.cosign/chain",
+      "in-toto.io/predicate-type",
+      "io.containerd.image.name",
+      "io.containers.estargz.uncompressed-size",
+      "io.deis.oras.content.digest",
+      "io.deis.oras.content.unpack",
+      "io.github.containers.zstd-chunked.manifest-checksum",
+      "io.github.containers.zstd-chunked.manifest-position",
+      "vnd.docker.reference.digest",
+      "vnd.docker.reference.type"
     ])
   })
 })

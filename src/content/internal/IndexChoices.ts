@@ -64,8 +64,7 @@ const platformsOf = ({ platform }: Options): ReadonlyArray<Platform.Platform> =>
 
 /** Whether an entry is what BuildKit adds beside an image (trap 37). */
 const isAttestation = ({ annotations, platform }: Descriptor): boolean =>
-  platform?.os === "unknown" ||
-  annotations?.["vnd.docker.reference.type"] === "attestation-manifest"
+  platform?.os === "unknown" || annotations?.[Annotations.referenceType] === "attestation-manifest"
 
 const nameOf = ({ annotations, artifactType, mediaType, platform }: Descriptor): string => {
   if (platform === undefined) return artifactType ?? annotations?.[Annotations.title] ?? mediaType

@@ -11,9 +11,6 @@ import type { Document } from "../../../spec/internal/ManifestDocument.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import * as Reference from "../../../spec/Reference.js"
 
-/** The annotation by which containerd and BuildKit name an image. */
-const imageName = "io.containerd.image.name"
-
 /** The annotation of entries that were put without a name, as opposed to those nobody named. */
 const untagged = "effect-oci.untagged"
 
@@ -179,7 +176,11 @@ export class LayoutIndex {
       this.delete(entry)
       return
     }
-    const { [Annotations.refName]: _, [imageName]: __, ...annotations } = annotationsOf(entry.raw)
+    const {
+      [Annotations.refName]: _,
+      [Annotations.imageName]: __,
+      ...annotations
+    } = annotationsOf(entry.raw)
     this.replace(entry, { ...entry.raw, annotations: { ...annotations, [untagged]: "true" } })
   }
 
@@ -254,7 +255,7 @@ const isExact = (entries: ReadonlyArray<Entry>, tag: Reference.Tag): boolean =>
 /** The names of an entry: the specification's before that of containerd. */
 const namesOf = (raw: Document): ReadonlyArray<string> => {
   const annotations = annotationsOf(raw)
-  return [annotations[Annotations.refName], annotations[imageName]].filter(
+  return [annotations[Annotations.refName], annotations[Annotations.imageName]].filter(
     (name): name is string => typeof name === "string"
   )
 }
