@@ -331,6 +331,88 @@ describe("collect", () => {
       })
     )
 
+    it.scopedLive("removes nothing where a manifest of the index is lost, or is empty (V34)", () =>
+      Effect.gen(function* () {
+        const { layout, registry } = yield* fresh
+        const manifest = yield* image(registry, app, "m1")
+        yield* registry.putManifest(app, manifest, { tags: [tag("a")] })
+        const index = Manifest.index({ manifests: [manifest.descriptor] })
+        yield* registry.putManifest(app, index, { tags: [tag("b")] })
+        const path = blobPath(layout, manifest.descriptor.digest)
+        const collected = Effect.zipRight(ageAll(layout), registry.collect())
+        const refused = expect.objectContaining({
+          _tag: "StorageFailure",
+          path,
+          message: expect.stringContaining("Put it again, or delete it")
+        })
+        yield* Effect.promise(() => Fs.truncate(path))
+        expect(yield* Effect.flip(collected)).toEqual(refused)
+        yield* writeIndex(layout, [entry(index)])
+        expect(yield* Effect.flip(collected)).toEqual(refused)
+        yield* writeIndex(layout, [entry(index), entry(manifest)])
+        yield* Effect.promise(() => Fs.rm(path))
+        expect(yield* Effect.flip(collected)).toEqual(refused)
+        // An image index may name what was not copied.
+        yield* registry.deleteManifest(app, manifest.descriptor.digest)
+        expect((yield* collected).blobs).toHaveLength(2)
+      })
+    )
+
+    it.scopedLive("removes nothing without an index.json", () =>
+      Effect.gen(function* () {
+        const { layout, registry } = yield* fresh
+        yield* registry.putManifest(app, yield* image(registry, app, "m1"))
+        const path = Path.join(layout, "index.json")
+        yield* Effect.promise(() => Fs.rm(path))
+        yield* ageAll(layout)
+        expect(yield* Effect.flip(registry.collect())).toMatchObject({
+          _tag: "StorageFailure",
+          path
+        })
+        expect((yield* items(registry.verify()))[0]).toEqual({
+          _tag: "Unreadable",
+          repository: app,
+          path,
+          problem: "it is missing"
+        })
+      })
+    )
+
+    it.scopedLive("removes nothing that its own folder leads to by a link", () =>
+      Effect.gen(function* () {
+        const { layout, registry } = yield* fresh
+        const elsewhere = yield* folder()
+        yield* writeIndex(layout, [])
+        yield* Effect.promise(async () => {
+          await Fs.mkdir(Path.join(elsewhere, "uploads"))
+          await Fs.writeFile(Path.join(elsewhere, "uploads", "notes.txt"), "a user's")
+          await Fs.symlink(elsewhere, Path.join(layout, ".effect-oci"))
+        })
+        yield* ageAll(elsewhere)
+        expect(yield* Effect.flip(registry.collect())).toMatchObject({ _tag: "StorageFailure" })
+        expect(yield* Effect.promise(() => Fs.readdir(elsewhere, { recursive: true }))).toEqual([
+          "uploads",
+          "uploads/notes.txt"
+        ])
+      })
+    )
+
+    it.scopedLive("keeps what stands anywhere in the index", () =>
+      Effect.gen(function* () {
+        const { layout, registry } = yield* fresh
+        const member = yield* writeImage(layout)
+        const annotated = yield* writeImage(layout)
+        const lost = yield* writeBlob(layout, freshBytes("lost"))
+        yield* writeIndex(
+          layout,
+          [entry(yield* writeImage(layout), { base: annotated.descriptor.digest })],
+          { "org.example": { [member.descriptor.digest]: true } }
+        )
+        yield* ageAll(layout)
+        expect((yield* registry.collect()).blobs.map(({ digest }) => digest)).toEqual([lost.digest])
+      })
+    )
+
     it.scopedLive("keeps what entries lead to that are no descriptors", () =>
       Effect.gen(function* () {
         const { layout, registry } = yield* fresh

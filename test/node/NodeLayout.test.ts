@@ -300,6 +300,29 @@ describe("names of other programs (S2, S3)", () => {
 })
 
 describe("what other programs wrote", () => {
+  it.scopedLive("keeps names that are no tags", () =>
+    Effect.gen(function* () {
+      const { layout, registry } = yield* fresh
+      const [m1, m2] = [yield* writeImage(layout), yield* writeImage(layout)]
+      const named = { ...refName("v1.0+build"), "io.containerd.image.name": "docker.io/a/b:1" }
+      yield* writeIndex(layout, [entry(m1, refName("v1.0+build"))])
+      expect(yield* items(registry.tags(app))).toEqual(["latest"])
+      yield* registry.putManifest(app, m1, { tags: [tag("v1")] })
+      yield* registry.putManifest(app, m2, { tags: [tag("latest")] })
+      expect((yield* readIndex(layout)).manifests).toEqual([
+        entry(m1, refName("v1.0+build")),
+        entry(m1, refName("v1")),
+        entry(m2, refName("latest"))
+      ])
+      yield* writeIndex(layout, [entry(m1, named)])
+      yield* registry.deleteTag(app, tag("1"))
+      expect((yield* readIndex(layout)).manifests).toEqual([
+        entry(m1, { ...refName("v1.0+build"), "effect-oci.untagged": "true" })
+      ])
+      expect(yield* items(registry.tags(app))).toEqual([])
+    })
+  )
+
   it.scopedLive("keeps what is not known of the index, its entries and its blobs", () =>
     Effect.gen(function* () {
       const { layout, registry } = yield* fresh

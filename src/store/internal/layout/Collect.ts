@@ -90,6 +90,7 @@ export const collect = (
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const oldest = now - Duration.toMillis(grace)
+    for (const folder of ["uploads", "lock", "removed"]) yield* layout.check(layout.own(folder))
     const uploads = yield* unusedSince(layout, oldest)
     const removeUploads = Effect.forEach(uploads, (path) => layout.files.remove(path), {
       discard: true
@@ -99,6 +100,8 @@ export const collect = (
       if (!dryRun) yield* removeUploads
       return { blobs: [], uploads: uploads.length }
     }
+    if (Option.isNone(yield* layout.files.info(layout.indexFile)))
+      return yield* layout.failure("it is missing, so that everything would be removed")
     yield* restore(layout)
     const reach = new Reach(layout, Effect.fail)
     yield* reach.follow(yield* layout.index)

@@ -99,7 +99,7 @@ export class Layout {
   }
 
   /** Fails if a folder of the layout is, by a link, one outside it. */
-  private check(folder: string): Step<void> {
+  check(folder: string): Step<void> {
     return Effect.suspend(() =>
       this.safe.has(folder)
         ? Effect.void

@@ -63,9 +63,10 @@ export class LayoutIndex {
     return this.byDigest.keys()
   }
 
-  /** What stands in the place of entries and is none. */
-  get foreign(): ReadonlyArray<unknown> {
-    return [...this.entries].flatMap((entry) => (isEntry(entry) ? [] : [entry.raw]))
+  /** All that it says, besides which manifests it has. */
+  get content(): ReadonlyArray<unknown> {
+    const { manifests: _, ...members } = this.document
+    return [members, ...[...this.entries].map(({ raw }) => raw)]
   }
 
   has(digest: Digest.Digest): boolean {
@@ -122,7 +123,7 @@ export class LayoutIndex {
         for (const entry of others) this.unname(entry)
       if (holders.length > others.length) continue
       const nameless = [...(this.byDigest.get(digest) ?? [])].find(
-        (entry) => entry.tag === undefined
+        ({ raw }) => namesOf(raw).length === 0
       )
       if (nameless === undefined) {
         this.insert({ ...entryOf({ [Annotations.refName]: tag }), tag })
@@ -176,12 +177,11 @@ export class LayoutIndex {
       this.delete(entry)
       return
     }
-    const {
-      [Annotations.refName]: _,
-      [Annotations.imageName]: __,
-      ...annotations
-    } = annotationsOf(entry.raw)
-    this.replace(entry, { ...entry.raw, annotations: { ...annotations, [untagged]: "true" } })
+    const annotations = Object.entries(annotationsOf(entry.raw)).filter(
+      ([key, name]) => !isNaming(key) || typeof name !== "string" || tagIn(name) === undefined
+    )
+    const left = { ...Object.fromEntries(annotations), [untagged]: "true" }
+    this.replace(entry, { ...entry.raw, annotations: left })
   }
 
   private replace(entry: Entry, raw: Document): void {
@@ -256,9 +256,12 @@ const isExact = (entries: ReadonlyArray<Entry>, tag: Reference.Tag): boolean =>
 const namesOf = (raw: Document): ReadonlyArray<string> => {
   const annotations = annotationsOf(raw)
   return [annotations[Annotations.refName], annotations[Annotations.imageName]].filter(
-    (name): name is string => typeof name === "string"
+    (name): name is string => typeof name === "string" && name !== ""
   )
 }
+
+const isNaming = (annotation: string): boolean =>
+  annotation === Annotations.refName || annotation === Annotations.imageName
 
 const tagOf = (raw: Document): Reference.Tag | undefined =>
   namesOf(raw).map(tagIn).find(Predicate.isNotUndefined)

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { DigestMismatch, type InvalidManifest } from "../../../RegistryError.js"
+import { DigestMismatch, type InvalidManifest, StorageFailure } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
 import * as ManifestDocument from "../../../spec/internal/ManifestDocument.js"
@@ -42,17 +42,18 @@ export class Reach {
   /** Returns whether all that an index names was followed. */
   knows(index: LayoutIndex): boolean {
     for (const digest of index.digests) if (!this.read.has(digest)) return false
-    return digestsIn(index.foreign).every((digest) => this.reached.has(digest))
+    return digestsIn(index.content).every((digest) => this.reached.has(digest))
   }
 
   /** Follows what an index names, and was not followed before. */
   follow(index: LayoutIndex): Effect.Effect<void, ReachError> {
     const entries = [...index.digests].flatMap((digest) => index.descriptor(digest) ?? [])
-    const others = digestsIn(index.foreign).map((digest) => ({ digest, mediaType: "", size: -1 }))
+    const others = digestsIn(index.content).map((digest) => ({ digest, mediaType: "", size: -1 }))
     return Effect.gen(this, function* () {
       for (const descriptor of entries)
         if (!this.read.has(descriptor.digest)) this.references.push({ descriptor, by: undefined })
-      let level: ReadonlyArray<Descriptor> = [...entries, ...others]
+      // Of what is named twice, the last counts.
+      let level: ReadonlyArray<Descriptor> = [...others, ...entries]
       while (level.length > 0) {
         const unread = new Map<Digest.Digest, Descriptor>()
         for (const descriptor of level) {
@@ -62,7 +63,7 @@ export class Reach {
         const next = yield* Effect.forEach(
           unread.values(),
           (descriptor) =>
-            Effect.catchAll(this.leadsTo(descriptor), (error) =>
+            Effect.catchAll(this.leadsTo(descriptor, index), (error) =>
               Effect.as(this.onUnreadable(error, descriptor.digest), [])
             ),
           { concurrency: 16 }
@@ -74,12 +75,20 @@ export class Reach {
   }
 
   /** Returns the documents that a document names. */
-  private leadsTo(descriptor: Descriptor): Effect.Effect<ReadonlyArray<Descriptor>, ReachError> {
+  private leadsTo(
+    descriptor: Descriptor,
+    index: LayoutIndex
+  ): Effect.Effect<ReadonlyArray<Descriptor>, ReachError> {
     const { digest, mediaType } = descriptor
     const isManifest = MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
     return Effect.gen(this, function* () {
       const found = yield* this.layout.find(digest)
-      if (Option.isNone(found)) return []
+      if (Option.isNone(found)) {
+        const path = this.layout.blob(digest)
+        // An image index may name what was not copied; a crash may leave empty files (V34).
+        const isEmpty = isManifest && Option.isSome(yield* this.layout.files.info(path))
+        return isEmpty || index.has(digest) ? yield* lost(path) : []
+      }
       if (!isManifest && !(yield* this.isDocument(found.value))) return []
       const bytes = yield* readBytes(this.layout, found.value)
       if (Digest.isVerifiable(digest)) {
@@ -120,6 +129,14 @@ export class Reach {
     )
   }
 }
+
+const lost = (path: string) =>
+  new StorageFailure({
+    path,
+    cause: new Error(
+      "the manifest is lost, and what it refers to is not known. Put it again, or delete it"
+    )
+  })
 
 const isLeaf = ({ mediaType }: Descriptor): boolean =>
   !MediaType.isImageManifest(mediaType) && !MediaType.isIndex(mediaType)

@@ -75,11 +75,16 @@ export type VerifyError = NameUnknown | LimitExceeded | StorageFailure
 /** Verifies one layout. */
 export const verify = (layout: Layout): Stream.Stream<Finding, VerifyError> =>
   Stream.unwrap(
-    Effect.map(layout.index, (index) => {
+    Effect.gen(function* () {
+      const index = yield* layout.index
+      const isThere = Option.isSome(yield* layout.files.info(layout.indexFile))
+      const absent = isThere ? [] : [unreadable(layout, layout.indexFile, "it is missing")]
       const sizes = new Map<Digest.Digest, number>()
-      return Stream.concat(
-        Stream.concat(Stream.fromIterable(ambiguities(layout, index)), contents(layout, sizes)),
-        Stream.unwrap(Effect.map(references(layout, index, sizes), Stream.fromIterable))
+      return Stream.fromIterable([...absent, ...ambiguities(layout, index)]).pipe(
+        Stream.concat(contents(layout, sizes)),
+        Stream.concat(
+          Stream.unwrap(Effect.map(references(layout, index, sizes), Stream.fromIterable))
+        )
       )
     })
   )
