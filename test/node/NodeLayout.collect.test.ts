@@ -10,7 +10,7 @@ import * as BlobSource from "../../src/BlobSource.js"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
 import * as Annotations from "../../src/spec/Annotations.js"
 import * as Descriptor from "../../src/spec/Descriptor.js"
-import type * as Digest from "../../src/spec/Digest.js"
+import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -85,6 +85,24 @@ describe("collect", () => {
       expect((yield* registry.collect({ grace: "3 days" })).blobs).toEqual([])
       expect((yield* registry.collect()).blobs).toHaveLength(1)
     })
+  )
+
+  it.scopedLive(
+    "keeps an upload that is resumed, and its blob, however old its bytes are (S6)",
+    () =>
+      Effect.gen(function* () {
+        const { layout, registry } = yield* fresh
+        const session = yield* registry.startUpload(app)
+        yield* session.write(utf8("half"))
+        const state = yield* session.detach
+        yield* ageAll(layout)
+        const resumed = yield* registry.resumeUpload(state)
+        expect(yield* registry.collect()).toEqual({ blobs: [], uploads: 0 })
+        yield* ageAll(layout)
+        const { digest } = yield* resumed.commit(Digest.fromBytes(utf8("half")))
+        expect(yield* registry.collect()).toEqual({ blobs: [], uploads: 0 })
+        expect(yield* registry.headBlob(app, digest)).toMatchObject(Option.some({ digest }))
+      })
   )
 
   it.scopedLive("removes uploads that nobody went on with, and no others", () =>

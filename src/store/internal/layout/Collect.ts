@@ -92,13 +92,15 @@ export const collect = (
     const oldest = now - Duration.toMillis(grace)
     for (const folder of ["uploads", "lock", "removed"]) yield* layout.check(layout.own(folder))
     const uploads = yield* unusedSince(layout, oldest)
-    const removeUploads = Effect.forEach(uploads, (path) => layout.files.remove(path), {
-      discard: true
-    })
+    // Somebody may go on with one meanwhile.
+    const removeUploads = Effect.filter(uploads, (path) =>
+      Effect.tap(isUnused(layout, path, oldest), (isUnused) =>
+        isUnused ? layout.files.remove(path) : Effect.void
+      )
+    )
     // Uploads may have been begun where no layout came of it.
     if (!(yield* layout.exists)) {
-      if (!dryRun) yield* removeUploads
-      return { blobs: [], uploads: uploads.length }
+      return { blobs: [], uploads: (dryRun ? uploads : yield* removeUploads).length }
     }
     if (Option.isNone(yield* layout.files.info(layout.indexFile)))
       return yield* layout.failure("it is missing, so that everything would be removed")
@@ -112,8 +114,7 @@ export const collect = (
     const removed: Array<CollectedBlob> = []
     for (let at = 0; at < candidates.length; at += batchSize)
       removed.push(...(yield* sweep(layout, reach, candidates.slice(at, at + batchSize), oldest)))
-    yield* removeUploads
-    return { blobs: removed, uploads: uploads.length }
+    return { blobs: removed, uploads: (yield* removeUploads).length }
   })
 
 const reported = ({ digest, repository, size }: Candidate): CollectedBlob => ({

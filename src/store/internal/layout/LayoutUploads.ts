@@ -2,6 +2,7 @@
  * The upload sessions of layouts: files that grow until they become blobs, and that any process can
  * go on with.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -75,6 +76,8 @@ export class LayoutUploads {
         const isLink = yield* Effect.isSuccess(layout.files.fs.readLink(path))
         const found = yield* layout.files.info(path)
         if (isLink || Option.isNone(found)) return yield* unknown
+        // Nobody collects what somebody goes on with (S6).
+        yield* layout.files.touch(path, yield* Clock.currentTimeMillis)
         return new LayoutSession(layout, id, this.enter(path), found.value.size, undefined)
       }),
       (session) => this.leave(session)
@@ -205,6 +208,8 @@ export class LayoutSession implements UploadSession {
             Effect.flatMap(files.open(path, "r+"), (file) => files.step(path, file.sync))
           )
           yield* layout.create
+          // Its bytes may have come long ago.
+          yield* files.touch(path, yield* Clock.currentTimeMillis)
           yield* layout.place(path, actual)
           yield* layout.sync
         })
