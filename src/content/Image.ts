@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { Decompression } from "../Decompression.js"
+import { DefaultPlatform } from "../internal/DefaultPlatform.js"
 import * as References from "../internal/References.js"
 import * as Spans from "../internal/Spans.js"
 import { Registries } from "../Registries.js"
@@ -82,9 +83,33 @@ export interface PullOptions {
    * The platform to choose from an index and the indexes in it, or several in order of preference.
    * The manifest that `Platform.rank` has first is taken ([image-spec, Image
    * Index](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
-   * What is not an index is pulled as it is.
+   * What is not an index is pulled as it is. `DefaultPlatform` by default.
    */
   readonly platform?: Platform.Platform | ReadonlyArray<Platform.Platform> | undefined
+}
+
+export {
+  /**
+   * What `platform` is where it is not given. There is none by default, so that an index fails. The
+   * layers of `NodeRegistry` of `effect-oci/node` provide that of the machine, and so does
+   * `NodePlatform.layer`.
+   *
+   * @example
+   * ```ts
+   * import * as Image from "effect-oci/Image"
+   * import * as Platform from "effect-oci/Platform"
+   * import * as Effect from "effect/Effect"
+   *
+   * const forServers = Effect.provideService(
+   *   Image.DefaultPlatform,
+   *   Platform.unsafeParse("linux/amd64")
+   * )
+   * ```
+   *
+   * @since 0.1.0
+   * @category services
+   */
+  DefaultPlatform
 }
 
 /**
@@ -144,7 +169,8 @@ export const pullFrom = Effect.fnUntraced(function* (
   reference: Reference.Reference,
   options?: PullOptions
 ): Effect.fn.Return<Image, PullError> {
-  const { content, manifest, root } = yield* ImageManifest.find(registry, reference, options)
+  const platform = options?.platform ?? (yield* DefaultPlatform)
+  const { content, manifest, root } = yield* ImageManifest.find(registry, reference, { platform })
   const bytes = yield* registry.getBlobBytes(reference.repository, content.config)
   const config = yield* ImageConfig.fromBytes(bytes, content.config)
   const layers = yield* ImageConfig.layers(config.content, content.layers)

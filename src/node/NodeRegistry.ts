@@ -1,7 +1,7 @@
 /**
- * Layers of registries on Node, over undici and with tokens kept in memory, and with decoders for
- * the layers of images. All they require is `Credentials`, and `layerDefault` has those of this
- * machine.
+ * Layers of registries on Node, over undici and with tokens kept in memory, with decoders for the
+ * layers of images, and with the platform of this machine as that of images (`NodePlatform.layer`).
+ * All they require is `Credentials`, and `layerDefault` has those of this machine.
  *
  * @since 0.1.0
  */
@@ -24,10 +24,14 @@ import * as MachineRegistries from "./MachineRegistries.js"
 import * as NodeCredentials from "./NodeCredentials.js"
 import * as NodeDecompression from "./NodeDecompression.js"
 import * as NodeHttp from "./NodeHttp.js"
+import * as NodePlatform from "./NodePlatform.js"
 import type { TlsSettings } from "./TlsSettings.js"
 
 /** Layers without options of their own share one HTTP client, and with it its connections. */
 const client = NodeHttp.layer()
+
+/** What `Image` asks for. */
+const forImages = Layer.merge(NodeDecompression.layer, NodePlatform.layer)
 
 /**
  * What the clients of all hosts share.
@@ -141,7 +145,7 @@ export const layer = <R = never>(
 > =>
   RegistryClient.layer({ ...options, url: addressOf(options, options.http) }).pipe(
     Layer.provide(services(options, [options])),
-    Layer.merge(NodeDecompression.layer)
+    Layer.merge(forImages)
   )
 
 /**
@@ -221,7 +225,7 @@ export const layerRegistries = <R = never>(
         ])
       )
     ),
-    Layer.merge(NodeDecompression.layer)
+    Layer.merge(forImages)
   )
 }
 
@@ -268,7 +272,7 @@ export const layerDefault: Layer.Layer<
   InvalidUrl | CredentialsFailure
 > = RegistryClient.layerRegistries().pipe(
   Layer.provide(Layer.mergeAll(client, TokenCache.layerMemory, NodeCredentials.layer)),
-  Layer.merge(NodeDecompression.layer)
+  Layer.merge(forImages)
 )
 
 /**

@@ -69,6 +69,13 @@ export * as NodeHttp from "./NodeHttp.js"
 export * as NodeLayout from "./NodeLayout.js"
 
 /**
+ * The platform of this machine, for which `Image.pull` chooses from an index.
+ *
+ * @since 0.1.0
+ */
+export * as NodePlatform from "./NodePlatform.js"
+
+/**
  * Layers of registries on Node, over undici and with tokens kept in memory.
  *
  * @since 0.1.0
