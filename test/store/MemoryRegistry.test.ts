@@ -148,6 +148,55 @@ describe("manifests", () => {
     })
   )
 
+  it.effect("does not give out stored bytes that are not what their digest says (C26)", () =>
+    Effect.gen(function* () {
+      const { registry, repository } = yield* fresh
+      const digest = freshDigest()
+      const bytes = utf8("something else")
+      yield* registry.restore({
+        [repository]: { tags: {}, manifests: {}, blobs: { [digest]: bytes } }
+      })
+      const mismatch = { _tag: "DigestMismatch", expected: digest }
+      expect(yield* Effect.flip(gather(registry.getBlob(repository, digest)))).toMatchObject(
+        mismatch
+      )
+      expect(yield* Effect.flip(registry.getBlobBytes(repository, digest))).toMatchObject(mismatch)
+      // Whoever has the arrays of a snapshot can write to them.
+      const put = yield* registry.putBlob(repository, BlobSource.fromBytes(utf8("b1")))
+      const { [repository]: stored } = yield* registry.snapshot
+      stored?.blobs[put.digest]?.fill(0)
+      expect(yield* Effect.flip(gather(registry.getBlob(repository, put)))).toMatchObject({
+        _tag: "DigestMismatch"
+      })
+    })
+  )
+
+  it.scoped("gives out a blob that came in several writes, and every range of it", () =>
+    Effect.gen(function* () {
+      const { registry, repository } = yield* fresh
+      const writes = [1, 65_535, 65_537, 200_000, 3].map((size, n) =>
+        new Uint8Array(size).fill(n + 1)
+      )
+      const whole = Buffer.concat(writes)
+      const session = yield* registry.startUpload(repository)
+      for (const bytes of writes) yield* session.write(bytes)
+      const { digest } = yield* session.commit(Digest.fromBytes(whole))
+      for (const [start, end] of [
+        [0, 0],
+        [0, 1],
+        [1, 65_535],
+        [65_536, 131_072],
+        [65_530, 331_074],
+        [331_073, 400_000],
+        [331_075, undefined]
+      ] as const) {
+        const range = yield* gather(registry.getBlobRange(repository, digest, { start, end }))
+        expect(whole.subarray(start, (end ?? whole.length) + 1).equals(range)).toBe(true)
+      }
+      expect(whole.equals(yield* gather(registry.getBlob(repository, digest)))).toBe(true)
+    })
+  )
+
   it.effect("keeps its bytes when the caller's array changes", () =>
     Effect.gen(function* () {
       const { registry, repository } = yield* fresh

@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import type { Case } from "../../protocol/internal/OperationCases.js"
@@ -17,6 +18,7 @@ import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Conditions from "./Conditions.js"
+import * as Connection from "./Connection.js"
 import * as ErrorResponse from "./ErrorResponse.js"
 import type { Bounds } from "./Limits.js"
 import * as MultipartRanges from "./MultipartRanges.js"
@@ -62,7 +64,7 @@ export const getBlob = Effect.fnUntraced(function* (
   }
   if (selected !== "Whole") {
     const part = partOf(selected, descriptor.size, (range) =>
-      registry.getBlobRange(repository, digest, range)
+      sent(request, registry.getBlobRange(repository, digest, range))
     )
     const body = yield* Effect.catchTag(begin(part.body), "Unsupported", () => Effect.succeedNone)
     if (Option.isSome(body))
@@ -75,7 +77,7 @@ export const getBlob = Effect.fnUntraced(function* (
         part.mediaType
       )
   }
-  const whole = yield* begin(registry.getBlob(repository, descriptor))
+  const whole = yield* begin(sent(request, registry.getBlob(repository, descriptor)))
   return ServerResponse.stream(
     request,
     200,
@@ -84,6 +86,12 @@ export const getBlob = Effect.fnUntraced(function* (
     headers
   )
 })
+
+/** The bytes as they are sent: a socket keeps none of the arrays, which are then not copied. */
+const sent = <E>(
+  request: HttpServerRequest,
+  bytes: Stream.Stream<Uint8Array, E>
+): Stream.Stream<Uint8Array, E> => (Connection.isSocket(request) ? BorrowedStream.of(bytes) : bytes)
 
 /** The body of a 206: the one range that was asked for, or all of several. */
 const partOf = <E>(

@@ -83,13 +83,19 @@ const reset = (socket: Socket): void => {
   }
 }
 
+/**
+ * Whether a request came on a socket: what is written to that is sent, and nobody in this process
+ * gets to see the arrays.
+ */
+export const isSocket = ({ source }: HttpServerRequest): boolean => socketOf(source) !== undefined
+
 const socketOf = (source: unknown): Socket | undefined => {
   if (typeof source !== "object" || source === null || !("socket" in source)) return undefined
   const { socket } = source
-  return isSocket(socket) ? socket : undefined
+  return canBreak(socket) ? socket : undefined
 }
 
-const isSocket = (value: unknown): value is Socket =>
+const canBreak = (value: unknown): value is Socket =>
   typeof value === "object" &&
   value !== null &&
   ["write", "end", "destroy", "resetAndDestroy"].every(

@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type * as BlobSource from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as BlobBytes from "../../internal/BlobBytes.js"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import { BlobUnknown, LimitExceeded, RangeMismatch } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
@@ -24,7 +25,12 @@ export const blobs = (
     return bytes ?? (yield* new BlobUnknown({ repository, digest }))
   })
 
-  const getBlob = StoredBlob.download((name, digest) => Effect.map(read(name, digest), chunks))
+  const getBlob = StoredBlob.download((name, digest) =>
+    Effect.map(read(name, digest), (blob) => ({
+      bytes: (borrowed) => blob.stream(borrowed),
+      isVerified: blob.isVerified
+    }))
+  )
 
   return {
     headBlob: (name, digest) =>
@@ -32,7 +38,7 @@ export const blobs = (
         const bytes = repositories.findBlob(name, digest)
         return bytes === undefined
           ? Option.none()
-          : Option.some(StoredBlob.descriptorOf(digest, bytes.length))
+          : Option.some(StoredBlob.descriptorOf(digest, bytes.size))
       }),
 
     getBlob,
@@ -41,11 +47,11 @@ export const blobs = (
       getBlob,
       Effect.fnUntraced(function* (name, blob, limit) {
         const verifier = yield* ByteStream.verifier(blob)
-        const bytes = yield* read(name, blob.digest)
-        if (bytes.length > limit.limit) return yield* new LimitExceeded(limit)
-        const problem = verifier.finish(bytes)
+        const { size, whole } = yield* read(name, blob.digest)
+        if (size > limit.limit) return yield* new LimitExceeded(limit)
+        const problem = verifier.finish(whole)
         // A copy, since the reader may change its array.
-        return problem === undefined ? new Uint8Array(bytes) : yield* problem
+        return problem === undefined ? new Uint8Array(whole) : yield* problem
       })
     ),
 
@@ -55,13 +61,16 @@ export const blobs = (
       if (!ByteRange.isRequest(range))
         return Stream.fail(new RangeMismatch({ expected, actual: "" }))
       const selected = Effect.gen(function* () {
-        const bytes = yield* read(name, digest)
-        const found = Option.getOrUndefined(ByteRange.resolve(range, bytes.length))
-        return found === undefined
-          ? yield* new RangeMismatch({ expected, actual: `bytes */${bytes.length}` })
-          : chunks(bytes.subarray(found.start, found.end + 1))
+        const blob = yield* read(name, digest)
+        const found = Option.getOrUndefined(ByteRange.resolve(range, blob.size))
+        if (found !== undefined) return { ...found, blob }
+        return yield* new RangeMismatch({ expected, actual: `bytes */${blob.size}` })
       })
-      return Stream.unwrap(selected)
+      return BorrowedStream.make(({ borrowed }) =>
+        Stream.unwrap(
+          Effect.map(selected, ({ blob, end, start }) => blob.stream(borrowed, start, end + 1))
+        )
+      )
     },
 
     deleteBlob: Effect.fnUntraced(function* (repository, digest) {
@@ -112,16 +121,3 @@ export const uploads = (
     })
   }
 }
-
-const chunkSize = 64 * 1024
-
-/**
- * Many chunks, as from a network, so that progress shows and a consumer that stops early has not
- * been given everything. They are copies, since a consumer may change or transfer them.
- */
-const chunks = (bytes: Uint8Array): Stream.Stream<Uint8Array> =>
-  Stream.unfold(0, (at) =>
-    at < bytes.length
-      ? Option.some([bytes.slice(at, at + chunkSize), at + chunkSize])
-      : Option.none()
-  )

@@ -9,6 +9,7 @@ import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import type { Manifest } from "../../spec/Manifest.js"
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from "../../spec/Reference.js"
+import { MemoryBytes } from "./MemoryBytes.js"
 import { descriptorOf } from "./StoredBlob.js"
 
 /** The operations of a registry whose names these are. */
@@ -16,7 +17,7 @@ export type Operations<Name extends keyof Registry.Service> = Pick<Registry.Serv
 
 /** The content of one repository. */
 export interface Repository {
-  readonly blobs: Map<Digest.Digest, Uint8Array>
+  readonly blobs: Map<Digest.Digest, MemoryBytes>
   readonly manifests: Map<Digest.Digest, Manifest>
   readonly tags: Map<Tag, Digest.Digest>
 }
@@ -70,14 +71,14 @@ export class MemoryRepositories {
     return digest === undefined ? undefined : repository?.manifests.get(digest)
   }
 
-  findBlob(name: RepositoryName, digest: Digest.Digest): Uint8Array | undefined {
+  findBlob(name: RepositoryName, digest: Digest.Digest): MemoryBytes | undefined {
     return this.find(name)?.blobs.get(digest)
   }
 
   /** Stores a blob, and returns its descriptor. */
-  putBlob(name: RepositoryName, digest: Digest.Digest, bytes: Uint8Array): Descriptor {
+  putBlob(name: RepositoryName, digest: Digest.Digest, bytes: MemoryBytes): Descriptor {
     this.open(name).blobs.set(digest, bytes)
-    return descriptorOf(digest, bytes.length)
+    return descriptorOf(digest, bytes.size)
   }
 
   snapshot(): Snapshot {
@@ -87,7 +88,7 @@ export class MemoryRepositories {
         {
           tags: Object.fromEntries(tags),
           manifests: Object.fromEntries(manifests),
-          blobs: Object.fromEntries(blobs)
+          blobs: Object.fromEntries(Array.from(blobs, ([digest, bytes]) => [digest, bytes.share()]))
         }
       ])
     )
@@ -100,7 +101,12 @@ export class MemoryRepositories {
       this.repositories.set(name, {
         tags: keyed(tags, isTag),
         manifests: keyed(manifests, Digest.isDigest),
-        blobs: keyed(blobs, Digest.isDigest)
+        blobs: new Map(
+          Array.from(keyed(blobs, Digest.isDigest), ([digest, bytes]) => [
+            digest,
+            new MemoryBytes([bytes], false)
+          ])
+        )
       })
     }
   }

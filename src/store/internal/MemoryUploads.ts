@@ -5,7 +5,6 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as ByteStream from "../../ByteStream.js"
 import * as ReadableUpload from "../../internal/ReadableUpload.js"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
@@ -15,6 +14,7 @@ import { DigestMismatch, RangeMismatch, Unsupported, UploadUnknown } from "../..
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
+import { MemoryBytes } from "./MemoryBytes.js"
 
 /**
  * Stores the verified bytes of a session that was committed, and returns their descriptor. It must
@@ -23,7 +23,7 @@ import type { RepositoryName } from "../../spec/Reference.js"
 export type Store = (
   repository: RepositoryName,
   digest: Digest.Digest,
-  bytes: Uint8Array
+  bytes: MemoryBytes
 ) => Descriptor
 
 /** What has arrived of an upload. */
@@ -31,6 +31,8 @@ interface Upload {
   readonly repository: RepositoryName
   readonly location: string
   readonly parts: Array<Uint8Array>
+  /** Has what arrived, so that nothing is left to be hashed at the end. */
+  readonly hasher: Digest.Hasher
   size: number
 }
 
@@ -60,7 +62,13 @@ export class MemoryUploads {
         if (algorithm !== "sha256" && algorithm !== "sha512")
           return Effect.fail(new Unsupported({ operation: `digests of algorithm ${algorithm}` }))
         const location = Route.uploadPath(repository, String(++this.started))
-        const upload: Upload = { repository, location, parts: [], size: 0 }
+        const upload: Upload = {
+          repository,
+          location,
+          parts: [],
+          hasher: Digest.hasher(algorithm),
+          size: 0
+        }
         this.uploads.set(location, upload)
         return Effect.succeed(upload)
       })
@@ -98,13 +106,16 @@ export class MemoryUploads {
   close(
     upload: Upload,
     digest: Digest.Digest,
-    hasher: Digest.Hasher
+    other: Digest.Hasher
   ): Effect.Effect<Descriptor, DigestMismatch> {
     this.drop(upload)
-    for (const part of upload.parts) hasher.update(part)
-    const actual = hasher.digest()
+    let actual = upload.hasher.digest()
+    if (Digest.algorithm(actual) !== Digest.algorithm(digest)) {
+      for (const part of upload.parts) other.update(part)
+      actual = other.digest()
+    }
     return actual === digest
-      ? Effect.succeed(this.store(upload.repository, digest, ByteStream.concat(upload.parts)))
+      ? Effect.succeed(this.store(upload.repository, digest, new MemoryBytes(upload.parts, true)))
       : Effect.fail(new DigestMismatch({ expected: digest, actual }))
   }
 
@@ -181,6 +192,7 @@ class MemorySession implements UploadSession {
       }
       // A copy, since the writer may use its array again.
       upload.parts.push(new Uint8Array(bytes))
+      upload.hasher.update(bytes)
       upload.size += bytes.length
       this.offset = upload.size
       return Effect.void

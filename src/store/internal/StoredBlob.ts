@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { BlobSource } from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import type { Registry } from "../../Registry.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import type { Digest } from "../../spec/Digest.js"
@@ -17,26 +18,44 @@ export const descriptorOf = (digest: Digest, size: number): Descriptor => ({
   size
 })
 
+/**
+ * A blob that was opened: its bytes, in arrays that are borrowed where the consumer takes such, and
+ * whether they need not be hashed again, having been verified where nothing else changes them.
+ */
+export interface Opened {
+  readonly bytes: (borrowed: boolean) => Stream.Stream<Uint8Array, Registry.GetBlobError>
+  readonly isVerified: boolean
+}
+
 /** Makes `getBlob` of what opens a stored blob. */
 export const download =
   (
     open: (
       repository: RepositoryName,
       digest: Digest
-    ) => Effect.Effect<Stream.Stream<Uint8Array, Registry.GetBlobError>, Registry.GetBlobError>
+    ) => Effect.Effect<Opened, Registry.GetBlobError>
   ): Registry.Service["getBlob"] =>
   (repository, blob) => {
     const { digest, size } = typeof blob === "string" ? { digest: blob, size: undefined } : blob
     const subject: Transfer.Subject = { direction: "download", repository, digest, size }
-    const stored = Stream.unwrap(open(repository, digest))
     const completed = Effect.zipRight(
       Transfer.emit({ _tag: "Verified", subject, digest }),
       Transfer.emit({ _tag: "Completed", subject, skipped: false })
     )
-    return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
-      Stream.concat(ByteStream.verify(Transfer.track(stored, subject), { digest, size })),
-      Stream.concat(Stream.execute(completed))
-    )
+    return BorrowedStream.make(({ borrowed, hashed }) => {
+      const stored = Effect.gen(function* () {
+        const verifier = yield* ByteStream.verifier({ digest, size })
+        const { bytes, isVerified } = yield* open(repository, digest)
+        const tracked = Transfer.track(bytes(borrowed), subject)
+        return hashed && !isVerified
+          ? verifier.verify(tracked)
+          : ByteStream.verify(tracked, { size })
+      })
+      return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
+        Stream.concat(Stream.unwrap(stored)),
+        Stream.concat(Stream.execute(completed))
+      )
+    })
   }
 
 /** What `putBlob` is made of. */

@@ -30,7 +30,10 @@ export const blobs = (
   })
 
   const getBlob = StoredBlob.download((name, digest) =>
-    Effect.map(find(name, digest), ({ path }) => layouts.files.stream(path))
+    Effect.map(find(name, digest), ({ path }) => ({
+      bytes: () => layouts.files.stream(path),
+      isVerified: false
+    }))
   )
 
   return {
