@@ -18,6 +18,7 @@ import * as Stream from "effect/Stream"
 import * as authentication from "../examples/authentication.js"
 import { server as cacheServer } from "../examples/cache.js"
 import { layer as composedLayer } from "../examples/composed.js"
+import * as documents from "../examples/documents.js"
 import { describe as describeArtifact, responseTo } from "../examples/errors.js"
 import * as layoutExample from "../examples/layout.js"
 import { layer as machineLayer } from "../examples/machine.js"
@@ -28,6 +29,7 @@ import { size } from "../examples/size.js"
 import * as Credentials from "../src/auth/Credentials.js"
 import * as BlobSource from "../src/BlobSource.js"
 import * as Artifact from "../src/content/Artifact.js"
+import * as Image from "../src/content/Image.js"
 import * as NodeLayout from "../src/node/NodeLayout.js"
 import * as NodeRegistry from "../src/node/NodeRegistry.js"
 import { layerRegistries } from "../src/node/NodeRegistry.js"
@@ -37,7 +39,11 @@ import { Registry } from "../src/Registry.js"
 import { RegistryFailure, Unauthorized } from "../src/RegistryError.js"
 import { RegistryServer } from "../src/server/RegistryServer.js"
 import * as Digest from "../src/spec/Digest.js"
+import * as Manifest from "../src/spec/Manifest.js"
+import * as MediaType from "../src/spec/MediaType.js"
+import * as Platform from "../src/spec/Platform.js"
 import * as Reference from "../src/spec/Reference.js"
+import * as SignedManifest from "../src/spec/SignedManifest.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
 import * as Certificates from "./support/certificates.js"
 import {
@@ -49,9 +55,11 @@ import {
 } from "./support/debian.js"
 import { utf8 } from "./support/fixtures.js"
 import { authorities } from "./support/https.js"
+import * as Images from "./support/images.js"
 import { environment, folder } from "./support/machine.js"
 import { run } from "./support/program.js"
 import { layerSocketServer, registryOn, ServerUrl } from "./support/server.js"
+import * as Tar from "./support/tar.js"
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), "utf8")
 
@@ -442,6 +450,51 @@ describe("errors.ts", () => {
     expect(message).toContain("try again later")
     expect(responseTo(new RegistryFailure({ status: 504 })).status).toBe(504)
   })
+})
+
+describe("documents.ts", () => {
+  const reference = "registry.example/app:v1"
+
+  it.effect("changes labels and nothing else", () =>
+    Effect.gen(function* () {
+      yield* Images.push(reference, [Tar.files({ a: "1" })], { labels: { kept: "1", old: "1" } })
+      const before = yield* Image.pull(reference)
+      const tag = Reference.unsafeParseTag("v2")
+      yield* documents.relabel(reference, tag, { old: "2" })
+      const after = yield* Image.pull("registry.example/app:v2")
+      expect(after.labels).toEqual({ kept: "1", old: "2" })
+      const described = ({ layers }: Image.Image) => layers.map(({ descriptor }) => descriptor)
+      expect(described(after)).toEqual(described(before))
+      expect(after.config.content.rootfs).toEqual(before.config.content.rootfs)
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+
+  it.effect("ranks what runs on a device", () =>
+    Effect.gen(function* () {
+      const platforms = ["linux/arm/v6", "linux/amd64", "linux/arm/v7"]
+      yield* Images.pushIndex(reference, [], platforms)
+      const found = yield* documents.runnable(reference, "linux/arm/v8")
+      expect(found.map(({ platform }) => platform && Platform.format(platform))).toEqual([
+        "linux/arm/v7",
+        "linux/arm/v6"
+      ])
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+
+  it.effect("says who has signed a manifest of schema 1", () =>
+    Effect.gen(function* () {
+      const bytes = readFileSync(new URL("spec/fixtures/hello-world.prettyjws", import.meta.url))
+      const manifest = yield* Manifest.fromBytes(bytes, {
+        mediaType: MediaType.dockerSchema1Signed
+      })
+      const { registry, repository } = yield* open(reference)
+      const payload = yield* SignedManifest.fromManifest(manifest)
+      yield* registry.putManifest(repository, manifest, { tags: [Reference.unsafeParseTag("v1")] })
+      const { keys, layers } = yield* documents.signed(reference)
+      expect(keys).toEqual([expect.stringMatching(/^OIH7:/)])
+      expect(layers).toEqual(payload.content.fsLayers.map(({ blobSum }) => blobSum).reverse())
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
 })
 
 describe("demo.ts", () => {
