@@ -13,8 +13,8 @@ export const attachBundle = (name: string, digest: string, bundle: Uint8Array) =
       artifactType: bundleType,
       files: [{ mediaType: bundleType, source: bundle }],
       annotations: {
-        "dev.sigstore.bundle.content": "dsse-envelope",
-        "dev.sigstore.bundle.predicateType": "https://sigstore.dev/cosign/sign/v1",
+        [Annotations.bundleContent]: "dsse-envelope",
+        [Annotations.bundlePredicateType]: "https://sigstore.dev/cosign/sign/v1",
         [Annotations.created]: now.toISOString()
       }
     })

@@ -245,7 +245,9 @@ export const pullChangedFrom = Effect.fnUntraced(function* (
 /**
  * Reads one file of an image: the last entry for it in the topmost layer that has it. What a layer
  * removes is heeded, and links are followed, within the image. Each layer is read to its end and
- * verified first, from the top down until the file is found.
+ * verified first, from the top down until the file is found. So what a layer has written through a
+ * symbolic link of a lower one is found under the path that the layer has, and not under the one
+ * that the link leads to, which `flatten` has.
  *
  * Fails with `FileUnknown`, with `LimitExceeded` also for a file larger than `fileLimit`, and as
  * reading layers does.
