@@ -48,6 +48,21 @@ export const map = <A, E, R, A2, E2, R2>(
   f: (stream: Stream.Stream<A, E, R>) => Stream.Stream<A2, E2, R2>
 ): Stream.Stream<A2, E2, R2> => make((form) => f(form.borrowed ? formOf(stream, form) : stream))
 
+const given = new WeakSet<object>()
+
+/** Marks a stream whose arrays nobody else uses or keeps, not even after it has been run. */
+export const give = <S extends Stream.Stream<Uint8Array, unknown, unknown>>(stream: S): S => {
+  given.add(stream)
+  return stream
+}
+
+/**
+ * Whether a consumer that is to keep the bytes of a stream need not copy them. One that is made out
+ * of a given stream is not given.
+ */
+export const isGiven = (stream: Stream.Stream<Uint8Array, unknown, unknown>): boolean =>
+  given.has(stream)
+
 const lenders = new WeakMap<ArrayBufferLike, (bytes: Uint8Array) => void>()
 
 /** Names what gets memory back that was lent. */

@@ -255,7 +255,9 @@ const append = Effect.fnUntraced(function* (
   const length = Option.getOrUndefined(
     ByteRange.parseLength(request.headers["content-length"] ?? "")
   )
-  return yield* session.write(yield* bounds.bound(body.value, state.offset, length))
+  const bytes = yield* bounds.bound(body.value, state.offset, length)
+  // What came from a socket is in arrays that nobody else in this process knows.
+  return yield* session.write(Connection.isSocket(request) ? BorrowedStream.give(bytes) : bytes)
 })
 
 const progress = (location: string, { offset }: Pick<UploadState, "offset">) => ({

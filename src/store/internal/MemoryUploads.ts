@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ReadableUpload from "../../internal/ReadableUpload.js"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
@@ -171,7 +172,9 @@ class MemorySession implements UploadSession {
     bytes instanceof Uint8Array
       ? Effect.zipRight(this.append(bytes), this.state)
       : this.whileOpen(() => Effect.void).pipe(
-          Effect.zipRight(Stream.runForEach(bytes, (chunk) => this.append(chunk))),
+          Effect.zipRight(
+            Stream.runForEach(bytes, (chunk) => this.append(chunk, BorrowedStream.isGiven(bytes)))
+          ),
           Effect.zipRight(this.state)
         )
 
@@ -180,7 +183,10 @@ class MemorySession implements UploadSession {
       this.whileOpen(() => this.uploads.close(this.upload, digest, hasher))
     )
 
-  private append(bytes: Uint8Array): Effect.Effect<void, UploadUnknown | RangeMismatch> {
+  private append(
+    bytes: Uint8Array,
+    isGiven = false
+  ): Effect.Effect<void, UploadUnknown | RangeMismatch> {
     const { upload } = this
     return this.whileOpen(() => {
       if (bytes.length === 0) return Effect.void
@@ -190,8 +196,7 @@ class MemorySession implements UploadSession {
         const expected = ByteRange.formatChunk(chunk)
         return new RangeMismatch({ expected, actual: ByteRange.formatUpload(upload.size) })
       }
-      // A copy, since the writer may use its array again.
-      upload.parts.push(new Uint8Array(bytes))
+      upload.parts.push(isGiven ? kept(bytes) : new Uint8Array(bytes))
       upload.hasher.update(bytes)
       upload.size += bytes.length
       this.offset = upload.size
@@ -208,6 +213,12 @@ class MemorySession implements UploadSession {
           : new UploadUnknown({ repository: this.upload.repository })
     )
   }
+}
+
+/** The bytes for good, copied only where they are a part of more memory. */
+const kept = (bytes: Uint8Array): Uint8Array => {
+  const { buffer, byteLength } = bytes
+  return byteLength === buffer.byteLength ? new Uint8Array(buffer, 0) : new Uint8Array(bytes)
 }
 
 /** A copy of what was written from an offset on, to the end of the part that it is in. */
