@@ -17,10 +17,10 @@ const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf
 const examples = new Map(
   sources.flatMap(([path, text]) =>
     Array.from(
-      text.matchAll(/^ \* @example\n \* ```ts\n([\s\S]*?)^ \* ```$/gm),
+      text.matchAll(/^ +\* @example\n +\* ```ts\n([\s\S]*?)^ +\* ```$/gm),
       ([, lines = ""], index): readonly [file: string, code: string] => [
         join(root, "examples", `${path.replaceAll(sep, "-").replace(/\.ts$/, "")}-${index}.ts`),
-        lines.replace(/^ \* ?/gm, "")
+        lines.replace(/^ +\* ?/gm, "")
       ]
     )
   )
