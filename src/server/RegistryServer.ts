@@ -26,6 +26,7 @@ import { Registry } from "../Registry.js"
 import { Unsupported } from "../RegistryError.js"
 import * as Faults from "./Faults.js"
 import * as BlobEndpoints from "./internal/BlobEndpoints.js"
+import * as Connection from "./internal/Connection.js"
 import * as Discovery from "./internal/Discovery.js"
 import * as ErrorResponse from "./internal/ErrorResponse.js"
 import * as FaultyHandler from "./internal/FaultyHandler.js"
@@ -216,9 +217,12 @@ const makeWith = (
         return options.onExchange?.(exchange) ?? Effect.void
       })
     const app = Effect.gen(function* () {
-      const request = inOriginForm(yield* HttpServerRequest.HttpServerRequest)
-      const received = yield* Handler.received(request)
-      return yield* RequestLog.exchange(received, handler(received), onExchange)
+      const original = yield* HttpServerRequest.HttpServerRequest
+      const received = yield* Handler.received(inOriginForm(original))
+      return yield* Effect.ensuring(
+        RequestLog.exchange(received, handler(received), onExchange),
+        Connection.endOfGone(original)
+      )
     })
     return {
       app,

@@ -179,6 +179,34 @@ describe("idleness (V9)", () => {
 })
 
 describe("clients that stop reading and vanish (V11)", () => {
+  it.scopedLive.each(["can", "cannot"])(
+    "leave no handler of a HEAD that %s be interrupted before its response",
+    (can) =>
+      Effect.gen(function* () {
+        const open = { begun: 0, handlers: 0 }
+        const { port } = yield* serving({}, () => ({
+          headManifest: () =>
+            Effect.gen(function* () {
+              const scope = Option.getOrThrow(yield* Effect.serviceOption(Scope.Scope))
+              yield* Scope.addFinalizer(
+                scope,
+                Effect.sync(() => open.handlers--)
+              )
+              open.handlers++
+              open.begun++
+              yield* Effect.sleep("100 millis")
+              return Option.none()
+            }).pipe(can === "can" ? Effect.interruptible : Effect.uninterruptible)
+        }))
+        const socket = Net.connect(port, "127.0.0.1", () => {
+          socket.write(head("HEAD /v2/a/manifests/v1"))
+        })
+        yield* until(() => open.begun === 1)
+        socket.destroy()
+        yield* until(() => open.handlers === 0)
+      })
+  )
+
   it.scopedLive("leave no handler, no stream and no connection", () =>
     Effect.gen(function* () {
       const open = { streams: 0, handlers: 0, begun: 0 }

@@ -89,6 +89,28 @@ const reset = (socket: Socket): void => {
  */
 export const isSocket = ({ source }: HttpServerRequest): boolean => socketOf(source) !== undefined
 
+/**
+ * Ends the response to a client that has gone. `@effect/platform-node` would write it all the same,
+ * and wait for an end that a closed connection never has.
+ */
+export const endOfGone = (request: HttpServerRequest): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const response: unknown = Reflect.get(request, "resolvedResponse")
+    if (isResponse(response) && response.destroyed && !response.writableEnded) response.end()
+  })
+
+interface Response {
+  readonly destroyed: boolean
+  readonly writableEnded: boolean
+  readonly end: () => unknown
+}
+
+const isResponse = (value: unknown): value is Response =>
+  typeof value === "object" &&
+  value !== null &&
+  typeof Reflect.get(value, "destroyed") === "boolean" &&
+  typeof Reflect.get(value, "end") === "function"
+
 const socketOf = (source: unknown): Socket | undefined => {
   if (typeof source !== "object" || source === null || !("socket" in source)) return undefined
   const { socket } = source
