@@ -227,3 +227,48 @@ for (const [command, program, describeIt] of [
         )
       )
   })
+
+describeInstalled("buildah", "buildah at the embedded server", () => {
+  for (const [name, authorization] of Object.entries(kinds))
+    it.live(`${name}: logs in, pushes what it has built, and pulls it`, () =>
+      Effect.gen(function* () {
+        const { home, host, run } = yield* world
+        const store = ["--root", Path.join(home, "root"), "--runroot", Path.join(home, "run")]
+        const buildah = (...args: ReadonlyArray<string>) =>
+          run("buildah", [...store, "--storage-driver", "vfs", ...args])
+        const does = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+          const { failed, out } = yield* buildah(...args)
+          expect(failed, args.join(" ")).toBeUndefined()
+          return out
+        })
+        const auth = ["--authfile", "auth.json", "--tls-verify=false"]
+        const login = ["login", ...auth, "-u", "alice", "-p", "open:sesame", host]
+        const image = `docker://${host}/team/built:v1`
+        yield* Effect.promise(async () => {
+          await Fs.mkdir(Path.join(home, "docker"), { recursive: true })
+          await Fs.writeFile(Path.join(home, "docker/config.json"), "{}")
+          await Fs.writeFile(Path.join(home, "auth.json"), "{}")
+        })
+        const container = yield* does("from", "scratch")
+        yield* does("config", "--label", "made=here", container)
+        const id = yield* does("commit", container, "built")
+        if (authorization !== undefined) {
+          expect((yield* buildah("push", ...auth, "built", image)).failed).toMatch(
+            /unauthorized|denied/i
+          )
+          yield* does(...login)
+        }
+        yield* does("push", ...auth, "built", image)
+        yield* does("rmi", "--all", "--force")
+        yield* does("pull", ...auth, image)
+        expect(yield* does("images", "--quiet", "--no-trunc")).toContain(id)
+        if (authorization === undefined) return
+        yield* does("logout", "--authfile", "auth.json", host)
+        yield* does("rmi", "--all", "--force")
+        expect((yield* buildah("pull", ...auth, image)).failed).toMatch(/unauthorized|denied/i)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(Layer.provide(layerSocketServer({ authorization }), MemoryRegistry.layer()))
+      )
+    )
+})
