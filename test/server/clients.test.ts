@@ -228,6 +228,67 @@ for (const [command, program, describeIt] of [
       )
   })
 
+describeInstalled("skopeo", "images of several platforms at the embedded server", () => {
+  for (const [name, authorization] of Object.entries(kinds))
+    it.live(`${name}: skopeo copies them in and out, as OCI's and as Docker's`, () =>
+      Effect.gen(function* () {
+        const { home, host, run } = yield* world
+        const does = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+          const { failed, out } = yield* run("skopeo", ["--insecure-policy", ...args])
+          expect(failed, args.join(" ")).toBeUndefined()
+          return out
+        })
+        const index = Path.join(home, "layout/index.json")
+        yield* Effect.promise(async () => {
+          const document = JSON.parse(await Fs.readFile(index, "utf8"))
+          const [first] = document.manifests
+          const platforms = ["amd64", "arm64"].map((architecture) => ({
+            ...first,
+            platform: { architecture, os: "linux" }
+          }))
+          const mediaType = "application/vnd.oci.image.index.v1+json"
+          const bytes = JSON.stringify({ schemaVersion: 2, mediaType, manifests: platforms })
+          const digest = sha256(bytes)
+          await Fs.writeFile(Path.join(home, "layout/blobs", digest.replace(":", "/")), bytes)
+          const manifests = [{ mediaType, digest, size: Buffer.byteLength(bytes) }]
+          await Fs.writeFile(index, JSON.stringify({ schemaVersion: 2, manifests }))
+        })
+        if (authorization !== undefined)
+          yield* does(
+            "login",
+            "--authfile",
+            "auth.json",
+            "--tls-verify=false",
+            "-u",
+            "alice",
+            "-p",
+            "open:sesame",
+            host
+          )
+        for (const [format, list] of [
+          ["oci", "application/vnd.oci.image.index.v1+json"],
+          ["v2s2", "application/vnd.docker.distribution.manifest.list.v2+json"]
+        ] as const) {
+          const image = `docker://${host}/team/app:${format}`
+          const auth = ["--authfile", "auth.json"]
+          const copy = ["copy", "--all", ...auth, "--format", format]
+          yield* does(...copy, "--dest-tls-verify=false", "oci:layout", image)
+          const raw = yield* does("inspect", "--raw", ...auth, "--tls-verify=false", image)
+          expect(JSON.parse(raw)).toMatchObject({ mediaType: list, manifests: [{}, {}] })
+          const out = `dir:out-${format}`
+          yield* does("copy", "--all", ...auth, "--src-tls-verify=false", image, out)
+          const written = yield* Effect.promise(() =>
+            Fs.readFile(Path.join(home, `out-${format}`, "manifest.json"), "utf8")
+          )
+          expect(written).toBe(raw)
+        }
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(Layer.provide(layerSocketServer({ authorization }), MemoryRegistry.layer()))
+      )
+    )
+})
+
 describeInstalled("buildah", "buildah at the embedded server", () => {
   for (const [name, authorization] of Object.entries(kinds))
     it.live(`${name}: logs in, pushes what it has built, and pulls it`, () =>
