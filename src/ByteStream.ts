@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import { decodeJson, decodeText, type InvalidContent } from "./internal/TextContent.js"
 import { DigestMismatch, LimitExceeded, SizeMismatch } from "./RegistryError.js"
 import * as Digest from "./spec/Digest.js"
+import * as Bytes from "./spec/internal/Bytes.js"
 
 export {
   /**
@@ -442,14 +443,4 @@ const inspect = <E, R, E2>(
  * @since 0.1.0
  * @category combinators
  */
-export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const only = parts[0]
-  if (parts.length === 1 && only !== undefined) return only
-  const out = new Uint8Array(parts.reduce((size, part) => size + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
-}
+export const concat: (parts: ReadonlyArray<Uint8Array>) => Uint8Array = Bytes.concat

@@ -106,6 +106,29 @@ export const hostLabels = (origin: string): ReadonlyArray<MetricLabel.MetricLabe
 ]
 
 /**
+ * Makes labels with that of a host, each list of them once: metrics are looked up by the array.
+ *
+ * @since 0.1.0
+ * @category constructors
+ * @internal
+ */
+export const labelsOf = (
+  host: string
+): ((
+  ...pairs: ReadonlyArray<readonly [name: string, value: string]>
+) => ReadonlyArray<MetricLabel.MetricLabel>) => {
+  const known = new Map<string, ReadonlyArray<MetricLabel.MetricLabel>>()
+  return (...pairs) => {
+    const key = pairs.join()
+    const found =
+      known.get(key) ??
+      [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
+    known.set(key, found)
+    return found
+  }
+}
+
+/**
  * Updates a metric with labels, besides those that the application gave the fiber
  * (`Effect.tagMetrics`). Cheap where `labels` is the same array every time, since metrics are
  * looked up by it.

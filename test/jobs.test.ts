@@ -23,9 +23,7 @@ import * as Plugins from "../examples/jobs/plugins.js"
 import * as Promote from "../examples/jobs/promote.js"
 import * as Sbom from "../examples/jobs/sbom.js"
 import * as Updates from "../examples/jobs/updates.js"
-import * as Credentials from "../src/auth/Credentials.js"
 import * as Artifact from "../src/content/Artifact.js"
-import { layerRegistries } from "../src/node/NodeRegistry.js"
 import * as Registries from "../src/Registries.js"
 import * as Registry from "../src/Registry.js"
 import { TransportFailure, Unauthorized } from "../src/RegistryError.js"
@@ -35,11 +33,16 @@ import * as MediaType from "../src/spec/MediaType.js"
 import * as Platform from "../src/spec/Platform.js"
 import * as Reference from "../src/spec/Reference.js"
 import * as MemoryRegistry from "../src/store/MemoryRegistry.js"
-import { DebianRegistry, describeDebian, layerDebianRegistry } from "./support/debian.js"
+import { describeDebian } from "./support/debian.js"
 import { freshBytes, freshRepository, items, utf8 } from "./support/fixtures.js"
+import {
+  Host,
+  layerDebianHost,
+  layerEmbeddedHost,
+  repositoryOnHost as name
+} from "./support/hosts.js"
 import { describeWherePresent } from "./support/installed.js"
 import { folder } from "./support/machine.js"
-import { registryOn } from "./support/server.js"
 
 const root = Path.join(import.meta.dirname, "../examples/jobs")
 const programs = Fs.readdirSync(root).filter((file) => file.endsWith(".ts"))
@@ -71,25 +74,8 @@ describe("each job", () => {
 // Where they run
 // -----------------------------------------------------------------------------
 
-class Host extends Context.Tag("test/Host")<Host, string>() {}
-
-/** A repository of its own on the host: `127.0.0.1:1234/test/…`. */
-const name = Effect.zipWith(Host, freshRepository, (host, repository) => `${host}/${repository}`)
-
-const machine = Layer.mergeAll(
-  layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous)),
-  NodeContext.layer
-)
-
-const embedded = Layer.scoped(
-  Host,
-  Effect.map(registryOn(), ({ port }) => `127.0.0.1:${port}`)
-).pipe(Layer.merge(machine))
-
-const debian = Layer.effect(
-  Host,
-  Effect.map(DebianRegistry, ({ url }) => url.replace("http://", ""))
-).pipe(Layer.provide(layerDebianRegistry), Layer.merge(machine))
+const embedded = Layer.merge(layerEmbeddedHost, NodeContext.layer)
+const debian = Layer.merge(layerDebianHost, NodeContext.layer)
 
 /** What a program prints. Where it fails, the test does, with what it said. */
 const output = (command: string, args: ReadonlyArray<string>, cwd: string) =>

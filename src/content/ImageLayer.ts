@@ -8,18 +8,11 @@
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { Decompression } from "../Decompression.js"
-import type {
-  DigestMismatch,
-  InvalidDigest,
-  LimitExceeded,
-  SizeMismatch
-} from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
-import type { Digest } from "../spec/Digest.js"
 import type { Entry } from "../spec/internal/TarEntry.js"
 import type { FileUnknown } from "./internal/FileLookup.js"
 import * as FileLookup from "./internal/FileLookup.js"
-import type { InvalidLayer } from "./internal/InvalidLayer.js"
+import type { ImageLayer, ReadError, ReadOptions } from "./internal/LayerContent.js"
 import * as LayerContent from "./internal/LayerContent.js"
 
 export type {
@@ -52,42 +45,30 @@ export {
   InvalidLayer
 } from "./internal/InvalidLayer.js"
 
-/**
- * A layer to read: one of an image, or a file of an artifact (`Artifact.PulledFile`).
- *
- * @since 0.1.0
- * @category models
- */
-export interface ImageLayer<out E = never> {
-  readonly descriptor: Descriptor
-  /** The bytes as they are stored, compressed or not, verified against the descriptor. */
-  readonly content: Stream.Stream<Uint8Array, E>
-  /** The digest of the tar archive, where an image configuration says it. */
-  readonly diffId?: Digest | undefined
-}
-
-/**
- * Says how a layer is read.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ReadOptions {
+export type {
   /**
-   * The most that the layer may be when it is decompressed, in bytes: 64 GiB by default. A little
-   * that is compressed can be a thousand times as much.
+   * A layer to read: one of an image, or a file of an artifact (`Artifact.PulledFile`).
+   *
+   * @since 0.1.0
+   * @category models
    */
-  readonly limit?: number | undefined
-}
-
-/**
- * What reading a layer can fail with, besides the error of its content. `DigestMismatch` says that
- * the archive does not have its diff id, and `LimitExceeded` that it is larger than `limit`.
- *
- * @since 0.1.0
- * @category errors
- */
-export type ReadError = InvalidLayer | DigestMismatch | SizeMismatch | InvalidDigest | LimitExceeded
+  ImageLayer,
+  /**
+   * What reading a layer can fail with, besides the error of its content. `DigestMismatch` says
+   * that the archive does not have its diff id, and `LimitExceeded` that it is larger than `limit`.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  ReadError,
+  /**
+   * Says how a layer is read.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  ReadOptions
+} from "./internal/LayerContent.js"
 
 /**
  * Streams the tar archive of a layer, decompressed. Its first bytes decide how, whatever its media

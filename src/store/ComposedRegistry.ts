@@ -21,6 +21,7 @@ import * as LoggedRegistry from "./internal/LoggedRegistry.js"
 import { merged } from "./internal/MergedList.js"
 import * as Mirrors from "./internal/Mirrors.js"
 import * as ObservedRegistry from "./internal/ObservedRegistry.js"
+import { readsOf } from "./internal/Reads.js"
 import { routed } from "./internal/RoutedRegistry.js"
 import * as UnionRegistry from "./internal/UnionRegistry.js"
 
@@ -31,19 +32,7 @@ import * as UnionRegistry from "./internal/UnionRegistry.js"
  * @since 0.1.0
  * @category combinators
  */
-export const readOnly = (registry: Registry.Service): Registry.Service =>
-  make({
-    ping: registry.ping,
-    getManifest: registry.getManifest,
-    headManifest: registry.headManifest,
-    tags: registry.tags,
-    repositories: registry.repositories,
-    referrers: registry.referrers,
-    headBlob: registry.headBlob,
-    getBlob: registry.getBlob,
-    getBlobBytes: registry.getBlobBytes,
-    getBlobRange: registry.getBlobRange
-  })
+export const readOnly = (registry: Registry.Service): Registry.Service => make(readsOf(registry))
 
 /**
  * Makes a registry of the repositories below `prefix`, under their names without it: `app` is

@@ -4,39 +4,19 @@ import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { describe, expect, layer } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Credentials from "../../src/auth/Credentials.js"
 import * as Image from "../../src/content/Image.js"
 import * as ImageLayer from "../../src/content/ImageLayer.js"
 import * as ImageFolder from "../../src/node/ImageFolder.js"
-import { layerRegistries } from "../../src/node/NodeRegistry.js"
 import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as MediaType from "../../src/spec/MediaType.js"
-import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
-import { freshRepository, gather, items, utf8 } from "../support/fixtures.js"
+import { describeDebian } from "../support/debian.js"
+import { gather, items, utf8 } from "../support/fixtures.js"
+import { layerDebianHost, layerEmbeddedHost, repositoryOnHost as name } from "../support/hosts.js"
 import * as Images from "../support/images.js"
 import { describeInstalled } from "../support/installed.js"
 import { folder } from "../support/machine.js"
-import { registryOn } from "../support/server.js"
 import * as Tar from "../support/tar.js"
-
-class Host extends Context.Tag("test/Host")<Host, string>() {}
-
-const machine = layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))
-
-const embedded = Layer.scoped(
-  Host,
-  Effect.map(registryOn(), ({ port }) => `127.0.0.1:${port}`)
-).pipe(Layer.merge(machine))
-
-const debian = Layer.effect(
-  Host,
-  Effect.map(DebianRegistry, ({ url }) => url.replace("http://", ""))
-).pipe(Layer.provide(layerDebianRegistry), Layer.merge(machine))
-
-const name = Effect.zipWith(Host, freshRepository, (host, repository) => `${host}/${repository}`)
 
 const run = (command: string, args: ReadonlyArray<string>, cwd: string) =>
   Effect.async<string>((resume) => {
@@ -84,7 +64,7 @@ const contents = (image: Image.Image) =>
     return target
   })
 
-const suite = (where: typeof embedded | typeof debian) =>
+const suite = (where: typeof layerEmbeddedHost | typeof layerDebianHost) =>
   layer(where, { excludeTestServices: true })((it) => {
     it.scoped("an image of our own is pulled, listed, read, flattened and extracted", () =>
       Effect.gen(function* () {
@@ -204,6 +184,6 @@ const suite = (where: typeof embedded | typeof debian) =>
     })
   })
 
-describe("over the embedded server", () => suite(embedded))
+describe("over the embedded server", () => suite(layerEmbeddedHost))
 
-describeDebian("over Debian's docker-registry", () => suite(debian))
+describeDebian("over Debian's docker-registry", () => suite(layerDebianHost))

@@ -7,27 +7,28 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
-import * as NodeLayout from "../../src/node/NodeLayout.js"
-import * as Annotations from "../../src/spec/Annotations.js"
+import type * as NodeLayout from "../../src/node/NodeLayout.js"
 import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
 import { freshBytes, freshDigest, image, items, utf8 } from "../support/fixtures.js"
-import { blobPath, changed, entry, writeBlob, writeImage, writeIndex } from "../support/layouts.js"
+import {
+  blobPath,
+  changed,
+  entry,
+  fresh,
+  refName,
+  writeBlob,
+  writeImage,
+  writeIndex
+} from "../support/layouts.js"
 import { folder } from "../support/machine.js"
 
 const name = Reference.unsafeParseRepositoryName
 const tag = Reference.unsafeParseTag
 const app = name("app")
-const refName = (value: string) => ({ [Annotations.refName]: value })
-
-const fresh = Effect.gen(function* () {
-  const root = yield* folder()
-  return { root, layout: Path.join(root, "app"), registry: yield* NodeLayout.make({ path: root }) }
-})
-
 /** Makes a blob two days old, and others as they are. */
 const age = (layout: string, ...digests: ReadonlyArray<Digest.Digest>) =>
   Effect.promise(async () => {

@@ -14,7 +14,6 @@ import * as ByteStream from "../../src/ByteStream.js"
 import * as BlobFile from "../../src/node/BlobFile.js"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
 import { StorageFailure } from "../../src/RegistryError.js"
-import * as Annotations from "../../src/spec/Annotations.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import { Heartbeat } from "../../src/store/internal/layout/FolderLock.js"
@@ -25,7 +24,9 @@ import {
   changed,
   entry,
   failures,
+  fresh,
   readIndex,
+  refName,
   writeImage,
   writeIndex,
   writing
@@ -35,13 +36,6 @@ import { folder } from "../support/machine.js"
 const name = Reference.unsafeParseRepositoryName
 const tag = Reference.unsafeParseTag
 const app = name("app")
-const refName = (value: string) => ({ [Annotations.refName]: value })
-
-const fresh = Effect.gen(function* () {
-  const root = yield* folder()
-  return { root, layout: Path.join(root, "app"), registry: yield* NodeLayout.make({ path: root }) }
-})
-
 const filesIn = (path: string) =>
   Effect.promise(async () => {
     const entries = await Fs.readdir(path, { recursive: true, withFileTypes: true })

@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
-import * as Annotations from "../../src/spec/Annotations.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
@@ -14,7 +13,9 @@ import { freshBytes, freshDigest, image, items, utf8 } from "../support/fixtures
 import {
   entry,
   failures,
+  fresh,
   readIndex,
+  refName,
   writeBlob,
   writeImage,
   writeIndex
@@ -24,14 +25,6 @@ import { folder } from "../support/machine.js"
 const name = Reference.unsafeParseRepositoryName
 const tag = Reference.unsafeParseTag
 const app = name("app")
-
-const refName = (value: string) => ({ [Annotations.refName]: value })
-
-/** A registry in a new folder, and where its repository `app` is. */
-const fresh = Effect.gen(function* () {
-  const root = yield* folder()
-  return { root, layout: Path.join(root, "app"), registry: yield* NodeLayout.make({ path: root }) }
-})
 
 describe("where layouts are", () => {
   it.scopedLive("a tree of layouts is a registry, and what is not a layout is not of it", () =>

@@ -7,11 +7,13 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
+import * as Annotations from "../../src/spec/Annotations.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as LayoutRegistry from "../../src/store/LayoutRegistry.js"
 import { freshBytes } from "./fixtures.js"
+import { folder } from "./machine.js"
 
 /** The errors of operations that are to fail. */
 export const failures = (
@@ -19,6 +21,15 @@ export const failures = (
     Effect.Effect<unknown, { readonly _tag: string; readonly message: string }>
   >
 ) => Effect.forEach(operations, (operation) => Effect.flip(operation))
+
+/** A registry in a new folder, and where its repository `app` is. */
+export const fresh = Effect.gen(function* () {
+  const root = yield* folder()
+  return { root, layout: Path.join(root, "app"), registry: yield* NodeLayout.make({ path: root }) }
+})
+
+/** The annotation that names an entry. */
+export const refName = (value: string) => ({ [Annotations.refName]: value })
 
 /** The path of a blob in a layout. */
 export const blobPath = (layout: string, digest: Digest.Digest): string =>

@@ -14,7 +14,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as LogLevel from "effect/LogLevel"
-import * as MetricLabel from "effect/MetricLabel"
+import type * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
@@ -48,15 +48,7 @@ type Labels = ReadonlyArray<MetricLabel.MetricLabel>
  */
 export const make = (base: string, propagation: boolean): Observation => {
   const { host, hostname, pathname, port, protocol } = new URL(base)
-  const known = new Map<string, Labels>()
-  const labels: Observation["labels"] = (...pairs) => {
-    const key = pairs.join()
-    const found =
-      known.get(key) ??
-      [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
-    known.set(key, found)
-    return found
-  }
+  const labels = Metrics.labelsOf(host)
   const ofRequests = new Map<string, Labels>()
   return {
     host,

@@ -39,7 +39,7 @@ export interface FileContent {
 }
 
 /** How a file is looked for. */
-export interface Options extends LayerContent.Options {
+export interface Options extends LayerContent.ReadOptions {
   readonly fileLimit?: number | undefined
   readonly stopEarly?: boolean | undefined
 }
@@ -76,10 +76,10 @@ const mostLinks = 40
 
 /** Reads a file out of layers, the topmost of which comes first. */
 export const read = <E>(
-  layers: ReadonlyArray<LayerContent.Source<E>>,
+  layers: ReadonlyArray<LayerContent.ImageLayer<E>>,
   name: string,
   options: Options = {}
-): Effect.Effect<FileContent, E | LayerContent.Failure | FileUnknown, Decompression> =>
+): Effect.Effect<FileContent, E | LayerContent.ReadError | FileUnknown, Decompression> =>
   Effect.gen(function* () {
     const { fileLimit: limit = defaultLimit, stopEarly = false } = options
     const unknown = (reason: FileUnknown["reason"], problem: string) =>
@@ -130,7 +130,7 @@ const nameOf = ({ type }: Entry): string =>
 
 /** What the topmost layer that knows the path says of it, from the place on, and which it is. */
 const find = Effect.fnUntraced(function* <E>(
-  layers: ReadonlyArray<LayerContent.Source<E>>,
+  layers: ReadonlyArray<LayerContent.ImageLayer<E>>,
   { before, layer, path }: Place,
   limit: number,
   options: Options
@@ -157,12 +157,12 @@ const nothing: Finding = {
 
 /** Reads a layer for a path, to its end unless the first entry for it is enough. */
 const scan = <E>(
-  source: LayerContent.Source<E>,
+  source: LayerContent.ImageLayer<E>,
   path: string,
   before: number,
   limit: number,
   { stopEarly = false, ...options }: Options
-): Effect.Effect<Finding, E | LayerContent.Failure, Decompression> =>
+): Effect.Effect<Finding, E | LayerContent.ReadError, Decompression> =>
   Effect.map(
     Stream.runHead(
       LayerContent.read<E, Finding>(source, options, (emit) => {

@@ -16,7 +16,7 @@ import { InvalidLayer } from "./InvalidLayer.js"
 import * as LayerContent from "./LayerContent.js"
 
 /** How an image is flattened. */
-export interface Options extends LayerContent.Options {
+export interface Options extends LayerContent.ReadOptions {
   readonly entryLimit?: number | undefined
 }
 
@@ -25,14 +25,14 @@ const defaultLimit = 1_000_000
 /** So many layers are read at a time. */
 const concurrency = 3
 
-type Failure<E> = E | LayerContent.Failure
+type Failure<E> = E | LayerContent.ReadError
 
 /**
  * The files of layers, the base first: folders, each after the one that it is in; files with their
  * contents, each followed by its hard links; then the rest.
  */
 export const parts = <E>(
-  layers: ReadonlyArray<LayerContent.Source<E>>,
+  layers: ReadonlyArray<LayerContent.ImageLayer<E>>,
   options: Options = {}
 ): Stream.Stream<LayerContent.Part, Failure<E>, Decompression> =>
   Stream.unwrap(
@@ -66,12 +66,12 @@ const named = (
 
 /** What layers make, all of them verified. */
 const indexed = Effect.fnUntraced(function* <E>(
-  layers: ReadonlyArray<LayerContent.Source<E>>,
+  layers: ReadonlyArray<LayerContent.ImageLayer<E>>,
   options: Options
 ) {
   const limit = options.entryLimit ?? defaultLimit
   let count = 0
-  const read = (layer: LayerContent.Source<E>) =>
+  const read = (layer: LayerContent.ImageLayer<E>) =>
     Effect.suspend(() => {
       const entries: Array<Entry> = []
       const excess = new LimitExceeded({
@@ -103,7 +103,7 @@ const indexed = Effect.fnUntraced(function* <E>(
 
 /** The files of a layer that are there in the end, with their contents. */
 const contentsOf = <E>(
-  { content, descriptor }: LayerContent.Source<E>,
+  { content, descriptor }: LayerContent.ImageLayer<E>,
   files: ReadonlyMap<number, ReadonlyArray<Entry>>,
   options: Options
 ): Stream.Stream<LayerContent.Part, Failure<E>, Decompression> =>

@@ -20,32 +20,38 @@ import * as TarReader from "../../spec/internal/TarReader.js"
 import { InvalidLayer } from "./InvalidLayer.js"
 
 /** A layer, or a file of an artifact that is an archive. */
-export interface Source<out E> {
+export interface ImageLayer<out E = never> {
   readonly descriptor: Descriptor
+  /** The bytes as they are stored, compressed or not, verified against the descriptor. */
   readonly content: Stream.Stream<Uint8Array, E>
+  /** The digest of the tar archive, where an image configuration says it. */
   readonly diffId?: Digest | undefined
 }
 
-/** How much may come out of a layer, in bytes. */
-export interface Options {
+/** How a layer is read. */
+export interface ReadOptions {
+  /**
+   * The most that the layer may be when it is decompressed, in bytes: 64 GiB by default. A little
+   * that is compressed can be a thousand times as much.
+   */
   readonly limit?: number | undefined
 }
 
 /** What reading a layer fails with, besides what its content does. */
-export type Failure = InvalidLayer | DigestMismatch | SizeMismatch | InvalidDigest | LimitExceeded
+export type ReadError = InvalidLayer | DigestMismatch | SizeMismatch | InvalidDigest | LimitExceeded
 
 const defaultLimit = 64 * 1024 ** 3
 
 /** The tar archive of a layer, verified if its diff id is known. */
 export const uncompressed = <E>(
-  { content, descriptor, diffId }: Source<E>,
-  { limit = defaultLimit }: Options = {}
-): Stream.Stream<Uint8Array, E | Failure, Decompression> => {
+  { content, descriptor, diffId }: ImageLayer<E>,
+  { limit = defaultLimit }: ReadOptions = {}
+): Stream.Stream<Uint8Array, E | ReadError, Decompression> => {
   const layer = descriptor.digest
   const plain = StreamChannel.unwrap(
     Effect.map(
       Decompression,
-      (decoders): Stream.Stream<Uint8Array, E | Failure> =>
+      (decoders): Stream.Stream<Uint8Array, E | ReadError> =>
         Stream.unwrapScoped(
           Effect.gen(function* () {
             const { all, head } = yield* peeked(content)
@@ -169,10 +175,10 @@ export interface Consumer {
 
 /** Emits what a consumer, which is made for each run, makes of a layer. */
 export const read = <E, A = never>(
-  source: Source<E>,
-  options: Options | undefined,
+  source: ImageLayer<E>,
+  options: ReadOptions | undefined,
   make: (emit: (item: A) => void) => Consumer
-): Stream.Stream<A, E | Failure, Decompression> =>
+): Stream.Stream<A, E | ReadError, Decompression> =>
   StreamChannel.transform(
     uncompressed(source, options),
     () => {

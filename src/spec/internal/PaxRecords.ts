@@ -2,6 +2,7 @@
  * The records of extended headers, `<length> <keyword>=<value>\n`, cut by their lengths: values are
  * bytes, and capabilities have line feeds and no UTF-8 in them (S22).
  */
+import * as Bytes from "./Bytes.js"
 import type { Problem } from "./TarEntry.js"
 import * as TarPath from "./TarPath.js"
 
@@ -40,11 +41,5 @@ export const encode = (records: Iterable<readonly [string, Uint8Array]>): Uint8A
     if (String(length).length > String(rest).length) length = rest + String(length).length
     parts.push(TarPath.encode(String(length)), name, value, Uint8Array.of(lineFeed))
   }
-  const out = new Uint8Array(parts.reduce((size, part) => size + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
+  return Bytes.concat(parts)
 }

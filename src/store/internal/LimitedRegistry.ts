@@ -13,6 +13,7 @@ import type { RepositoryName } from "../../spec/Reference.js"
 import * as AroundRegistry from "./AroundRegistry.js"
 import * as LimitedUploads from "./LimitedUploads.js"
 import { growing, Quota, type Reservation } from "./Quota.js"
+import { readsOf } from "./Reads.js"
 
 /**
  * What a registry takes. Nothing is limited that is left out.
@@ -49,17 +50,8 @@ export const limited = (
 ): Limited => {
   const quota = new Quota(bytes, used)
   const within = make({
-    ping: registry.ping,
-    getManifest: registry.getManifest,
-    headManifest: registry.headManifest,
+    ...readsOf(registry),
     deleteTag: registry.deleteTag,
-    tags: registry.tags,
-    repositories: registry.repositories,
-    referrers: registry.referrers,
-    headBlob: registry.headBlob,
-    getBlob: registry.getBlob,
-    getBlobBytes: registry.getBlobBytes,
-    getBlobRange: registry.getBlobRange,
     ...puts(quota, registry),
     ...deletions(quota, registry),
     ...LimitedUploads.uploads(quota, registry, (repository, digest) =>

@@ -1,13 +1,10 @@
 /** The blobs of a registry in memory. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import type * as BlobSource from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as BlobBytes from "../../internal/BlobBytes.js"
-import * as BorrowedStream from "../../internal/BorrowedStream.js"
-import * as ByteRange from "../../protocol/ByteRange.js"
-import { BlobUnknown, LimitExceeded, RangeMismatch } from "../../RegistryError.js"
+import { BlobUnknown, LimitExceeded } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
@@ -55,23 +52,12 @@ export const blobs = (
       })
     ),
 
-    getBlobRange: (name, digest, { start, end }) => {
-      const range = end === undefined ? { start } : { start, end }
-      const expected = ByteRange.formatRequest(range)
-      if (!ByteRange.isRequest(range))
-        return Stream.fail(new RangeMismatch({ expected, actual: "" }))
-      const selected = Effect.gen(function* () {
-        const blob = yield* read(name, digest)
-        const found = Option.getOrUndefined(ByteRange.resolve(range, blob.size))
-        if (found !== undefined) return { ...found, blob }
-        return yield* new RangeMismatch({ expected, actual: `bytes */${blob.size}` })
-      })
-      return BorrowedStream.make(({ borrowed }) =>
-        Stream.unwrap(
-          Effect.map(selected, ({ blob, end, start }) => blob.stream(borrowed, start, end + 1))
-        )
-      )
-    },
+    getBlobRange: StoredBlob.range((name, digest) =>
+      Effect.map(read(name, digest), (blob) => ({
+        size: blob.size,
+        bytes: (start, end, borrowed) => blob.stream(borrowed, start, end)
+      }))
+    ),
 
     deleteBlob: Effect.fnUntraced(function* (repository, digest) {
       const { blobs } = yield* repositories.get(repository)

@@ -5,7 +5,7 @@
 import * as Cause from "effect/Cause"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as MetricLabel from "effect/MetricLabel"
+import type * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
 import * as Spans from "../../internal/Spans.js"
 import * as Metrics from "../../Metrics.js"
@@ -102,17 +102,11 @@ export const observedAs = (
   registry: Registry.Service
 ): Registry.Service => {
   const [, address = host, port] = /^(.*?)(?::(\d+))?$/.exec(host) ?? []
-  const known = new Map<string, ReadonlyArray<MetricLabel.MetricLabel>>()
-  const labels: Observation["labels"] = (...pairs) => {
-    const key = pairs.join()
-    // Metrics are looked up by the array.
-    const found =
-      known.get(key) ??
-      [["host", host] as const, ...pairs].map(([name, value]) => MetricLabel.make(name, value))
-    known.set(key, found)
-    return found
+  const of = {
+    address,
+    port: port === undefined ? undefined : Number(port),
+    labels: Metrics.labelsOf(host)
   }
-  const of = { address, port: port === undefined ? undefined : Number(port), labels }
   return onOperation === undefined
     ? observed(of, registry)
     : observed(of, told(onOperation, registry))

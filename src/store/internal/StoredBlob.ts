@@ -1,10 +1,13 @@
 /** How stores give and take blobs: what observers are told of it, and what is verified. */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { BlobSource } from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as ByteRange from "../../protocol/ByteRange.js"
 import type { Registry } from "../../Registry.js"
+import { RangeMismatch } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import type { Digest } from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
@@ -56,6 +59,40 @@ export const download =
         Stream.concat(Stream.execute(completed))
       )
     })
+  }
+
+/** A blob of so many bytes, and a part of it from one byte to before another. */
+export interface Found {
+  readonly size: number
+  readonly bytes: (
+    start: number,
+    end: number,
+    borrowed: boolean
+  ) => Stream.Stream<Uint8Array, Registry.GetBlobRangeError>
+}
+
+/** Makes `getBlobRange` of what finds a stored blob. */
+export const range =
+  (
+    find: (
+      repository: RepositoryName,
+      digest: Digest
+    ) => Effect.Effect<Found, Registry.GetBlobRangeError>
+  ): Registry.Service["getBlobRange"] =>
+  (repository, digest, { start, end }) => {
+    const range = end === undefined ? { start } : { start, end }
+    const expected = ByteRange.formatRequest(range)
+    if (!ByteRange.isRequest(range)) return Stream.fail(new RangeMismatch({ expected, actual: "" }))
+    return BorrowedStream.make(({ borrowed }) =>
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const { bytes, size } = yield* find(repository, digest)
+          const part = Option.getOrUndefined(ByteRange.resolve(range, size))
+          if (part !== undefined) return bytes(part.start, part.end + 1, borrowed)
+          return yield* new RangeMismatch({ expected, actual: `bytes */${size}` })
+        })
+      )
+    )
   }
 
 /** What `putBlob` is made of. */

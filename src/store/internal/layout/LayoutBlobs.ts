@@ -6,9 +6,8 @@ import type * as BlobSource from "../../../BlobSource.js"
 import * as ByteStream from "../../../ByteStream.js"
 import * as BlobBytes from "../../../internal/BlobBytes.js"
 import * as LocalFile from "../../../internal/LocalFile.js"
-import * as ByteRange from "../../../protocol/ByteRange.js"
 import type { Registry } from "../../../Registry.js"
-import { BlobUnknown, LimitExceeded, RangeMismatch } from "../../../RegistryError.js"
+import { BlobUnknown, LimitExceeded } from "../../../RegistryError.js"
 import * as Digest from "../../../spec/Digest.js"
 import type { RepositoryName } from "../../../spec/Reference.js"
 import * as Transfer from "../../../Transfer.js"
@@ -62,20 +61,12 @@ export const blobs = (
       })
     ),
 
-    getBlobRange: (name, digest, { start, end }) => {
-      const range = end === undefined ? { start } : { start, end }
-      const expected = ByteRange.formatRequest(range)
-      if (!ByteRange.isRequest(range))
-        return Stream.fail(new RangeMismatch({ expected, actual: "" }))
-      const selected = Effect.gen(function* () {
-        const { path, size } = yield* find(name, digest)
-        const found = Option.getOrUndefined(ByteRange.resolve(range, size))
-        return found === undefined
-          ? yield* new RangeMismatch({ expected, actual: `bytes */${size}` })
-          : layouts.files.stream(path, found.start, found.end + 1)
-      })
-      return Stream.unwrap(selected)
-    },
+    getBlobRange: StoredBlob.range((name, digest) =>
+      Effect.map(find(name, digest), ({ path, size }) => ({
+        size,
+        bytes: (start, end) => layouts.files.stream(path, start, end)
+      }))
+    ),
 
     deleteBlob: Effect.fnUntraced(function* (repository, digest) {
       const { layout } = yield* layouts.get(repository)
