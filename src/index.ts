@@ -100,6 +100,13 @@ export * as Image from "./content/Image.js"
  */
 export * as ImageLayer from "./content/ImageLayer.js"
 /**
+ * What is attached to images and artifacts: signatures, bills of materials, attestations, and what
+ * is attached to those in turn.
+ *
+ * @since 0.1.0
+ */
+export * as Referrers from "./content/Referrers.js"
+/**
  * How compressed layers are decompressed: by decoders that are handed in.
  *
  * @since 0.1.0

@@ -217,6 +217,23 @@ export const isReferrersTag = (tag: string): tag is Tag =>
   /^(?:sha256|sha512|blake3)-[a-f0-9]{64}$/.test(tag)
 
 /**
+ * Returns the tag under which clients list the referrers of a manifest where the registry does not
+ * ([Referrers Tag
+ * Schema](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema)):
+ * the algorithm of the digest cut at 32 characters, and the rest at 64, with `-` for what a tag
+ * cannot hold.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const referrersTag = (subject: Digest.Digest): Tag =>
+  // What an algorithm may begin with, a tag may begin with as well (C79).
+  `${Digest.algorithm(subject).slice(0, 32)}-${Digest.encoded(subject).slice(0, 64)}`.replace(
+    /[^a-zA-Z0-9._-]/g,
+    "-"
+  ) as Tag
+
+/**
  * The name of a repository as a string. `RepositoryName.make` returns a string as one, and throws
  * `ParseError` where it is not one.
  *

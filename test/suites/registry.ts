@@ -9,6 +9,7 @@ import type { Registry } from "../../src/Registry.js"
 import { blobSuite } from "./blobs.js"
 import { listSuite } from "./lists.js"
 import { manifestSuite } from "./manifests.js"
+import { referrerSuite } from "./referrers.js"
 import { uploadSuite } from "./uploads.js"
 
 /**
@@ -91,6 +92,7 @@ export const registrySuite = (name: string, options: SuiteOptions): void => {
     withLayer(options.layer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
       describe("manifests", () => manifestSuite(it, supports))
       describe("lists", () => listSuite(it, supports))
+      describe("referrers", () => referrerSuite(it))
       describe("blobs", () => blobSuite(it, supports, options.largeBlob ?? 12 * 1024 * 1024))
       if (supports.uploadStatus) describe("uploads", () => uploadSuite(it, supports))
     })

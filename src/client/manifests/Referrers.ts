@@ -22,6 +22,7 @@ import type * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
+import * as Reference from "../../spec/Reference.js"
 import type { StatusError } from "../http/Classify.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { ExchangeError } from "../http/ExchangeError.js"
@@ -163,7 +164,7 @@ const makeByTag = (to: Endpoint, { pull, put }: ManifestRequests) => {
 
   const read = Effect.fnUntraced(
     function* (repository: RepositoryName, subject: Digest.Digest) {
-      const tag = ReferrersTag.referrersTag(subject)
+      const tag = Reference.referrersTag(subject)
       const [bytes, response] = yield* pull(repository, tag)
       if (ReferrersTag.isSubject(bytes, subject)) return Option.none<Found>()
       const manifest = yield* Effect.mapError(
@@ -194,7 +195,7 @@ const makeByTag = (to: Endpoint, { pull, put }: ManifestRequests) => {
     subject: Digest.Digest,
     change: ReferrersTag.Change
   ) {
-    const tag = ReferrersTag.referrersTag(subject)
+    const tag = Reference.referrersTag(subject)
     const found = yield* read(repository, subject)
     const index = yield* Effect.mapError(
       ReferrersTag.changed(

@@ -11,18 +11,6 @@ import * as IndexEdit from "../../spec/internal/IndexEdit.js"
 import * as ServerText from "../../spec/internal/ServerText.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
-import type { Tag } from "../../spec/Reference.js"
-
-/**
- * The tag under which the referrers of `subject` are listed: the algorithm cut at 32 characters and
- * the encoded part at 64, with `-` for what a tag cannot hold (C79). What an algorithm may begin
- * with, a tag may begin with as well.
- */
-export const referrersTag = (subject: Digest.Digest): Tag =>
-  `${Digest.algorithm(subject).slice(0, 32)}-${Digest.encoded(subject).slice(0, 64)}`.replace(
-    /[^a-zA-Z0-9._-]/g,
-    "-"
-  ) as Tag
 
 /**
  * Whether what is under the referrers tag is the subject itself, which is not its list of

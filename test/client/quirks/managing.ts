@@ -1,9 +1,9 @@
 /** Section 4: what differs where blobs are mounted, content is deleted, and referrers are kept. */
 import * as Effect from "effect/Effect"
-import { referrersTag } from "../../../src/client/manifests/ReferrersTag.js"
 import type { Registry } from "../../../src/Registry.js"
 import * as Manifest from "../../../src/spec/Manifest.js"
 import * as MediaType from "../../../src/spec/MediaType.js"
+import * as Reference from "../../../src/spec/Reference.js"
 import { items } from "../../support/fixtures.js"
 import { redirect, status } from "../world.js"
 import { asks, mount, mountB2 } from "./authorization.js"
@@ -274,7 +274,7 @@ const withTag =
   (registry: Registry.Service, world: World) =>
     Effect.zipRight(
       world.stored.putManifest(app, Manifest.index({ manifests: [s1.descriptor] }), {
-        tags: [referrersTag(m1.descriptor.digest)]
+        tags: [Reference.referrersTag(m1.descriptor.digest)]
       }),
       run(registry)
     )
