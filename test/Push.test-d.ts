@@ -77,7 +77,9 @@ describe("a push", () => {
     expectTypeOf(Transfer.sink(registry, repository)).toEqualTypeOf<
       Sink.Sink<Descriptor, Uint8Array, never, Registry.PutBlobError>
     >()
-    expectTypeOf<BlobFile.DownloadError>().toEqualTypeOf<Registry.GetBlobError | StorageFailure>()
+    expectTypeOf<BlobFile.DownloadError>().toEqualTypeOf<
+      Registry.GetBlobError | StorageFailure | BlobFile.FileExists
+    >()
     expectTypeOf<Artifact.PullError>().toEqualTypeOf<Registry.GetManifestError>()
   })
 

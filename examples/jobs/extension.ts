@@ -13,7 +13,7 @@ export const install = (
   folder: string,
   onProgress: (file: string, share: number) => Effect.Effect<void>
 ) =>
-  ArtifactFolder.pull(extension, folder).pipe(
+  ArtifactFolder.pull(extension, folder, { overwrite: true }).pipe(
     Transfer.observe(({ subject: { digest = "", size = 0 }, ...event }) =>
       event._tag === "Bytes" && size > 0 ? onProgress(digest, event.offset / size) : Effect.void
     ),

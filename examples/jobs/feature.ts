@@ -22,7 +22,7 @@ export const publish = (name: string, version: string, archive: string) =>
 /** Installs a Feature by tag or digest, as `newest` of updates.ts finds it: verified, unpacked. */
 export const install = (reference: string, folder: string) =>
   Effect.gen(function* () {
-    const feature = yield* ArtifactFolder.pull(reference, folder, { artifactType })
+    const feature = yield* ArtifactFolder.pull(reference, folder, { artifactType, overwrite: true })
     for (const { path } of feature.files)
       yield* Effect.tryPromise(() => promisify(execFile)("tar", ["-xf", path, "-C", folder]))
     return feature.reference

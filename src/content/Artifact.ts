@@ -404,6 +404,8 @@ export const attachTo = Effect.fnUntraced(function* <E = never, R = never>(
  * @category models
  */
 export interface PulledContent {
+  /** The registry that it is in. */
+  readonly registry: Registry.Service
   /** The reference to it by digest, as `Registries.blob` takes it. */
   readonly reference: Reference.Reference
   readonly descriptor: Descriptor.Descriptor
@@ -541,18 +543,27 @@ export const pullFrom = (
         .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
         .map((layer) => ({
           ...contentOf(registry, reference, layer),
-          name: Option.filter(Annotations.getTitle(layer.annotations), isContained)
+          name: Option.flatMap(Annotations.getTitle(layer.annotations), contained)
         }))
     }
   })
 
 /**
- * Returns whether a path stays below the folder it is joined to on every system (T11): it has no
- * root, drive, `..`, backslash or control character.
+ * Returns the path that a title stands for, if it stays below the folder it is joined to on every
+ * system (T11): it has no root, drive, `..`, backslash or control character, and no part that is a
+ * device on Windows, or another name there.
  */
-const isContained = (path: string): boolean =>
-  path.split("/").every((part) => part !== "" && part !== "." && part !== "..") &&
-  !/[\\:\p{Cc}]/u.test(path)
+const contained = (title: string): Option.Option<string> => {
+  const parts = title.split("/").filter((part, n) => n === 0 || (part !== "" && part !== "."))
+  const [first, ...rest] = parts
+  const path = (first === "." ? rest : parts).join("/")
+  return path !== "" && path.split("/").every(isName) ? Option.some(path) : Option.none()
+}
+
+const isName = (part: string): boolean =>
+  part !== "" && !/[\\:\p{Cc}]|[. ]$/u.test(part) && !device.test(part)
+
+const device = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/i
 
 const registryOf = ({ host }: Reference.Reference) =>
   Effect.flatMap(Registries, ({ get }) => get(host))

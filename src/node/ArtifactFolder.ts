@@ -3,22 +3,20 @@
  *
  * @since 0.1.0
  */
-import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
+import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import * as Artifact from "../content/Artifact.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
-import { type InputError, InvalidManifest, type StorageFailure } from "../RegistryError.js"
-import type { Descriptor } from "../spec/Descriptor.js"
-import * as Digest from "../spec/Digest.js"
-import * as Reference from "../spec/Reference.js"
-import * as Transfer from "../Transfer.js"
+import * as Registry from "../Registry.js"
+import type { InputError } from "../RegistryError.js"
+import type { Reference } from "../spec/Reference.js"
 import * as BlobFile from "./BlobFile.js"
-import { attempt } from "./internal/FileBlocks.js"
+import * as ExistingFile from "./internal/ExistingFile.js"
+import { inTurn, read } from "./internal/FileBlocks.js"
+import * as FilePlaces from "./internal/FilePlaces.js"
 
 /**
  * Says how an artifact is pulled to a folder.
@@ -29,6 +27,11 @@ import { attempt } from "./internal/FileBlocks.js"
 export interface PullOptions extends Artifact.PullOptions {
   /** How many files to download at a time, 3 by default. */
   readonly concurrency?: number | undefined
+  /**
+   * Whether to replace files and symbolic links with other content, false by default: `FileExists`
+   * has all of them then, with nothing downloaded.
+   */
+  readonly overwrite?: boolean | undefined
 }
 
 /**
@@ -39,6 +42,8 @@ export interface PullOptions extends Artifact.PullOptions {
  */
 export interface SavedFile extends Artifact.PulledFile {
   readonly path: string
+  /** Whether it was there already, so that nothing was written. */
+  readonly skipped: boolean
 }
 
 /**
@@ -64,16 +69,21 @@ export type PullError = Artifact.PullError | BlobFile.DownloadError | InputError
  * missing. A file is named by its title, and by its digest (`sha256-…`) if it has none, or one that
  * leads out of the folder; folders in a title are made.
  *
- * Each file appears under its name when it is complete and verified, and replaces what was there.
- * One that is there already, byte for byte, is not downloaded, and a download that was cut off
- * continues: after a failure, pull again (see `BlobFile.download`). Other files in the folder stay.
+ * Each file appears under its name when it is complete and verified. One that is there already,
+ * byte for byte, is left as it is, and content that has several names is downloaded once. A
+ * download that was cut off continues: after a failure, pull again (see `BlobFile.download`). Other
+ * files in the folder stay.
  *
  * Fails with
  *
- * - `InvalidManifest` when two different files have the same name, before any is downloaded;
+ * - `InvalidManifest` when two files have the same name, or one the name of a folder of another;
+ * - `FileExists` when something else is there under the names of files, unless `overwrite` says
+ *   that it may be replaced;
  * - `StorageFailure` when a file cannot be written, or a symbolic link stands where a title has a
  *   folder;
  * - and the rest of `PullError`.
+ *
+ * The first two come before anything is downloaded or written.
  *
  * @example
  * ```ts
@@ -90,88 +100,57 @@ export type PullError = Artifact.PullError | BlobFile.DownloadError | InputError
  * @category operations
  */
 export const pull = (
-  reference: string | Reference.Reference,
+  reference: string | Reference,
   folder: string,
   options: PullOptions = {}
 ): Effect.Effect<Saved, PullError, Registries> =>
   References.run("ArtifactFolder.pull", reference, (parsed) =>
     Effect.gen(function* () {
+      const { concurrency = 3, overwrite = false } = options
       const registry = yield* (yield* Registries).get(parsed.host)
       const pulled = yield* Artifact.pullFrom(registry, parsed, options)
-      const files = yield* placed(folder, pulled)
-      yield* attempt(folder, () => Fs.mkdir(folder, { recursive: true }))
-      yield* Effect.forEach(
-        new Map(files.map((file) => [file.path, file])).values(),
-        ({ descriptor, name, path }) =>
-          Effect.gen(function* () {
-            if (Option.isSome(name)) yield* makeFolders(folder, name.value)
-            yield* (yield* isThere(path, descriptor))
-              ? tellSkipped({ direction: "download", repository: parsed.repository, ...descriptor })
-              : BlobFile.download(registry, parsed.repository, descriptor, path)
-          }),
-        { concurrency: options.concurrency ?? 3, discard: true }
+      const places = yield* FilePlaces.of(pulled)
+      yield* FilePlaces.checkFolders(folder, places)
+      const states = yield* Effect.forEach(
+        places,
+        ({ file, name }) => ExistingFile.stateOf(Path.join(folder, name), file.descriptor),
+        { concurrency }
       )
+      const files = places.map(({ file, name }, n) => ({
+        ...file,
+        path: Path.join(folder, name),
+        skipped: states[n] === "same"
+      }))
+      const taken = files.filter((_, n) => states[n] === "else")
+      if (taken.length > 0 && !overwrite)
+        return yield* new BlobFile.FileExists({ paths: taken.map(({ path }) => path) })
+      yield* FilePlaces.makeFolders(folder, places)
+      const contents = Object.values(Array.groupBy(files, ({ descriptor }) => descriptor.digest))
+      yield* Effect.forEach(contents, (same) => writeAll(same, overwrite), {
+        concurrency,
+        discard: true
+      })
       return { ...pulled, files }
     })
   )
 
-/** Says where each file goes. Fails when two that differ go to the same place. */
-const placed = Effect.fnUntraced(function* (folder: string, { files, reference }: Artifact.Pulled) {
-  const taken = new Map<string, { readonly n: number; readonly digest: Digest.Digest }>()
-  const saved: Array<SavedFile> = []
-  for (const [n, file] of files.entries()) {
-    const { digest } = file.descriptor
-    const name = Option.getOrElse(file.name, () => nameOf(digest))
-    const earlier = taken.get(name) ?? { n, digest }
-    if (earlier.digest !== digest) {
-      const manifest = Reference.format(reference)
-      const path = `layers[${n}]`
-      const problem = `is another file of the name of layers[${earlier.n}], and would replace it`
-      const message = `${manifest}: ${path} ${problem}`
-      return yield* new InvalidManifest({ reason: "Shape", path, manifest, message })
-    }
-    taken.set(name, earlier)
-    saved.push({ ...file, path: Path.join(folder, name) })
-  }
-  return saved
+/** Writes one content under all its names, from one download (CP29). */
+const writeAll = Effect.fnUntraced(function* (
+  files: Array.NonEmptyReadonlyArray<SavedFile>,
+  overwrite: boolean
+) {
+  const [first] = files
+  const { descriptor } = first
+  const { repository } = first.reference
+  const there = files.find(({ skipped }) => skipped)
+  yield* there === undefined
+    ? BlobFile.save(first, first.path, { overwrite })
+    : ExistingFile.tellSkipped({ repository, ...descriptor })
+  const { path: from } = there ?? first
+  const here = Registry.make({
+    getBlob: () => ByteStream.verify(read(from, 0, inTurn), descriptor)
+  })
+  for (const { path, skipped } of files)
+    if (!skipped && path !== from)
+      yield* BlobFile.download(here, repository, descriptor, path, { overwrite })
 })
-
-const nameOf = (digest: Digest.Digest): string =>
-  `${Digest.algorithm(digest)}-${Digest.encoded(digest)}`
-
-/** Makes the folders that a file is in, none of which leads elsewhere (T11). */
-const makeFolders = (folder: string, name: string): Effect.Effect<void, StorageFailure> => {
-  const parts = name.split("/").slice(0, -1)
-  const paths = parts.map((_, n) => Path.join(folder, ...parts.slice(0, n + 1)))
-  return Effect.forEach(
-    paths,
-    (path) =>
-      attempt(path, async () => {
-        await Fs.mkdir(path).catch(() => undefined)
-        if (!(await Fs.lstat(path)).isDirectory()) throw new Error("not a directory")
-      }),
-    { discard: true }
-  )
-}
-
-/** Returns whether a file is there already. What cannot be read is not. */
-const isThere = (path: string, descriptor: Descriptor): Effect.Effect<boolean> =>
-  Effect.gen(function* () {
-    const stats = yield* attempt(path, () => Fs.lstat(path))
-    if (!stats.isFile()) return false
-    const source = yield* BlobFile.source(path)
-    if (source.size !== descriptor.size) return false
-    yield* Stream.runDrain(ByteStream.verify(source.open(0), descriptor))
-    return true
-  }).pipe(Effect.orElseSucceed(() => false))
-
-const tellSkipped = (subject: Transfer.Subject & { readonly digest: Digest.Digest }) =>
-  Effect.forEach(
-    [
-      { _tag: "Started", subject },
-      { _tag: "Verified", subject, digest: subject.digest },
-      { _tag: "Completed", subject, skipped: true }
-    ] as const,
-    Transfer.emit,
-    { discard: true }
-  )

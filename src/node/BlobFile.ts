@@ -10,15 +10,17 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
+import type { PulledContent } from "../content/Artifact.js"
 import * as BorrowedStream from "../internal/BorrowedStream.js"
 import * as LocalFile from "../internal/LocalFile.js"
 import * as ReadInto from "../internal/ReadInto.js"
 import type { Registry } from "../Registry.js"
-import { type RangeMismatch, StorageFailure, type Unsupported } from "../RegistryError.js"
+import type { RangeMismatch, StorageFailure, Unsupported } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import type * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
 import * as Transfer from "../Transfer.js"
+import { FileExists, notRegular, stateOf, tellSkipped } from "./internal/ExistingFile.js"
 import {
   attempt,
   drain,
@@ -30,13 +32,35 @@ import {
 } from "./internal/FileBlocks.js"
 import * as PartialFile from "./internal/PartialFile.js"
 
+export {
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  FileExists
+} from "./internal/ExistingFile.js"
+
 /**
  * The errors of a download to a file.
  *
  * @since 0.1.0
  * @category errors
  */
-export type DownloadError = Registry.GetBlobError | StorageFailure
+export type DownloadError = Registry.GetBlobError | StorageFailure | FileExists
+
+/**
+ * Says how a blob is written to a file.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DownloadOptions {
+  /**
+   * Whether to replace a file or symbolic link with other content, false by default: `FileExists`
+   * says so then, with nothing downloaded.
+   */
+  readonly overwrite?: boolean | undefined
+}
 
 /**
  * Makes a source from a file, with the size in bytes that the file has now. Each `open` reads the
@@ -106,15 +130,42 @@ export const write = <E, R>(
   }).pipe(Effect.scoped)
 
 /**
- * Downloads a blob to a file. The bytes are written to a partial file beside `path`, which is
- * renamed to `path` when the blob is complete and verified; what was there stays until then.
+ * Writes content that was pulled, such as a file of `Artifact.pull` or a layer of `Image.pull`, to
+ * a file, as `download` does.
+ *
+ * @example
+ * ```ts
+ * import * as Artifact from "effect-oci/Artifact"
+ * import { BlobFile } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * const saved = Effect.gen(function*() {
+ *   const { files: [model] } = yield* Artifact.pull("ghcr.io/owner/model:1.0.0")
+ *   if (model !== undefined) yield* BlobFile.save(model, "model.gguf")
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const save = (
+  { descriptor, reference, registry }: PulledContent,
+  path: string,
+  options?: DownloadOptions
+): Effect.Effect<void, DownloadError> =>
+  download(registry, reference.repository, descriptor, path, options)
+
+/**
+ * Downloads a blob to a file. The bytes are written to a partial file beside `path`, which takes
+ * the name when the blob is complete and verified. A file that has the content already is left as
+ * it is, and nothing is downloaded; one with other content is replaced only with `overwrite`.
  *
  * When a download fails, or its process ends, the partial file stays. The next download of the same
  * blob to the same path, in whatever process, hashes what is there and requests the rest
  * ([RFC 9110 section 14](https://www.rfc-editor.org/rfc/rfc9110#section-14)); if that turns out to
  * be something else, it starts over. Downloads at the same time do not share a partial file.
  *
- * Fails as `Registry.getBlob` does, or with `StorageFailure` for `path`.
+ * Fails as `Registry.getBlob` does, with `StorageFailure` for `path`, or with `FileExists`.
  *
  * @example
  * ```ts
@@ -139,7 +190,8 @@ export const download = (
   registry: Pick<Registry.Service, "getBlob" | "getBlobRange">,
   repository: RepositoryName,
   blob: Digest.Digest | Descriptor,
-  path: string
+  path: string,
+  { overwrite = false }: DownloadOptions = {}
 ): Effect.Effect<void, DownloadError> => {
   const expected: ByteStream.Expected & { readonly digest: Digest.Digest } =
     typeof blob === "string" ? { digest: blob } : blob
@@ -162,7 +214,6 @@ export const download = (
     )
   const downloaded = (keep: boolean): Effect.Effect<void, DownloadError> =>
     Effect.gen(function* () {
-      yield* replaceable(path)
       const verifier = yield* ByteStream.verifier(expected)
       const { discard, file, publish } = yield* PartialFile.acquireKept(path, expected.digest, keep)
       yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
@@ -181,12 +232,18 @@ export const download = (
           return Effect.zipRight(discard, Effect.fail(offset > 0 ? new Unusable() : error))
         }
       )
-      yield* Effect.uninterruptible(publish)
+      const isFree = yield* Effect.uninterruptible(publish(overwrite))
+      if (!isFree) return yield* new FileExists({ paths: [path] })
     }).pipe(
       Effect.scoped,
       Effect.catchTag("Unusable", () => downloaded(false))
     )
-  return downloaded(true)
+  return Effect.gen(function* () {
+    const state = yield* stateOf(path, expected)
+    if (state === "same") return yield* tellSkipped({ repository, ...expected })
+    if (state === "else" && !overwrite) return yield* new FileExists({ paths: [path] })
+    return yield* downloaded(true)
+  })
 }
 
 /** A partial file that is not the beginning of the blob. */
@@ -232,6 +289,3 @@ const regularFile = (path: string) =>
     (stats) => stats.isFile(),
     () => notRegular(path)
   )
-
-const notRegular = (path: string) =>
-  new StorageFailure({ path, cause: new Error("not a regular file") })

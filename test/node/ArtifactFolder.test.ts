@@ -121,33 +121,84 @@ layer(MemoryRegistry.layerRegistries())("an artifact in a folder", (it) => {
       yield* ArtifactFolder.pull((yield* pushRaw(yield* name, same)).reference, root)
       expect(yield* entries(root)).toEqual(["a.txt"])
 
-      const { reference } = yield* pushRaw(yield* name, [...same, { text: "2", title: "a.txt" }])
-      const empty = Path.join(yield* folder(), "out")
-      const error = yield* Effect.flip(ArtifactFolder.pull(reference, empty))
-      expect(error).toMatchObject({ _tag: "InvalidManifest", path: "layers[2]" })
-      expect(error.message).toBe(
-        `${reference}: layers[2] is another file of the name of layers[0], and would replace it`
-      )
-      expect(yield* Effect.promise(() => Fs.readdir(Path.dirname(empty)))).toEqual([])
+      const refusals = [
+        ["a.txt", "is another file of the name of layers[0], and would replace it"],
+        ["./a.txt", "is another file of the name of layers[0], and would replace it"],
+        ["a.txt/b", "is in a folder of the name of layers[0], which is a file"]
+      ] as const
+      for (const [title, problem] of refusals) {
+        const { reference } = yield* pushRaw(yield* name, [...same, { text: "2", title }])
+        const empty = Path.join(yield* folder(), "out")
+        const error = yield* Effect.flip(ArtifactFolder.pull(reference, empty))
+        expect(error).toMatchObject({ _tag: "InvalidManifest", path: "layers[2]" })
+        expect(error.message).toBe(`${reference}: layers[2] ${problem}`)
+        expect(yield* Effect.promise(() => Fs.readdir(Path.dirname(empty)))).toEqual([])
+      }
     })
   )
 
-  it.scoped("replaces a link, and goes through none to where it leads", () =>
+  it.scoped("CP29: has one content under all its names, from one download", () =>
+    Effect.gen(function* () {
+      const root = yield* folder({ "2": "same" })
+      const reference = `${yield* name}:1`
+      const titled = (text: string, ...titles: ReadonlyArray<string>) =>
+        titles.map((title) => ({ title, source: utf8(text) }))
+      yield* Artifact.push(reference, {
+        artifactType,
+        files: [...titled("same", "1", "2", "deep/3"), ...titled("other", "4", "5")]
+      })
+      const pull = ArtifactFolder.pull(reference, root)
+      expect(yield* transfers(pull)).toEqual(["there", "downloaded"])
+      for (const title of ["1", "2", "deep/3"]) expect(yield* read(root, title)).toBe("same")
+      for (const title of ["4", "5"]) expect(yield* read(root, title)).toBe("other")
+      expect((yield* pull).files.map(({ skipped }) => skipped)).toEqual(Array(5).fill(true))
+    })
+  )
+
+  it.scoped("leaves what is there, all of it, unless told to replace it", () =>
+    Effect.gen(function* () {
+      const root = yield* folder({ "1": "first", "3": "third", other: "other" })
+      yield* Effect.promise(() => Fs.symlink(Path.join(root, "other"), Path.join(root, "4")))
+      const reference = `${yield* name}:1`
+      const files = ["1", "2", "3", "4"].map((title) => ({ title, source: utf8(title) }))
+      yield* Artifact.push(reference, { artifactType, files })
+      const seen: Array<string> = []
+      const failure = yield* Effect.flip(
+        Transfer.observe(ArtifactFolder.pull(reference, root), ({ _tag }) =>
+          Effect.sync(() => seen.push(_tag))
+        )
+      )
+      const paths = ["1", "3", "4"].map((title) => Path.join(root, title))
+      expect(failure).toMatchObject({ _tag: "FileExists", paths })
+      expect(failure.message).toBe(
+        `Not replaced, since the content is another one: ${paths.join(", ")}: ` +
+          "move them away, or use the option overwrite"
+      )
+      expect(seen).toEqual([])
+      expect(yield* entries(root)).toEqual(["1", "3", "4", "other"])
+      expect(yield* read(root, "1")).toBe("first")
+
+      yield* ArtifactFolder.pull(reference, root, { overwrite: true })
+      for (const { title } of files) expect(yield* read(root, title)).toBe(title)
+      expect(yield* read(root, "other")).toBe("other")
+      expect((yield* Effect.promise(() => Fs.lstat(`${root}/4`))).isFile()).toBe(true)
+    })
+  )
+
+  it.scoped("T11: goes through no link to where it leads", () =>
     Effect.gen(function* () {
       const elsewhere = yield* folder({ "a.txt": "a" })
       const root = yield* folder()
       yield* Effect.promise(() => Fs.symlink(elsewhere, Path.join(root, "docs")))
-      yield* Effect.promise(() => Fs.symlink(Path.join(elsewhere, "a.txt"), `${root}/a.txt`))
       const reference = `${yield* name}:1`
-      const file = (title: string, text: string) => ({ title, source: utf8(text) })
-      yield* Artifact.push(reference, { artifactType, files: [file("a.txt", "a")] })
-      yield* ArtifactFolder.pull(reference, root)
-      expect((yield* Effect.promise(() => Fs.lstat(`${root}/a.txt`))).isFile()).toBe(true)
-      yield* Artifact.push(reference, { artifactType, files: [file("docs/a.txt", "b")] })
-      expect(yield* Effect.flip(ArtifactFolder.pull(reference, root))).toMatchObject({
-        _tag: "StorageFailure",
-        path: Path.join(root, "docs")
-      })
+      for (const text of ["a", "b"]) {
+        const files = [{ title: "docs/a.txt", source: utf8(text) }]
+        yield* Artifact.push(reference, { artifactType, files })
+        for (const overwrite of [false, true])
+          expect(
+            yield* Effect.flip(ArtifactFolder.pull(reference, root, { overwrite }))
+          ).toMatchObject({ _tag: "StorageFailure", path: Path.join(root, "docs") })
+      }
       expect(yield* read(elsewhere, "a.txt")).toBe("a")
     })
   )
@@ -163,7 +214,7 @@ layer(MemoryRegistry.layerRegistries())("an artifact in a folder", (it) => {
           source: utf8(text)
         }))
       })
-      const pull = ArtifactFolder.pull(reference, root, { concurrency: 1 })
+      const pull = ArtifactFolder.pull(reference, root, { concurrency: 1, overwrite: true })
       expect(yield* transfers(pull)).toEqual(["there", "downloaded", "downloaded"])
       expect(yield* read(root, "other.txt")).toBe("other")
       expect(yield* read(root, "long.txt")).toBe("long")

@@ -16,6 +16,7 @@ import { vi } from "vitest"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as ByteStream from "../../src/ByteStream.js"
+import * as Artifact from "../../src/content/Artifact.js"
 import * as BlobFile from "../../src/node/BlobFile.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import { Registry } from "../../src/Registry.js"
@@ -405,6 +406,7 @@ describe("download", () => {
   const digest = Digest.fromBytes(content)
   const descriptor = { mediaType: "application/octet-stream", digest, size }
   const repository = Effect.runSync(Reference.parseRepositoryName("a"))
+  const overwrite = { overwrite: true }
   const kept = /^\.effect-oci-[0-9a-f]{32}-[0-9a-f]{8}-0-.*\.partial$/
 
   /**
@@ -447,6 +449,73 @@ describe("download", () => {
     })
   )
 
+  it.scoped("leaves what is there already: the blob itself, or something else unless told", () =>
+    Effect.gen(function* () {
+      const root = yield* folder({ other: "other" })
+      const path = Path.join(root, "blob")
+      yield* Effect.promise(() => Fs.writeFile(path, content))
+      const whole = registry()
+      for (const blob of [descriptor, digest])
+        yield* BlobFile.download(whole, repository, blob, path)
+      expect(whole.asked).toEqual([])
+
+      const [other, link] = [Path.join(root, "other"), Path.join(root, "link")]
+      yield* Effect.promise(() => Fs.symlink(other, link))
+      for (const taken of [other, link]) {
+        const failure = yield* Effect.flip(BlobFile.download(whole, repository, descriptor, taken))
+        expect(failure).toMatchObject({ _tag: "FileExists", paths: [taken] })
+        expect(failure.message).toBe(
+          `Not replaced, since the content is another one: ${taken}: ` +
+            "move it away, or use the option overwrite"
+        )
+      }
+      expect(whole.asked).toEqual([])
+      yield* BlobFile.download(whole, repository, descriptor, link, overwrite)
+      expect((yield* contents(link)).equals(content)).toBe(true)
+      expect((yield* contents(other)).toString()).toBe("other")
+      yield* BlobFile.download(whole, repository, descriptor, other, overwrite)
+      expect((yield* contents(other)).equals(content)).toBe(true)
+      expect(yield* entries(root)).toEqual(["blob", "link", "other"])
+    })
+  )
+
+  it.scoped("leaves what somebody else puts there in the meantime, and keeps its bytes", () =>
+    Effect.gen(function* () {
+      const root = yield* folder()
+      const path = Path.join(root, "blob")
+      const busy = {
+        ...registry(),
+        getBlob: () =>
+          Stream.concat(
+            Stream.make(content),
+            Stream.drain(Stream.fromEffect(Effect.promise(() => Fs.writeFile(path, "theirs"))))
+          )
+      }
+      const failure = yield* Effect.flip(BlobFile.download(busy, repository, descriptor, path))
+      expect(failure).toMatchObject({ _tag: "FileExists" })
+      expect((yield* contents(path)).toString()).toBe("theirs")
+      const whole = registry()
+      yield* BlobFile.download(whole, repository, descriptor, path, overwrite)
+      expect(whole.asked).toEqual([])
+      expect(yield* entries(root)).toEqual(["blob"])
+    })
+  )
+
+  it.scoped("saves what was pulled as it downloads a blob", () =>
+    Effect.gen(function* () {
+      const root = yield* folder()
+      yield* Artifact.push("ghcr.io/owner/model:1", {
+        artifactType: "application/vnd.example.model.v1",
+        files: [{ title: "model.bin", source: content }]
+      })
+      const { config, files } = yield* Artifact.pull("ghcr.io/owner/model:1")
+      for (const file of files) yield* BlobFile.save(file, Path.join(root, "blob"))
+      expect((yield* contents(Path.join(root, "blob"))).equals(content)).toBe(true)
+      const failure = yield* Effect.flip(BlobFile.save(config, Path.join(root, "blob")))
+      expect(failure).toMatchObject({ _tag: "FileExists" })
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+
   it.scoped("keeps what arrived, and goes on there the next time (C28, trap 77)", () =>
     Effect.gen(function* () {
       const root = yield* folder()
@@ -455,7 +524,7 @@ describe("download", () => {
       const broken = registry({ upTo: 3 * MiB + 5 })
       for (const blob of [descriptor, digest]) {
         expect(
-          yield* Effect.flip(BlobFile.download(broken, repository, blob, path))
+          yield* Effect.flip(BlobFile.download(broken, repository, blob, path, overwrite))
         ).toBeInstanceOf(TransportFailure)
         expect((yield* contents(path)).toString()).toBe("before")
         expect(yield* entries(root)).toEqual([expect.stringMatching(kept), "blob"])
@@ -463,7 +532,9 @@ describe("download", () => {
       expect(broken.asked).toEqual([0, 3 * MiB])
       const whole = registry()
       const events = yield* Effect.map(
-        Stream.runCollect(Transfer.events(BlobFile.download(whole, repository, digest, path))),
+        Stream.runCollect(
+          Transfer.events(BlobFile.download(whole, repository, digest, path, overwrite))
+        ),
         (events) => [...events].filter(({ _tag }) => _tag !== "Bytes")
       )
       expect(whole.asked).toEqual([3 * MiB])

@@ -10,6 +10,7 @@ export const contentOf = (
   reference: Reference.Reference,
   descriptor: Descriptor
 ) => ({
+  registry,
   reference: Reference.withDigest(reference, descriptor.digest),
   descriptor,
   content: registry.getBlob(reference.repository, descriptor),

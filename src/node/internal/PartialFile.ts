@@ -51,7 +51,8 @@ export const acquire = (path: string): Effect.Effect<PartialFile, StorageFailure
 /** A partial file that outlives its download. */
 export interface KeptFile {
   readonly file: Fs.FileHandle
-  readonly publish: Effect.Effect<void, StorageFailure>
+  /** Gives it its name. Returns false where that is taken, and must not be replaced. */
+  readonly publish: (overwrite: boolean) => Effect.Effect<boolean, StorageFailure>
   readonly discard: Effect.Effect<void>
 }
 
@@ -112,15 +113,28 @@ export const acquireKept = (
       discard: Effect.sync(() => {
         settled = true
       }),
-      publish: attempt(path, async () => {
-        // The last chance of a file system to report a failed write.
-        await file.close()
-        settled = true
-        await Fs.rename(name, path)
-      })
+      publish: (overwrite) =>
+        attempt(path, async () => {
+          // The last chance of a file system to report a failed write.
+          await file.close()
+          const taken = overwrite ? "unsupported" : await takeName(name, path)
+          settled = taken !== "taken"
+          // To rename one link of a file to another does nothing.
+          if (taken === "ours") await Fs.rm(name)
+          else if (settled) await Fs.rename(name, path)
+          return settled
+        })
     })
   )
 }
+
+/** Takes a name for a file if nothing has it, where the file system has hard links. */
+const takeName = (file: string, name: string): Promise<"ours" | "taken" | "unsupported"> =>
+  Fs.link(file, name).then(
+    () => "ours",
+    (cause: unknown) =>
+      cause instanceof Error && "code" in cause && cause.code === "EEXIST" ? "taken" : "unsupported"
+  )
 
 const isOwnerless = (name: string, rest: string): boolean => {
   const owner = Number(rest.split("-", 1)[0])
