@@ -62,6 +62,14 @@ export * as BlobSource from "./BlobSource.js"
  */
 export * as ByteStream from "./ByteStream.js"
 /**
+ * What a registry offers beyond the endpoints of the specification: its
+ * [extensions](https://github.com/opencontainers/distribution-spec/blob/main/extensions/README.md),
+ * as it lists them itself.
+ *
+ * @since 0.1.0
+ */
+export * as Extensions from "./client/Extensions.js"
+/**
  * The client of registries: `Registry` over HTTP.
  *
  * @since 0.1.0
@@ -106,6 +114,13 @@ export * as ImageLayer from "./content/ImageLayer.js"
  * @since 0.1.0
  */
 export * as Referrers from "./content/Referrers.js"
+/**
+ * Chooses among the tags of a repository: those in a range of versions, those that fit a pattern,
+ * the newest of them.
+ *
+ * @since 0.1.0
+ */
+export * as Tags from "./content/Tags.js"
 /**
  * How compressed layers are decompressed: by decoders that are handed in.
  *

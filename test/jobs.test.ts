@@ -200,15 +200,15 @@ const jobs = (where: typeof embedded | typeof debian) =>
     it.effect("the newest release is found, and read without its layers", () =>
       Effect.gen(function* () {
         const app = yield* name
-        yield* image(`${app}:v1.9`, ["linux/amd64"], freshBytes("layer"))
+        yield* image(`${app}:v1.9.0`, ["linux/amd64"], freshBytes("layer"))
         const pushed = yield* image(
-          `${app}:v1.10`,
+          `${app}:v1.10.0`,
           ["linux/amd64", "linux/arm64"],
           freshBytes("layer")
         )
-        yield* Registries.tag(`${app}:v1.9`, "nightly")
+        yield* Registries.tag(`${app}:v1.9.0`, "nightly")
         const { reference, tag } = yield* Updates.newest(app)
-        expect({ reference, tag }).toEqual({ reference: pushed.reference, tag: "v1.10" })
+        expect({ reference, tag }).toEqual({ reference: pushed.reference, tag: "v1.10.0" })
         expect(
           yield* Updates.inspect(`${app}:${tag}`, Platform.unsafeParse("linux/arm64"))
         ).toEqual({

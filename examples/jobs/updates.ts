@@ -1,15 +1,14 @@
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import * as Option from "effect/Option"
 import * as Image from "effect-oci/Image"
 import type { Platform } from "effect-oci/Platform"
 import * as Registries from "effect-oci/Registries"
+import * as Tags from "effect-oci/Tags"
 
 /** The newest release of an image, by digest: of its tags, and one HEAD. No pull is counted. */
 export const newest = (name: string) =>
   Effect.gen(function* () {
-    const releases = Stream.filter(Registries.tags(name), (tag) => /^v?\d+(\.\d+)*$/.test(tag))
-    const { compare } = new Intl.Collator("en", { numeric: true })
-    const tag = [...(yield* Stream.runCollect(releases))].sort(compare).at(-1) ?? "latest"
+    const tag = Option.getOrElse(yield* Tags.newest(name), () => "latest")
     return { tag, reference: (yield* Registries.resolve(`${name}:${tag}`)).reference }
   })
 

@@ -41,6 +41,7 @@ const make = async (path: string): Promise<string> => {
       "@opentelemetry/*",
       "ipaddr.js",
       "jose",
+      "semver",
       "tldts"
     ],
     entryNames: "[name]-[hash]",

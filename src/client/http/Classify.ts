@@ -57,7 +57,22 @@ export const classify = <O extends Operation>(
     return response.status === 200 && isStatusOnly === true
       ? saysNothingElse(response)
       : Effect.succeed(response)
-  return Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
+  return failed(response, origin, (facts) => meaning(facts, operation), {
+    range: operation._tag === "GetBlob" ? "content-range" : "range"
+  })
+}
+
+/**
+ * Fails as a response that is not a success means it: with what `meaning` has for it, or with what
+ * its status means to any operation. `range` is the header that names the range it is about.
+ */
+export const failed = <E>(
+  response: Received.Received,
+  origin: string,
+  meaning: (facts: ErrorResponse) => E | undefined,
+  { range = "range" }: { readonly range?: "content-range" | "range" } = {}
+): Effect.Effect<never, E | StatusError> =>
+  Effect.flatMap(Effect.zip(readable(response), Clock.currentTimeMillis), ([body, now]) => {
     const { errors } = ErrorBody.parse(body)
     const shown = ErrorBody.parseRedacted(body, Sent.redactorOf(Sent.of(response.request)))
     const exchange: Exchange = { ...exchangeOf(response, body), errors: shown.errors }
@@ -70,21 +85,12 @@ export const classify = <O extends Operation>(
       foreign,
       redirects: response.redirects,
       isPage: isPage(response),
-      range: shownHeader(
-        response,
-        SingleField.value(
-          response.headers,
-          operation._tag === "GetBlob" ? "content-range" : "range"
-        )
-      ),
+      range: shownHeader(response, SingleField.value(response.headers, range)),
       linked: response.headers["link"] !== undefined,
       exchange
     }
-    return Effect.fail(
-      meaning(facts, operation) ?? statusError(facts, response, shown.snippet, now)
-    )
+    return Effect.fail(meaning(facts) ?? statusError(facts, response, shown.snippet, now))
   })
-}
 
 /**
  * Whether the response is a page for people: portals and some registries apologise with 200 (quirks

@@ -95,7 +95,8 @@ const reports = (response: ErrorResponse, ...codes: ReadonlyArray<string>): bool
 /** Statuses that mean the same whatever the code beside them. */
 const decided = new Set([401, 403, 429])
 
-const nameUnknown = (response: ErrorResponse, operation: { readonly repository: string }) =>
+/** Returns the error of a repository that the registry says it does not know. */
+export const nameUnknown = (response: ErrorResponse, operation: { readonly repository: string }) =>
   reports(response, "NAME_UNKNOWN")
     ? new NameUnknown({ ...response.exchange, repository: operation.repository })
     : undefined
@@ -140,8 +141,11 @@ const rangeMismatch = (response: ErrorResponse, expected: string) =>
 /** What is missing where a ping finds no registry. */
 export const distributionApi = "the distribution API (GET /v2/)"
 
-/** 405, the code, or a 404 that no registry wrote: rule 13, C96. */
-const unsupported = (response: ErrorResponse, operation: string) =>
+/**
+ * Returns the error of what a registry does not offer: for 405, the code, or a 404 that no registry
+ * wrote (rule 13, C96).
+ */
+export const unsupported = (response: ErrorResponse, operation: string) =>
   response.status === 405 ||
   response.status === 501 ||
   reports(response, "UNSUPPORTED") ||
