@@ -18,7 +18,8 @@ import type { InputError } from "../RegistryError.js"
 import type { Annotations } from "../spec/Annotations.js"
 import type { Digest } from "../spec/Digest.js"
 import * as ImageConfig from "../spec/ImageConfig.js"
-import type { Manifest } from "../spec/Manifest.js"
+import type { Manifest, ImageManifest as ManifestContent } from "../spec/Manifest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
 import type { PulledContent } from "./Artifact.js"
@@ -33,6 +34,7 @@ import * as FileLookup from "./internal/FileLookup.js"
 import * as Flattening from "./internal/Flattening.js"
 import * as ImageManifest from "./internal/ImageManifest.js"
 import { contentOf } from "./internal/PulledContent.js"
+import * as SignedImage from "./internal/SignedImage.js"
 
 /**
  * One layer of an image, to be read by the functions of `ImageLayer`. Nothing is requested before
@@ -42,8 +44,11 @@ import { contentOf } from "./internal/PulledContent.js"
  * @category models
  */
 export interface Layer extends PulledContent {
-  /** The digest of its tar archive, as the configuration has it. */
-  readonly diffId: Digest
+  /**
+   * The digest of its tar archive, as the configuration has it. None is known of an image of schema
+   * 1: {@link withDiffIds} computes them.
+   */
+  readonly diffId: Digest | undefined
   /** The step that made it, if the history goes so far. */
   readonly history: Option.Option<ImageConfig.History>
 }
@@ -63,6 +68,10 @@ export interface Image {
    */
   readonly root: Manifest
   readonly manifest: Manifest
+  /**
+   * Its configuration. An image of schema 1 has its manifest for one, whose `bytes` and
+   * `descriptor` it has, and `diff_ids` that are empty until {@link withDiffIds} has computed them.
+   */
   readonly config: ImageConfig.ImageConfig
   /** The labels of the configuration, none if there are none. */
   readonly labels: Annotations
@@ -131,6 +140,11 @@ export type PullError =
  * configuration, both verified, and its layers to be read. Without tag and digest, the tag is
  * `latest`.
  *
+ * A manifest of Docker's schema 1, signed or not, is that of an image as well: what it says of its
+ * steps is the configuration, and steps that changed no files have no layer. Nobody has said the
+ * digests of its layers' archives (see {@link withDiffIds}), and their sizes are got by one HEAD
+ * each. Its signatures are for `SignedManifest.verify` to verify.
+ *
  * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, and with `PullError`.
  *
  * @example
@@ -170,23 +184,37 @@ export const pullFrom = Effect.fnUntraced(function* (
   options?: PullOptions
 ): Effect.fn.Return<Image, PullError> {
   const platform = options?.platform ?? (yield* DefaultPlatform)
-  const { content, manifest, root } = yield* ImageManifest.find(registry, reference, { platform })
-  const bytes = yield* registry.getBlobBytes(reference.repository, content.config)
-  const config = yield* ImageConfig.fromBytes(bytes, content.config)
-  const layers = yield* ImageConfig.layers(config.content, content.layers)
+  const chosen = yield* ImageManifest.choose(registry, reference, { platform })
+  const { manifest, root } = chosen
+  const { annotations, config, layers } = SignedImage.isOne(manifest)
+    ? yield* SignedImage.read(registry, reference.repository, manifest)
+    : yield* read(
+        registry,
+        reference.repository,
+        yield* ImageManifest.contentOf(chosen, reference, { platform })
+      )
   return {
     reference: Reference.withDigest(reference, manifest.descriptor.digest),
     root,
     manifest,
     config,
     labels: config.content.config?.Labels ?? {},
-    annotations: content.annotations ?? {},
-    layers: layers.map(({ descriptor, diffId, history }) => ({
+    annotations,
+    layers: layers.map(({ descriptor, ...layer }) => ({
       ...contentOf(registry, reference, descriptor),
-      diffId,
-      history
+      ...layer
     }))
   }
+})
+
+const read = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  repository: Reference.RepositoryName,
+  { annotations = {}, config: descriptor, layers }: ManifestContent
+) {
+  const bytes = yield* registry.getBlobBytes(repository, descriptor)
+  const config = yield* ImageConfig.fromBytes(bytes, descriptor)
+  return { annotations, config, layers: yield* ImageConfig.layers(config.content, layers) }
 })
 
 /**
@@ -241,6 +269,63 @@ export const pullChangedFrom = Effect.fnUntraced(function* (
   const image = yield* pullFrom(registry, reference, options)
   return image.root.descriptor.digest === known ? Option.none() : Option.some(image)
 })
+
+/**
+ * Computes the digests of the layers' tar archives where they are not known, which is so for images
+ * of Docker's schema 1: each of those layers is read to its end. What is returned has them in a
+ * configuration of Docker's type, so that the image can be pushed with a manifest of schema 2.
+ * Other images are returned as they are.
+ *
+ * Fails as reading layers does: with `ReadError` of `ImageLayer`, and as getting blobs does.
+ *
+ * @example
+ * ```ts
+ * import * as BlobSource from "effect-oci/BlobSource"
+ * import * as Image from "effect-oci/Image"
+ * import * as Manifest from "effect-oci/Manifest"
+ * import * as MediaType from "effect-oci/MediaType"
+ * import type { Tag } from "effect-oci/Reference"
+ * import * as Registries from "effect-oci/Registries"
+ * import * as Effect from "effect/Effect"
+ *
+ * // Puts an image of schema 1 beside it as one of schema 2.
+ * const convert = (reference: string, tag: Tag) =>
+ *   Effect.gen(function*() {
+ *     const { config, layers } = yield* Effect.flatMap(Image.pull(reference), Image.withDiffIds)
+ *     const { registry, repository } = yield* Registries.open(reference)
+ *     yield* registry.putBlob(repository, BlobSource.fromBytes(config.bytes))
+ *     const manifest = Manifest.image({
+ *       mediaType: MediaType.dockerManifest,
+ *       config: config.descriptor,
+ *       layers: layers.map(({ descriptor }) => descriptor)
+ *     })
+ *     return yield* registry.putManifest(repository, manifest, { tags: [tag] })
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const withDiffIds: (
+  image: Image,
+  options?: ReadOptions
+) => Effect.Effect<Image, Registry.GetBlobError | ReadError, Decompression> = Effect.fnUntraced(
+  function* (image, options) {
+    const computed = yield* SignedImage.diffIds(image.layers, options)
+    if (computed.size === 0) return image
+    const layers = image.layers.map((layer) => ({
+      ...layer,
+      diffId: layer.diffId ?? computed.get(layer.descriptor.digest)
+    }))
+    const diff_ids = layers.flatMap(({ diffId }) => diffId ?? [])
+    const { content } = image.config
+    const config = ImageConfig.make(
+      { ...content, rootfs: { ...content.rootfs, diff_ids } },
+      { mediaType: MediaType.dockerImageConfig }
+    )
+    return { ...image, config, layers }
+  }
+)
 
 /**
  * Reads one file of an image: the last entry for it in the topmost layer that has it. What a layer

@@ -20,11 +20,10 @@ import * as Digest from "./Digest.js"
 import * as ImageConfig from "./ImageConfig.js"
 import * as JoseKey from "./internal/JoseKey.js"
 import * as JsonText from "./internal/JsonText.js"
-import * as OpenStruct from "./internal/OpenStruct.js"
-import { optional } from "./internal/Optional.js"
 import * as Parsed from "./internal/Parsed.js"
 import * as SchemaIssue from "./internal/SchemaIssue.js"
 import * as ServerText from "./internal/ServerText.js"
+import * as SignedConfig from "./internal/SignedConfig.js"
 import * as SignedPayload from "./internal/SignedPayload.js"
 import * as Manifest from "./Manifest.js"
 import * as MediaType from "./MediaType.js"
@@ -114,11 +113,13 @@ const read = (
     }
     const { payload, signatures } = isSigned
       ? yield* Either.flatMap(parse(bytes), (document) =>
-          Either.mapLeft(SignedPayload.cut(bytes, document), misshapen)
+          Either.mapLeft(SignedPayload.cut(bytes, document), SignedConfig.misshapen)
         )
       : { payload: bytes, signatures: [] }
     const content = yield* Either.flatMap(parse(payload), (document) =>
-      Either.mapLeft(decodeContent(document), (issue) => misshapen(SchemaIssue.first(issue)))
+      Either.mapLeft(decodeContent(document), (issue) =>
+        SignedConfig.misshapen(SchemaIssue.first(issue))
+      )
     )
     const [layers, steps] = [content.fsLayers.length, content.history.length]
     return layers === steps
@@ -376,11 +377,11 @@ export interface Layer {
 export const layers = (
   self: SignedManifest
 ): Effect.Effect<ReadonlyArray<Layer>, Manifest.InvalidManifest> =>
-  Effect.map(Parsed.toEffect(compatibilities(self)), (steps) =>
+  Effect.map(Parsed.toEffect(SignedConfig.steps(self.content)), (steps) =>
     steps
       .map((step, at) => ({
         digest: self.content.fsLayers[at]?.blobSum,
-        history: historyOf(step)
+        history: SignedConfig.historyOf(step)
       }))
       .filter((layer): layer is Layer => layer.digest !== undefined)
       .reverse()
@@ -404,79 +405,17 @@ export const toImageConfig = Effect.fnUntraced(function* (
   ImageConfig.Content,
   Manifest.InvalidManifest | ImageConfig.InvalidImageConfig
 > {
+  const steps = yield* Parsed.toEffect(SignedConfig.steps(self.content))
+  const config = yield* Parsed.toEffect(SignedConfig.of(self.content, steps, diffIds))
   // S32
-  const steps = yield* Parsed.toEffect(compatibilities(self))
-  const history = steps.map(historyOf).reverse()
-  const filled = history.filter(({ empty_layer }) => empty_layer !== true)
-  if (filled.length !== diffIds.length)
-    return yield* new ImageConfig.InvalidImageConfig({
-      reason: "Layers",
-      path: "rootfs.diff_ids",
-      message: `there are ${diffIds.length} diff ids for ${filled.length} layers that are not empty`
-    })
-  const [top] = steps
-  const config = {
-    os: "linux",
-    architecture: self.content.architecture,
-    ...withoutIds(top ?? {}),
-    rootfs: { type: "layers", diff_ids: diffIds },
-    history
-  }
-  return yield* Effect.mapError(Parsed.toEffect(decodeConfig(config)), (issue) =>
-    misshapen(SchemaIssue.first(issue, ".history[0].v1Compatibility"))
-  )
+  const filled = config.history?.filter(({ empty_layer }) => empty_layer !== true) ?? []
+  if (filled.length === diffIds.length) return config
+  return yield* new ImageConfig.InvalidImageConfig({
+    reason: "Layers",
+    path: "rootfs.diff_ids",
+    message: `there are ${diffIds.length} diff ids for ${filled.length} layers that are not empty`
+  })
 })
-
-const Compatibility = OpenStruct.make(
-  Schema.Struct({
-    created: optional(Schema.String),
-    author: optional(Schema.String),
-    comment: optional(Schema.String),
-    container_config: optional(Schema.Struct({ Cmd: optional(Schema.Array(Schema.String)) })),
-    throwaway: optional(Schema.Boolean)
-  }),
-  "v1Compatibility"
-)
-
-type Compatibility = Schema.Schema.Type<typeof Compatibility>
-
-const decodeCompatibility = ParseResult.decodeUnknownEither(Compatibility)
-const decodeConfig = ParseResult.decodeUnknownEither(ImageConfig.Content)
-
-/** The histories of all layers, the topmost first. */
-const compatibilities = ({ content }: SignedManifest) =>
-  Either.all(
-    content.history.map(({ v1Compatibility }, at) => {
-      const path = `history[${at}].v1Compatibility`
-      return Either.flatMap(
-        Either.mapLeft(JsonText.parse(v1Compatibility), (problem) =>
-          misshapen({ place: path, message: `${path} ${problem}` })
-        ),
-        (document) =>
-          Either.mapLeft(decodeCompatibility(document), (issue) =>
-            misshapen(SchemaIssue.first(issue, `.${path}`))
-          )
-      )
-    })
-  )
-
-const historyOf = (step: Compatibility): ImageConfig.History => {
-  const { author, comment, container_config, created, throwaway } = step
-  const command = container_config?.Cmd?.join(" ")
-  return {
-    ...(created !== undefined && { created }),
-    ...(author !== undefined && { author }),
-    ...(command !== undefined && { created_by: command }),
-    ...(comment !== undefined && { comment }),
-    ...(throwaway === true && { empty_layer: true })
-  }
-}
-
-/** What is of schema 1 alone. */
-const withoutIds = (step: object): object =>
-  Object.fromEntries(Object.entries(step).filter(([name]) => !ids.has(name)))
-
-const ids = new Set(["id", "parent", "parent_id", "layer_id", "throwaway", "Size"])
 
 // -----------------------------------------------------------------------------
 // Errors
@@ -488,9 +427,6 @@ const parse = (bytes: Uint8Array): Either.Either<unknown, Manifest.InvalidManife
     (problem) =>
       new Manifest.InvalidManifest({ reason: "Json", message: `the manifest ${problem}` })
   )
-
-const misshapen = ({ message, place }: SchemaIssue.Misfit): Manifest.InvalidManifest =>
-  new Manifest.InvalidManifest({ reason: "Shape", path: place, message })
 
 const invalid = (reason: "MediaType" | "Shape", message: string, path?: string) =>
   Either.left(

@@ -8,15 +8,21 @@ import * as MediaType from "../../spec/MediaType.js"
 import * as Reference from "../../spec/Reference.js"
 import * as IndexChoices from "./IndexChoices.js"
 
-/**
- * Gets what a reference stands for, `root`, and the manifest in it that is one of an image. Fails
- * with `MediaTypeMismatch`, which has the choices of an index, where there is none.
- */
-export const find = Effect.fnUntraced(function* (
+/** What a reference stands for, and the manifest in it that is wanted. */
+export interface Chosen {
+  readonly root: Manifest.Manifest
+  /** `root` itself where that is not an index, or has none that is wanted. */
+  readonly manifest: Manifest.Manifest
+  /** Those of the index. */
+  readonly manifests: ReadonlyArray<Descriptor>
+}
+
+/** Gets what a reference stands for, and the manifest in it that is wanted. */
+export const choose = Effect.fnUntraced(function* (
   registry: Registry.Service,
   reference: Reference.Reference,
-  options: IndexChoices.Options = {}
-) {
+  options: IndexChoices.Options
+): Effect.fn.Return<Chosen, Registry.GetManifestError> {
   const { repository } = reference
   const root = yield* registry.getManifest(repository, Reference.tagOrDigest(reference))
   const isChosen = options.platform !== undefined || options.artifactType !== undefined
@@ -29,16 +35,38 @@ export const find = Effect.fnUntraced(function* (
   const chosen = isChosen ? IndexChoices.choose(manifests, options) : undefined
   const manifest: Manifest.Manifest =
     chosen === undefined ? root : yield* registry.getManifest(repository, chosen.digest)
-  const { content, descriptor } = manifest
-  if (content._tag !== "ImageManifest")
-    return yield* new MediaTypeMismatch({
-      manifest: Reference.format(reference),
-      expected: MediaType.imageManifest,
-      actual: descriptor.mediaType,
-      ...(content._tag === "ImageIndex" && IndexChoices.describe(reference, manifests, options))
-    })
-  return { root, manifest, content }
+  return { root, manifest, manifests }
 })
+
+/** Gets what a reference stands for, as `choose` does, and what the image manifest says. */
+export const find = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  reference: Reference.Reference,
+  options: IndexChoices.Options = {}
+) {
+  const chosen = yield* choose(registry, reference, options)
+  return { ...chosen, content: yield* contentOf(chosen, reference, options) }
+})
+
+/**
+ * Returns what an image manifest says. Fails with `MediaTypeMismatch`, which has the choices of an
+ * index, where it is not one.
+ */
+export const contentOf = (
+  { manifest, manifests }: Chosen,
+  reference: Reference.Reference,
+  options: IndexChoices.Options
+): Effect.Effect<Manifest.ImageManifest, MediaTypeMismatch> => {
+  const { content, descriptor } = manifest
+  return content._tag === "ImageManifest"
+    ? Effect.succeed(content)
+    : new MediaTypeMismatch({
+        manifest: Reference.format(reference),
+        expected: MediaType.imageManifest,
+        actual: descriptor.mediaType,
+        ...(content._tag === "ImageIndex" && IndexChoices.describe(reference, manifests, options))
+      })
+}
 
 /**
  * Returns the manifests of an index in order, with those of the indexes in it in their places. Each
