@@ -5,7 +5,7 @@
  */
 import * as Layer from "effect/Layer"
 import * as Decompression from "../Decompression.js"
-import { gunzip } from "./internal/Gunzip.js"
+import { gunzip } from "./internal/Gzip.js"
 
 /**
  * Provides the decoders of layers. The layers of `NodeRegistry` that provide `Registries` do so,

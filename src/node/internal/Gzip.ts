@@ -1,0 +1,158 @@
+/**
+ * gzip by `node:zlib`, which works in a thread of its own: all members of a stream are inflated
+ * (S15), and what it leaves unread is noticed by its count. What is compressed says neither when
+ * nor where that was done (S31).
+ */
+import * as Zlib from "node:zlib"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { InvalidEncoding } from "../../Decompression.js"
+import * as StreamChannel from "../../internal/StreamChannel.js"
+
+/** Bytes that wait for zlib, and those of an array that comes of it. */
+const waiting = 262_144
+const size = 1_048_576
+
+const options = {
+  chunkSize: size,
+  // The types of Node do not know that a stream takes these, too.
+  ...{ writableHighWaterMark: waiting, readableHighWaterMark: 2 * size }
+}
+
+/** Decompresses all members of a stream. */
+export const gunzip = <E, R>(
+  compressed: Stream.Stream<Uint8Array, E, R>
+): Stream.Stream<Uint8Array, E | InvalidEncoding, R> =>
+  through(compressed, () => Zlib.createGunzip(options), {
+    failed: (message) =>
+      invalid(message === "unexpected end of file" ? "was cut off" : `is corrupt: ${message}`),
+    unread: () => invalid("has bytes after its end that are not gzip")
+  })
+
+const invalid = (problem: string) => Effect.fail(new InvalidEncoding({ format: "gzip", problem }))
+
+/**
+ * Compresses a stream to one member, whose header has neither a time nor a system: equal bytes give
+ * equal ones, as long as zlib is the same.
+ */
+export const gzip =
+  (level: number) =>
+  <E, R>(content: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
+    Stream.suspend(() => {
+      let position = 0
+      const compressed = through(gathered(content), () => Zlib.createGzip({ ...options, level }), {
+        failed: Effect.dieMessage,
+        unread: () => Effect.dieMessage("zlib has not taken all bytes")
+      })
+      return Stream.mapChunks(compressed, (chunk) => {
+        for (const bytes of chunk) {
+          const system = 9 - position
+          if (system >= 0 && system < bytes.length) bytes[system] = 255
+          position += bytes.length
+        }
+        return chunk
+      })
+    })
+
+/** Small arrays in larger ones: each costs a turn of the other thread. */
+const gathered = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
+  StreamChannel.transform<E, R, Uint8Array, never>(content, () => {
+    let block = new Uint8Array(0)
+    let filled = 0
+    function* flush() {
+      if (filled > 0) yield block.subarray(0, filled)
+      filled = 0
+      return undefined
+    }
+    return {
+      *push(bytes) {
+        if (filled + bytes.length > block.length) yield* flush()
+        if (bytes.length > waiting / 4) {
+          yield bytes
+          return undefined
+        }
+        if (filled === 0) block = new Uint8Array(waiting / 2)
+        block.set(bytes, filled)
+        filled += bytes.length
+        return undefined
+      },
+      end: flush
+    }
+  })
+
+/** What comes of a stream that goes through zlib. */
+const through = <E, R, E2>(
+  content: Stream.Stream<Uint8Array, E, R>,
+  open: () => Zlib.Gunzip | Zlib.Gzip,
+  fail: {
+    readonly failed: (message: string) => Effect.Effect<never, E2>
+    readonly unread: () => Effect.Effect<never, E2>
+  }
+): Stream.Stream<Uint8Array, E | E2, R> =>
+  Stream.fromPull(
+    Effect.gen(function* () {
+      const pull = yield* Stream.toPull(content)
+      const { change, failure, stream } = yield* opened(open)
+      let given = 0
+      const next: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E | E2>, R> = Effect.suspend(
+        () => {
+          const bytes: Uint8Array | null = stream.read()
+          if (bytes !== null) return Effect.succeed(Chunk.of(bytes))
+          const problem = failure()
+          if (problem !== undefined) return Effect.mapError(fail.failed(problem), Option.some)
+          if (stream.readableEnded)
+            return stream.bytesWritten < given
+              ? Effect.mapError(fail.unread(), Option.some)
+              : Effect.fail(Option.none())
+          if (stream.writableEnded || stream.writableNeedDrain) return Effect.zipRight(change, next)
+          return Effect.matchEffect(pull, {
+            onSuccess: (chunk) => {
+              for (const bytes of chunk) {
+                given += bytes.length
+                stream.write(bytes)
+              }
+              return next
+            },
+            onFailure: (end) => {
+              if (Option.isSome(end)) return Effect.fail(end)
+              stream.end()
+              return next
+            }
+          })
+        }
+      )
+      return next
+    })
+  )
+
+/** A stream of zlib that is destroyed with the Scope, and the next change of what it can do. */
+const opened = (open: () => Zlib.Gunzip | Zlib.Gzip) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const stream = open()
+      let failure: string | undefined
+      let hasChanged = false
+      let resume = () => {}
+      const changed = () => {
+        hasChanged = true
+        resume()
+      }
+      stream.on("error", ({ message }) => {
+        failure = message
+        changed()
+      })
+      for (const event of ["readable", "drain", "end"]) stream.on(event, changed)
+      const change = Effect.async<void>((done) => {
+        resume = () => {
+          hasChanged = false
+          resume = () => {}
+          done(Effect.void)
+        }
+        if (hasChanged) resume()
+      })
+      return { change, failure: () => failure, stream }
+    }),
+    ({ stream }) => Effect.sync(() => stream.destroy())
+  )

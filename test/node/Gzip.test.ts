@@ -1,0 +1,39 @@
+/** Streams that are compressed: the same bytes wherever and whenever, read by other programs. */
+import { execFileSync } from "node:child_process"
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { gunzip, gzip } from "../../src/node/internal/Gzip.js"
+import { gather } from "../support/fixtures.js"
+
+const content = Buffer.from("all is well\n".repeat(300_000))
+
+const arrays = (size: number) =>
+  Stream.fromIterable(
+    Array.from({ length: Math.ceil(content.length / size) }, (_, n) =>
+      Uint8Array.from(content.subarray(n * size, (n + 1) * size))
+    )
+  )
+
+it.effect("S31: have a header without a time and a system, and do not depend on the arrays", () =>
+  Effect.gen(function* () {
+    const compressed = yield* gather(gzip(6)(arrays(65_536)))
+    expect([...compressed.subarray(0, 10)]).toEqual([31, 139, 8, 0, 0, 0, 0, 0, 0, 255])
+    for (const size of [1_000, 1_048_576])
+      expect(Buffer.compare(compressed, yield* gather(gzip(6)(arrays(size))))).toBe(0)
+    const maxBuffer = 2 ** 24
+    const theirs = execFileSync("gzip", ["-dc"], { input: compressed, maxBuffer })
+    expect(Buffer.compare(theirs, content)).toBe(0)
+    expect(Buffer.compare(content, yield* gather(gunzip(Stream.make(compressed))))).toBe(0)
+  })
+)
+
+it.effect("have an end where there was nothing, and fail as what is compressed does", () =>
+  Effect.gen(function* () {
+    const empty = yield* gather(gzip(9)(Stream.empty))
+    expect(execFileSync("gzip", ["-dc"], { input: empty }).length).toBe(0)
+    expect(empty[9]).toBe(255)
+    const failing = Stream.concat(arrays(65_536), Stream.fail("broken"))
+    expect(yield* Effect.flip(Stream.runDrain(gzip(1)(failing)))).toBe("broken")
+  })
+)
