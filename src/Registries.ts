@@ -16,6 +16,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { invalidHost } from "./internal/HostProblem.js"
 import * as References from "./internal/References.js"
+import * as Untag from "./internal/Untag.js"
 import { type ListOptions, Registry } from "./Registry.js"
 import {
   DigestMismatch,
@@ -552,7 +553,50 @@ export const putManifest = (
   )
 
 /**
- * The errors of `untag`.
+ * Says how a tag is removed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UntagOptions {
+  /**
+   * Where the registry cannot remove a tag alone, moves the tag to a manifest that is made for it,
+   * and deletes that: what the tag stood on, and its other tags, stay. Where that cannot be deleted
+   * either, or the caller is interrupted, the tag is put back. False by default.
+   *
+   * Whoever reads the tag meanwhile gets an image without layers. The tag is moved, and put back,
+   * only as long as it stands on what is expected (`onlyIf` of `Registry.putManifest`).
+   */
+  readonly throwaway?: boolean | undefined
+}
+
+/**
+ * What `untagFrom` can fail with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type UntagFromError =
+  | Registry.DeleteTagError
+  | Registry.GetManifestError
+  | Registry.PutBlobError
+  | Registry.PutManifestError
+
+/**
+ * Removes a tag of a registry and leaves the manifest, as `untag` does.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const untagFrom = (
+  registry: Registry.Service,
+  repository: RepositoryName,
+  tag: Reference.Tag,
+  { throwaway = false }: UntagOptions = {}
+): Effect.Effect<void, UntagFromError> => Untag.untag(registry, repository, tag, throwaway)
+
+/**
+ * The errors of `untag` without `throwaway`.
  *
  * @since 0.1.0
  * @category errors
@@ -566,16 +610,37 @@ export type UntagError = Registry.DeleteTagError | Registry.HeadManifestError | 
  * Fails with
  *
  * - `InvalidReference` before anything is sent, for a reference without tag;
+ * - `ManifestUnknown` or `NameUnknown` when there is no such tag, and `Denied` when it may not be
+ *   removed;
  * - `DigestMismatch` when the tag stands on something other than the digest;
- * - `Unsupported` where the registry cannot remove a tag alone.
+ * - `Unsupported` where the registry cannot remove a tag alone: `throwaway` gets around that at
+ *   most registries that delete manifests;
+ * - with `throwaway`, `PreconditionFailed` when the tag is moved by others meanwhile, and the rest
+ *   of `UntagFromError`.
+ *
+ * @example
+ * ```ts
+ * import * as Registries from "effect-oci/Registries"
+ *
+ * const untagged = Registries.untag("registry.example/owner/name:pr-7", { throwaway: true })
+ * ```
  *
  * @since 0.1.0
  * @category operations
  */
-export const untag = (
-  reference: string | Reference.Reference
-): Effect.Effect<void, UntagError, Registries> =>
-  References.run("Registries.untag", reference, (parsed) =>
+export function untag(
+  reference: string | Reference.Reference,
+  options?: { readonly throwaway?: false | undefined }
+): Effect.Effect<void, UntagError, Registries>
+export function untag(
+  reference: string | Reference.Reference,
+  options: UntagOptions
+): Effect.Effect<void, UntagError | UntagFromError, Registries>
+export function untag(
+  reference: string | Reference.Reference,
+  options: UntagOptions = {}
+): Effect.Effect<void, UntagError | UntagFromError, Registries> {
+  return References.run("Registries.untag", reference, (parsed) =>
     Effect.gen(function* () {
       yield* References.requireVersion(parsed)
       const tag = yield* References.requireTag(
@@ -584,9 +649,10 @@ export const untag = (
       )
       const at = yield* opened(parsed)
       yield* agreeing(at)
-      yield* at.registry.deleteTag(at.repository, tag)
+      yield* untagFrom(at.registry, at.repository, tag, options)
     })
   )
+}
 
 /**
  * The errors of `remove`.

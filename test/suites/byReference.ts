@@ -201,6 +201,22 @@ export const byReferenceSuite = (
         })
       )
 
+      it.effect("removes a tag, if need be by way of a throwaway, and leaves all others", () =>
+        Effect.gen(function* () {
+          const { digest, name } = yield* prepared
+          yield* Registries.tag(`${name}:1`, "2")
+          yield* Registries.untag(`${name}:2`, { throwaway: true })
+          expect(yield* items(Registries.tags(name))).toEqual(["1"])
+          expect((yield* Registries.resolve(`${name}:1`)).descriptor.digest).toBe(digest)
+          expect(
+            yield* Effect.flip(Registries.untag(`${name}:2`, { throwaway: true }))
+          ).toMatchObject({ _tag: "ManifestUnknown" })
+          yield* Registries.untag(`${name}:1@${digest}`, { throwaway: true })
+          expect(yield* Registries.exists(`${name}:1`)).toBe(false)
+          expect(yield* Registries.exists(`${name}@${digest}`)).toBe(true)
+        })
+      )
+
       it.effect("removes nothing where a tag does not stand on the digest beside it", () =>
         Effect.gen(function* () {
           const { digest, name, registry, repository } = yield* prepared
