@@ -28,6 +28,7 @@ import * as Reference from "../spec/Reference.js"
 import * as ImageManifest from "./internal/ImageManifest.js"
 import { contentOf } from "./internal/PulledContent.js"
 import * as PushInput from "./internal/PushInput.js"
+import * as Title from "./internal/Title.js"
 
 // -----------------------------------------------------------------------------
 // Push
@@ -543,27 +544,10 @@ export const pullFrom = (
         .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
         .map((layer) => ({
           ...contentOf(registry, reference, layer),
-          name: Option.flatMap(Annotations.getTitle(layer.annotations), contained)
+          name: Option.flatMap(Annotations.getTitle(layer.annotations), Title.pathOf)
         }))
     }
   })
-
-/**
- * Returns the path that a title stands for, if it stays below the folder it is joined to on every
- * system (T11): it has no root, drive, `..`, backslash or control character, and no part that is a
- * device on Windows, or another name there.
- */
-const contained = (title: string): Option.Option<string> => {
-  const parts = title.split("/").filter((part, n) => n === 0 || (part !== "" && part !== "."))
-  const [first, ...rest] = parts
-  const path = (first === "." ? rest : parts).join("/")
-  return path !== "" && path.split("/").every(isName) ? Option.some(path) : Option.none()
-}
-
-const isName = (part: string): boolean =>
-  part !== "" && !/[\\:\p{Cc}]|[. ]$/u.test(part) && !device.test(part)
-
-const device = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/i
 
 const registryOf = ({ host }: Reference.Reference) =>
   Effect.flatMap(Registries, ({ get }) => get(host))

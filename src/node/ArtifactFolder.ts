@@ -1,22 +1,112 @@
 /**
- * Artifacts in folders: pulls the files of an artifact to disk.
+ * Artifacts in folders: pulls the files of an artifact to disk, and packs folders as files of one.
  *
  * @since 0.1.0
  */
+import { randomUUID } from "node:crypto"
+import * as Fs from "node:fs/promises"
+import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import type * as Scope from "effect/Scope"
 import * as ByteStream from "../ByteStream.js"
 import * as Artifact from "../content/Artifact.js"
+import type { ReadError } from "../content/ImageLayer.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import * as Registry from "../Registry.js"
-import type { InputError } from "../RegistryError.js"
+import type { InputError, StorageFailure } from "../RegistryError.js"
+import * as Annotations from "../spec/Annotations.js"
+import * as Digest from "../spec/Digest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type { Reference } from "../spec/Reference.js"
 import * as BlobFile from "./BlobFile.js"
 import * as ExistingFile from "./internal/ExistingFile.js"
-import { inTurn, read } from "./internal/FileBlocks.js"
+import { attempt, inTurn, newBlock, read } from "./internal/FileBlocks.js"
 import * as FilePlaces from "./internal/FilePlaces.js"
+import * as FolderArchive from "./internal/FolderArchive.js"
+import { gzip } from "./internal/Gzip.js"
+import * as UnpackedFolder from "./internal/UnpackedFolder.js"
+
+// -----------------------------------------------------------------------------
+// Push
+// -----------------------------------------------------------------------------
+
+/**
+ * Says how a folder is packed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ArchiveOptions {
+  /** The path of the folder where the artifact is pulled, by default its own name. */
+  readonly title?: string | undefined
+  /** The media type, `application/vnd.oci.image.layer.v1.tar+gzip` by default. */
+  readonly mediaType?: string | undefined
+  readonly annotations?: Annotations.Annotations | undefined
+}
+
+/**
+ * Packs a folder as one file of an artifact to push: a tar archive that is compressed with gzip,
+ * with the annotations by which ORAS and `pull` unpack it. The archive has names, permissions,
+ * contents and links, but neither times nor owners, so that the same folder has the same digest
+ * whenever and wherever it is packed with the same version of zlib.
+ *
+ * It is in a temporary file, which is removed with the Scope.
+ *
+ * Fails with `StorageFailure` when there is no folder, or something in it cannot be read or packed:
+ * a device, a symbolic link that leads out of it, a file that changes in the meantime.
+ *
+ * @example
+ * ```ts
+ * import * as Artifact from "effect-oci/Artifact"
+ * import { ArtifactFolder } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * const push = Effect.gen(function*() {
+ *   return yield* Artifact.push("ghcr.io/owner/site:1.0.0", {
+ *     artifactType: "application/vnd.example.site.v1",
+ *     files: [yield* ArtifactFolder.archive("dist", { title: "public" })]
+ *   })
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const archive = (
+  folder: string,
+  options: ArchiveOptions = {}
+): Effect.Effect<Artifact.File<StorageFailure>, StorageFailure, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { annotations, mediaType = MediaType.layerTarGzip } = options
+    const { title = Path.basename(Path.resolve(folder)) } = options
+    const temporary = yield* Effect.acquireRelease(
+      attempt(tmpdir(), () => Fs.mkdtemp(Path.join(tmpdir(), "effect-oci-"))),
+      (path) => Effect.ignore(attempt(path, () => Fs.rm(path, { recursive: true, force: true })))
+    )
+    const path = Path.join(temporary, "archive")
+    const [content, blob] = [Digest.hasher("sha256"), Digest.hasher("sha256")]
+    const tar = ByteStream.tap(FolderArchive.tar(folder, title), content.update)
+    yield* BlobFile.write(path, ByteStream.tap(gzip(6)(tar), blob.update))
+    const source = yield* BlobFile.source(path)
+    return {
+      title,
+      mediaType,
+      source: { ...source, digest: blob.digest() },
+      annotations: {
+        ...annotations,
+        [Annotations.unpack]: "true",
+        [Annotations.contentDigest]: content.digest()
+      }
+    }
+  })
+
+// -----------------------------------------------------------------------------
+// Pull
+// -----------------------------------------------------------------------------
 
 /**
  * Says how an artifact is pulled to a folder.
@@ -32,10 +122,20 @@ export interface PullOptions extends Artifact.PullOptions {
    * has all of them then, with nothing downloaded.
    */
   readonly overwrite?: boolean | undefined
+  /**
+   * Whether to unpack archives of folders, true by default. Without it, an archive is a file of the
+   * name of its folder.
+   */
+  readonly unpack?: boolean | undefined
+  /**
+   * The most that an archive may be when it is decompressed, in bytes: 64 GiB by default. A little
+   * that is compressed can be a thousand times as much.
+   */
+  readonly limit?: number | undefined
 }
 
 /**
- * One file of an artifact, and where it is on disk.
+ * One file of an artifact, and where it is on disk: a folder, where it was unpacked.
  *
  * @since 0.1.0
  * @category models
@@ -62,7 +162,7 @@ export interface Saved extends Artifact.Pulled {
  * @since 0.1.0
  * @category errors
  */
-export type PullError = Artifact.PullError | BlobFile.DownloadError | InputError
+export type PullError = Artifact.PullError | BlobFile.DownloadError | ReadError | InputError
 
 /**
  * Pulls an artifact as `Artifact.pull` does, and its files to a folder, which is made if it is
@@ -74,16 +174,23 @@ export type PullError = Artifact.PullError | BlobFile.DownloadError | InputError
  * download that was cut off continues: after a failure, pull again (see `BlobFile.download`). Other
  * files in the folder stay.
  *
+ * A file with the annotation `io.deis.oras.content.unpack` is an archive of a folder, such as
+ * `archive` makes and ORAS does, and is unpacked to the folder of that name: as a whole if there is
+ * none, else what is missing in it. The archive has its digest before that, and its content that of
+ * the annotation `io.deis.oras.content.digest`. Nothing in it is written outside of the folder, and
+ * links that lead out are refused. A folder that is what `archive` packed is not downloaded again.
+ *
  * Fails with
  *
  * - `InvalidManifest` when two files have the same name, or one the name of a folder of another;
  * - `FileExists` when something else is there under the names of files, unless `overwrite` says
- *   that it may be replaced;
+ *   that it may be replaced. For what is unpacked, nothing is changed then;
  * - `StorageFailure` when a file cannot be written, or a symbolic link stands where a title has a
  *   folder;
+ * - `ReadError` when an archive cannot be unpacked;
  * - and the rest of `PullError`.
  *
- * The first two come before anything is downloaded or written.
+ * But for what is in archives, the first two come before anything is downloaded or written.
  *
  * @example
  * ```ts
@@ -106,51 +213,94 @@ export const pull = (
 ): Effect.Effect<Saved, PullError, Registries> =>
   References.run("ArtifactFolder.pull", reference, (parsed) =>
     Effect.gen(function* () {
-      const { concurrency = 3, overwrite = false } = options
+      const { concurrency = 3, overwrite = false, unpack = true } = options
       const registry = yield* (yield* Registries).get(parsed.host)
       const pulled = yield* Artifact.pullFrom(registry, parsed, options)
-      const places = yield* FilePlaces.of(pulled)
+      const places = yield* FilePlaces.of(pulled, unpack)
       yield* FilePlaces.checkFolders(folder, places)
-      const states = yield* Effect.forEach(
-        places,
-        ({ file, name }) => ExistingFile.stateOf(Path.join(folder, name), file.descriptor),
-        { concurrency }
-      )
-      const files = places.map(({ file, name }, n) => ({
-        ...file,
-        path: Path.join(folder, name),
+      const states = yield* Effect.forEach(places, (place) => stateOf(folder, place), {
+        concurrency
+      })
+      const saved = places.map((place, n) => ({
+        ...place,
+        path: Path.join(folder, place.name),
         skipped: states[n] === "same"
       }))
-      const taken = files.filter((_, n) => states[n] === "else")
+      const taken = saved.filter((_, n) => states[n] === "else")
       if (taken.length > 0 && !overwrite)
         return yield* new BlobFile.FileExists({ paths: taken.map(({ path }) => path) })
       yield* FilePlaces.makeFolders(folder, places)
-      const contents = Object.values(Array.groupBy(files, ({ descriptor }) => descriptor.digest))
-      yield* Effect.forEach(contents, (same) => writeAll(same, overwrite), {
-        concurrency,
-        discard: true
-      })
-      return { ...pulled, files }
+      const [files, folders] = Array.partition(saved, ({ isFolder }) => isFolder)
+      const contents = Object.values(Array.groupBy(files, ({ file }) => file.descriptor.digest))
+      yield* Effect.forEach(
+        [
+          ...contents.map((same) => writeAll(same, overwrite)),
+          ...folders.map((packed) => writeFolder(packed, folder, overwrite, options.limit))
+        ],
+        identity,
+        { concurrency, discard: true }
+      )
+      return {
+        ...pulled,
+        files: saved.map(({ file, path, skipped }) => ({ ...file, path, skipped }))
+      }
     })
   )
 
+interface Place extends FilePlaces.Place {
+  readonly path: string
+  readonly skipped: boolean
+}
+
+/** What is at the place of a file already. */
+const stateOf = (folder: string, { file, isFolder, name }: FilePlaces.Place) => {
+  const path = Path.join(folder, name)
+  return isFolder
+    ? UnpackedFolder.stateOf(path, name, contentOf(file))
+    : ExistingFile.stateOf(path, file.descriptor)
+}
+
+/** The digest of an archive before it was compressed, if it is said. */
+const contentOf = ({ descriptor }: Artifact.PulledFile): Digest.Digest | undefined => {
+  const text = descriptor.annotations?.[Annotations.contentDigest]
+  return text !== undefined && Digest.isDigest(text) ? text : undefined
+}
+
+/** Unpacks the archive of a folder, unless the folder is there. */
+const writeFolder = (
+  { file, name, path, skipped }: Place,
+  root: string,
+  overwrite: boolean,
+  limit: number | undefined
+) =>
+  Effect.gen(function* () {
+    const { descriptor, reference } = file
+    if (skipped)
+      return yield* ExistingFile.tellSkipped({ repository: reference.repository, ...descriptor })
+    const archive = Path.join(root, `.effect-oci-${randomUUID()}.archive`)
+    yield* Effect.addFinalizer(() => Effect.ignore(attempt(archive, () => Fs.rm(archive))))
+    yield* BlobFile.save(file, archive)
+    const content = read(archive, 0, () => newBlock)
+    const packed = { descriptor, content, diffId: contentOf(file), name, limit }
+    yield* UnpackedFolder.unpack(packed, path, overwrite)
+  }).pipe(Effect.scoped)
+
 /** Writes one content under all its names, from one download (CP29). */
 const writeAll = Effect.fnUntraced(function* (
-  files: Array.NonEmptyReadonlyArray<SavedFile>,
+  files: Array.NonEmptyReadonlyArray<Place>,
   overwrite: boolean
 ) {
-  const [first] = files
-  const { descriptor } = first
-  const { repository } = first.reference
+  const [{ file, path }] = files
+  const { descriptor, reference } = file
   const there = files.find(({ skipped }) => skipped)
   yield* there === undefined
-    ? BlobFile.save(first, first.path, { overwrite })
-    : ExistingFile.tellSkipped({ repository, ...descriptor })
-  const { path: from } = there ?? first
+    ? BlobFile.save(file, path, { overwrite })
+    : ExistingFile.tellSkipped({ repository: reference.repository, ...descriptor })
+  const from = there?.path ?? path
   const here = Registry.make({
     getBlob: () => ByteStream.verify(read(from, 0, inTurn), descriptor)
   })
   for (const { path, skipped } of files)
     if (!skipped && path !== from)
-      yield* BlobFile.download(here, repository, descriptor, path, { overwrite })
+      yield* BlobFile.download(here, reference.repository, descriptor, path, { overwrite })
 })

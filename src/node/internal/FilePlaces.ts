@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Pulled, PulledFile } from "../../content/Artifact.js"
 import { InvalidManifest, type StorageFailure } from "../../RegistryError.js"
+import * as Annotations from "../../spec/Annotations.js"
 import * as Digest from "../../spec/Digest.js"
 import * as Reference from "../../spec/Reference.js"
 import { attempt } from "./FileBlocks.js"
@@ -13,15 +14,17 @@ import { attempt } from "./FileBlocks.js"
 export interface Place {
   readonly file: PulledFile
   readonly name: string
+  /** Whether it is an archive of a folder, to be unpacked there (CP31). */
+  readonly isFolder: boolean
 }
 
 /**
  * Says where each file goes. Fails when two that differ go to the same place, or one to where
  * another has a folder (CP29).
  */
-export const of = ({ files, reference }: Pulled) =>
+export const of = ({ files, reference }: Pulled, unpack: boolean) =>
   Effect.gen(function* () {
-    const places = files.map((file): Place => ({ file, name: nameOf(file) }))
+    const places = files.map((file) => placeOf(file, unpack))
     const taken = new Map<string, number>()
     const refused = (n: number, problem: string) => {
       const manifest = Reference.format(reference)
@@ -41,7 +44,7 @@ export const of = ({ files, reference }: Pulled) =>
     for (const [n, { name }] of places.entries())
       for (const folder of foldersOf(name)) {
         const other = taken.get(folder)
-        if (other !== undefined)
+        if (other !== undefined && places[other]?.isFolder !== true)
           return yield* refused(
             n,
             `is in a folder of the name of layers[${other}], which is a file`
@@ -50,8 +53,18 @@ export const of = ({ files, reference }: Pulled) =>
     return places
   })
 
-const nameOf = ({ descriptor: { digest }, name }: PulledFile): string =>
-  Option.getOrElse(name, () => `${Digest.algorithm(digest)}-${Digest.encoded(digest)}`)
+const placeOf = (file: PulledFile, unpack: boolean): Place => {
+  const { annotations, digest } = file.descriptor
+  const isArchive = unpack && annotations?.[Annotations.unpack] === "true"
+  // The folder itself is what an archive can be of, and nothing else.
+  const isAll = isArchive && /^\.?\/*$/.test(annotations[Annotations.title] ?? "x")
+  const name = isAll ? Option.some(".") : file.name
+  return {
+    file,
+    name: Option.getOrElse(name, () => `${Digest.algorithm(digest)}-${Digest.encoded(digest)}`),
+    isFolder: isArchive && Option.isSome(name)
+  }
+}
 
 /** The folders that a name is in, the outermost first. */
 const foldersOf = (name: string): ReadonlyArray<string> => {

@@ -117,24 +117,30 @@ export const acquireKept = (
         attempt(path, async () => {
           // The last chance of a file system to report a failed write.
           await file.close()
-          const taken = overwrite ? "unsupported" : await takeName(name, path)
-          settled = taken !== "taken"
-          // To rename one link of a file to another does nothing.
-          if (taken === "ours") await Fs.rm(name)
-          else if (settled) await Fs.rename(name, path)
+          settled = await moveTo(name, path, overwrite)
           return settled
         })
     })
   )
 }
 
-/** Takes a name for a file if nothing has it, where the file system has hard links. */
-const takeName = (file: string, name: string): Promise<"ours" | "taken" | "unsupported"> =>
-  Fs.link(file, name).then(
-    () => "ours",
-    (cause: unknown) =>
-      cause instanceof Error && "code" in cause && cause.code === "EEXIST" ? "taken" : "unsupported"
-  )
+/**
+ * Moves a file to a name. Returns false where something has that, which may not be replaced. File
+ * systems without hard links replace what gets it in the very meantime.
+ */
+export const moveTo = async (file: string, name: string, overwrite: boolean): Promise<boolean> => {
+  const taken = overwrite
+    ? undefined
+    : await Fs.link(file, name).then(
+        () => false,
+        (cause: unknown) =>
+          cause instanceof Error && "code" in cause && cause.code === "EEXIST" ? true : undefined
+      )
+  // To rename one link of a file to another does nothing.
+  if (taken === false) await Fs.rm(file)
+  else if (taken === undefined) await Fs.rename(file, name)
+  return taken !== true
+}
 
 const isOwnerless = (name: string, rest: string): boolean => {
   const owner = Number(rest.split("-", 1)[0])

@@ -1,0 +1,19 @@
+/** Titles of files, which are the paths under which they are unpacked. */
+import * as Option from "effect/Option"
+
+/**
+ * Returns the path that a title stands for, if it stays below the folder it is joined to on every
+ * system (T11): it has no root, drive, `..`, backslash or control character, and no part that is a
+ * device on Windows, or another name there.
+ */
+export const pathOf = (title: string): Option.Option<string> => {
+  const parts = title.split("/").filter((part, n) => n === 0 || (part !== "" && part !== "."))
+  const [first, ...rest] = parts
+  const path = (first === "." ? rest : parts).join("/")
+  return path !== "" && path.split("/").every(isName) ? Option.some(path) : Option.none()
+}
+
+const isName = (part: string): boolean =>
+  part !== "" && !/[\\:\p{Cc}]|[. ]$/u.test(part) && !device.test(part)
+
+const device = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/i

@@ -1,0 +1,123 @@
+/**
+ * Folders as tar archives that depend on nothing but names, permissions and contents: entries are
+ * in the order of their names, and have neither times nor owners, so that a folder gives the same
+ * archive wherever it is packed (CP31).
+ */
+import { Buffer } from "node:buffer"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Flattening from "../../content/internal/Flattening.js"
+import type { Part } from "../../content/internal/LayerContent.js"
+import { StorageFailure } from "../../RegistryError.js"
+import type { Entry, EntryType } from "../../spec/internal/TarEntry.js"
+import * as TarPath from "../../spec/internal/TarPath.js"
+import { attempt, newBlock, read } from "./FileBlocks.js"
+import { linkProblem } from "./LinkTarget.js"
+
+interface Item {
+  readonly entry: Entry
+  /** Where it is on disk. */
+  readonly path: string
+}
+
+/** Streams a folder as an archive, in which its name is `name`. */
+export const tar = (folder: string, name: string): Stream.Stream<Uint8Array, StorageFailure> =>
+  Flattening.encoded(
+    Stream.unwrap(
+      Effect.map(
+        Effect.uninterruptible(attempt(folder, () => itemsOf(folder, name))),
+        (items): Stream.Stream<Part, StorageFailure> =>
+          Stream.flatMap(Stream.fromIterable(items), (item) =>
+            Stream.concat(Stream.make<[Part]>(item.entry), contentOf(item))
+          )
+      )
+    )
+  )
+
+/** Files up to this size, in bytes, are read at once. */
+const small = 1_048_576
+
+/** The bytes of a file, which must be as many as its entry says. */
+const contentOf = ({ entry, path }: Item): Stream.Stream<Uint8Array, StorageFailure> => {
+  if (entry.size === 0) return Stream.empty
+  const changed = new StorageFailure({ path, cause: new Error("changed while it was packed") })
+  if (entry.size <= small)
+    return Stream.fromEffect(
+      Effect.filterOrFail(
+        attempt(path, () => Fs.readFile(path)),
+        ({ length }) => length === entry.size,
+        () => changed
+      )
+    )
+  return Stream.suspend(() => {
+    let left = entry.size
+    return read(path, 0, () => newBlock).pipe(
+      Stream.tap((bytes) => {
+        left -= bytes.length
+        return left < 0 ? Effect.fail(changed) : Effect.void
+      }),
+      Stream.concat(Stream.suspend(() => (left === 0 ? Stream.empty : Stream.fail(changed))))
+    )
+  })
+}
+
+/** The entries of a folder, each folder before what is in it. */
+const itemsOf = async (folder: string, name: string): Promise<ReadonlyArray<Item>> => {
+  const items: Array<Item> = []
+  const add = async (path: string, parts: ReadonlyArray<string>, stats: Stats): Promise<void> => {
+    const type = typeOf(stats)
+    if (type === undefined) throw new Error(`${path} is neither a file, a folder nor a link`)
+    const target = type === "symlink" ? await Fs.readlink(path) : undefined
+    const problem = target === undefined ? undefined : linkProblem(parts.length - 1, target)
+    if (problem !== undefined) throw new Error(`${path} is a link that ${problem}`)
+    const entryPath = [...(name === "." ? [] : [name]), ...parts].join("/") || "."
+    items.push({ entry: entryOf(entryPath, type, stats, target), path })
+    if (type !== "directory") return
+    for (const child of await namesIn(path))
+      await add(Path.join(path, child), [...parts, child], await Fs.lstat(Path.join(path, child)))
+  }
+  const stats = await Fs.stat(folder)
+  if (!stats.isDirectory()) throw new Error("not a folder")
+  await add(folder, [], stats)
+  return items
+}
+
+type Stats = Awaited<ReturnType<typeof Fs.lstat>>
+
+const typeOf = (stats: Stats): EntryType | undefined => {
+  if (stats.isDirectory()) return "directory"
+  if (stats.isSymbolicLink()) return "symlink"
+  return stats.isFile() ? "file" : undefined
+}
+
+const entryOf = (
+  path: string,
+  type: EntryType,
+  { mode, size }: Stats,
+  target: string | undefined
+): Entry => ({
+  path,
+  type,
+  size: type === "file" ? Number(size) : 0,
+  mode: type === "symlink" ? 0o777 : Number(mode) & 0o777,
+  uid: 0,
+  gid: 0,
+  modified: 0,
+  ...(target !== undefined && { target }),
+  records: none
+})
+
+const none: ReadonlyMap<string, Uint8Array> = new Map()
+
+/** The names in a folder, in order. Those that are not UTF-8 would become others elsewhere. */
+const namesIn = async (folder: string): Promise<ReadonlyArray<string>> => {
+  const names = await Fs.readdir(folder, { encoding: "buffer" })
+  return names.sort(Buffer.compare).map((bytes) => {
+    const name = TarPath.decode(bytes)
+    if (/\p{Surrogate}/u.test(name))
+      throw new Error(`${folder} has a name that is not UTF-8: ${JSON.stringify(name)}`)
+    return name
+  })
+}

@@ -1,0 +1,83 @@
+/** Moves the files of one folder into another one, in which other files are. */
+import { Buffer } from "node:buffer"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import type { Entry } from "../../spec/internal/TarEntry.js"
+import { moveTo } from "./PartialFile.js"
+
+/**
+ * Moves what the entries say, and leaves alone what is there already. Returns the paths at which
+ * something else is: unless that may be overwritten, nothing has been moved then. A folder takes no
+ * other thing's place, and nothing takes that of a folder.
+ */
+export const merge = async (
+  from: string,
+  to: string,
+  entries: ReadonlyArray<Entry>,
+  overwrite: boolean
+): Promise<ReadonlyArray<string>> => {
+  const missing: Array<Entry> = []
+  const taken: Array<Entry> = []
+  for (const entry of entries) {
+    const path = Path.join(to, entry.path)
+    const stats = await Fs.lstat(path).catch(() => undefined)
+    if (stats === undefined) missing.push(entry)
+    else if (stats.isDirectory() !== (entry.type === "directory"))
+      throw new Error(`${path} is ${stats.isDirectory() ? "a folder" : "not a folder"}`)
+    else if (!stats.isDirectory() && !(await isSame(entry, Path.join(from, entry.path), path)))
+      taken.push(entry)
+  }
+  const pathsOf = (entries: ReadonlyArray<Entry>) => entries.map(({ path }) => Path.join(to, path))
+  if (taken.length > 0 && !overwrite) return pathsOf(taken)
+  const late: Array<Entry> = []
+  for (const entry of [...missing, ...taken])
+    if (!(await move(entry, from, to, overwrite))) late.push(entry)
+  // Nothing more is put into them.
+  for (const { mode, path, type } of missing.reverse())
+    if (type === "directory") await Fs.chmod(Path.join(to, path), mode)
+  return pathsOf(late)
+}
+
+const move = async (
+  { path, target = "", type }: Entry,
+  from: string,
+  to: string,
+  overwrite: boolean
+): Promise<boolean> => {
+  const name = Path.join(to, path)
+  if (type === "directory") await Fs.mkdir(name)
+  // A hard link to a symbolic one is one to what that leads to, on some systems.
+  else if (type === "symlink" && !overwrite)
+    return Fs.symlink(target, name).then(
+      () => true,
+      () => false
+    )
+  else return moveTo(Path.join(from, path), name, overwrite)
+  return true
+}
+
+/** Whether a file or link that is there is the one that is to go there. */
+const isSame = async ({ target, type }: Entry, path: string, there: string): Promise<boolean> => {
+  const stats = await Fs.lstat(there)
+  if (type === "symlink") return stats.isSymbolicLink() && (await Fs.readlink(there)) === target
+  if (!stats.isFile() || stats.size !== (await Fs.lstat(path)).size) return false
+  const files = [await Fs.open(path)]
+  try {
+    files.push(await Fs.open(there))
+    const blocks = files.map(() => Buffer.allocUnsafe(blockSize))
+    for (;;) {
+      const [one, other] = await Promise.all(
+        files.map(async (file, n) => {
+          const { buffer, bytesRead } = await file.read(blocks[n] ?? Buffer.alloc(0), 0, blockSize)
+          return buffer.subarray(0, bytesRead)
+        })
+      )
+      if (one === undefined || other === undefined || !one.equals(other)) return false
+      if (one.length === 0) return true
+    }
+  } finally {
+    for (const file of files) await file.close()
+  }
+}
+
+const blockSize = 262_144
