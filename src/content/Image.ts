@@ -328,14 +328,17 @@ export const withDiffIds: (
 )
 
 /**
- * Reads one file of an image: the last entry for it in the topmost layer that has it. What a layer
- * removes is heeded, and links are followed, within the image. Each layer is read to its end and
- * verified first, from the top down until the file is found. So what a layer has written through a
- * symbolic link of a lower one is found under the path that the layer has, and not under the one
- * that the link leads to, which `flatten` has.
+ * Reads one file of an image: what its path has once all layers are extracted one over the other,
+ * as {@link flatten} has it, links followed within the image. The last entry of the topmost layer
+ * counts, and what layers remove is heeded.
  *
- * Fails with `FileUnknown`, with `LimitExceeded` also for a file larger than `fileLimit`, and as
- * reading layers does.
+ * Layers are read from the top down, each to its end and verified, as far as it takes to know:
+ * where a layer has the file and the folders that it is in, no further. A layer without entries for
+ * those may have written through a symbolic link of a lower one. The layer that has the file is
+ * read once more where another path led to it.
+ *
+ * Fails with `FileUnknown`, with `LimitExceeded` also for a file larger than `fileLimit` and for
+ * more entries than `entryLimit`, and as reading layers does.
  *
  * @example
  * ```ts
@@ -360,7 +363,7 @@ export const readFile = (
   Spans.inSpan(
     "Image.readFile",
     () => ({ "oci.reference": Reference.format(image.reference) }),
-    FileLookup.read(image.layers.toReversed(), path, options)
+    FileLookup.read(image.layers, path, options)
   )
 
 /**

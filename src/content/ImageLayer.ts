@@ -142,6 +142,11 @@ export interface ReadFileOptions extends ReadOptions {
   /** The most that the file may have, in bytes, 4 MiB by default. */
   readonly fileLimit?: number | undefined
   /**
+   * The most entries that the layers which are read may have, 1,000,000 by default: each of them
+   * takes memory.
+   */
+  readonly entryLimit?: number | undefined
+  /**
    * Whether to stop at the first entry for the file, false by default. Its bytes are not verified
    * then, which the result says, and a later entry of the same layer may replace it.
    */
@@ -167,10 +172,10 @@ export interface FileContent {
 /**
  * Reads one file of a layer. The last entry of its path counts, and links are followed, within the
  * layer: `Image.readFile` follows them through all layers of an image. The layer is read to its end
- * and verified first, and once more for each hard link.
+ * and verified first, and once more where a link led to the file.
  *
- * Fails with `FileUnknown`, with `LimitExceeded` also for a file larger than `fileLimit`, with
- * `ReadError`, and with the error of the content.
+ * Fails with `FileUnknown`, with `LimitExceeded` also for a file larger than `fileLimit` and for
+ * more entries than `entryLimit`, with `ReadError`, and with the error of the content.
  *
  * @example
  * ```ts

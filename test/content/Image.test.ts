@@ -261,6 +261,64 @@ layer(machine, { excludeTestServices: true })((it) => {
       })
     )
 
+    it.effect("is where a layer has written it through a link of a lower one", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          [folder("usr/lib"), link("lib", "usr/lib"), file("usr/lib/x", "base")],
+          [file("lib/x", "through the link"), file("lib/y", "new")],
+          [folder("srv"), file("srv/x", "other")]
+        )
+        expect(yield* content(image, "usr/lib/x")).toBe("through the link")
+        expect(yield* content(image, "lib/x")).toBe("through the link")
+        expect(yield* content(image, "usr/lib/y")).toBe("new")
+        expect(yield* content(image, "srv/x")).toBe("other")
+        // A folder takes the place of the link.
+        const again = yield* imageOf(
+          [folder("usr/lib"), link("lib", "usr/lib"), file("usr/lib/x", "base")],
+          [folder("lib"), file("lib/x", "top")],
+          [removed("usr/lib/x")]
+        )
+        expect(yield* content(again, "usr/lib/x")).toBe("Missing")
+        expect(yield* content(again, "lib/x")).toBe("top")
+      })
+    )
+
+    it.effect("takes no more layers than needed, and reads each once", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          [folder("etc"), file("etc/a", "base"), link("etc/b", "a"), folder("app")],
+          [folder("app"), file("app/x", "1"), file("loose/z", "1")],
+          [folder("app"), file("app/y", "2")]
+        )
+        let read: ReadonlyArray<number> = []
+        const layers = image.layers.map((layer, n) => ({
+          ...layer,
+          content: Stream.suspend(() => {
+            read = [...read, n]
+            return layer.content
+          })
+        }))
+        const layersFor = (path: string, options?: ImageLayer.ReadFileOptions) =>
+          Effect.suspend(() => {
+            read = []
+            return Effect.map(content({ ...image, layers }, path, options), () => read)
+          })
+        expect(yield* layersFor("app/y")).toEqual([2])
+        expect(yield* layersFor("app/x")).toEqual([2, 1])
+        expect(yield* layersFor("app/x/none")).toEqual([2, 1])
+        expect(yield* layersFor("etc/a")).toEqual([2, 1, 0])
+        expect(yield* layersFor("none")).toEqual([2, 1, 0])
+        // A link led to it only after it had gone by.
+        expect(yield* layersFor("etc/b")).toEqual([2, 1, 0, 0])
+        // Its folder has no entry, and can be a link of a lower layer.
+        expect(yield* layersFor("loose/z")).toEqual([2, 1, 0])
+        expect(yield* layersFor("loose/z", { stopEarly: true })).toEqual([2, 1])
+        expect(yield* Effect.flip(Image.readFile(image, "etc/a", { entryLimit: 6 }))).toMatchObject(
+          { _tag: "LimitExceeded", option: "entryLimit" }
+        )
+      })
+    )
+
     it.effect("is gone where a file or a link took the place of its folder", () =>
       Effect.gen(function* () {
         const image = yield* imageOf(

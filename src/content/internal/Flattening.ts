@@ -8,19 +8,16 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Decompression } from "../../Decompression.js"
-import { LimitExceeded } from "../../RegistryError.js"
+import type { LimitExceeded } from "../../RegistryError.js"
 import * as TarEncoding from "../../spec/internal/TarEncoding.js"
 import type { Entry } from "../../spec/internal/TarEntry.js"
+import * as EntryCount from "./EntryCount.js"
 import * as FileTree from "./FileTree.js"
 import { InvalidLayer } from "./InvalidLayer.js"
 import * as LayerContent from "./LayerContent.js"
 
 /** How an image is flattened. */
-export interface Options extends LayerContent.ReadOptions {
-  readonly entryLimit?: number | undefined
-}
-
-const defaultLimit = 1_000_000
+export interface Options extends LayerContent.ReadOptions, EntryCount.Options {}
 
 /** So many layers are read at a time. */
 const concurrency = 3
@@ -69,21 +66,16 @@ const indexed = Effect.fnUntraced(function* <E>(
   layers: ReadonlyArray<LayerContent.ImageLayer<E>>,
   options: Options
 ) {
-  const limit = options.entryLimit ?? defaultLimit
-  let count = 0
+  const count = EntryCount.make(options)
   const read = (layer: LayerContent.ImageLayer<E>) =>
     Effect.suspend(() => {
       const entries: Array<Entry> = []
-      const excess = new LimitExceeded({
-        what: "The number of entries",
-        limit,
-        option: "entryLimit"
-      })
       const stream = LayerContent.read<E, LimitExceeded>(layer, options, (emit) => ({
         take: (part) => {
           if (!LayerContent.isEntry(part)) return
-          if (++count > limit) emit(excess)
-          else entries.push(part)
+          const excess = count.next()
+          if (excess === undefined) entries.push(part)
+          else emit(excess)
         }
       }))
       return Effect.flatMap(
