@@ -78,6 +78,17 @@ export interface ListOptions<A> {
 }
 
 /**
+ * A manifest that a registry has, tagged or not, and when it was put there last.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ListedManifest {
+  readonly descriptor: Descriptor
+  readonly putAt: Date
+}
+
+/**
  * The forms of an upload.
  *
  * - `single`: one POST with the whole blob ([Single
@@ -320,6 +331,14 @@ export declare namespace Registry {
   export type ListReferrersError = InvalidManifest | CommonError
 
   /**
+   * What `manifests` can fail with.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  export type ListManifestsError = NameUnknown | CommonError
+
+  /**
    * What `headBlob` can fail with.
    *
    * @since 0.1.0
@@ -546,6 +565,15 @@ export declare namespace Registry {
     ) => Stream.Stream<Descriptor, ListReferrersError>
 
     /**
+     * Lists all manifests of a repository, those without a tag as well, in no order. Fails with
+     * `Unsupported` where the registry does not list them: the specification has no such list, so
+     * that only registries in memory and in layouts do.
+     */
+    readonly manifests: (
+      repository: RepositoryName
+    ) => Stream.Stream<ListedManifest, ListManifestsError>
+
+    /**
      * Returns size and digest of a blob ([Checking if content
      * exists](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#checking-if-content-exists-in-the-registry)).
      * Over HTTP this is a HEAD; where its response gives no size, or 0 for a blob that cannot be
@@ -687,6 +715,7 @@ export const make = (operations: Partial<Registry.Service>): Registry.Service =>
   tags: operations.tags ?? (() => Stream.fromEffect(refused("tags"))),
   repositories: operations.repositories ?? (() => Stream.fromEffect(refused("repositories"))),
   referrers: operations.referrers ?? (() => Stream.fromEffect(refused("referrers"))),
+  manifests: operations.manifests ?? (() => Stream.fromEffect(refused("manifests"))),
   headBlob: operations.headBlob ?? (() => refused("headBlob")),
   getBlob: operations.getBlob ?? (() => Stream.fromEffect(refused("getBlob"))),
   getBlobBytes: operations.getBlobBytes ?? (() => refused("getBlobBytes")),

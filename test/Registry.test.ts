@@ -35,6 +35,7 @@ const operations = Effect.gen(function* () {
     tags: (registry) => Stream.runDrain(registry.tags(repository)),
     repositories: (registry) => Stream.runDrain(registry.repositories()),
     referrers: (registry) => Stream.runDrain(registry.referrers(repository, digest)),
+    manifests: (registry) => Stream.runDrain(registry.manifests(repository)),
     headBlob: (registry) => registry.headBlob(repository, digest),
     getBlob: (registry) => Stream.runDrain(registry.getBlob(repository, digest)),
     getBlobBytes: (registry) => registry.getBlobBytes(repository, digest),

@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import { Credentials, type Login } from "../auth/Credentials.js"
 import { TokenCache } from "../auth/TokenCache.js"
 import { invalidHost } from "../internal/HostProblem.js"
@@ -22,7 +23,7 @@ import * as Spans from "../internal/Spans.js"
 import * as Operation from "../protocol/Operation.js"
 import * as Registries from "../Registries.js"
 import { Registry } from "../Registry.js"
-import { type AuthChallenge, InvalidUrl } from "../RegistryError.js"
+import { type AuthChallenge, InvalidUrl, Unsupported } from "../RegistryError.js"
 import * as Host from "../spec/Host.js"
 import { isRepositoryName, isTag } from "../spec/Reference.js"
 import * as Mirrors from "../store/internal/Mirrors.js"
@@ -608,6 +609,8 @@ const over = (
           after: (operation, last) => ({ ...operation, last })
         }
       ),
+    // The specification has no list of them.
+    manifests: () => Stream.fail(new Unsupported({ operation: "listing manifests" })),
     repositories: (options) =>
       Pages.paginate(
         to,

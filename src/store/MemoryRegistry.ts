@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -149,9 +150,9 @@ const unsafeMake = ({ missingReferences }: Options): MemoryRegistry.Service => {
     resumeUpload: (state) => uploads.resume(state),
     snapshot: Effect.sync(() => repositories.snapshot()),
     restore: (snapshot) =>
-      Effect.sync(() => {
+      Effect.map(Clock.currentTimeMillis, (now) => {
         uploads.dropAll()
-        repositories.restore(snapshot)
+        repositories.restore(snapshot, now)
       }),
     uploads: uploads.open
   }

@@ -16,7 +16,11 @@ const layouts = Layer.unwrapScoped(Effect.map(folder(), (path) => NodeLayout.lay
 // What has another digest than its bytes is refused.
 const supports = { signedManifests: false }
 
-registrySuite("layouts on a disk", { layer: layouts, largeBlob, supports })
+registrySuite("layouts on a disk", {
+  layer: layouts,
+  largeBlob,
+  supports: { ...supports, manifestList: true }
+})
 registrySuite("a client over served layouts", {
   layer: Layer.unwrapEffect(Effect.map(ServerUrl, (url) => RegistryClient.layer({ url }))).pipe(
     Layer.provide([TokenCache.layerMemory, Credentials.layerAnonymous]),

@@ -23,6 +23,7 @@ const readThrough = (upstream: Registry.Service, cached: Registry.Service) =>
     tags: cached.tags,
     repositories: cached.repositories,
     referrers: cached.referrers,
+    manifests: cached.manifests,
     headBlob: cached.headBlob,
     getBlob: cached.getBlob,
     getBlobBytes: cached.getBlobBytes,
@@ -39,6 +40,7 @@ const inMemory = Effect.gen(function* () {
 
 registrySuite("reads through a cache", {
   layer: Layer.scoped(Registry, inMemory),
+  supports: { manifestList: true },
   largeBlob: 1024 * 1024
 })
 

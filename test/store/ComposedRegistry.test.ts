@@ -48,10 +48,11 @@ const union = Effect.map(Effect.all([memory, memory]), ([first, second]) =>
 )
 
 const supports = { mountFromAnywhere: false }
+const local = { ...supports, manifestList: true }
 const largeBlob = 1024 * 1024
 
-registrySuite("prefixed", { layer: provide(prefixed), supports, largeBlob })
-registrySuite("select", { layer: provide(selected), supports, largeBlob })
+registrySuite("prefixed", { layer: provide(prefixed), supports: local, largeBlob })
+registrySuite("select", { layer: provide(selected), supports: local, largeBlob })
 registrySuite("union", { layer: provide(union), largeBlob })
 registrySuite("limited", {
   layer: provide(
@@ -63,7 +64,7 @@ registrySuite("limited", {
       })
     )
   ),
-  supports,
+  supports: local,
   largeBlob
 })
 registrySuite("logged and observed, with a mirror", {
@@ -76,6 +77,7 @@ registrySuite("logged and observed, with a mirror", {
       )
     )
   ),
+  supports: { manifestList: true },
   largeBlob
 })
 registrySuite("a client over a served union of a prefixed registry and another one", {

@@ -24,7 +24,10 @@ import {
   utf8
 } from "../support/fixtures.js"
 
-registrySuite("MemoryRegistry", { layer: MemoryRegistry.layer() })
+registrySuite("MemoryRegistry", {
+  layer: MemoryRegistry.layer(),
+  supports: { manifestList: true }
+})
 
 const fresh = Effect.all({ registry: MemoryRegistry.make(), repository: freshRepository })
 

@@ -1,5 +1,6 @@
 import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
 import { Registry } from "../../src/Registry.js"
@@ -53,6 +54,33 @@ export const listSuite = (it: It, supports: Supports): void => {
         })
     )
   }
+
+  it.effect("lists all manifests with when they were put, tagged or not, where it can", () =>
+    Effect.gen(function* () {
+      const { registry, repository } = yield* tagged("a", "b")
+      const child = yield* image(registry, repository, "m2")
+      yield* registry.putManifest(repository, child)
+      const { descriptor } = Manifest.index({ manifests: [child.descriptor] })
+      yield* registry.putManifest(repository, Manifest.index({ manifests: [child.descriptor] }))
+      const listed = Effect.either(items(registry.manifests(repository)))
+      if (!supports.manifestList) {
+        expect(yield* listed).toMatchObject({ _tag: "Left", left: { _tag: "Unsupported" } })
+        return
+      }
+      const found = yield* items(registry.manifests(repository))
+      const tag_ = yield* registry.headManifest(repository, yield* tag("a"))
+      expect(found.map(({ descriptor }) => descriptor.digest).sort()).toEqual(
+        [...Option.toArray(tag_), child.descriptor, descriptor].map(({ digest }) => digest).sort()
+      )
+      for (const { putAt } of found)
+        expect(Math.abs(putAt.getTime() - Date.now())).toBeLessThan(600_000)
+      yield* registry.deleteManifest(repository, child.descriptor.digest)
+      expect(yield* items(registry.manifests(repository))).toHaveLength(2)
+      expect(yield* Effect.flip(items(registry.manifests(yield* freshRepository)))).toMatchObject({
+        _tag: "NameUnknown"
+      })
+    })
+  )
 
   it.effect("gives the first tags to a consumer that stops there", () =>
     Effect.gen(function* () {

@@ -25,6 +25,11 @@ export interface Supports {
   readonly blobDelete: boolean
   /** Repositories can be listed (C92). Otherwise `repositories` fails with `Unsupported`. */
   readonly catalog: boolean
+  /**
+   * All manifests are listed, which is false unless said otherwise. Without it, `manifests` fails
+   * with `Unsupported`.
+   */
+  readonly manifestList: boolean
   /** Blobs are mounted (R24). Otherwise `mountBlob` answers that they are not. */
   readonly mounts: boolean
   /** Blobs go by PATCH: in chunks, and without a digest from a source that is read once. */
@@ -59,6 +64,7 @@ const everything: Supports = {
   manifestDelete: true,
   blobDelete: true,
   catalog: true,
+  manifestList: false,
   mounts: true,
   chunks: true,
   uploadStatus: true,

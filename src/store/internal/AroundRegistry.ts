@@ -80,7 +80,9 @@ const manifestsAndLists = ({ effect, stream }: Around, registry: Registry.Servic
       stream(
         { name: "referrers", repository, digest },
         registry.referrers(repository, digest, options)
-      )
+      ),
+    manifests: (repository) =>
+      stream({ name: "manifests", repository }, registry.manifests(repository))
   }) satisfies Partial<Registry.Service>
 
 const blobs = ({ effect, stream }: Around, registry: Registry.Service) =>

@@ -28,6 +28,7 @@ export const deferred = (
     tags: (...of) => stream((registry) => registry.tags(...of)),
     repositories: (...of) => stream((registry) => registry.repositories(...of)),
     referrers: (...of) => stream((registry) => registry.referrers(...of)),
+    manifests: (...of) => stream((registry) => registry.manifests(...of)),
     headBlob: (...of) => effect((registry) => registry.headBlob(...of)),
     getBlob: (...of) => stream((registry) => registry.getBlob(...of)),
     getBlobBytes: (...of) => effect((registry) => registry.getBlobBytes(...of)),

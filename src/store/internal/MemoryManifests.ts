@@ -1,4 +1,5 @@
 /** The manifests, tags and lists of a registry in memory. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -30,6 +31,7 @@ export const manifests = (
   putManifest: Effect.fnUntraced(function* (name, put, { onlyIf, tags = [] } = {}) {
     const manifest = yield* StoredManifest.received(put)
     const { descriptor } = manifest
+    const now = yield* Clock.currentTimeMillis
     // From here to the end is one step, so that no other writer comes between.
     const changed =
       onlyIf &&
@@ -40,6 +42,7 @@ export const manifests = (
       return yield* new BlobUnknown({ repository: name, digest: lacking.digest })
     const repository = repositories.open(name)
     repository.manifests.set(descriptor.digest, manifest)
+    repository.putAt.set(descriptor.digest, now)
     const all = onlyIf === undefined ? tags : [onlyIf.tag, ...tags]
     for (const tag of all) repository.tags.set(tag, descriptor.digest)
     return descriptor
@@ -51,9 +54,10 @@ export const manifests = (
   }),
 
   deleteManifest: Effect.fnUntraced(function* (name, digest) {
-    const { manifests, tags } = yield* repositories.get(name)
+    const { manifests, putAt, tags } = yield* repositories.get(name)
     if (!manifests.delete(digest))
       return yield* new ManifestUnknown({ repository: name, reference: digest })
+    putAt.delete(digest)
     for (const [tag, target] of tags) if (target === digest) tags.delete(tag) // R39
   })
 })
@@ -61,7 +65,7 @@ export const manifests = (
 /** Makes the lists: all in ASCII order, and in one page. */
 export const lists = (
   repositories: MemoryRepositories
-): Operations<"tags" | "repositories" | "referrers"> => ({
+): Operations<"tags" | "repositories" | "referrers" | "manifests"> => ({
   tags: (name, options) =>
     Stream.unwrap(Effect.map(repositories.get(name), ({ tags }) => list(tags.keys(), options))),
 
@@ -76,6 +80,16 @@ export const lists = (
           )
           .map(Manifest.referrer)
           .filter(StoredManifest.isOfType(artifactType))
+      )
+    ),
+
+  manifests: (name) =>
+    Stream.fromIterableEffect(
+      Effect.map(repositories.get(name), ({ manifests, putAt }) =>
+        Array.from(manifests.values(), ({ descriptor }) => ({
+          descriptor,
+          putAt: new Date(putAt.get(descriptor.digest) ?? 0)
+        }))
       )
     )
 })

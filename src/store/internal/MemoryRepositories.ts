@@ -19,6 +19,8 @@ export type Operations<Name extends keyof Registry.Service> = Pick<Registry.Serv
 export interface Repository {
   readonly blobs: Map<Digest.Digest, MemoryBytes>
   readonly manifests: Map<Digest.Digest, Manifest>
+  /** When each manifest was put last, in milliseconds of the clock. */
+  readonly putAt: Map<Digest.Digest, number>
   readonly tags: Map<Tag, Digest.Digest>
 }
 
@@ -59,6 +61,7 @@ export class MemoryRepositories {
     const repository = this.find(name) ?? {
       blobs: new Map(),
       manifests: new Map(),
+      putAt: new Map(),
       tags: new Map()
     }
     this.repositories.set(name, repository)
@@ -94,13 +97,16 @@ export class MemoryRepositories {
     )
   }
 
-  restore(snapshot: Snapshot): void {
+  /** Replaces all that is stored, as if it had been put at this time. */
+  restore(snapshot: Snapshot, now: number): void {
     this.repositories.clear()
     for (const [name, { blobs, manifests, tags }] of Object.entries(snapshot)) {
       if (!isRepositoryName(name)) continue
+      const stored = keyed(manifests, Digest.isDigest)
       this.repositories.set(name, {
         tags: keyed(tags, isTag),
-        manifests: keyed(manifests, Digest.isDigest),
+        manifests: stored,
+        putAt: new Map(Array.from(stored.keys(), (digest) => [digest, now])),
         blobs: new Map(
           Array.from(keyed(blobs, Digest.isDigest), ([digest, bytes]) => [
             digest,

@@ -53,6 +53,7 @@ export const mirrored = (
         tags: registry.tags,
         repositories: registry.repositories,
         referrers: registry.referrers,
+        manifests: registry.manifests,
         putBlob: registry.putBlob,
         deleteBlob: registry.deleteBlob,
         startUpload: registry.startUpload,

@@ -10,6 +10,7 @@ export const readsOf = (registry: Registry.Service) =>
     tags: registry.tags,
     repositories: registry.repositories,
     referrers: registry.referrers,
+    manifests: registry.manifests,
     headBlob: registry.headBlob,
     getBlob: registry.getBlob,
     getBlobBytes: registry.getBlobBytes,

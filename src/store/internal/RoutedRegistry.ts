@@ -48,6 +48,8 @@ const reads = (route: Route) =>
         ? Stream.empty
         : place.registry.referrers(place.repository, digest, options)
     },
+    manifests: (name) =>
+      streamAt(route, name, ({ registry, repository }) => registry.manifests(repository)),
     headBlob: (name, digest) => {
       const place = route(name)
       return place === undefined

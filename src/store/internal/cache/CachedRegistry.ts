@@ -82,6 +82,7 @@ export const make = (
       ...CachedBlobs.blobs(cache),
       tags: upstream.tags,
       repositories: upstream.repositories,
-      referrers: upstream.referrers
+      referrers: upstream.referrers,
+      manifests: upstream.manifests
     })
   })

@@ -13,7 +13,9 @@ import type { LayoutIndex } from "./LayoutIndex.js"
 
 /** What the manifests of one index say. */
 export interface Contents {
-  /** Manifests that stand in an index and not in `index.json`. */
+  /** What stands in an index. */
+  readonly members: ReadonlySet<Digest>
+  /** What stands in an index and not in `index.json`. */
   readonly nested: ReadonlyMap<Digest, Descriptor>
   readonly referrers: ReadonlyMap<Digest, ReadonlyArray<Descriptor>>
   /** The sizes that descriptors say blobs have, in bytes. */
@@ -50,6 +52,7 @@ export class Catalog {
   private gather(index: LayoutIndex): Effect.Effect<Contents> {
     return Effect.gen(this, function* () {
       const said = new Map<Digest, Said>()
+      const members = new Set<Digest>()
       const nested = new Map<Digest, Descriptor>()
       const referrers = new Map<Digest, Array<Descriptor>>()
       const sizes = new Map<Digest, Set<number>>()
@@ -74,6 +77,7 @@ export class Catalog {
             if (known === undefined) sizes.set(digest, new Set([size]))
             else known.add(size)
             if (!isIndex) continue
+            members.add(digest)
             if (!index.has(digest)) nested.set(digest, reference)
             if (!seen.has(digest)) next.set(digest, reference)
           }
@@ -82,7 +86,7 @@ export class Catalog {
       }
       // Of manifests that are gone, nothing is kept.
       this.said = said
-      return { nested, referrers, sizes }
+      return { members, nested, referrers, sizes }
     })
   }
 

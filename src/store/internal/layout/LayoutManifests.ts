@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { PutCondition, Registry } from "../../../Registry.js"
+import type { ListedManifest, PutCondition, Registry } from "../../../Registry.js"
 import {
   BlobUnknown,
   DigestMismatch,
@@ -15,7 +15,8 @@ import {
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
 import * as Manifest from "../../../spec/Manifest.js"
-import type { Tag } from "../../../spec/Reference.js"
+import * as MediaType from "../../../spec/MediaType.js"
+import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import { list } from "../SortedList.js"
 import * as StoredManifest from "../StoredManifest.js"
 import { documentLimit, type Found, type Layout, readBytes } from "./Layout.js"
@@ -47,69 +48,73 @@ const checkDigest = ({
 export const manifests = (
   layouts: Layouts,
   strict: boolean
-): Operations<"getManifest" | "headManifest" | "putManifest" | "deleteTag" | "deleteManifest"> => {
-  const getManifest: Registry.Service["getManifest"] = Effect.fnUntraced(
-    function* (name, reference) {
-      if (Digest.isDigest(reference)) yield* Digest.hasherFor(reference)
-      const repository = yield* layouts.get(name)
-      const descriptor = yield* find(repository, reference)
-      const unknown = new ManifestUnknown({ repository: name, reference })
-      if (descriptor === undefined) return yield* unknown
-      const found = yield* repository.layout.find(descriptor.digest)
-      if (Option.isNone(found)) return yield* unknown
-      return yield* verified(repository.layout, found.value, descriptor)
-    }
-  )
+): Operations<"getManifest" | "headManifest" | "putManifest" | "deleteTag" | "deleteManifest"> => ({
+  getManifest: (name, reference) => getManifest(layouts, name, reference),
 
-  return {
-    getManifest,
+  headManifest: (name, reference) => headManifest(layouts, name, reference),
 
-    headManifest: Effect.fnUntraced(function* (name, reference) {
-      const repository = yield* layouts.find(name)
-      if (Option.isNone(repository)) return Option.none()
-      const { layout } = repository.value
-      const descriptor = yield* Effect.catchTag(
-        find(repository.value, reference),
-        "NameUnknown",
-        () => Effect.succeed(undefined)
-      )
-      if (descriptor === undefined) return Option.none()
-      const { digest, mediaType, size } = descriptor
-      // What an entry does not say, the manifest may.
-      if (mediaType === "" || size < 0)
-        return Option.map(
-          yield* Effect.option(getManifest(name, digest)),
-          (manifest) => manifest.descriptor
-        )
-      const found = yield* layout.find(digest, size)
-      return Option.map(found, () => ({ mediaType, digest, size }))
-    }),
+  putManifest: putManifestOf(layouts, strict),
 
-    putManifest: putManifestOf(layouts, strict),
-
-    deleteTag: Effect.fnUntraced(function* (name, tag) {
-      const { layout } = yield* layouts.get(name)
-      const unknown = new ManifestUnknown({ repository: name, reference: tag })
-      yield* layout.commit({
-        change: (index) => (index.removeTag(tag) ? Effect.void : unknown)
-      })
-    }),
-
-    deleteManifest: Effect.fnUntraced(function* (name, digest) {
-      const { catalog, layout } = yield* layouts.get(name)
-      const unknown = new ManifestUnknown({ repository: name, reference: digest })
-      const { nested } = yield* catalog.contents(yield* layout.index)
-      const isNested = nested.has(digest) && Option.isSome(yield* layout.find(digest))
-      yield* layout.commit({
-        change: (index) =>
-          index.removeManifest(digest) || isNested ? Effect.void : Effect.fail(unknown),
-        // The index that has it among its manifests stays, and is not to lead to it.
-        after: (index) =>
-          isNested && !index.has(digest) ? layout.files.remove(layout.blob(digest)) : Effect.void
-      })
+  deleteTag: Effect.fnUntraced(function* (name, tag) {
+    const { layout } = yield* layouts.get(name)
+    const unknown = new ManifestUnknown({ repository: name, reference: tag })
+    yield* layout.commit({
+      change: (index) => (index.removeTag(tag) ? Effect.void : unknown)
     })
-  }
-}
+  }),
+
+  deleteManifest: Effect.fnUntraced(function* (name, digest) {
+    const { catalog, layout } = yield* layouts.get(name)
+    const unknown = new ManifestUnknown({ repository: name, reference: digest })
+    const { members } = yield* catalog.contents(yield* layout.index)
+    const isMember = members.has(digest) && Option.isSome(yield* layout.find(digest))
+    yield* layout.commit({
+      change: (index) =>
+        index.removeManifest(digest) || isMember ? Effect.void : Effect.fail(unknown),
+      // The index that has it among its manifests stays, and is not to lead to it.
+      after: (index) =>
+        isMember && !index.has(digest) ? layout.files.remove(layout.blob(digest)) : Effect.void
+    })
+  })
+})
+
+const getManifest = Effect.fnUntraced(function* (
+  layouts: Layouts,
+  name: RepositoryName,
+  reference: Tag | Digest.Digest
+) {
+  if (Digest.isDigest(reference)) yield* Digest.hasherFor(reference)
+  const repository = yield* layouts.get(name)
+  const descriptor = yield* find(repository, reference)
+  const unknown = new ManifestUnknown({ repository: name, reference })
+  if (descriptor === undefined) return yield* unknown
+  const found = yield* repository.layout.find(descriptor.digest)
+  if (Option.isNone(found)) return yield* unknown
+  return yield* verified(repository.layout, found.value, descriptor)
+})
+
+const headManifest = Effect.fnUntraced(function* (
+  layouts: Layouts,
+  name: RepositoryName,
+  reference: Tag | Digest.Digest
+) {
+  const repository = yield* layouts.find(name)
+  if (Option.isNone(repository)) return Option.none<Descriptor>()
+  const { layout } = repository.value
+  const descriptor = yield* Effect.catchTag(find(repository.value, reference), "NameUnknown", () =>
+    Effect.succeed(undefined)
+  )
+  if (descriptor === undefined) return Option.none<Descriptor>()
+  const { digest, mediaType, size } = descriptor
+  // What an entry does not say, the manifest may.
+  if (mediaType === "" || size < 0)
+    return Option.map(
+      yield* Effect.option(getManifest(layouts, name, digest)),
+      (manifest) => manifest.descriptor
+    )
+  const found = yield* layout.find(digest, size)
+  return Option.map(found, (): Descriptor => ({ mediaType, digest, size }))
+})
 
 const putManifestOf = (layouts: Layouts, strict: boolean): Registry.Service["putManifest"] =>
   Effect.fnUntraced(function* (name, put, { onlyIf, tags = [] } = {}) {
@@ -138,7 +143,9 @@ const putManifestOf = (layouts: Layouts, strict: boolean): Registry.Service["put
   })
 
 /** Makes the lists: all in ASCII order but for the referrers, and in one page. */
-export const lists = (layouts: Layouts): Operations<"tags" | "repositories" | "referrers"> => ({
+export const lists = (
+  layouts: Layouts
+): Operations<"tags" | "repositories" | "referrers" | "manifests"> => ({
   tags: (name, options) =>
     Stream.unwrap(
       Effect.map(
@@ -157,8 +164,40 @@ export const lists = (layouts: Layouts): Operations<"tags" | "repositories" | "r
       return referrers.get(digest) ?? []
     }).pipe(Effect.catchTag("NameUnknown", () => Effect.succeed([])))
     return Stream.filter(Stream.fromIterableEffect(found), StoredManifest.isOfType(artifactType))
-  }
+  },
+
+  manifests: (name) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const { catalog, layout } = yield* layouts.get(name)
+        const index = yield* layout.index
+        const { nested } = yield* catalog.contents(index)
+        const inIndexes = [...nested.values()].filter(({ mediaType }) => isManifest(mediaType))
+        return Stream.fromIterable([
+          ...index.digests,
+          ...inIndexes.map(({ digest }) => digest)
+        ]).pipe(
+          Stream.mapEffect((digest) =>
+            Effect.gen(function* () {
+              const descriptor = yield* headManifest(layouts, name, digest)
+              const file = yield* layout.find(digest)
+              return Option.isSome(descriptor) && Option.isSome(file)
+                ? Option.some<ListedManifest>({
+                    descriptor: descriptor.value,
+                    putAt: new Date(file.value.modified)
+                  })
+                : Option.none()
+            })
+          ),
+          Stream.filterMap((found) => found)
+        )
+      })
+    )
 })
+
+/** Caches of BuildKit list layers in an index (CP15). */
+const isManifest = (mediaType: string): boolean =>
+  MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
 
 /** Returns the descriptor of a manifest, from the index or from one of those that it has. */
 const find = Effect.fnUntraced(function* (
