@@ -143,7 +143,10 @@ const jobs = (where: typeof embedded | typeof debian) =>
     it.scoped("a Feature is published under all its tags, and the newest is installed", () =>
       Effect.gen(function* () {
         const feature = yield* name
-        const first = yield* Feature.publish(feature, "1.2.3", yield* archive("install.sh", "old"))
+        const old = yield* archive("install.sh", "old")
+        const first = yield* Feature.publish(feature, "1.2.3", old, { id: "go" })
+        const { annotations } = yield* Artifact.pull(`${feature}:1.2`)
+        expect(annotations).toEqual({ "dev.containers.metadata": '{"id":"go"}' })
         yield* Feature.publish(feature, "1.10.0", yield* archive("install.sh", "new"))
         yield* Registries.tag(`${feature}:1.2.3`, "2.0.0-beta")
         expect([...(yield* items(Registries.tags(feature)))].sort()).toEqual([

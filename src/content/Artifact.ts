@@ -6,9 +6,11 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Option from "effect/Option"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
+import * as ByteStream from "../ByteStream.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
@@ -21,14 +23,33 @@ import {
 } from "../RegistryError.js"
 import * as Annotations from "../spec/Annotations.js"
 import * as Descriptor from "../spec/Descriptor.js"
+import * as Digest from "../spec/Digest.js"
 import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
+import type { FileFilter, NoSingleFile } from "./internal/FileChoice.js"
+import * as FileChoice from "./internal/FileChoice.js"
 import * as ImageManifest from "./internal/ImageManifest.js"
 import { contentOf } from "./internal/PulledContent.js"
 import * as PushInput from "./internal/PushInput.js"
 import * as Title from "./internal/Title.js"
+
+export {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type FileFilter,
+  /**
+   * Occurs when not exactly one file of an artifact is the one that is wanted. `choices` are those
+   * that fit, or all there are where none does (`Missing`), and `more` how many there are besides.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  NoSingleFile
+} from "./internal/FileChoice.js"
 
 // -----------------------------------------------------------------------------
 // Push
@@ -63,6 +84,8 @@ export interface Config<out E = never, out R = never> {
   readonly mediaType: string
   /** The document, `{}` by default. */
   readonly source?: BlobSource.BlobSource<E, R> | Uint8Array | undefined
+  /** The document as a value, in place of a source: it is written by `JSON.stringify`. */
+  readonly json?: unknown
   readonly annotations?: Annotations.Annotations | undefined
 }
 
@@ -105,6 +128,11 @@ export type AttachOptions<E = never, R = never> = Type<E, R> & {
   readonly files: ReadonlyArray<File<E, R> | PulledFile>
   readonly annotations?: Annotations.Annotations | undefined
   /**
+   * When the artifact was made, for the annotation `org.opencontainers.image.created`. It has none
+   * by default: what is pushed again has the same digest then.
+   */
+  readonly created?: Date | undefined
+  /**
    * The size of chunks, in bytes, to upload files in. By default, a file is uploaded in one request
    * where possible.
    */
@@ -142,9 +170,10 @@ export interface Pushed {
 
 /**
  * The errors of a push, apart from those of the sources. With nothing sent, `InvalidReference` says
- * that a tag is not one, or that there is none, and `InvalidManifest` that a media type is not one,
- * or that two files have the same title. `DigestMismatch` also says that the reference has a digest
- * and the artifact has another; its manifest is not put then.
+ * that a tag is not one, or that there is none, and `InvalidManifest` that a media type, a time or
+ * a document is not one, or that two files would be unpacked to the same place. `DigestMismatch`
+ * also says that the reference has a digest and the artifact has another; its manifest is not put
+ * then.
  *
  * @since 0.1.0
  * @category errors
@@ -201,7 +230,7 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   yield* PushInput.checkTarget(reference, options)
   yield* PushInput.checkContent(Reference.format(reference), options)
   const tags = yield* PushInput.parseTags(reference, options.tags)
-  const parts = partsOf(options)
+  const parts = yield* hashed(partsOf(options))
   const known = Option.all(mapParts(parts, describeKnown))
   if (Option.isSome(known)) yield* checkDigest(reference, manifestOf(options, known.value))
   const put = ({ from, source }: Part<E | PulledError, R>) =>
@@ -238,11 +267,16 @@ type Blob = Pick<Descriptor.Descriptor, "digest" | "size">
  * that refuse an empty list (image-spec, "Guidelines for Artifact Usage").
  */
 const partsOf = <E, R>({ config, files }: PushOptions<E, R>): Parts<Part<E | PulledError, R>> => [
-  config === undefined ? emptyPart : partOf({ ...config, source: config.source ?? emptyContent }),
+  config === undefined ? emptyPart : partOf({ ...config, source: documentOf(config) }),
   ...(files.length === 0
     ? [emptyPart]
     : files.map((file) => ("content" in file ? pulledPart(file) : partOf(file))))
 ]
+
+const documentOf = <E, R>({ json, source = emptyContent }: Config<E, R>) => {
+  const text = json === undefined ? undefined : PushInput.jsonOf(json)
+  return typeof text === "string" ? new TextEncoder().encode(text) : source
+}
 
 const pulledPart = ({ descriptor, reference, source }: PulledFile): Part<PulledError, never> => ({
   source,
@@ -280,6 +314,28 @@ const describeKnown = <E, R>({ describe, source: { digest, size } }: Part<E, R>)
     ? Option.none()
     : Option.some(describe({ digest, size }))
 
+/**
+ * Hashes those parts first that may have the content of another one, since they have its size: it
+ * is to be sent once (CP29).
+ */
+const hashed = <E, R>(parts: Parts<Part<E, R>>): Effect.Effect<Parts<Part<E, R>>, E, R> =>
+  Effect.gen(function* () {
+    const sources = Array.from(new Set(parts.map(({ source }) => source)))
+    const digests = new Map<unknown, Digest.Digest>()
+    for (const source of sources) {
+      const { digest, open, replay, size } = source
+      const isAlone = sources.every((other) => other === source || other.size !== size)
+      if (digest !== undefined || size === undefined || replay === "once" || isAlone) continue
+      const hasher = Digest.hasher("sha256")
+      yield* Stream.runDrain(ByteStream.tap(open(0), hasher.update))
+      digests.set(source, hasher.digest())
+    }
+    return mapParts(parts, (part) => {
+      const digest = digests.get(part.source)
+      return digest === undefined ? part : { ...part, source: { ...part.source, digest } }
+    })
+  })
+
 /** Puts and describes all parts. Those with equal content share one upload. */
 const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(
   parts: Parts<Part<E, R>>,
@@ -302,9 +358,18 @@ const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(
 })
 
 const manifestOf = <E, R>(
-  { annotations, artifactType, subject }: PushOptions<E, R>,
+  { annotations, artifactType, created, subject }: PushOptions<E, R>,
   [config, ...layers]: Parts<Descriptor.Descriptor>
-): Manifest.Manifest => Manifest.image({ artifactType, config, layers, subject, annotations })
+): Manifest.Manifest => {
+  const time = created?.toISOString().replace(".000Z", "Z")
+  return Manifest.image({
+    artifactType,
+    config,
+    layers,
+    subject,
+    annotations: time === undefined ? annotations : { ...annotations, [Annotations.created]: time }
+  })
+}
 
 /** Fails if a reference has the digest of another manifest. */
 const checkDigest = (
@@ -449,6 +514,8 @@ export interface PullOptions {
    * index, the first manifest that has it is taken.
    */
   readonly artifactType?: string | undefined
+  /** The files that are wanted, all by default. The others are left out of what is pulled. */
+  readonly files?: FileFilter | undefined
 }
 
 /**
@@ -542,12 +609,56 @@ export const pullFrom = (
       config: contentOf(registry, reference, content.config),
       files: content.layers
         .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
+        .filter(FileChoice.test(options?.files ?? {}))
         .map((layer) => ({
           ...contentOf(registry, reference, layer),
           name: Option.flatMap(Annotations.getTitle(layer.annotations), Title.pathOf)
         }))
     }
   })
+
+/**
+ * Returns the one file of an artifact that is wanted. Which place it has among the others does not
+ * count: a signed Helm chart can have its provenance first.
+ *
+ * Fails with `NoSingleFile` where none fits, or several do.
+ *
+ * @example
+ * ```ts
+ * import * as Artifact from "effect-oci/Artifact"
+ * import * as ArtifactType from "effect-oci/ArtifactType"
+ * import { BlobFile } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * const chart = Artifact.pull("ghcr.io/owner/charts/app:1.0.0").pipe(
+ *   Effect.flatMap(Artifact.file({ mediaType: ArtifactType.helmChart })),
+ *   Effect.flatMap((file) => BlobFile.save(file, "app-1.0.0.tgz"))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const file: {
+  (filter: FileFilter): (artifact: Pulled) => Effect.Effect<PulledFile, NoSingleFile>
+  (artifact: Pulled, filter: FileFilter): Effect.Effect<PulledFile, NoSingleFile>
+} = dual(
+  2,
+  ({ files, reference }: Pulled, filter: FileFilter): Effect.Effect<PulledFile, NoSingleFile> => {
+    const matches = FileChoice.test(filter)
+    const [first, ...others] = files.filter(({ descriptor }) => matches(descriptor))
+    return first !== undefined && others.length === 0
+      ? Effect.succeed(first)
+      : Effect.fail(
+          FileChoice.noSingleFile(
+            reference,
+            filter,
+            (first === undefined ? files : [first, ...others]).map(({ descriptor }) => descriptor),
+            first === undefined ? "Missing" : "Several"
+          )
+        )
+  }
+)
 
 const registryOf = ({ host }: Reference.Reference) =>
   Effect.flatMap(Registries, ({ get }) => get(host))

@@ -70,7 +70,132 @@ const imageOf = (manifest: Manifest.Manifest) => {
 // Content
 // -----------------------------------------------------------------------------
 
+/** What each row of the table is (image-spec, "Guidelines for Artifact Usage"), on the wire. */
+const decisions = (() => {
+  const file = { title: "a.txt", mediaType: "text/plain", source: utf8("a") }
+  const layer = {
+    mediaType: "text/plain",
+    digest: Digest.fromBytes(utf8("a")),
+    size: 1,
+    annotations: { [Annotations.title]: "a.txt" }
+  }
+  const empty = {
+    mediaType: "application/vnd.oci.empty.v1+json",
+    digest: "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+    size: 2,
+    data: "e30="
+  }
+  const mediaType = "application/vnd.example.config.v1+json"
+  const config = { mediaType, json: { a: 1 } }
+  const ofConfig = { mediaType, digest: Digest.fromBytes(utf8('{"a":1}')), size: 7 }
+  const type = { artifactType }
+  return [
+    ["no files", { ...type, files: [] }, { ...type, config: empty, layers: [empty] }],
+    ["files", { ...type, files: [file] }, { ...type, config: empty, layers: [layer] }],
+    [
+      "files and a config",
+      { ...type, config, files: [file] },
+      { ...type, config: ofConfig, layers: [layer] }
+    ],
+    [
+      "a config alone",
+      { ...type, config, files: [] },
+      { ...type, config: ofConfig, layers: [empty] }
+    ],
+    [
+      "files and a config whose type is that of the artifact",
+      { config, files: [file] },
+      { config: ofConfig, layers: [layer] }
+    ]
+  ] as const satisfies ReadonlyArray<readonly [string, Artifact.PushOptions, object]>
+})()
+
+layer(memory)("an artifact of", (it) => {
+  it.effect.each(decisions)("%s is put as the specification says", ([, options, expected]) =>
+    Effect.gen(function* () {
+      const { manifest } = yield* Artifact.push("ghcr.io/owner/table:1", options)
+      expect(JSON.parse(new TextDecoder().decode(manifest.bytes))).toEqual({
+        schemaVersion: 2,
+        mediaType: "application/vnd.oci.image.manifest.v1+json",
+        ...expected
+      })
+      const again = yield* Artifact.push("ghcr.io/owner/table:2", options)
+      expect(again.manifest.descriptor).toEqual(manifest.descriptor)
+      const pulled = yield* Artifact.pull("ghcr.io/owner/table:1")
+      expect(pulled.artifactType).toEqual(
+        Option.some("artifactType" in options ? artifactType : options.config.mediaType)
+      )
+      expect(pulled.files).toHaveLength(options.files.length)
+    })
+  )
+})
+
 layer(memory)("an artifact", (it) => {
+  it.effect("has the time that is given, and none else: the same push has one digest", () =>
+    Effect.gen(function* () {
+      const push = (options: Partial<Artifact.PushOptions>) =>
+        Effect.map(
+          Artifact.push("ghcr.io/owner/time:1", {
+            ...artifact,
+            ...options
+          } as Artifact.PushOptions),
+          ({ manifest }) => imageOf(manifest).annotations
+        )
+      expect(yield* push({})).toBeUndefined()
+      const annotations = { k: "v" }
+      const created = new Date("2026-11-29T12:00:00+01:00")
+      expect(yield* push({ annotations, created })).toEqual({
+        k: "v",
+        "org.opencontainers.image.created": "2026-11-29T11:00:00Z"
+      })
+      expect(yield* push({ created: new Date(1) })).toEqual({
+        "org.opencontainers.image.created": "1970-01-01T00:00:00.001Z"
+      })
+      const text = { [Annotations.created]: "2026-11-29T12:00:00.5+01:00" }
+      expect(yield* push({ annotations: text })).toEqual(text)
+    })
+  )
+
+  it.effect("CP29: uploads equal content once, also where its digest is not known yet", () =>
+    Effect.gen(function* () {
+      const { registry, ...reference } = yield* open("ghcr.io/owner/equal:1")
+      const puts: Array<number | undefined> = []
+      const reads: Array<string> = []
+      const source = (text: string) =>
+        BlobSource.fromStream(
+          Stream.suspend(() => {
+            reads.push(text)
+            return Stream.make(utf8(text))
+          }),
+          { size: text.length }
+        )
+      const { manifest } = yield* Artifact.pushTo(
+        {
+          ...registry,
+          putBlob: (repository, source, options) => {
+            puts.push(source.size)
+            return registry.putBlob(repository, source, options)
+          }
+        },
+        reference,
+        {
+          artifactType,
+          files: ["same", "other", "same", "diff", "alone!"].map((text, n) => ({
+            title: `${n}`,
+            source: source(text)
+          }))
+        }
+      )
+      expect(puts.sort()).toEqual([2, 4, 4, 5, 6])
+      // Those that no other one can equal are read once.
+      expect(reads.filter((text) => text.length > 4)).toEqual(["other", "alone!"])
+      const texts = ["same", "other", "same", "diff", "alone!"]
+      expect(imageOf(manifest).layers.map(({ digest }) => digest)).toEqual(
+        texts.map((text) => Digest.fromBytes(utf8(text)))
+      )
+    })
+  )
+
   it.effect("has an empty config, and its type in artifactType", () =>
     Effect.gen(function* () {
       const { manifest } = yield* Artifact.push("ghcr.io/owner/plain:1", artifact)
@@ -356,6 +481,97 @@ describe("before anything is sent", () => {
       { _tag: "InvalidManifest", reason: "Shape", path: "files[2].title" },
       'HOST/owner/a:1: files[2].title "a" is that of files[0] too: ' +
         "one would replace the other where they are unpacked"
+    ],
+    [
+      "two files of one place",
+      "a:1",
+      {
+        files: [
+          { title: "a", source: utf8("a") },
+          { title: "./a", source: utf8("b") }
+        ]
+      },
+      { _tag: "InvalidManifest", reason: "Shape", path: "files[1].title" },
+      'HOST/owner/a:1: files[1].title "./a" is that of files[0] too: ' +
+        "one would replace the other where they are unpacked"
+    ],
+    [
+      "a file in another one",
+      "a:1",
+      {
+        files: [
+          { title: "a/b/c", source: utf8("a") },
+          { title: "a", source: utf8("b") }
+        ]
+      },
+      { _tag: "InvalidManifest", reason: "Shape", path: "files[0].title" },
+      'HOST/owner/a:1: files[0].title "a/b/c" is in a folder that is files[1], which is a file'
+    ],
+    [
+      "an empty title",
+      "a:1",
+      { files: [{ title: "", source: utf8("a") }] },
+      { _tag: "InvalidManifest", path: "files[0].title" },
+      "HOST/owner/a:1: files[0].title is empty: leave it out"
+    ],
+    [
+      "an archive that leads out of where it is unpacked",
+      "a:1",
+      {
+        files: [{ title: "../a", source: utf8("a"), annotations: { [Annotations.unpack]: "true" } }]
+      },
+      { _tag: "InvalidManifest", path: "files[0].title" },
+      'HOST/owner/a:1: files[0].title "../a" leads out of where it is unpacked'
+    ],
+    [
+      "an archive that does not say where it is unpacked",
+      "a:1",
+      { files: [{ source: utf8("a"), annotations: { [Annotations.unpack]: "true" } }] },
+      { _tag: "InvalidManifest", path: "files[0].title" },
+      "HOST/owner/a:1: files[0].title is missing, which says where it is unpacked"
+    ],
+    [
+      "a time that is none",
+      "a:1",
+      { created: new Date("yesterday") },
+      { _tag: "InvalidManifest", path: "created" },
+      "HOST/owner/a:1: created is not a date"
+    ],
+    [
+      "an annotation of a time that is none",
+      "a:1",
+      { annotations: { [Annotations.created]: "2026-11-29 12:00" } },
+      { _tag: "InvalidManifest", path: `annotations["${Annotations.created}"]` },
+      `HOST/owner/a:1: annotations["${Annotations.created}"] is "2026-11-29 12:00", ` +
+        'which is not a time: expected "2026-11-29T12:00:00Z"'
+    ],
+    [
+      "two times",
+      "a:1",
+      { annotations: { [Annotations.created]: "2026-11-29T12:00:00Z" }, created: new Date(0) },
+      { _tag: "InvalidManifest", path: `annotations["${Annotations.created}"]` },
+      `HOST/owner/a:1: annotations["${Annotations.created}"] is given by created, too`
+    ],
+    [
+      "a config that is no JSON",
+      "a:1",
+      { config: { mediaType: "application/json", json: { n: 1n } } },
+      { _tag: "InvalidManifest", path: "config.json" },
+      "HOST/owner/a:1: config.json is not a value of JSON: Do not know how to serialize a BigInt"
+    ],
+    [
+      "a config that is a function",
+      "a:1",
+      { config: { mediaType: "application/json", json: () => 1 } },
+      { _tag: "InvalidManifest", path: "config.json" },
+      "HOST/owner/a:1: config.json is not a value of JSON: it is function"
+    ],
+    [
+      "a config that is given twice",
+      "a:1",
+      { config: { mediaType: "application/json", json: {}, source: utf8("{}") } },
+      { _tag: "InvalidManifest", path: "config.json" },
+      "HOST/owner/a:1: config.json is given beside a source: which of them is it?"
     ],
     [
       "a tag that is not one",
@@ -776,6 +992,143 @@ it.scoped("files that were pulled are pushed as they are: mounted, or streamed e
     ).toMatchObject({ _tag: "InvalidManifest", path: "files[1].title" })
   }).pipe(Effect.provide(layerRegistries()), Effect.provide(Credentials.layerAnonymous))
 )
+
+// -----------------------------------------------------------------------------
+// Files
+// -----------------------------------------------------------------------------
+
+layer(memory)("a file of an artifact", (it) => {
+  const chart = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+  const provenance = "application/vnd.cncf.helm.chart.provenance.v1.prov"
+  const pushed = (
+    ...files: ReadonlyArray<readonly [title: string | undefined, mediaType?: string]>
+  ) =>
+    Effect.gen(function* () {
+      const { reference } = yield* Artifact.push("ghcr.io/owner/files", {
+        config: { mediaType: "application/vnd.cncf.helm.config.v1+json" },
+        files: files.map(([title, mediaType]) => ({ title, mediaType, source: utf8(`${title}`) })),
+        tags: []
+      })
+      return reference
+    })
+  const textOf = ({ content }: Artifact.PulledContent) => ByteStream.text(content)
+
+  it.effect("CP30: is chosen by its type, wherever it stands among others", () =>
+    Effect.gen(function* () {
+      for (const order of [
+        [["a.prov", provenance], ["a.tgz", chart], ["readme"]],
+        [["readme"], ["a.tgz", chart], ["a.prov", provenance]]
+      ] as const) {
+        const artifact = yield* Artifact.pull(yield* pushed(...order))
+        expect(yield* textOf(yield* Artifact.file(artifact, { mediaType: chart }))).toBe("a.tgz")
+        expect(yield* textOf(yield* Artifact.file(artifact, { title: "*.prov" }))).toBe("a.prov")
+      }
+    })
+  )
+
+  it.effect("CP30: is not chosen where several fit, or none: the error lists them", () =>
+    Effect.gen(function* () {
+      const reference = yield* pushed(["a.tgz", chart], ["b.tgz", chart], [undefined, "text/plain"])
+      const artifact = yield* Artifact.pull(reference)
+      const failing = (filter: Artifact.FileFilter) =>
+        Effect.flip(Effect.flatMap(Artifact.pull(reference), Artifact.file(filter)))
+      const several = yield* failing({ mediaType: chart })
+      expect(several).toMatchObject({
+        _tag: "NoSingleFile",
+        reason: "Several",
+        choices: [
+          { title: "a.tgz", mediaType: chart },
+          { title: "b.tgz", mediaType: chart }
+        ]
+      })
+      expect(several.message).toBe(
+        `${reference}: there are several files of type "${chart}": ` +
+          `"a.tgz" ("${chart}"), "b.tgz" ("${chart}"). Say more of the one`
+      )
+      const { digest } = artifact.files[2]?.descriptor ?? Descriptor.empty
+      expect((yield* failing({ title: /c.*/, mediaType: chart })).message).toBe(
+        `${reference}: there is no file of type "${chart}" and titled "/c.*/": ` +
+          `it has "a.tgz" ("${chart}"), "b.tgz" ("${chart}"), ${digest} ("text/plain")`
+      )
+      expect((yield* failing({})).message).toContain("there are several files: ")
+      expect(yield* Artifact.file(artifact, { mediaType: chart, title: "b*" })).toMatchObject({
+        name: Option.some("b.tgz")
+      })
+      const many = yield* Artifact.pull(
+        yield* pushed(
+          ...Array.from({ length: 50 }, (_, n) => [`${n}\n${"x".repeat(999)}`] as const)
+        )
+      )
+      const { message } = yield* Effect.flip(Artifact.file(many, {}))
+      expect(message.length).toBeLessThan(1_500)
+      expect(message).toContain(" and 42 more")
+      expect(message).not.toMatch(/\n/)
+    })
+  )
+
+  it.effect("is left out of what is pulled unless it fits as a whole (CP27)", () =>
+    Effect.gen(function* () {
+      const titles = ["model.safetensors", "b/model.safetensors.index", "config.json", "a[1].txt"]
+      const reference = yield* pushed(...titles.map((title) => [title] as const), [undefined])
+      const table: ReadonlyArray<readonly [Artifact.FileFilter, ReadonlyArray<number>]> = [
+        [{}, [0, 1, 2, 3, 4]],
+        [{ title: "*" }, [0, 1, 2, 3]],
+        [{ title: "*.safetensors" }, [0]],
+        [{ title: "*model*" }, [0, 1]],
+        [{ title: "b/*" }, [1]],
+        [{ title: "config.jso?" }, [2]],
+        [{ title: "config" }, []],
+        [{ title: "a[1].txt" }, [3]],
+        [{ title: /model/ }, []],
+        [{ title: /.*model.*|config/gy }, [0, 1]],
+        [{ title: /CONFIG\.JSON/i }, [2]],
+        [{ mediaType: "application/octet-stream" }, [0, 1, 2, 3, 4]],
+        [{ mediaType: "APPLICATION/OCTET-STREAM", title: "c*" }, [2]],
+        [{ mediaType: "text/plain" }, []]
+      ]
+      for (const [files, expected] of table) {
+        const pulled = yield* Artifact.pull(reference, { files })
+        expect(pulled.files.map(({ descriptor }) => descriptor)).toEqual(
+          expected.map((n) => imageOf(pulled.manifest).layers[n])
+        )
+      }
+    })
+  )
+
+  it.effect("T11: has a name only if that stays in its folder on every system", () =>
+    Effect.gen(function* () {
+      const names: ReadonlyArray<readonly [title: string, name?: string]> = [
+        ["a", "a"],
+        ["a/b.txt", "a/b.txt"],
+        ["./a", "a"],
+        ["a//b/./c/", "a/b/c"],
+        [".hidden", ".hidden"],
+        ["a..b", "a..b"],
+        ["con1", "con1"],
+        [".."],
+        ["../a"],
+        ["a/../b"],
+        ["/a"],
+        ["//a"],
+        ["C:/a"],
+        ["a\\b"],
+        ["a:stream"],
+        ["a\0b"],
+        ["a\nb"],
+        ["con"],
+        ["a/NUL.txt"],
+        ["com1"],
+        ["a."],
+        ["a "],
+        ["."]
+      ]
+      for (const [title, name] of names) {
+        const { files } = yield* Artifact.pull(yield* pushed([title]))
+        expect([title, files[0]?.name]).toEqual([title, Option.fromNullable(name)])
+      }
+    })
+  )
+})
 
 it.effect("a name alone is latest to a pull, and nothing to a push or what is attached", () =>
   Effect.gen(function* () {

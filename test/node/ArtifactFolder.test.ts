@@ -137,6 +137,21 @@ layer(MemoryRegistry.layerRegistries())("an artifact in a folder", (it) => {
     })
   )
 
+  it.scoped("has only the files that are wanted, whatever the others are", () =>
+    Effect.gen(function* () {
+      const { reference } = yield* pushRaw(yield* name, [
+        { text: "1", title: "a.txt" },
+        { text: "2", title: "b.bin" },
+        { text: "3", title: "b.bin" },
+        { text: "4", title: "docs/c.txt" }
+      ])
+      const root = yield* folder()
+      const { files } = yield* ArtifactFolder.pull(reference, root, { files: { title: "*.txt" } })
+      expect(files.map(({ path }) => Path.relative(root, path))).toEqual(["a.txt", "docs/c.txt"])
+      expect(yield* entries(root)).toEqual(["a.txt", "docs", "docs/c.txt"])
+    })
+  )
+
   it.scoped("CP29: has one content under all its names, from one download", () =>
     Effect.gen(function* () {
       const root = yield* folder({ "2": "same" })

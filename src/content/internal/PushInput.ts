@@ -8,13 +8,22 @@ import type { Descriptor } from "../../spec/Descriptor.js"
 import { escaped } from "../../spec/internal/ServerText.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as Reference from "../../spec/Reference.js"
+import * as Title from "./Title.js"
 
 /** What an artifact says of itself, as far as it is checked. */
 export interface Content {
   readonly artifactType?: string | undefined
-  readonly config?: { readonly mediaType: string; readonly source?: unknown } | undefined
+  readonly config?:
+    | { readonly mediaType: string; readonly source?: unknown; readonly json?: unknown }
+    | undefined
+  readonly annotations?: Annotations.Annotations | undefined
+  readonly created?: Date | undefined
   readonly files: ReadonlyArray<
-    | { readonly title?: string | undefined; readonly mediaType?: string | undefined }
+    | {
+        readonly title?: string | undefined
+        readonly mediaType?: string | undefined
+        readonly annotations?: Annotations.Annotations | undefined
+      }
     | { readonly descriptor: Descriptor; readonly content: unknown }
   >
 }
@@ -45,56 +54,104 @@ export const checkTarget = (
 }
 
 /**
- * Checks the media types and titles of an artifact. Fails with `InvalidManifest`, whose
- * `path` says where, and whose message for which artifact.
+ * Checks the media types, the titles and the time of an artifact. Fails with `InvalidManifest`,
+ * whose `path` says where, and whose message for which artifact.
  */
 export const checkContent = Effect.fnUntraced(function* (reference: string, content: Content) {
-  const { artifactType, config, files } = content
-  const invalid = (reason: "MediaType" | "Shape", path: string, problem: string) =>
-    new InvalidManifest({ reason, path, message: `${reference}: ${path} ${problem}` })
-  const checkType = (path: string, mediaType: string, example: string) => {
-    const problem = problemOf(mediaType)
-    return problem === undefined
-      ? Effect.void
-      : Effect.fail(invalid("MediaType", path, `${problem}: expected something like "${example}"`))
-  }
+  for (const [path, problem, reason = "Shape"] of problemsOf(content))
+    return yield* new InvalidManifest({
+      reason,
+      path,
+      message: `${reference}: ${path} ${problem}`
+    })
+})
 
-  if (artifactType !== undefined) yield* checkType("artifactType", artifactType, exampleType)
-  if (config !== undefined) {
-    yield* checkType("config.mediaType", config.mediaType, exampleConfig)
-    if (MediaType.equals(config.mediaType, MediaType.empty) && config.source !== undefined) {
-      const problem =
-        "is that of the empty config: leave out its source, or give it a type of its own"
-      return yield* invalid("MediaType", "config.mediaType", problem)
-    }
-  }
+type Problem = readonly [path: string, problem: string, reason?: "MediaType"]
+
+function* problemsOf(content: Content): Iterable<Problem> {
+  const { annotations, artifactType, config, created, files } = content
+  if (artifactType !== undefined) yield* problemsOfType("artifactType", artifactType, exampleType)
+  if (config !== undefined) yield* problemsOfConfig(config)
   const isTyped = config !== undefined && !MediaType.equals(config.mediaType, MediaType.empty)
   if (artifactType === undefined && !isTyped) {
     const problem = `is missing: say what the artifact is, such as "${exampleType}"`
-    return yield* invalid("MediaType", "artifactType", problem)
+    yield ["artifactType", problem, "MediaType"]
   }
-  const titles = new Map<string, number>()
+  if (created !== undefined && Number.isNaN(created.getTime())) yield ["created", "is not a date"]
+  const time = annotations?.[Annotations.created]
+  const path = `annotations["${Annotations.created}"]`
+  if (time !== undefined && created !== undefined) yield [path, "is given by created, too"]
+  if (time !== undefined && !isTime(time))
+    yield [path, `is ${escaped(time)}, which is not a time: expected "2026-11-29T12:00:00Z"`]
+  yield* problemsOfFiles(files)
+}
+
+/** RFC 3339, section 5.6. */
+const isTime = (text: string): boolean =>
+  /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/.test(text) &&
+  !Number.isNaN(Date.parse(text))
+
+function* problemsOfConfig(config: NonNullable<Content["config"]>): Iterable<Problem> {
+  const { json, mediaType, source } = config
+  yield* problemsOfType("config.mediaType", mediaType, exampleConfig)
+  if (MediaType.equals(mediaType, MediaType.empty) && (source !== undefined || json !== undefined))
+    yield [
+      "config.mediaType",
+      "is that of the empty config: leave out its source, or give it a type of its own",
+      "MediaType"
+    ]
+  if (json === undefined) return
+  if (source !== undefined) yield ["config.json", "is given beside a source: which of them is it?"]
+  const text = jsonOf(json)
+  if (typeof text !== "string") yield ["config.json", `is not a value of JSON: ${text.problem}`]
+}
+
+/** Returns a value as JSON, or what is wrong with it. */
+export const jsonOf = (value: unknown): string | { readonly problem: string } => {
+  try {
+    return JSON.stringify(value) ?? { problem: `it is ${typeof value}` }
+  } catch (cause) {
+    return { problem: cause instanceof Error ? `${cause.message.split("\n")[0]}` : "it fails" }
+  }
+}
+
+function* problemsOfFiles(files: Content["files"]): Iterable<Problem> {
+  const titles = new Map<string, { readonly n: number; readonly isFolder: boolean }>()
   for (const [n, file] of files.entries()) {
-    const { mediaType, title } =
-      "content" in file
-        ? {
-            mediaType: file.descriptor.mediaType,
-            title: file.descriptor.annotations?.[Annotations.title]
-          }
-        : file
-    if (mediaType !== undefined) yield* checkType(`files[${n}].mediaType`, mediaType, "text/plain")
-    if (title === undefined) continue
-    const earlier = titles.get(title)
-    // Files would be overwritten where it is unpacked (oras-go#236).
+    const { annotations, mediaType } = "content" in file ? file.descriptor : file
+    const title = "content" in file ? annotations?.[Annotations.title] : file.title
+    const isFolder = annotations?.[Annotations.unpack] === "true"
+    if (mediaType !== undefined)
+      yield* problemsOfType(`files[${n}].mediaType`, mediaType, "text/plain")
+    if (title === "") yield [`files[${n}].title`, "is empty: leave it out"]
+    if (title === undefined) {
+      if (isFolder) yield [`files[${n}].title`, "is missing, which says where it is unpacked"]
+      continue
+    }
+    const path = Title.pathOf(title)
+    if (isFolder && Option.isNone(path) && !Title.isRoot(title))
+      yield [`files[${n}].title`, `${escaped(title)} leads out of where it is unpacked`]
+    const key = Option.getOrElse(path, () => title)
+    const earlier = titles.get(key)
+    // Files would be overwritten where it is unpacked (CP29).
     if (earlier !== undefined) {
       const problem =
-        `${escaped(title)} is that of files[${earlier}] too: ` +
+        `${escaped(title)} is that of files[${earlier.n}] too: ` +
         "one would replace the other where they are unpacked"
-      return yield* invalid("Shape", `files[${n}].title`, problem)
+      yield [`files[${n}].title`, problem]
     }
-    titles.set(title, n)
+    titles.set(key, { n, isFolder })
   }
-})
+  for (const [title, { n }] of titles)
+    for (const folder of Title.foldersOf(title)) {
+      const other = titles.get(folder)
+      if (other?.isFolder === false)
+        yield [
+          `files[${n}].title`,
+          `${escaped(title)} is in a folder that is files[${other.n}], which is a file`
+        ]
+    }
+}
 
 /**
  * Returns the tags to put an artifact under: that of its reference, and `tags`, each once. Fails
@@ -107,6 +164,12 @@ export const parseTags = (
   Effect.map(Effect.forEach(tags, Reference.parseTag), (parsed) => [
     ...new Set([...Option.toArray(reference.tag), ...parsed])
   ])
+
+function* problemsOfType(path: string, mediaType: string, example: string): Iterable<Problem> {
+  const problem = problemOf(mediaType)
+  if (problem !== undefined)
+    yield [path, `${problem}: expected something like "${example}"`, "MediaType"]
+}
 
 /** What is wrong with a text as a media type, if anything. */
 const problemOf = (text: string): string | undefined => {

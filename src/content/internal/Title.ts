@@ -17,3 +17,12 @@ const isName = (part: string): boolean =>
   part !== "" && !/[\\:\p{Cc}]|[. ]$/u.test(part) && !device.test(part)
 
 const device = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/i
+
+/** Whether a title stands for the folder itself that files are unpacked to. */
+export const isRoot = (title: string): boolean => /^\.\/*$/.test(title)
+
+/** The folders that a path is in, the outermost first. */
+export const foldersOf = (path: string): ReadonlyArray<string> => {
+  const parts = path.split("/").slice(0, -1)
+  return parts.map((_, n) => parts.slice(0, n + 1).join("/"))
+}

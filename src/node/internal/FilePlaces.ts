@@ -4,6 +4,7 @@ import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Pulled, PulledFile } from "../../content/Artifact.js"
+import * as Title from "../../content/internal/Title.js"
 import { InvalidManifest, type StorageFailure } from "../../RegistryError.js"
 import * as Annotations from "../../spec/Annotations.js"
 import * as Digest from "../../spec/Digest.js"
@@ -42,7 +43,7 @@ export const of = ({ files, reference }: Pulled, unpack: boolean) =>
       taken.set(name, earlier)
     }
     for (const [n, { name }] of places.entries())
-      for (const folder of foldersOf(name)) {
+      for (const folder of Title.foldersOf(name)) {
         const other = taken.get(folder)
         if (other !== undefined && places[other]?.isFolder !== true)
           return yield* refused(
@@ -57,7 +58,7 @@ const placeOf = (file: PulledFile, unpack: boolean): Place => {
   const { annotations, digest } = file.descriptor
   const isArchive = unpack && annotations?.[Annotations.unpack] === "true"
   // The folder itself is what an archive can be of, and nothing else.
-  const isAll = isArchive && /^\.?\/*$/.test(annotations[Annotations.title] ?? "x")
+  const isAll = isArchive && Title.isRoot(annotations[Annotations.title] ?? "")
   const name = isAll ? Option.some(".") : file.name
   return {
     file,
@@ -66,14 +67,8 @@ const placeOf = (file: PulledFile, unpack: boolean): Place => {
   }
 }
 
-/** The folders that a name is in, the outermost first. */
-const foldersOf = (name: string): ReadonlyArray<string> => {
-  const parts = name.split("/").slice(0, -1)
-  return parts.map((_, n) => parts.slice(0, n + 1).join("/"))
-}
-
 const allFolders = (root: string, places: ReadonlyArray<Place>): ReadonlyArray<string> =>
-  Array.from(new Set(places.flatMap(({ name }) => foldersOf(name))), (folder) =>
+  Array.from(new Set(places.flatMap(({ name }) => Title.foldersOf(name))), (folder) =>
     Path.join(root, folder)
   )
 

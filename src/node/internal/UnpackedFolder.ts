@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import { InvalidLayer } from "../../content/internal/InvalidLayer.js"
 import * as LayerContent from "../../content/internal/LayerContent.js"
+import { foldersOf } from "../../content/internal/Title.js"
 import { LimitExceeded, type StorageFailure } from "../../RegistryError.js"
 import type { Digest } from "../../spec/Digest.js"
 import type { Entry } from "../../spec/internal/TarEntry.js"
@@ -198,12 +199,6 @@ class Tree {
     const { digest } = this.packed.descriptor
     return Effect.fail(new InvalidLayer({ reason: "Path", layer: digest, path, problem }))
   }
-}
-
-/** The folders that a path is in, but for the root. */
-const foldersOf = (path: string): ReadonlyArray<string> => {
-  const parts = path.split("/").slice(0, -1)
-  return parts.map((_, n) => parts.slice(0, n + 1).join("/"))
 }
 
 /** Without what nobody should get from an archive: other users' rights. No time is now. */

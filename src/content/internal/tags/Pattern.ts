@@ -20,9 +20,20 @@ const maxLength = 256
  */
 export const compile = (pattern: string | RegExp): Either.Either<Test, string> => {
   if (typeof pattern === "string") return Either.map(tokensOf(pattern), (all) => matcher(all))
-  const whole = new RegExp(`^(?:${pattern.source})$`, pattern.flags.replace(/[gy]/g, ""))
-  return Either.right((name) => whole.test(name))
+  return Either.right(regularExpression(pattern))
 }
+
+/** Compiles a pattern of names that can be any text: only `*` and `?` stand for more in one. */
+export const ofNames = (pattern: string | RegExp): Test =>
+  typeof pattern === "string" ? matcher(pattern.split("").map(tokenOf)) : regularExpression(pattern)
+
+const regularExpression = ({ flags, source }: RegExp): Test => {
+  const whole = new RegExp(`^(?:${source})$`, flags.replace(/[gy]/g, ""))
+  return (name) => whole.test(name)
+}
+
+const tokenOf = (character: string): Token =>
+  character === "*" ? "run" : (other) => character === "?" || other === character
 
 const tokensOf = (pattern: string): Either.Either<ReadonlyArray<Token>, string> => {
   if (pattern.length > maxLength)
@@ -41,7 +52,7 @@ const tokensOf = (pattern: string): Either.Either<ReadonlyArray<Token>, string> 
     }
     if (!/[a-zA-Z0-9._*?-]/.test(character))
       return Either.left(`has a character that tags do not have, ${escaped(character)}: ${example}`)
-    tokens.push(character === "*" ? "run" : (other) => character === "?" || other === character)
+    tokens.push(tokenOf(character))
     at++
   }
   return Either.right(tokens)
