@@ -101,6 +101,35 @@ export const tapFlushing = <E, R>(
 }
 
 /**
+ * Ends a stream of bytes early: `left` says, with each chunk that comes, after how many bytes. What
+ * the chunk has beyond them is dropped.
+ */
+export const endAfter = <E, R>(
+  self: Stream.Stream<Uint8Array, E, R>,
+  left: () => number
+): Stream.Stream<Uint8Array, E, R> => {
+  type Bytes = Chunk.Chunk<Uint8Array>
+  const loop: Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> = Channel.readWithCause({
+    onInput: (chunk: Bytes) => {
+      let wanted = left()
+      const out: Array<Uint8Array> = []
+      for (const bytes of chunk) {
+        if (wanted <= bytes.length) {
+          out.push(bytes.subarray(0, wanted))
+          return Channel.write(Chunk.unsafeFromArray(out))
+        }
+        out.push(bytes)
+        wanted -= bytes.length
+      }
+      return Channel.flatMap(Channel.write(chunk), () => loop)
+    },
+    onFailure: Channel.failCause,
+    onDone: () => Channel.void
+  })
+  return Stream.pipeThroughChannel(self, loop)
+}
+
+/**
  * A plain state machine on the way of some bytes: emits what its generators yield, and fails with
  * what they return, if anything.
  */

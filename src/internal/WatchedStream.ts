@@ -13,6 +13,8 @@ interface Options<E> {
   readonly stall: Duration.DurationInput
   readonly length?: number | undefined
   readonly onFault: (reason: "Stall" | "Reset") => E
+  /** Called whenever the consumer has to wait for bytes. */
+  readonly onWait?: (() => void) | undefined
 }
 
 /** What the fiber that reads, the one that watches, and the consumer share. */
@@ -127,7 +129,7 @@ const watch = <E, E2>(state: State<E | E2>, options: Options<E2>): Effect.Effect
 /** Emits what was read, in one chunk for each pull, and then the end. */
 const consume = <E, E2>(
   state: State<E | E2>,
-  { length }: Options<E2>
+  { length, onWait }: Options<E2>
 ): Stream.Stream<Uint8Array, E | E2> => {
   const loop = (): Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, E | E2> => {
     if (state.size > 0) {
@@ -138,6 +140,7 @@ const consume = <E, E2>(
       return Channel.flatMap(Channel.write(chunk), loop)
     }
     if (state.ended !== undefined) return Channel.fromEffect(state.ended)
+    onWait?.()
     state.news.unsafeClose()
     return state.count === length
       ? Channel.fromEffect(Effect.ignore(Effect.timeout(state.news.await, lingering)))

@@ -143,6 +143,29 @@ describe("downloads", () => {
     })
   )
 
+  it.effect("take another permit only if one is free, and release it to whoever waits", () =>
+    Effect.gen(function* () {
+      const permits = Concurrency.make(2)
+      const taken: Array<(() => void) | undefined> = []
+      yield* Effect.fork(
+        Stream.runDrain(
+          permits.download((permit) => {
+            taken.push(permit.another(), permit.another())
+            return Stream.never
+          })
+        )
+      )
+      yield* settle
+      const [release, none] = taken
+      expect(none).toBeUndefined()
+      const waiting = yield* Effect.fork(items(download(permits, Stream.make(1))))
+      yield* TestClock.adjust(Duration.minutes(1))
+      expect(yield* Fiber.poll(waiting)).toMatchObject({ _tag: "None" })
+      release?.()
+      expect(yield* Fiber.join(waiting)).toEqual([1])
+    })
+  )
+
   it.effect("hold a permit from the first pull to the end, failure or abandonment", () =>
     Effect.gen(function* () {
       const permits = Concurrency.make(1)

@@ -16,7 +16,7 @@ const runs = Number(process.env["CHAOS_RUNS"] ?? 60)
 
 const survive = (
   url: string,
-  options: { readonly runs: number; readonly direct: boolean; readonly sessions: boolean }
+  options: Parameters<typeof Chaos.world>[1] & { readonly runs: number }
 ) =>
   Effect.gen(function* () {
     const world = yield* Chaos.world(url, options)
@@ -40,6 +40,15 @@ describe("a transfer that is broken is exact or a typed error, and leaves nothin
       Effect.flatMap(ServerUrl, (url) => survive(url, { runs, direct: true, sessions: true })).pipe(
         Effect.provide(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())))
       ),
+    60 * minutes
+  )
+
+  it.live(
+    "from the embedded server, over several connections",
+    () =>
+      Effect.flatMap(ServerUrl, (url) =>
+        survive(url, { runs: Math.ceil(runs / 4), direct: true, sessions: true, parallel: true })
+      ).pipe(Effect.provide(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())))),
     60 * minutes
   )
 

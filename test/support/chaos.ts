@@ -14,11 +14,13 @@ import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as BlobSource from "../../src/BlobSource.js"
+import * as ParallelPlan from "../../src/client/blobs/ParallelPlan.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import { Registry, type UploadStrategy } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { type Fault, type FaultProxy, faultProxy } from "./faultProxy.js"
 import { freshRepository, gather, generated } from "./fixtures.js"
+import { eager } from "./ranges.js"
 
 const strategies: ReadonlyArray<UploadStrategy> = [
   "auto",
@@ -71,13 +73,20 @@ interface World {
   readonly direct: boolean
   /** Whether its sessions can be asked for by their paths. */
   readonly sessions: boolean
+  /** Downloads of larger blobs alone, over several connections. */
+  readonly parallel?: boolean
 }
 
-const client = (url: string, onLocation: (path: string) => void = () => {}) =>
+const client = (
+  url: string,
+  parallelDownloads = false,
+  onLocation: (path: string) => void = () => {}
+) =>
   Effect.map(
     Layer.build(
       RegistryClient.layer({
         url,
+        parallelDownloads,
         timeouts: { response: Duration.millis(300) },
         retry: {
           attempts: 3,
@@ -108,14 +117,15 @@ const client = (url: string, onLocation: (path: string) => void = () => {}) =>
   )
 
 /** A registry at `upstream`, once through a proxy and once not. */
-export const world = (upstream: string, options: Pick<World, "direct" | "sessions">) =>
+export const world = (upstream: string, options: Pick<World, "direct" | "sessions" | "parallel">) =>
   Effect.gen(function* () {
     const proxy = yield* faultProxy(upstream)
+    if (options.parallel === true) proxy.pause = 2
     const sessionsHeardOf = new Set<string>()
     return {
       proxy,
       sessionsHeardOf,
-      client: yield* client(proxy.url, (path) => sessionsHeardOf.add(path)),
+      client: yield* client(proxy.url, options.parallel, (path) => sessionsHeardOf.add(path)),
       truth: yield* client(upstream),
       upstream,
       ...options
@@ -125,8 +135,11 @@ export const world = (upstream: string, options: Pick<World, "direct" | "session
 export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     const { proxy, truth } = world
-    const size = yield* pick([0, 1, 1000, 65_536, 65_537, 300_000, 1_500_000])
-    const up = yield* Random.nextBoolean
+    const { parallel = false } = world
+    const size = yield* pick(
+      parallel ? [2_000_000, 4_000_000] : [0, 1, 1000, 65_536, 65_537, 300_000, 1_500_000]
+    )
+    const up = (yield* Random.nextBoolean) && !parallel
     const repository = yield* freshRepository
     const salt = yield* Random.nextIntBetween(0, 1 << 30)
     // Content no other run has, since a registry may find it elsewhere.
@@ -152,10 +165,10 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
       : BlobSource.make(pieces, known)
     if (!up) yield* Effect.orDie(truth.putBlob(repository, BlobSource.fromBytes(bytes)))
 
-    const count = yield* Random.nextIntBetween(1, 4)
+    const count = yield* Random.nextIntBetween(1, parallel ? 8 : 4)
     const faults: Array<Fault | undefined> = []
     for (let n = 0; n < count; n++) {
-      const gap = yield* Random.nextIntBetween(0, up ? 5 : 2)
+      const gap = yield* Random.nextIntBetween(0, up || parallel ? 5 : 2)
       for (let m = 0; m < gap; m++) faults.push(undefined)
       faults.push(yield* fault(size))
     }
@@ -172,8 +185,15 @@ export const run = (world: World, seed: number): Effect.Effect<Outcome> =>
           }),
           (put) => (put.digest === digest && put.size === size ? bytes : undefined)
         )
-      : gather(
-          world.client.getBlob(repository, knowsSize ? { mediaType: "a/b", digest, size } : digest)
+      : Effect.provideService(
+          gather(
+            world.client.getBlob(
+              repository,
+              knowsSize ? { mediaType: "a/b", digest, size } : digest
+            )
+          ),
+          ParallelPlan.Tuning,
+          { ...eager, lead: 20 }
         )
     const exit = yield* Effect.exit(
       Effect.timeoutFail(transfer, { duration: "20 seconds", onTimeout: () => ({ _tag: "Hangs" }) })

@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
+import { Transform } from "node:stream"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
@@ -28,7 +29,9 @@ export interface FaultProxy {
    * through.
    */
   faults: Array<Fault | undefined>
-  /** `METHOD path` of every request, with the status that went back, if one did. */
+  /** How long every answer pauses after each piece, in milliseconds. */
+  pause: number
+  /** `METHOD path range` of every request, with the status that went back, if one did. */
   readonly log: Array<{ readonly line: string; status?: number }>
   /** Exchanges under way. */
   readonly active: () => number
@@ -43,6 +46,7 @@ export const faultProxy = (upstream: string): Effect.Effect<FaultProxy, never, S
         const proxy = {
           url: "",
           faults: [],
+          pause: 0,
           log: [],
           active: () => active.size
         } as FaultProxy & {
@@ -72,7 +76,10 @@ const exchange = (
   incoming: IncomingMessage,
   outgoing: ServerResponse
 ): void => {
-  const entry: FaultProxy["log"][number] = { line: `${incoming.method} ${incoming.url}` }
+  const { headers, method, url } = incoming
+  const entry: FaultProxy["log"][number] = {
+    line: headers.range === undefined ? `${method} ${url}` : `${method} ${url} ${headers.range}`
+  }
   proxy.log.push(entry)
   const fault = proxy.faults.shift()
   const answer = (status: number) => {
@@ -114,7 +121,7 @@ const exchange = (
       entry.status = response.statusCode ?? 0
       outgoing.writeHead(response.statusCode ?? 0, response.headers)
       outgoing.flushHeaders()
-      relay(response, outgoing, breaking, strike)
+      relay(response, outgoing, breaking, strike, proxy.pause)
     }
   )
   upstream.on("error", () => {
@@ -130,10 +137,15 @@ const relay = (
   from: IncomingMessage,
   to: NodeJS.WritableStream,
   fault: Exclude<Fault, { kind: "status" }> | undefined,
-  strike: (kind: "cut" | "reset" | "stall") => void
+  strike: (kind: "cut" | "reset" | "stall") => void,
+  pause = 0
 ): void => {
   if (fault === undefined) {
-    from.pipe(to)
+    const paused = new Transform({
+      transform: (piece, _, next) => void setTimeout(next, pause, null, piece)
+    })
+    if (pause > 0) from.pipe(paused).pipe(to)
+    else from.pipe(to)
     from.on("error", () => undefined)
     return
   }

@@ -4,8 +4,9 @@
  */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
-import type * as SingleField from "../../protocol/internal/SingleField.js"
+import * as SingleField from "../../protocol/internal/SingleField.js"
 
 /** What to ask for: the whole blob, a part of it, or nothing, since nothing is missing. */
 export type Request = { readonly _tag: "Whole" } | Part | Nothing
@@ -25,6 +26,38 @@ export interface Facts {
   readonly contentRange: Either.Either<string, SingleField.Problem>
   readonly length: number | undefined
 }
+
+/** What a response says of the blob that its body is, or is a part of, as far as it says it. */
+export interface Identity {
+  readonly size: number | undefined
+  readonly etag: string | undefined
+  readonly digest: string | undefined
+  readonly isEncoded: boolean
+}
+
+/** The identity in a response with such facts and header fields. */
+export const identityOf = (
+  { contentRange, length, status }: Facts,
+  fields: SingleField.Fields
+): Identity => ({
+  size:
+    status === 206
+      ? Option.getOrUndefined(
+          Option.flatMap(Either.getRight(contentRange), (text) =>
+            Option.flatMap(ByteRange.parseContent(text), ({ total }) => total)
+          )
+        )
+      : length,
+  etag: SingleField.value(fields, "etag"),
+  digest: SingleField.value(fields, "docker-content-digest"),
+  isEncoded: ContentDecoding.parse(fields["content-encoding"]).length > 0
+})
+
+/** Whether two responses may be of the same blob: nothing that both say differs. */
+export const isSame = (one: Identity, other: Identity): boolean =>
+  (["size", "etag", "digest", "isEncoded"] as const).every(
+    (name) => one[name] === undefined || other[name] === undefined || one[name] === other[name]
+  )
 
 /** The body is the blob from byte `start` on, and has `length` bytes if that is known. */
 export interface Content {

@@ -40,11 +40,13 @@ export interface Concurrency {
 
 /**
  * What a download does with its permit: `revocable` is a stream whose consumer may keep it waiting,
- * `release` gives the permit back before the end.
+ * `release` gives the permit back before the end. `another` takes one more, for a request that
+ * waits for nobody's code, if that is free; it returns what releases it.
  */
 export interface DownloadPermit {
   readonly revocable: <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
   readonly release: () => void
+  readonly another: () => (() => void) | undefined
 }
 
 /** As many permits as `limit` of each kind, and at least one. */
@@ -81,7 +83,11 @@ export const make = (limit: number): Concurrency => {
                     onEnd: idle
                   })
                 },
-                release: releaseHeld
+                release: releaseHeld,
+                another: () => {
+                  const free = acquireFree(downloads)
+                  return free && (() => release(downloads, free))
+                }
               })
             )
           ),

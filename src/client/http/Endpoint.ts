@@ -67,6 +67,17 @@ export interface EndpointOptions {
    */
   readonly concurrency?: number | undefined
   /**
+   * Downloads large blobs over several connections, for registries and storage that limit the speed
+   * of each: with `true` up to 4, else up to `connections`, and no more than `concurrency` allows.
+   * False by default.
+   *
+   * A download begins with one connection, and adds others while that raises its throughput: each
+   * fetches 8 MiB at a time ([RFC 9110 section
+   * 14](https://www.rfc-editor.org/rfc/rfc9110#section-14)), which wait in memory for those before
+   * them. Blobs of less than 32 MiB, and those of registries that do not do ranges, come as ever.
+   */
+  readonly parallelDownloads?: boolean | { readonly connections: number } | undefined
+  /**
    * Runs for every response that tells how much of a rate limit is left, so that a bulk job can
    * slow down in time.
    */
@@ -135,6 +146,8 @@ export interface Endpoint {
   readonly standardHeaders: Headers.Headers
   readonly namespace: string | undefined
   readonly concurrency: Concurrency.Concurrency
+  /** How many connections one download may have. */
+  readonly connections: number
   readonly onRateLimit: (rate: RateLimit) => Effect.Effect<void>
   readonly watchdog: Watchdog.Watchdog
   readonly observation: Observability.Observation
@@ -196,6 +209,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       }),
       namespace: options.namespace,
       concurrency: Concurrency.make(options.concurrency ?? 6),
+      connections: connectionsOf(options.parallelDownloads),
       onRateLimit: options.onRateLimit ?? (() => Effect.void),
       watchdog: Watchdog.make(Duration.min(timeouts.response, timeouts.overall)),
       observation: Observability.make(base, options.tracePropagation ?? false),
@@ -211,6 +225,9 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       warned: new Set<string>()
     }
   })
+
+const connectionsOf = (parallel: EndpointOptions["parallelDownloads"] = false): number =>
+  typeof parallel === "boolean" ? (parallel ? 4 : 1) : Math.max(1, Math.floor(parallel.connections))
 
 const plain = (value: string | Redacted.Redacted): string =>
   Redacted.isRedacted(value) ? Redacted.value(value) : value
