@@ -150,6 +150,12 @@ export interface PutManifestOptions {
 export interface PutBlobOptions {
   /** A repository of the same registry that may have the blob already. */
   readonly mountFrom?: RepositoryName | undefined
+  /**
+   * What becomes of a blob of a known digest that is there: `"skip"`, the default, leaves it as it
+   * is. With `"upload"` the registry is not asked for it, and it is neither skipped nor mounted:
+   * for whoever knows that it is not there, or that the registry says so and is wrong.
+   */
+  readonly ifPresent?: "skip" | "upload" | undefined
   /** The form of upload, `auto` by default; a form asked for by name is the only one tried. */
   readonly strategy?: UploadStrategy | undefined
   /**

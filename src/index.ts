@@ -96,6 +96,12 @@ export * as Response from "./client/Response.js"
  */
 export * as Artifact from "./content/Artifact.js"
 /**
+ * Copies of images, artifacts and whole repositories between any two registries.
+ *
+ * @since 0.1.0
+ */
+export * as Copy from "./content/Copy.js"
+/**
  * Images: what they say of themselves without their layers, and the files that their layers make.
  *
  * @since 0.1.0

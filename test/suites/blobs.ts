@@ -245,6 +245,27 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
     })
   )
 
+  it.effect("uploads a blob that is there if it is told to", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const b1 = freshBytes("b1")
+      const { digest, size } = yield* registry.putBlob(repository, BlobSource.fromBytes(b1))
+      let opened = 0
+      const source = BlobSource.make(
+        () => {
+          opened++
+          return Stream.make(b1)
+        },
+        { digest, size }
+      )
+      const options = { ifPresent: "upload", mountFrom: repository } as const
+      expect(yield* registry.putBlob(repository, source, options)).toMatchObject({ digest, size })
+      expect(opened).toBe(1)
+      expect(yield* registry.getBlobBytes(repository, digest)).toEqual(b1)
+    })
+  )
+
   it.effect("tells how an upload and a download go", () =>
     Effect.gen(function* () {
       const registry = yield* Registry

@@ -67,7 +67,7 @@ export const make = (
     repository: RepositoryName,
     source: BlobSource.BlobSource<E, R>,
     open: BlobSource.Open<E, R>,
-    { chunkSize, mediaType, mountFrom, strategy }: PutBlobOptions
+    { chunkSize, ifPresent, mediaType, mountFrom, strategy }: PutBlobOptions
   ) =>
     Session.adopting(uploads, (adopted) =>
       Effect.gen(function* () {
@@ -87,7 +87,7 @@ export const make = (
             },
             habits
           },
-          digest === undefined ? undefined : mountFrom === undefined ? "finding" : "mounting"
+          digest === undefined || ifPresent === "upload" ? undefined : firstOf(mountFrom)
         )
         const again = Resume.make(to, subject)
         const target = { repository, mountFrom, adopted, again, subject }
@@ -112,6 +112,9 @@ export const make = (
     resumeUpload: (state) => Effect.map(Session.resume(uploads, state), expose)
   }
 }
+
+const firstOf = (mountFrom: RepositoryName | undefined) =>
+  mountFrom === undefined ? "finding" : "mounting"
 
 /** A source as it can be opened: one that can be read once fails the second time. */
 const contentOf = <E, R>(

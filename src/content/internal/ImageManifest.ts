@@ -64,7 +64,8 @@ export const contentOf = (
         manifest: Reference.format(reference),
         expected: MediaType.imageManifest,
         actual: descriptor.mediaType,
-        ...(content._tag === "ImageIndex" && IndexChoices.describe(reference, manifests, options))
+        ...(content._tag === "ImageIndex" &&
+          IndexChoices.describe(`${reference.host}/${reference.repository}`, manifests, options))
       })
 }
 

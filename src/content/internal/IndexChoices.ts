@@ -5,15 +5,15 @@ import { plain } from "../../spec/internal/ServerText.js"
 import type { MediaTypeMismatch } from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as Platform from "../../spec/Platform.js"
-import * as Reference from "../../spec/Reference.js"
 
 /**
  * Returns the first of the manifests of an index, with what tells each of them from the others and
- * the reference to it by digest, and how many there are besides. Attestations, which BuildKit adds
- * for a platform `unknown/unknown`, are left out where there is anything else.
+ * the reference to it by digest in a repository, such as `ghcr.io/owner/name`, and how many there
+ * are besides. Attestations, which BuildKit adds for a platform `unknown/unknown`, are left out
+ * where there is anything else.
  */
 export const describe = (
-  reference: Reference.Reference,
+  repository: string,
   manifests: ReadonlyArray<Descriptor>,
   options: Options = {}
 ): Pick<MediaTypeMismatch, "choices" | "more" | "option" | "platform"> => {
@@ -21,7 +21,7 @@ export const describe = (
   const offered = named.length === 0 ? manifests : named
   const choices = offered.slice(0, shown).map((descriptor) => ({
     name: plain(nameOf(descriptor), longest),
-    reference: Reference.format(Reference.withDigest(reference, descriptor.digest))
+    reference: `${repository}@${descriptor.digest}`
   }))
   const wanted = platformsOf(options).map(nameOfPlatform).join(", ")
   return {
@@ -63,7 +63,7 @@ const platformsOf = ({ platform }: Options): ReadonlyArray<Platform.Platform> =>
   platform === undefined ? [] : "os" in platform ? [platform] : platform
 
 /** Whether an entry is what BuildKit adds beside an image (trap 37). */
-const isAttestation = ({ annotations, platform }: Descriptor): boolean =>
+export const isAttestation = ({ annotations, platform }: Descriptor): boolean =>
   platform?.os === "unknown" || annotations?.[Annotations.referenceType] === "attestation-manifest"
 
 const nameOf = ({ annotations, artifactType, mediaType, platform }: Descriptor): string => {

@@ -30,7 +30,8 @@ export const withoutEntry = (
     entries.filter((entry) => !Predicate.hasProperty(entry, "digest") || entry.digest !== digest)
   )
 
-const withEntries = Effect.fnUntraced(function* (
+/** Returns the index with other entries. Fails as `withEntry` does. */
+export const withEntries = Effect.fnUntraced(function* (
   { bytes, descriptor: { mediaType } }: Manifest,
   change: (entries: ReadonlyArray<unknown>) => ReadonlyArray<unknown>
 ) {

@@ -32,7 +32,8 @@ export const compare = (self: ReadonlyArray<number>, that: ReadonlyArray<number>
   return at === -1 ? 0 : (self[at] ?? 0) - (that[at] ?? 0)
 }
 
-const variantOf = ({ architecture, variant }: Compared): string =>
+/** The variant of a platform, with what no variant stands for. */
+export const variantOf = ({ architecture, variant }: Compared): string =>
   variant || (usual[architecture] ?? "")
 
 /** What no variant stands for, as in containerd. */

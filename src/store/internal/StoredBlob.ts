@@ -112,12 +112,14 @@ export interface Upload {
 
 /** Makes `putBlob`. */
 export const upload = ({ present, store }: Upload): Registry.Service["putBlob"] =>
-  Effect.fnUntraced(function* (repository, source, { mediaType, mountFrom } = {}) {
+  Effect.fnUntraced(function* (repository, source, { ifPresent, mediaType, mountFrom } = {}) {
     const { digest, size } = source
     const subject: Transfer.Subject = { direction: "upload", repository, digest, size }
     yield* Transfer.emit({ _tag: "Started", subject })
     const found =
-      digest === undefined ? undefined : yield* present(repository, digest, { size, mountFrom })
+      digest === undefined || ifPresent === "upload"
+        ? undefined
+        : yield* present(repository, digest, { size, mountFrom })
     const descriptor = found ?? (yield* store(source, subject))
     if (found === undefined)
       yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })

@@ -1,0 +1,409 @@
+/**
+ * Copies of images, artifacts and whole repositories between any two registries: planned before
+ * anything is done, with everything that belongs to them, and with what is there left alone.
+ * `copy`, `plan` and `run` take references, and the registries from `Registries`; `between`,
+ * `planBetween` and `runBetween` take the registries as well.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { withDefaults } from "../internal/Options.js"
+import * as References from "../internal/References.js"
+import * as Registries from "../Registries.js"
+import type { InputError, InvalidReference } from "../RegistryError.js"
+import type * as Platform from "../spec/Platform.js"
+import * as Reference from "../spec/Reference.js"
+import type { CopyFailure } from "./internal/copy/CopyFailure.js"
+import type { Report } from "./internal/copy/Copying.js"
+import * as Copying from "./internal/copy/Copying.js"
+import type { Place } from "./internal/copy/Roots.js"
+import * as Roots from "./internal/copy/Roots.js"
+import type { Step, Work } from "./internal/copy/Step.js"
+import * as Steps from "./internal/copy/Step.js"
+
+export {
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  CopyFailure,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  SparseIndexRefused
+} from "./internal/copy/CopyFailure.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Outcome,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Report
+} from "./internal/copy/Copying.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Amount,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Summary
+} from "./internal/copy/Progress.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Place
+} from "./internal/copy/Roots.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Step,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  StepContent,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Work
+} from "./internal/copy/Step.js"
+
+/**
+ * Says what is copied, and how.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<E = never, R = never> {
+  /**
+   * The tags of the source to copy, each under its own name, or `"all"` of them but for those under
+   * which clients list referrers. Neither reference has a tag or digest then. Without it, what the
+   * source leads to is copied: its digest where it has one, else its tag, else `latest`.
+   */
+  readonly tags?: "all" | ReadonlyArray<string> | undefined
+  /** Tags of the target in addition, where one manifest is copied. */
+  readonly additionalTags?: ReadonlyArray<string> | undefined
+  /**
+   * What the target is asked for before anything is moved.
+   *
+   * - `tag`: where the tag stands on the same digest, nothing else is asked.
+   * - `manifests`, the default: each manifest of an index is, since the index may be there without
+   *   them. What is in a manifest that is there counts as there.
+   * - `blobs`: every blob is, too.
+   */
+  readonly level?: "tag" | "manifests" | "blobs" | undefined
+  /**
+   * The platforms to copy of an index, and of the indexes in it; all by default. What is named of a
+   * platform has to be the same, so that `linux/arm` has all variants. The attestations of what is
+   * copied go along, and so does what does not say which platform it is for. Fails with
+   * `MediaTypeMismatch`, which has the choices, where an index has nothing for one of them.
+   */
+  readonly platforms?: ReadonlyArray<Platform.Platform> | undefined
+  /**
+   * What becomes of an index of which a part is copied. It keeps its bytes and its digest with
+   * `"sparse"`, the default, and lists what is not there, which some registries refuse:
+   * `SparseIndexRefused`. With `"rewrite"` it has the entries that are copied alone, and another
+   * digest.
+   */
+  readonly index?: "sparse" | "rewrite" | undefined
+  /**
+   * What becomes of an index with entries that neither side has: `"fail"`, the default, fails with
+   * `ManifestUnknown`, and `"skip"` copies the index without them, as `index` says.
+   */
+  readonly missing?: "fail" | "skip" | undefined
+  /**
+   * What becomes of layers that are not to be distributed ([image-spec, Non-Distributable
+   * Layers](https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers)):
+   * `"skip"`, the default, leaves them out, and `"copy"` copies them as any other. Their type
+   * decides.
+   */
+  readonly nonDistributable?: "skip" | "copy" | undefined
+  /**
+   * When a tag is put that is something else at the target.
+   *
+   * - `always`, the default.
+   * - `unchanged`: if it is still what it was when it was asked for. Else fails with
+   *   `PreconditionFailed`, as `Registry.putManifest` does with `onlyIf`.
+   * - `absent`: if there is no such tag. Else fails with `PreconditionFailed`.
+   */
+  readonly tagging?: "always" | "unchanged" | "absent" | undefined
+  /**
+   * Whether both sides are one registry, so that blobs are mounted instead of transferred. By
+   * default they are if both are the same object, as those of `Registries` are for the same host.
+   */
+  readonly sameRegistry?: boolean | undefined
+  /** Repositories of the target that may have blobs to mount: each is asked. */
+  readonly mountFrom?: ReadonlyArray<Reference.RepositoryName> | undefined
+  /**
+   * How many blobs are transferred at a time, 6 by default. Of those of a mebibyte and more, two
+   * thirds as many, so that small ones never wait behind them. The clients bound the requests to
+   * each host (`EndpointOptions.concurrency`).
+   */
+  readonly concurrency?: number | undefined
+  /**
+   * Whether other manifests are copied when one has failed, `false` by default. The report has the
+   * failures then, and is not `ok`.
+   */
+  readonly continueOnError?: boolean | undefined
+  /** Runs before each step that does something. Its failure is that of the step. */
+  readonly before?: ((step: Work) => Effect.Effect<unknown, E, R>) | undefined
+  /** Runs after each such step. */
+  readonly after?: ((step: Work) => Effect.Effect<unknown, E, R>) | undefined
+}
+
+const defaults: Copying.Settings<never, never> = {
+  tags: undefined,
+  additionalTags: undefined,
+  level: "manifests",
+  platforms: undefined,
+  index: "sparse",
+  missing: "fail",
+  nonDistributable: "skip",
+  tagging: "always",
+  sameRegistry: false,
+  mountFrom: [],
+  concurrency: 6,
+  continueOnError: false,
+  before: undefined,
+  after: undefined
+}
+
+const settings = <E, R>(options: Options<E, R>): Copying.Settings<E, R> => {
+  const { concurrency, ...all } = withDefaults<Copying.Settings<E, R>>(defaults, options)
+  return { ...all, concurrency: Math.max(1, concurrency) }
+}
+
+/**
+ * A report, and the reference to what was copied at the target: by digest where that is one
+ * manifest, else that of the repository.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Copied<out E = never> extends Report<E> {
+  readonly reference: Reference.Reference
+}
+
+// -----------------------------------------------------------------------------
+// By reference
+// -----------------------------------------------------------------------------
+
+/**
+ * Copies what a reference leads to, an image, an index with all of its platforms, or an artifact,
+ * to where another one does; with `tags`, several or all of a repository. A target without tag and
+ * digest takes the tag of the source.
+ *
+ * The target is asked what it has, and what it lacks is moved: blobs, then the manifests that refer
+ * to them by digest, and the tag last, so that it never stands on what is not whole. Bytes stay as
+ * they are. Content that several manifests share moves once, and within one registry it is mounted.
+ * When the copy is interrupted or fails, what has come is there, and the same copy does what is
+ * left.
+ *
+ * `name:tag@digest` is read by its digest and put under its tag. What has no tag by then is
+ * `untagged` in the report.
+ *
+ * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, with `CopyFailure`, and
+ * with the errors of the hooks.
+ *
+ * @example
+ * ```ts
+ * import * as Copy from "effect-oci/Copy"
+ * import * as Reference from "effect-oci/Reference"
+ * import * as Effect from "effect/Effect"
+ *
+ * // registry.lan:5000/mirror/alpine@sha256:…
+ * const mirrored = Effect.map(
+ *   Copy.copy("alpine:3.22", "registry.lan:5000/mirror/alpine"),
+ *   ({ reference }) => Reference.format(reference)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const copy = <E = never, R = never>(
+  from: string | Reference.Reference,
+  to: string | Reference.Reference,
+  options?: Options<E, R>
+): Effect.Effect<Copied<E>, CopyFailure | InputError | E, Registries.Registries | R> =>
+  References.run("Copy.copy", from, (source) =>
+    Effect.gen(function* () {
+      const [opened, target] = [yield* Registries.open(source), yield* Registries.open(to)]
+      return copied(target.reference, yield* between(opened, target, options))
+    })
+  )
+
+/**
+ * Emits the steps that `copy` would perform, as they are found: nothing is changed. Tags are pinned
+ * to the digests that they have. Collected, the steps are what `run` takes.
+ *
+ * Fails as `copy` does.
+ *
+ * @example
+ * ```ts
+ * import * as Copy from "effect-oci/Copy"
+ * import * as Console from "effect/Console"
+ * import * as Stream from "effect/Stream"
+ *
+ * const dryRun = Copy.plan("ghcr.io/owner/app", "registry.lan:5000/app", { tags: "all" }).pipe(
+ *   Stream.runForEach((step) => Console.log(Copy.format(step)))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const plan = <E, R>(
+  from: string | Reference.Reference,
+  to: string | Reference.Reference,
+  options?: Options<E, R>
+): Stream.Stream<Step, CopyFailure | InputError, Registries.Registries> =>
+  References.stream("Copy.plan", from, (source) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const [opened, target] = [yield* Registries.open(source), yield* Registries.open(to)]
+        return planBetween(opened, target, options)
+      })
+    )
+  )
+
+/**
+ * Performs the steps of a plan between the same two repositories. What the plan says to be there is
+ * asked for again before it is left alone, and blobs are before they are transferred, so that a
+ * plan can be run much later, and twice. Manifests are those of the plan, whatever has become of
+ * the tags of the source.
+ *
+ * Fails as `copy` does.
+ *
+ * @example
+ * ```ts
+ * import * as Copy from "effect-oci/Copy"
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ *
+ * const [from, to] = ["ghcr.io/owner/app:1.0.0", "registry.lan:5000/app"]
+ *
+ * const reviewed = Effect.gen(function*() {
+ *   const steps = yield* Stream.runCollect(Copy.plan(from, to))
+ *   return yield* Copy.run(from, to, steps)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const run = <E = never, R = never>(
+  from: string | Reference.Reference,
+  to: string | Reference.Reference,
+  steps: Iterable<Step>,
+  options?: Options<E, R>
+): Effect.Effect<Copied<E>, CopyFailure | InputError | E, Registries.Registries | R> =>
+  References.run("Copy.run", from, (source) =>
+    Effect.gen(function* () {
+      const [opened, target] = [yield* Registries.open(source), yield* Registries.open(to)]
+      return copied(target.reference, yield* runBetween(opened, target, steps, options))
+    })
+  )
+
+const copied = <E>(target: Reference.Reference, report: Report<E>): Copied<E> => {
+  const digests = new Set(report.outcomes.map(({ digest }) => digest))
+  const [digest] = digests
+  return {
+    ...report,
+    reference:
+      digest !== undefined && digests.size === 1
+        ? Reference.withDigest(target, digest)
+        : Reference.make({ host: target.host, repository: target.repository })
+  }
+}
+
+// -----------------------------------------------------------------------------
+// By value
+// -----------------------------------------------------------------------------
+
+/**
+ * Copies between two places, as `copy` does.
+ *
+ * Fails with `InvalidReference` for options that are not valid, with `CopyFailure`, and with the
+ * errors of the hooks.
+ *
+ * @example
+ * ```ts
+ * import * as Copy from "effect-oci/Copy"
+ * import { NodeLayout } from "effect-oci/node"
+ * import * as Reference from "effect-oci/Reference"
+ * import * as Registries from "effect-oci/Registries"
+ * import * as Effect from "effect/Effect"
+ *
+ * // As `skopeo copy docker://alpine:3.22 oci:images/alpine:3.22` does.
+ * const download = Effect.gen(function*() {
+ *   const layout = yield* NodeLayout.make({ path: "images" })
+ *   const alpine = Reference.unsafeParseRepositoryName("alpine")
+ *   const source = yield* Registries.open("alpine:3.22")
+ *   return yield* Copy.between(source, { registry: layout, repository: alpine })
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const between = <E = never, R = never>(
+  from: Place,
+  to: Place,
+  options: Options<E, R> = {}
+): Effect.Effect<Report<E>, CopyFailure | InvalidReference | E, R> =>
+  Copying.copy(Roots.located(from), Roots.located(to), settings(options))
+
+/**
+ * Emits the steps of a copy between two places, as `plan` does.
+ *
+ * Fails as `between` does.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const planBetween = <E, R>(
+  from: Place,
+  to: Place,
+  options: Options<E, R> = {}
+): Stream.Stream<Step, CopyFailure | InvalidReference> =>
+  Copying.plan(Roots.located(from), Roots.located(to), settings(options))
+
+/**
+ * Performs the steps of a plan between two places, as `run` does.
+ *
+ * Fails as `between` does.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const runBetween = <E = never, R = never>(
+  from: Place,
+  to: Place,
+  steps: Iterable<Step>,
+  options: Options<E, R> = {}
+): Effect.Effect<Report<E>, CopyFailure | E, R> =>
+  Copying.run(Roots.located(from), Roots.located(to), steps, settings(options))
+
+/**
+ * Returns a step as a line of text, such as `transfer blob sha256:…, 29.5 MB`.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const format: (step: Step) => string = Steps.format

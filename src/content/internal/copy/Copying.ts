@@ -1,0 +1,222 @@
+/** Copies put together: a walk with what takes its steps, to plan them or to perform them. */
+import * as Arr from "effect/Array"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Digest from "../../../spec/Digest.js"
+import type { InvalidReference, Tag } from "../../../spec/Reference.js"
+import * as Failures from "./CopyFailure.js"
+import { Execution, type Manner } from "./Execution.js"
+import { Progress, type Summary } from "./Progress.js"
+import { Questions, type Selection } from "./Questions.js"
+import * as Roots from "./Roots.js"
+import * as Step from "./Step.js"
+import { type Emit, type Root, Walk } from "./Walk.js"
+
+/** All that a copy is told, with every default filled in: see `Copy.Options`. */
+export interface Settings<E, R> extends Selection, Omit<Manner<E, R>, "asks">, Roots.Tags {
+  readonly sameRegistry: boolean
+  readonly continueOnError: boolean
+}
+
+/**
+ * What has become of one manifest of the source.
+ *
+ * - `copied`: it is there now, under all its tags. `present`: it was there, with all that was asked
+ *   for. `failed`: it may not be there, for the reason `failure`.
+ *
+ * `digest` is the one that it has at the target, and `tags` are those that it was to have there:
+ * without any it is `untagged`, and many registries clear what has no tag.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Outcome<out E = never> {
+  readonly status: "copied" | "present" | "failed"
+  readonly source: Tag | Digest.Digest
+  readonly digest?: Digest.Digest | undefined
+  readonly tags: ReadonlyArray<Tag>
+  readonly untagged: boolean
+  readonly failure?: Failures.CopyFailure | E | undefined
+}
+
+/**
+ * What has become of a copy: an outcome for each manifest that was asked for, and all that was done
+ * for them. `ok` says that none has failed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Report<out E = never> {
+  readonly ok: boolean
+  readonly outcomes: ReadonlyArray<Outcome<E>>
+  readonly summary: Summary
+}
+
+/** How many manifests with their tags are under way at a time. */
+const roots = 8
+
+/** Returns the steps of a copy as they are found. */
+export const plan = <E, R>(
+  from: Roots.Located,
+  to: Roots.Located,
+  settings: Settings<E, R>
+): Stream.Stream<Step.Step, Failures.CopyFailure | InvalidReference> =>
+  Stream.unwrapScoped(
+    Effect.gen(function* () {
+      const failing = failingOf(from, to, new Progress())
+      const all = yield* Roots.make(from, to, settings, failing)
+      // None ends it. A walk waits for whoever takes the steps, and is given up with them.
+      const queue = yield* Effect.acquireRelease(
+        Queue.bounded<Option.Option<Step.Step>>(64),
+        Queue.shutdown
+      )
+      const emit = (step: Step.Step) => Effect.asVoid(Queue.offer(queue, Option.some(step)))
+      const walk = walkOf(from, to, settings, failing, emit, yield* Effect.scope)
+      const walking = yield* Stream.mapEffect(all, (root) => walk.root(root), {
+        concurrency: roots
+      }).pipe(
+        Stream.runDrain,
+        Effect.exit,
+        Effect.zipLeft(Queue.offer(queue, Option.none())),
+        Effect.forkScoped
+      )
+      return Stream.concat(
+        Stream.filterMapWhile(Stream.fromQueue(queue), identity),
+        Stream.execute(Effect.flatten(Fiber.join(walking)))
+      )
+    })
+  )
+
+/** Copies, step after step as they are found. */
+export const copy = <E, R>(
+  from: Roots.Located,
+  to: Roots.Located,
+  settings: Settings<E, R>
+): Effect.Effect<Report<E>, Failures.CopyFailure | E | InvalidReference, R> =>
+  executing(from, to, { ...settings, asks: false }, (execution, walk, failing) =>
+    Effect.gen(function* () {
+      const all = yield* Roots.make(from, to, settings, failing)
+      const outcomeOf = (root: Root) =>
+        Effect.gen(function* () {
+          const { after, digest } = yield* walk.root(root)
+          yield* execution.await(after)
+          const status = after.length === 0 ? ("present" as const) : ("copied" as const)
+          return { ...ofRoot(root), status, digest }
+        })
+      return yield* Stream.mapEffect(
+        all,
+        (root): Effect.Effect<Outcome<E>, Failures.CopyFailure | E> =>
+          settings.continueOnError
+            ? Effect.map(Effect.either(outcomeOf(root)), (outcome) =>
+                Either.getOrElse(outcome, (failure) => ({
+                  ...ofRoot(root),
+                  status: "failed" as const,
+                  failure
+                }))
+              )
+            : outcomeOf(root),
+        { concurrency: roots }
+      ).pipe(Stream.runCollect)
+    })
+  )
+
+const ofRoot = ({ reference, tags }: Root) => ({
+  source: reference,
+  tags,
+  untagged: tags.length === 0
+})
+
+/** Performs the steps of a plan. What was there when it was made is asked for again. */
+export const run = <E, R>(
+  from: Roots.Located,
+  to: Roots.Located,
+  steps: Iterable<Step.Step>,
+  settings: Settings<E, R>
+): Effect.Effect<Report<E>, Failures.CopyFailure | E, R> =>
+  executing(from, to, { ...settings, asks: true }, (execution, walk) =>
+    Effect.gen(function* () {
+      const all = [...steps]
+      const [work, rest] = Arr.partition(all, (step) => !Step.isWork(step))
+      const ids = new Set(all.flatMap(Step.idsOf))
+      const awaited = new Set(all.flatMap((step) => ("after" in step ? step.after : [])))
+      yield* execution.ignore([...awaited].filter((id) => !ids.has(id)))
+      const checks = rest.filter((step) => step._tag === "Have")
+      yield* Effect.forEach(checks, (step) => execution.check(step, walk), { discard: true })
+      yield* Effect.ignore(execution.await(checks.map(({ id }) => id)))
+      yield* Effect.forEach(work, (step) => execution.start(step), { discard: true })
+      const ends = yield* Effect.forEach(
+        [...checks, ...work.filter(({ id }) => !awaited.has(id))],
+        (step) => Effect.map(Effect.either(execution.await([step.id])), endOf(step))
+      )
+      return ends.flat()
+    })
+  )
+
+/**
+ * What the end of a step in a plan means: an outcome for what is the end of a copy, or a failure.
+ */
+const endOf =
+  (step: Step.Step) =>
+  <E>(ended: Either.Either<void, Failures.CopyFailure | E>): ReadonlyArray<Outcome<E>> => {
+    const { digest } = step.descriptor
+    const tags = step._tag === "Tag" ? [step.tag] : []
+    const root = ofRoot({ reference: digest, tags })
+    return Either.isLeft(ended)
+      ? [{ ...root, status: "failed", failure: ended.left }]
+      : step.kind === "manifest" && Step.isWork(step)
+        ? [{ ...root, status: "copied", digest }]
+        : []
+  }
+
+/** Runs what begins steps, until all of its outcomes are known, or one has failed that counts. */
+const executing = <E, R, E2>(
+  from: Roots.Located,
+  to: Roots.Located,
+  settings: Settings<E, R> & Manner<E, R>,
+  outcomes: (
+    execution: Execution<E, R>,
+    walk: Walk,
+    failing: Failures.Failing
+  ) => Effect.Effect<Iterable<Outcome<E>>, Failures.CopyFailure | E | E2>
+): Effect.Effect<Report<E>, Failures.CopyFailure | E | E2, R> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const context = yield* Effect.context<R>()
+      const progress = new Progress()
+      const failing = failingOf(from, to, progress)
+      const execution = new Execution(from, to, settings, progress, failing, context, scope)
+      const walk = walkOf(from, to, settings, failing, execution.emit, scope)
+      const running = outcomes(execution, walk, failing)
+      const all = [
+        ...(yield* settings.continueOnError
+          ? running
+          : Effect.raceFirst(running, Deferred.await(execution.failed)))
+      ]
+      const ok = all.every(({ status }) => status !== "failed")
+      return { ok, outcomes: all, summary: progress.summary() }
+    })
+  )
+
+const failingOf = (from: Roots.Located, to: Roots.Located, progress: Progress) =>
+  Failures.failing({ source: from.name, target: to.name }, () => progress.summary())
+
+const walkOf = <E, R>(
+  from: Roots.Located,
+  to: Roots.Located,
+  settings: Settings<E, R>,
+  failing: Failures.Failing,
+  emit: Emit,
+  scope: Scope.Scope
+) => {
+  const mountable = settings.sameRegistry || from.registry === to.registry
+  const questions = new Questions(from, to, settings, mountable, failing)
+  return new Walk(questions, settings, failing, emit, scope)
+}

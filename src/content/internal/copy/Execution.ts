@@ -1,0 +1,260 @@
+/**
+ * Performs the steps of a copy as they come: each as soon as those are done that it waits for,
+ * large blobs so that small ones never wait behind them.
+ */
+import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import type * as Scope from "effect/Scope"
+import * as BlobSource from "../../../BlobSource.js"
+import * as InlineData from "../../../internal/InlineData.js"
+import { PreconditionFailed } from "../../../RegistryError.js"
+import type { Digest } from "../../../spec/Digest.js"
+import * as Manifest from "../../../spec/Manifest.js"
+import type { RepositoryName } from "../../../spec/Reference.js"
+import type { CopyFailure, Failing } from "./CopyFailure.js"
+import * as Graph from "./Graph.js"
+import * as MovedBlob from "./MovedBlob.js"
+import type { Progress } from "./Progress.js"
+import * as PutManifest from "./PutManifest.js"
+import { nameOf, type Side } from "./Questions.js"
+import * as Step from "./Step.js"
+import type { Emit, Walk } from "./Walk.js"
+
+/** What is called around each step that does something. */
+export interface Hooks<E, R> {
+  readonly before?: ((step: Step.Work) => Effect.Effect<unknown, E, R>) | undefined
+  readonly after?: ((step: Step.Work) => Effect.Effect<unknown, E, R>) | undefined
+}
+
+/** How steps are performed: see `Copy.Options`. */
+export interface Manner<E, R> extends Hooks<E, R> {
+  readonly concurrency: number
+  readonly tagging: "always" | "unchanged" | "absent"
+  /** Whether blobs are asked for once more before they are transferred. */
+  readonly asks: boolean
+}
+
+type Failure<E> = CopyFailure | E
+
+/** From this size on, in bytes, a blob is a large one. */
+const large = 1024 * 1024
+
+/** An execution of steps, whose fibers last as long as its scope. */
+export class Execution<E, R> {
+  private readonly ends = new Map<string, Deferred.Deferred<void, Failure<E>>>()
+  private readonly started = new Set<string>()
+  /** The repositories that nothing is mounted from any more (CP21). */
+  private readonly denied = new Set<RepositoryName>()
+  private readonly all: Effect.Semaphore
+  private readonly largeOnes: Effect.Semaphore
+  /** Fails with the first failure of a step. */
+  readonly failed = Deferred.unsafeMake<never, Failure<E>>(FiberId.none)
+
+  constructor(
+    private readonly from: Side,
+    private readonly to: Side,
+    private readonly manner: Manner<E, R>,
+    private readonly progress: Progress,
+    private readonly failing: Failing,
+    private readonly context: Context.Context<R>,
+    private readonly scope: Scope.Scope
+  ) {
+    const { concurrency } = manner
+    this.all = Effect.unsafeMakeSemaphore(concurrency)
+    this.largeOnes = Effect.unsafeMakeSemaphore(Math.max(1, Math.floor((concurrency * 2) / 3)))
+  }
+
+  /** Begins a step that a walk has found. */
+  readonly emit: Emit = (step, manifest) => this.start(step, manifest)
+
+  /** Begins a step, unless it was begun. */
+  start(step: Step.Step, manifest?: Manifest.Manifest): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.started.has(step.id)) return Effect.void
+      this.started.add(step.id)
+      this.progress.found(step)
+      return Step.isWork(step)
+        ? this.run(Step.idsOf(step), this.perform(step, manifest))
+        : this.end(step.id, Effect.void)
+    })
+  }
+
+  /** Begins to see whether what was there when a plan was made is there still. */
+  check(node: Step.StepContent, walk: Walk): Effect.Effect<void> {
+    const checked = Effect.flatMap(walk.again(node), ({ after }) => this.await(after))
+    return this.run([node.id], checked)
+  }
+
+  /** Takes steps for done that nobody will begin. */
+  ignore(ids: Iterable<string>): Effect.Effect<void> {
+    return Effect.forEach(ids, (id) => this.end(id, Effect.void), { discard: true })
+  }
+
+  /** Waits for the end of some steps. */
+  await(ids: ReadonlyArray<string>): Effect.Effect<void, Failure<E>> {
+    return Effect.forEach(ids, (id) => Deferred.await(this.endOf(id)), {
+      concurrency: "unbounded",
+      discard: true
+    })
+  }
+
+  private run(ids: ReadonlyArray<string>, effect: Effect.Effect<void, Failure<E>>) {
+    return effect.pipe(
+      Effect.tapError((error) => Deferred.fail(this.failed, error)),
+      Effect.exit,
+      Effect.flatMap((exit) => Effect.forEach(ids, (id) => this.end(id, exit), { discard: true })),
+      Effect.forkIn(this.scope),
+      Effect.asVoid
+    )
+  }
+
+  private end(id: string, exit: Effect.Effect<void, Failure<E>>): Effect.Effect<void> {
+    return Effect.suspend(() => Deferred.complete(this.endOf(id), exit))
+  }
+
+  private endOf(id: string): Deferred.Deferred<void, Failure<E>> {
+    const known = this.ends.get(id)
+    if (known !== undefined) return known
+    const end = Deferred.unsafeMake<void, Failure<E>>(FiberId.none)
+    this.ends.set(id, end)
+    return end
+  }
+
+  private perform(
+    step: Step.Work,
+    manifest: Manifest.Manifest | undefined
+  ): Effect.Effect<void, Failure<E>> {
+    return Effect.gen(this, function* () {
+      if (step.kind === "manifest") yield* this.await(step.after)
+      yield* this.hook(this.manner.before, step)
+      const how = yield* step._tag === "Mount"
+        ? this.mount(step)
+        : step._tag === "Transfer"
+          ? this.transfer(step, this.manner.asks)
+          : Effect.as(this.put(step, manifest), "moved" as const)
+      this.progress.done(step, how)
+      yield* this.hook(this.manner.after, step)
+    })
+  }
+
+  private hook(hook: Hooks<E, R>["before"], step: Step.Work): Effect.Effect<void, E> {
+    return hook === undefined
+      ? Effect.void
+      : Effect.provide(Effect.asVoid(hook(step)), this.context)
+  }
+
+  // ---------------------------------------------------------------------------
+  // Blobs
+  // ---------------------------------------------------------------------------
+
+  private mount(step: Extract<Step.Work, { readonly _tag: "Mount" }>) {
+    return Effect.gen(this, function* () {
+      const { digest } = step.descriptor
+      if (!this.denied.has(step.from)) {
+        const mounting = this.to.registry.mountBlob(this.to.repository, digest, step.from)
+        const isMounted = yield* this.failing(
+          "target",
+          nameOf(digest)
+        )(Effect.catchTag(mounting, "Denied", () => Effect.succeed(false)))
+        if (isMounted) return "mounted"
+        this.denied.add(step.from)
+      }
+      return yield* this.transfer(step, this.manner.asks)
+    })
+  }
+
+  /** Transfers a blob, of which the target is asked first or not. */
+  private transfer(step: Step.BlobStep, asks: boolean) {
+    const { descriptor } = step
+    const { registry, repository } = this.to
+    const transferred = Effect.gen(this, function* () {
+      const inline = yield* Effect.option(InlineData.read(descriptor) ?? Effect.fail(undefined))
+      const moved = new MovedBlob.MovedBlob(
+        inline._tag === "Some"
+          ? { ...BlobSource.fromBytes(inline.value), digest: descriptor.digest }
+          : BlobSource.fromRegistry(this.from.registry, this.from.repository, descriptor),
+        (offset) => this.progress.reached(step, offset)
+      )
+      const ifPresent = asks ? "skip" : "upload"
+      yield* registry.putBlob(repository, moved.source, { ifPresent }).pipe(
+        Effect.mapError(MovedBlob.sided),
+        Effect.catchAll(({ error, side }) =>
+          this.failing(side, nameOf(descriptor.digest))(Effect.fail(error))
+        )
+      )
+      return moved.isOpened() || !asks ? ("moved" as const) : ("present" as const)
+    })
+    const inLane = this.all.withPermits(1)(transferred)
+    return descriptor.size >= large ? this.largeOnes.withPermits(1)(inLane) : inLane
+  }
+
+  // ---------------------------------------------------------------------------
+  // Manifests
+  // ---------------------------------------------------------------------------
+
+  private put(step: Step.PutStep, given: Manifest.Manifest | undefined) {
+    return Effect.gen(this, function* () {
+      const manifest = given ?? (yield* this.manifestOf(step))
+      const { omitted = [] } = step
+      const left = new Set(omitted.map(({ digest }) => digest))
+      const parts = Graph.children(manifest, undefined).kept
+      yield* PutManifest.put(
+        Effect.suspend(() => this.putting(step, manifest)),
+        parts.filter(({ descriptor }) => !left.has(descriptor.digest)),
+        omitted.map(Graph.nameOf),
+        (part) => this.uploadAgain(part),
+        this.failing("target", nameOf(step._tag === "Tag" ? step.tag : step.descriptor.digest))
+      )
+    })
+  }
+
+  private putting(step: Step.PutStep, manifest: Manifest.Manifest) {
+    const { registry, repository } = this.to
+    if (step._tag === "Put") return registry.putManifest(repository, manifest)
+    const { tag, was } = step
+    const { tagging } = this.manner
+    if (tagging === "always") return registry.putManifest(repository, manifest, { tags: [tag] })
+    const is = tagging === "absent" ? "absent" : was
+    return is === was
+      ? registry.putManifest(repository, manifest, { onlyIf: { tag, is } })
+      : Effect.fail(
+          new PreconditionFailed({ repository, tag, expected: is, actual: was, reason: "Changed" })
+        )
+  }
+
+  /** Uploads what the target says to have and misses. */
+  private uploadAgain(part: Graph.Node): Effect.Effect<void, CopyFailure> {
+    const { descriptor } = part
+    const step = { ...part, id: Graph.idOf(part) }
+    if (part.kind === "blob")
+      return Effect.asVoid(this.transfer({ ...step, _tag: "Transfer", kind: "blob" }, false))
+    return Effect.flatMap(this.read(this.from, "source", descriptor.digest), (manifest) =>
+      Effect.asVoid(
+        this.failing(
+          "target",
+          nameOf(descriptor.digest)
+        )(this.to.registry.putManifest(this.to.repository, manifest))
+      )
+    )
+  }
+
+  /** Reads what a step puts: a tag is put for what the target has already, or brings it. */
+  private manifestOf(step: Step.PutStep): Effect.Effect<Manifest.Manifest, CopyFailure> {
+    const { descriptor, document } = step
+    const { digest, mediaType } = descriptor
+    if (document !== undefined)
+      return this.failing(
+        "source",
+        nameOf(digest)
+      )(Manifest.fromBytes(new TextEncoder().encode(document), { mediaType, digest }))
+    return step._tag === "Tag" && !step.puts
+      ? this.read(this.to, "target", digest)
+      : this.read(this.from, "source", digest)
+  }
+
+  private read({ registry, repository }: Side, side: CopyFailure["side"], digest: Digest) {
+    return this.failing(side, nameOf(digest))(registry.getManifest(repository, digest))
+  }
+}

@@ -1,0 +1,65 @@
+/** A blob on its way from one registry to another. */
+import * as Data from "effect/Data"
+import * as Stream from "effect/Stream"
+import * as BlobSource from "../../../BlobSource.js"
+import * as BorrowedStream from "../../../internal/BorrowedStream.js"
+import * as StreamChannel from "../../../internal/StreamChannel.js"
+import type { CopyFailure, NodeError } from "./CopyFailure.js"
+
+/** What the source failed with: the target can fail with the same, and is another side. */
+class SourceError extends Data.TaggedError("SourceError")<{ readonly error: NodeError }> {}
+
+/** A failure, and whose it is. */
+export interface Sided {
+  readonly side: CopyFailure["side"]
+  readonly error: NodeError
+}
+
+/** Tells whose failure an upload of a `MovedBlob` has failed with. */
+export const sided = (error: NodeError | SourceError): Sided =>
+  error instanceof SourceError ? { side: "source", error: error.error } : { side: "target", error }
+
+/** A source that tells how many bytes have been read of it, from where it was opened last. */
+export class MovedBlob {
+  private opened = false
+  readonly source: BlobSource.BlobSource<SourceError>
+
+  constructor(
+    source: BlobSource.BlobSource<NodeError>,
+    private readonly reached: (offset: number) => void
+  ) {
+    this.source = {
+      ...source,
+      open: BlobSource.reusing(
+        this.through(source.open),
+        this.through(BlobSource.openReusing(source.open))
+      )
+    }
+  }
+
+  /** Whether anybody wanted the bytes. */
+  isOpened(): boolean {
+    return this.opened || this.source.bytes !== undefined
+  }
+
+  private through(open: BlobSource.Open<NodeError>): BlobSource.Open<SourceError> {
+    return (from) =>
+      BorrowedStream.map(open(from), (stream) => {
+        let offset = from
+        const onEnd = () => {}
+        return Stream.mapError(
+          StreamChannel.observe(stream, {
+            onPull: () => {
+              this.opened = true
+            },
+            onChunk: (chunk) => {
+              for (const bytes of chunk) offset += bytes.length
+              this.reached(offset)
+            },
+            onEnd
+          }),
+          (error) => new SourceError({ error })
+        )
+      })
+  }
+}

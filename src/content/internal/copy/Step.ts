@@ -1,0 +1,130 @@
+/** The steps of a copy: what is to be done about each piece of content, as values. */
+import type { Descriptor } from "../../../spec/Descriptor.js"
+import type { Digest } from "../../../spec/Digest.js"
+import type { RepositoryName, Tag } from "../../../spec/Reference.js"
+import { idOf, nameOf } from "./Graph.js"
+
+/**
+ * One step of a copy. `id` names it among the steps of a plan, and `after` the steps that come
+ * before it: content before the manifest that refers to it, a subject before its referrers, and a
+ * tag after all of them.
+ *
+ * - `Have`: the target has the content already.
+ * - `Skip`: it is left out: a layer that is not to be distributed (`NonDistributable`), or content
+ *   that the source does not have either (`Missing`).
+ * - `Mount`: the blob is mounted from another repository of the target, or transferred where it is
+ *   not.
+ * - `Transfer`: the blob is transferred.
+ * - `Put`: the manifest is put under its digest. `omitted` are the entries of an index that are not
+ *   copied. `document` is the text of an index that was rewritten, which the source does not have.
+ * - `Tag`: the manifest is put under a tag, which is `was` now. `puts` says that it comes to the
+ *   target in this way.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Step =
+  | (StepContent & { readonly _tag: "Have" })
+  | (StepContent & { readonly _tag: "Skip"; readonly reason: "NonDistributable" | "Missing" })
+  | (StepContent & {
+      readonly _tag: "Mount"
+      readonly kind: "blob"
+      readonly from: RepositoryName
+    })
+  | (StepContent & { readonly _tag: "Transfer"; readonly kind: "blob" })
+  | (StepContent & {
+      readonly _tag: "Put"
+      readonly kind: "manifest"
+      readonly after: ReadonlyArray<string>
+      readonly omitted?: ReadonlyArray<Descriptor> | undefined
+      readonly document?: string | undefined
+    })
+  | (StepContent & {
+      readonly _tag: "Tag"
+      readonly kind: "manifest"
+      readonly after: ReadonlyArray<string>
+      readonly omitted?: ReadonlyArray<Descriptor> | undefined
+      readonly document?: string | undefined
+      readonly tag: Tag
+      readonly was: Digest | "absent"
+      readonly puts: boolean
+    })
+
+/**
+ * The content that a step is about, and the name of the step.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StepContent {
+  readonly id: string
+  readonly kind: "manifest" | "blob"
+  readonly descriptor: Descriptor
+}
+
+/**
+ * A step that does something: what hooks are called for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Work = Exclude<Step, { readonly _tag: "Have" | "Skip" }>
+
+/** The step that puts a manifest by its digest. */
+export type Put = Extract<Step, { readonly _tag: "Put" }>
+
+/** The steps that put a manifest. */
+export type PutStep = Extract<Step, { readonly _tag: "Put" | "Tag" }>
+
+/** The steps of blobs that are not there. */
+export type BlobStep = Extract<Step, { readonly _tag: "Mount" | "Transfer" }>
+
+/** Whether something is to be done. */
+export const isWork = (step: Step): step is Work => step._tag !== "Have" && step._tag !== "Skip"
+
+/** Returns a step as a line of text, such as `transfer  sha256:… 29.5 MB`. */
+export const format = (step: Step): string => {
+  const { descriptor, kind } = step
+  const what = `${kind} ${descriptor.digest}`
+  const size = bytes(descriptor.size)
+  switch (step._tag) {
+    case "Have":
+      return `have ${what}`
+    case "Skip":
+      return `skip ${what}: ${reasons[step.reason]}`
+    case "Mount":
+      return `mount ${what} from ${step.from}, ${size}`
+    case "Transfer":
+      return `transfer ${what}, ${size}`
+    case "Put":
+      return `put ${what}, ${size}${omitting(step)}`
+    case "Tag": {
+      const was = step.was === "absent" ? "new" : `was ${step.was}`
+      return `tag ${step.tag} = ${descriptor.digest}, ${was}${omitting(step)}`
+    }
+  }
+}
+
+const omitting = ({ omitted = [] }: PutStep): string =>
+  omitted.length === 0 ? "" : `, without ${omitted.map(nameOf).join(", ")}`
+
+const reasons = {
+  NonDistributable: "it is not to be distributed",
+  Missing: "the source does not have it"
+}
+
+/** Returns a number of bytes for people, in units of 1000. */
+export const bytes = (size: number): string => {
+  const at = Math.min(Math.floor(Math.log10(Math.max(size, 1)) / 3), units.length - 1)
+  const number = size / 1000 ** at
+  return `${at === 0 || number >= 100 ? Math.round(number) : number.toFixed(1)} ${units[at]}`
+}
+
+const units = ["B", "kB", "MB", "GB", "TB"]
+
+/** Names the step for a tag. */
+export const tagId = (tag: Tag): string => `tag ${tag}`
+
+/** The ids that the end of a step ends: that of a tag which brings its manifest ends both. */
+export const idsOf = (step: Step): ReadonlyArray<string> =>
+  step._tag === "Tag" && step.puts ? [step.id, idOf(step)] : [step.id]
