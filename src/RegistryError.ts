@@ -17,6 +17,7 @@ import { CredentialInfo } from "./internal/CredentialInfo.js"
 import { exchange, ofUntrusted, sentence, serverOf } from "./internal/ErrorMessage.js"
 import * as ErrorStatus from "./internal/ErrorStatus.js"
 import { BodyNotReplayable, InvalidUrl, StorageFailure } from "./internal/LocalErrors.js"
+import { ofPartial, PartialIndex } from "./internal/PartialIndex.js"
 import { PreconditionFailed } from "./internal/PreconditionFailed.js"
 import * as RefusalMessage from "./internal/RefusalMessage.js"
 import * as ResponseMessage from "./internal/ResponseMessage.js"
@@ -256,7 +257,9 @@ export class NameUnknown extends Schema.TaggedError<NameUnknown>("effect-oci/Nam
 
 /**
  * Occurs when the repository has no such manifest (404, `MANIFEST_UNKNOWN`). `reference` is the tag
- * or digest asked for, and `host` the registry, where the reference to it was given.
+ * or digest asked for, and `host` the registry, where the reference to it was given. `index` is an
+ * index that lists it, where that is known to have some of its manifests and to lack others, by
+ * their platforms: those that are present can be read by their own digests.
  *
  * @since 0.1.0
  * @category errors
@@ -267,13 +270,15 @@ export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>(
   ...exchange,
   host: Schema.optional(Schema.String),
   repository: Schema.String,
-  reference: Schema.String
+  reference: Schema.String,
+  index: Schema.optional(PartialIndex)
 }) {
   override get message(): string {
     const { host, repository } = this
     return sentence(
       `Repository ${host === undefined ? "" : `${host}/`}${repository} has no manifest ` +
-        this.reference,
+        this.reference +
+        ofPartial(this.index),
       this,
       ResponseMessage.ofPage(this)
     )
@@ -283,7 +288,7 @@ export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>(
 /**
  * Occurs when the repository has no such blob (404, `BLOB_UNKNOWN`), or a pushed manifest refers to
  * one that it does not have (`MANIFEST_BLOB_UNKNOWN`); `digest` is absent when the registry does
- * not say which.
+ * not say which. `index` is as that of `ManifestUnknown`: one that the blob belongs to.
  *
  * @since 0.1.0
  * @category errors
@@ -293,7 +298,8 @@ export class BlobUnknown extends Schema.TaggedError<BlobUnknown>("effect-oci/Blo
   {
     ...exchange,
     repository: Schema.String,
-    digest: Schema.optional(Schema.String)
+    digest: Schema.optional(Schema.String),
+    index: Schema.optional(PartialIndex)
   }
 ) {
   override get message(): string {

@@ -324,6 +324,16 @@ export * as Reference from "./spec/Reference.js"
  */
 export * as SignedManifest from "./spec/SignedManifest.js"
 /**
+ * Images in one file: archives of [OCI image
+ * layouts](https://github.com/opencontainers/image-spec/blob/main/image-layout.md), which skopeo
+ * calls `oci-archive`, and those of `docker save`. An archive that is read is a `Registry` of one
+ * repository, from which images are copied as from any other, and images of any registry are
+ * written as a stream. `NodeArchive` of `effect-oci/node` does both with files on Node.
+ *
+ * @since 0.1.0
+ */
+export * as Archive from "./store/Archive.js"
+/**
  * Registries made of other registries. Each is a `Registry`, so they can be put together, served by
  * a `RegistryServer`, and given to any program. Where an operation of the registries that one is
  * made of has no meaning for it, it fails with `Unsupported` instead of passing it on.

@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import * as archiveExample from "../examples/archive.js"
 import * as authentication from "../examples/authentication.js"
 import { server as cacheServer } from "../examples/cache.js"
 import { layer as composedLayer } from "../examples/composed.js"
@@ -30,6 +31,7 @@ import * as Credentials from "../src/auth/Credentials.js"
 import * as BlobSource from "../src/BlobSource.js"
 import * as Artifact from "../src/content/Artifact.js"
 import * as Image from "../src/content/Image.js"
+import * as NodeArchive from "../src/node/NodeArchive.js"
 import * as NodeLayout from "../src/node/NodeLayout.js"
 import * as NodeRegistry from "../src/node/NodeRegistry.js"
 import { layerRegistries } from "../src/node/NodeRegistry.js"
@@ -53,7 +55,7 @@ import {
   layerDebianRegistry,
   layerDebianRegistryBasic
 } from "./support/debian.js"
-import { utf8 } from "./support/fixtures.js"
+import { image, utf8 } from "./support/fixtures.js"
 import { authorities } from "./support/https.js"
 import * as Images from "./support/images.js"
 import { environment, folder } from "./support/machine.js"
@@ -330,6 +332,26 @@ describe("composed.ts", () => {
         yield* own.registry.getBlobBytes(own.repository, Digest.fromBytes(utf8("own")))
       ).toEqual(utf8("own"))
     }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+})
+
+describe("archive.ts", () => {
+  it.scopedLive("pushes an image out of an archive that was written", () =>
+    Effect.gen(function* () {
+      const path = join(yield* folder(), "images.tar")
+      const tag = Reference.unsafeParseTag("1.0")
+      const app = Reference.unsafeParseRepositoryName("app")
+      const from = yield* MemoryRegistry.make()
+      const manifest = yield* image(from, app, "m1")
+      yield* from.putManifest(app, manifest, { tags: [tag] })
+      yield* NodeArchive.writeFrom(path, [{ registry: from, repository: app, reference: tag }])
+      yield* archiveExample.list(path)
+      const archive = yield* NodeArchive.read(path)
+      const to = yield* MemoryRegistry.make()
+      for (const archived of archive.images)
+        yield* archiveExample.push(archive, archived, to, app, tag)
+      expect(yield* to.getManifest(app, tag)).toEqual(manifest)
+    })
   )
 })
 

@@ -1,6 +1,7 @@
 /** What is said of responses that are not a success, and what to do about them. */
 import { isFull } from "./ErrorDetail.js"
 import { type Facts, sentence, serverOf } from "./ErrorMessage.js"
+import { ofPartial, type PartialIndex } from "./PartialIndex.js"
 
 /** A web server's own page for what it does not have. */
 const notRegistry = "this is probably not a registry: check the host, or open its URL in a browser"
@@ -23,13 +24,17 @@ export const ofName = (facts: Facts): string => {
 
 /** Returns the whole message of `BlobUnknown`. */
 export const ofBlob = (
-  facts: Facts & { readonly repository: string; readonly digest?: string | undefined }
+  facts: Facts & {
+    readonly repository: string
+    readonly digest?: string | undefined
+    readonly index?: PartialIndex | undefined
+  }
 ): string => {
-  const { digest, method, repository } = facts
+  const { digest, index, method, repository } = facts
   const isPut = digest === undefined || method === "PUT"
   const what = isPut ? `${digest ?? "content"}, to which the manifest refers` : `blob ${digest}`
   return sentence(
-    `Repository ${repository} lacks ${what}`,
+    `Repository ${repository} lacks ${what}${ofPartial(index)}`,
     facts,
     isPut ? pushFirst : ofPage(facts)
   )

@@ -40,6 +40,14 @@ export * as ImageFolder from "./ImageFolder.js"
 export * as MachineRegistries from "./MachineRegistries.js"
 
 /**
+ * Archives of images, on Node: files and streams that `docker save`, `podman save`, skopeo, crane
+ * and BuildKit write and read.
+ *
+ * @since 0.1.0
+ */
+export * as NodeArchive from "./NodeArchive.js"
+
+/**
  * The credentials of this machine: those that `docker pull` and `podman pull` use.
  *
  * @since 0.1.0

@@ -45,6 +45,7 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Host from "../../src/spec/Host.js"
 import * as ImageConfig from "../../src/spec/ImageConfig.js"
 import * as ImageLayout from "../../src/spec/ImageLayout.js"
+import * as DockerArchive from "../../src/spec/internal/DockerArchive.js"
 import * as GenericMediaType from "../../src/spec/internal/GenericMediaType.js"
 import * as IndexEdit from "../../src/spec/internal/IndexEdit.js"
 import * as JsonText from "../../src/spec/internal/JsonText.js"
@@ -456,6 +457,22 @@ export const targets: ReadonlyArray<Target> = [
     name: "ImageLayout (schema)",
     seeds: ['{"imageLayoutVersion":"1.0.0"}'],
     run: json(ImageLayout.ImageLayout)
+  },
+  {
+    name: "DockerArchive",
+    seeds: [
+      `[{"Config":"a.json","RepoTags":["alpine:3.22"],"Layers":["a/layer.tar","b/layer.tar"]}]`,
+      `[{"Config":"a.json","RepoTags":null,"Layers":null}]`
+    ],
+    run: (input) => {
+      const images = DockerArchive.parse(Buffer.from(input))
+      if (Either.isRight(images)) {
+        const again = DockerArchive.parse(DockerArchive.encode(images.right))
+        if (JSON.stringify(again) !== JSON.stringify(images))
+          throw new Error("it reads something else of what it wrote")
+      }
+      return images
+    }
   },
   {
     name: "ImageConfig (schema)",

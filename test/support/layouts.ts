@@ -16,9 +16,9 @@ import { freshBytes } from "./fixtures.js"
 import { folder } from "./machine.js"
 
 /** The errors of operations that are to fail. */
-export const failures = (
+export const failures = <R = never>(
   ...operations: ReadonlyArray<
-    Effect.Effect<unknown, { readonly _tag: string; readonly message: string }>
+    Effect.Effect<unknown, { readonly _tag: string; readonly message: string }, R>
   >
 ) => Effect.forEach(operations, (operation) => Effect.flip(operation))
 

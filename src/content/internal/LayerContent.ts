@@ -1,21 +1,21 @@
 /** The content of a layer: decompressed by what its first bytes are, bounded and verified. */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
-import { Decompression, InvalidEncoding } from "../../Decompression.js"
+import { type Decompression, InvalidEncoding } from "../../Decompression.js"
+import * as LimitedStream from "../../internal/LimitedStream.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
-import {
-  type DigestMismatch,
-  type InvalidDigest,
+import * as StreamFormat from "../../internal/StreamFormat.js"
+import type {
+  DigestMismatch,
+  InvalidDigest,
   LimitExceeded,
-  type SizeMismatch
+  SizeMismatch
 } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import type { Digest } from "../../spec/Digest.js"
 import { escaped } from "../../spec/internal/ServerText.js"
-import { type Entry, isProblem, type Problem } from "../../spec/internal/TarEntry.js"
-import * as TarHeader from "../../spec/internal/TarHeader.js"
+import type { Entry, Problem } from "../../spec/internal/TarEntry.js"
 import * as TarReader from "../../spec/internal/TarReader.js"
 import { InvalidLayer } from "./InvalidLayer.js"
 
@@ -48,50 +48,21 @@ export const uncompressed = <E>(
   { limit = defaultLimit }: ReadOptions = {}
 ): Stream.Stream<Uint8Array, E | ReadError, Decompression> => {
   const layer = descriptor.digest
-  const plain = StreamChannel.unwrap(
-    Effect.map(
-      Decompression,
-      (decoders): Stream.Stream<Uint8Array, E | ReadError> =>
-        Stream.unwrapScoped(
-          Effect.gen(function* () {
-            const { all, head } = yield* peeked(content)
-            const format = formatOf(head)
-            if (format === undefined) {
-              const problem =
-                "begins with bytes that are neither gzip, zstd nor a tar archive: other formats " +
-                "are not read"
-              return yield* new InvalidLayer({ reason: "Format", layer, problem })
-            }
-            yield* reportMismatch(descriptor, format)
-            if (format === "tar") return all
-            return Stream.mapError(decoders[format](all), (error) =>
-              error instanceof InvalidEncoding ? corrupt(layer, error) : error
-            )
-          })
-        )
-    )
+  const plain = Stream.mapError(
+    StreamFormat.uncompressed(content, (format) =>
+      format === undefined
+        ? new InvalidLayer({ reason: "Format", layer, problem: unknownFormat })
+        : Effect.as(reportMismatch(descriptor, format), format)
+    ),
+    (error) => (error instanceof InvalidEncoding ? corrupt(layer, error) : error)
   )
-  const bounded = StreamChannel.transform(plain, () => {
-    let count = 0
-    return {
-      *push(bytes): Generator<Uint8Array, LimitExceeded | undefined> {
-        count += bytes.length
-        if (count > limit)
-          return new LimitExceeded({
-            what: `Layer ${layer}, decompressed,`,
-            limit,
-            option: "limit"
-          })
-        yield bytes
-        return undefined
-      },
-      *end() {
-        return undefined
-      }
-    }
-  })
+  const what = `Layer ${layer}, decompressed,`
+  const bounded = LimitedStream.atMost(plain, { what, limit, option: "limit" })
   return diffId === undefined ? bounded : ByteStream.verify(bounded, { digest: diffId })
 }
+
+const unknownFormat =
+  "begins with bytes that are neither gzip, zstd nor a tar archive: other formats are not read"
 
 const corrupt = (layer: string, { format, problem }: InvalidEncoding) =>
   new InvalidLayer({
@@ -100,53 +71,11 @@ const corrupt = (layer: string, { format, problem }: InvalidEncoding) =>
     problem: `is compressed with ${format} and ${problem}`
   })
 
-type Format = "gzip" | "zstd" | "tar"
-
-/** What the first bytes are of, whatever the media type says (S21). */
-const formatOf = (head: Uint8Array): Format | undefined => {
-  const [a, b, c, d] = head
-  if (a === 0x1f && b === 0x8b) return "gzip"
-  const isFrame = a === 0x28 && b === 0xb5 && c === 0x2f && d === 0xfd
-  const isSkippable = (a ?? 0) >> 4 === 5 && b === 0x2a && c === 0x4d && d === 0x18
-  if (isFrame || isSkippable) return "zstd"
-  const block = head.subarray(0, TarHeader.blockSize)
-  const isArchive =
-    block.length === 0 ||
-    (block.length === TarHeader.blockSize &&
-      (TarHeader.isEnd(block) || !isProblem(TarHeader.parse(block))))
-  return isArchive ? "tar" : undefined
-}
-
-/** The first bytes of a stream, enough for a block if there are so many, and all of it. */
-const peeked = <E>(content: Stream.Stream<Uint8Array, E>) =>
-  Effect.gen(function* () {
-    const pull = yield* Stream.toPull(content)
-    const parts: Array<Uint8Array> = []
-    let size = 0
-    let isWhole = false
-    while (size < TarHeader.blockSize && !isWhole) {
-      const next = yield* Effect.catchAll(
-        pull,
-        Option.match({
-          onNone: () => Effect.succeed(undefined),
-          onSome: (error: E) => Effect.fail(error)
-        })
-      )
-      isWhole = next === undefined
-      for (const bytes of next ?? []) {
-        parts.push(bytes)
-        size += bytes.length
-      }
-    }
-    const first = Stream.fromIterable(parts)
-    return {
-      head: ByteStream.concat(parts),
-      all: isWhole ? first : Stream.concat(first, Stream.fromPull(Effect.succeed(pull)))
-    }
-  })
-
 /** A media type can be wrong, and the digest is that of the bytes. */
-const reportMismatch = ({ digest, mediaType }: Descriptor, format: Format): Effect.Effect<void> => {
+const reportMismatch = (
+  { digest, mediaType }: Descriptor,
+  format: StreamFormat.Format
+): Effect.Effect<void> => {
   const [, compression] = /tar(?:[.+](gzip|zstd))?$/i.exec(mediaType) ?? [undefined, format]
   const expected = compression?.toLowerCase() ?? "tar"
   return expected === format

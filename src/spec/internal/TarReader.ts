@@ -16,9 +16,16 @@ export interface Sink {
   readonly data: (bytes: Uint8Array) => void
 }
 
-/** Reads one archive. After a problem it reads no more. */
+/** Reads one archive. After a problem, or the end of the archive, it reads no more. */
 export interface Reader {
   readonly push: (bytes: Uint8Array) => Problem | undefined
+  /**
+   * Leaves out what is left of the content of the entry before, with what fills its last block, and
+   * returns how many bytes that are. They are not to be pushed.
+   */
+  readonly skip: () => number
+  /** Whether it reads no more. */
+  readonly isEnded: () => boolean
   /** Tells that there are no more bytes. What follows the end of the archive does not count. */
   readonly end: () => Problem | undefined
 }
@@ -68,6 +75,18 @@ class State implements Reader {
       return problem
     }
     return undefined
+  }
+
+  isEnded(): boolean {
+    return this.#isEnded
+  }
+
+  skip(): number {
+    if (this.#gathered !== undefined) return 0
+    const skipped = this.#left + this.#padding
+    this.#left = 0
+    this.#padding = 0
+    return skipped
   }
 
   end(): Problem | undefined {

@@ -31,6 +31,35 @@ export const received = Effect.fnUntraced(function* ({
     : yield* new InvalidManifest({ reason: "Shape", ...skipped })
 })
 
+/**
+ * Checks that a manifest has the digest of its bytes, as all content of a layout has: a signed one
+ * of schema 1 has that of its payload (trap 36).
+ */
+export const checkDigest = ({
+  bytes,
+  descriptor
+}: Manifest.Manifest): Effect.Effect<void, InvalidManifest> =>
+  bytes.length === descriptor.size
+    ? Effect.void
+    : Effect.fail(
+        new InvalidManifest({
+          reason: "MediaType",
+          path: "mediaType",
+          message: "An image layout cannot have signed manifests of Docker's schema 1"
+        })
+      )
+
+/** Reads a stored manifest, which is what its digest says. */
+export const verified = Effect.fnUntraced(function* (bytes: Uint8Array, descriptor: Descriptor) {
+  const { digest } = descriptor
+  const hasher = yield* Digest.hasherFor(digest)
+  hasher.update(bytes)
+  const actual = hasher.digest()
+  // Before it is decoded, since what is cut off is not invalid but wrong (S5).
+  if (actual !== digest) return yield* new DigestMismatch({ expected: digest, actual })
+  return yield* Manifest.fromBytes(bytes, descriptor)
+})
+
 /** Returns what has to be there before a manifest is put (R12). */
 export const required = (manifest: Manifest.Manifest): ReadonlyArray<Descriptor> =>
   Manifest.references(manifest).filter(({ mediaType }) => !MediaType.isNonDistributable(mediaType))

@@ -8,8 +8,15 @@ import type { Descriptor } from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
-import { type Layout, readBytes } from "./Layout.js"
 import type { LayoutIndex } from "./LayoutIndex.js"
+
+/** Where manifests are, in the words of a warning, and what reads them if they are there. */
+export interface Documents {
+  readonly place: string
+  readonly document: (
+    digest: Digest
+  ) => Effect.Effect<Option.Option<Uint8Array>, { readonly message: string }>
+}
 
 /** What the manifests of one index say. */
 export interface Contents {
@@ -30,13 +37,13 @@ interface Said {
   readonly referrer: Descriptor
 }
 
-/** The contents of one layout, which are gathered when they are first asked for. */
+/** The contents of one index, which are gathered when they are first asked for. */
 export class Catalog {
   private said = new Map<Digest, Said>()
   private gathered: { readonly index: LayoutIndex; readonly contents: Contents } | undefined
   private readonly gathering = Effect.unsafeMakeSemaphore(1)
 
-  constructor(private readonly layout: Layout) {}
+  constructor(private readonly documents: Documents) {}
 
   /** Returns what the manifests of the index say, those left out that cannot be read. */
   contents(index: LayoutIndex): Effect.Effect<Contents> {
@@ -94,10 +101,9 @@ export class Catalog {
     const known = this.said.get(descriptor.digest)
     if (known !== undefined) return Effect.succeed(known)
     return Effect.gen(this, function* () {
-      const found = yield* this.layout.find(descriptor.digest)
+      const found = yield* this.documents.document(descriptor.digest)
       if (Option.isNone(found)) return undefined
-      const bytes = yield* readBytes(this.layout, found.value)
-      const manifest = yield* Manifest.fromBytes(bytes, descriptor)
+      const manifest = yield* Manifest.fromBytes(found.value, descriptor)
       if (manifest.descriptor.digest !== descriptor.digest) return undefined
       return {
         references: Manifest.references(manifest),
@@ -108,7 +114,7 @@ export class Catalog {
     }).pipe(
       Effect.catchAll(({ message }) =>
         Effect.as(
-          Effect.logWarning(`Manifest ${descriptor.digest} in ${this.layout.folder}: ${message}`),
+          Effect.logWarning(`Manifest ${descriptor.digest} in ${this.documents.place}: ${message}`),
           undefined
         )
       )

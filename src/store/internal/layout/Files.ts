@@ -1,7 +1,6 @@
 /**
  * Files of layouts: whole or not there, on the disk when they are said to be, and never outside the
- * folder. Each step is brought to its end before an interruption counts, since one that goes on
- * alone would write to what is closed or removed by then.
+ * folder.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
@@ -10,10 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import * as ByteStream from "../../../ByteStream.js"
-import * as StreamChannel from "../../../internal/StreamChannel.js"
+import type * as Stream from "effect/Stream"
 import { LimitExceeded, StorageFailure } from "../../../RegistryError.js"
+import * as FileBytes from "../FileBytes.js"
 import type { System } from "./System.js"
 
 /** What is known of a regular file. Size in bytes, time in milliseconds. */
@@ -23,11 +21,8 @@ export interface Info {
   readonly inode: number
 }
 
-/** Bytes per read and per write. */
-const blockSize = 1_048_576
-
 /** A step that fails naming the file. */
-export type Step<A> = Effect.Effect<A, StorageFailure>
+export type Step<A> = FileBytes.Step<A>
 
 /** The files below one folder, and in folders outside that links may lead to. */
 export class Files {
@@ -48,9 +43,7 @@ export class Files {
     path: string,
     effect: Effect.Effect<A, PlatformError, R>
   ): Effect.Effect<A, StorageFailure, R> {
-    return Effect.uninterruptible(
-      Effect.mapError(effect, (cause) => new StorageFailure({ path, cause }))
-    )
+    return FileBytes.step(path, effect)
   }
 
   /** Runs a step on what may not be there. */
@@ -116,7 +109,7 @@ export class Files {
       const info = infoOf(yield* this.step(path, file.stat))
       if (info.size > limit) return yield* new LimitExceeded({ what: path, limit })
       return Option.some({
-        bytes: yield* this.fill(path, file, new Uint8Array(info.size)),
+        bytes: yield* FileBytes.fill(path, file, new Uint8Array(info.size)),
         info
       })
     })
@@ -130,51 +123,15 @@ export class Files {
         this.find(path, this.fs.open(path, { flag: "r" })),
         Option.match({
           onNone: () => Effect.succeed(new Uint8Array()),
-          onSome: (file) => this.fill(path, file, new Uint8Array(size))
+          onSome: (file) => FileBytes.fill(path, file, new Uint8Array(size))
         })
       )
     )
   }
 
   /** Streams the bytes of a file from `start` on, and up to `end` if given, in new arrays. */
-  stream(
-    path: string,
-    start = 0,
-    end = Number.POSITIVE_INFINITY
-  ): Stream.Stream<Uint8Array, StorageFailure> {
-    return Stream.unwrapScoped(
-      Effect.gen(this, function* () {
-        const file = yield* this.step(path, this.fs.open(path, { flag: "r" }))
-        const { size } = yield* this.step(path, file.stat)
-        yield* file.seek(start, "start")
-        let left = Math.min(Number(size), end) - start
-        const next = Effect.suspend(() => {
-          const bytes = new Uint8Array(Math.max(0, Math.min(left, blockSize)))
-          return Effect.map(this.fill(path, file, bytes), (block) => {
-            left -= block.length
-            return block
-          })
-        })
-        return Stream.repeatEffectOption(
-          Effect.flatMap(Effect.mapError(next, Option.some), (block) =>
-            block.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(block)
-          )
-        )
-      })
-    )
-  }
-
-  /** Reads bytes into an array until it is full or the file ends. */
-  private fill(path: string, file: FileSystem.File, bytes: Uint8Array): Step<Uint8Array> {
-    return Effect.gen(this, function* () {
-      let size = 0
-      while (size < bytes.length) {
-        const count = Number(yield* this.step(path, file.read(bytes.subarray(size))))
-        if (count === 0) break
-        size += count
-      }
-      return bytes.subarray(0, size)
-    })
+  stream(path: string, start?: number, end?: number): Stream.Stream<Uint8Array, StorageFailure> {
+    return FileBytes.stream(this.fs, path, start, end)
   }
 
   // ---------------------------------------------------------------------------
@@ -191,14 +148,7 @@ export class Files {
 
   /** Writes all bytes, however few of them the file system takes at a time (V33). */
   write(path: string, file: FileSystem.File, bytes: Uint8Array): Step<void> {
-    return Effect.gen(this, function* () {
-      for (let rest = bytes; rest.length > 0; ) {
-        const count = Number(yield* this.step(path, file.write(rest)))
-        if (count === 0)
-          return yield* new StorageFailure({ path, cause: new Error("it takes no more bytes") })
-        rest = rest.subarray(count)
-      }
-    })
+    return FileBytes.write(path, file, bytes)
   }
 
   /**
@@ -210,25 +160,7 @@ export class Files {
     file: FileSystem.File,
     stream: Stream.Stream<Uint8Array, E, R>
   ): Effect.Effect<void, E | StorageFailure, R> {
-    return Effect.suspend(() => {
-      let parts: Array<Uint8Array> = []
-      let size = 0
-      const take = (bytes: Uint8Array): boolean => {
-        parts.push(bytes)
-        size += bytes.length
-        return size >= blockSize
-      }
-      const flush = Effect.suspend(() => {
-        const [first] = parts
-        const bytes = parts.length === 1 && first !== undefined ? first : ByteStream.concat(parts)
-        parts = []
-        size = 0
-        return this.write(path, file, bytes)
-      })
-      return Effect.onInterrupt(StreamChannel.runFlushing(stream, take, flush), () =>
-        Effect.ignore(flush)
-      )
-    })
+    return FileBytes.drain(path, file, stream)
   }
 
   /** Makes a new file of some bytes, which is on the disk then, under a name that may be lost. */

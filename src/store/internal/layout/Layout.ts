@@ -183,6 +183,17 @@ export class Layout {
     })
   }
 
+  /** Reads a blob that is a document, if it is there. */
+  document(digest: Digest.Digest): Effect.Effect<Option.Option<Uint8Array>, IndexError> {
+    return Effect.flatMap(
+      this.find(digest),
+      Option.match({
+        onNone: () => Effect.succeedNone,
+        onSome: (found) => Effect.asSome(readBytes(this, found))
+      })
+    )
+  }
+
   // ---------------------------------------------------------------------------
   // Writing
   // ---------------------------------------------------------------------------

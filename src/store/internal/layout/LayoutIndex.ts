@@ -63,6 +63,14 @@ export class LayoutIndex {
     return this.byDigest.keys()
   }
 
+  /** The names of a manifest as other programs wrote them: the longest one of each entry. */
+  names(digest: Digest.Digest): ReadonlyArray<string> {
+    const names = [...(this.byDigest.get(digest) ?? [])].flatMap(({ raw }) =>
+      namesOf(raw).slice(-1)
+    )
+    return [...new Set(names)]
+  }
+
   /** All that it says, besides which manifests it has. */
   get content(): ReadonlyArray<unknown> {
     const { manifests: _, ...members } = this.document
@@ -221,7 +229,11 @@ export const empty = (): LayoutIndex =>
 
 /** Reads an index: none if it is not a JSON object with a list of manifests. */
 export const parse = (bytes: Uint8Array): Option.Option<LayoutIndex> =>
-  Option.flatMap(Option.filter(parseJson(bytes), isDocument), (document) => {
+  Option.flatMap(parseJson(bytes), fromJson)
+
+/** Makes an index of what its JSON is. */
+export const fromJson = (json: unknown): Option.Option<LayoutIndex> =>
+  Option.flatMap(Option.liftPredicate(isDocument)(json), (document) => {
     const manifests: unknown = document["manifests"] ?? []
     return Array.isArray(manifests)
       ? Option.some(

@@ -6,43 +6,23 @@ import * as Stream from "effect/Stream"
 import type { ListedManifest, PutCondition, Registry } from "../../../Registry.js"
 import {
   BlobUnknown,
-  DigestMismatch,
-  InvalidManifest,
   LimitExceeded,
   ManifestUnknown,
   type StorageFailure
 } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
-import * as Manifest from "../../../spec/Manifest.js"
+import type * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import { list } from "../SortedList.js"
 import * as StoredManifest from "../StoredManifest.js"
-import { documentLimit, type Found, type Layout, readBytes } from "./Layout.js"
+import { documentLimit, type Layout, readBytes } from "./Layout.js"
 import type { LayoutIndex } from "./LayoutIndex.js"
 import { present } from "./LayoutMounts.js"
 import type { Layouts, Repository } from "./Layouts.js"
 
 type Operations<Name extends keyof Registry.Service> = Pick<Registry.Service, Name>
-
-/**
- * Checks that a manifest has the digest of its bytes, as all content of a layout has: a signed one
- * of schema 1 has that of its payload (trap 36).
- */
-const checkDigest = ({
-  bytes,
-  descriptor
-}: Manifest.Manifest): Effect.Effect<void, InvalidManifest> =>
-  bytes.length === descriptor.size
-    ? Effect.void
-    : Effect.fail(
-        new InvalidManifest({
-          reason: "MediaType",
-          path: "mediaType",
-          message: "An image layout cannot have signed manifests of Docker's schema 1"
-        })
-      )
 
 /** Makes the operations on manifests. `strict` refuses those whose content the repository lacks. */
 export const manifests = (
@@ -90,7 +70,8 @@ const getManifest = Effect.fnUntraced(function* (
   if (descriptor === undefined) return yield* unknown
   const found = yield* repository.layout.find(descriptor.digest)
   if (Option.isNone(found)) return yield* unknown
-  return yield* verified(repository.layout, found.value, descriptor)
+  const bytes = yield* readBytes(repository.layout, found.value)
+  return yield* StoredManifest.verified(bytes, descriptor)
 })
 
 const headManifest = Effect.fnUntraced(function* (
@@ -122,7 +103,7 @@ const putManifestOf = (layouts: Layouts, strict: boolean): Registry.Service["put
     const { bytes, descriptor } = manifest
     if (bytes.length > documentLimit)
       return yield* new LimitExceeded({ what: "The manifest", limit: documentLimit })
-    yield* checkDigest(manifest)
+    yield* StoredManifest.checkDigest(manifest)
     const repository = yield* layouts.open(name)
     const { layout } = repository
     const lacking = yield* missing(repository, manifest)
@@ -226,22 +207,6 @@ const resolve = (
         )
       )
 }
-
-/** Reads a manifest, which is what its digest says. */
-const verified = Effect.fnUntraced(function* (
-  layout: Layout,
-  found: Found,
-  descriptor: Descriptor
-) {
-  const { digest } = descriptor
-  const bytes = yield* readBytes(layout, found)
-  const hasher = yield* Digest.hasherFor(digest)
-  hasher.update(bytes)
-  const actual = hasher.digest()
-  // Before it is decoded, since what is cut off is not invalid but wrong (S5).
-  if (actual !== digest) return yield* new DigestMismatch({ expected: digest, actual })
-  return yield* Manifest.fromBytes(bytes, descriptor)
-})
 
 const checkCondition = Effect.fnUntraced(function* (
   layout: Layout,

@@ -119,7 +119,8 @@ export class Layouts {
     if (only !== undefined && name !== only) return undefined
     const folder = only === undefined ? files.join(files.root, ...pathOf(name)) : files.root
     const layout = new Layout(files, folder, name)
-    return { layout, catalog: new Catalog(layout) }
+    const catalog = new Catalog({ place: folder, document: (digest) => layout.document(digest) })
+    return { layout, catalog }
   }
 
   /** Keeps a repository, so that all that happens in it meets in one place. */

@@ -1,0 +1,35 @@
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import type * as Archive from "effect-oci/Archive"
+import * as BlobSource from "effect-oci/BlobSource"
+import * as Manifest from "effect-oci/Manifest"
+import { NodeArchive } from "effect-oci/node"
+import type * as Reference from "effect-oci/Reference"
+import type { Registry } from "effect-oci/Registry"
+
+/** As `skopeo copy --all docker://alpine:3.22 oci-archive:alpine.tar:3.22` does. */
+export const save = NodeArchive.write("alpine.tar", ["alpine:3.22"])
+
+/** Lists the images of an archive: of a layout, or what `docker save` has written. */
+export const list = (path: string) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { images } = yield* NodeArchive.read(path)
+      for (const { descriptor, names } of images)
+        yield* Console.log(descriptor.digest, names.join(" "))
+    })
+  )
+
+/** Pushes an image of one platform out of an archive, as `crane push` does. */
+export const push = Effect.fn("push")(function* (
+  from: Archive.Archive,
+  image: Archive.ArchivedImage,
+  to: Registry.Service,
+  repository: Reference.RepositoryName,
+  tag: Reference.Tag
+) {
+  const manifest = yield* from.getManifest(from.repository, image.descriptor.digest)
+  for (const blob of Manifest.references(manifest))
+    yield* to.putBlob(repository, BlobSource.fromRegistry(from, from.repository, blob))
+  return yield* to.putManifest(repository, manifest, { tags: [tag] })
+})

@@ -1,0 +1,355 @@
+/**
+ * Images in one file: archives of [OCI image
+ * layouts](https://github.com/opencontainers/image-spec/blob/main/image-layout.md), which skopeo
+ * calls `oci-archive`, and those of `docker save`. An archive that is read is a `Registry` of one
+ * repository, from which images are copied as from any other, and images of any registry are
+ * written as a stream. `NodeArchive` of `effect-oci/node` does both with files on Node.
+ *
+ * @since 0.1.0
+ */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Decompression, InvalidEncoding } from "../Decompression.js"
+import * as StreamFormat from "../internal/StreamFormat.js"
+import { Registries } from "../Registries.js"
+import { Registry } from "../Registry.js"
+import type { InputError, LimitExceeded, StorageFailure } from "../RegistryError.js"
+import type { Descriptor } from "../spec/Descriptor.js"
+import * as Digest from "../spec/Digest.js"
+import * as TarHeader from "../spec/internal/TarHeader.js"
+import * as Reference from "../spec/Reference.js"
+import * as ArchiveFile from "./internal/archive/ArchiveFile.js"
+import * as ArchiveNames from "./internal/archive/ArchiveNames.js"
+import * as ArchiveRegistry from "./internal/archive/ArchiveRegistry.js"
+import { InvalidArchive } from "./internal/archive/InvalidArchive.js"
+import * as OciWriter from "./internal/archive/OciWriter.js"
+import * as OpenedArchive from "./internal/archive/OpenedArchive.js"
+import * as Spool from "./internal/archive/Spool.js"
+
+export {
+  /**
+   * Occurs when an archive is not one of images, or cannot be one of the images asked for.
+   * `archive` is its path or what it was called, and `path` the name in it that is concerned.
+   *
+   * - `Format`: it is neither a tar archive nor one that is compressed with gzip or zstd, or it is
+   *   neither a layout nor one of `docker save`.
+   * - `Archive`: the tar archive is broken or cut off.
+   * - `Path`: a name in it leads out of it.
+   * - `Unsupported`: it has entries of a kind that are not read.
+   * - `Document`: `oci-layout`, `index.json` or `manifest.json` is missing or not what it must be.
+   * - `Content`: the layers of an image are not there, or not those of its configuration.
+   * - `Names`: two images are to be written under one name.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  InvalidArchive
+} from "./internal/archive/InvalidArchive.js"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  SpoolOptions
+} from "./internal/archive/Spool.js"
+
+// -----------------------------------------------------------------------------
+// Reading
+// -----------------------------------------------------------------------------
+
+/**
+ * An archive that is being read: a `Registry` of one repository. What writes to it fails with
+ * `Unsupported`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Archive extends Registry.Service {
+  /** The repository that has all that is in the archive. Others are unknown. */
+  readonly repository: Reference.RepositoryName
+  /** The images, and whatever else the archive lists, in its order. */
+  readonly images: ReadonlyArray<ArchivedImage>
+  /** The form that it is read as. */
+  readonly format: Format
+  /** Whether its content was written to a temporary file first, which is gone with the Scope. */
+  readonly isSpooled: boolean
+}
+
+/**
+ * An image in an archive.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ArchivedImage {
+  /** Its manifest, or the index of its platforms. */
+  readonly descriptor: Descriptor
+  /** Its names as the archive has them, such as `docker.io/library/alpine:3.22` or `3.22`. */
+  readonly names: ReadonlyArray<string>
+}
+
+/**
+ * The form of an archive: an image layout, or what `docker save` wrote before Docker 25 and
+ * `docker load` reads.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Format = "oci" | "docker"
+
+/**
+ * Says how an archive is read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReadOptions {
+  /** The name of its repository, `archive` by default. */
+  readonly repository?: Reference.RepositoryName | undefined
+  /** What errors call it: its path by default, and `the archive` where it is a stream. */
+  readonly name?: string | undefined
+  /** Where a stream is kept, and one that is compressed. */
+  readonly spool?: Spool.SpoolOptions | undefined
+}
+
+/**
+ * What `read` can fail with, besides what a stream does. `InvalidEncoding` says that what an
+ * archive is compressed with is broken.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ReadError = InvalidArchive | InvalidEncoding | StorageFailure | LimitExceeded
+
+/**
+ * Reads an archive, until the Scope closes: a file by its path, or a stream. It may be compressed
+ * with gzip or zstd, and have any number of images.
+ *
+ * Of a file, the headers and documents alone are read at first, and each blob where it stands when
+ * it is asked for: the file is to stay as it is. A stream, and a file that is compressed, cannot be
+ * read at any place: they are written to a temporary file first (`isSpooled`, and a line in the
+ * log), bounded by `spool.limit`. It is gone when the Scope closes, or the reading fails or is
+ * interrupted.
+ *
+ * All images are in one repository, by the rules of {@link LayoutRegistry}: a tag is a name that is
+ * equal to it or ends in it, as in `alpine:3.22`, and a sole image that nobody named is `latest`.
+ * `images` has all names, and digests to read by where a tag does not tell. The manifests of an
+ * archive of `docker save`, which has none, are made of its configurations and layers: of Docker's
+ * types, with the layers as they are, and always the same ones. Where an archive has both forms, it
+ * is read as a layout, unless an image in that is not whole and the other form's are.
+ *
+ * Manifests and blobs are verified when they are read. Names in it only look up what is in it.
+ * Reading what an index lists and the archive lacks fails with `ManifestUnknown` or `BlobUnknown`,
+ * which have the platforms that are present and missing.
+ *
+ * Fails with {@link ReadError} and as the stream does.
+ *
+ * @example
+ * ```ts
+ * import * as Archive from "effect-oci/Archive"
+ * import { NodeArchive } from "effect-oci/node"
+ * import * as Console from "effect/Console"
+ * import * as Effect from "effect/Effect"
+ *
+ * // What `docker save`, `podman save` or `skopeo copy … oci-archive:images.tar` has written.
+ * const list = Effect.scoped(
+ *   Effect.gen(function*() {
+ *     const archive: Archive.Archive = yield* NodeArchive.read("images.tar")
+ *     for (const { descriptor, names } of archive.images)
+ *       yield* Console.log(descriptor.digest, names.join(" "))
+ *   })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const read = <E = never, R = never>(
+  archive: string | Stream.Stream<Uint8Array, E, R>,
+  options: ReadOptions = {}
+): Effect.Effect<Archive, E | ReadError, R | FileSystem.FileSystem | Decompression | Scope.Scope> =>
+  Effect.gen(function* () {
+    const name = options.name ?? (typeof archive === "string" ? archive : "the archive")
+    const { file, isSpooled } = yield* opened(archive, name, options.spool)
+    const contents = yield* OpenedArchive.read(file)
+    const repository = options.repository ?? defaultRepository
+    return {
+      ...ArchiveRegistry.make(contents, repository),
+      repository,
+      images: ArchiveRegistry.imagesOf(contents),
+      format: contents.format,
+      isSpooled
+    }
+  }).pipe(heldOnSuccess)
+
+const defaultRepository = Reference.unsafeParseRepositoryName("archive")
+
+/** Keeps what an effect has acquired until the Scope closes; where it fails, until then. */
+const heldOnSuccess = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+    return yield* Scope.extend(self, scope).pipe(
+      Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
+    )
+  })
+
+/** Finds a file that can be read at any place: the archive itself, or a temporary one. */
+const opened = Effect.fnUntraced(function* <E, R>(
+  archive: string | Stream.Stream<Uint8Array, E, R>,
+  name: string,
+  options: Spool.SpoolOptions | undefined
+) {
+  let content: Stream.Stream<Uint8Array, E | StorageFailure, R>
+  if (typeof archive === "string") {
+    const file = yield* ArchiveFile.open(archive, name)
+    const head = yield* file.read(0, TarHeader.blockSize)
+    if (StreamFormat.formatOf(head) === "tar") return { file, isSpooled: false }
+    content = file.stream(0, file.size)
+  } else content = archive
+  const path = yield* Spool.write(
+    StreamFormat.uncompressed(content, (format) =>
+      format === undefined
+        ? new InvalidArchive({ reason: "Format", archive: name, problem: unknownFormat })
+        : Effect.succeed(format)
+    ),
+    options
+  )
+  yield* Effect.logInfo(
+    `${name} cannot be read at any place, so ${path} has its content until it is closed`
+  )
+  return { file: yield* ArchiveFile.open(path, name), isSpooled: true }
+})
+
+const unknownFormat =
+  "begins with bytes that are neither a tar archive nor gzip or zstd: other formats are not read"
+
+/**
+ * Provides the images of an archive as a registry, to be read. Fails as {@link read} does.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <E = never, R = never>(
+  archive: string | Stream.Stream<Uint8Array, E, R>,
+  options?: ReadOptions
+): Layer.Layer<
+  Registry,
+  E | ReadError,
+  Exclude<R | FileSystem.FileSystem | Decompression, Scope.Scope>
+> => Layer.scoped(Registry, read(archive, options))
+
+// -----------------------------------------------------------------------------
+// Writing
+// -----------------------------------------------------------------------------
+
+/**
+ * An image that is to be written.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ImageSource {
+  readonly registry: Registry.Service
+  readonly repository: Reference.RepositoryName
+  readonly reference: Reference.Tag | Digest.Digest
+  /**
+   * The names that it is to have in the archive: tags, or full references such as
+   * `ghcr.io/owner/app:1.0`. By default that is `reference` if it is a tag, and none otherwise.
+   */
+  readonly names?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * What `writeFrom` can fail with. `InvalidReference` is about a name.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type WriteError =
+  | InvalidArchive
+  | Reference.InvalidReference
+  | Registry.GetManifestError
+  | Registry.GetBlobError
+
+/**
+ * Streams an archive of images by references such as `ghcr.io/owner/app:1.0`, an image layout in
+ * which they have these names. A reference by digest alone has no name there.
+ *
+ * Every manifest and blob is in it byte for byte, with all platforms of an index; equal content is
+ * in it once, and read once. Manifests are read before the first byte, and blobs go through as they
+ * come, in constant memory and verified. Equal images give equal archives. Where anything is
+ * missing the stream fails, and what it has emitted by then is not an archive: write it with
+ * `BlobFile.write` or `NodeArchive.write`, whose file appears when it is complete.
+ *
+ * Fails with {@link WriteError}, and with `InvalidReference` or `InvalidUrl` before anything is
+ * sent.
+ *
+ * @example
+ * ```ts
+ * import * as Archive from "effect-oci/Archive"
+ * import { BlobFile } from "effect-oci/node"
+ *
+ * // As `skopeo copy --all docker://alpine:3.22 oci-archive:alpine.tar:3.22` does.
+ * const save = BlobFile.write("alpine.tar", Archive.write(["alpine:3.22"]))
+ * ```
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const write = (
+  references: Iterable<string | Reference.Reference>
+): Stream.Stream<Uint8Array, WriteError | InputError, Registries> =>
+  OciWriter.write(
+    Effect.gen(function* () {
+      const parsed = yield* Effect.forEach(references, (reference) =>
+        typeof reference === "string" ? Reference.parse(reference) : Effect.succeed(reference)
+      )
+      return yield* resolved(yield* Effect.forEach(parsed, sourceOf))
+    })
+  )
+
+/** Where an image of a reference is, which is its name in an archive too. */
+const sourceOf = (reference: Reference.Reference) =>
+  Effect.map(
+    Effect.flatMap(Registries, ({ get }) => get(reference.host)),
+    (registry): ImageSource => ({
+      registry,
+      repository: reference.repository,
+      reference: Reference.tagOrDigest(reference),
+      names:
+        Option.isSome(reference.digest) && Option.isNone(reference.tag)
+          ? []
+          : [Reference.format({ ...reference, digest: Option.none() })]
+    })
+  )
+
+/**
+ * Streams an archive of images of any registries, as {@link write} does.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const writeFrom = (images: Iterable<ImageSource>): Stream.Stream<Uint8Array, WriteError> =>
+  OciWriter.write(resolved(images))
+
+/** Reads the manifests of images. Names are checked before. */
+const resolved = Effect.fnUntraced(function* (images: Iterable<ImageSource>) {
+  const named = yield* Effect.forEach(images, (image) => {
+    const own = Digest.isDigest(image.reference) ? [] : [image.reference]
+    return Effect.map(ArchiveNames.parse(image.names ?? own), (names) => ({ ...image, names }))
+  })
+  return yield* Effect.forEach(named, (image) =>
+    Effect.map(image.registry.getManifest(image.repository, image.reference), (root) => ({
+      ...image,
+      root
+    }))
+  )
+})

@@ -1,0 +1,112 @@
+/**
+ * The bytes of files, read and written a mebibyte at a time. Each step is brought to its end before
+ * an interruption counts, since one that goes on alone would write to what is closed or removed by
+ * then.
+ */
+import type { PlatformError } from "@effect/platform/Error"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../ByteStream.js"
+import * as StreamChannel from "../../internal/StreamChannel.js"
+import { StorageFailure } from "../../RegistryError.js"
+
+/** Bytes per read and per write. */
+const blockSize = 1_048_576
+
+/** A step that fails naming the file. */
+export type Step<A> = Effect.Effect<A, StorageFailure>
+
+/** Runs a step to its end. */
+export const step = <A, R = never>(
+  path: string,
+  effect: Effect.Effect<A, PlatformError, R>
+): Effect.Effect<A, StorageFailure, R> =>
+  Effect.uninterruptible(Effect.mapError(effect, (cause) => new StorageFailure({ path, cause })))
+
+/** Reads bytes into an array until it is full or the file ends. */
+export const fill = Effect.fnUntraced(function* (
+  path: string,
+  file: FileSystem.File,
+  bytes: Uint8Array
+) {
+  let size = 0
+  while (size < bytes.length) {
+    const count = Number(yield* step(path, file.read(bytes.subarray(size))))
+    if (count === 0) break
+    size += count
+  }
+  return bytes.subarray(0, size)
+})
+
+/** Streams the bytes of a file from `start` on, and up to `end` if given, in new arrays. */
+export const stream = (
+  fs: FileSystem.FileSystem,
+  path: string,
+  start = 0,
+  end = Number.POSITIVE_INFINITY
+): Stream.Stream<Uint8Array, StorageFailure> =>
+  Stream.unwrapScoped(
+    Effect.gen(function* () {
+      const file = yield* step(path, fs.open(path, { flag: "r" }))
+      const { size } = yield* step(path, file.stat)
+      yield* file.seek(start, "start")
+      let left = Math.min(Number(size), end) - start
+      const next = Effect.suspend(() => {
+        const bytes = new Uint8Array(Math.max(0, Math.min(left, blockSize)))
+        return Effect.map(fill(path, file, bytes), (block) => {
+          left -= block.length
+          return block
+        })
+      })
+      return Stream.repeatEffectOption(
+        Effect.flatMap(Effect.mapError(next, Option.some), (block) =>
+          block.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(block)
+        )
+      )
+    })
+  )
+
+/** Writes all bytes, however few of them the file system takes at a time (V33). */
+export const write = Effect.fnUntraced(function* (
+  path: string,
+  file: FileSystem.File,
+  bytes: Uint8Array
+): Effect.fn.Return<void, StorageFailure> {
+  for (let rest = bytes; rest.length > 0; ) {
+    const count = Number(yield* step(path, file.write(rest)))
+    if (count === 0)
+      return yield* new StorageFailure({ path, cause: new Error("it takes no more bytes") })
+    rest = rest.subarray(count)
+  }
+})
+
+/**
+ * Writes a stream, a mebibyte or more at a time. What came before a failure or an interruption is
+ * written too.
+ */
+export const drain = <E, R>(
+  path: string,
+  file: FileSystem.File,
+  stream: Stream.Stream<Uint8Array, E, R>
+): Effect.Effect<void, E | StorageFailure, R> =>
+  Effect.suspend(() => {
+    let parts: Array<Uint8Array> = []
+    let size = 0
+    const take = (bytes: Uint8Array): boolean => {
+      parts.push(bytes)
+      size += bytes.length
+      return size >= blockSize
+    }
+    const flush = Effect.suspend(() => {
+      const [first] = parts
+      const bytes = parts.length === 1 && first !== undefined ? first : ByteStream.concat(parts)
+      parts = []
+      size = 0
+      return write(path, file, bytes)
+    })
+    return Effect.onInterrupt(StreamChannel.runFlushing(stream, take, flush), () =>
+      Effect.ignore(flush)
+    )
+  })
