@@ -941,6 +941,40 @@ describe("an image of several platforms", () => {
     }).pipe(Effect.provide(memory))
   )
 
+  it.effect("is found by its own type where the index does not say it, or by its platform", () =>
+    Effect.gen(function* () {
+      const spdx = "application/spdx+json"
+      const types = [artifactType, spdx]
+      const all = yield* Effect.forEach(types, (artifactType) =>
+        Artifact.push(name, { ...artifact, artifactType, tags: [] })
+      )
+      const manifests = all.map(({ manifest }, n) => ({
+        ...Manifest.referrer(manifest),
+        platform: Platform.unsafeParse(n === 0 ? "linux/amd64" : "linux/arm64")
+      }))
+      yield* Registries.putManifest(`${name}:typed`, Manifest.index({ manifests }))
+      yield* Registries.putManifest(
+        `${name}:untyped`,
+        Manifest.index({ manifests: manifests.map(({ artifactType: _, ...rest }) => rest) })
+      )
+      const platform = Platform.unsafeParse("linux/arm64")
+      for (const tag of ["typed", "untyped"])
+        for (const options of [
+          { artifactType: spdx },
+          { platform },
+          { artifactType: spdx, platform }
+        ])
+          expect((yield* Artifact.pull(`${name}:${tag}`, options)).reference).toEqual(
+            all[1]?.reference
+          )
+      const other = { artifactType: "application/vnd.cyclonedx+json" }
+      expect(yield* Effect.flip(Artifact.pull(`${name}:untyped`, other))).toMatchObject({
+        _tag: "MediaTypeMismatch",
+        choices: [{ name: "linux/amd64" }, { name: "linux/arm64" }]
+      })
+    }).pipe(Effect.provide(memory))
+  )
+
   it.effect("is pulled only if it has the type that is asked for", () =>
     Effect.gen(function* () {
       yield* Artifact.push(`${name}:1`, artifact)

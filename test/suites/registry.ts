@@ -6,6 +6,7 @@ import type { Vitest } from "@effect/vitest"
 import { describe, layer as withLayer } from "@effect/vitest"
 import type * as Layer from "effect/Layer"
 import type { Registry } from "../../src/Registry.js"
+import { artifactSuite } from "./artifacts.js"
 import { blobSuite } from "./blobs.js"
 import { listSuite } from "./lists.js"
 import { manifestSuite } from "./manifests.js"
@@ -100,6 +101,7 @@ export const registrySuite = (name: string, options: SuiteOptions): void => {
       describe("lists", () => listSuite(it, supports))
       describe("referrers", () => referrerSuite(it))
       describe("blobs", () => blobSuite(it, supports, options.largeBlob ?? 12 * 1024 * 1024))
+      describe("artifacts", () => artifactSuite(it))
       if (supports.uploadStatus) describe("uploads", () => uploadSuite(it, supports))
     })
   })

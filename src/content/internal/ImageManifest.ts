@@ -1,9 +1,10 @@
 /** The manifest of one image or artifact that a reference leads to, through an index if need be. */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Registry } from "../../Registry.js"
 import { LimitExceeded, MediaTypeMismatch } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
-import type * as Manifest from "../../spec/Manifest.js"
+import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as Reference from "../../spec/Reference.js"
 import * as IndexChoices from "./IndexChoices.js"
@@ -33,10 +34,36 @@ export const choose = Effect.fnUntraced(function* (
         ? yield* leaves(registry, repository, root.content, new Set([root.descriptor.digest]))
         : root.content.manifests
   const chosen = isChosen ? IndexChoices.choose(manifests, options) : undefined
-  const manifest: Manifest.Manifest =
-    chosen === undefined ? root : yield* registry.getManifest(repository, chosen.digest)
-  return { root, manifest, manifests }
+  const manifest: Manifest.Manifest | undefined =
+    chosen === undefined
+      ? yield* typed(registry, repository, manifests, options)
+      : yield* registry.getManifest(repository, chosen.digest)
+  return { root, manifest: manifest ?? root, manifests }
 })
+
+/** Gets the first manifest that says its type itself, of those whose type an index does not say. */
+const typed = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  repository: Reference.RepositoryName,
+  manifests: ReadonlyArray<Descriptor>,
+  { artifactType, platform }: IndexChoices.Options
+) {
+  if (artifactType === undefined || platform !== undefined) return undefined
+  for (const { digest } of IndexChoices.untyped(manifests).slice(0, maxUntyped)) {
+    const manifest = yield* registry.getManifest(repository, digest)
+    if (
+      MediaType.equals(
+        Option.getOrElse(Manifest.artifactType(manifest), () => ""),
+        artifactType
+      )
+    )
+      return manifest
+  }
+  return undefined
+})
+
+/** So many are asked at most. */
+const maxUntyped = 32
 
 /** Gets what a reference stands for, as `choose` does, and what the image manifest says. */
 export const find = Effect.fnUntraced(function* (

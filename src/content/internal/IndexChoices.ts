@@ -52,12 +52,19 @@ export const choose = (
     (descriptor) =>
       !isAttestation(descriptor) &&
       // Where the index does not say it, the manifest will.
-      MediaType.equals(descriptor.artifactType ?? artifactType ?? "", artifactType ?? "")
+      (artifactType === undefined ||
+        MediaType.equals(descriptor.artifactType ?? artifactType, artifactType))
   )
   return options.platform === undefined
     ? images.find((descriptor) => descriptor.artifactType !== undefined)
     : Platform.rank(images, platformsOf(options))[0]
 }
+
+/** Returns the manifests whose types an index does not say. */
+export const untyped = (manifests: ReadonlyArray<Descriptor>): ReadonlyArray<Descriptor> =>
+  manifests.filter(
+    (descriptor) => descriptor.artifactType === undefined && !isAttestation(descriptor)
+  )
 
 const platformsOf = ({ platform }: Options): ReadonlyArray<Platform.Platform> =>
   platform === undefined ? [] : "os" in platform ? [platform] : platform
