@@ -114,7 +114,8 @@ const listener: RequestListener = (request, response) => {
     if (url.endsWith("/parts")) return document(ofParts().manifest)
     const [, layers = ""] = /\/layers-(\d+)$/.exec(url) ?? []
     if (layers !== "") return document(manyLayers(Number(layers)))
-    return document(url.endsWith("/image") ? large.manifest : manifest)
+    const found = tag === "image" ? large.manifest : manifest
+    return tag.startsWith("sha256:") && tag !== found.digest ? answer(404) : document(found)
   }
   if (url.includes("/blobs/uploads/")) {
     let received = 0
