@@ -11,8 +11,8 @@ export const smallest = 64 * 1024
 /** What a socket offers while reads fill all that it offers. */
 export const largest = 1024 * 1024
 
-/** How many bytes are kept to be filled again. */
-const spare = 16 * 1024 * 1024
+/** How many bytes are kept to be filled again: enough for sixteen transfers at a time. */
+const spare = 48 * 1024 * 1024
 
 /**
  * A buffer in use.
