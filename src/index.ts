@@ -121,6 +121,15 @@ export * as ImageLayer from "./content/ImageLayer.js"
  */
 export * as Referrers from "./content/Referrers.js"
 /**
+ * Keeps sets of repositories equal, by rules: which repositories, which tags and platforms of them,
+ * whether what is attached goes along, and what is removed. The rules are data, which can be read
+ * from JSON or YAML; a run of them is a report, and what is repeated by a schedule moves only what
+ * is new.
+ *
+ * @since 0.1.0
+ */
+export * as Sync from "./content/Sync.js"
+/**
  * Chooses among the tags of a repository: those in a range of versions, those that fit a pattern,
  * the newest of them.
  *

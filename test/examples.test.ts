@@ -124,6 +124,31 @@ layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), {
     })
   )
 
+  it.scoped("sync.ts applies the rules of a file, and says what it would do", () =>
+    Effect.gen(function* () {
+      const host = (yield* ServerUrl).replace("http://", "")
+      yield* Artifact.push(`${host}/owner/synced:1.0.0`, {
+        artifactType: "application/vnd.example.v1",
+        files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
+      }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
+      const rules = [
+        "rules:",
+        `  - from: ${host}/owner`,
+        `    to: ${host}/mirror`,
+        "    repositories: [synced]",
+        '    tags: { semver: "*" }'
+      ]
+      const path = join(yield* folder({ "sync.yaml": rules.join("\n") }), "sync.yaml")
+      const { stdout } = yield* run("sync", [path, "--dry-run"])
+      expect(stdout.split("\n").at(-2)).toContain(`${host}/mirror/synced: `)
+      const line = `${host}/owner/synced to ${host}/mirror/synced: 1 copied\n`
+      expect(yield* run("sync", [path], { until: { text: line, delay: 0 } })).toMatchObject({
+        stdout: line,
+        stderr: ""
+      })
+    })
+  )
+
   it.scoped("report.ts pushes a file, pulls it to disk and lists the tags", () =>
     Effect.gen(function* () {
       const name = `${(yield* ServerUrl).replace("http://", "")}/owner/report`

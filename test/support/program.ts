@@ -42,7 +42,8 @@ const make = async (path: string): Promise<string> => {
       "ipaddr.js",
       "jose",
       "semver",
-      "tldts"
+      "tldts",
+      "yaml"
     ],
     entryNames: "[name]-[hash]",
     outExtension: { ".js": ".mjs" },

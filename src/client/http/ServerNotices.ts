@@ -3,6 +3,7 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Sent from "../../auth/internal/Sent.js"
+import { RateLimitObserver } from "../../internal/RateLimitObserver.js"
 import * as Warning from "../../protocol/internal/Warning.js"
 import * as Trust from "../../protocol/Trust.js"
 import type { Endpoint } from "./Endpoint.js"
@@ -23,7 +24,12 @@ export const handOn = (
 ): Effect.Effect<void> => {
   if (!Trust.isAt(to.origin, request.url)) return Effect.void
   const rate = fromHeaders(headers)
-  const told = Option.isSome(rate) ? to.onRateLimit(rate.value) : Effect.void
+  const told = Option.isSome(rate)
+    ? Effect.flatMap(RateLimitObserver, (observe) => {
+        observe(rate.value.remaining)
+        return to.onRateLimit(rate.value)
+      })
+    : Effect.void
   const warnings = headers["warning"]
   if (warnings === undefined) return told
   const fresh = Warning.parse(warnings, Sent.redactorOf(Sent.of(request))).filter(

@@ -101,8 +101,12 @@ export class Questions {
         manifest: undefined
       })
     )
-    if (expected === undefined || !MediaType.isIndex(expected.mediaType) || this.rewrites(expected))
-      return head
+    const asksForEntries =
+      expected !== undefined &&
+      MediaType.isIndex(expected.mediaType) &&
+      this.selection.level !== "tag" &&
+      !this.rewrites(expected)
+    if (!asksForEntries) return head
     return Effect.matchEffect(registry.getManifest(repository, tag), {
       // What cannot be read there may well be replaced.
       onFailure: (error) =>

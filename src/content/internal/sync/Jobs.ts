@@ -1,0 +1,70 @@
+/** Which repositories the rules of a sync are about. */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Registries from "../../../Registries.js"
+import type { Registry } from "../../../Registry.js"
+import type { InputError } from "../../../RegistryError.js"
+import * as Reference from "../../../spec/Reference.js"
+import { type Base, type Compiled, nameOf } from "./Rules.js"
+
+/** One repository, and where it goes by which rule. */
+export interface Job {
+  readonly compiled: Compiled
+  readonly from: Reference.Reference
+  readonly to: Reference.Reference
+}
+
+/** What is wrong with a rule, which is no reason not to apply the others. */
+export interface Problem {
+  readonly path: string
+  readonly failure: Registry.ListRepositoriesError | InputError
+}
+
+/** What was found of the rules. */
+export interface Found {
+  /** The jobs of each target repository: several rules may fill one. */
+  readonly targets: ReadonlyArray<ReadonlyArray<Job>>
+  readonly problems: ReadonlyArray<Problem>
+  readonly warnings: ReadonlyArray<string>
+}
+
+/** Finds the repositories of rules. Those that patterns fit are asked for. */
+export const find = (
+  rules: ReadonlyArray<Compiled>
+): Effect.Effect<Found, never, Registries.Registries> =>
+  Effect.gen(function* () {
+    const targets = new Map<string, Array<Job>>()
+    const problems: Array<Problem> = []
+    const warnings: Array<string> = []
+    for (const compiled of rules) {
+      const { from, names, path, patterns, to } = compiled
+      const add = Effect.fnUntraced(function* (name: string) {
+        const job = { compiled, from: yield* at(from, name), to: yield* at(to, name) }
+        const key = Reference.format(job.to)
+        const jobs = targets.get(key) ?? []
+        if (!jobs.some((other) => other.compiled === compiled)) jobs.push(job)
+        targets.set(key, jobs)
+      })
+      const unmatched = new Set(patterns)
+      const listed = Effect.gen(function* () {
+        if (patterns.length === 0) return
+        const registry = yield* (yield* Registries.Registries).get(from.host)
+        const start = from.prefix === "" ? "" : `${from.prefix}/`
+        yield* Stream.runForEach(registry.repositories(), (repository) => {
+          if (!repository.startsWith(start)) return Effect.void
+          const name = repository.slice(start.length)
+          const fitting = patterns.filter(({ test }) => test(name))
+          for (const pattern of fitting) unmatched.delete(pattern)
+          return fitting.length === 0 ? Effect.void : add(name)
+        })
+        for (const { text } of unmatched)
+          warnings.push(`${path}.repositories: ${text} fits no repository of ${from.host}`)
+      })
+      yield* Effect.zipRight(Effect.forEach(names, add), listed).pipe(
+        Effect.catchAll((failure) => Effect.sync(() => problems.push({ path, failure })))
+      )
+    }
+    return { targets: [...targets.values()], problems, warnings }
+  })
+
+const at = (base: Base, name: string) => Reference.parse(`${base.host}/${nameOf(base, name)}`)

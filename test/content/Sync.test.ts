@@ -1,0 +1,486 @@
+/** Syncs between registries in memory: what rules choose, what they remove, what they report. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as Sync from "../../src/content/Sync.js"
+import { RateLimitObserver } from "../../src/internal/RateLimitObserver.js"
+import * as Registries from "../../src/Registries.js"
+import type { Registry } from "../../src/Registry.js"
+import { Denied, InvalidUrl, Unsupported } from "../../src/RegistryError.js"
+import * as Platform from "../../src/spec/Platform.js"
+import * as Reference from "../../src/spec/Reference.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { freshBytes, items } from "../support/fixtures.js"
+import { blob, counted, image, platforms, repository, v1 } from "../support/graphs.js"
+
+const name = Reference.unsafeParseRepositoryName
+
+/** Two hosts, `source.test` and `target.test`, and what is asked of each. */
+const world = Effect.gen(function* () {
+  const [source, target] = [yield* MemoryRegistry.make(), yield* MemoryRegistry.make()]
+  const [from, to] = [counted(source), counted(target)]
+  const opened: Record<string, Registry.Service> = {
+    "source.test": from.registry,
+    "docker.io": from.registry,
+    "target.test": to.registry
+  }
+  const registries = Registries.layerFrom((host) =>
+    Effect.mapError(
+      Effect.fromNullable(opened[host]),
+      () => new InvalidUrl({ url: host, problem: "is not known" })
+    )
+  )
+  return {
+    source,
+    target,
+    from,
+    to,
+    opened,
+    run: (...rules: ReadonlyArray<Sync.Rule>) =>
+      Effect.provide(Sync.run({ rules, concurrency: 1 }), registries),
+    runAll: (rules: Sync.Rules) => Effect.provide(Sync.run(rules), registries),
+    plan: (...rules: ReadonlyArray<Sync.Rule>) =>
+      Effect.map(Stream.runCollect(Stream.provideLayer(Sync.plan({ rules }), registries)), (all) =>
+        [...all].map(Sync.format)
+      )
+  }
+})
+
+const put = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  repository: string,
+  ...tags: ReadonlyArray<string>
+) {
+  for (const tag of tags) {
+    const layer = yield* blob(registry, "application/x", freshBytes(tag), name(repository))
+    const { descriptor } = yield* image(registry, [layer], {}, name(repository))
+    const manifest = yield* registry.getManifest(name(repository), descriptor.digest)
+    yield* registry.putManifest(name(repository), manifest, {
+      tags: [Reference.unsafeParseTag(tag)]
+    })
+  }
+})
+
+const tagsOf = (registry: Registry.Service, repository: string) =>
+  Effect.map(
+    Effect.option(items(registry.tags(name(repository)))),
+    Option.getOrElse((): ReadonlyArray<string> => [])
+  )
+
+const app: Sync.Rule = { from: "source.test/team/app", to: "target.test/mirror/app" }
+
+describe("a sync", () => {
+  it.effect("copies the tags that a filter chooses, and is done when it runs again", () =>
+    Effect.gen(function* () {
+      const { run, source, target, to } = yield* world
+      yield* put(source, "team/app", "1.0.0", "1.1.0", "2.0.0", "latest")
+      const rule = { ...app, tags: { semver: ">=1", newest: 2 } }
+      const report = yield* run(rule)
+      expect(report.ok).toBe(true)
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["1.1.0", "2.0.0"])
+      const puts = to.count("putManifest")
+      const again = yield* run(rule)
+      expect(again.repositories[0]?.outcomes.map(({ status }) => status)).toEqual([
+        "present",
+        "present"
+      ])
+      expect(to.count("putManifest")).toBe(puts)
+    })
+  )
+
+  it.effect("asks each side once for a tag that is equal (CP26)", () =>
+    Effect.gen(function* () {
+      const { from, run, source, to } = yield* world
+      yield* platforms(source, ["linux/amd64", "linux/arm64"])
+      const rule = { from: `source.test/${repository}`, to: "target.test/mirror" }
+      yield* run(rule)
+      from.log.length = 0
+      to.log.length = 0
+      yield* run(rule)
+      expect(from.log).toEqual(["tags ", `headManifest ${v1}`])
+      expect(to.log).toEqual([`headManifest ${v1}`])
+    })
+  )
+
+  it.effect("takes repositories by name and by pattern, which are about whole names (CP27)", () =>
+    Effect.gen(function* () {
+      const { run, source, target } = yield* world
+      for (const repository of ["team/app", "team/app-old", "team/tools/cli", "other/app"])
+        yield* put(source, repository, "v1")
+      const report = yield* run({
+        from: "source.test/team",
+        to: "target.test/mirror/team",
+        repositories: ["app", "tools/*", "none-*"]
+      })
+      expect((yield* items(target.repositories())).map(String)).toEqual([
+        "mirror/team/app",
+        "mirror/team/tools/cli"
+      ])
+      expect(report.warnings).toEqual([
+        "rules[0].repositories: none-* fits no repository of source.test"
+      ])
+      expect(report.ok).toBe(true)
+    })
+  )
+
+  it.effect("reads docker.io as Docker Hub is read everywhere", () =>
+    Effect.gen(function* () {
+      const { run, source, target } = yield* world
+      yield* put(source, "library/alpine", "3")
+      yield* run(
+        { from: "docker.io", to: "target.test", repositories: ["alpine"] },
+        { from: "docker.io/library", to: "target.test/hub", repositories: ["alpine"] },
+        { from: "alpine", to: "target.test/plain" }
+      )
+      expect((yield* items(target.repositories())).map(String)).toEqual([
+        "alpine",
+        "hub/alpine",
+        "plain"
+      ])
+    })
+  )
+
+  it.effect("says which rules of a filter fit nothing", () =>
+    Effect.gen(function* () {
+      const { run, source } = yield* world
+      yield* put(source, "team/app", "v1")
+      const { repositories } = yield* run({ ...app, tags: { exclude: ["*-debug"] } })
+      expect(repositories[0]?.warnings).toEqual([
+        "source.test/team/app: exclude *-debug fits no tag"
+      ])
+    })
+  )
+
+  it.effect("copies the platforms that are asked for", () =>
+    Effect.gen(function* () {
+      const { run, source, target } = yield* world
+      yield* platforms(source, ["linux/amd64", "linux/arm64"])
+      const report = yield* run({
+        from: `source.test/${repository}`,
+        to: "target.test/mirror/app",
+        platforms: ["linux/amd64"],
+        index: "rewrite"
+      })
+      expect(report.ok).toBe(true)
+      const index = yield* target.getManifest(name("mirror/app"), v1)
+      if (index.content._tag !== "ImageIndex") return expect.fail("not an index")
+      expect(
+        index.content.manifests.map(({ platform }) => platform && Platform.format(platform))
+      ).toEqual(["linux/amd64", "unknown/unknown"])
+    })
+  )
+})
+
+describe("failures of a sync", () => {
+  it.effect("leave out nothing else, and each tag has one outcome (CP24)", () =>
+    Effect.gen(function* () {
+      const { opened, run, source, target } = yield* world
+      yield* put(source, "team/app", "a", "b", "c")
+      yield* put(source, "team/other", "v1")
+      const bad = Reference.unsafeParseTag("b")
+      opened["source.test"] = {
+        ...source,
+        headManifest: (repository, reference) =>
+          reference === bad
+            ? Effect.fail(new Denied({}))
+            : source.headManifest(repository, reference)
+      }
+      const report = yield* run(
+        app,
+        { from: "source.test/team/absent", to: "target.test/absent" },
+        { from: "nowhere.test/x", to: "target.test/nowhere" },
+        { from: "source.test/team/other", to: "target.test/other" }
+      )
+      expect(report.ok).toBe(false)
+      const [first, absent, nowhere, other] = report.repositories
+      expect(first?.outcomes.map(({ source, status }) => `${source} ${status}`).sort()).toEqual([
+        "a copied",
+        "b failed",
+        "c copied"
+      ])
+      expect(absent?.failure).toMatchObject({ _tag: "NameUnknown" })
+      expect(nowhere?.failure).toMatchObject({ _tag: "InvalidUrl" })
+      expect(other).toMatchObject({ ok: true, outcomes: [{ status: "copied" }] })
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["a", "c"])
+      const text = Sync.formatReport(report)
+      expect(text).toContain("source.test/team/app to target.test/mirror/app: 2 copied, 1 failed\n")
+      expect(text).toContain("source.test/team/absent to target.test/absent: no tags\n  failed: ")
+    })
+  )
+
+  it.effect("of a list of repositories leave the named ones", () =>
+    Effect.gen(function* () {
+      const { opened, run, source, target } = yield* world
+      yield* put(source, "team/app", "v1")
+      const failure = new Unsupported({ operation: "repositories" })
+      opened["source.test"] = { ...source, repositories: () => Stream.fail(failure) }
+      const report = yield* run({
+        from: "source.test/team",
+        to: "target.test",
+        repositories: ["app", "t*"]
+      })
+      expect(report).toMatchObject({ ok: false, problems: [{ path: "rules[0]", failure }] })
+      expect(yield* tagsOf(target, "app")).toEqual(["v1"])
+    })
+  )
+})
+
+describe("what a sync removes", () => {
+  const rule: Sync.Rule = {
+    ...app,
+    tags: { semver: "*", newest: 2 },
+    delete: { share: 0.5 }
+  }
+
+  const filled = Effect.gen(function* () {
+    const all = yield* world
+    yield* put(all.source, "team/app", "1.0.0", "2.0.0", "3.0.0", "latest")
+    yield* put(all.target, "mirror/app", "1.0.0", "2.0.0", "3.0.0", "ours")
+    return all
+  })
+
+  it.effect("is what it does not choose any more, of what it could choose", () =>
+    Effect.gen(function* () {
+      const { run, target } = yield* filled
+      const report = yield* run(rule)
+      expect(report).toMatchObject({ ok: true, repositories: [{ removals: [{ tag: "1.0.0" }] }] })
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["2.0.0", "3.0.0", "ours"])
+    })
+  )
+
+  it.effect("is nothing unless it is asked", () =>
+    Effect.gen(function* () {
+      const { run, target } = yield* filled
+      yield* run({ ...rule, delete: undefined })
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["1.0.0", "2.0.0", "3.0.0", "ours"])
+    })
+  )
+
+  it.effect("is nothing where it is more than its share", () =>
+    Effect.gen(function* () {
+      const { run, target } = yield* filled
+      const report = yield* run({ ...rule, delete: { share: 0.3 } })
+      expect(report).toMatchObject({ ok: false, repositories: [{ removals: [] }] })
+      expect(report.repositories[0]?.warnings).toEqual([
+        "1 of 3 tags would be removed, which is more than the share 0.3: check the source, or " +
+          "raise delete.share"
+      ])
+      expect(yield* tagsOf(target, "mirror/app")).toHaveLength(4)
+    })
+  )
+
+  it.effect("is nothing when a copy has failed, or the source cannot be listed", () =>
+    Effect.gen(function* () {
+      const { opened, run, source, target } = yield* filled
+      const third = Reference.unsafeParseTag("3.0.0")
+      opened["source.test"] = {
+        ...source,
+        headManifest: (repository, reference) =>
+          reference === third
+            ? Effect.fail(new Denied({}))
+            : source.headManifest(repository, reference)
+      }
+      expect(yield* run(rule)).toMatchObject({ ok: false })
+      opened["source.test"] = { ...source, tags: () => Stream.fail(new Denied({})) }
+      expect(yield* run({ ...rule, delete: { share: 1 } })).toMatchObject({ ok: false })
+      expect(yield* tagsOf(target, "mirror/app")).toContain("1.0.0")
+    })
+  )
+
+  it.effect("is nothing that another rule keeps", () =>
+    Effect.gen(function* () {
+      const { run, target } = yield* filled
+      yield* run(rule, { ...app, tags: { include: ["1.0.0"] } })
+      expect(yield* tagsOf(target, "mirror/app")).toContain("1.0.0")
+    })
+  )
+
+  it.effect("is reported where the registry removes no tags", () =>
+    Effect.gen(function* () {
+      const { opened, run, target } = yield* filled
+      const failure = new Unsupported({ operation: "deleteTag" })
+      opened["target.test"] = { ...target, deleteTag: () => Effect.fail(failure) }
+      const report = yield* run(rule)
+      expect(report).toMatchObject({
+        ok: false,
+        repositories: [{ removals: [{ tag: "1.0.0", failure }] }]
+      })
+      expect(yield* run({ ...rule, delete: { share: 0.5, throwaway: true } })).toMatchObject({
+        ok: true
+      })
+      expect(yield* tagsOf(target, "mirror/app")).not.toContain("1.0.0")
+    })
+  )
+})
+
+describe("a plan of a sync", () => {
+  it.effect("says what would be done, and does nothing", () =>
+    Effect.gen(function* () {
+      const { plan, source, target } = yield* world
+      yield* put(source, "team/app", "v2")
+      yield* put(target, "mirror/app", "v1")
+      const lines = yield* plan(
+        { ...app, tags: { exclude: ["x*"] }, delete: { share: 1 } },
+        { from: "source.test/team/absent", to: "target.test/absent" },
+        { from: "source.test", to: "target.test", repositories: ["z*"] }
+      )
+      expect(lines[0]).toBe("warning: rules[2].repositories: z* fits no repository of source.test")
+      expect(lines[1]).toBe("warning: source.test/team/app: exclude x* fits no tag")
+      expect(lines).toContain("remove target.test/mirror/app:v1")
+      expect(lines.at(-1)).toContain("failed: source.test/team/absent: ")
+      expect(lines.filter((line) => line.startsWith("target.test/mirror/app: "))).not.toEqual([])
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["v1"])
+    })
+  )
+})
+
+describe("a source that says how many requests it allows", () => {
+  it.effect("keeps those that are to be left, and the rest comes with the next run (CP26)", () =>
+    Effect.gen(function* () {
+      const { opened, runAll, source, target } = yield* world
+      yield* put(source, "team/app", "a", "b", "c", "d", "e", "f")
+      let allowed = 12
+      const said = <A, E>(effect: Effect.Effect<A, E>) =>
+        Effect.zipLeft(
+          effect,
+          Effect.map(RateLimitObserver, (observe) => observe(--allowed))
+        )
+      opened["source.test"] = {
+        ...source,
+        headManifest: (repository, reference) => said(source.headManifest(repository, reference)),
+        getManifest: (repository, reference) => said(source.getManifest(repository, reference))
+      }
+      const rules: Sync.Rules = { rules: [{ ...app, delete: { share: 1 } }], leave: 5 }
+      yield* put(target, "mirror/app", "old")
+      const report = yield* runAll(rules)
+      const postponed = report.repositories[0]?.postponed ?? []
+      expect(allowed).toBeGreaterThanOrEqual(5)
+      expect(report.ok).toBe(false)
+      expect(postponed.length).toBeGreaterThan(0)
+      expect(report.repositories[0]?.outcomes.every(({ status }) => status === "copied")).toBe(true)
+      // What stays is not known yet.
+      expect(yield* tagsOf(target, "mirror/app")).toContain("old")
+      allowed = 100
+      expect(yield* runAll(rules)).toMatchObject({ ok: true })
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["a", "b", "c", "d", "e", "f"])
+    })
+  )
+})
+
+describe("a sync by a schedule", () => {
+  it.effect("moves what is new each time", () =>
+    Effect.gen(function* () {
+      const { run, source, target } = yield* world
+      yield* put(source, "team/app", "v1")
+      const fiber = yield* Effect.fork(Effect.repeat(run(app), Schedule.spaced("1 hour")))
+      yield* TestClock.adjust("1 minute")
+      yield* put(source, "team/app", "v2")
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["v1"])
+      yield* TestClock.adjust("1 hour")
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["v1", "v2"])
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+})
+
+describe("rules", () => {
+  const rules: Sync.Rules = {
+    rules: [
+      {
+        from: "docker.io/library",
+        to: "target.test/hub",
+        repositories: ["alpine"],
+        tags: { semver: ">=3", newest: 5 },
+        platforms: ["linux/amd64"],
+        referrers: true,
+        delete: { share: 0.1 }
+      }
+    ],
+    leave: 20
+  }
+
+  it.effect("are read from JSON and from YAML", () =>
+    Effect.gen(function* () {
+      expect(yield* Sync.parse(JSON.stringify(rules))).toEqual(rules)
+      const yaml = `
+        # every hour
+        rules:
+          - from: docker.io/library
+            to: target.test/hub
+            repositories: [alpine]
+            tags: { semver: ">=3", newest: 5 }
+            platforms:
+              - linux/amd64
+            referrers: true
+            delete:
+              share: 0.1
+        leave: 20`
+      expect(yield* Sync.parse(yaml)).toEqual(rules)
+      // YAML that begins as JSON does.
+      expect(yield* Sync.parse("{ rules: [] }")).toEqual({ rules: [] })
+    })
+  )
+
+  const texts: ReadonlyArray<readonly [what: string, text: string, path: string]> = [
+    ["neither JSON nor YAML", "rules: [", ""],
+    ["a text", "rules", ""],
+    ["no rules", "{}", "rules"],
+    [
+      "a filter that is misspelled (CP27)",
+      '{"rules":[{"from":"a/b","to":"c/d","tag":{}}]}',
+      "rules[0].tag"
+    ],
+    [
+      "a share over 1",
+      '{"rules":[{"from":"a","to":"b","delete":{"share":2}}]}',
+      "rules[0].delete.share"
+    ],
+    [
+      "a bomb of aliases",
+      `a: &a [x, x]\n${Array.from(
+        { length: 30 },
+        (_, n) =>
+          `b${n}: &b${n} [${Array(9)
+            .fill(n === 0 ? "*a" : `*b${n - 1}`)
+            .join()}]`
+      ).join("\n")}`,
+      ""
+    ],
+    ["more than is read", " ".repeat(1024 * 1024 + 1), ""]
+  ]
+  for (const [what, text, path] of texts) {
+    it.effect(`are not ${what}`, () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(Sync.parse(text))
+        expect(error).toMatchObject({ _tag: "InvalidRules", path })
+        expect(error.message.length).toBeLessThan(400)
+      })
+    )
+  }
+
+  const wrong: ReadonlyArray<readonly [rule: Partial<Sync.Rule>, path: string]> = [
+    [{ from: "source.test/Team" }, "rules[0].from"],
+    [{ from: "source.test/a:v1" }, "rules[0].from"],
+    [{ to: "source.test/team/app" }, "rules[0].to"],
+    [{ from: "source.test", to: "source.test", repositories: ["a"] }, "rules[0].to"],
+    [{ repositories: ["Upper"] }, "rules[0].repositories"],
+    [{ platforms: ["linux/"] }, "rules[0].platforms"],
+    [{ tags: { semver: "one" } }, "rules[0].tags"]
+  ]
+  for (const [rule, path] of wrong) {
+    it.effect(`fail before anything is asked: ${JSON.stringify(rule)}`, () =>
+      Effect.gen(function* () {
+        const { from, run, to } = yield* world
+        expect(yield* Effect.flip(run({ ...app, ...rule }))).toMatchObject({
+          _tag: "InvalidRules",
+          path
+        })
+        expect([...from.log, ...to.log]).toEqual([])
+      })
+    )
+  }
+})
