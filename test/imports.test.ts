@@ -46,6 +46,7 @@ describe("a program that resolves a tag", () => {
       "@effect/platform/KeyValueStore",
       "@effect/platform/Path",
       "@effect/platform/UrlParams",
+      "effect/Array",
       "effect/Cause",
       "effect/Channel",
       "effect/Chunk",
