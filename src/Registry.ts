@@ -493,7 +493,11 @@ export declare namespace Registry {
      * where the registry keeps none ([Pushing Manifests with
      * Subject](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject)).
      * That list keeps all else that it has; fails with `InvalidManifest` when the tag holds
-     * something other than an OCI image index, or one with entries that cannot be read.
+     * something other than an OCI image index, or one with entries that cannot be read. The list is
+     * put on the condition that it is what was read, and since many registries ignore that, it is
+     * looked at again: entries of other writers are merged, and reads that lag are waited for, up
+     * to 7.5 seconds. The list that was replaced is deleted, where the registry allows. Whatever
+     * fails of this says, as `stored`, that the manifest itself is stored.
      *
      * With `onlyIf`, fails with `PreconditionFailed` when the tag is not what is expected, and puts
      * nothing then. In memory, in layouts, and at an `effect-oci` server over such a registry, this
@@ -526,9 +530,10 @@ export declare namespace Registry {
      * Removes a manifest and every tag on it ([Deleting
      * Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#deleting-manifests)).
      * Over HTTP this is one request once the registry was seen to list referrers itself. Until then
-     * the manifest is read before, and if it has a subject, the registry is asked for referrers
-     * after; where it has no list of them, the one under the referrers tag is read and put, and
-     * should that fail, a warning says so.
+     * the manifest is read before, and if it has a subject, the registry is asked for referrers;
+     * where it has no list of them, the manifest is first taken out of the one under the referrers
+     * tag, since registries keep what a list names. It is listed again if it is not deleted. Should
+     * the list not be changed, a warning says so.
      */
     readonly deleteManifest: (
       repository: RepositoryName,
@@ -560,9 +565,10 @@ export declare namespace Registry {
      * Lists the manifests that have this one as their subject, only those of `artifactType` if
      * given, whether the registry keeps the list or the referrers tag does ([Listing
      * Referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
-     * Emits nothing for an unknown subject. Entries that cannot be read are left out, and a warning
-     * is logged. Fails with `InvalidManifest` where the list itself cannot be read, and as `tags`
-     * does where it breaks off.
+     * Emits nothing for an unknown subject. Where `artifactType` is given, and the list does not
+     * say of what type an entry is, its manifest is read. Entries that cannot be read are left out,
+     * and a warning is logged. Fails with `InvalidManifest` where the list itself cannot be read,
+     * and as `tags` does where it breaks off.
      */
     readonly referrers: (
       repository: RepositoryName,

@@ -107,7 +107,8 @@ export {
  * is the registry's own list with open codes. `page` is the title of an HTML page that came instead
  * of a response, empty if it has none. `server` says which server it was if not the registry: a
  * token server, or one that the registry redirected to; `onBehalfOf` is then the request to the
- * registry, as in `GET https://…`.
+ * registry, as in `GET https://…`. `stored` is the digest of a manifest that was put before this
+ * failed: a referrer that could not be listed among those of its subject.
  *
  * @since 0.1.0
  * @category models
@@ -120,6 +121,7 @@ export interface Exchange {
   readonly page?: string | undefined
   readonly server?: "TokenServer" | "Redirect" | undefined
   readonly onBehalfOf?: string | undefined
+  readonly stored?: string | undefined
 }
 
 // -----------------------------------------------------------------------------

@@ -14,7 +14,8 @@ export const exchange = {
   errors: Schema.optional(Schema.Array(ErrorInfo)),
   page: Schema.optional(Schema.String),
   server: Schema.optional(Schema.Literal("TokenServer", "Redirect")),
-  onBehalfOf: Schema.optional(Schema.String)
+  onBehalfOf: Schema.optional(Schema.String),
+  stored: Schema.optional(Schema.String)
 }
 
 /** The type of `exchange`. */
@@ -28,14 +29,27 @@ export const exchangeOf = ({
   page,
   server,
   status,
+  stored,
   url
-}: Facts): Facts => ({ method, url, status, errors, page, server, onBehalfOf })
+}: Facts): Facts => ({ method, url, status, errors, page, server, onBehalfOf, stored })
 
 /**
  * Returns a message: what happened, what the server says of it, what to do, and the request.
  */
 export const sentence = (text: string, facts: Facts, advice = ""): string =>
-  text + reported(text, facts) + (advice === "" ? "" : `; ${advice}`) + requested(facts)
+  text +
+  reported(text, facts) +
+  (advice === "" ? "" : `; ${advice}`) +
+  (facts.stored === undefined ? "" : `; ${ofStored(facts.stored, facts)}`) +
+  requested(facts)
+
+/** Returns that a manifest is stored although an error came of it, and what to do (CP12). */
+export const ofStored = (digest: string, { method, status = 0 }: Facts = {}): string =>
+  `manifest ${digest} itself is stored, and is not listed among the referrers of its subject: ` +
+  "push it again" +
+  (method === "PUT" && status >= 400 && status < 500 && status !== 429
+    ? ", and where tags are immutable, except those that begin with sha256- from that"
+    : "")
 
 /** Returns what the server says: the first error that it reported, or the title of a page. */
 const reported = (text: string, { errors = [], page }: Facts): string => {

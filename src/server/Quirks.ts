@@ -128,6 +128,10 @@ export interface Quirks {
   readonly ignoresConditions?: true | undefined
   /** 406 for a push whose `Accept` allows no JSON. */
   readonly pushAccept?: true | undefined
+  /** The milliseconds for which reads by tag show what the tag was before it was written. */
+  readonly tagLag?: number | undefined
+  /** What a put of a tag that there is already is answered with. */
+  readonly immutableTags?: Reply | undefined
   /** The tag `sha256-<hex>` is the manifest of the digest `sha256:<hex>`. */
   readonly digestTags?: true | undefined
   /** The tags in the query of a manifest's `PUT` are ignored. */

@@ -290,7 +290,7 @@ describe("deleteManifest", () => {
       Effect.gen(function* () {
         const { registry, seen } = yield* world({ [registryUrl]: registryWithList })
         yield* registry.deleteManifest(repository, digest)
-        expect(requests(seen)).toEqual([`GET ${manifest}`, `DELETE ${manifest}`, `GET ${list}`])
+        expect(requests(seen)).toEqual([`GET ${manifest}`, `GET ${list}`, `DELETE ${manifest}`])
         yield* registry.deleteManifest(repository, digest)
         expect(requests(seen.slice(3))).toEqual([`DELETE ${manifest}`])
       })

@@ -106,21 +106,42 @@ describe("a list under the referrers tag", () => {
   it.scopedLive("keeps all else of it when a referrer is added, and when it is removed", () =>
     Effect.gen(function* () {
       const { digest } = referrer.descriptor
-      const { asked, registry } = yield* keepingNone(subject, {
-        [at("GET", byTag)]: [withIndex(list([other])), withIndex(list([other, entryOf(referrer)]))],
+      const [less, more] = [list([other]), list([other, entryOf(referrer)])]
+      const isTag = (text: string): Reply => ({
+        headers: {
+          "content-type": MediaType.imageIndex,
+          "content-length": `${text.length}`,
+          "docker-content-digest": digestOf(text)
+        }
+      })
+      const { asked, lines, registry } = yield* keepingNone(subject, {
+        [at("GET", byTag)]: [withIndex(less), withIndex(more)],
         [at("PUT", byTag)]: { status: 201 },
+        [at("HEAD", byTag)]: [isTag(more), isTag(less)],
         [at("GET", digest)]: {
           headers: { "content-type": MediaType.imageManifest },
           body: referrer.bytes
         },
+        [at("DELETE", digestOf(less))]: { status: 202 },
+        [at("DELETE", digestOf(more))]: { status: 202 },
         [at("DELETE", digest)]: { status: 202 }
       })
+      const put = () => asked.filter(({ line }) => line === at("PUT", byTag)).at(-1)
       yield* registry.putManifest(repository, referrer, { tags: [tag] })
-      expect(asked.at(-1)?.body).toBe(list([other, entryOf(referrer)]))
+      expect(put()?.body).toBe(more)
+      expect(put()?.headers["if-match"]).toBe(`"${digestOf(less)}"`)
       yield* registry.deleteManifest(repository, digest)
-      expect(asked.at(-1)?.line).toBe(at("PUT", byTag))
-      expect(asked.at(-1)?.body).toBe(list([other]))
-      expect(asked.at(-1)?.headers["content-type"]).toBe(MediaType.imageIndex)
+      expect(put()?.body).toBe(less)
+      expect(put()?.headers["content-type"]).toBe(MediaType.imageIndex)
+      // The new list, the old one, and the referrer last (CP08).
+      expect(lines().filter((line) => /^(PUT|DELETE)/.test(line))).toEqual([
+        at("PUT", "v1"),
+        at("PUT", byTag),
+        at("DELETE", digestOf(less)),
+        at("PUT", byTag),
+        at("DELETE", digestOf(more)),
+        at("DELETE", digest)
+      ])
     })
   )
 

@@ -428,6 +428,35 @@ const rows: { readonly [Name in keyof Quirks.Quirks]-?: Row<Name> } = {
     ],
     gets: [406, 202]
   },
+  tagLag: {
+    value: 60_000,
+    asks: async (ask) => {
+      const put = status(
+        `PUT ${v1}`,
+        { "content-type": MediaType.imageManifest },
+        Buffer.from(m2.bytes)
+      )
+      return [
+        await put(ask),
+        await header(`GET ${v1}`, "docker-content-digest")(ask),
+        await status(`GET ${v1.replace("v1", m2.descriptor.digest)}`)(ask)
+      ]
+    },
+    gets: [201, m1.descriptor.digest, 200]
+  },
+  immutableTags: {
+    value: { status: 409, code: "TAG_INVALID" },
+    asks: async (ask) => {
+      const put = (path: string) =>
+        status(`PUT ${path}`, { "content-type": MediaType.imageManifest }, Buffer.from(m2.bytes))
+      return [
+        await put(v1)(ask),
+        await put(`${v1}-new`)(ask),
+        await header(`GET ${v1}`, "docker-content-digest")(ask)
+      ]
+    },
+    gets: [409, 201, m1.descriptor.digest]
+  },
   digestTags: {
     value: true,
     asks: header(

@@ -55,6 +55,14 @@ export interface EndpointOptions {
    * after a minute. Pushes, deletions and the catalog fail with `Unauthorized` as ever.
    */
   readonly anonymousPulls?: boolean | undefined
+  /**
+   * Reads and keeps the list of referrers under the referrers tag where the registry has no such
+   * lists ([Referrers Tag
+   * Schema](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema)).
+   * True by default. Where it is false, `referrers` fails with `Unsupported` there, and so does
+   * putting a manifest with a subject, before it is put where that can be told.
+   */
+  readonly referrersTag?: boolean | undefined
   /** Upper bounds on what the registry may send. */
   readonly limits?: Overrides<Limits.Limits> | undefined
   /** How long to wait for the registry. */
@@ -137,6 +145,7 @@ export interface Endpoint {
   readonly scopes: ReadonlyArray<string> | undefined
   /** Logins that pulls do without, if they may. */
   readonly staleLogins: StaleLogins | undefined
+  readonly referrersTag: boolean
   readonly limits: Limits.Limits
   readonly timeouts: Timeouts.Timeouts
   readonly retry: Retry.RetryOptions
@@ -199,6 +208,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       trust,
       scopes: options.authScope?.split(" ").filter((scope) => scope !== ""),
       staleLogins: options.anonymousPulls === true ? new Map() : undefined,
+      referrersTag: options.referrersTag ?? true,
       limits: withDefaults(Limits.defaultLimits, options.limits),
       timeouts,
       retry: withDefaults(Retry.defaultRetry, options.retry),

@@ -12,7 +12,7 @@ import type { PutCondition, Registry } from "../../Registry.js"
 import { type Exchange, isTransient, PreconditionFailed } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import type { Manifest } from "../../spec/Manifest.js"
-import type { RepositoryName } from "../../spec/Reference.js"
+import type { RepositoryName, Tag } from "../../spec/Reference.js"
 import * as Retry from "../http/Retry.js"
 
 /**
@@ -31,10 +31,7 @@ export const run = Effect.fnUntraced(function* <A, E extends { readonly _tag: st
   { is: expected, tag }: PutCondition,
   put: Effect.Effect<A, E | PreconditionFailed>
 ) {
-  const read = Effect.map(
-    head(repository, tag),
-    Option.match({ onNone: () => "absent" as const, onSome: ({ digest }) => digest })
-  )
+  const read = stateOf(head, repository, tag)
   const failure = (
     reason: PreconditionFailed["reason"],
     actual: string | undefined,
@@ -69,8 +66,22 @@ export const run = Effect.fnUntraced(function* <A, E extends { readonly _tag: st
   }
 })
 
+/** Returns what a tag is. */
+export const stateOf = (
+  head: Registry.Service["headManifest"],
+  repository: RepositoryName,
+  tag: Tag
+): Effect.Effect<PutCondition["is"], Registry.HeadManifestError> =>
+  Effect.map(
+    head(repository, tag),
+    Option.match({ onNone: () => "absent" as const, onSome: ({ digest }) => digest })
+  )
+
 /** Whether a tag has these bytes, by whatever algorithm the registry names them. */
-const isOf = ({ bytes, descriptor }: Manifest, digest: Digest.Digest | "absent"): boolean => {
+export const isOf = (
+  { bytes, descriptor }: Manifest,
+  digest: Digest.Digest | "absent"
+): boolean => {
   if (digest === "absent") return false
   if (digest === descriptor.digest) return true
   const algorithm = Digest.algorithm(digest)

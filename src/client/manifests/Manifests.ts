@@ -41,10 +41,14 @@ export const make = (
   "getManifest" | "headManifest" | "putManifest" | "deleteManifest" | "deleteTag" | "referrers"
 > => {
   const requests = makeRequests(to, pipeline)
-  const referrers = Referrers.make(to, pipeline, requests)
-  const getManifest = makeGetManifest(to, requests)
   const askedRequests = makeRequests(to, asked)
+  const askedGet = makeGetManifest(to, askedRequests)
   const askedHead = makeHeadManifest(to, asked, askedRequests)
+  const headManifest = makeHeadManifest(to, pipeline, requests)
+  const referrers = Referrers.make(to, pipeline, requests, {
+    asked: { getManifest: askedGet },
+    own: { getManifest: makeGetManifest(to, requests), headManifest }
+  })
 
   /** Puts a manifest under some tags, each on the condition, and returns the last response. */
   const putTags = Effect.fnUntraced(function* (
@@ -73,6 +77,7 @@ export const make = (
     manifest,
     { onlyIf, tags = [] } = {}
   ) {
+    yield* referrers.check(repository, manifest)
     let response: Received.Received | undefined
     if (onlyIf !== undefined) {
       const put = putTags(repository, manifest, [onlyIf.tag], onlyIf.is)
@@ -85,8 +90,6 @@ export const make = (
     return manifest.descriptor
   })
 
-  const headManifest = makeHeadManifest(to, pipeline, requests)
-
   const deleteReference = (repository: RepositoryName, reference: Reference) =>
     pipeline.remove(
       Operation.DeleteManifest({ repository, reference }),
@@ -97,16 +100,11 @@ export const make = (
     )
 
   return {
-    getManifest: makeGetManifest(to, askedRequests),
+    getManifest: askedGet,
     headManifest: askedHead,
     putManifest,
     deleteManifest: (repository, digest) =>
-      referrers.deleteManifest(
-        repository,
-        digest,
-        getManifest(repository, digest),
-        deleteReference(repository, digest)
-      ),
+      referrers.deleteManifest(repository, digest, deleteReference(repository, digest)),
     deleteTag: deleteReference,
     referrers: referrers.referrers
   }

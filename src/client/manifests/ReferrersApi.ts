@@ -4,6 +4,9 @@
  * such list: what fails for the moment says nothing of it (trap 43).
  */
 
+import { exchangeOf } from "../../internal/ErrorMessage.js"
+import { type Exchange, Unsupported } from "../../RegistryError.js"
+
 /**
  * The response to a request for referrers. `redirects` are the statuses that led to it, `isPage`
  * says that it is HTML, `foreign` that it comes from another origin, and `codes` are those of the
@@ -45,6 +48,13 @@ export const isAbsence = (error: {
 }): boolean =>
   error._tag === "NotAList" ||
   (error._tag === "Unsupported" && (error.status === undefined || !isTemporary(error.status)))
+
+/** Where neither the registry lists referrers nor the referrers tag may. */
+export const unsupported = (exchange: Exchange): Unsupported =>
+  new Unsupported({
+    ...exchangeOf(exchange),
+    operation: "the referrers API, in whose place the option referrersTag allows no tag"
+  })
 
 const isTemporary = (status: number): boolean => status === 408 || status === 429 || status >= 500
 

@@ -24,6 +24,10 @@ export const isSubject = (bytes: Uint8Array, subject: Digest.Digest): boolean =>
   )
 }
 
+/** Whether the referrers tag lacks some of the digest, and can be that of another subject (C79). */
+export const isCut = (subject: Digest.Digest): boolean =>
+  Digest.algorithm(subject).length > 32 || Digest.encoded(subject).length > 64
+
 /**
  * Returns the list that a manifest under the referrers tag is: none where it is something other
  * than an OCI image index (C89).
@@ -36,45 +40,50 @@ export const index = ({
     ? Option.some(content)
     : Option.none()
 
-/** A change of a list: one more referrer, or one less. */
+/** A change of a list: a referrer that it has to have, or one that it must not have. */
 export type Change =
   | { readonly _tag: "Add"; readonly referrer: Descriptor }
   | { readonly _tag: "Remove"; readonly digest: Digest.Digest }
 
+/** The referrer that a change is about. */
+export const digestOf = (change: Change): Digest.Digest =>
+  change._tag === "Add" ? change.referrer.digest : change.digest
+
 /**
- * Returns the index to put after a change, or none if nothing changed (C76). What the index has
- * besides is kept: annotations, artifact type, and what is not known of it or of other entries.
+ * Returns the index to put after some changes, or none if nothing changes (C76). What the index has
+ * besides is kept: annotations, artifact type, and what is not known of it or of other entries. The
+ * entry of a referrer that it has already is corrected where it says something else (CP10).
  *
  * Fails with `InvalidManifest` when the tag holds something other than an OCI image index, which is
  * not to be replaced (C74), and when an entry of it could not be read.
  */
-export const changed = (
+export const changed = Effect.fnUntraced(function* (
   found: Option.Option<Manifest.Manifest>,
-  change: Change
-): Effect.Effect<Option.Option<Manifest.Manifest>, InvalidManifest> =>
-  Effect.gen(function* () {
-    if (Option.isNone(found))
-      return change._tag === "Add"
-        ? Option.some(Manifest.index({ manifests: [change.referrer] }))
-        : Option.none()
-    const list = Option.getOrUndefined(index(found.value))
-    if (list === undefined)
-      return yield* unchanged(
-        `holds a manifest of type ${ServerText.quoted(found.value.descriptor.mediaType)} ` +
-          "instead of an OCI image index"
-      )
-    const [skipped] = list.skipped ?? []
-    if (skipped !== undefined)
-      return yield* unchanged(`has an entry that cannot be read (${skipped.message})`)
-    const digest = change._tag === "Add" ? change.referrer.digest : change.digest
-    const isListed = list.manifests.some((entry) => entry.digest === digest)
-    if (isListed === (change._tag === "Add")) return Option.none()
-    return Option.some(
-      change._tag === "Add"
-        ? yield* IndexEdit.withEntry(found.value, change.referrer)
-        : yield* IndexEdit.withoutEntry(found.value, digest)
+  changes: Iterable<Change>
+): Effect.fn.Return<Option.Option<Manifest.Manifest>, InvalidManifest> {
+  if (Option.isNone(found)) {
+    const manifests = Array.from(changes).flatMap((change) =>
+      change._tag === "Add" ? [change.referrer] : []
     )
-  })
+    return manifests.length === 0 ? Option.none() : Option.some(Manifest.index({ manifests }))
+  }
+  const list = Option.getOrUndefined(index(found.value))
+  if (list === undefined)
+    return yield* unchanged(
+      `holds a manifest of type ${ServerText.quoted(found.value.descriptor.mediaType)} ` +
+        "instead of an OCI image index"
+    )
+  const [skipped] = list.skipped ?? []
+  if (skipped !== undefined)
+    return yield* unchanged(`has an entry that cannot be read (${skipped.message})`)
+  let changed = found.value
+  for (const change of changes)
+    changed =
+      change._tag === "Add"
+        ? yield* IndexEdit.withEntry(changed, change.referrer)
+        : yield* IndexEdit.withoutEntry(changed, change.digest)
+  return changed === found.value ? Option.none() : Option.some(changed)
+})
 
 const unchanged = (problem: string): InvalidManifest =>
   new InvalidManifest({ reason: "Shape", message: `it ${problem}: it was left as it is` })

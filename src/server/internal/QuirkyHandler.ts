@@ -8,11 +8,18 @@ import * as Lists from "./quirks/Lists.js"
 import { all, type Quirk } from "./quirks/Quirk.js"
 import * as Removals from "./quirks/Removals.js"
 import * as Storage from "./quirks/Storage.js"
+import * as Tags from "./quirks/Tags.js"
 import * as Uploads from "./quirks/Uploads.js"
 import * as TokenPath from "./TokenPath.js"
 
 /** Every switch but `storage`, the outermost first. */
-const ofContent = { ...Lists.table, ...Removals.table, ...Uploads.table, ...Contents.table }
+const ofContent = {
+  ...Lists.table,
+  ...Removals.table,
+  ...Uploads.table,
+  ...Contents.table,
+  ...Tags.table
+}
 const ofResponses = { ...Contents.responses, ...Asking.table }
 
 type Other = "storage" | "signedForGet"

@@ -12,32 +12,56 @@ import { type Document, decode, type InvalidManifest, parse } from "./ManifestDo
 import { inOrder } from "./ManifestEncoding.js"
 
 /**
- * Returns the index with another entry after all others. Fails with `InvalidManifest` if it becomes
- * too large to be read.
+ * Returns the index with another entry after all others. Where it has one of that digest, this one
+ * is corrected in its place: what the entry says wins, and all else of it is kept. Fails with
+ * `InvalidManifest` if the index becomes too large to be read.
  */
 export const withEntry = (
   index: Manifest,
   entry: Descriptor.Descriptor
 ): Effect.Effect<Manifest, InvalidManifest> =>
-  withEntries(index, (entries) => [...entries, inOrder(entry)])
+  withEntries(index, (entries) => {
+    const [first] = entries.filter((there) => isOf(there, entry.digest))
+    return first === undefined
+      ? [...entries, inOrder(entry)]
+      : entries.flatMap((there) =>
+          there === first ? [corrected(there, entry)] : isOf(there, entry.digest) ? [] : [there]
+        )
+  })
 
 /** Returns the index without the entries of a digest. Fails as `withEntry` does. */
 export const withoutEntry = (
   index: Manifest,
   digest: Digest.Digest
 ): Effect.Effect<Manifest, InvalidManifest> =>
-  withEntries(index, (entries) =>
-    entries.filter((entry) => !Predicate.hasProperty(entry, "digest") || entry.digest !== digest)
-  )
+  withEntries(index, (entries) => entries.filter((entry) => !isOf(entry, digest)))
 
-/** Returns the index with other entries. Fails as `withEntry` does. */
+const isOf = (entry: unknown, digest: Digest.Digest): boolean =>
+  Predicate.hasProperty(entry, "digest") && entry.digest === digest
+
+const corrected = (there: unknown, entry: Descriptor.Descriptor): unknown => {
+  if (!Predicate.isRecord(there)) return inOrder(entry)
+  const annotations = { ...Object(there["annotations"]), ...entry.annotations }
+  return {
+    ...there,
+    ...inOrder(entry),
+    ...(Object.keys(annotations).length > 0 && { annotations })
+  }
+}
+
+/**
+ * Returns the index with other entries, or the index itself where they are the same. Fails as
+ * `withEntry` does.
+ */
 export const withEntries = Effect.fnUntraced(function* (
-  { bytes, descriptor: { mediaType } }: Manifest,
+  index: Manifest,
   change: (entries: ReadonlyArray<unknown>) => ReadonlyArray<unknown>
 ) {
-  const document = Either.getOrElse(parse(bytes), (): Document => ({}))
+  const { mediaType } = index.descriptor
+  const document = Either.getOrElse(parse(index.bytes), (): Document => ({}))
   const entries = document["manifests"]
   const manifests = change(Array.isArray(entries) ? entries : [])
+  if (JSON.stringify(manifests) === JSON.stringify(entries)) return index
   const changed = new TextEncoder().encode(JSON.stringify({ ...document, manifests }))
   return {
     bytes: changed,

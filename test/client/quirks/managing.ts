@@ -286,7 +286,13 @@ const lists = (index: Manifest.Manifest, headers = {}) =>
 const putS2 = "PUT /v2/team/app/manifests/s2"
 const putS2AndList = (registry: Registry.Service) =>
   Effect.zipRight(registry.putManifest(app, s2), referrers(registry))
-const putTag = "PUT /v2/team/app/manifests/referrers-of-m1"
+const replaced = Manifest.index({ manifests: [s1.descriptor] }).descriptor.digest
+/** The list is put, the tag looked at, and the list that is replaced deleted (CP08, CP09). */
+const putTag = [
+  "PUT /v2/team/app/manifests/referrers-of-m1",
+  "HEAD /v2/team/app/manifests/referrers-of-m1",
+  `DELETE /v2/team/app/manifests/${replaced}`
+]
 
 const referring: ReadonlyArray<Row> = [
   ...(
@@ -360,7 +366,7 @@ const referring: ReadonlyArray<Row> = [
     switches: { subjectHeader: false },
     run: withTag(putS2AndList),
     gives: [isS1, isS2],
-    wire: [putS2, byTag, putTag, list, byTag]
+    wire: [putS2, byTag, ...putTag, list, byTag]
   },
   ...(
     [
@@ -374,7 +380,7 @@ const referring: ReadonlyArray<Row> = [
       quirks: [answers("Referrers", answer)],
       run: withTag(putS2AndList),
       gives: [isS1, isS2],
-      wire: [putS2, list, byTag, putTag, list, byTag]
+      wire: [putS2, list, byTag, ...putTag, list, byTag]
     })
   ),
   {
