@@ -19,6 +19,7 @@ import * as Metrics from "../Metrics.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import type { Challenge } from "../protocol/Challenge.js"
 import type { Demand } from "./Credentials.js"
+import { CachedTokens } from "./internal/CachedTokens.js"
 import * as ChallengeCache from "./internal/ChallengeCache.js"
 import { put } from "./internal/Oldest.js"
 import * as TokenStore from "./internal/TokenStore.js"
@@ -206,7 +207,7 @@ const over = (store: TokenStore.TokenStore, scope: Scope.Scope): TokenCache.Serv
     store,
     scope,
     issued,
-    tokens: new Map(),
+    tokens: new CachedTokens(),
     refreshTokens: new Map(),
     rejectedTokens: new Map(),
     flights: new Map()
@@ -226,7 +227,7 @@ interface State {
   readonly store: TokenStore.TokenStore
   readonly scope: Scope.Scope
   readonly issued: (origin: string) => void
-  readonly tokens: Map<string, CachedToken>
+  readonly tokens: CachedTokens<CachedToken>
   readonly refreshTokens: Map<string, Redacted.Redacted>
   /** Their values, since a store that cannot be written keeps them. */
   readonly rejectedTokens: Map<string, true>
@@ -281,15 +282,9 @@ const find = (
 ): CachedToken | undefined => {
   const exact = tokens.get(id)
   if (exact !== undefined && isUsable(exact, now)) return exact
-  const issue = issueOf(key)
   const required = AccessScope.merge(key.scopes)
-  for (const token of tokens.values())
-    if (
-      token.issue === issue &&
-      isUsable(token, now) &&
-      AccessScope.covers(token.granted, required)
-    )
-      return token
+  for (const token of tokens.ofIssue(issueOf(key)))
+    if (isUsable(token, now) && AccessScope.covers(token.granted, required)) return token
   return undefined
 }
 
@@ -355,14 +350,9 @@ const obtain = Effect.fnUntraced(function* <E, R>(
 /** Keeps a token in memory, and drops those that have ended. */
 const keep = ({ refreshTokens, tokens }: State, key: TokenKey, token: Token, now: number): void => {
   const issue = issueOf(key)
-  for (const [other, { expiresAt }] of tokens) if (expiresAt <= now) tokens.delete(other)
-  put(tokens, idOf(key), {
-    ...token,
-    key,
-    issue,
-    granted: AccessScope.merge(key.scopes),
-    labels: Metrics.hostLabels(key.origin)
-  })
+  const granted = AccessScope.merge(key.scopes)
+  const labels = Metrics.hostLabels(key.origin)
+  tokens.put(idOf(key), { ...token, key, issue, granted, labels }, now)
   if (token.refreshToken === undefined) refreshTokens.delete(issue)
   else put(refreshTokens, issue, token.refreshToken)
 }
@@ -376,7 +366,7 @@ const reject = (
   Effect.suspend(() => {
     const isRefused = ({ value }: { readonly value: Redacted.Redacted }) =>
       Redacted.value(value) === Redacted.value(refused)
-    const rejected = [...tokens].filter(
+    const rejected = [...tokens.entries()].filter(
       ([, token]) => token.key.origin === origin && isRefused(token)
     )
     for (const [id] of rejected) tokens.delete(id)
