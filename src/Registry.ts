@@ -78,7 +78,8 @@ export interface ListOptions<A> {
 }
 
 /**
- * A manifest that a registry has, tagged or not, and when it was put there last.
+ * A manifest that a registry has, tagged or not, and when it was put there last, or, in a layout,
+ * was relied on by what was put.
  *
  * @since 0.1.0
  * @category models

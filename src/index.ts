@@ -114,6 +114,18 @@ export * as Image from "./content/Image.js"
  */
 export * as ImageLayer from "./content/ImageLayer.js"
 /**
+ * Deletes what is not needed any more: old images, by age, by version, by pattern, all but the
+ * newest, or without a tag. What is needed stays: the manifests of indexes, what several tags
+ * share, and what is attached to images with what it is attached to.
+ *
+ * `plan` only reads. Its plan says what is going to happen, and why, and `execute` does that and
+ * nothing else. `run` does both, the second only if `dryRun` is false. `planFrom` and `executeFrom`
+ * take a registry in place of a reference.
+ *
+ * @since 0.1.0
+ */
+export * as Prune from "./content/Prune.js"
+/**
  * What is attached to images and artifacts: signatures, bills of materials, attestations, and what
  * is attached to those in turn.
  *

@@ -98,14 +98,10 @@ export const select: {
   ): (tags: Iterable<Tag>) => Effect.Effect<Selection, TagFilter.InvalidFilter>
   (tags: Iterable<Tag>, filter: TagFilter.Filter): Effect.Effect<Selection, TagFilter.InvalidFilter>
 } = dual(2, (tags: Iterable<Tag>, filter: TagFilter.Filter) =>
-  Effect.gen(function* () {
-    const { compare, newest, rules, test } = yield* Parsed.toEffect(TagFilter.compile(filter))
-    const all = [...new Set(tags)]
-    return {
-      tags: all.filter(test).sort(compare).slice(0, newest),
-      unmatched: rules.filter((rule) => !all.some(rule.test)).map(({ shown }) => shown)
-    }
-  })
+  Effect.map(
+    Effect.suspend(() => Parsed.toEffect(TagFilter.compile(filter))),
+    (compiled): Selection => TagFilter.choose(compiled, tags)
+  )
 )
 
 /**

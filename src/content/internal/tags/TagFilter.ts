@@ -91,6 +91,15 @@ export interface Compiled {
   readonly rules: ReadonlyArray<{ readonly shown: string; readonly test: Pattern.Test }>
 }
 
+/** Returns the tags that a filter chooses, and the rules of it that fit none. */
+export const choose = ({ compare, newest, rules, test }: Compiled, tags: Iterable<Tag>) => {
+  const all = [...new Set(tags)]
+  return {
+    tags: all.filter(test).sort(compare).slice(0, newest),
+    unmatched: rules.filter((rule) => !all.some(rule.test)).map(({ shown }) => shown)
+  }
+}
+
 /** Compiles a filter. */
 export const compile = (filter: Filter): Either.Either<Compiled, InvalidFilter> =>
   Either.gen(function* () {

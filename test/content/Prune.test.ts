@@ -1,0 +1,615 @@
+/** What prunes plan, and why; and what they leave alone. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as Prune from "../../src/content/Prune.js"
+import * as Registries from "../../src/Registries.js"
+import type { Registry } from "../../src/Registry.js"
+import { RegistryFailure, Unsupported } from "../../src/RegistryError.js"
+import type * as Manifest from "../../src/spec/Manifest.js"
+import * as ManifestOf from "../../src/spec/Manifest.js"
+import * as MediaType from "../../src/spec/MediaType.js"
+import * as Reference from "../../src/spec/Reference.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { digestOf, pusher, signatureTag } from "../support/pruning.js"
+
+const app = Reference.unsafeParseRepositoryName("team/app")
+
+/** A registry in memory, on the TestClock, which begins at noon of a day in 2026. */
+const world = Effect.gen(function* () {
+  yield* TestClock.setTime(Date.UTC(2026, 10, 29, 12))
+  const memory = yield* MemoryRegistry.make()
+  const stored = Effect.map(memory.snapshot, (all) => Object.keys(all[app]?.manifests ?? {}))
+  return {
+    memory,
+    ...pusher(memory, app),
+    stored,
+    /** Whether these are there, and nothing else. */
+    hasOnly: (...manifests: ReadonlyArray<Manifest.Manifest>) =>
+      Effect.map(stored, (digests) =>
+        expect([...digests].sort()).toEqual(manifests.map(digestOf).sort())
+      ),
+    plan: (policy: Prune.Policy, registry: Registry.Service = memory) =>
+      Prune.planFrom(registry, app, policy),
+    prune: (policy: Prune.Policy, registry: Registry.Service = memory) =>
+      Effect.flatMap(Prune.planFrom(registry, app, policy), (made) =>
+        Prune.executeFrom(registry, made)
+      )
+  }
+})
+
+const everything: Prune.Policy = { rules: [{ include: ["*"] }] }
+
+describe("a rule by age", () => {
+  const dates: ReadonlyArray<
+    readonly [
+      what: string,
+      created: string | undefined,
+      annotation: string | undefined,
+      old: boolean
+    ]
+  > = [
+    ["of the configuration", "2026-10-01T00:00:00.123456789Z", undefined, true],
+    ["with an offset", "2026-10-01T02:00:00+02:00", undefined, true],
+    ["that is not old enough", "2026-11-28T00:00:00Z", undefined, false],
+    ["of the annotation alone", undefined, "2026-10-01T00:00:00Z", true],
+    [
+      "of the annotation where that is newer",
+      "2026-10-01T00:00:00Z",
+      "2026-11-28T00:00:00Z",
+      false
+    ],
+    [
+      "of the annotation where the other means nothing",
+      "1970-01-01T00:00:00Z",
+      "2026-10-01T00:00:00Z",
+      true
+    ],
+    // CP04: what reproducible builds write, and what cannot be.
+    ["of year 1", "0001-01-01T00:00:00Z", undefined, false],
+    ["of 1970", "1970-01-01T00:00:00Z", undefined, false],
+    ["of 1980", "1980-01-01T00:00:01Z", undefined, false],
+    ["of 2012", "2012-12-31T23:59:59Z", undefined, false],
+    ["in the future", "2026-11-29T12:00:01Z", undefined, false],
+    ["of which one is in the future", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z", false],
+    ["that is none", "yesterday", undefined, false],
+    ["that is not there", undefined, undefined, false]
+  ]
+  it.effect.each(dates)("heeds a date %s", ([, created, annotation, isOld]) =>
+    Effect.gen(function* () {
+      const { image, plan } = yield* world
+      const annotations = { [`org.opencontainers.image.created`]: annotation ?? "" }
+      yield* image("m", { tags: "a", created, ...(annotation !== undefined && { annotations }) })
+      const {
+        rules: [result]
+      } = yield* plan({ rules: [{ olderThan: "30 days" }] })
+      expect(result?.removed).toEqual(isOld ? ["a"] : [])
+      const isKnown =
+        isOld || created === "2026-11-28T00:00:00Z" || annotation === "2026-11-28T00:00:00Z"
+      expect(result?.ofUnknownAge).toEqual(isKnown ? [] : ["a"])
+    })
+  )
+
+  it.effect("takes an index for as old as its newest image, attestations left out (CP04)", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan } = yield* world
+      const old = yield* image("old", { created: "2026-01-01T00:00:00Z" })
+      const young = yield* image("young", { created: "2026-11-29T00:00:00Z" })
+      const undated = yield* image("undated")
+      const lost = yield* image("lost", { created: "2026-11-29T00:00:00Z" })
+      const index = Effect.fnUntraced(function* (
+        tag: string,
+        ...of: ReadonlyArray<Manifest.Manifest>
+      ) {
+        const manifests = of.map(({ descriptor }) =>
+          descriptor === undated.descriptor
+            ? { ...descriptor, platform: { architecture: "unknown", os: "unknown" } }
+            : descriptor
+        )
+        const index = ManifestOf.index({ manifests })
+        yield* memory.putManifest(app, index, { tags: [Reference.unsafeParseTag(tag)] })
+        return index
+      })
+      yield* index("old", old)
+      yield* index("attested", old, undated)
+      yield* index("mixed", old, young)
+      yield* index("lost", old, lost)
+      yield* index("empty")
+      const nested = yield* index("nested", old)
+      yield* index("outer", nested)
+      yield* memory.putManifest(
+        app,
+        ManifestOf.index({ manifests: [old.descriptor, undated.descriptor] }),
+        { tags: [Reference.unsafeParseTag("undated")] }
+      )
+      yield* memory.deleteManifest(app, digestOf(lost))
+      const {
+        rules: [result]
+      } = yield* plan({ rules: [{ olderThan: "30 days" }] })
+      expect([...(result?.removed ?? [])].sort()).toEqual([
+        "attested",
+        "lost",
+        "nested",
+        "old",
+        "outer"
+      ])
+      expect([...(result?.ofUnknownAge ?? [])].sort()).toEqual(["empty", "undated"])
+    })
+  )
+})
+
+describe("tags and what they stand on", () => {
+  it.effect("a protected tag wins over every rule, and is reported (CP04)", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, prune } = yield* world
+      yield* image("a", { tags: "1.0.0" })
+      const kept = yield* image("b", { tags: "2.0.0 stable" })
+      const { plan } = yield* prune({
+        protect: [{ include: ["stable"] }, { semver: "*", newest: 1 }],
+        rules: [{ include: ["*"] }, { semver: "*" }]
+      })
+      yield* hasOnly(kept)
+      expect([...plan.protected].sort()).toEqual(["2.0.0", "stable"])
+      expect(plan.deletions).toMatchObject([{ reason: { rules: [0, 1] }, tags: ["1.0.0"] }])
+    })
+  )
+
+  it.effect("attachments fit no pattern, take no place, and have no age (CP06)", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, plan, prune } = yield* world
+      const created = "2026-01-01T00:00:00Z"
+      const child = yield* image("child")
+      const kept = yield* index([child], { tags: "1.0.0" })
+      const signature = yield* image("sig", { tags: signatureTag(kept), created })
+      const attestation = yield* image("att", { created })
+      const list = yield* index([attestation], { tags: Reference.referrersTag(digestOf(child)) })
+      const old = yield* image("old", { tags: "0.9.0" })
+      yield* image("oldSig", { tags: signatureTag(old), created })
+      const rules: Prune.Policy["rules"] = [
+        { include: ["sha*"] },
+        { olderThan: "1 day" },
+        { keep: 2, include: ["*"] }
+      ]
+      expect(yield* plan({ rules })).toMatchObject({ deletions: [], untaggings: [] })
+      yield* prune({ rules: [{ semver: "*", keep: 1 }] })
+      yield* hasOnly(child, kept, signature, attestation, list)
+    })
+  )
+
+  it.effect("a signature that two images share stays with the other, and loses one tag", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, prune } = yield* world
+      const old = yield* image("old", { tags: "pr-1" })
+      const kept = yield* image("kept", { tags: "v1" })
+      const both = yield* image("sig", { tags: `${signatureTag(old)} ${signatureTag(kept)}` })
+      const { untaggings } = yield* prune({ rules: [{ include: ["pr-*"] }] })
+      expect(untaggings).toMatchObject([{ tag: signatureTag(old), outcome: { _tag: "Removed" } }])
+      yield* hasOnly(kept, both)
+      expect(Object.keys((yield* memory.snapshot)[app]?.tags ?? {}).sort()).toEqual(
+        [signatureTag(kept), "v1"].sort()
+      )
+    })
+  )
+
+  it.effect("a referrer with a tag that goes stays with its subject, and the reverse", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, prune } = yield* world
+      const subject = yield* image("subject", { tags: "v1" })
+      const sbom = yield* image("sbom", { tags: "pr-sbom", subject })
+      const base = yield* image("base", { tags: "pr-base" })
+      const report = yield* image("report", { tags: "v2", subject: base })
+      const { plan } = yield* prune({ rules: [{ include: ["pr-*"] }] })
+      yield* hasOnly(subject, sbom, base, report)
+      expect(plan.untaggings.map(({ tag, why }) => [tag, why])).toEqual([
+        ["pr-base", `it belongs to ${digestOf(report)}`],
+        ["pr-sbom", `it belongs to ${digestOf(subject)}`]
+      ])
+    })
+  )
+
+  it.effect("a cache of BuildKit goes, and its layers are asked for as nothing else (CP15)", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, prune } = yield* world
+      const kept = yield* image("kept", { tags: "v1" })
+      const layer = { ...kept.descriptor, mediaType: MediaType.layerTarGzip }
+      for (const [tag, type] of [
+        ["cache", "a"],
+        ["v2", "b"]
+      ] as const) {
+        const cache = ManifestOf.index({ manifests: [layer], annotations: { type } })
+        yield* memory.putManifest(app, cache, { tags: [Reference.unsafeParseTag(tag)] })
+      }
+      const asked: Array<string> = []
+      const watched: Registry.Service = {
+        ...memory,
+        manifests: () => Stream.fail(new Unsupported({ operation: "listing manifests" })),
+        getManifest: (repository, reference) => {
+          asked.push(reference)
+          return memory.getManifest(repository, reference)
+        }
+      }
+      yield* prune({ rules: [{ include: ["cache", "v2"] }] }, watched)
+      yield* hasOnly(kept)
+      expect(asked).not.toContain(digestOf(kept))
+    })
+  )
+})
+
+describe("manifests without a tag", () => {
+  const untagged: Prune.Policy = { untagged: {} }
+
+  it.effect("go after a grace time, and not between a child and its index (CP03)", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, prune } = yield* world
+      const left = yield* image("left")
+      const leftReferrer = yield* image("leftReferrer", { subject: left })
+      yield* TestClock.adjust("25 hours")
+      const child = yield* image("child")
+      const attestation = yield* image("attestation", { subject: child })
+      yield* prune(untagged)
+      yield* hasOnly(child, attestation)
+      const release = yield* index([child], { tags: "v1" })
+      yield* TestClock.adjust("25 hours")
+      yield* prune(untagged)
+      yield* hasOnly(child, attestation, release)
+      void [left, leftReferrer]
+    })
+  )
+
+  it.effect("stay while something attached to them is young, and where nobody asked", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, prune } = yield* world
+      const child = yield* image("child")
+      const old = yield* index([child])
+      yield* TestClock.adjust("25 hours")
+      const attestation = yield* image("attestation", { subject: child })
+      yield* prune(untagged)
+      yield* hasOnly(child, old, attestation)
+      yield* TestClock.adjust("25 hours")
+      yield* prune({ rules: [{ include: ["*"] }] })
+      yield* hasOnly(child, old, attestation)
+      yield* prune({ untagged: { grace: "26 hours" } })
+      yield* hasOnly(child, old, attestation)
+      yield* prune(untagged)
+      yield* hasOnly()
+    })
+  )
+
+  it.effect("stay where an index without a tag has them, or they were put again for one", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, prune } = yield* world
+      const [own, shared, again] = [yield* image("own"), yield* image("shared"), yield* image("x")]
+      yield* index([own, shared, again], { tags: "pr-1" })
+      const byDigest = yield* index([shared])
+      yield* TestClock.adjust("1 hour")
+      // A push of another index that has it has begun.
+      yield* memory.putManifest(app, again)
+      yield* prune({ rules: [{ include: ["pr-*"] }] })
+      yield* hasOnly(shared, byDigest, again)
+    })
+  )
+
+  it.effect("are read for their subject: it keeps them, or is reported as lost (CP07)", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, plan, prune } = yield* world
+      const subject = yield* image("subject", { tags: "v1" })
+      const referrer = yield* image("referrer", { subject })
+      const referrerOf = yield* image("referrerOf", { subject: referrer })
+      const lost = yield* image("lost")
+      const orphan = yield* image("orphan", { subject: lost })
+      const signature = yield* image("sig", { tags: signatureTag(lost) })
+      yield* memory.deleteManifest(app, digestOf(lost))
+      yield* TestClock.adjust("25 hours")
+      const silent: Registry.Service = { ...memory, referrers: () => Stream.empty }
+      yield* prune(untagged, silent)
+      yield* hasOnly(subject, referrer, referrerOf, orphan, signature)
+      const { orphans } = yield* plan(untagged)
+      expect(orphans).toEqual([
+        { digest: digestOf(orphan), subject: digestOf(lost) },
+        { digest: digestOf(signature), tag: signatureTag(lost), subject: digestOf(lost) }
+      ])
+    })
+  )
+
+  it.effect("are none where the registry does not list them", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan } = yield* world
+      yield* image("m", { tags: "v1" })
+      const { manifests: _, ...others } = memory
+      const silent = {
+        ...others,
+        manifests: () => Stream.fail(new Unsupported({ operation: "x" }))
+      }
+      expect(yield* Effect.flip(plan(untagged, silent))).toMatchObject({ _tag: "Unsupported" })
+      expect((yield* plan({ rules: [] }, silent)).manifests).toBeUndefined()
+    })
+  )
+})
+
+describe("a read that fails", () => {
+  const failure = new RegistryFailure({ status: 500 })
+  const failing: ReadonlyArray<readonly [keyof Registry.Service, Partial<Registry.Service>]> = [
+    ["tags", { tags: () => Stream.fail(failure) }],
+    ["headManifest", { headManifest: () => Effect.fail(failure) }],
+    ["getManifest", { getManifest: () => Effect.fail(failure) }],
+    ["getBlobBytes", { getBlobBytes: () => Effect.fail(failure) }],
+    ["referrers", { referrers: () => Stream.fail(failure) }],
+    ["manifests", { manifests: () => Stream.fail(failure) }]
+  ]
+  it.effect.each(failing)("%s means that nothing is planned (CP02)", ([, changed]) =>
+    Effect.gen(function* () {
+      const { image, memory, plan } = yield* world
+      yield* image("m", { tags: "v1", created: "2026-01-01T00:00:00Z" })
+      const unlisted = { manifests: () => Stream.fail(new Unsupported({ operation: "x" })) }
+      const policy: Prune.Policy = { rules: [{ olderThan: "1 day" }] }
+      expect(yield* Effect.flip(plan(policy, { ...memory, ...unlisted, ...changed }))).toBe(failure)
+    })
+  )
+
+  it.effect("means that nothing more is deleted, once a plan is executed (CP02)", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan, stored } = yield* world
+      for (const n of [1, 2, 3, 4]) yield* image(`m${n}`, { tags: `pr-${n}` })
+      const made = yield* plan(everything)
+      let lists = 0
+      const report = yield* Prune.executeFrom(
+        { ...memory, tags: (...of) => (++lists === 3 ? Stream.fail(failure) : memory.tags(...of)) },
+        made
+      )
+      expect(report.deletions.map(({ outcome }) => outcome)).toEqual([
+        { _tag: "Removed" },
+        { _tag: "Removed" },
+        { _tag: "Failed", error: failure },
+        { _tag: "Left", why: "tags could not be read" }
+      ])
+      expect(report.ok).toBe(false)
+      expect(yield* stored).toHaveLength(2)
+    })
+  )
+})
+
+describe("an execution", () => {
+  it.effect("asks a registry once that deletes nothing", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan } = yield* world
+      for (const n of [1, 2, 3]) yield* image(`m${n}`, { tags: `pr-${n}` })
+      const made = yield* plan(everything)
+      let deletes = 0
+      const report = yield* Prune.executeFrom(
+        {
+          ...memory,
+          deleteManifest: () => {
+            deletes++
+            return Effect.fail(new Unsupported({ operation: "deleting manifests" }))
+          }
+        },
+        made
+      )
+      expect(deletes).toBe(1)
+      expect(report.deletions.map(({ outcome }) => outcome._tag)).toEqual([
+        "Failed",
+        "Failed",
+        "Failed"
+      ])
+    })
+  )
+
+  it.effect("goes on after a failure, and leaves what belongs to what could not go", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, plan } = yield* world
+      const child = yield* image("child")
+      const root = yield* index([child], { tags: "pr-1" })
+      yield* image("other", { tags: "pr-2" })
+      const made = yield* plan(everything)
+      const failure = new RegistryFailure({ status: 500 })
+      const { ok } = yield* Prune.executeFrom(
+        {
+          ...memory,
+          deleteManifest: (repository, digest) =>
+            digest === digestOf(root)
+              ? Effect.fail(failure)
+              : memory.deleteManifest(repository, digest)
+        },
+        made
+      )
+      expect(ok).toBe(false)
+      yield* hasOnly(child, root)
+    })
+  )
+
+  it.effect("leaves what was signed or attached to since, and what was put again", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, plan } = yield* world
+      const [a, b, c] = [
+        yield* image("a", { tags: "pr-a" }),
+        yield* image("b", { tags: "pr-b" }),
+        yield* image("c", { tags: "pr-c" })
+      ]
+      yield* image("d", { tags: "pr-d" })
+      const made = yield* plan(everything)
+      yield* TestClock.adjust("1 second")
+      const signature = yield* image("sig", { tags: signatureTag(a) })
+      const referrer = yield* image("sbom", { subject: b })
+      yield* memory.putManifest(app, c)
+      yield* Prune.executeFrom(memory, made)
+      yield* hasOnly(a, b, c, signature, referrer)
+    })
+  )
+
+  it.effect("does not break what is pushed again under a tag that has just gone", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, plan } = yield* world
+      const children = [yield* image("a"), yield* image("b")]
+      const root = yield* index(children, { tags: "pr-1" })
+      const made = yield* plan(everything)
+      yield* Prune.executeFrom(
+        {
+          ...memory,
+          manifests: () => Stream.fail(new Unsupported({ operation: "x" })),
+          deleteManifest: (repository, digest) =>
+            Effect.zipRight(
+              memory.deleteManifest(repository, digest),
+              digest === digestOf(root)
+                ? Effect.asVoid(
+                    Effect.orDie(
+                      memory.putManifest(repository, root, {
+                        tags: [Reference.unsafeParseTag("pr-1")]
+                      })
+                    )
+                  )
+                : Effect.void
+            )
+        },
+        { ...made, manifests: undefined }
+      )
+      yield* hasOnly(root, ...children)
+    })
+  )
+
+  it.effect("is the same for a plan that was stored as JSON", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, plan } = yield* world
+      const kept = yield* image("kept", { tags: "v1" })
+      yield* index([yield* image("child")], { tags: "pr-1" })
+      const made = yield* plan({ rules: [{ include: ["pr-*"] }] })
+      const stored: Prune.Plan = JSON.parse(JSON.stringify(made))
+      expect((yield* Prune.executeFrom(memory, stored)).ok).toBe(true)
+      yield* hasOnly(kept)
+    })
+  )
+
+  it.effect("reads tags again no more often than 10,000 times", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan, stored } = yield* world
+      for (let n = 0; n < 101; n++) yield* image(`m${n}`, { tags: `pr-${n}` })
+      const made = yield* plan(everything)
+      const { cost, ok } = yield* Prune.executeFrom(memory, made)
+      expect(ok).toBe(true)
+      expect(yield* stored).toEqual([])
+      expect(cost.lists).toBe(101)
+      expect(cost.heads).toBeLessThan(5500)
+    })
+  )
+})
+
+describe("a plan", () => {
+  it.effect("says what each rule fits, and warns of what fits nothing (CP27)", () =>
+    Effect.gen(function* () {
+      const { image, plan } = yield* world
+      yield* image("a", { tags: "pr-1 v1" })
+      const made = yield* plan({
+        protect: [{ include: ["stable"] }],
+        rules: [
+          { include: ["pr"] },
+          { include: ["pr-*", "dev-*"], keep: 3, olderThan: "30 days" },
+          {}
+        ]
+      })
+      expect(made.rules.map(({ matched, rule }) => [rule, ...matched])).toEqual([
+        ["include pr"],
+        ["include pr-*, include dev-*, but for the newest 3, older than 30d", "pr-1"],
+        ["all tags", "pr-1", "v1"]
+      ])
+      expect(made.warnings).toEqual([
+        "protect[0] (include stable) fits no tag",
+        "rules[0] (include pr) fits no tag",
+        "rules[1] (include pr-*, include dev-*, but for the newest 3, older than 30d): " +
+          "include dev-* fits no tag"
+      ])
+    })
+  )
+
+  const invalid: ReadonlyArray<readonly [Prune.Policy, message: string]> = [
+    [{ rules: [{ include: ["*"] }, { keep: -1 }] }, "rules[1]: keep: -1 is not a number of images"],
+    [
+      { rules: [{ semver: "newest" }] },
+      'rules[0]: semver: "newest" is not a range of versions, such as "^1.2", "1.x" or ' +
+        '">=1.2.0 <2.0.0"'
+    ],
+    [
+      { rules: [Object.assign({ include: ["*"] }, { newest: 1 })] },
+      "rules[0]: what is newest is kept, and not removed: write keep"
+    ],
+    [{ rules: [{ olderThan: -1 }] }, "rules[0].olderThan: -1 is not a duration"],
+    [{ rules: [{ olderThan: "-5 days" }] }, "rules[0].olderThan: -5 days is not a duration"],
+    [
+      { protect: [{ newest: 3 }] },
+      "protect[0]: newest: which tags are the newest, their versions tell: " +
+        'say semver: "*" or calendar: "*" as well'
+    ],
+    [{ untagged: { grace: Number.NaN } }, "untagged.grace: NaN is not a duration"]
+  ]
+  it.effect.each(invalid)("is refused for a policy that makes no sense: %o", ([policy, message]) =>
+    Effect.gen(function* () {
+      const { plan } = yield* world
+      expect(yield* Effect.flip(plan(policy))).toMatchObject({ _tag: "InvalidPolicy", message })
+    })
+  )
+
+  it.effect("waits between requests where a rate is given", () =>
+    Effect.gen(function* () {
+      const { image, memory } = yield* world
+      for (let n = 0; n < 20; n++) yield* image(`m${n}`, { tags: `pr-${n}` })
+      const before = Date.UTC(2026, 10, 29, 12)
+      let last = before
+      const timed: Registry.Service = {
+        ...memory,
+        headManifest: (...of) =>
+          Effect.flatMap(Effect.clock, (clock) => {
+            last = clock.unsafeCurrentTimeMillis()
+            return memory.headManifest(...of)
+          })
+      }
+      const fiber = yield* Effect.fork(Prune.planFrom(timed, app, { rules: [] }, { rate: 10 }))
+      yield* TestClock.adjust("1 minute")
+      const { rate } = yield* fiber
+      expect(rate).toBe(10)
+      expect(last - before).toBe(2000)
+    })
+  )
+})
+
+describe("by reference", () => {
+  const name = "registry.example/team/app"
+
+  it.effect("a dry run is the default, and what it plans can be printed", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(Date.UTC(2026, 10, 29, 12))
+      const { registry } = yield* Registries.open(name)
+      const { image, index } = pusher(registry, app)
+      const child = yield* image("child")
+      const old = yield* index([child], { tags: "pr-1" })
+      const shared = yield* image("shared", { tags: "pr-2 v1" })
+      const policy = { rules: [{ include: ["pr-*"] }, { include: ["dev-*"] }] }
+      const planned = yield* Prune.run(name, policy)
+      expect(yield* Registries.exists(`${name}:pr-1`)).toBe(true)
+      expect(Prune.format(planned)).toBe(
+        `Plan to prune ${name}, of 2026-11-29T12:00:00.000Z by the clock of this program
+3 tags, read with 3 HEAD, 2 lists, 3 manifests, 0 configurations, 0 lists of referrers: 6 at a time
+rules[0]: include pr-*: 2 tags fit, 2 go
+rules[1]: include dev-*: 0 tags fit, 0 go
+Warning: rules[1] (include dev-*) fits no tag
+2 manifests go
+  ${digestOf(old)} (pr-1) by rules[0]
+  ${digestOf(child)} of ${digestOf(old)}
+1 tag goes from what stays
+  pr-2: ${digestOf(shared)} stays, since it has the tag v1`
+      )
+      const report = yield* Prune.run(name, policy, { dryRun: false })
+      expect(Prune.format(report)).toContain(`  ${digestOf(old)} (pr-1) by rules[0]: removed`)
+      expect(yield* Registries.exists(`${name}:pr-1`)).toBe(false)
+      expect(yield* Registries.exists(`${name}:v1`)).toBe(true)
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+
+  it.effect("takes a repository as a whole", () =>
+    Effect.gen(function* () {
+      const failure = yield* Effect.flip(Prune.run(`${name}:v1`, everything, { dryRun: false }))
+      expect(failure).toMatchObject({ _tag: "InvalidReference", reason: "Tag" })
+      expect(yield* Effect.flip(Prune.plan(name, everything))).toMatchObject({
+        _tag: "NameUnknown"
+      })
+    }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+})
