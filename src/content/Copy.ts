@@ -101,7 +101,8 @@ export interface Options<E = never, R = never> {
   /**
    * What the target is asked for before anything is moved.
    *
-   * - `tag`: where the tag stands on the same digest, nothing else is asked.
+   * - `tag`: where the tag stands on the same digest, nothing else is asked, unless `referrers` are
+   *   copied, which can be newer.
    * - `manifests`, the default: each manifest of an index is, since the index may be there without
    *   them. What is in a manifest that is there counts as there.
    * - `blobs`: every blob is, too.
@@ -133,6 +134,22 @@ export interface Options<E = never, R = never> {
    * decides.
    */
   readonly nonDistributable?: "skip" | "copy" | undefined
+  /**
+   * Whether what is attached goes along, and to that in turn: signatures, bills of materials and
+   * other referrers ([Listing
+   * Referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers))
+   * of every manifest that is copied, and what is under cosign's tags. It is put after its subject,
+   * and before the tag. Not by default, and the report says so. A referrer that is there is put
+   * again if the target does not list it; the lists of both sides are merged.
+   */
+  readonly referrers?: boolean | ReferrersOptions | undefined
+  /**
+   * What becomes of cosign's tags (`sha256-….sig`, `.att` and `.sbom`), which hold all of what is
+   * attached of their kind. With `"keep"`, the default, they are put where the target has none, and
+   * one that is another stays; with `"replace"` it is replaced. With `"skip"` they are not copied
+   * along with their subjects.
+   */
+  readonly cosignTags?: "keep" | "replace" | "skip" | undefined
   /**
    * When a tag is put that is something else at the target.
    *
@@ -166,6 +183,23 @@ export interface Options<E = never, R = never> {
   readonly after?: ((step: Work) => Effect.Effect<unknown, E, R>) | undefined
 }
 
+/**
+ * Says what of that which is attached is copied.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReferrersOptions {
+  /**
+   * The types of artifacts to copy of what is attached to the manifests themselves, any by default.
+   * What is under cosign's tags has none, and is left out where types are given. What is attached
+   * to attachments goes along with them, whatever its type.
+   */
+  readonly artifactTypes?: ReadonlyArray<string> | undefined
+  /** How deep to go: 1 for what is attached to the manifests alone. All by default. */
+  readonly depth?: number | undefined
+}
+
 const defaults: Copying.Settings<never, never> = {
   tags: undefined,
   additionalTags: undefined,
@@ -174,6 +208,8 @@ const defaults: Copying.Settings<never, never> = {
   index: "sparse",
   missing: "fail",
   nonDistributable: "skip",
+  referrers: undefined,
+  cosignTags: "keep",
   tagging: "always",
   sameRegistry: false,
   mountFrom: [],
@@ -184,8 +220,13 @@ const defaults: Copying.Settings<never, never> = {
 }
 
 const settings = <E, R>(options: Options<E, R>): Copying.Settings<E, R> => {
-  const { concurrency, ...all } = withDefaults<Copying.Settings<E, R>>(defaults, options)
-  return { ...all, concurrency: Math.max(1, concurrency) }
+  const { referrers, ...others } = options
+  const all = withDefaults<Copying.Settings<E, R>>(defaults, others)
+  return {
+    ...all,
+    referrers: referrers === true ? {} : referrers || undefined,
+    concurrency: Math.max(1, all.concurrency)
+  }
 }
 
 /**

@@ -688,7 +688,7 @@ describe("a plan", () => {
       const { descriptor } = yield* tagged(source)
       const steps = yield* items(Copy.planBetween(...between()))
       const text = steps.map(Copy.format)
-      expect(text.at(-1)).toBe(`tag v1 = ${descriptor.digest}, new`)
+      expect(text.at(-1)).toBe(`tag v1 = ${descriptor.digest}, new, attachments: not asked for`)
       expect(text[0]).toMatch(/^transfer blob sha256:[0-9a-f]{64}, \d+ B$/)
       yield* Copy.between(...between())
       const again = (yield* items(Copy.planBetween(...between()))).map(Copy.format)

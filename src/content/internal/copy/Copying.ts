@@ -17,7 +17,7 @@ import { Progress, type Summary } from "./Progress.js"
 import { Questions, type Selection } from "./Questions.js"
 import * as Roots from "./Roots.js"
 import * as Step from "./Step.js"
-import { type Emit, type Root, Walk } from "./Walk.js"
+import { type Root, Walk } from "./Walk.js"
 
 /** All that a copy is told, with every default filled in: see `Copy.Options`. */
 export interface Settings<E, R> extends Selection, Omit<Manner<E, R>, "asks">, Roots.Tags {
@@ -29,7 +29,8 @@ export interface Settings<E, R> extends Selection, Omit<Manner<E, R>, "asks">, R
  * What has become of one manifest of the source.
  *
  * - `copied`: it is there now, under all its tags. `present`: it was there, with all that was asked
- *   for. `failed`: it may not be there, for the reason `failure`.
+ *   for. `kept`: it is what cosign keeps under a tag, and the target has another one, which stays.
+ *   `failed`: it may not be there, for the reason `failure`.
  *
  * `digest` is the one that it has at the target, and `tags` are those that it was to have there:
  * without any it is `untagged`, and many registries clear what has no tag.
@@ -38,11 +39,13 @@ export interface Settings<E, R> extends Selection, Omit<Manner<E, R>, "asks">, R
  * @category models
  */
 export interface Outcome<out E = never> {
-  readonly status: "copied" | "present" | "failed"
+  readonly status: "copied" | "present" | "kept" | "failed"
   readonly source: Tag | Digest.Digest
   readonly digest?: Digest.Digest | undefined
   readonly tags: ReadonlyArray<Tag>
   readonly untagged: boolean
+  /** How much is attached to it, and was copied or there. */
+  readonly attachments: number | "not asked for"
   readonly failure?: Failures.CopyFailure | E | undefined
 }
 
@@ -105,10 +108,13 @@ export const copy = <E, R>(
       const all = yield* Roots.make(from, to, settings, failing)
       const outcomeOf = (root: Root) =>
         Effect.gen(function* () {
-          const { after, digest } = yield* walk.root(root)
+          const { after, attachments, digest, isKept } = yield* walk.root(root)
           yield* execution.await(after)
-          const status = after.length === 0 ? ("present" as const) : ("copied" as const)
-          return { ...ofRoot(root), status, digest }
+          return {
+            ...ofRoot(root, attachments),
+            status: isKept ? "kept" : after.length === 0 ? "present" : "copied",
+            digest
+          } as const
         })
       return yield* Stream.mapEffect(
         all,
@@ -127,7 +133,8 @@ export const copy = <E, R>(
     })
   )
 
-const ofRoot = ({ reference, tags }: Root) => ({
+const ofRoot = ({ reference, tags }: Root, attachments?: number) => ({
+  attachments: attachments ?? ("not asked for" as const),
   source: reference,
   tags,
   untagged: tags.length === 0
@@ -167,7 +174,8 @@ const endOf =
   <E>(ended: Either.Either<void, Failures.CopyFailure | E>): ReadonlyArray<Outcome<E>> => {
     const { digest } = step.descriptor
     const tags = step._tag === "Tag" ? [step.tag] : []
-    const root = ofRoot({ reference: digest, tags })
+    const attachments = step._tag === "Tag" ? step.attachments : undefined
+    const root = ofRoot({ reference: digest, tags }, attachments)
     return Either.isLeft(ended)
       ? [{ ...root, status: "failed", failure: ended.left }]
       : step.kind === "manifest" && Step.isWork(step)
@@ -213,10 +221,10 @@ const walkOf = <E, R>(
   to: Roots.Located,
   settings: Settings<E, R>,
   failing: Failures.Failing,
-  emit: Emit,
+  emit: Step.Emit,
   scope: Scope.Scope
 ) => {
   const mountable = settings.sameRegistry || from.registry === to.registry
   const questions = new Questions(from, to, settings, mountable, failing)
-  return new Walk(questions, settings, failing, emit, scope)
+  return new Walk(from, to, questions, settings, failing, emit, scope)
 }

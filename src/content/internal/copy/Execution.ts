@@ -20,7 +20,7 @@ import type { Progress } from "./Progress.js"
 import * as PutManifest from "./PutManifest.js"
 import { nameOf, type Side } from "./Questions.js"
 import * as Step from "./Step.js"
-import type { Emit, Walk } from "./Walk.js"
+import type { Walk } from "./Walk.js"
 
 /** What is called around each step that does something. */
 export interface Hooks<E, R> {
@@ -67,7 +67,7 @@ export class Execution<E, R> {
   }
 
   /** Begins a step that a walk has found. */
-  readonly emit: Emit = (step, manifest) => this.start(step, manifest)
+  readonly emit: Step.Emit = (step, manifest) => this.start(step, manifest)
 
   /** Begins a step, unless it was begun. */
   start(step: Step.Step, manifest?: Manifest.Manifest): Effect.Effect<void> {

@@ -28,6 +28,13 @@ export interface Selection {
   readonly missing: "fail" | "skip"
   readonly nonDistributable: "skip" | "copy"
   readonly mountFrom: ReadonlyArray<RepositoryName>
+  readonly cosignTags: "keep" | "replace" | "skip"
+  readonly referrers:
+    | {
+        readonly artifactTypes?: ReadonlyArray<string> | undefined
+        readonly depth?: number | undefined
+      }
+    | undefined
 }
 
 /** What is known of a manifest before it is visited. */
@@ -36,6 +43,10 @@ export interface Hint {
   readonly manifest?: Manifest.Manifest | undefined
   /** The index that lists it, none for a root. */
   readonly parent?: Descriptor | undefined
+  /** Whether it is left out where the source does not have it: a list says so much (CP08). */
+  readonly mayBeMissing?: boolean | undefined
+  /** The steps that come before it, besides its parts. */
+  readonly after?: ReadonlyArray<string> | undefined
 }
 
 /** What stands at a tag of the target. */
@@ -57,11 +68,6 @@ export class Questions {
     private readonly mountable: boolean,
     private readonly failing: Failing
   ) {}
-
-  /** How people know the source. */
-  get source(): string {
-    return this.from.name
-  }
 
   /** What a reference leads to; by digest the target is asked before the source is read. */
   find(
@@ -91,7 +97,7 @@ export class Questions {
    * What a tag of the target is. Where an index is expected, it is read at once, since its entries
    * are asked for if it is the same: one request for the tag and the manifest.
    */
-  standing(tag: Tag, expected: Descriptor | undefined): Effect.Effect<Standing, CopyFailure> {
+  standing(tag: Tag, expected?: Descriptor | undefined): Effect.Effect<Standing, CopyFailure> {
     const { registry, repository } = this.to
     const head = Effect.map(
       this.failing("target", nameOf(tag))(registry.headManifest(repository, tag)),
@@ -157,7 +163,7 @@ export class Questions {
   read(
     { descriptor }: Graph.Node,
     isThere: boolean,
-    { manifest, parent }: Hint
+    { manifest, mayBeMissing = false, parent }: Hint
   ): Effect.Effect<Manifest.Manifest | undefined, CopyFailure> {
     if (manifest !== undefined) return Effect.succeed(manifest)
     const { digest } = descriptor
@@ -165,11 +171,11 @@ export class Questions {
     const read = registry.getManifest(repository, digest)
     const side = isThere ? "target" : "source"
     const named = this.failing(side, nameOf(digest))
-    if (isThere || parent === undefined) return named(read)
+    if (isThere || (parent === undefined && !mayBeMissing)) return named(read)
     return Effect.catchAll(read, (error): Effect.Effect<undefined, CopyFailure> => {
       if (error._tag !== "ManifestUnknown" && error._tag !== "NameUnknown")
         return named(Effect.fail(error))
-      return this.selection.missing === "skip"
+      return this.selection.missing === "skip" || parent === undefined
         ? Effect.succeed(undefined)
         : this.failing(side, nameOf(digest), Indexes.listed(parent, descriptor))(Effect.fail(error))
     })

@@ -1,7 +1,10 @@
 /** The steps of a copy: what is to be done about each piece of content, as values. */
+import type * as Effect from "effect/Effect"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
+import type * as Manifest from "../../../spec/Manifest.js"
 import type { RepositoryName, Tag } from "../../../spec/Reference.js"
+import * as CosignTag from "../CosignTag.js"
 import { idOf, nameOf } from "./Graph.js"
 
 /**
@@ -10,22 +13,28 @@ import { idOf, nameOf } from "./Graph.js"
  * tag after all of them.
  *
  * - `Have`: the target has the content already.
- * - `Skip`: it is left out: a layer that is not to be distributed (`NonDistributable`), or content
- *   that the source does not have either (`Missing`).
+ * - `Skip`: it is left out: a layer that is not to be distributed (`NonDistributable`), content
+ *   that the source does not have either (`Missing`), or a tag of cosign's that is another one at
+ *   the target (`Differs`).
  * - `Mount`: the blob is mounted from another repository of the target, or transferred where it is
  *   not.
  * - `Transfer`: the blob is transferred.
  * - `Put`: the manifest is put under its digest. `omitted` are the entries of an index that are not
  *   copied. `document` is the text of an index that was rewritten, which the source does not have.
  * - `Tag`: the manifest is put under a tag, which is `was` now. `puts` says that it comes to the
- *   target in this way.
+ *   target in this way, and `attachments` how many attachments come before it, where they were
+ *   asked for.
  *
  * @since 0.1.0
  * @category models
  */
 export type Step =
   | (StepContent & { readonly _tag: "Have" })
-  | (StepContent & { readonly _tag: "Skip"; readonly reason: "NonDistributable" | "Missing" })
+  | (StepContent & {
+      readonly _tag: "Skip"
+      readonly reason: "NonDistributable" | "Missing" | "Differs"
+      readonly tag?: Tag | undefined
+    })
   | (StepContent & {
       readonly _tag: "Mount"
       readonly kind: "blob"
@@ -48,6 +57,7 @@ export type Step =
       readonly tag: Tag
       readonly was: Digest | "absent"
       readonly puts: boolean
+      readonly attachments?: number | undefined
     })
 
 /**
@@ -79,6 +89,9 @@ export type PutStep = Extract<Step, { readonly _tag: "Put" | "Tag" }>
 /** The steps of blobs that are not there. */
 export type BlobStep = Extract<Step, { readonly _tag: "Mount" | "Transfer" }>
 
+/** Takes a step, with the manifest that it puts where that is at hand. */
+export type Emit = (step: Step, manifest?: Manifest.Manifest) => Effect.Effect<void>
+
 /** Whether something is to be done. */
 export const isWork = (step: Step): step is Work => step._tag !== "Have" && step._tag !== "Skip"
 
@@ -91,7 +104,7 @@ export const format = (step: Step): string => {
     case "Have":
       return `have ${what}`
     case "Skip":
-      return `skip ${what}: ${reasons[step.reason]}`
+      return `skip ${step.tag ?? what}: ${reasons[step.reason]}`
     case "Mount":
       return `mount ${what} from ${step.from}, ${size}`
     case "Transfer":
@@ -100,7 +113,9 @@ export const format = (step: Step): string => {
       return `put ${what}, ${size}${omitting(step)}`
     case "Tag": {
       const was = step.was === "absent" ? "new" : `was ${step.was}`
-      return `tag ${step.tag} = ${descriptor.digest}, ${was}${omitting(step)}`
+      const tagged = `tag ${step.tag} = ${descriptor.digest}, ${was}${omitting(step)}`
+      const attached = step.attachments ?? "not asked for"
+      return CosignTag.is(step.tag) ? tagged : `${tagged}, attachments: ${attached}`
     }
   }
 }
@@ -110,7 +125,8 @@ const omitting = ({ omitted = [] }: PutStep): string =>
 
 const reasons = {
   NonDistributable: "it is not to be distributed",
-  Missing: "the source does not have it"
+  Missing: "the source does not have it",
+  Differs: "the target has another one"
 }
 
 /** Returns a number of bytes for people, in units of 1000. */

@@ -3,17 +3,16 @@
  * emits a step for each piece of content, in an order in which they can be done. What is asked for
  * twice is walked once.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { DigestMismatch } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type * as Digest from "../../../spec/Digest.js"
-import type * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import type { Tag } from "../../../spec/Reference.js"
+import * as CosignTag from "../CosignTag.js"
+import { type Attached, Attachments, type Visiting } from "./Attachments.js"
 import type { CopyFailure, Failing } from "./CopyFailure.js"
 import * as Graph from "./Graph.js"
 import * as Indexes from "./Indexes.js"
@@ -23,12 +22,13 @@ import {
   nameOf,
   type Questions,
   type Selection,
+  type Side,
   type Standing
 } from "./Questions.js"
+import { Shared } from "./Shared.js"
+import type { Emit } from "./Step.js"
 import * as Step from "./Step.js"
-
-/** Takes a step, with the manifest that it puts where that is at hand. */
-export type Emit = (step: Step.Step, manifest?: Manifest.Manifest) => Effect.Effect<void>
+import type { Visited, Walked } from "./Visited.js"
 
 /** A manifest under a tag or digest of the source, and the tags that it is to have. */
 export interface Root {
@@ -38,19 +38,11 @@ export interface Root {
   readonly expected?: Digest.Digest | undefined
 }
 
-/** What a root has come to: the manifest at the target, and the steps that it waits for. */
-export interface Walked {
-  readonly digest: Digest.Digest
-  readonly after: ReadonlyArray<string>
-}
-
-/** A node that was visited. A manifest is put by whoever needs it first: see `claim`. */
-interface Visited {
-  readonly descriptor: Descriptor
-  /** The steps that whatever refers to it waits for. */
-  readonly after: ReadonlyArray<string>
-  readonly isMissing: boolean
-  put: { readonly step: Step.Put; readonly manifest: Manifest.Manifest } | undefined
+/** What a root has come to, and how much is attached to it, where that was asked for. */
+export interface Rooted extends Walked {
+  readonly attachments: number | undefined
+  /** Whether the target has another manifest under a tag of cosign's, which stays (CP11). */
+  readonly isKept: boolean
 }
 
 /** How many parts of a manifest are visited at a time; the clients bound the requests. */
@@ -58,39 +50,60 @@ const concurrency = 16
 
 /** A walk from one repository to another. What it forks lasts as long as its scope. */
 export class Walk {
-  private readonly visits = new Map<string, Deferred.Deferred<Visited, CopyFailure>>()
+  private readonly visits: Shared<Visited, CopyFailure>
+  private readonly attachments: Attachments
 
   constructor(
+    private readonly from: Side,
+    to: Side,
     private readonly ask: Questions,
     private readonly selection: Selection,
     private readonly failing: Failing,
     private readonly emit: Emit,
-    private readonly scope: Scope.Scope
-  ) {}
+    scope: Scope.Scope
+  ) {
+    this.visits = new Shared(scope)
+    const visiting: Visiting = {
+      visit: (node, hint) => this.once(node, 1, hint),
+      claim: (visited) => this.claim(visited),
+      standing: (tag) => ask.standing(tag),
+      tag: (visited, standing) => this.tag(visited, standing)
+    }
+    this.attachments = new Attachments(from, to, selection, failing, emit, visiting, scope)
+  }
 
   /** Emits all steps for a root. */
-  root({ expected, reference, tags }: Root): Effect.Effect<Walked, CopyFailure> {
+  root({ expected, reference, tags }: Root): Effect.Effect<Rooted, CopyFailure> {
     return Effect.gen(this, function* () {
       const { hint, node } = yield* this.ask.find(reference)
-      const { digest } = node.descriptor
+      const { descriptor } = node
+      const { digest } = descriptor
       if (expected !== undefined && expected !== digest)
         return yield* Effect.fail(new DigestMismatch({ expected, actual: digest })).pipe(
           this.failing("source", nameOf(reference))
         )
+      const [first] = tags
+      if (first !== undefined && tags.length === 1 && CosignTag.is(first)) {
+        const cosigned = yield* this.attachments.cosigned(first, node, hint)
+        return { ...cosigned, attachments: undefined }
+      }
       const standing = yield* Effect.forEach(tags, (tag, n) =>
-        this.ask.standing(tag, n === 0 ? node.descriptor : undefined)
+        this.ask.standing(tag, n === 0 ? descriptor : undefined)
       )
       const same = standing.find(({ is }) => is === digest)
       const isTagged = same !== undefined && standing.every(({ is }) => is === digest)
-      if (isTagged && this.selection.level === "tag" && !this.ask.rewrites(node.descriptor)) {
+      const { level, referrers } = this.selection
+      if (isTagged && level === "tag" && !referrers && !this.ask.rewrites(descriptor)) {
         yield* this.emit({ _tag: "Have", id: Graph.idOf(node), ...node })
-        return { digest, after: [] }
+        return { digest, after: [], attachments: undefined, isKept: false }
       }
       const visited = yield* this.once(node, 0, {
         isThere: same === undefined ? hint.isThere : true,
         manifest: same?.manifest ?? hint.manifest
       })
-      return yield* this.tag(visited, standing)
+      const attached = yield* this.attachments.of(visited.manifests)
+      const walked = yield* this.tag(visited, standing, attached)
+      return { ...walked, attachments: attached?.count, isKept: false }
     })
   }
 
@@ -103,13 +116,14 @@ export class Walk {
   }
 
   // ---------------------------------------------------------------------------
-  // Roots and tags
+  // Tags
   // ---------------------------------------------------------------------------
 
-  /** Puts a manifest under those tags that are something else. */
+  /** Puts a manifest under those tags that are something else, after what is attached to it. */
   private tag(
     visited: Visited,
-    standing: ReadonlyArray<Standing>
+    standing: ReadonlyArray<Standing>,
+    attached?: Attached
   ): Effect.Effect<Walked, CopyFailure> {
     return Effect.gen(this, function* () {
       const { descriptor } = visited
@@ -119,10 +133,12 @@ export class Walk {
       const put = changing.length === 0 ? undefined : visited.put
       if (put === undefined) yield* this.claim(visited)
       else visited.put = undefined
+      const attachments = attached?.after ?? []
       const ids: Array<string> = []
       for (const { is: was, tag } of changing) {
         const id = Step.tagId(tag)
         const puts = put !== undefined && ids.length === 0
+        const own = puts ? put.step.after : put === undefined ? visited.after : ids.slice(0, 1)
         yield* this.emit(
           {
             _tag: "Tag",
@@ -132,14 +148,15 @@ export class Walk {
             tag,
             was,
             puts,
-            after: puts ? put.step.after : put === undefined ? visited.after : ids.slice(0, 1),
+            after: [...own, ...attachments],
+            ...(attached !== undefined && { attachments: attached.count }),
             ...(put !== undefined && { omitted: put.step.omitted, document: put.step.document })
           },
           put?.manifest
         )
         ids.push(id)
       }
-      return { digest, after: [...visited.after, ...ids] }
+      return { digest, after: [...visited.after, ...attachments, ...ids] }
     })
   }
 
@@ -161,22 +178,11 @@ export class Walk {
     })
   }
 
-  /** Visits a node, once for all who refer to it: nobody's interruption is that of others. */
+  /** Visits a node, once for all who refer to it. */
   private once(node: Graph.Node, depth: number, hint: Hint): Effect.Effect<Visited, CopyFailure> {
-    return Effect.uninterruptibleMask((restore) => {
-      const id = Graph.idOf(node)
-      const known = this.visits.get(id)
-      if (known !== undefined) return restore(Deferred.await(known))
-      const visiting = Deferred.unsafeMake<Visited, CopyFailure>(FiberId.none)
-      this.visits.set(id, visiting)
-      const visit = node.kind === "blob" ? this.blob(node, hint) : this.manifest(node, depth, hint)
-      return Effect.interruptible(visit).pipe(
-        Effect.exit,
-        Effect.flatMap((exit) => Deferred.done(visiting, exit)),
-        Effect.forkIn(this.scope),
-        Effect.zipRight(restore(Deferred.await(visiting)))
-      )
-    })
+    return this.visits.get(Graph.idOf(node), () =>
+      node.kind === "blob" ? this.blob(node, hint) : this.manifest(node, depth, hint)
+    )
   }
 
   private manifest(
@@ -190,13 +196,13 @@ export class Walk {
       const rewrites = this.ask.rewrites(descriptor)
       const isThere = !rewrites && (hint.isThere ?? Option.isSome(yield* this.ask.head(digest)))
       if (isThere && this.selection.level !== "blobs" && !MediaType.isIndex(mediaType))
-        return yield* this.have(node, [])
+        return yield* this.have(node, [], [descriptor])
       const read = yield* this.ask.read(node, isThere, hint)
       if (read === undefined) return yield* this.skip(node, "Missing")
       if (depth > deepest) return yield* this.ask.tooDeep(digest)
       const { kept, lacking, omitted } = Graph.children(read, this.selection.platforms)
       if (lacking.length > 0)
-        return yield* Effect.fail(Indexes.lacking(this.ask.source, read, lacking)).pipe(
+        return yield* Effect.fail(Indexes.lacking(this.from.name, read, lacking)).pipe(
           this.failing("source", nameOf(digest))
         )
       const parent = read.content._tag === "ImageIndex" ? read.descriptor : undefined
@@ -207,15 +213,21 @@ export class Walk {
       const manifest = rewrites
         ? yield* this.failing("source", nameOf(digest))(Indexes.rewritten(read, kept, parts))
         : read
-      const after = [...new Set(parts.flatMap((part) => part.after))]
+      const content = parts.flatMap((part) => part.after)
+      const after = [...new Set([...content, ...(hint.after ?? [])])]
+      const manifests = [
+        ...(manifest === read ? [descriptor] : []),
+        ...parts.flatMap((part) => part.manifests)
+      ]
       const own = { ...node, descriptor: { ...descriptor, ...manifest.descriptor } }
       if (rewrites ? Option.isSome(yield* this.ask.head(own.descriptor.digest)) : isThere)
-        return yield* this.have(own, after)
+        return yield* this.have(own, [...new Set(content)], manifests)
       const lost = [...omitted, ...missing.map((part) => part.descriptor)]
       return {
         descriptor: own.descriptor,
         after: [Graph.idOf(own)],
         isMissing: false,
+        manifests,
         put: {
           manifest,
           step: {
@@ -238,7 +250,7 @@ export class Walk {
       const { missing, nonDistributable } = this.selection
       if (nonDistributable === "skip" && MediaType.isNonDistributable(descriptor.mediaType))
         return yield* this.skip(node, "NonDistributable")
-      if (yield* this.ask.hasBlob(descriptor)) return yield* this.have(node, [])
+      if (yield* this.ask.hasBlob(descriptor)) return yield* this.have(node, [], [])
       const mayBeMissing = missing === "skip" && parent !== undefined
       if (mayBeMissing && !(yield* this.ask.isAtSource(descriptor)))
         return yield* this.skip(node, "Missing")
@@ -249,16 +261,21 @@ export class Walk {
           ? { _tag: "Transfer", id, kind: "blob", descriptor }
           : { _tag: "Mount", id, kind: "blob", descriptor, from }
       )
-      return { descriptor, after: [id], isMissing: false, put: undefined }
+      return { descriptor, after: [id], isMissing: false, manifests: [], put: undefined }
     })
   }
 
-  private have(node: Graph.Node, after: ReadonlyArray<string>): Effect.Effect<Visited> {
+  private have(
+    node: Graph.Node,
+    after: ReadonlyArray<string>,
+    manifests: ReadonlyArray<Descriptor>
+  ): Effect.Effect<Visited> {
     const { descriptor } = node
     return Effect.as(this.emit({ _tag: "Have", id: Graph.idOf(node), ...node }), {
       descriptor,
       after,
       isMissing: false,
+      manifests,
       put: undefined
     })
   }
@@ -269,6 +286,7 @@ export class Walk {
       descriptor,
       after: [],
       isMissing: reason === "Missing",
+      manifests: [],
       put: undefined
     })
   }
