@@ -62,6 +62,13 @@ export * as BlobSource from "./BlobSource.js"
  */
 export * as ByteStream from "./ByteStream.js"
 /**
+ * How the layers of images that are built are compressed: by encoders that are handed in, since
+ * platforms have none in common. `effect-oci/node` has them.
+ *
+ * @since 0.1.0
+ */
+export * as Compression from "./Compression.js"
+/**
  * What a registry offers beyond the endpoints of the specification: its
  * [extensions](https://github.com/opencontainers/distribution-spec/blob/main/extensions/README.md),
  * as it lists them itself.
@@ -108,11 +115,21 @@ export * as Copy from "./content/Copy.js"
  */
 export * as Image from "./content/Image.js"
 /**
+ * Images built without a daemon: from nothing or upon a base, of layers of files, with a
+ * configuration; other images with changes, or upon another base; and indexes of them. An image to
+ * build is a plain value: nothing is read before it is built, and nothing is sent before it is
+ * pushed.
+ *
+ * @since 0.1.0
+ */
+export * as ImageBuild from "./content/ImageBuild.js"
+/**
  * The layers of images: tar archives, most of them compressed.
  *
  * @since 0.1.0
  */
 export * as ImageLayer from "./content/ImageLayer.js"
+
 /**
  * Deletes what is not needed any more: old images, by age, by version, by pattern, all but the
  * newest, or without a tag. What is needed stays: the manifests of indexes, what several tags

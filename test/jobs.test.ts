@@ -24,6 +24,7 @@ import * as Promote from "../examples/jobs/promote.js"
 import * as Sbom from "../examples/jobs/sbom.js"
 import * as Updates from "../examples/jobs/updates.js"
 import * as Artifact from "../src/content/Artifact.js"
+import * as Image from "../src/content/Image.js"
 import * as Registries from "../src/Registries.js"
 import * as Registry from "../src/Registry.js"
 import { TransportFailure, Unauthorized } from "../src/RegistryError.js"
@@ -43,6 +44,7 @@ import {
 } from "./support/hosts.js"
 import { describeWherePresent } from "./support/installed.js"
 import { folder } from "./support/machine.js"
+import * as Tar from "./support/tar.js"
 
 const root = Path.join(import.meta.dirname, "../examples/jobs")
 const programs = Fs.readdirSync(root).filter((file) => file.endsWith(".ts"))
@@ -307,28 +309,32 @@ const jobs = (where: typeof embedded | typeof debian) =>
       })
     )
 
-    it.effect("an image is built upon a base for each of its platforms", () =>
-      Effect.gen(function* () {
-        const [base, app] = [`${yield* name}:1`, yield* name]
-        const [below, above] = [freshBytes("below"), freshBytes("above")]
-        yield* image(base, ["linux/amd64", "linux/arm64/v8"], below)
-        const built = yield* Effect.forEach(["linux/amd64", "linux/arm64"], (text) =>
-          Build.build(base, app, Platform.unsafeParse(text), above)
-        )
-        yield* Build.release(`${app}:2`, built)
-        const platform = Platform.unsafeParse("linux/arm64")
-        const { config, files } = yield* Artifact.pull(`${app}:2`, { platform })
-        expect(files.map(({ descriptor }) => descriptor.digest)).toEqual(
-          [below, above].map((bytes) => Digest.fromBytes(bytes))
-        )
-        const text = yield* Stream.mkString(Stream.decodeText(config.content))
-        expect(JSON.parse(text)).toEqual({
-          architecture: "arm64",
-          os: "linux",
-          config: { Labels: { for: "linux/arm64/v8" } },
-          rootfs: { type: "layers", diff_ids: files.map(({ descriptor }) => descriptor.digest) }
+    it.scoped(
+      "an image is built upon a base for each of its platforms, and moved to the next",
+      () =>
+        Effect.gen(function* () {
+          const [base, app] = [`${yield* name}:1`, `${yield* name}:1`]
+          const release = (version: string) =>
+            image(base, ["linux/amd64", "linux/arm64/v8"], Tar.files({ release: version }))
+          yield* release("old")
+          const source = yield* folder({ main: "app" })
+          const platforms = ["linux/amd64", "linux/arm64"].map((text) => Platform.unsafeParse(text))
+          yield* Build.build(base, app, platforms, source)
+          const arm = Platform.unsafeParse("linux/arm64")
+          const read = (path: string) =>
+            Effect.gen(function* () {
+              const built = yield* Image.pull(app, { platform: arm })
+              expect(built.labels).toEqual({ for: "linux/arm64/v8" })
+              const { bytes } = yield* Image.readFile(built, path)
+              return new TextDecoder().decode(bytes)
+            })
+          expect(yield* read("/app/main")).toBe("app")
+          expect(yield* read("/release")).toBe("old")
+          yield* release("new")
+          yield* Build.update(app, arm)
+          expect(yield* read("/app/main")).toBe("app")
+          expect(yield* read("/release")).toBe("new")
         })
-      })
     )
 
     it.effect("what has an SBOM is promoted, by the digest that has it", () =>

@@ -15,7 +15,6 @@ import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
 import {
-  DigestMismatch,
   type InputError,
   type InvalidReference,
   ManifestUnknown,
@@ -232,14 +231,15 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   const tags = yield* PushInput.parseTags(reference, options.tags)
   const parts = yield* hashed(partsOf(options))
   const known = Option.all(mapParts(parts, describeKnown))
-  if (Option.isSome(known)) yield* checkDigest(reference, manifestOf(options, known.value))
+  if (Option.isSome(known))
+    yield* PushInput.checkDigest(reference, manifestOf(options, known.value))
   const put = ({ from, source }: Part<E | PulledError, R>) =>
     registry.putBlob(reference.repository, source, {
       chunkSize: options.chunkSize,
       mountFrom: from?.host === reference.host ? from.repository : undefined
     })
   const manifest = manifestOf(options, yield* describeAll(parts, put, options.concurrency ?? 3))
-  yield* checkDigest(reference, manifest)
+  yield* PushInput.checkDigest(reference, manifest)
   yield* registry.putManifest(reference.repository, manifest, { tags })
   return { reference: Reference.withDigest(reference, manifest.descriptor.digest), manifest }
 })
@@ -370,21 +370,6 @@ const manifestOf = <E, R>(
     annotations: time === undefined ? annotations : { ...annotations, [Annotations.created]: time }
   })
 }
-
-/** Fails if a reference has the digest of another manifest. */
-const checkDigest = (
-  reference: Reference.Reference,
-  { descriptor }: Manifest.Manifest
-): Effect.Effect<void, DigestMismatch> =>
-  Option.isNone(reference.digest) || reference.digest.value === descriptor.digest
-    ? Effect.void
-    : Effect.fail(
-        new DigestMismatch({
-          manifest: Reference.format(reference),
-          expected: reference.digest.value,
-          actual: descriptor.digest
-        })
-      )
 
 // -----------------------------------------------------------------------------
 // Attach

@@ -62,6 +62,8 @@ export interface Layer extends PulledContent {
 export interface Image {
   /** The reference to its manifest by digest. */
   readonly reference: Reference.Reference
+  /** The reference that it was pulled by. */
+  readonly requested: Reference.Reference
   /**
    * What the reference stands for that was pulled: the index that the image was chosen from, or its
    * own manifest.
@@ -195,6 +197,7 @@ export const pullFrom = Effect.fnUntraced(function* (
       )
   return {
     reference: Reference.withDigest(reference, manifest.descriptor.digest),
+    requested: reference,
     root,
     manifest,
     config,

@@ -43,7 +43,7 @@ export const uncompressed = <E, R, E2>(
   )
 
 /** The first bytes of a stream, enough for a block if there are so many, and all of it. */
-const peeked = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
+export const peeked = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
   Effect.gen(function* () {
     const pull = yield* Stream.toPull(content)
     const parts: Array<Uint8Array> = []

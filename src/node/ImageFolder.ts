@@ -1,13 +1,15 @@
 /**
- * Images in folders: writes the files of an image to disk.
+ * Images in folders: writes the files of an image to disk, and lists those of a folder for a layer.
  *
  * @since 0.1.0
  */
+import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Image from "../content/Image.js"
+import type * as ImageBuild from "../content/ImageBuild.js"
 import type { Entry } from "../content/ImageLayer.js"
 import * as Flattening from "../content/internal/Flattening.js"
 import * as LayerContent from "../content/internal/LayerContent.js"
@@ -15,7 +17,9 @@ import type { Decompression } from "../Decompression.js"
 import * as Spans from "../internal/Spans.js"
 import { StorageFailure } from "../RegistryError.js"
 import * as Reference from "../spec/Reference.js"
+import * as BlobFile from "./BlobFile.js"
 import { attempt } from "./internal/FileBlocks.js"
+import * as FolderReader from "./internal/FolderReader.js"
 import * as FolderWriter from "./internal/FolderWriter.js"
 
 /**
@@ -136,3 +140,72 @@ const checkEmpty = (path: string): Effect.Effect<void, StorageFailure> =>
             })
           )
   )
+
+/**
+ * Says where the files of a folder go.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FilesOptions {
+  /** The folder of the image that they go to, such as `/app`: its root by default. */
+  readonly at?: string | undefined
+}
+
+/**
+ * Lists the files of a folder, and of the folders in it, for a layer of an image to build: regular
+ * files, folders and symbolic links as they are. Files are `0o755` if their owner may execute them,
+ * and else `0o644`; owners and times of the disk are not kept. Contents are read when the image is
+ * built, and a file that changes in the meantime is an error then.
+ *
+ * Fails with `StorageFailure` when there is no such folder, or something else than files, folders
+ * and symbolic links is in it.
+ *
+ * @example
+ * ```ts
+ * import { ImageFolder } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * // All but the maps of sources.
+ * const files = Effect.map(ImageFolder.files("dist", { at: "/app" }), (files) =>
+ *   files.filter(({ path }) => !path.endsWith(".map"))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const files = (
+  folder: string,
+  { at = "" }: FilesOptions = {}
+): Effect.Effect<ReadonlyArray<ImageBuild.File<StorageFailure>>, StorageFailure> =>
+  Stream.fromAsyncIterable(
+    FolderReader.walk(folder),
+    (cause) => new StorageFailure({ path: folder, cause })
+  ).pipe(
+    Stream.mapEffect(({ onDisk, path, stats }) => fileOf(stats, onDisk, `${at}/${path}`)),
+    Stream.runCollect,
+    Effect.map((files) => [...files])
+  )
+
+const fileOf = (
+  stats: Stats,
+  onDisk: string,
+  path: string
+): Effect.Effect<ImageBuild.File<StorageFailure>, StorageFailure> => {
+  if (stats.isDirectory()) return Effect.succeed({ path, type: "directory" })
+  if (stats.isSymbolicLink())
+    return Effect.map(
+      attempt(onDisk, () => Fs.readlink(onDisk)),
+      (target) => ({ path, type: "symlink", target })
+    )
+  if (!stats.isFile())
+    return Effect.fail(
+      new StorageFailure({
+        path: onDisk,
+        cause: new Error("neither a file nor a folder nor a symbolic link")
+      })
+    )
+  const mode = stats.mode & 0o100 ? 0o755 : 0o644
+  return Effect.map(BlobFile.source(onDisk), (source) => ({ path, source, mode }))
+}

@@ -1,7 +1,8 @@
 /**
- * Layers of registries on Node, over undici and with tokens kept in memory, with decoders for the
- * layers of images, and with the platform of this machine as that of images (`NodePlatform.layer`).
- * All they require is `Credentials`, and `layerDefault` has those of this machine.
+ * Layers of registries on Node, over undici and with tokens kept in memory, with encoders and
+ * decoders for the layers of images, and with the platform of this machine as that of images
+ * (`NodePlatform.layer`). All they require is `Credentials`, and `layerDefault` has those of this
+ * machine.
  *
  * @since 0.1.0
  */
@@ -12,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Credentials } from "../auth/Credentials.js"
 import * as TokenCache from "../auth/TokenCache.js"
+import type { Compression } from "../Compression.js"
 import * as RegistryClient from "../client/RegistryClient.js"
 import type { Decompression } from "../Decompression.js"
 import { invalidHost } from "../internal/HostProblem.js"
@@ -21,6 +23,7 @@ import type { CredentialsFailure, InvalidUrl } from "../RegistryError.js"
 import * as Host from "../spec/Host.js"
 import * as MachineHosts from "./internal/machine/MachineHosts.js"
 import * as MachineRegistries from "./MachineRegistries.js"
+import * as NodeCompression from "./NodeCompression.js"
 import * as NodeCredentials from "./NodeCredentials.js"
 import * as NodeDecompression from "./NodeDecompression.js"
 import * as NodeHttp from "./NodeHttp.js"
@@ -30,8 +33,8 @@ import type { TlsSettings } from "./TlsSettings.js"
 /** Layers without options of their own share one HTTP client, and with it its connections. */
 const client = NodeHttp.layer()
 
-/** What `Image` asks for. */
-const forImages = Layer.merge(NodeDecompression.layer, NodePlatform.layer)
+/** What `Image` and `ImageBuild` ask for. */
+const forImages = Layer.mergeAll(NodeCompression.layer, NodeDecompression.layer, NodePlatform.layer)
 
 /**
  * What the clients of all hosts share.
@@ -139,7 +142,7 @@ export interface RegistriesOptions<out R = never>
 export const layer = <R = never>(
   options: Options<R>
 ): Layer.Layer<
-  Registry | RegistryClient.RegistryClient | Decompression,
+  Registry | RegistryClient.RegistryClient | Compression | Decompression,
   InvalidUrl | CredentialsFailure,
   Credentials | R
 > =>
@@ -172,7 +175,7 @@ export const layer = <R = never>(
 export const layerConfig = (
   options: Config.Config.Wrap<Options>
 ): Layer.Layer<
-  Registry | RegistryClient.RegistryClient | Decompression,
+  Registry | RegistryClient.RegistryClient | Compression | Decompression,
   InvalidUrl | CredentialsFailure | ConfigError.ConfigError,
   Credentials
 > => Layer.unwrapEffect(Effect.map(Config.unwrap(options), (options) => layer(options)))
@@ -208,7 +211,11 @@ export const layerConfig = (
  */
 export const layerRegistries = <R = never>(
   options: RegistriesOptions<R> = {}
-): Layer.Layer<Registries | Decompression, InvalidUrl | CredentialsFailure, Credentials | R> => {
+): Layer.Layer<
+  Registries | Compression | Decompression,
+  InvalidUrl | CredentialsFailure,
+  Credentials | R
+> => {
   const hosts = addressed(options)
   const registries = RegistryClient.layerRegistries<R>({ defaults: options.defaults, hosts })
   return (
@@ -268,7 +275,7 @@ const onMachine = <R>(
  * @category layers
  */
 export const layerDefault: Layer.Layer<
-  Registries | Decompression,
+  Registries | Compression | Decompression,
   InvalidUrl | CredentialsFailure
 > = RegistryClient.layerRegistries().pipe(
   Layer.provide(Layer.mergeAll(client, TokenCache.layerMemory, NodeCredentials.layer)),
@@ -298,7 +305,7 @@ export const layerDefault: Layer.Layer<
  * @category layers
  */
 export const layerMachine: Layer.Layer<
-  Registries | Decompression,
+  Registries | Compression | Decompression,
   InvalidUrl | CredentialsFailure
 > = Layer.provide(
   Layer.suspend(() => layerRegistries({ machine: true })),

@@ -48,6 +48,14 @@ export * as MachineRegistries from "./MachineRegistries.js"
 export * as NodeArchive from "./NodeArchive.js"
 
 /**
+ * How the layers of images that are built are compressed on Node: gzip by `node:zlib`, and zstd
+ * where Node has it.
+ *
+ * @since 0.1.0
+ */
+export * as NodeCompression from "./NodeCompression.js"
+
+/**
  * The credentials of this machine: those that `docker pull` and `podman pull` use.
  *
  * @since 0.1.0

@@ -10,6 +10,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
+import type { Compression } from "../../src/Compression.js"
 import * as Artifact from "../../src/content/Artifact.js"
 import type { Decompression } from "../../src/Decompression.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
@@ -329,7 +330,7 @@ it.effect("a schedule for all hosts may have needs of its own, which the layer t
     const layer = NodeRegistry.layerRegistries({ defaults: { schedule } })
     expectTypeOf(layer).toEqualTypeOf<
       Layer.Layer<
-        Registries.Registries | Decompression,
+        Registries.Registries | Compression | Decompression,
         InvalidUrl | CredentialsFailure,
         Credentials.Credentials | Prompt
       >

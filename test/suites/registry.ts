@@ -8,6 +8,7 @@ import type * as Layer from "effect/Layer"
 import type { Registry } from "../../src/Registry.js"
 import { artifactSuite } from "./artifacts.js"
 import { blobSuite } from "./blobs.js"
+import { imageSuite } from "./images.js"
 import { listSuite } from "./lists.js"
 import { manifestSuite } from "./manifests.js"
 import { referrerSuite } from "./referrers.js"
@@ -102,6 +103,7 @@ export const registrySuite = (name: string, options: SuiteOptions): void => {
       describe("referrers", () => referrerSuite(it))
       describe("blobs", () => blobSuite(it, supports, options.largeBlob ?? 12 * 1024 * 1024))
       describe("artifacts", () => artifactSuite(it))
+      describe("images", () => imageSuite(it, supports))
       if (supports.uploadStatus) describe("uploads", () => uploadSuite(it, supports))
     })
   })

@@ -13,9 +13,14 @@ export interface EntryCount {
   readonly value: () => number
 }
 
-/** Makes a count. */
-export const make = ({ entryLimit: limit = 1_000_000 }: Options): EntryCount => {
+/** Makes a count. Without options, nobody can have it larger. */
+export const make = (options?: Options): EntryCount => {
   let value = 0
-  const excess = new LimitExceeded({ what: "The number of entries", limit, option: "entryLimit" })
+  const limit = options?.entryLimit ?? 1_000_000
+  const excess = new LimitExceeded({
+    what: "The number of entries",
+    limit,
+    ...(options !== undefined && { option: "entryLimit" })
+  })
   return { next: () => (++value > limit ? excess : undefined), value: () => value }
 }

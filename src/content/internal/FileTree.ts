@@ -180,7 +180,7 @@ const at = (tree: Tree, path: string) => {
 const refused = (problem: string): Problem => ({ reason: "Path", problem })
 
 /** As many as Linux follows. */
-const mostLinks = 40
+export const mostLinks = 40
 
 /**
  * What a path leads to, links followed. For a layer, it leads to a folder, which is made where it

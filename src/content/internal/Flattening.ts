@@ -61,28 +61,35 @@ const named = (
   ...links.map((path): Entry => ({ ...entry, path, type: "hardlink", size: 0, target: first }))
 ]
 
+/** The entries of a layer, which is read to its end and verified. */
+export const entriesOf = <E>(
+  layer: LayerContent.ImageLayer<E>,
+  count: EntryCount.EntryCount,
+  options?: LayerContent.ReadOptions
+): Effect.Effect<ReadonlyArray<Entry>, Failure<E>, Decompression> =>
+  Effect.suspend(() => {
+    const entries: Array<Entry> = []
+    const stream = LayerContent.read<E, LimitExceeded>(layer, options, (emit) => ({
+      take: (part) => {
+        if (!LayerContent.isEntry(part)) return
+        const excess = count.next()
+        if (excess === undefined) entries.push(part)
+        else emit(excess)
+      }
+    }))
+    return Effect.flatMap(
+      Stream.runHead(stream),
+      Option.match({ onNone: () => Effect.succeed(entries), onSome: Effect.fail })
+    )
+  })
+
 /** What layers make, all of them verified. */
 const indexed = Effect.fnUntraced(function* <E>(
   layers: ReadonlyArray<LayerContent.ImageLayer<E>>,
   options: Options
 ) {
   const count = EntryCount.make(options)
-  const read = (layer: LayerContent.ImageLayer<E>) =>
-    Effect.suspend(() => {
-      const entries: Array<Entry> = []
-      const stream = LayerContent.read<E, LimitExceeded>(layer, options, (emit) => ({
-        take: (part) => {
-          if (!LayerContent.isEntry(part)) return
-          const excess = count.next()
-          if (excess === undefined) entries.push(part)
-          else emit(excess)
-        }
-      }))
-      return Effect.flatMap(
-        Stream.runHead(stream),
-        Option.match({ onNone: () => Effect.succeed(entries), onSome: Effect.fail })
-      )
-    })
+  const read = (layer: LayerContent.ImageLayer<E>) => entriesOf(layer, count, options)
   const all = yield* Effect.forEach(layers, read, { concurrency })
   const tree = FileTree.make()
   for (const [n, entries] of all.entries()) {

@@ -51,7 +51,7 @@ export const uncompressed = <E>(
   const plain = Stream.mapError(
     StreamFormat.uncompressed(content, (format) =>
       format === undefined
-        ? new InvalidLayer({ reason: "Format", layer, problem: unknownFormat })
+        ? unknownFormat(layer)
         : Effect.as(reportMismatch(descriptor, format), format)
     ),
     (error) => (error instanceof InvalidEncoding ? corrupt(layer, error) : error)
@@ -61,8 +61,14 @@ export const uncompressed = <E>(
   return diffId === undefined ? bounded : ByteStream.verify(bounded, { digest: diffId })
 }
 
-const unknownFormat =
-  "begins with bytes that are neither gzip, zstd nor a tar archive: other formats are not read"
+/** The error of a layer whose first bytes are of no known format. */
+export const unknownFormat = (layer: string) =>
+  new InvalidLayer({
+    reason: "Format",
+    layer,
+    problem:
+      "begins with bytes that are neither gzip, zstd nor a tar archive: other formats are not read"
+  })
 
 const corrupt = (layer: string, { format, problem }: InvalidEncoding) =>
   new InvalidLayer({

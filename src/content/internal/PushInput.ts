@@ -6,6 +6,7 @@ import { DigestMismatch, InvalidManifest, type InvalidReference } from "../../Re
 import * as Annotations from "../../spec/Annotations.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import { escaped } from "../../spec/internal/ServerText.js"
+import type { Manifest } from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as Reference from "../../spec/Reference.js"
 import * as Title from "./Title.js"
@@ -170,6 +171,21 @@ function* problemsOfType(path: string, mediaType: string, example: string): Iter
   if (problem !== undefined)
     yield [path, `${problem}: expected something like "${example}"`, "MediaType"]
 }
+
+/** Fails if a reference has the digest of another manifest. */
+export const checkDigest = (
+  reference: Reference.Reference,
+  { descriptor }: Manifest
+): Effect.Effect<void, DigestMismatch> =>
+  Option.isNone(reference.digest) || reference.digest.value === descriptor.digest
+    ? Effect.void
+    : Effect.fail(
+        new DigestMismatch({
+          manifest: Reference.format(reference),
+          expected: reference.digest.value,
+          actual: descriptor.digest
+        })
+      )
 
 /** What is wrong with a text as a media type, if anything. */
 const problemOf = (text: string): string | undefined => {

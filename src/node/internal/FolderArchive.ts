@@ -112,7 +112,7 @@ const entryOf = (
 const none: ReadonlyMap<string, Uint8Array> = new Map()
 
 /** The names in a folder, in order. Those that are not UTF-8 would become others elsewhere. */
-const namesIn = async (folder: string): Promise<ReadonlyArray<string>> => {
+export const namesIn = async (folder: string): Promise<ReadonlyArray<string>> => {
   const names = await Fs.readdir(folder, { encoding: "buffer" })
   return names.sort(Buffer.compare).map((bytes) => {
     const name = TarPath.decode(bytes)

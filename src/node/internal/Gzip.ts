@@ -3,6 +3,7 @@
  * (S15), and what it leaves unread is noticed by its count. What is compressed says neither when
  * nor where that was done (S31).
  */
+import type { Transform } from "node:stream"
 import * as Zlib from "node:zlib"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -15,7 +16,8 @@ import * as StreamChannel from "../../internal/StreamChannel.js"
 const waiting = 262_144
 const size = 1_048_576
 
-const options = {
+/** What streams of zlib are opened with. */
+export const options = {
   chunkSize: size,
   // The types of Node do not know that a stream takes these, too.
   ...{ writableHighWaterMark: waiting, readableHighWaterMark: 2 * size }
@@ -42,10 +44,7 @@ export const gzip =
   <E, R>(content: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
     Stream.suspend(() => {
       let position = 0
-      const compressed = through(gathered(content), () => Zlib.createGzip({ ...options, level }), {
-        failed: Effect.dieMessage,
-        unread: () => Effect.dieMessage("zlib has not taken all bytes")
-      })
+      const compressed = compressedBy(() => Zlib.createGzip({ ...options, level }))(content)
       return Stream.mapChunks(compressed, (chunk) => {
         for (const bytes of chunk) {
           const system = 9 - position
@@ -54,6 +53,15 @@ export const gzip =
         }
         return chunk
       })
+    })
+
+/** Compresses a stream by one of zlib. */
+export const compressedBy =
+  (open: () => ZlibStream) =>
+  <E, R>(content: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
+    through(gathered(content), open, {
+      failed: Effect.dieMessage,
+      unread: () => Effect.dieMessage("zlib has not taken all bytes")
     })
 
 /** Small arrays in larger ones: each costs a turn of the other thread. */
@@ -82,10 +90,15 @@ const gathered = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
     }
   })
 
+/** A stream of zlib, in one direction or the other. */
+export interface ZlibStream extends Transform {
+  readonly bytesWritten: number
+}
+
 /** What comes of a stream that goes through zlib. */
 const through = <E, R, E2>(
   content: Stream.Stream<Uint8Array, E, R>,
-  open: () => Zlib.Gunzip | Zlib.Gzip,
+  open: () => ZlibStream,
   fail: {
     readonly failed: (message: string) => Effect.Effect<never, E2>
     readonly unread: () => Effect.Effect<never, E2>
@@ -128,7 +141,7 @@ const through = <E, R, E2>(
   )
 
 /** A stream of zlib that is destroyed with the Scope, and the next change of what it can do. */
-const opened = (open: () => Zlib.Gunzip | Zlib.Gzip) =>
+const opened = (open: () => ZlibStream) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const stream = open()

@@ -1,0 +1,23 @@
+/** What is in a folder, in the order of names. Links are not followed. */
+import type { Stats } from "node:fs"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import { namesIn } from "./FolderArchive.js"
+
+/** Something in a folder: its path below it, joined by "/", and what it is. */
+export interface Found {
+  readonly path: string
+  readonly onDisk: string
+  readonly stats: Stats
+}
+
+/** Lists what is in a folder and in those in it, each before what is in it. */
+export async function* walk(folder: string, above = ""): AsyncGenerator<Found> {
+  for (const name of await namesIn(folder)) {
+    const onDisk = Path.join(folder, name)
+    const path = `${above}${name}`
+    const stats = await Fs.lstat(onDisk)
+    yield { path, onDisk, stats }
+    if (stats.isDirectory()) yield* walk(onDisk, `${path}/`)
+  }
+}
