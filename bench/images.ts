@@ -21,14 +21,14 @@ const fileSize = 128 * 1024
 const folder = `${uploadFile}-layers`
 
 /** Text that compresses to about two fifths, another for each file. */
-const text = (seed: number): Buffer => {
+export const text = (seed: number, size = fileSize): Buffer => {
   const words: Array<string> = []
   let state = seed + 1
-  for (let length = 0; length < fileSize; length += 20) {
+  for (let length = 0; length < size; length += 20) {
     state = (state * 1_103_515_245 + 12_345) % 2_147_483_648
     words.push(`${state.toString(36).padStart(7, "0")} of an image\n`)
   }
-  return Buffer.from(words.join("")).subarray(0, fileSize)
+  return Buffer.from(words.join("")).subarray(0, size)
 }
 
 const header = (name: string): Buffer => {

@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import { downloadFile, partsFolder, uploadFile, uploadFolder } from "./content.js"
+import { folder } from "./folder.js"
 import type { Given, Task, Tasks } from "./task.js"
 
 const run =
@@ -22,7 +23,7 @@ const run =
 const shell = (script: string, isTls = false) =>
   run((host, digest) => ["sh", "-ec", script, "sh", host, digest, ...places], isTls)
 
-const places = [downloadFile, uploadFile, partsFolder]
+const places = [downloadFile, uploadFile, partsFolder, folder]
 
 const concurrency = 16
 
@@ -67,6 +68,18 @@ const all: Readonly<Record<string, Tasks>> = {
     ),
     "push parts": shell(
       `cd "$5"; oras push --plain-http --no-tty --concurrency ${concurrency} "$1/bench:pushed" *`
+    ),
+    "pull folder as files": shell(
+      `oras pull --plain-http --no-tty --concurrency ${concurrency} --output "$3" "$1/bench:files"`
+    ),
+    "pull folder as an archive": shell(
+      'oras pull --plain-http --no-tty --output "$3" "$1/bench:archive"'
+    ),
+    "push folder as files": shell(
+      `cd "$6"; oras push --plain-http --no-tty --concurrency ${concurrency} "$1/bench:pushed" *`
+    ),
+    "push folder as an archive": shell(
+      'cd "$6/.."; oras push --plain-http --no-tty "$1/bench:pushed" files'
     )
   },
   regctl: {

@@ -25,6 +25,7 @@ import {
   small as smallBlob,
   uploadFile
 } from "./content.js"
+import { folder, folderFiles } from "./folder.js"
 import { concurrency, many, small, smallBytes, type Task, type Tasks } from "./task.js"
 
 interface Place {
@@ -159,6 +160,35 @@ export const tasks: Tasks = {
           concurrency
         })
     )
+  ),
+  "pull folder as files": (given) =>
+    registries(({ host }) =>
+      ArtifactFolder.pull(`${host}/bench:files`, downloadFile, { concurrency })
+    )(given).finally(() => Fs.rmSync(downloadFile, { recursive: true, force: true })),
+  "pull folder as an archive": (given) =>
+    registries(({ host }) => ArtifactFolder.pull(`${host}/bench:archive`, downloadFile))(
+      given
+    ).finally(() => Fs.rmSync(downloadFile, { recursive: true, force: true })),
+  "push folder as files": registries(({ host }) =>
+    Effect.flatMap(
+      Effect.forEach(folderFiles(), (path) =>
+        Effect.map(BlobFile.source(path), (source) => ({ title: Path.basename(path), source }))
+      ),
+      (files) =>
+        Artifact.push(`${host}/bench:pushed`, {
+          artifactType: "application/vnd.example.folder.v1",
+          files,
+          concurrency
+        })
+    )
+  ),
+  "push folder as an archive": registries(({ host }) =>
+    Effect.flatMap(ArtifactFolder.archive(folder), (file) =>
+      Artifact.push(`${host}/bench:pushed`, {
+        artifactType: "application/vnd.example.folder.v1",
+        files: [file]
+      })
+    ).pipe(Effect.scoped)
   ),
   "pull through a cold cache": async (given) => {
     Fs.rmSync(cacheFolder, { recursive: true, force: true })

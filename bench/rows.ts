@@ -130,6 +130,13 @@ const many: ReadonlyArray<Row> = [
   ])
 ]
 
+const folders: ReadonlyArray<Row> = ["pull", "push"].flatMap((way) =>
+  ["files", "an archive"].flatMap((form) => {
+    const task = `${way} folder as ${form}`
+    return against(`${way} a folder of 200 files, as ${form}`, `ours/${task}`, task, 1)
+  })
+)
+
 const small: ReadonlyArray<Row> = [
   row("2,000 small blobs up and down", "speed", "ours/small blobs", "bare/small blobs"),
   row(
@@ -194,6 +201,7 @@ export const rows: ReadonlyArray<Row> = [
   ...server,
   ...served,
   ...many,
+  ...folders,
   ...small,
   ...images,
   ...growth,

@@ -43,7 +43,11 @@ const child = <A>(
 /** A server and what is pushed to it, for blobs of so many bytes. */
 const world = async (bytes: number) => {
   const isOfImages = bytes === Content.size && [...tasks].some((task) => /\/image/.test(task))
-  const env = { BENCH_BYTES: String(bytes), ...(isOfImages && { BENCH_IMAGES: "1" }) }
+  const env = {
+    BENCH_BYTES: String(bytes),
+    ...(isOfImages && { BENCH_IMAGES: "1" }),
+    ...([...tasks].some((task) => /folder/.test(task)) && { BENCH_FOLDER: "1" })
+  }
   const server = await child<{
     readonly port: number
     readonly tlsPort: number

@@ -20,12 +20,14 @@ import {
   size,
   small
 } from "./content.js"
+import { makeFolder } from "./folder.js"
 import { makeImages } from "./images.js"
 
 const large = image
 
-/** Images with layers to read, which take a minute to make. */
+/** Images with layers to read, which take a minute to make, and a folder. */
 const images = process.env["BENCH_IMAGES"] === undefined ? undefined : await makeImages()
+const folder = process.env["BENCH_FOLDER"] === undefined ? undefined : makeFolder()
 let connections = 0
 
 const listen = (listener: RequestListener, port = 0) =>
@@ -109,7 +111,7 @@ const listener: RequestListener = (request, response) => {
   if (url.includes("/manifests/")) {
     if (request.method === "PUT") return answer(201, { location: url })
     const [, tag = ""] = /\/manifests\/([^/]+)$/.exec(url) ?? []
-    const made = images?.manifests.get(tag)
+    const made = images?.manifests.get(tag) ?? folder?.manifests.get(tag)
     if (made !== undefined) return document(made)
     if (url.endsWith("/parts")) return document(ofParts().manifest)
     const [, layers = ""] = /\/layers-(\d+)$/.exec(url) ?? []
@@ -148,7 +150,8 @@ const listener: RequestListener = (request, response) => {
     return
   }
   if (request.method === "HEAD") return answer(404)
-  const ofImage = images?.blobs.get(url.slice(url.lastIndexOf("/") + 1))
+  const asked = url.slice(url.lastIndexOf("/") + 1)
+  const ofImage = images?.blobs.get(asked) ?? folder?.blobs.get(asked)
   if (typeof ofImage === "string") {
     response.writeHead(200, { "content-length": statSync(ofImage).size })
     return void createReadStream(ofImage, { highWaterMark: 1024 * 1024 }).pipe(response)

@@ -229,7 +229,7 @@ const jobs = (where: typeof embedded | typeof debian) =>
         const target = yield* folder()
         const shares: Array<number> = []
         yield* plain(extension, "one")
-        const { digest } = yield* Extension.install(extension, target, (_, share) =>
+        const { digest } = yield* Extension.install(extension, target, (share) =>
           Effect.sync(() => shares.push(share))
         )
         expect(shares.at(-1)).toBe(1)

@@ -17,6 +17,7 @@ import type { Registry } from "../Registry.js"
 import {
   type InputError,
   type InvalidReference,
+  type LimitExceeded,
   ManifestUnknown,
   MediaTypeMismatch
 } from "../RegistryError.js"
@@ -234,10 +235,12 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   if (Option.isSome(known))
     yield* PushInput.checkDigest(reference, manifestOf(options, known.value))
   const put = ({ from, source }: Part<E | PulledError, R>) =>
-    registry.putBlob(reference.repository, source, {
-      chunkSize: options.chunkSize,
-      mountFrom: from?.host === reference.host ? from.repository : undefined
-    })
+    Effect.flatMap(gathered(source), (source) =>
+      registry.putBlob(reference.repository, source, {
+        chunkSize: options.chunkSize,
+        mountFrom: from?.host === reference.host ? from.repository : undefined
+      })
+    )
   const manifest = manifestOf(options, yield* describeAll(parts, put, options.concurrency ?? 3))
   yield* PushInput.checkDigest(reference, manifest)
   yield* registry.putManifest(reference.repository, manifest, { tags })
@@ -335,6 +338,21 @@ const hashed = <E, R>(parts: Parts<Part<E, R>>): Effect.Effect<Parts<Part<E, R>>
       return digest === undefined ? part : { ...part, source: { ...part.source, digest } }
     })
   })
+
+/** What fits into one request is read for it, since its digest has to be known then. */
+const gathered = <E, R>(
+  source: BlobSource.BlobSource<E, R>
+): Effect.Effect<BlobSource.BlobSource<E, R>, E | LimitExceeded, R> => {
+  const { digest, open, replay, size } = source
+  return digest !== undefined || size === undefined || size > small || replay === "once"
+    ? Effect.succeed(source)
+    : Effect.map(ByteStream.collect(open(0), size), (bytes) => ({
+        ...BlobSource.fromBytes(bytes),
+        size
+      }))
+}
+
+const small = 65_536
 
 /** Puts and describes all parts. Those with equal content share one upload. */
 const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(

@@ -9,7 +9,6 @@ import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import type * as Scope from "effect/Scope"
 import * as ByteStream from "../ByteStream.js"
 import * as Artifact from "../content/Artifact.js"
@@ -28,7 +27,28 @@ import { attempt, inTurn, newBlock, read } from "./internal/FileBlocks.js"
 import * as FilePlaces from "./internal/FilePlaces.js"
 import * as FolderArchive from "./internal/FolderArchive.js"
 import { gzip } from "./internal/Gzip.js"
+import * as PartialFile from "./internal/PartialFile.js"
+import type { Progress, Summary } from "./internal/PullProgress.js"
+import { PullProgress } from "./internal/PullProgress.js"
 import * as UnpackedFolder from "./internal/UnpackedFolder.js"
+
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Amount,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Progress,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Summary
+} from "./internal/PullProgress.js"
 
 // -----------------------------------------------------------------------------
 // Push
@@ -132,6 +152,11 @@ export interface PullOptions extends Artifact.PullOptions {
    * that is compressed can be a thousand times as much.
    */
   readonly limit?: number | undefined
+  /**
+   * Called with how far all files are together: before the first, five times a second at most, and
+   * after the last. The pull waits for it. `Transfer.observe` has the events of each file.
+   */
+  readonly onProgress?: ((progress: Progress) => Effect.Effect<unknown>) | undefined
 }
 
 /**
@@ -154,6 +179,7 @@ export interface SavedFile extends Artifact.PulledFile {
  */
 export interface Saved extends Artifact.Pulled {
   readonly files: ReadonlyArray<SavedFile>
+  readonly summary: Summary
 }
 
 /**
@@ -230,19 +256,22 @@ export const pull = (
       if (taken.length > 0 && !overwrite)
         return yield* new BlobFile.FileExists({ paths: taken.map(({ path }) => path) })
       yield* FilePlaces.makeFolders(folder, places)
-      const [files, folders] = Array.partition(saved, ({ isFolder }) => isFolder)
-      const contents = Object.values(Array.groupBy(files, ({ file }) => file.descriptor.digest))
-      yield* Effect.forEach(
-        [
-          ...contents.map((same) => writeAll(same, overwrite)),
-          ...folders.map((packed) => writeFolder(packed, folder, overwrite, options.limit))
-        ],
-        identity,
-        { concurrency, discard: true }
+      const contents = contentsOf(saved)
+      const progress = new PullProgress(contents.map(counted), options.onProgress)
+      yield* progress.observe(
+        Effect.forEach(
+          contents,
+          (content) =>
+            Effect.map(writeContent(content, folder, options), () =>
+              progress.done(content[0].file.descriptor.digest)
+            ),
+          { concurrency, discard: true }
+        ).pipe(PartialFile.listing([folder, ...saved.map(({ path }) => Path.dirname(path))]))
       )
       return {
         ...pulled,
-        files: saved.map(({ file, path, skipped }) => ({ ...file, path, skipped }))
+        files: saved.map(({ file, path, skipped }) => ({ ...file, path, skipped })),
+        summary: progress.summary()
       }
     })
   )
@@ -250,6 +279,22 @@ export const pull = (
 interface Place extends FilePlaces.Place {
   readonly path: string
   readonly skipped: boolean
+}
+
+type Content = Array.NonEmptyReadonlyArray<Place>
+
+/** The places of each content. What is unpacked at several is read for each of them. */
+const contentsOf = (places: ReadonlyArray<Place>): ReadonlyArray<Content> =>
+  Object.values(
+    Array.groupBy(places, ({ file, isFolder, name }) =>
+      isFolder ? `${file.descriptor.digest} ${name}` : file.descriptor.digest
+    )
+  )
+
+const counted = (content: Content) => {
+  const { digest, size } = content[0].file.descriptor
+  const isPresent = content.some(({ skipped }) => skipped)
+  return { digest, size, files: content.length, isPresent }
 }
 
 /** What is at the place of a file already. */
@@ -266,12 +311,16 @@ const contentOf = ({ descriptor }: Artifact.PulledFile): Digest.Digest | undefin
   return text !== undefined && Digest.isDigest(text) ? text : undefined
 }
 
+const writeContent = (content: Content, root: string, options: PullOptions) =>
+  content[0].isFolder
+    ? writeFolder(content[0], root, options)
+    : writeAll(content, options.overwrite ?? false)
+
 /** Unpacks the archive of a folder, unless the folder is there. */
 const writeFolder = (
   { file, name, path, skipped }: Place,
   root: string,
-  overwrite: boolean,
-  limit: number | undefined
+  { limit, overwrite = false }: PullOptions
 ) =>
   Effect.gen(function* () {
     const { descriptor, reference } = file
@@ -286,10 +335,7 @@ const writeFolder = (
   }).pipe(Effect.scoped)
 
 /** Writes one content under all its names, from one download (CP29). */
-const writeAll = Effect.fnUntraced(function* (
-  files: Array.NonEmptyReadonlyArray<Place>,
-  overwrite: boolean
-) {
+const writeAll = Effect.fnUntraced(function* (files: Content, overwrite: boolean) {
   const [{ file, path }] = files
   const { descriptor, reference } = file
   const there = files.find(({ skipped }) => skipped)

@@ -215,8 +215,10 @@ export const download = (
   const downloaded = (keep: boolean): Effect.Effect<void, DownloadError> =>
     Effect.gen(function* () {
       const verifier = yield* ByteStream.verifier(expected)
-      const { discard, file, publish } = yield* PartialFile.acquireKept(path, expected.digest, keep)
-      yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
+      const partial = yield* PartialFile.acquireKept(path, expected.digest, keep)
+      const { discard, file, isNew, publish } = partial
+      if (!isNew)
+        yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
       const offset = verifier.size()
       const content =
         offset === 0

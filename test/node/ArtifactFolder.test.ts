@@ -271,6 +271,49 @@ layer(MemoryRegistry.layerRegistries())("an artifact in a folder", (it) => {
     })
   )
 
+  it.scoped("tells how far all of it is, from nothing to all", () =>
+    Effect.gen(function* () {
+      const root = yield* folder({ there: "there" })
+      const reference = `${yield* name}:1`
+      const large = new Uint8Array(5 * 1_048_576).fill(7)
+      yield* Artifact.push(reference, {
+        artifactType,
+        files: [
+          { title: "there", source: utf8("there") },
+          { title: "a", source: large },
+          { title: "b", source: large },
+          { title: "c", source: utf8("c") }
+        ]
+      })
+      const seen: Array<ArtifactFolder.Progress> = []
+      const events: Array<string> = []
+      const { summary } = yield* Transfer.observe(
+        ArtifactFolder.pull(reference, root, {
+          onProgress: (progress) => Effect.sync(() => seen.push(progress))
+        }),
+        ({ _tag }) => Effect.sync(() => events.push(_tag))
+      )
+      const known = { files: 4, bytes: large.length + 6 }
+      const present = { files: 1, bytes: 5 }
+      expect(seen[0]).toEqual({
+        known,
+        present,
+        moved: { files: 0, bytes: 0 },
+        rate: 0,
+        share: 5 / known.bytes
+      })
+      const all = { known, present, moved: { files: 3, bytes: large.length + 1 } }
+      expect(seen.at(-1)).toMatchObject({ ...all, share: 1 })
+      expect(summary).toEqual(all)
+      const shares = seen.map(({ share }) => share)
+      expect(shares).toEqual([...shares].sort((a, b) => a - b))
+      // Whoever observes the transfers does so all the same.
+      expect(events.filter((tag) => tag === "Completed")).toHaveLength(3)
+      const again = yield* ArtifactFolder.pull(reference, root)
+      expect(again.summary).toEqual({ known, present: known, moved: { files: 0, bytes: 0 } })
+    })
+  )
+
   it.scoped("says which reference is not one, and which artifact is not there", () =>
     Effect.gen(function* () {
       const root = yield* folder()

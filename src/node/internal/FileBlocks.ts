@@ -34,9 +34,13 @@ export const newBlock: Memory = () => Buffer.allocUnsafeSlow(blockSize)
  * ready, one being sent, and two are to spare.
  */
 export const inTurn = (): Memory => {
-  const blocks = Array.from({ length: 6 }, newBlock)
+  const blocks: Array<Buffer> = []
   let turn = 0
-  return () => blocks[turn++ % blocks.length] ?? newBlock()
+  return () => {
+    const block = blocks[turn % 6] ?? newBlock()
+    blocks[turn++ % 6] = block
+    return block
+  }
 }
 
 const opened = (path: string) =>

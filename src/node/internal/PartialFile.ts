@@ -7,6 +7,7 @@ import { constants as Constants } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { hostname } from "node:os"
 import * as Path from "node:path"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { StorageFailure } from "../../RegistryError.js"
@@ -51,10 +52,38 @@ export const acquire = (path: string): Effect.Effect<PartialFile, StorageFailure
 /** A partial file that outlives its download. */
 export interface KeptFile {
   readonly file: Fs.FileHandle
+  readonly isNew: boolean
   /** Gives it its name. Returns false where that is taken, and must not be replaced. */
   readonly publish: (overwrite: boolean) => Effect.Effect<boolean, StorageFailure>
   readonly discard: Effect.Effect<void>
 }
+
+type Listing = ReadonlyMap<string, ReadonlyArray<string>>
+
+/**
+ * The partial files in folders, for many downloads to these: to list a folder for each of them
+ * would take as many times as long.
+ */
+export class Listed extends Context.Reference<Listed>()("effect-oci/node/PartialFile/Listed", {
+  defaultValue: (): Listing | undefined => undefined
+}) {}
+
+/** Lists the partial files in folders once, for all downloads of an effect. */
+export const listing =
+  (folders: Iterable<string>) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | StorageFailure, R> =>
+    Effect.flatMap(
+      Effect.forEach(new Set(folders), (folder) =>
+        Effect.map(
+          attempt(folder, () => namesIn(folder)),
+          (names) => [folder, names] as const
+        )
+      ),
+      (listed) => Effect.provideService(self, Listed, new Map(listed))
+    )
+
+const namesIn = async (folder: string): Promise<ReadonlyArray<string>> =>
+  (await Fs.readdir(folder)).filter((name) => name.startsWith(".effect-oci-"))
 
 /** The partial files of this process that are being written. */
 const written = new Set<string>()
@@ -77,9 +106,10 @@ export const acquireKept = (
   const prefix = `.effect-oci-${Digest.encoded(digest).slice(0, 32)}-${machine}-`
   const name = Path.join(folder, `${prefix}${process.pid}-${randomUUID()}.partial`)
   let settled = false
-  const open = async (): Promise<Fs.FileHandle> => {
+  const open = async (listed: Listing | undefined) => {
     written.add(name)
-    for (const entry of keep ? await Fs.readdir(folder) : []) {
+    const names = keep ? (listed?.get(folder) ?? (await namesIn(folder))) : []
+    for (const entry of names) {
       const found = Path.join(folder, entry)
       if (!entry.startsWith(prefix) || !isOwnerless(found, entry.slice(prefix.length))) continue
       const stats = await Fs.lstat(found).catch(() => undefined)
@@ -91,12 +121,13 @@ export const acquireKept = (
           () => false
         )
       )
-        return Fs.open(name, Constants.O_RDWR | Constants.O_NOFOLLOW)
+        return { file: await Fs.open(name, Constants.O_RDWR | Constants.O_NOFOLLOW), isNew: false }
     }
-    return Fs.open(name, "wx+")
+    return { file: await Fs.open(name, "wx+"), isNew: true }
   }
+  const acquire = Effect.flatMap(Listed, (listed) => attempt(path, () => open(listed)))
   return Effect.map(
-    Effect.acquireRelease(attempt(path, open), (file) =>
+    Effect.acquireRelease(acquire, ({ file }) =>
       Effect.ignore(
         attempt(path, async () => {
           await file.close().catch(() => undefined)
@@ -108,8 +139,9 @@ export const acquireKept = (
         })
       )
     ),
-    (file) => ({
+    ({ file, isNew }) => ({
       file,
+      isNew,
       discard: Effect.sync(() => {
         settled = true
       }),
