@@ -1,6 +1,7 @@
 /** What is measured: effect-oci, as an application uses it. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -215,6 +216,11 @@ export const tasks: Tasks = {
   ),
   "image, flatten twenty layers": images("twenty-layers", (image) =>
     Stream.runDrain(Image.flatten(image))
+  ),
+  "image, flatten twenty layers, spooled": images("twenty-layers", (image) =>
+    Effect.flatMap(Image.spool(), (spool) => Stream.runDrain(Image.flatten(image, { spool }))).pipe(
+      Effect.provide(NodeFileSystem.layer)
+    )
   ),
   "small blobs": registry(({ registry, repository }) =>
     Effect.flatMap(Digest.parse(smallBlob.digest), (digest) =>

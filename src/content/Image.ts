@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import type { FileSystem } from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
@@ -35,6 +36,7 @@ import * as Flattening from "./internal/Flattening.js"
 import * as ImageManifest from "./internal/ImageManifest.js"
 import { contentOf } from "./internal/PulledContent.js"
 import * as SignedImage from "./internal/SignedImage.js"
+import * as Spool from "./internal/Spool.js"
 
 /**
  * One layer of an image, to be read by the functions of `ImageLayer`. Nothing is requested before
@@ -381,7 +383,54 @@ export interface FlattenOptions extends ReadOptions {
    * content of none does.
    */
   readonly entryLimit?: number | undefined
+  /**
+   * Where the layers are kept decompressed until their files are emitted. They are got from the
+   * registry and decompressed once then, and need room on the disk instead.
+   */
+  readonly spool?: Spool.Spool | undefined
 }
+
+export type {
+  /**
+   * Where layers are kept while an image is flattened: in a folder that is gone when that has
+   * ended, failed or been interrupted.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Spool,
+  /**
+   * The folder of a spool, for one image.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  SpoolFolder
+} from "./internal/Spool.js"
+
+/**
+ * Makes a spool in a folder, that of the system for temporary files by default. `FileSystem` is
+ * that of `NodeFileSystem.layer` of `@effect/platform-node`, for example.
+ *
+ * @example
+ * ```ts
+ * import * as Image from "effect-oci/Image"
+ * import { BlobFile } from "effect-oci/node"
+ * import * as Effect from "effect/Effect"
+ *
+ * const save = Effect.gen(function*() {
+ *   const spool = yield* Image.spool({ folder: "/var/tmp" })
+ *   const image = yield* Image.pull("ghcr.io/owner/large:1.0.0")
+ *   yield* BlobFile.write("large.tar", Image.flatten(image, { spool }))
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const spool: (options?: {
+  readonly folder?: string | undefined
+}) => Effect.Effect<Spool.Spool, never, FileSystem> = Spool.make
 
 /**
  * What flattening can fail with. `InvalidLayer` also says that a hard link leads to nothing, and
@@ -399,9 +448,9 @@ export type FlattenError = Registry.GetBlobError | ReadError
  * Folders stand before what is in them, a hard link behind the file that it leads to, extended
  * attributes are kept byte for byte, and equal images give equal archives.
  *
- * The layers are read twice: to their ends for what there is, and again for the contents of that.
- * Nothing is emitted before all of them are verified, and memory is that of the names alone. A
- * registry that is far away is best read through one that keeps what it reads.
+ * Nothing is emitted before all layers are verified, and memory is that of the names alone. So the
+ * layers are read twice: to their ends for what there is, and those that have files in the end
+ * again for the contents. With a {@link spool} they are read once.
  *
  * Fails with `FlattenError`.
  *

@@ -47,6 +47,11 @@ export interface Extracted {
   readonly path: string
   /** What was left out since Node cannot make it: devices and fifos. */
   readonly skipped: ReadonlyArray<Entry>
+  /**
+   * What was written without its extended attributes, which Node cannot set: programs with
+   * capabilities, say. `ImageLayer.attributes` has them, for a program such as `setfattr`.
+   */
+  readonly withoutAttributes: ReadonlyArray<Entry>
 }
 
 /**
@@ -63,9 +68,9 @@ export type ExtractError = Image.FlattenError | StorageFailure
  * and times. Nothing is ever written outside of it, whatever names and links the layers have.
  *
  * The folder appears when it is complete, and every layer is verified before the first file is
- * written. Extended attributes are left out, which Node cannot set, and so are devices and fifos.
- * Symbolic links are made as they are: those that lead out of the image, as absolute ones do, lead
- * to files of this machine for whoever follows them.
+ * written. Extended attributes are left out, which Node cannot set, and so are devices and fifos:
+ * the result says which entries that concerns. Symbolic links are made as they are: those that lead
+ * out of the image, as absolute ones do, lead to files of this machine for whoever follows them.
  *
  * Fails with `StorageFailure` when the folder has something in it or a file cannot be written, and
  * with the rest of `ExtractError`.
@@ -119,7 +124,8 @@ export const extract = (
         )
         yield* attempt(path, writer.end)
         yield* attempt(path, () => Fs.rename(partial, path))
-        return { path, skipped: writer.skipped }
+        const { skipped, withoutAttributes } = writer
+        return { path, skipped, withoutAttributes }
       })
     )
   )

@@ -4,15 +4,20 @@ import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { afterAll, describe, expect, layer, it as test } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as ByteStream from "../../src/ByteStream.js"
 import * as Image from "../../src/content/Image.js"
 import type { Entry } from "../../src/content/ImageLayer.js"
 import * as ImageLayer from "../../src/content/ImageLayer.js"
 import * as ImageFolder from "../../src/node/ImageFolder.js"
 import * as NodeDecompression from "../../src/node/NodeDecompression.js"
+import * as Digest from "../../src/spec/Digest.js"
 import * as TarEncoding from "../../src/spec/internal/TarEncoding.js"
 import * as TarReader from "../../src/spec/internal/TarReader.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
@@ -122,7 +127,13 @@ const flattened = (image: Image.Image) =>
     return { archive, inArchive: seen(ofArchive), inFolder: seen(ofFolder) }
   })
 
-const machine = Layer.merge(MemoryRegistry.layerRegistries(), NodeDecompression.layer)
+const machine = Layer.mergeAll(
+  MemoryRegistry.layerRegistries(),
+  NodeDecompression.layer,
+  NodeFileSystem.layer
+)
+
+const none = new Uint8Array(0)
 
 /** The entries of an archive, whose last content may be missing. */
 const entriesIn = (archive: Uint8Array, isWhole = true) => {
@@ -221,6 +232,7 @@ layer(machine, { excludeTestServices: true })((it) => {
   describe("equal to extraction from the base up", () => {
     it.effect("for images that were made up", () =>
       Effect.gen(function* () {
+        const spool = yield* Image.spool({ folder: freshFolder() })
         let compared = 0
         for (const layers of FastCheck.sample(layersOf, {
           numRuns: Number(process.env["FLATTEN_RUNS"] ?? 25),
@@ -229,6 +241,10 @@ layer(machine, { excludeTestServices: true })((it) => {
           const { folder, isDone } = extracted(layers)
           const image = yield* pushed(layers.map(archiveOf))
           const result = yield* Effect.either(flattened(image))
+          const spooled = yield* Effect.either(gather(Image.flatten(image, { spool })))
+          expect(Either.map(spooled, (archive) => Digest.fromBytes(archive))).toEqual(
+            Either.map(result, ({ archive }) => Digest.fromBytes(archive))
+          )
           if (!isDone) continue
           const expected = seen(folder)
           if (result._tag === "Left") throw new Error(`${JSON.stringify(layers)}: ${result.left}`)
@@ -282,6 +298,81 @@ layer(machine, { excludeTestServices: true })((it) => {
         ])
         const { archive } = yield* flattened(image)
         expect(entriesIn(archive).map(({ path }) => path)).toEqual(["d", "e", "e/a", "d/new", "f"])
+      })
+    )
+  })
+
+  describe("with a spool", () => {
+    const images = Effect.gen(function* () {
+      let read: ReadonlyArray<number> = []
+      const { layers, ...image } = yield* pushed([
+        Tar.files({ a: "1".repeat(3_000_000), b: "1" }),
+        Tar.files({ b: "2" }),
+        Tar.files({ c: "3" })
+      ])
+      const counted = layers.map((layer, n) => ({
+        ...layer,
+        content: Stream.suspend(() => {
+          read = [...read, n]
+          return layer.content
+        })
+      }))
+      return { image: { ...image, layers: counted }, read: () => read.toSorted() }
+    })
+
+    it.effect("each layer is read once, and nothing is left of it", () =>
+      Effect.gen(function* () {
+        const folder = freshFolder()
+        const spool = yield* Image.spool({ folder })
+        const { image, read } = yield* images
+        const archive = yield* gather(Image.flatten(image, { spool }))
+        expect(read()).toEqual([0, 1, 2])
+        expect(Fs.readdirSync(folder)).toEqual([])
+        expect(Buffer.compare(archive, yield* gather(Image.flatten(image)))).toBe(0)
+        const target = Path.join(freshFolder(), "image")
+        yield* ImageFolder.extract(image, target, { spool })
+        expect(Fs.readFileSync(Path.join(target, "b"), "utf8")).toBe("2")
+        expect(Fs.readdirSync(folder)).toEqual([])
+      })
+    )
+
+    it.effect("S17: nothing comes of it where a layer is another, and nothing is left", () =>
+      Effect.gen(function* () {
+        const folder = freshFolder()
+        const spool = yield* Image.spool({ folder })
+        const { image } = yield* images
+        const [first, ...rest] = image.layers
+        if (first === undefined) return yield* Effect.dieMessage("three layers")
+        const other = { ...image, layers: [...rest, { ...first, diffId: Digest.fromBytes(none) }] }
+        let size = 0
+        const flat = ByteStream.tap(Image.flatten(other, { spool }), ({ length }) => {
+          size += length
+        })
+        expect(yield* Effect.flip(Stream.runDrain(flat))).toMatchObject({ _tag: "DigestMismatch" })
+        expect(size).toBe(0)
+        expect(Fs.readdirSync(folder)).toEqual([])
+      })
+    )
+
+    it.effect("nothing is left where it is left in the middle", () =>
+      Effect.gen(function* () {
+        const folder = freshFolder()
+        const spool = yield* Image.spool({ folder })
+        const { image } = yield* images
+        yield* Stream.runHead(Image.flatten(image, { spool }))
+        expect(Fs.readdirSync(folder)).toEqual([])
+      })
+    )
+
+    it.effect("fails where the folder is not there", () =>
+      Effect.gen(function* () {
+        const folder = Path.join(root, "none")
+        const spool = yield* Image.spool({ folder })
+        const { image } = yield* images
+        expect(yield* Effect.flip(gather(Image.flatten(image, { spool })))).toMatchObject({
+          _tag: "StorageFailure",
+          path: folder
+        })
       })
     )
   })

@@ -232,13 +232,39 @@ layer(machine, { excludeTestServices: true })((it) => {
           Tar.archive(
             entry({ name: "dev/null", type: "3" }),
             entry({ name: "dev/sda", type: "4" }),
-            entry({ name: "dev/pipe", type: "6" })
+            entry({ name: "dev/pipe", type: "6" }),
+            entry({ name: "dev/sdb", type: "1", link: "dev/sda" })
           )
         )
         expect(outcome).toMatchObject({
-          right: { skipped: [{ path: "dev/null" }, { path: "dev/pipe" }, { path: "dev/sda" }] }
+          right: {
+            skipped: [
+              { path: "dev/null" },
+              { path: "dev/pipe" },
+              { path: "dev/sda" },
+              { path: "dev/sdb", type: "hardlink" }
+            ]
+          }
         })
         expect(Fs.readdirSync(`${target}/dev`)).toEqual([])
+      })
+    )
+
+    it.scoped("extended attributes are not set, and the result says whose", () =>
+      Effect.gen(function* () {
+        const { outcome, target } = yield* attempted(
+          Tar.archive(
+            Tar.extended({ "SCHILY.xattr.security.capability": "1" }),
+            entry({ name: "ping" }, "content"),
+            entry({ name: "other", type: "1", link: "ping" }),
+            Tar.extended({ mtime: "1.5" }),
+            entry({ name: "plain" })
+          )
+        )
+        expect(outcome).toMatchObject({
+          right: { skipped: [], withoutAttributes: [{ path: "other", size: 7 }] }
+        })
+        expect(Fs.readFileSync(`${target}/ping`, "utf8")).toBe("content")
       })
     )
 

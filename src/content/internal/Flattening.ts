@@ -1,28 +1,56 @@
 /**
- * What the layers of an image make, each over the one below (S19, S20). All layers are read twice:
- * once to their ends, verified, for what there is of them in the end, and once for the contents of
- * that. Nothing is emitted before all of them are verified, and no content is kept.
+ * What the layers of an image make, each over the one below (S19, S20). All layers are read to
+ * their ends first, verified, for what there is of them in the end, and then for the contents of
+ * that: from where they came, or from a spool that has kept them. Nothing is emitted before all of
+ * them are verified, and no content is kept in memory.
  */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Decompression } from "../../Decompression.js"
-import type { LimitExceeded } from "../../RegistryError.js"
+import type { LimitExceeded, StorageFailure } from "../../RegistryError.js"
 import * as TarEncoding from "../../spec/internal/TarEncoding.js"
 import type { Entry } from "../../spec/internal/TarEntry.js"
 import * as EntryCount from "./EntryCount.js"
 import * as FileTree from "./FileTree.js"
 import { InvalidLayer } from "./InvalidLayer.js"
 import * as LayerContent from "./LayerContent.js"
+import type * as Spool from "./Spool.js"
 
 /** How an image is flattened. */
-export interface Options extends LayerContent.ReadOptions, EntryCount.Options {}
+export interface Options extends LayerContent.ReadOptions, EntryCount.Options {
+  readonly spool?: Spool.Spool | undefined
+}
 
 /** So many layers are read at a time. */
 const concurrency = 3
 
-type Failure<E> = E | LayerContent.ReadError
+type Failure<E> = E | LayerContent.ReadError | StorageFailure
+
+type Bytes<E> = Stream.Stream<Uint8Array, Failure<E>, Decompression>
+
+/** The archive of a layer, by the digest of that: for the first time, verified, and once more. */
+interface Archive<E> {
+  readonly layer: string
+  readonly first: Bytes<E>
+  readonly again: Bytes<E>
+}
+
+const archiveOf = <E>(
+  source: LayerContent.ImageLayer<E>,
+  name: string,
+  folder: Spool.SpoolFolder | undefined,
+  options: Options
+): Archive<E> => {
+  const { content, descriptor } = source
+  const layer = descriptor.digest
+  const first = LayerContent.uncompressed(source, options)
+  if (folder !== undefined)
+    return { layer, first: folder.keep(name, first), again: folder.read(name) }
+  // It has its digest as a blob, and so has what comes of it its diff id.
+  return { layer, first, again: LayerContent.uncompressed({ content, descriptor }, options) }
+}
 
 /**
  * The files of layers, the base first: folders, each after the one that it is in; files with their
@@ -32,9 +60,11 @@ export const parts = <E>(
   layers: ReadonlyArray<LayerContent.ImageLayer<E>>,
   options: Options = {}
 ): Stream.Stream<LayerContent.Part, Failure<E>, Decompression> =>
-  Stream.unwrap(
-    Effect.map(indexed(layers, options), (tree) => {
-      const { folders, inodes } = FileTree.list(tree)
+  Stream.unwrapScoped(
+    Effect.gen(function* () {
+      const folder = options.spool && (yield* options.spool.open)
+      const archives = layers.map((layer, n) => archiveOf(layer, String(n), folder, options))
+      const { folders, inodes } = FileTree.list(yield* indexed(archives, options))
       const files = layers.map(() => new Map<number, ReadonlyArray<Entry>>())
       const others: Array<Entry> = []
       for (const [{ at, entry, layer }, names] of inodes) {
@@ -42,8 +72,8 @@ export const parts = <E>(
         if (entry.type === "file") files[layer]?.set(at, entries)
         else others.push(...entries)
       }
-      const contents = layers.map((layer, n) => contentsOf(layer, files[n] ?? new Map(), options))
-      return contents
+      return archives
+        .map((archive, n) => contentsOf(archive, files[n] ?? new Map()))
         .reduce(
           (all, next) => Stream.concat(all, next),
           Stream.fromIterable<LayerContent.Part>(folders)
@@ -61,15 +91,15 @@ const named = (
   ...links.map((path): Entry => ({ ...entry, path, type: "hardlink", size: 0, target: first }))
 ]
 
-/** The entries of a layer, which is read to its end and verified. */
-export const entriesOf = <E>(
-  layer: LayerContent.ImageLayer<E>,
-  count: EntryCount.EntryCount,
-  options?: LayerContent.ReadOptions
-): Effect.Effect<ReadonlyArray<Entry>, Failure<E>, Decompression> =>
+/** The entries of the archive of a layer, which is read to its end. */
+export const entriesOf = <E, R>(
+  archive: Stream.Stream<Uint8Array, E, R>,
+  layer: string,
+  count: EntryCount.EntryCount
+): Effect.Effect<ReadonlyArray<Entry>, E | InvalidLayer | LimitExceeded, R> =>
   Effect.suspend(() => {
     const entries: Array<Entry> = []
-    const stream = LayerContent.read<E, LimitExceeded>(layer, options, (emit) => ({
+    const stream = LayerContent.parts(archive, layer, (emit: (excess: LimitExceeded) => void) => ({
       take: (part) => {
         if (!LayerContent.isEntry(part)) return
         const excess = count.next()
@@ -85,31 +115,29 @@ export const entriesOf = <E>(
 
 /** What layers make, all of them verified. */
 const indexed = Effect.fnUntraced(function* <E>(
-  layers: ReadonlyArray<LayerContent.ImageLayer<E>>,
+  archives: ReadonlyArray<Archive<E>>,
   options: Options
 ) {
   const count = EntryCount.make(options)
-  const read = (layer: LayerContent.ImageLayer<E>) => entriesOf(layer, count, options)
-  const all = yield* Effect.forEach(layers, read, { concurrency })
+  const read = ({ first, layer }: Archive<E>) => entriesOf(first, layer, count)
+  const all = yield* Effect.forEach(archives, read, { concurrency })
   const tree = FileTree.make()
   for (const [n, entries] of all.entries()) {
     const problem = FileTree.apply(tree, n, entries)
     if (problem !== undefined)
-      return yield* new InvalidLayer({ layer: layers[n]?.descriptor.digest ?? "", ...problem })
+      return yield* new InvalidLayer({ layer: archives[n]?.layer ?? "", ...problem })
   }
   return tree
 })
 
 /** The files of a layer that are there in the end, with their contents. */
 const contentsOf = <E>(
-  { content, descriptor }: LayerContent.ImageLayer<E>,
-  files: ReadonlyMap<number, ReadonlyArray<Entry>>,
-  options: Options
+  { again, layer }: Archive<E>,
+  files: ReadonlyMap<number, ReadonlyArray<Entry>>
 ): Stream.Stream<LayerContent.Part, Failure<E>, Decompression> =>
   files.size === 0
     ? Stream.empty
-    : // It has its digest as a blob, and so has what comes of it its diff id.
-      LayerContent.read<E, LayerContent.Part>({ content, descriptor }, options, (emit) => {
+    : LayerContent.parts(again, layer, (emit: (part: LayerContent.Part) => void) => {
         let at = 0
         let isWanted = false
         let links: ReadonlyArray<Entry> = []

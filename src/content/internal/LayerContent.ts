@@ -114,13 +114,20 @@ export const read = <E, A = never>(
   options: ReadOptions | undefined,
   make: (emit: (item: A) => void) => Consumer
 ): Stream.Stream<A, E | ReadError, Decompression> =>
+  parts(uncompressed(source, options), source.descriptor.digest, make)
+
+/** Emits what a consumer makes of the archive of the layer with a digest. */
+export const parts = <E, R, A = never>(
+  archive: Stream.Stream<Uint8Array, E, R>,
+  layer: string,
+  make: (emit: (item: A) => void) => Consumer
+): Stream.Stream<A, E | InvalidLayer, R> =>
   StreamChannel.transform(
-    uncompressed(source, options),
+    archive,
     () => {
       const emitted: Array<A> = []
       const { end, take } = make((item) => emitted.push(item))
       const reader = TarReader.make({ entry: take, data: take })
-      const layer = source.descriptor.digest
       const failure = (problem: Problem | undefined) =>
         problem === undefined ? undefined : new InvalidLayer({ layer, ...problem })
       return {

@@ -4,7 +4,9 @@
  */
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
-import type { Entry } from "../../content/ImageLayer.js"
+import * as ImageLayer from "../../content/ImageLayer.js"
+
+type Entry = ImageLayer.Entry
 
 /** A writer: entries in the order of a flattened image, each before its bytes. */
 export interface FolderWriter {
@@ -16,12 +18,24 @@ export interface FolderWriter {
   readonly close: () => Promise<void>
   /** What no program can make on Node: devices, and what waits for another program. */
   readonly skipped: ReadonlyArray<Entry>
+  /** What was made without the extended attributes that it has, which Node cannot set. */
+  readonly withoutAttributes: ReadonlyArray<Entry>
 }
+
+/** What Node has no function for. */
+const unmade: ReadonlySet<string> = new Set<ImageLayer.EntryType>([
+  "blockDevice",
+  "characterDevice",
+  "fifo"
+])
 
 /** Makes a writer. With `owners`, files belong to whom the image says. */
 export const make = (root: string, owners: boolean): FolderWriter => {
   const folders: Array<Entry> = []
   const skipped: Array<Entry> = []
+  /** Those of what was skipped: links to it cannot be made either. */
+  const names = new Set<string>()
+  const withoutAttributes: Array<Entry> = []
   let open: { readonly file: Fs.FileHandle; readonly entry: Entry; left: number } | undefined
 
   const place = (path: string): string => {
@@ -48,9 +62,18 @@ export const make = (root: string, owners: boolean): FolderWriter => {
 
   return {
     skipped,
+    withoutAttributes,
     entry: async (entry) => {
       const path = place(entry.path)
-      switch (entry.type) {
+      const { target = "", type } = entry
+      if (unmade.has(type) || (type === "hardlink" && names.has(target))) {
+        skipped.push(entry)
+        names.add(entry.path)
+        return
+      }
+      if (type !== "hardlink" && ImageLayer.attributes(entry).size > 0)
+        withoutAttributes.push(entry)
+      switch (type) {
         case "directory":
           folders.push(entry)
           if (entry.path !== ".") await Fs.mkdir(path, 0o700)
@@ -59,11 +82,9 @@ export const make = (root: string, owners: boolean): FolderWriter => {
           open = { file: await Fs.open(path, "wx", 0o600), entry, left: entry.size }
           return entry.size === 0 ? complete() : undefined
         case "hardlink":
-          return Fs.link(place(entry.target ?? ""), path)
+          return Fs.link(place(target), path)
         case "symlink":
           return link(path, entry)
-        default:
-          skipped.push(entry)
       }
     },
     bytes: async (bytes) => {

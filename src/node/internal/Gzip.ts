@@ -20,7 +20,7 @@ const size = 1_048_576
 export const options = {
   chunkSize: size,
   // The types of Node do not know that a stream takes these, too.
-  ...{ writableHighWaterMark: waiting, readableHighWaterMark: 2 * size }
+  ...{ writableHighWaterMark: waiting, readableHighWaterMark: size }
 }
 
 /** Decompresses all members of a stream. */
@@ -107,12 +107,12 @@ const through = <E, R, E2>(
   Stream.fromPull(
     Effect.gen(function* () {
       const pull = yield* Stream.toPull(content)
-      const { change, failure, stream } = yield* opened(open)
+      const { change, failure, stream, take } = yield* opened(open)
       let given = 0
       const next: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E | E2>, R> = Effect.suspend(
         () => {
-          const bytes: Uint8Array | null = stream.read()
-          if (bytes !== null) return Effect.succeed(Chunk.of(bytes))
+          const arrays = take()
+          if (arrays.length > 0) return Effect.succeed(Chunk.unsafeFromArray(arrays))
           const problem = failure()
           if (problem !== undefined) return Effect.mapError(fail.failed(problem), Option.some)
           if (stream.readableEnded)
@@ -140,11 +140,16 @@ const through = <E, R, E2>(
     })
   )
 
-/** A stream of zlib that is destroyed with the Scope, and the next change of what it can do. */
+/**
+ * A stream of zlib that is destroyed with the Scope, what has come of it, and the next change of
+ * what it can do. Its arrays are taken as they come: its `read` copies all that there are into one.
+ */
 const opened = (open: () => ZlibStream) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const stream = open()
+      let arrays: Array<Uint8Array> = []
+      let held = 0
       let failure: string | undefined
       let hasChanged = false
       let resume = () => {}
@@ -156,7 +161,20 @@ const opened = (open: () => ZlibStream) =>
         failure = message
         changed()
       })
-      for (const event of ["readable", "drain", "end"]) stream.on(event, changed)
+      stream.on("data", (bytes: Uint8Array) => {
+        arrays.push(bytes)
+        held += bytes.length
+        if (held >= size) stream.pause()
+        changed()
+      })
+      for (const event of ["drain", "end"]) stream.on(event, changed)
+      const take = () => {
+        const taken = arrays
+        arrays = []
+        held = 0
+        if (stream.isPaused()) stream.resume()
+        return taken
+      }
       const change = Effect.async<void>((done) => {
         resume = () => {
           hasChanged = false
@@ -165,7 +183,7 @@ const opened = (open: () => ZlibStream) =>
         }
         if (hasChanged) resume()
       })
-      return { change, failure: () => failure, stream }
+      return { change, failure: () => failure, stream, take }
     }),
     ({ stream }) => Effect.sync(() => stream.destroy())
   )

@@ -111,7 +111,9 @@ export const build = Effect.fnUntraced(function* <E, R>(
     const { digest } = descriptor
     tree.grow(
       digest,
-      entries === undefined ? Flattening.entriesOf(built, count) : Effect.succeed(entries)
+      entries === undefined
+        ? Flattening.entriesOf(LayerContent.uncompressed(built), built.descriptor.digest, count)
+        : Effect.succeed(entries)
     )
     layers.push({ ...built, descriptor })
   }
