@@ -1,8 +1,7 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type * as Archive from "effect-oci/Archive"
-import * as BlobSource from "effect-oci/BlobSource"
-import * as Manifest from "effect-oci/Manifest"
+import * as Copy from "effect-oci/Copy"
 import { NodeArchive } from "effect-oci/node"
 import type * as Reference from "effect-oci/Reference"
 import type { Registry } from "effect-oci/Registry"
@@ -20,16 +19,15 @@ export const list = (path: string) =>
     })
   )
 
-/** Pushes an image of one platform out of an archive, as `crane push` does. */
-export const push = Effect.fn("push")(function* (
+/** Pushes an image out of an archive with all its platforms, as `crane push` does. */
+export const push = (
   from: Archive.Archive,
   image: Archive.ArchivedImage,
   to: Registry.Service,
   repository: Reference.RepositoryName,
   tag: Reference.Tag
-) {
-  const manifest = yield* from.getManifest(from.repository, image.descriptor.digest)
-  for (const blob of Manifest.references(manifest))
-    yield* to.putBlob(repository, BlobSource.fromRegistry(from, from.repository, blob))
-  return yield* to.putManifest(repository, manifest, { tags: [tag] })
-})
+) =>
+  Copy.between(
+    { registry: from, repository: from.repository, reference: image.descriptor.digest },
+    { registry: to, repository, reference: tag }
+  )

@@ -82,3 +82,62 @@ export const writeFrom = (
   images: Iterable<Archive.ImageSource>
 ): Effect.Effect<void, Archive.WriteError | StorageFailure> =>
   BlobFile.write(path, Archive.writeFrom(images))
+
+/**
+ * Writes images to a file for `docker load`, as `Archive.writeDocker` and {@link write} do, and
+ * returns what manifests they have now.
+ *
+ * @example
+ * ```ts
+ * import { NodeArchive } from "effect-oci/node"
+ * import * as Platform from "effect-oci/Platform"
+ *
+ * // As `docker pull` and `docker save` do.
+ * const save = NodeArchive.writeDocker("alpine.tar", ["alpine:3.22"], {
+ *   platform: Platform.unsafeParse("linux/arm64")
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const writeDocker = (
+  path: string,
+  references: Iterable<string | Reference.Reference>,
+  options?: Archive.DockerOptions
+): Effect.Effect<
+  ReadonlyArray<Archive.WrittenImage>,
+  Archive.WriteDockerError | InputError | StorageFailure,
+  Registries
+> => written(path, (options) => Archive.writeDocker(references, options), options)
+
+/**
+ * Writes images of any registries to a file for `docker load`, as `Archive.writeDockerFrom` and
+ * {@link writeDocker} do.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const writeDockerFrom = (
+  path: string,
+  images: Iterable<Archive.ImageSource>,
+  options?: Archive.DockerOptions
+): Effect.Effect<ReadonlyArray<Archive.WrittenImage>, Archive.WriteDockerError | StorageFailure> =>
+  written(path, (options) => Archive.writeDockerFrom(images, options), options)
+
+const written = <E, R>(
+  path: string,
+  write: (
+    options: Archive.DockerOptions
+  ) => Stream.Stream<Uint8Array, E, R | FileSystem.FileSystem | Decompression>,
+  options: Archive.DockerOptions = {}
+) =>
+  Effect.gen(function* () {
+    const images: Array<Archive.WrittenImage> = []
+    const onWritten = (image: Archive.WrittenImage) => {
+      images.push(image)
+      return options.onWritten?.(image) ?? Effect.void
+    }
+    yield* BlobFile.write(path, write({ ...options, onWritten }))
+    return images
+  }).pipe(Effect.provide(platform))

@@ -22,16 +22,28 @@ import { Registry } from "../Registry.js"
 import type { InputError, LimitExceeded, StorageFailure } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
+import type { InvalidImageConfig } from "../spec/ImageConfig.js"
 import * as TarHeader from "../spec/internal/TarHeader.js"
+import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
 import * as ArchiveFile from "./internal/archive/ArchiveFile.js"
 import * as ArchiveNames from "./internal/archive/ArchiveNames.js"
 import * as ArchiveRegistry from "./internal/archive/ArchiveRegistry.js"
+import * as DockerWriter from "./internal/archive/DockerWriter.js"
 import { InvalidArchive } from "./internal/archive/InvalidArchive.js"
 import * as OciWriter from "./internal/archive/OciWriter.js"
 import * as OpenedArchive from "./internal/archive/OpenedArchive.js"
 import * as Spool from "./internal/archive/Spool.js"
 
+export type {
+  /**
+   * An image that was written for Docker, and the manifest that it has now.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  WrittenImage
+} from "./internal/archive/DockerWriter.js"
 export {
   /**
    * Occurs when an archive is not one of images, or cannot be one of the images asked for.
@@ -307,13 +319,14 @@ export type WriteError =
 export const write = (
   references: Iterable<string | Reference.Reference>
 ): Stream.Stream<Uint8Array, WriteError | InputError, Registries> =>
-  OciWriter.write(
-    Effect.gen(function* () {
-      const parsed = yield* Effect.forEach(references, (reference) =>
-        typeof reference === "string" ? Reference.parse(reference) : Effect.succeed(reference)
-      )
-      return yield* resolved(yield* Effect.forEach(parsed, sourceOf))
-    })
+  OciWriter.write(Effect.flatMap(sourcesOf(references), resolved))
+
+const sourcesOf = (references: Iterable<string | Reference.Reference>) =>
+  Effect.flatMap(
+    Effect.forEach(references, (reference) =>
+      typeof reference === "string" ? Reference.parse(reference) : Effect.succeed(reference)
+    ),
+    (parsed) => Effect.forEach(parsed, sourceOf)
   )
 
 /** Where an image of a reference is, which is its name in an archive too. */
@@ -339,6 +352,73 @@ const sourceOf = (reference: Reference.Reference) =>
  */
 export const writeFrom = (images: Iterable<ImageSource>): Stream.Stream<Uint8Array, WriteError> =>
   OciWriter.write(resolved(images))
+
+/**
+ * Says how images are written for Docker.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DockerOptions {
+  /**
+   * The platform to choose from an index, or several in order of preference: the manifest that
+   * `Platform.rank` has first. `Image.DefaultPlatform` by default.
+   */
+  readonly platform?: Platform.Platform | ReadonlyArray<Platform.Platform> | undefined
+  /** Where one layer at a time is kept, if it is compressed. */
+  readonly spool?: Spool.SpoolOptions | undefined
+  /** Is called for each image when all of the archive is written but its end. */
+  readonly onWritten?: ((image: DockerWriter.WrittenImage) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * What `writeDockerFrom` can fail with. `InvalidEncoding` and `InvalidImageConfig` are about layers
+ * and configurations of the images. `MediaTypeMismatch` also says that there is nothing for the
+ * platform, or that it is not an image.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type WriteDockerError = WriteError | InvalidImageConfig | InvalidEncoding
+
+/**
+ * Streams an archive of images by references, as {@link write} does, for `docker load`, `podman
+ * load` and `crane push`: what `docker save` wrote before Docker 25, and skopeo calls
+ * `docker-archive`.
+ *
+ * Configurations are in it byte for byte, and layers as tar archives, with their diff ids verified.
+ * In registries they are compressed mostly, so that the manifest becomes another one, which
+ * `onWritten` has. Of an index, the image of one platform is written. The size of a layer stands
+ * before its content: one that is compressed goes through a temporary file, one at a time, bounded
+ * by `spool.limit`.
+ *
+ * Fails with {@link WriteDockerError}, and with `InvalidReference` or `InvalidUrl` before anything
+ * is sent.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const writeDocker = (
+  references: Iterable<string | Reference.Reference>,
+  options?: DockerOptions
+): Stream.Stream<
+  Uint8Array,
+  WriteDockerError | InputError,
+  Registries | FileSystem.FileSystem | Decompression
+> => DockerWriter.write(Effect.flatMap(sourcesOf(references), resolved), options)
+
+/**
+ * Streams an archive of images of any registries, as {@link writeDocker} does. A name that is a tag
+ * alone is one of the repository.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const writeDockerFrom = (
+  images: Iterable<ImageSource>,
+  options?: DockerOptions
+): Stream.Stream<Uint8Array, WriteDockerError, FileSystem.FileSystem | Decompression> =>
+  DockerWriter.write(resolved(images), options)
 
 /** Reads the manifests of images. Names are checked before. */
 const resolved = Effect.fnUntraced(function* (images: Iterable<ImageSource>) {

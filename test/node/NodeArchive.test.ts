@@ -1,9 +1,14 @@
 /** Archives of images, read and written. */
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as NodeArchive from "../../src/node/NodeArchive.js"
+import * as NodeDecompression from "../../src/node/NodeDecompression.js"
 import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
@@ -23,10 +28,12 @@ import {
   putIndex,
   save,
   source,
-  tag
+  tag,
+  zstdOf
 } from "../support/archives.js"
 import { freshDigest, gather, items, utf8 } from "../support/fixtures.js"
 import { failures, refName } from "../support/layouts.js"
+import { folder } from "../support/machine.js"
 import * as Tar from "../support/tar.js"
 
 /** Reads an archive of these entries. */
@@ -408,6 +415,134 @@ describe("archives of docker save", () => {
       )
       const [error] = yield* failures(layersOf(archive))
       expect(error).toMatchObject({ _tag: "DigestMismatch", expected: digestOf(top) })
+    })
+  )
+})
+
+describe("archives for docker load", () => {
+  const [base, top] = [layerOf("base"), layerOf("top")]
+
+  it.scopedLive("have the config byte for byte, layers as they are by diff id (S13)", () =>
+    Effect.gen(function* () {
+      const registry = yield* memory
+      const image = yield* putImage(registry, [base, top], { comment: "one", tags: ["1.0"] })
+      const spool = yield* folder()
+      const path = Path.join(yield* folder(), "app.tar")
+      const [written] = yield* NodeArchive.writeDockerFrom(path, [source(registry, "1.0")], {
+        spool: { folder: spool }
+      })
+      expect(yield* Effect.promise(() => Fs.readdir(spool))).toEqual([])
+      const archive = yield* NodeArchive.read(path)
+      const { images, repository } = archive
+      expect(archive.format).toBe("docker")
+      expect(images.map(({ names }) => names)).toEqual([["team/app:1.0"]])
+      // The layers are others, and so is the manifest.
+      expect(written).toEqual({
+        names: ["team/app:1.0"],
+        source: image.descriptor,
+        descriptor: images[0]?.descriptor
+      })
+      expect(written?.descriptor.digest).not.toBe(image.descriptor.digest)
+      expect(yield* layersOf(archive)).toEqual([arrays([base, top])])
+      const { content } = yield* archive.getManifest(repository, tag("1.0"))
+      if (content._tag !== "ImageManifest") throw new Error("an image")
+      expect(content.config.mediaType).toBe(MediaType.dockerImageConfig)
+      expect(content.layers.map(({ mediaType }) => mediaType)).toEqual([
+        MediaType.dockerLayerTar,
+        MediaType.dockerLayerTar
+      ])
+      expect(yield* archive.getBlobBytes(repository, content.config)).toEqual(
+        configOf([base, top], { comment: "one" })
+      )
+      // What is not compressed goes through, and is the same again.
+      const again = Archive.writeDockerFrom([
+        source(yield* NodeArchive.read(path, { repository: app }), "1.0")
+      ])
+      const platform = Layer.merge(NodeDecompression.layer, NodeFileSystem.layer)
+      expect(yield* gather(Stream.provideLayer(again, platform))).toEqual(
+        new Uint8Array(yield* Effect.promise(() => Fs.readFile(path)))
+      )
+    })
+  )
+
+  it.scopedLive("an index gives the image of a platform, and zstd is decompressed (S13)", () =>
+    Effect.gen(function* () {
+      const registry = yield* memory
+      const index = yield* putIndex(registry, "1.0", ["linux/amd64", "linux/arm64/v8"])
+      const zstd = yield* putImage(registry, [base], {
+        compress: zstdOf,
+        layerType: MediaType.layerTarZstd,
+        tags: ["zstd"]
+      })
+      const path = Path.join(yield* folder(), "app.tar")
+      const images = [source(registry, "1.0"), source(registry, "zstd")]
+      const [error] = yield* failures(NodeArchive.writeDockerFrom(path, images))
+      expect(error?._tag).toBe("MediaTypeMismatch")
+      expect(error?.message).toContain("with manifests for linux/amd64, linux/arm64/v8")
+      const written = yield* NodeArchive.writeDockerFrom(path, images, {
+        platform: Platform.unsafeParse("linux/arm64")
+      })
+      expect(written.map(({ source }) => source.digest)).toEqual([
+        Manifest.references(index)[1]?.digest,
+        zstd.descriptor.digest
+      ])
+      expect(yield* layersOf(yield* NodeArchive.read(path))).toEqual([
+        arrays([base, layerOf("linux/arm64/v8")]),
+        arrays([base])
+      ])
+    })
+  )
+
+  it.scopedLive("have all images, and equal content once, or are not there (S12)", () =>
+    Effect.gen(function* () {
+      const registry = yield* memory
+      const counts = new Map<string, number>()
+      const counted: Registry.Service = {
+        ...registry,
+        getBlob: (name, blob) => {
+          const digest = typeof blob === "string" ? blob : blob.digest
+          counts.set(digest, (counts.get(digest) ?? 0) + 1)
+          return registry.getBlob(name, blob)
+        }
+      }
+      const one = yield* putImage(registry, [base, base], { tags: ["one"] })
+      yield* putImage(registry, [base, top, base], { tags: ["two"] })
+      const root = yield* folder()
+      const path = Path.join(root, "app.tar")
+      const images = [source(counted, "one"), source(counted, "two", ["two", "ghcr.io/a/b:2"])]
+      for (const write of [NodeArchive.writeFrom, NodeArchive.writeDockerFrom]) {
+        counts.clear()
+        yield* write(path, images)
+        expect(new Set(counts.values())).toEqual(new Set([1]))
+        const archive = yield* NodeArchive.read(path)
+        const contents = yield* Effect.forEach(archive.images, ({ descriptor }) =>
+          archive.getManifest(archive.repository, descriptor.digest)
+        )
+        expect(
+          contents.map(({ content }) => content._tag === "ImageManifest" && content.layers.length)
+        ).toEqual([2, 3])
+        yield* Effect.promise(() => Fs.rm(path))
+      }
+      const broken: Registry.Service = {
+        ...registry,
+        getBlob: (name) => registry.getBlob(name, digestOf(base))
+      }
+      for (const write of [NodeArchive.writeFrom, NodeArchive.writeDockerFrom]) {
+        const errors = yield* failures(
+          write(path, [source(registry, "one"), source(registry, "three")]),
+          write(path, [source(registry, "one"), source(broken, "two")]),
+          write(path, [source(registry, "one", ["app:1"]), source(registry, "two", ["app:1"])]),
+          write(path, [source(registry, one.descriptor.digest, ["not a name"])])
+        )
+        expect(errors.map(({ _tag }) => _tag)).toEqual([
+          "ManifestUnknown",
+          "BlobUnknown",
+          "InvalidArchive",
+          "InvalidReference"
+        ])
+        expect(errors[2]?.message).toContain("two images of the name docker.io/library/app:1")
+        expect(yield* Effect.promise(() => Fs.readdir(root))).toEqual([])
+      }
     })
   )
 })

@@ -3,13 +3,17 @@ import { execFile } from "node:child_process"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { promisify } from "node:util"
+import { gunzipSync } from "node:zlib"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as NodeArchive from "../../src/node/NodeArchive.js"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
+import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as Archive from "../../src/store/Archive.js"
+import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import {
   app,
   configOf,
@@ -22,8 +26,9 @@ import {
   tag
 } from "../support/archives.js"
 import { gather, utf8 } from "../support/fixtures.js"
-import { describeInstalled } from "../support/installed.js"
+import { describeInstalled, describeWherePresent } from "../support/installed.js"
 import { folder } from "../support/machine.js"
+import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const run = (command: string, ...args: ReadonlyArray<string>) =>
   Effect.promise(async () => (await promisify(execFile)(command, [...args])).stdout)
@@ -125,5 +130,69 @@ describeInstalled("skopeo", "archives of skopeo", () => {
           manifest.bytes
         )
     })
+  )
+})
+
+describeInstalled("skopeo", "archives for docker load", () => {
+  it.scopedLive("skopeo finds the images of one by their names, with config and diff ids", () =>
+    Effect.gen(function* () {
+      const registry = yield* memory
+      const images = { one: [layerOf("one")], two: [layerOf("one"), layerOf("two")] }
+      for (const [name, layers] of Object.entries(images))
+        yield* putImage(registry, layers, { comment: name, tags: [name] })
+      const path = Path.join(yield* folder(), "images.tar")
+      const written = yield* NodeArchive.writeDockerFrom(path, [
+        source(registry, "one"),
+        source(registry, "two", ["ghcr.io/team/app:2.0"])
+      ])
+      expect(written).toHaveLength(2)
+      for (const [name, reference] of [
+        ["one", "docker.io/team/app:one"],
+        ["two", "ghcr.io/team/app:2.0"]
+      ] as const) {
+        const copy = Path.join(yield* folder(), "layout")
+        yield* skopeo("copy", `docker-archive:${path}:${reference}`, `oci:${copy}:1.0`)
+        const config = yield* skopeo("inspect", "--config", "--raw", `oci:${copy}:1.0`)
+        const layers = images[name]
+        expect(utf8(config)).toEqual(configOf(layers, { comment: name }))
+      }
+    })
+  )
+})
+
+describeWherePresent("crane", "archives of crane", () => {
+  it.scopedLive("crane pushes what was written for Docker, and what it pulls is read", () =>
+    Effect.gen(function* () {
+      const server = yield* ServerUrl
+      const reference = `${server.replace("http://", "")}/team/app:1.0`
+      const registry = yield* memory
+      const layers = [layerOf("base"), layerOf("top")]
+      yield* putImage(registry, layers, { comment: "one", tags: ["1.0"] })
+      const root = yield* folder()
+      const path = Path.join(root, "app.tar")
+      yield* NodeArchive.writeDockerFrom(path, [source(registry, "1.0")])
+      yield* run("crane", "push", path, reference)
+      const served = yield* Registry
+      const pushed = yield* served.getManifest(app, tag("1.0"))
+      if (pushed.content._tag !== "ImageManifest") throw new Error("an image")
+      const config = yield* served.getBlobBytes(app, pushed.content.config)
+      expect(config).toEqual(configOf(layers, { comment: "one" }))
+      const pulled = Path.join(root, "pulled.tar")
+      yield* run("crane", "pull", reference, pulled)
+      const archive = yield* NodeArchive.read(pulled)
+      const { images, repository } = archive
+      expect(images.map(({ names }) => names)).toEqual([[reference]])
+      const { content } = yield* archive.getManifest(repository, tag("1.0"))
+      if (content._tag !== "ImageManifest") throw new Error("an image")
+      expect(yield* archive.getBlobBytes(repository, content.config)).toEqual(config)
+      // They are compressed, named after their digests, and make the manifest that was pulled.
+      expect(content.layers.map(({ digest }) => digest)).toEqual(
+        pushed.content.layers.map(({ digest }) => digest)
+      )
+      for (const [n, layer] of content.layers.entries()) {
+        const bytes = yield* gather(archive.getBlob(repository, layer))
+        expect(gunzipSync(bytes)).toEqual(Buffer.from(layers[n] ?? []))
+      }
+    }).pipe(Effect.provide(Layer.provideMerge(layerSocketServer({}), MemoryRegistry.layer())))
   )
 })

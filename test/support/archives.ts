@@ -36,6 +36,16 @@ export const configOf = (
 /** A layer with one file. */
 export const layerOf = (content: string): Uint8Array => Tar.files({ "file.txt": content })
 
+/** Less than 128 KiB as a frame of zstd with one block that is not compressed (RFC 8878). */
+export const zstdOf = (bytes: Uint8Array): Uint8Array => {
+  const head = Buffer.alloc(12)
+  head.writeUInt32BE(0x28b52ffd)
+  head.writeUInt8(0xa0, 4)
+  head.writeUInt32LE(bytes.length, 5)
+  head.writeUIntLE(bytes.length * 8 + 1, 9, 3)
+  return Buffer.concat([head, bytes])
+}
+
 /** Puts an image whose layers are compressed with gzip, and returns its manifest. */
 export const putImage = Effect.fnUntraced(function* (
   registry: Registry.Service,

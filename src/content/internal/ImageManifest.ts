@@ -1,13 +1,13 @@
 /** The manifest of one image or artifact that a reference leads to, through an index if need be. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as IndexChoices from "../../internal/IndexChoices.js"
 import type { Registry } from "../../Registry.js"
 import { LimitExceeded, MediaTypeMismatch } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import * as Reference from "../../spec/Reference.js"
-import * as IndexChoices from "./IndexChoices.js"
 
 /** What a reference stands for, and the manifest in it that is wanted. */
 export interface Chosen {

@@ -2,13 +2,14 @@
  * What content is made of, and what of it is copied: pure, so that every decision about a graph is
  * this file and its table of tests.
  */
+
+import { isAttestation } from "../../../internal/IndexChoices.js"
 import * as Annotations from "../../../spec/Annotations.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as PlatformMatch from "../../../spec/internal/PlatformMatch.js"
 import type * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import * as Platform from "../../../spec/Platform.js"
-import { isAttestation } from "../IndexChoices.js"
 
 /** What a registry knows some content as. */
 export type Kind = "manifest" | "blob"

@@ -1,12 +1,12 @@
 /** Indexes of which a part is copied. */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as IndexChoices from "../../../internal/IndexChoices.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as IndexEdit from "../../../spec/internal/IndexEdit.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import * as Platform from "../../../spec/Platform.js"
-import * as IndexChoices from "../IndexChoices.js"
 import type * as Graph from "./Graph.js"
 
 /** Returns the error of an index of a repository that has nothing for some platforms. */

@@ -1,10 +1,10 @@
 /** What an index offers to somebody who wanted one artifact. */
-import * as Annotations from "../../spec/Annotations.js"
-import type { Descriptor } from "../../spec/Descriptor.js"
-import { plain } from "../../spec/internal/ServerText.js"
-import type { MediaTypeMismatch } from "../../spec/Manifest.js"
-import * as MediaType from "../../spec/MediaType.js"
-import * as Platform from "../../spec/Platform.js"
+import * as Annotations from "../spec/Annotations.js"
+import type { Descriptor } from "../spec/Descriptor.js"
+import { plain } from "../spec/internal/ServerText.js"
+import type { MediaTypeMismatch } from "../spec/Manifest.js"
+import * as MediaType from "../spec/MediaType.js"
+import * as Platform from "../spec/Platform.js"
 
 /**
  * Returns the first of the manifests of an index, with what tells each of them from the others and
