@@ -43,7 +43,7 @@ export const tasks: Tasks = {
     verified(hash.digest("hex"), given.digest)
   },
   "pull stream, node:http": (given) =>
-    new Promise((resolve, reject) => {
+    new Promise<void>((resolve, reject) => {
       const hash = createHash("sha256")
       httpRequest(blobUrl(given), (response) => {
         response.on("data", (bytes) => hash.update(bytes))
@@ -127,7 +127,7 @@ export const tasks: Tasks = {
   },
   // Into one buffer, and from one: nothing is hashed, and no file read.
   "server sends": (given) =>
-    new Promise((resolve, reject) => {
+    new Promise<void>((resolve, reject) => {
       const { hostname, pathname, port } = new URL(blobUrl(given))
       let received = 0
       const buffer = Buffer.allocUnsafeSlow(block.length)
@@ -149,7 +149,7 @@ export const tasks: Tasks = {
       socket.write(`GET ${pathname} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n`)
     }),
   "server receives": ({ url }) =>
-    new Promise((resolve, reject) => {
+    new Promise<void>((resolve, reject) => {
       const { hostname, port } = new URL(url)
       const socket = Net.connect(Number(port), hostname)
       socket.once("error", reject)

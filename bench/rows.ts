@@ -187,6 +187,42 @@ const growth: ReadonlyArray<Row> = [
   ]
 })
 
+/** Copies between registries, against the fastest of others less their start. */
+const copies: ReadonlyArray<Row> = [
+  { work: "an image of 64 layers of 4 MiB", clients: ["crane", "oras", "skopeo"], bound: 0.9 },
+  { work: "an image of one layer of 1 GiB", clients: ["crane", "oras", "skopeo"], bound: 0.9 },
+  {
+    work: "an image of 64 layers of 4 MiB that is there",
+    clients: ["crane", "oras", "skopeo"],
+    bound: 1
+  },
+  { work: "an index of 8 platforms", clients: ["crane", "oras", "skopeo"], bound: 1 },
+  { work: "an image of 64 layers of 4 MiB to a layout", clients: ["oras"], bound: 1 },
+  { work: "an image of 64 layers of 4 MiB from a layout", clients: ["oras"], bound: 1 },
+  { work: "500 small images of one repository", clients: ["crane", "skopeo"], bound: 0.7 }
+].flatMap(({ bound, clients, work }) => [
+  ...clients.map((name) =>
+    row(`copy ${work}`, "seconds", `copies/${work}, effect-oci`, `copies/${work}, ${name}`, bound)
+  ),
+  ...(work.includes("layout")
+    ? []
+    : [
+        row(
+          `copy ${work}, as a process`,
+          "seconds",
+          `copies/${work}, effect-oci as a process`,
+          `copies/${work}, effect-oci`
+        ),
+        row(
+          `peak memory (MB), copy ${work}`,
+          "memory",
+          `copies/${work}, effect-oci`,
+          undefined,
+          200
+        )
+      ])
+])
+
 /** One layout of 10,000 tags and 5,000 blobs, against its `index.json` alone. */
 const layouts: ReadonlyArray<Row> = [
   { ours: "open and read one", reference: "read index.json", bound: 1 },
@@ -210,5 +246,6 @@ export const rows: ReadonlyArray<Row> = [
   ...small,
   ...images,
   ...growth,
-  ...layouts
+  ...layouts,
+  ...copies
 ]

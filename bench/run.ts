@@ -74,7 +74,9 @@ const median = (values: ReadonlyArray<number>): number =>
 
 /** Other clients are named at the end of a task: `others/pull file, oras`. */
 const clientOf = (task: string) =>
-  task.startsWith("others/") ? (task.split(", ").at(-1) ?? "") : undefined
+  /^(?:others|copies)\//.test(task) && !/, effect-oci/.test(task)
+    ? (task.split(", ").at(-1) ?? "")
+    : undefined
 const absent = (task: string): boolean => {
   const client = clientOf(task)
   return client !== undefined && !isHere(client)
