@@ -1,4 +1,4 @@
-/** Registries to measure with: this library's server over memory, and Debian's `docker-registry`. */
+/** Registries to measure with: this library's server in memory, and Debian's `docker-registry`. */
 import { type ChildProcess, fork, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
