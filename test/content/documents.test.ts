@@ -10,11 +10,13 @@ import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
+import * as NodeLayout from "../../src/node/NodeLayout.js"
 import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as ImageConfig from "../../src/spec/ImageConfig.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
+import type { RepositoryName } from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
 import { freshRepository } from "../support/fixtures.js"
@@ -30,6 +32,7 @@ const client = (url: string): Layer.Layer<Registry, unknown> =>
 
 const stacks: ReadonlyArray<Layer.Layer<Registry, unknown>> = [
   MemoryRegistry.layer(),
+  Layer.unwrapScoped(Effect.map(folder(), (path) => NodeLayout.layer({ path }))),
   Layer.unwrapEffect(Effect.map(ServerUrl, client)).pipe(
     Layer.provide(layerSocketServer()),
     Layer.provide(MemoryRegistry.layer())
@@ -59,7 +62,9 @@ const written = Effect.map(folder({ "a.txt": "a" }), (path) => {
   buildah("copy", container, "a.txt", "/a.txt")
   buildah("config", "--label", "a=b", "--env", "A=ü", "--port", "80/tcp", container)
   buildah("commit", container, "image")
-  buildah("manifest", "create", "list", "localhost/image")
+  buildah("config", "--arch", "arm64", container)
+  buildah("commit", container, "other")
+  buildah("manifest", "create", "list", "localhost/image", "localhost/other")
   buildah("push", "--format", "oci", "localhost/image", "dir:oci")
   const copy = (to: string, ...args: ReadonlyArray<string>) => {
     run("skopeo", "--insecure-policy", "copy", ...args, "dir:oci", `dir:${to}`)
@@ -79,25 +84,37 @@ const written = Effect.map(folder({ "a.txt": "a" }), (path) => {
   }
 })
 
-const read = (path: string, digest?: Digest.Digest) => {
-  const name = digest === undefined ? "manifest.json" : Digest.encoded(digest)
-  return new Uint8Array(readFileSync(join(path, name)))
-}
+const read = (path: string, name: string) => new Uint8Array(readFileSync(join(path, name)))
 
-/** Puts an image of a folder into a registry, and reads it back. */
-const moved = Effect.fnUntraced(function* (path: string, bytes: Uint8Array) {
+/** Puts an image or index of a folder into a registry, and reads it back: gives its media types. */
+const moved = Effect.fnUntraced(function* (
+  path: string,
+  name = "manifest.json",
+  into?: RepositoryName
+): Effect.fn.Return<ReadonlyArray<string>, unknown, Registry> {
   const registry = yield* Registry
-  const repository = yield* freshRepository
-  const manifest = yield* Manifest.fromBytes(bytes)
+  const repository = into ?? (yield* freshRepository)
+  const manifest = yield* Manifest.fromBytes(read(path, name))
+  const { mediaType } = manifest.descriptor
+  if (manifest.content._tag === "ImageIndex") {
+    const { manifests } = manifest.content
+    expect(manifests).toMatchObject([{ platform: { os: "linux" } }, { platform: { os: "linux" } }])
+    const types = yield* Effect.forEach(manifests, ({ digest }) =>
+      moved(path, `${Digest.encoded(digest)}.manifest.json`, repository)
+    )
+    yield* registry.putManifest(repository, manifest)
+    expect(yield* registry.getManifest(repository, manifest.descriptor.digest)).toEqual(manifest)
+    return [mediaType, ...types.flat()]
+  }
   if (manifest.content._tag !== "ImageManifest") throw new Error("not an image")
   for (const { digest } of Manifest.references(manifest))
-    yield* registry.putBlob(repository, BlobSource.fromBytes(read(path, digest)))
+    yield* registry.putBlob(repository, BlobSource.fromBytes(read(path, Digest.encoded(digest))))
   yield* registry.putManifest(repository, manifest)
   const got = yield* registry.getManifest(repository, manifest.descriptor.digest)
   expect(got).toEqual(manifest)
   const { config, layers } = manifest.content
   const found = yield* registry.getBlobBytes(repository, config)
-  expect(found).toEqual(read(path, config.digest))
+  expect(found).toEqual(read(path, Digest.encoded(config.digest)))
   const { content, descriptor } = yield* ImageConfig.fromBytes(found, config)
   expect(descriptor).toEqual({
     mediaType: config.mediaType,
@@ -112,7 +129,7 @@ const moved = Effect.fnUntraced(function* (path: string, bytes: Uint8Array) {
   expect(JSON.parse(new TextDecoder().decode(again.bytes))).toMatchObject(
     JSON.parse(JSON.stringify(content))
   )
-  return { repository, manifest, layers }
+  return [mediaType, ...layers.map(({ mediaType }) => mediaType)]
 })
 
 describeInstalled("buildah", "documents by skopeo and buildah", () => {
@@ -121,28 +138,21 @@ describeInstalled("buildah", "documents by skopeo and buildah", () => {
       Effect.gen(function* () {
         const { images, indexes } = yield* written
         const types: Array<string> = []
-        for (const path of images) {
-          const bytes = read(path)
-          for (const stack of stacks) {
-            const { layers, manifest } = yield* Effect.provide(moved(path, bytes), stack)
-            types.push(manifest.descriptor.mediaType, ...layers.map(({ mediaType }) => mediaType))
-          }
-        }
+        for (const path of [...images, ...indexes])
+          for (const stack of stacks) types.push(...(yield* Effect.provide(moved(path), stack)))
         expect(new Set(types)).toEqual(
           new Set([
             MediaType.imageManifest,
+            MediaType.layerTar,
             MediaType.layerTarGzip,
             MediaType.dockerManifest,
+            MediaType.dockerLayerTar,
             MediaType.dockerLayerTarGzip,
-            MediaType.layerTarZstd
+            MediaType.layerTarZstd,
+            MediaType.imageIndex,
+            MediaType.dockerManifestList
           ])
         )
-        for (const path of indexes) {
-          const index = yield* Manifest.fromBytes(read(path))
-          if (index.content._tag !== "ImageIndex") throw new Error("not an index")
-          expect(index.content.manifests).toMatchObject([{ platform: { os: "linux" } }])
-          expect(Manifest.references(index)).toHaveLength(1)
-        }
       }).pipe(Effect.scoped)
     )
   })
