@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { fromStreamOnce, type Known } from "./BlobSource.js"
+import * as EventStream from "./internal/EventStream.js"
 import * as StreamChannel from "./internal/StreamChannel.js"
 import type { PutBlobOptions, Registry } from "./Registry.js"
 import type { Descriptor } from "./spec/Descriptor.js"
@@ -161,31 +162,7 @@ export const observe: {
 export const events = <A, E, R>(
   self: Effect.Effect<A, E, R>
 ): Stream.Stream<Event | { readonly _tag: "Result"; readonly value: A }, E, R> =>
-  Stream.unwrapScoped(
-    Effect.gen(function* () {
-      // None ends it. Offering waits for the consumer and is given up with it, so nothing is left
-      // to wait for a consumer that stopped.
-      const queue = yield* Effect.acquireRelease(
-        Queue.bounded<Option.Option<Event>>(64),
-        Queue.shutdown
-      )
-      const onEvent = (event: Event) => Queue.offer(queue, Option.some(event))
-      const fiber = yield* observe(self, onEvent).pipe(
-        Effect.exit,
-        Effect.zipLeft(Queue.offer(queue, Option.none())),
-        Effect.forkScoped
-      )
-      return Stream.concat(
-        Stream.filterMapWhile(Stream.fromQueue(queue), identity),
-        Stream.fromEffect(
-          Effect.map(Effect.flatten(Fiber.join(fiber)), (value) => ({
-            _tag: "Result" as const,
-            value
-          }))
-        )
-      )
-    })
-  )
+  EventStream.make((onEvent) => observe(self, onEvent))
 
 /**
  * Calls the observer, if there is one.

@@ -7,7 +7,9 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Stream from "effect/Stream"
+import * as EventStream from "../internal/EventStream.js"
 import { withDefaults } from "../internal/Options.js"
 import * as References from "../internal/References.js"
 import * as Registries from "../Registries.js"
@@ -17,6 +19,7 @@ import * as Reference from "../spec/Reference.js"
 import type { CopyFailure } from "./internal/copy/CopyFailure.js"
 import type { Report } from "./internal/copy/Copying.js"
 import * as Copying from "./internal/copy/Copying.js"
+import { type Event, Observer } from "./internal/copy/Events.js"
 import type { Place } from "./internal/copy/Roots.js"
 import * as Roots from "./internal/copy/Roots.js"
 import type { Step, Work } from "./internal/copy/Step.js"
@@ -46,12 +49,29 @@ export type {
    */
   Report
 } from "./internal/copy/Copying.js"
+export {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type Event,
+  /**
+   * @since 0.1.0
+   * @category services
+   */
+  Observer
+} from "./internal/copy/Events.js"
 export type {
   /**
    * @since 0.1.0
    * @category models
    */
   Amount,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Ending,
   /**
    * @since 0.1.0
    * @category models
@@ -372,6 +392,74 @@ const copied = <E>(target: Reference.Reference, report: Report<E>): Copied<E> =>
         : Reference.make({ host: target.host, repository: target.repository })
   }
 }
+
+// -----------------------------------------------------------------------------
+// Progress
+// -----------------------------------------------------------------------------
+
+/**
+ * Runs an effect and calls `onEvent` for each event of its copies. A copy waits for it, so a slow
+ * one slows it down. An observer around this one is not called. `Transfer.observe` sees the bytes
+ * of each blob as they are read and written.
+ *
+ * @example
+ * ```ts
+ * import * as Copy from "effect-oci/Copy"
+ * import * as Console from "effect/Console"
+ * import * as Effect from "effect/Effect"
+ *
+ * // A progress bar of 40 characters.
+ * const copied = Copy.copy("alpine:3.22", "registry.lan:5000/alpine").pipe(
+ *   Copy.observe((event) =>
+ *     event._tag === "Progress"
+ *       ? Console.log("#".repeat(Math.floor(40 * event.summary.fraction)))
+ *       : Effect.void
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const observe: {
+  (
+    onEvent: (event: Event) => Effect.Effect<unknown>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    onEvent: (event: Event) => Effect.Effect<unknown>
+  ): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    onEvent: (event: Event) => Effect.Effect<unknown>
+  ): Effect.Effect<A, E, R> =>
+    Effect.provideService(self, Observer, (event) => Effect.asVoid(onEvent(event)))
+)
+
+/**
+ * Runs an effect and streams the events of its copies, and then its result. The effect is
+ * interrupted when the stream is. Fails with the error of the effect.
+ *
+ * @example
+ * ```ts
+ * import * as Copy from "effect-oci/Copy"
+ * import * as Console from "effect/Console"
+ * import * as Stream from "effect/Stream"
+ *
+ * const log = Copy.events(Copy.copy("alpine:3.22", "registry.lan:5000/alpine")).pipe(
+ *   Stream.runForEach((event) => Console.log(event._tag))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const events = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Stream.Stream<Event | { readonly _tag: "Result"; readonly value: A }, E, R> =>
+  EventStream.make((onEvent) => observe(self, onEvent))
 
 // -----------------------------------------------------------------------------
 // By value

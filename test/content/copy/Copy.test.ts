@@ -624,7 +624,10 @@ describe("CP16: a manifest that is refused for a blob", () => {
         { registry, repository }
       )
       const fiber = yield* Effect.fork(Effect.either(copy))
-      yield* TestClock.adjust("1 second")
+      while (Option.isNone(yield* Fiber.poll(fiber))) {
+        yield* TestClock.adjust("1 second")
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1)))
+      }
       return {
         outcome: yield* Fiber.join(fiber),
         isThere: (yield* tagOf(target)) === descriptor.digest,

@@ -1,5 +1,6 @@
 /** Copies put together: a walk with what takes its steps, to plan them or to perform them. */
 import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -7,11 +8,13 @@ import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Digest from "../../../spec/Digest.js"
 import type { InvalidReference, Tag } from "../../../spec/Reference.js"
 import * as Failures from "./CopyFailure.js"
+import * as Events from "./Events.js"
 import { Execution, type Manner } from "./Execution.js"
 import { Progress, type Summary } from "./Progress.js"
 import { Questions, type Selection } from "./Questions.js"
@@ -73,7 +76,7 @@ export const plan = <E, R>(
 ): Stream.Stream<Step.Step, Failures.CopyFailure | InvalidReference> =>
   Stream.unwrapScoped(
     Effect.gen(function* () {
-      const failing = failingOf(from, to, new Progress())
+      const failing = failingOf(from, to, new Progress(yield* Clock.currentTimeMillis))
       const all = yield* Roots.make(from, to, settings, failing)
       // None ends it. A walk waits for whoever takes the steps, and is given up with them.
       const queue = yield* Effect.acquireRelease(
@@ -121,11 +124,10 @@ export const copy = <E, R>(
         (root): Effect.Effect<Outcome<E>, Failures.CopyFailure | E> =>
           settings.continueOnError
             ? Effect.map(Effect.either(outcomeOf(root)), (outcome) =>
-                Either.getOrElse(outcome, (failure) => ({
-                  ...ofRoot(root),
-                  status: "failed" as const,
-                  failure
-                }))
+                Either.getOrElse(outcome, (failure) => {
+                  execution.lost()
+                  return { ...ofRoot(root), status: "failed" as const, failure }
+                })
               )
             : outcomeOf(root),
         { concurrency: roots }
@@ -198,9 +200,10 @@ const executing = <E, R, E2>(
     Effect.gen(function* () {
       const scope = yield* Effect.scope
       const context = yield* Effect.context<R>()
-      const progress = new Progress()
+      const progress = new Progress(yield* Clock.currentTimeMillis)
       const failing = failingOf(from, to, progress)
-      const execution = new Execution(from, to, settings, progress, failing, context, scope)
+      const tell = yield* telling(progress)
+      const execution = new Execution(from, to, settings, progress, failing, tell, context, scope)
       const walk = walkOf(from, to, settings, failing, execution.emit, scope)
       const running = outcomes(execution, walk, failing)
       const all = [
@@ -209,9 +212,27 @@ const executing = <E, R, E2>(
           : Effect.raceFirst(running, Deferred.await(execution.failed)))
       ]
       const ok = all.every(({ status }) => status !== "failed")
+      yield* tell({ _tag: "Progress", summary: progress.summary() })
       return { ok, outcomes: all, summary: progress.summary() }
     })
   )
+
+/**
+ * Returns what tells an observer of events, if there is one, to which a fiber tells how far the
+ * copy is, as long as its scope.
+ */
+const telling = (progress: Progress) =>
+  Effect.gen(function* () {
+    const observer = yield* Events.Observer
+    if (observer === undefined) return () => Effect.void
+    const sample = Effect.gen(function* () {
+      const reached = progress.sample(yield* Clock.currentTimeMillis)
+      for (const one of reached) yield* observer({ _tag: "Bytes", ...one })
+      yield* observer({ _tag: "Progress", summary: progress.summary() })
+    })
+    yield* Effect.forkScoped(Effect.schedule(sample, Schedule.spaced("200 millis")))
+    return observer
+  })
 
 const failingOf = (from: Roots.Located, to: Roots.Located, progress: Progress) =>
   Failures.failing({ source: from.name, target: to.name }, () => progress.summary())

@@ -14,9 +14,10 @@ import type { Digest } from "../../../spec/Digest.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import type { RepositoryName } from "../../../spec/Reference.js"
 import type { CopyFailure, Failing } from "./CopyFailure.js"
+import type { Event } from "./Events.js"
 import * as Graph from "./Graph.js"
 import * as MovedBlob from "./MovedBlob.js"
-import type { Progress } from "./Progress.js"
+import type { Ending, Progress } from "./Progress.js"
 import * as PutManifest from "./PutManifest.js"
 import { nameOf, type Side } from "./Questions.js"
 import * as Step from "./Step.js"
@@ -58,6 +59,7 @@ export class Execution<E, R> {
     private readonly manner: Manner<E, R>,
     private readonly progress: Progress,
     private readonly failing: Failing,
+    private readonly tell: (event: Event) => Effect.Effect<void>,
     private readonly context: Context.Context<R>,
     private readonly scope: Scope.Scope
   ) {
@@ -75,10 +77,18 @@ export class Execution<E, R> {
       if (this.started.has(step.id)) return Effect.void
       this.started.add(step.id)
       this.progress.found(step)
-      return Step.isWork(step)
-        ? this.run(Step.idsOf(step), this.perform(step, manifest))
-        : this.end(step.id, Effect.void)
+      return Effect.zipRight(
+        this.tell({ _tag: "Found", step }),
+        Step.isWork(step)
+          ? this.run(Step.idsOf(step), this.told(step, this.perform(step, manifest)))
+          : this.end(step.id, Effect.void)
+      )
     })
+  }
+
+  /** Notes that something will not come. */
+  lost(): void {
+    this.progress.failed()
   }
 
   /** Begins to see whether what was there when a plan was made is there still. */
@@ -122,12 +132,25 @@ export class Execution<E, R> {
     return end
   }
 
+  /** Tells how a step begins and ends. */
+  private told(step: Step.Work, performed: Effect.Effect<Ending, Failure<E>>) {
+    const waited = step.kind === "manifest" ? this.await(step.after) : Effect.void
+    return waited.pipe(
+      Effect.zipRight(this.tell({ _tag: "Started", step })),
+      Effect.zipRight(performed),
+      Effect.tapError((failure) => {
+        this.progress.failed(step)
+        return this.tell({ _tag: "Failed", step, failure })
+      }),
+      Effect.flatMap((how) => this.tell({ _tag: "Ended", step, how }))
+    )
+  }
+
   private perform(
     step: Step.Work,
     manifest: Manifest.Manifest | undefined
-  ): Effect.Effect<void, Failure<E>> {
+  ): Effect.Effect<Ending, Failure<E>> {
     return Effect.gen(this, function* () {
-      if (step.kind === "manifest") yield* this.await(step.after)
       yield* this.hook(this.manner.before, step)
       const how = yield* step._tag === "Mount"
         ? this.mount(step)
@@ -136,6 +159,7 @@ export class Execution<E, R> {
           : Effect.as(this.put(step, manifest), "moved" as const)
       this.progress.done(step, how)
       yield* this.hook(this.manner.after, step)
+      return how
     })
   }
 

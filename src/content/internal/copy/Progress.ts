@@ -1,4 +1,4 @@
-/** How far a copy is: counts of what is known and what has become of it. */
+/** How far a copy is: counts of what is known and what has become of it, and how fast it goes. */
 import * as Schema from "effect/Schema"
 import * as Step from "./Step.js"
 
@@ -19,6 +19,10 @@ export interface Amount {
  * repository of the target, and `skipped` is left out. `moved` has the bytes of blobs that are
  * under way, too. `tags` are those that were put.
  *
+ * `fraction` is how much of the known bytes is done, from 0 to 1, which it reaches only where
+ * nothing has failed. `rate` is in bytes per second, in the mean of the last seconds, and
+ * `remaining` the milliseconds that what is known takes at this rate, if there is one.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -29,6 +33,9 @@ export interface Summary {
   readonly mounted: Amount
   readonly skipped: Amount
   readonly tags: number
+  readonly fraction: number
+  readonly rate: number
+  readonly remaining?: number | undefined
 }
 
 const AmountSchema: Schema.Schema<Amount> = Schema.Struct({
@@ -43,30 +50,73 @@ export const SummarySchema: Schema.Schema<Summary> = Schema.Struct({
   moved: AmountSchema,
   mounted: AmountSchema,
   skipped: AmountSchema,
-  tags: Schema.Number
+  tags: Schema.Number,
+  fraction: Schema.Number,
+  rate: Schema.Number,
+  remaining: Schema.optional(Schema.Number)
 })
 
-/** Returns a summary in words: `3 of 12 pieces of content (1.2 of 9.5 MB) and 1 tag`. */
-export const inWords = ({ known, mounted, moved, present, skipped, tags }: Summary): string => {
-  const done = [present, moved, mounted, skipped]
-  const sum = (of: (amount: Amount) => number) => done.reduce((all, one) => all + of(one), 0)
+/** Returns a summary in words, as in `3 of 12 manifests and blobs (1.2 MB of 9.5 MB) and 1 tag`. */
+export const inWords = (summary: Summary): string => {
+  const { bytes, nodes } = doneOf(summary)
+  const { known, tags } = summary
   return (
-    `${sum(({ nodes }) => nodes)} of ${known.nodes} manifests and blobs ` +
-    `(${Step.bytes(sum(({ bytes }) => bytes))} of ${Step.bytes(known.bytes)}) and ` +
+    `${nodes} of ${known.nodes} manifests and blobs ` +
+    `(${Step.bytes(bytes)} of ${Step.bytes(known.bytes)}) and ` +
     `${tags} ${tags === 1 ? "tag" : "tags"}`
   )
 }
 
-interface Count {
-  nodes: number
-  bytes: number
-}
+type Parts = Readonly<Record<Part, Amount>>
 
 type Part = "known" | "present" | "moved" | "mounted" | "skipped"
 
+const doneOf = ({ mounted, moved, present, skipped }: Omit<Parts, "known">): Amount => {
+  const done = [present, moved, mounted, skipped]
+  return {
+    nodes: done.reduce((sum, { nodes }) => sum + nodes, 0),
+    bytes: done.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+}
+
+/** How fast something grows: older samples count less and less, half as much in 1.5 seconds. */
+class Rate {
+  private rate = 0
+
+  constructor(
+    private at: number,
+    private amount: number
+  ) {}
+
+  sample(now: number, amount: number): number {
+    const seconds = (now - this.at) / 1000
+    if (seconds <= 0) return this.rate
+    const weight = this.rate === 0 ? 1 : 1 - 2 ** (-seconds / 1.5)
+    this.rate += weight * (Math.max(0, amount - this.amount) / seconds - this.rate)
+    this.at = now
+    this.amount = amount
+    return this.rate
+  }
+}
+
+/** A blob that is under way. */
+interface UnderWay {
+  readonly step: Step.Work
+  readonly rate: Rate
+  offset: number
+  told: number
+}
+
+/** How many bytes of a blob have come, and how fast. */
+export interface Reached {
+  readonly step: Step.Work
+  readonly offset: number
+  readonly rate: number
+}
+
 /** Counts what a copy does. */
 export class Progress {
-  private readonly counts: Record<Part, Count> = {
+  private readonly counts = {
     known: { nodes: 0, bytes: 0 },
     present: { nodes: 0, bytes: 0 },
     moved: { nodes: 0, bytes: 0 },
@@ -74,8 +124,15 @@ export class Progress {
     skipped: { nodes: 0, bytes: 0 }
   }
   private tags = 0
-  /** The bytes of blobs under way, by step. */
-  private readonly offsets = new Map<string, number>()
+  private failures = 0
+  private bytesPerSecond = 0
+  private readonly rate: Rate
+  private readonly underWay = new Map<string, UnderWay>()
+
+  /** `now` is the time in milliseconds. */
+  constructor(private now: number) {
+    this.rate = new Rate(now, 0)
+  }
 
   /** Counts a step that was found. */
   found(step: Step.Step): void {
@@ -86,29 +143,65 @@ export class Progress {
   }
 
   /** Notes how many bytes of a blob have come. */
-  reached(step: Step.Step, offset: number): void {
-    this.offsets.set(step.id, offset)
+  reached(step: Step.Work, offset: number): void {
+    const known = this.underWay.get(step.id)
+    if (known !== undefined) known.offset = offset
+    else this.underWay.set(step.id, { step, rate: new Rate(this.now, 0), offset, told: -1 })
   }
 
   /** Counts a step that is done. */
-  done(step: Step.Work, how: "moved" | "mounted" | "present"): void {
-    this.offsets.delete(step.id)
+  done(step: Step.Work, how: Ending): void {
+    this.underWay.delete(step.id)
     if (step._tag === "Tag") this.tags++
     if (step._tag !== "Tag" || step.puts) this.add(how, step)
   }
 
+  /** Counts a step that has failed, or something that was not found. */
+  failed(step?: Step.Work): void {
+    if (step !== undefined) this.underWay.delete(step.id)
+    this.failures++
+  }
+
+  /** Looks at the time, and returns the blobs of which more has come since the last time. */
+  sample(now: number): ReadonlyArray<Reached> {
+    this.now = now
+    this.bytesPerSecond = this.rate.sample(now, this.parts().moved.bytes)
+    return [...this.underWay.values()].flatMap((one) => {
+      const rate = one.rate.sample(now, one.offset)
+      if (one.told === one.offset) return []
+      one.told = one.offset
+      return [{ step: one.step, offset: one.offset, rate }]
+    })
+  }
+
   /** The counts by now. */
   summary(): Summary {
-    const copy = (part: Part): Amount => ({ ...this.counts[part] })
-    const moved = copy("moved")
-    const underWay = [...this.offsets.values()].reduce((all, one) => all + one, 0)
+    const parts = this.parts()
+    const { known } = parts
+    const done = doneOf(parts)
+    const rate = this.bytesPerSecond
+    const left = known.bytes - done.bytes
     return {
-      known: copy("known"),
-      present: copy("present"),
-      moved: { nodes: moved.nodes, bytes: moved.bytes + underWay },
-      mounted: copy("mounted"),
-      skipped: copy("skipped"),
-      tags: this.tags
+      ...parts,
+      tags: this.tags,
+      fraction:
+        left <= 0 && known.nodes > 0
+          ? done.nodes / (known.nodes + this.failures)
+          : done.bytes / Math.max(1, known.bytes),
+      rate,
+      ...(rate > 0 && { remaining: Math.round((left / rate) * 1000) })
+    }
+  }
+
+  private parts(): Parts {
+    const { known, mounted, moved, present, skipped } = this.counts
+    const bytes = [...this.underWay.values()].reduce((sum, { offset }) => sum + offset, moved.bytes)
+    return {
+      known: { ...known },
+      present: { ...present },
+      moved: { nodes: moved.nodes, bytes },
+      mounted: { ...mounted },
+      skipped: { ...skipped }
     }
   }
 
@@ -117,3 +210,6 @@ export class Progress {
     this.counts[part].bytes += descriptor.size
   }
 }
+
+/** What has become of a step that does something. */
+export type Ending = "moved" | "mounted" | "present"

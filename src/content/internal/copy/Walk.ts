@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Turn from "../../../internal/Turn.js"
 import { DigestMismatch } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type * as Digest from "../../../spec/Digest.js"
@@ -52,6 +53,8 @@ const concurrency = 16
 export class Walk {
   private readonly visits: Shared<Visited, CopyFailure>
   private readonly attachments: Attachments
+  /** Thousands of equal tags are not to keep others waiting (CP32). */
+  private readonly turn = Turn.make()
 
   constructor(
     private readonly from: Side,
@@ -75,6 +78,7 @@ export class Walk {
   /** Emits all steps for a root. */
   root({ expected, reference, tags }: Root): Effect.Effect<Rooted, CopyFailure> {
     return Effect.gen(this, function* () {
+      yield* this.turn
       const { hint, node } = yield* this.ask.find(reference)
       const { descriptor } = node
       const { digest } = descriptor
@@ -181,7 +185,10 @@ export class Walk {
   /** Visits a node, once for all who refer to it. */
   private once(node: Graph.Node, depth: number, hint: Hint): Effect.Effect<Visited, CopyFailure> {
     return this.visits.get(Graph.idOf(node), () =>
-      node.kind === "blob" ? this.blob(node, hint) : this.manifest(node, depth, hint)
+      Effect.zipRight(
+        this.turn,
+        node.kind === "blob" ? this.blob(node, hint) : this.manifest(node, depth, hint)
+      )
     )
   }
 
