@@ -1,5 +1,4 @@
 /** The jobs of `examples/jobs` do what their table says, over sockets, and other tools agree. */
-import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import { createServer } from "node:http"
 import * as Path from "node:path"
@@ -44,6 +43,7 @@ import {
 } from "./support/hosts.js"
 import { describeWherePresent } from "./support/installed.js"
 import { folder } from "./support/machine.js"
+import { outputOf } from "./support/program.js"
 import * as Tar from "./support/tar.js"
 
 const root = Path.join(import.meta.dirname, "../examples/jobs")
@@ -79,18 +79,11 @@ describe("each job", () => {
 const embedded = Layer.merge(layerEmbeddedHost, NodeContext.layer)
 const debian = Layer.merge(layerDebianHost, NodeContext.layer)
 
-/** What a program prints. Where it fails, the test does, with what it said. */
+/** What a program prints that keeps what it knows in a folder. */
 const output = (command: string, args: ReadonlyArray<string>, cwd: string) =>
-  Effect.async<string>((resume) => {
-    const env = { ...process.env, COSIGN_PASSWORD: "", DOCKER_CONFIG: cwd, HOME: cwd }
-    const child = execFile(command, args, { cwd, env }, (error, stdout, stderr) =>
-      resume(
-        error === null
-          ? Effect.succeed(stdout)
-          : Effect.dieMessage(`${command} ${args.join(" ")}: ${stderr}`)
-      )
-    )
-    return Effect.sync(() => child.kill())
+  outputOf(command, args, {
+    cwd,
+    environment: { COSIGN_PASSWORD: "", DOCKER_CONFIG: cwd, HOME: cwd }
   })
 
 /** A folder with a file in an archive, and the path of that. */

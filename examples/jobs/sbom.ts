@@ -2,8 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Artifact from "effect-oci/Artifact"
 import * as ByteStream from "effect-oci/ByteStream"
-import * as Reference from "effect-oci/Reference"
-import * as Registries from "effect-oci/Registries"
+import * as Referrers from "effect-oci/Referrers"
 
 const spdx = "application/spdx+json"
 
@@ -14,13 +13,12 @@ export const attachSbom = (image: string, sbom: Uint8Array) =>
     files: [{ title: "sbom.spdx.json", mediaType: spdx, source: sbom }]
   })
 
-/** The SBOMs that are attached to an image, verified. */
+/** The SBOMs that are attached to an image and to its platforms, verified. */
 export const findSboms = (image: string) =>
   Effect.gen(function* () {
-    const { reference } = yield* Registries.resolve(image)
-    const found = yield* Stream.runCollect(Registries.referrers(reference, { artifactType: spdx }))
-    const files = yield* Effect.forEach(found, ({ digest }) =>
-      Effect.map(Artifact.pull(Reference.withDigest(reference, digest)), ({ files }) => files)
-    )
-    return yield* Effect.forEach(files.flat(), ({ content }) => ByteStream.text(content))
+    const found = Referrers.walk(image, { artifactType: spdx, depth: 1, platforms: true })
+    const sboms = yield* Stream.runCollect(found)
+    const pulled = yield* Effect.forEach(sboms, ({ reference }) => Artifact.pull(reference))
+    const files = pulled.flatMap(({ files }) => files)
+    return yield* Effect.forEach(files, ({ content }) => ByteStream.text(content))
   })

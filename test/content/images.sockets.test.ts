@@ -1,5 +1,4 @@
 /** Images by skopeo and buildah, and our own, read over sockets from any registry. */
-import { execFile } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -16,25 +15,18 @@ import { layerDebianHost, layerEmbeddedHost, repositoryOnHost as name } from "..
 import * as Images from "../support/images.js"
 import { describeInstalled } from "../support/installed.js"
 import { folder } from "../support/machine.js"
+import { outputOf } from "../support/program.js"
 import * as Tar from "../support/tar.js"
 
 const run = (command: string, args: ReadonlyArray<string>, cwd: string) =>
-  Effect.async<string>((resume) => {
-    const env = {
-      ...process.env,
+  outputOf(command, args, {
+    cwd,
+    environment: {
       HOME: cwd,
       XDG_RUNTIME_DIR: cwd,
       STORAGE_DRIVER: "vfs",
       BUILDAH_ISOLATION: "chroot"
     }
-    const child = execFile(command, args, { cwd, env }, (error, stdout, stderr) =>
-      resume(
-        error === null
-          ? Effect.succeed(stdout)
-          : Effect.dieMessage(`${command} ${args.join(" ")}: ${stderr}`)
-      )
-    )
-    return Effect.sync(() => child.kill())
   })
 
 /** Gives the layers of a folder of skopeo's, which are not compressed, an entry that is new. */

@@ -1,5 +1,5 @@
 /** Programs in processes of their own: those of `examples/`, and those of tests. */
-import { type ChildProcessByStdio, spawn } from "node:child_process"
+import { type ChildProcessByStdio, execFile, spawn } from "node:child_process"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { Readable, Writable } from "node:stream"
@@ -126,4 +126,22 @@ const runProgram = (
       resume(Effect.succeed({ code, stdout, stderr }))
     })
     return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+/** What a command of this machine prints. Where it fails, the test does, with what it said. */
+export const outputOf = (
+  command: string,
+  args: ReadonlyArray<string>,
+  { cwd = root, environment }: Pick<RunOptions, "cwd" | "environment"> = {}
+): Effect.Effect<string> =>
+  Effect.async<string>((resume) => {
+    const env = { ...process.env, ...environment }
+    const child = execFile(command, args, { cwd, env }, (error, stdout, stderr) =>
+      resume(
+        error === null
+          ? Effect.succeed(stdout)
+          : Effect.dieMessage(`${command} ${args.join(" ")}: ${stderr}`)
+      )
+    )
+    return Effect.sync(() => child.kill())
   })
