@@ -8,6 +8,7 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as BlobSource from "../BlobSource.js"
 import type * as Image from "../content/Image.js"
 import type * as ImageBuild from "../content/ImageBuild.js"
 import type { Entry } from "../content/ImageLayer.js"
@@ -213,5 +214,13 @@ const fileOf = (
       })
     )
   const mode = stats.mode & 0o100 ? 0o755 : 0o644
-  return Effect.map(BlobFile.source(onDisk), (source) => ({ path, source, mode }))
+  return stats.size <= small
+    ? Effect.succeed({ path, source: smallSource(onDisk, stats.size), mode })
+    : Effect.map(BlobFile.source(onDisk), (source) => ({ path, source, mode }))
 }
+
+/** Files up to this size, in bytes, are read at once: blocks of a mebibyte would cost much more. */
+const small = 1_048_576
+
+const smallSource = (path: string, size: number) =>
+  BlobSource.fromStream(Stream.fromEffect(attempt(path, () => Fs.readFile(path))), { size })
