@@ -35,12 +35,22 @@ interface Place {
   readonly digest: Digest.Digest
 }
 
+/** How a registry is reached, and which of its repositories. */
+interface Way {
+  readonly isTls?: boolean
+  readonly name?: string
+  readonly parallelDownloads?: boolean
+}
+
 const registry =
-  <A, E>(use: (place: Place) => Effect.Effect<A, E>, isTls = false): Task =>
+  <A, E>(
+    use: (place: Place) => Effect.Effect<A, E>,
+    { isTls = false, name = "bench", ...options }: Way = {}
+  ): Task =>
   ({ digest, tlsUrl, url }) =>
     Effect.all({
       registry: Registry,
-      repository: Reference.parseRepositoryName("bench"),
+      repository: Reference.parseRepositoryName(name),
       digest: Digest.parse(digest)
     }).pipe(
       Effect.flatMap(use),
@@ -48,8 +58,8 @@ const registry =
       Effect.provide(
         NodeRegistry.layer(
           isTls
-            ? { url: tlsUrl, concurrency, tls: { rejectUnauthorized: false } }
-            : { url, concurrency }
+            ? { url: tlsUrl, concurrency, ...options, tls: { rejectUnauthorized: false } }
+            : { url, concurrency, ...options }
         ).pipe(Layer.provide(Credentials.layerAnonymous))
       ),
       Effect.runPromise
@@ -85,7 +95,7 @@ const manifests = (one: (place: Place, tag: Reference.Tag) => Effect.Effect<unkn
   )
 
 const pullFile =
-  (isTls: boolean): Task =>
+  (way: Way = {}): Task =>
   (given) =>
     registry(
       ({ digest, registry, repository }) =>
@@ -95,7 +105,7 @@ const pullFile =
           { mediaType: "application/octet-stream", digest, size },
           downloadFile
         ),
-      isTls
+      way
     )(given).finally(() => Fs.rmSync(downloadFile, { force: true }))
 
 const registries =
@@ -126,8 +136,11 @@ export const tasks: Tasks = {
       registry.getBlob(repository, { mediaType: "application/octet-stream", digest, size })
     )
   ),
-  "pull file": pullFile(false),
-  "pull file over TLS": pullFile(true),
+  "pull file": pullFile(),
+  "pull file over TLS": pullFile({ isTls: true }),
+  "pull file over four": pullFile({ parallelDownloads: true }),
+  "pull file at 40 MB per second": pullFile({ name: "limited" }),
+  "pull file at 40 MB per second over four": pullFile({ name: "limited", parallelDownloads: true }),
   "pull, nothing kept": registry(({ digest, registry, repository }) =>
     verifyBlob(registry, repository, { mediaType: "application/octet-stream", digest, size })
   ),

@@ -74,6 +74,33 @@ const pulls: ReadonlyArray<Row> = [
   )
 ]
 
+const parallel: ReadonlyArray<Row> = [
+  row(
+    "pull to a file over four connections, of 40 MB/s each",
+    "seconds",
+    "ours/pull file at 40 MB per second over four",
+    "ours/pull file at 40 MB per second",
+    0.3
+  ),
+  row(
+    "pull to a file over up to four connections, unlimited",
+    "seconds",
+    "ours/pull file over four",
+    "ours/pull file",
+    1.05
+  ),
+  ...["", " at 40 MB per second"].map((speed) => ({
+    ...row(
+      `peak memory (MB), less 64, pull to a file over four connections${speed}`,
+      "memory",
+      `ours/pull file${speed} over four`,
+      `ours/pull file${speed}`,
+      1
+    ),
+    allowance: 64
+  }))
+]
+
 const push = "ours/push file, digest unknown"
 const chunks = "ours/push file, chunks of 8 MiB"
 const pushes: ReadonlyArray<Row> = [
@@ -238,6 +265,7 @@ const layouts: ReadonlyArray<Row> = [
 
 export const rows: ReadonlyArray<Row> = [
   ...pulls,
+  ...parallel,
   ...pushes,
   ...server,
   ...served,

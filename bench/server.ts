@@ -6,7 +6,7 @@
 import { createReadStream, statSync } from "node:fs"
 import { createServer, type RequestListener } from "node:http"
 import { createServer as createTlsServer } from "node:https"
-import type { AddressInfo } from "node:net"
+import type { AddressInfo, Socket } from "node:net"
 import { generate } from "selfsigned"
 import {
   block,
@@ -61,6 +61,18 @@ const page = (url: URL, count: number, item: (n: number) => unknown) => {
     items,
     headers: isLast ? {} : { link: `<${url.pathname}?from=${from + pageSize}>; rel="next"` }
   }
+}
+
+/** What a connection gets of the blobs in the repository `limited`, in bytes per millisecond. */
+const limit = 40_000
+const dueTimes = new WeakMap<Socket, number>()
+
+/** How long a connection has to wait, in milliseconds, before it may send so many bytes more. */
+const wait = (socket: Socket, bytes: number): number => {
+  const now = performance.now()
+  const due = Math.max(now, dueTimes.get(socket) ?? 0)
+  dueTimes.set(socket, due + bytes / limit)
+  return due - now
 }
 
 const tagOf = (n: number) => `v${String(n).padStart(8, "0")}`
@@ -165,13 +177,29 @@ const listener: RequestListener = (request, response) => {
       : url.endsWith(small.digest)
         ? 4096
         : size
-  response.writeHead(200, { "content-type": "application/octet-stream", "content-length": length })
-  let at = 0
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? []
+  const start = Number(from ?? 0)
+  const end = to ? Number(to) + 1 : length
+  const isLimited = url.startsWith("/v2/limited/")
+  response.writeHead(from === undefined ? 200 : 206, {
+    "content-type": "application/octet-stream",
+    "content-length": end - start,
+    ...(from !== undefined && { "content-range": `bytes ${start}-${end - 1}/${length}` })
+  })
+  let at = start
   const write = (): void => {
-    while (at < length) {
-      const bytes = part >= 0 ? partBlock(part, at) : block.subarray(0, length - at)
+    while (at < end && !response.destroyed) {
+      // Blocks of the blob, or what of one is left.
+      const offset = at % block.length
+      const bytes =
+        part >= 0
+          ? partBlock(part, at)
+          : block.subarray(offset, Math.min(offset + end - at, block.length))
       at += bytes.length
-      if (!response.write(bytes)) return void response.once("drain", write)
+      const isFull = !response.write(bytes)
+      const pause = isLimited ? wait(request.socket, bytes.length) : 0
+      if (pause > 1) return void setTimeout(write, pause)
+      if (isFull) return void response.once("drain", write)
     }
     response.end()
   }

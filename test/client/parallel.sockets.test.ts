@@ -256,14 +256,10 @@ describe("a segment", () => {
 
   it.scopedLive.each([
     ["is cut", ({ request }: Asked) => request.socket.destroy()],
-    ["is reset", ({ request }: Asked) => request.socket.resetAndDestroy()],
-    ["stalls", () => undefined],
-    ["ends early", ({ response }: Asked) => response.end()]
+    ["is reset", ({ request }: Asked) => request.socket.resetAndDestroy()]
   ] as const)("that %s goes on by itself, from the byte where it was", ([, ending]) =>
     Effect.gen(function* () {
-      const { ranges, registry } = yield* rangeRegistry(breaking(ending), {
-        timeouts: { response: "100 millis" }
-      })
+      const { ranges, registry } = yield* rangeRegistry(breaking(ending))
       const got = yield* gather(tuned()(registry.getBlob(repository, descriptor)))
       expect(Buffer.compare(got, bytes)).toBe(0)
       const parts = spans(ranges)
@@ -271,6 +267,26 @@ describe("a segment", () => {
       expect(broken.length).toBeGreaterThan(10)
       for (const [start, end] of broken) expect(parts).toContainEqual([start + 1000, end])
       expect(ranges.filter((range) => range === undefined)).toHaveLength(1)
+    })
+  )
+
+  it.scopedLive("that stalls goes on by itself, after the timeout", () =>
+    Effect.gen(function* () {
+      const stall = breaking(() => undefined)
+      const stalled: Array<number> = []
+      const { ranges, registry } = yield* rangeRegistry(
+        (asked) => {
+          if (asked.n !== 8 || !stall(asked)) return false
+          stalled.push(asked.part?.start ?? 0)
+          return true
+        },
+        { timeouts: { response: "2 seconds" } }
+      )
+      const got = yield* gather(tuned()(registry.getBlob(repository, descriptor)))
+      expect(Buffer.compare(got, bytes)).toBe(0)
+      expect(stalled).toHaveLength(1)
+      for (const start of stalled)
+        expect(spans(ranges)).toContainEqual([start + 1000, start + segment - 1])
     })
   )
 

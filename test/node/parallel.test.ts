@@ -5,6 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as ParallelPlan from "../../src/client/blobs/ParallelPlan.js"
 import * as BlobFile from "../../src/node/BlobFile.js"
@@ -44,29 +45,36 @@ describe("a download to a file", () => {
     Effect.gen(function* () {
       const root = yield* folder()
       const path = Path.join(root, "blob")
-      const { counts, ranges, registry } = yield* rangeRegistry(slowly())
+      const { ranges, registry } = yield* rangeRegistry(slowly())
       const download = tuned(BlobFile.download(registry, repository, descriptor, path))
       const starts: Array<number> = []
-      for (let pause = 30; ; pause += 5) {
+      const partials = Effect.promise(async () =>
+        Promise.all(
+          (await Fs.readdir(root)).map(async (name) => Fs.readFile(Path.join(root, name)))
+        )
+      )
+      for (let last = 0; last < size; ) {
         ranges.length = 0
         const fiber = yield* Effect.fork(download)
-        yield* Effect.sleep(pause)
-        const isDone = fiber.unsafePoll() !== null
-        yield* isDone ? Fiber.join(fiber) : Fiber.interrupt(fiber)
+        yield* Effect.repeat(partials, {
+          until: (partials) => partials.some(({ length }) => length > last),
+          schedule: Schedule.spaced("5 millis")
+        })
+        yield* Fiber.interrupt(fiber)
+        // Requests that are on their way are those of segments.
         const rest = ranges.find((range) => range?.endsWith("-"))
         if (rest !== undefined) starts.push(Number(/\d+/.exec(rest)?.[0]))
-        if (isDone) break
-        for (const name of yield* Effect.promise(() => Fs.readdir(root))) {
-          const partial = yield* contents(Path.join(root, name))
+        for (const partial of yield* partials) {
           expect(Buffer.compare(partial, bytes.subarray(0, partial.length))).toBe(0)
+          last = Math.max(last, partial.length)
         }
       }
+      yield* download
       expect(Buffer.compare(yield* contents(path), bytes)).toBe(0)
       expect(yield* Effect.promise(() => Fs.readdir(root))).toEqual(["blob"])
       // Each time from where the last one was.
-      expect(starts.length).toBeGreaterThan(2)
+      expect(starts.length).toBeGreaterThan(0)
       expect(starts).toEqual([...starts].sort((a, b) => a - b))
-      expect(counts.most).toBeGreaterThan(1)
     })
   )
 })

@@ -18,9 +18,11 @@ const KiB = 1024
 export const eager: ParallelPlan.Figures = {
   segment: 128 * KiB,
   window: 1,
-  lead: 1,
+  lead: 40,
   patience: 300,
-  worth: -100
+  worth: -100,
+  least: 0,
+  rest: 10_000
 }
 
 /** With such figures. */

@@ -164,9 +164,11 @@ const wanted = <E, E2>(state: State<E, E2>, n: number): Span | undefined => {
     replan(state, ParallelPlan.ended(plan))
     return undefined
   }
-  const waiting = next - Math.max(progress.at, segments[0]?.start ?? 0)
+  // What is being delivered does not wait.
+  const [first] = segments
+  const from = first === undefined ? next : first.at === progress.at ? first.end : first.start
   const span = { start: next, end: Math.min(end, next + tuning.segment) }
-  return next >= end || waiting + span.end - next > connections * tuning.segment ? undefined : span
+  return next >= end || span.end - from > connections * tuning.segment ? undefined : span
 }
 
 const fetched = <E, E2>(state: State<E, E2>, n: number, span: Span): Effect.Effect<void> =>
@@ -285,7 +287,8 @@ const ordinary = <E, E2>(state: State<E, E2>): Stream.Stream<Uint8Array, E> =>
       state.ordinary({
         left: () => (segments[0]?.start ?? Number.POSITIVE_INFINITY) - progress.at,
         onWait: () => {
-          if (state.next === undefined) measure(state, progress.at - first >= tuning.segment / 2)
+          if (state.plan.connections === 1)
+            measure(state, progress.at - first >= tuning.segment / 2)
         }
       }),
       Effect.sync(() => {

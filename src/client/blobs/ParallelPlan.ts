@@ -4,7 +4,8 @@
  *
  * A download begins with one connection. Once its throughput was measured another one is added, and
  * stays only if it raised the throughput by a third of what it would bring if it were as fast as
- * those before. The first one that does not is given up, and none is added after it.
+ * those before. One that does not, measured twice, is given up, and none is added for a while after
+ * it.
  */
 
 import * as Context from "effect/Context"
@@ -24,6 +25,10 @@ export interface Figures {
   readonly patience: number
   /** The least part of its proportional share that an added connection must bring. */
   readonly worth: number
+  /** How long the rest of a download has to take for a second connection to be added. */
+  readonly least: number
+  /** How long none is added after one that did not pay, and after the next one twice as long. */
+  readonly rest: number
 }
 
 /** The figures in use, which only tests change, to do with small blobs. */
@@ -33,7 +38,9 @@ export class Tuning extends Context.Reference<Tuning>()("effect-oci/client/Paral
     window: 100,
     lead: 250,
     patience: 2000,
-    worth: 1 / 3
+    worth: 1 / 3,
+    least: 1000,
+    rest: 5000
   })
 }) {}
 
@@ -48,12 +55,15 @@ export interface State {
   readonly tuning: Figures
   readonly most: number
   readonly connections: number
-  /** Whether that stays so. */
+  /** Whether that stays so, for the time `rest`. */
   readonly settled: boolean
-  /** Since when the throughput of this number of connections is measured, if it is. */
+  readonly rest: number
+  /** Since when the throughput of this number of connections is measured, or the number settled. */
   readonly since: Moment | undefined
   /** The throughput before the last one was added, in bytes per millisecond. */
   readonly before: number
+  /** Whether the last one was found not to pay once, as may be by chance. */
+  readonly doubtful: boolean
   /** `lead` of this download. */
   readonly lead: number
 }
@@ -64,8 +74,10 @@ export const begin = (most: number, tuning: Figures): State => ({
   most,
   connections: 1,
   settled: most <= 1,
+  rest: most <= 1 ? Number.POSITIVE_INFINITY : tuning.rest,
   since: undefined,
   before: 0,
+  doubtful: false,
   lead: tuning.lead
 })
 
@@ -76,34 +88,42 @@ export const begin = (most: number, tuning: Figures): State => ({
  */
 export const measured = (state: State, now: Moment, isWarm: boolean): State => {
   const { before, connections, since, tuning } = state
-  if (state.settled || (since === undefined && !isWarm)) return state
-  if (since === undefined) return { ...state, since: now }
+  if (since === undefined) return isWarm || state.settled ? { ...state, since: now } : state
+  if (state.settled)
+    return now.time - since.time < state.rest
+      ? state
+      : { ...state, settled: false, rest: 2 * state.rest, since: now, before: 0, doubtful: false }
   const size = now.at - since.at
   const time = now.time - since.time
   const isLong = size >= connections * tuning.segment && time >= tuning.window
   if (!isLong || time <= 0) return state
   const rate = size / time
   if (connections > 1 && rate < before * (1 + tuning.worth / (connections - 1)))
-    return refused(state)
+    return state.doubtful
+      ? { ...refused(state), rest: state.rest }
+      : { ...state, doubtful: true, since: now }
   return connections === state.most
-    ? { ...state, settled: true }
-    : { ...state, connections: connections + 1, since: undefined, before: rate }
+    ? { ...state, settled: true, rest: Number.POSITIVE_INFINITY }
+    : { ...state, connections: connections + 1, since: undefined, before: rate, doubtful: false }
 }
 
-/** What follows when a connection failed, or does not pay: one fewer, and no more are added. */
+/** What follows when a connection failed: one fewer, and no more are added. */
 export const refused = (state: State): State => ({
   ...state,
   connections: Math.max(1, state.connections - 1),
-  settled: true
+  settled: true,
+  rest: Number.POSITIVE_INFINITY,
+  since: undefined
 })
 
 /** What follows when the registry does not do what this takes. */
-export const ended = (state: State): State => ({ ...state, connections: 1, settled: true })
+export const ended = (state: State): State => refused({ ...state, connections: 1 })
 
 /** What follows when others need the connection: one fewer, until it is tried again. */
 export const declined = (state: State): State => ({
   ...state,
   connections: Math.max(1, state.connections - 1),
+  settled: state.settled && state.connections < state.most,
   since: undefined,
   before: 0
 })
@@ -121,7 +141,7 @@ export const late = (state: State): State =>
  */
 export const ahead = ({ before, lead, tuning }: State, at: number, end: number) => {
   const start = at + Math.max(tuning.segment, Math.ceil(before * lead))
-  return end - start < 2 * tuning.segment ? undefined : start
+  return end - start < Math.max(2 * tuning.segment, before * tuning.least) ? undefined : start
 }
 
 /** Whether a blob of `size` bytes is large enough to begin with. */
