@@ -553,7 +553,8 @@ export type PullError = Registry.GetManifestError
 /**
  * Gets the artifact under a reference such as `ghcr.io/owner/name:tag`, with its files as streams.
  * Without tag and digest, the tag is `latest`. An image is one, too: its layers are files, and from
- * an index `platform` chooses.
+ * an index `platform` chooses. To pull to a folder is `ArtifactFolder.pull` of `effect-oci/node`,
+ * and `BlobFile.save` is there for one of the files.
  *
  * Fails with `InvalidReference` or `InvalidUrl` before anything is sent, and with `PullError`.
  *

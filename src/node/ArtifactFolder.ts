@@ -27,6 +27,7 @@ import { attempt, inTurn, newBlock, read } from "./internal/FileBlocks.js"
 import * as FilePlaces from "./internal/FilePlaces.js"
 import * as FolderArchive from "./internal/FolderArchive.js"
 import { gzip } from "./internal/Gzip.js"
+import * as KeptDownload from "./internal/KeptDownload.js"
 import * as PartialFile from "./internal/PartialFile.js"
 import type { Progress, Summary } from "./internal/PullProgress.js"
 import { PullProgress } from "./internal/PullProgress.js"
@@ -256,6 +257,7 @@ export const pull = (
       if (taken.length > 0 && !overwrite)
         return yield* new BlobFile.FileExists({ paths: taken.map(({ path }) => path) })
       yield* FilePlaces.makeFolders(folder, places)
+      const files = saved.filter(({ isFolder }) => !isFolder)
       const contents = contentsOf(saved)
       const progress = new PullProgress(contents.map(counted), options.onProgress)
       yield* progress.observe(
@@ -266,7 +268,7 @@ export const pull = (
               progress.done(content[0].file.descriptor.digest)
             ),
           { concurrency, discard: true }
-        ).pipe(PartialFile.listing([folder, ...saved.map(({ path }) => Path.dirname(path))]))
+        ).pipe(PartialFile.listing([folder, ...files.map(({ path }) => Path.dirname(path))]))
       )
       return {
         ...pulled,
@@ -328,7 +330,7 @@ const writeFolder = (
       return yield* ExistingFile.tellSkipped({ repository: reference.repository, ...descriptor })
     const archive = Path.join(root, `.effect-oci-${randomUUID()}.archive`)
     yield* Effect.addFinalizer(() => Effect.ignore(attempt(archive, () => Fs.rm(archive))))
-    yield* BlobFile.save(file, archive)
+    yield* KeptDownload.run(file.registry, reference.repository, descriptor, archive, true)
     const content = read(archive, 0, () => newBlock)
     const packed = { descriptor, content, diffId: contentOf(file), name, limit }
     yield* UnpackedFolder.unpack(packed, path, overwrite)
@@ -340,7 +342,7 @@ const writeAll = Effect.fnUntraced(function* (files: Content, overwrite: boolean
   const { descriptor, reference } = file
   const there = files.find(({ skipped }) => skipped)
   yield* there === undefined
-    ? BlobFile.save(file, path, { overwrite })
+    ? KeptDownload.run(file.registry, reference.repository, descriptor, path, overwrite)
     : ExistingFile.tellSkipped({ repository: reference.repository, ...descriptor })
   const from = there?.path ?? path
   const here = Registry.make({
@@ -348,5 +350,5 @@ const writeAll = Effect.fnUntraced(function* (files: Content, overwrite: boolean
   })
   for (const { path, skipped } of files)
     if (!skipped && path !== from)
-      yield* BlobFile.download(here, reference.repository, descriptor, path, { overwrite })
+      yield* KeptDownload.run(here, reference.repository, descriptor, path, overwrite)
 })

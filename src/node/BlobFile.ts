@@ -7,29 +7,20 @@
 import * as Fs from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
-import * as ByteStream from "../ByteStream.js"
 import type { PulledContent } from "../content/Artifact.js"
 import * as BorrowedStream from "../internal/BorrowedStream.js"
 import * as LocalFile from "../internal/LocalFile.js"
 import * as ReadInto from "../internal/ReadInto.js"
 import type { Registry } from "../Registry.js"
-import type { RangeMismatch, StorageFailure, Unsupported } from "../RegistryError.js"
+import type { StorageFailure } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import type * as Digest from "../spec/Digest.js"
 import type { RepositoryName } from "../spec/Reference.js"
-import * as Transfer from "../Transfer.js"
 import { FileExists, notRegular, stateOf, tellSkipped } from "./internal/ExistingFile.js"
-import {
-  attempt,
-  drain,
-  inTurn,
-  newBlock,
-  read,
-  readFrom,
-  readInto
-} from "./internal/FileBlocks.js"
+import { attempt, drain, inTurn, newBlocks, read, readInto } from "./internal/FileBlocks.js"
+import * as KeptDownload from "./internal/KeptDownload.js"
 import * as PartialFile from "./internal/PartialFile.js"
 
 export {
@@ -95,8 +86,8 @@ export const source = (
       LocalFile.at(
         ReadInto.readable(
           BlobSource.reusing(
-            (offset) => read(path, offset, () => newBlock),
-            (offset) => read(path, offset, inTurn)
+            (offset) => read(path, offset, () => newBlocks(stats.size)),
+            (offset) => read(path, offset, () => inTurn(stats.size))
           ),
           readInto(path)
         ),
@@ -193,89 +184,14 @@ export const download = (
   path: string,
   { overwrite = false }: DownloadOptions = {}
 ): Effect.Effect<void, DownloadError> => {
-  const expected: ByteStream.Expected & { readonly digest: Digest.Digest } =
-    typeof blob === "string" ? { digest: blob } : blob
-  // From the byte where the partial file ends (C28, trap 77).
-  const remaining = (
-    verifier: ByteStream.Verifier,
-    offset: number
-  ): Stream.Stream<Uint8Array, DownloadError | RangeMismatch | Unsupported> =>
-    observed(
-      verifier.verify(
-        offset === expected.size
-          ? Stream.empty
-          : BorrowedStream.of(
-              registry.getBlobRange(repository, expected.digest, { start: offset })
-            ),
-        offset
-      ),
-      { direction: "download", repository, digest: expected.digest, size: expected.size },
-      offset
-    )
-  const downloaded = (keep: boolean): Effect.Effect<void, DownloadError> =>
-    Effect.gen(function* () {
-      const verifier = yield* ByteStream.verifier(expected)
-      const partial = yield* PartialFile.acquireKept(path, expected.digest, keep)
-      const { discard, file, isNew, publish } = partial
-      if (!isNew)
-        yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
-      const offset = verifier.size()
-      const content =
-        offset === 0
-          ? BorrowedStream.of(registry.getBlob(repository, blob))
-          : remaining(verifier, offset)
-      yield* Effect.catchAll(
-        drain(content, path, file, offset),
-        (error): Effect.Effect<never, DownloadError | Unusable> => {
-          if (error._tag === "RangeMismatch" || error._tag === "Unsupported")
-            return Effect.zipRight(discard, Effect.fail(new Unusable()))
-          if (error._tag !== "DigestMismatch" && error._tag !== "SizeMismatch")
-            return Effect.fail(error)
-          return Effect.zipRight(discard, Effect.fail(offset > 0 ? new Unusable() : error))
-        }
-      )
-      const isFree = yield* Effect.uninterruptible(publish(overwrite))
-      if (!isFree) return yield* new FileExists({ paths: [path] })
-    }).pipe(
-      Effect.scoped,
-      Effect.catchTag("Unusable", () => downloaded(false))
-    )
+  const expected = typeof blob === "string" ? { digest: blob } : blob
   return Effect.gen(function* () {
     const state = yield* stateOf(path, expected)
     if (state === "same") return yield* tellSkipped({ repository, ...expected })
     if (state === "else" && !overwrite) return yield* new FileExists({ paths: [path] })
-    return yield* downloaded(true)
+    return yield* KeptDownload.run(registry, repository, blob, path, overwrite)
   })
 }
-
-/** A partial file that is not the beginning of the blob. */
-class Unusable {
-  readonly _tag = "Unusable"
-}
-
-/** Shows observers the rest of a download as the download of the whole. */
-const observed = <E, R>(
-  rest: Stream.Stream<Uint8Array, E, R>,
-  subject: Transfer.Subject & { readonly digest: Digest.Digest },
-  offset: number
-): Stream.Stream<Uint8Array, E, R> =>
-  Stream.unwrap(
-    Effect.as(
-      Effect.zipRight(
-        Transfer.emit({ _tag: "Started", subject }),
-        Transfer.emit({ _tag: "Resumed", subject, offset })
-      ),
-      Stream.concat(
-        Transfer.track(rest, subject, offset),
-        Stream.execute(
-          Effect.zipRight(
-            Transfer.emit({ _tag: "Verified", subject, digest: subject.digest }),
-            Transfer.emit({ _tag: "Completed", subject, skipped: false })
-          )
-        )
-      )
-    )
-  )
 
 /** Renaming would replace a device such as /dev/null, too. */
 const replaceable = (path: string): Effect.Effect<void, StorageFailure> =>

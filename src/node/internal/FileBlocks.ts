@@ -29,11 +29,18 @@ export type Memory = () => Buffer
 /** New memory for every block. */
 export const newBlock: Memory = () => Buffer.allocUnsafeSlow(blockSize)
 
+/** The same for a file of so many bytes: small ones are many, and a mebibyte for each is much. */
+export const newBlocks =
+  (size: number): Memory =>
+  () =>
+    Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, blockSize)))
+
 /**
  * The same memory over and over: one block is being read, one held until the next is verified, one
  * ready, one being sent, and two are to spare.
  */
-export const inTurn = (): Memory => {
+export const inTurn = (size = blockSize): Memory => {
+  const newBlock = newBlocks(size)
   const blocks: Array<Buffer> = []
   let turn = 0
   return () => {
@@ -86,7 +93,8 @@ export const readFrom = (
     let position = offset
     let reading: Promise<Uint8Array> | undefined
     const read = async (): Promise<Uint8Array> => {
-      const { buffer, bytesRead } = await file.read(memory(), 0, blockSize, position)
+      const block = memory()
+      const { buffer, bytesRead } = await file.read(block, 0, block.length, position)
       position += bytesRead
       return buffer.subarray(0, bytesRead)
     }
