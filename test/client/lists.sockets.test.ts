@@ -200,7 +200,9 @@ describe("a host behind a redirect of /referrers/", () => {
       )
       expect(pushed._tag).toBe("Right")
       const before = reads === "tag" ? 2 : 1
-      expect(lines().slice(before)).toEqual(writes ? [put, list, byTag, putTag] : [put, list])
+      // After the list was written, another writer may have replaced it (CP09).
+      const look = byTag.replace("GET", "HEAD")
+      expect(lines().slice(before)).toEqual(writes ? [put, list, byTag, putTag, look] : [put, list])
     })
   )
 })
@@ -248,9 +250,10 @@ describe("a referrer that is deleted", () => {
         )
         expect(lines()).toEqual([
           `GET ${manifest}`,
-          `DELETE ${manifest}`,
           list,
-          ...(writes ? [byTag, byTag.replace("GET", "PUT")] : [])
+          // The list first, which some registries keep a referrer for (CP08), then another look.
+          ...(writes ? [byTag, byTag.replace("GET", "PUT"), byTag.replace("GET", "HEAD")] : []),
+          `DELETE ${manifest}`
         ])
       })
   )
