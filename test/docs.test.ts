@@ -65,7 +65,9 @@ const citations = (path: string, text: string): ReadonlyArray<string> => {
   const prose = characters.join("").replace(/\n\s*(?:\*|\/\/) /g, " ")
   return [
     ...Array.from(
-      prose.matchAll(/(?<![\w%./-])(C|R|I|A|T|V|RG|HK|SN|EP)([1-9]\d{0,2})\b(?: to \1(\d+))?/g),
+      prose.matchAll(
+        /(?<![\w%./-])(CP|C|R|I|A|T|V|S|RG|HK|SN|EP)(0?[1-9]\d{0,2})\b(?: to \1(\d+))?/g
+      ),
       ([, kind, first, last = first]) => range(`${kind}`, Number(first), Number(last))
     ).flat(),
     ...Array.from(
@@ -80,7 +82,10 @@ const citations = (path: string, text: string): ReadonlyArray<string> => {
 }
 
 const range = (kind: string, first: number, last: number): ReadonlyArray<string> =>
-  Array.from({ length: last - first + 1 }, (_, n) => `${kind}${first + n}`)
+  Array.from({ length: last - first + 1 }, (_, n) => {
+    const number = String(first + n)
+    return `${kind}${kind === "CP" ? number.padStart(2, "0") : number}`
+  })
 
 it("docs/rules.md has every rule that is cited, and no other", () => {
   const cited = ["src", "test", "examples"]
