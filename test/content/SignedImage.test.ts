@@ -6,8 +6,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as BlobSource from "../../src/BlobSource.js"
+import type { Compression } from "../../src/Compression.js"
 import * as Image from "../../src/content/Image.js"
+import * as ImageBuild from "../../src/content/ImageBuild.js"
 import type { Decompression } from "../../src/Decompression.js"
+import * as NodeCompression from "../../src/node/NodeCompression.js"
 import * as NodeDecompression from "../../src/node/NodeDecompression.js"
 import * as Registries from "../../src/Registries.js"
 import * as Digest from "../../src/spec/Digest.js"
@@ -18,7 +21,7 @@ import * as SignedManifest from "../../src/spec/SignedManifest.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { authority } from "../support/certificates.js"
 import { describeDebian } from "../support/debian.js"
-import { freshRepository, gather } from "../support/fixtures.js"
+import { freshRepository, gather, utf8 } from "../support/fixtures.js"
 import { layerDebianHost, layerEmbeddedHost, repositoryOnHost } from "../support/hosts.js"
 import * as Tar from "../support/tar.js"
 
@@ -70,7 +73,7 @@ const push = Effect.fnUntraced(function* (name: string, how: "signed" | "unsigne
 })
 
 const suite = <R, E>(
-  where: Layer.Layer<R | Registries.Registries | Decompression, E>,
+  where: Layer.Layer<R | Registries.Registries | Compression | Decompression, E>,
   name: Effect.Effect<string, never, R>,
   signatures: ReadonlyArray<"signed" | "unsigned"> = ["signed", "unsigned"]
 ) =>
@@ -140,6 +143,33 @@ const suite = <R, E>(
       })
     )
 
+    it.effect.each(signatures)("S32: %s, is a base of images of schema 2", (how) =>
+      Effect.gen(function* () {
+        const at = yield* name
+        const base = yield* Image.pull(yield* push(at, how))
+        const files = [{ path: "c", source: utf8("built") }]
+        yield* ImageBuild.push(`${at}:v2`, ImageBuild.from(base, { layers: [{ files }] }))
+        const built = yield* Image.pull(`${at}:v2`)
+        expect(built.manifest.descriptor.mediaType).toBe(MediaType.dockerManifest)
+        expect(built.config.content.rootfs.diff_ids.slice(0, 2)).toEqual(
+          archives.map((archive) => Digest.fromBytes(archive))
+        )
+        expect(built.config.content.history).toEqual([
+          ...(base.config.content.history ?? []),
+          { created_by: "effect-oci" }
+        ])
+        for (const [path, content] of [
+          ["a", "top"],
+          ["c", "built"]
+        ] as const)
+          expect(Buffer.from((yield* Image.readFile(built, path)).bytes).toString()).toBe(content)
+        // As it is, it has no place in an index.
+        expect(
+          yield* Effect.flip(ImageBuild.push(`${at}:v3`, ImageBuild.index([base])))
+        ).toMatchObject({ _tag: "InvalidImage", reason: "Format" })
+      })
+    )
+
     it.effect("fails for a layer that is not there", () =>
       Effect.gen(function* () {
         const at = yield* name
@@ -153,7 +183,14 @@ const suite = <R, E>(
   })
 
 describe("in memory", () =>
-  suite(Layer.merge(MemoryRegistry.layerRegistries(), NodeDecompression.layer), onMemory))
+  suite(
+    Layer.mergeAll(
+      MemoryRegistry.layerRegistries(),
+      NodeCompression.layer,
+      NodeDecompression.layer
+    ),
+    onMemory
+  ))
 describe("over the embedded server", () => suite(layerEmbeddedHost, repositoryOnHost))
 // It takes signed manifests only.
 describeDebian("over docker-registry", () => suite(layerDebianHost, repositoryOnHost, ["signed"]))

@@ -13,6 +13,7 @@ import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import * as Platform from "../../../spec/Platform.js"
 import * as Reference from "../../../spec/Reference.js"
+import type { Pushed } from "../../Artifact.js"
 import * as PushInput from "../PushInput.js"
 import * as SignedImage from "../SignedImage.js"
 import * as Building from "./Building.js"
@@ -26,12 +27,6 @@ export interface Options {
   readonly tags?: ReadonlyArray<string> | undefined
   readonly chunkSize?: number | undefined
   readonly concurrency?: number | undefined
-}
-
-/** What was pushed. */
-export interface Pushed {
-  readonly reference: Reference.Reference
-  readonly manifest: Manifest.Manifest
 }
 
 /** What a push fails with, besides the errors of the sources. */
