@@ -276,7 +276,9 @@ const jobs = (where: typeof embedded | typeof debian) =>
           const listening = yield* Layer.build(
             NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })
           )
-          yield* Layer.build(Edge.edge(host).pipe(Layer.provide(Layer.succeedContext(listening))))
+          yield* Layer.build(
+            Edge.edge(host, 1_000_000).pipe(Layer.provide(Layer.succeedContext(listening)))
+          )
           const { address } = Context.get(listening, HttpServer.HttpServer)
           const edge = `127.0.0.1:${address._tag === "TcpAddress" ? address.port : 0}/${repository}`
           const { files, manifest } = yield* Artifact.pull(`${edge}:1`)
@@ -299,6 +301,9 @@ const jobs = (where: typeof embedded | typeof debian) =>
         expect(yield* Infrastructure.isPublished(output)).toBe(true)
         const other = `${repository}@${Digest.fromBytes(utf8("other"))}`
         expect(yield* Infrastructure.isPublished(other)).toBe(false)
+        const mirrored = yield* Infrastructure.mirror(`${repository}:1`, `${yield* name}:1`)
+        expect(mirrored.split("@")[1]).toBe(output.split("@")[1])
+        expect(yield* Infrastructure.isPublished(mirrored)).toBe(true)
       })
     )
 
@@ -334,12 +339,22 @@ const jobs = (where: typeof embedded | typeof debian) =>
       Effect.gen(function* () {
         const app = yield* name
         const candidate = pinned(yield* plain(`${app}:rc`))
-        const promote = Promote.promote(`${app}:rc`, "stable", "application/spdx+json")
+        const promote = Promote.promote(`${app}:rc`, `${app}:stable`, "application/spdx+json")
         expect(yield* Effect.exit(promote)).toMatchObject({ _tag: "Failure" })
         expect(yield* Registries.exists(`${app}:stable`)).toBe(false)
         yield* Sbom.attachSbom(`${app}:rc`, utf8('{"spdxVersion":"SPDX-2.3"}'))
         expect(pinned(yield* promote)).toBe(candidate)
         expect(pinned(yield* Registries.resolve(`${app}:stable`))).toBe(candidate)
+        const other = yield* name
+        const lines = yield* items(Promote.review(`${app}:stable`, `${other}:1`))
+        expect(lines.at(-1)).toMatch(/^tag 1 = sha256:[0-9a-f]{64}, new, attachments: 1$/)
+        expect(yield* Registries.exists(`${other}:1`)).toBe(false)
+        yield* Promote.promote(`${app}:rc`, `${other}:1`, "application/spdx+json")
+        expect(yield* Sbom.findSboms(`${other}:1`)).toEqual(['{"spdxVersion":"SPDX-2.3"}'])
+        expect(yield* items(Promote.review(`${app}:rc`, `${other}:1`))).toMatchObject([
+          expect.stringMatching(/^have manifest/),
+          expect.stringMatching(/^have manifest/)
+        ])
       })
     )
 

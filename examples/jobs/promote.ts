@@ -1,15 +1,23 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as Copy from "effect-oci/Copy"
 import * as Registries from "effect-oci/Registries"
 
+const everything = { referrers: true, tagging: "unchanged" } as const
+
+/** What `promote` would do, a line for each step. */
+export const review = (candidate: string, release: string) =>
+  Stream.map(Copy.plan(candidate, release, everything), Copy.format)
+
 /**
- * Promotes an image within its repository, with all its platforms and referrers, if something of
- * this type is attached to it: a signature, say. A tag that moves meanwhile changes nothing.
+ * Promotes an image to where a reference with a tag says, in the same registry or another one, with
+ * all its platforms and all that is attached to them, if something of this type is attached to it:
+ * a signature, say. A tag that moves meanwhile changes nothing.
  */
-export const promote = (candidate: string, tag: string, artifactType: string) =>
+export const promote = (candidate: string, release: string, artifactType: string) =>
   Effect.gen(function* () {
     const { reference } = yield* Registries.resolve(candidate)
     const signatures = Registries.referrers(reference, { artifactType })
     yield* Effect.flatten(Stream.runHead(signatures))
-    return yield* Registries.tag(reference, tag)
+    return yield* Copy.copy(reference, release, everything)
   })

@@ -36,6 +36,11 @@ export interface Attached {
   readonly after: ReadonlyArray<string>
 }
 
+/** What is attached to one manifest, and what manifests that consists of. */
+interface Found extends Attached {
+  readonly parts: ReadonlyArray<Descriptor>
+}
+
 /** What has become of one of cosign's tags. */
 export interface Cosigned extends Walked {
   /** Whether the target has another manifest under it, which stays. */
@@ -47,7 +52,7 @@ const concurrency = 16
 
 /** The attachments of one copy. */
 export class Attachments {
-  private readonly found: Shared<Attached, CopyFailure>
+  private readonly found: Shared<Found, CopyFailure>
   private readonly tags: Shared<Cosigned, CopyFailure>
   private readonly lists: Shared<ReadonlySet<Digest>, never>
 
@@ -67,14 +72,27 @@ export class Attachments {
 
   /** Emits the steps for what is attached to some manifests, and to that. */
   of(manifests: ReadonlyArray<Descriptor>): Effect.Effect<Attached | undefined, CopyFailure> {
-    if (this.selection.referrers === undefined) return Effect.succeed(undefined)
-    return Effect.map(
-      Effect.forEach(manifests, (manifest) => this.ofOne(manifest), { concurrency }),
-      (all) => ({
-        count: all.reduce((sum, { count }) => sum + count, 0),
-        after: all.flatMap(({ after }) => after)
-      })
-    )
+    const { referrers } = this.selection
+    if (referrers === undefined) return Effect.succeed(undefined)
+    return Effect.gen(this, function* () {
+      const all = new Map<Digest, Found>()
+      let left = manifests
+      // What an attachment consists of can have attachments, and what they lead to be met again.
+      while (left.length > 0) {
+        const next = left.filter(({ digest }) => !all.has(digest))
+        const found = yield* Effect.forEach(next, (manifest) => this.ofOne(manifest), {
+          concurrency
+        })
+        for (const [n, { digest }] of next.entries())
+          if (found[n] !== undefined) all.set(digest, found[n])
+        left = referrers.depth === undefined ? found.flatMap(({ parts }) => parts) : []
+      }
+      const found = [...all.values()]
+      return {
+        count: found.reduce((sum, { count }) => sum + count, 0),
+        after: [...new Set(found.flatMap(({ after }) => after))]
+      }
+    })
   }
 
   /** Puts what is under one of cosign's tags, unless the target has something else there (CP11). */
@@ -95,18 +113,20 @@ export class Attachments {
     )
   }
 
-  private ofOne(manifest: Descriptor): Effect.Effect<Attached, CopyFailure> {
+  private ofOne(manifest: Descriptor): Effect.Effect<Found, CopyFailure> {
     return this.found.get(manifest.digest, () =>
       Effect.gen(this, function* () {
         const found = yield* this.ask(manifest)
         const after: Array<string> = []
+        const parts: Array<Descriptor> = []
         // What is attached to an attachment comes after it.
         for (let depth = 1; found.some((one) => one.depth >= depth); depth++) {
           const level = found.filter((one) => one.depth === depth)
           const all = yield* Effect.forEach(level, (one) => this.attach(one), { concurrency })
           after.push(...all.flatMap((walked) => walked.after))
+          parts.push(...all.flatMap((walked) => walked.parts))
         }
-        return { count: found.length, after: [...new Set(after)] }
+        return { count: found.length, after: [...new Set(after)], parts }
       })
     )
   }
@@ -147,21 +167,23 @@ export class Attachments {
     descriptor,
     link,
     subject
-  }: AttachmentWalk.Attachment): Effect.Effect<Walked, CopyFailure> {
+  }: AttachmentWalk.Attachment): Effect.Effect<Omit<Found, "count">, CopyFailure> {
     return Effect.gen(this, function* () {
       const subjectNode = { kind: "manifest", descriptor: subject } as const
       const visitedSubject = yield* this.visiting.visit(subjectNode, { mayBeMissing: true })
       yield* this.visiting.claim(visitedSubject)
       const node = { kind: "manifest", descriptor } as const
       const hint: Hint = { mayBeMissing: true, after: visitedSubject.after }
-      if (link._tag === "CosignTag") return yield* this.cosigned(link.tag, node, hint)
+      if (link._tag === "CosignTag")
+        return { after: (yield* this.cosigned(link.tag, node, hint)).after, parts: [] }
       const isListed = (yield* this.listed(subject.digest)).has(descriptor.digest)
       const visited = yield* this.visiting.visit(node, {
         ...hint,
         ...(!isListed && { isThere: false })
       })
       yield* this.visiting.claim(visited)
-      return { digest: visited.descriptor.digest, after: visited.after }
+      const parts = visited.manifests.filter(({ digest }) => digest !== descriptor.digest)
+      return { after: visited.after, parts }
     })
   }
 
