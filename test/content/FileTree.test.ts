@@ -103,3 +103,35 @@ it("a whole image is known, and a file is without the layers below where its fol
   expect(seen(layers, 0)("lib/y")).toEqual([2, 0])
   expect(seen(layers, 0)("usr/y")).toEqual([2, 0])
 })
+
+it.each([
+  ["a file", entry("lib/x"), [2, 0]],
+  ["a folder", entry("lib/x", { type: "directory" }), "folder"],
+  ["what removes it", entry("lib/.wh.x"), "missing"],
+  ["what removes all", entry("lib/.wh..wh..opq"), "missing"],
+  ["a hard link", entry("usr/x", { type: "hardlink", target: "lib/other" }), [0, 1]]
+] as const)(
+  "it is not known of a file over which %s can come to lie through a link",
+  (_, over, found) => {
+    const layers = [
+      [entry("lib", { type: "symlink", target: "usr" }), entry("usr/other")],
+      [...foldersOf("usr/x"), entry("usr/x")],
+      [over]
+    ]
+    expect(seen(layers, 0)("usr/x")).toEqual(found)
+    expect(seen(layers, 1)("usr/x")).toBe("unknown")
+    expect(seen(layers.slice(0, 2), 1)("usr/x")).toEqual([1, 1])
+  }
+)
+
+it("it is not known that there is nothing where a folder can have been made for a link", () => {
+  const layers = [[entry("b", { type: "symlink", target: "a" })], [entry("b/c"), entry(".wh.a")]]
+  expect(seen(layers, 0)("a")).toBe("folder")
+  expect(seen(layers, 1)("a")).toBe("unknown")
+})
+
+it("a file to which a link leads is not replaced by a folder", () => {
+  const layers = [[entry("b", { type: "symlink", target: "a" })], [entry("a")], [entry("b/c")]]
+  expect(seen(layers, 0)("a")).toEqual([1, 0])
+  expect(seen(layers, 1)("a")).toEqual([1, 0])
+})

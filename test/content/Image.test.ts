@@ -286,7 +286,13 @@ layer(machine, { excludeTestServices: true })((it) => {
     it.effect("takes no more layers than needed, and reads each once", () =>
       Effect.gen(function* () {
         const image = yield* imageOf(
-          [folder("etc"), file("etc/a", "base"), link("etc/b", "a"), folder("app")],
+          [
+            folder("etc"),
+            file("etc/a", "base"),
+            link("etc/b", "a"),
+            folder("app"),
+            file("loose/z", "base")
+          ],
           [folder("app"), file("app/x", "1"), file("loose/z", "1")],
           [folder("app"), file("app/y", "2")]
         )
