@@ -5,7 +5,9 @@
  * @since 0.1.0
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -16,8 +18,10 @@ import type { Registry } from "../Registry.js"
 import type { InputError, StorageFailure } from "../RegistryError.js"
 import type * as Reference from "../spec/Reference.js"
 import * as Archive from "../store/Archive.js"
+import type * as LayoutRegistry from "../store/LayoutRegistry.js"
 import * as BlobFile from "./BlobFile.js"
 import * as NodeDecompression from "./NodeDecompression.js"
+import * as NodeLayout from "./NodeLayout.js"
 
 /** Everything that archives need. */
 const platform: Layer.Layer<FileSystem.FileSystem | Decompression> = Layer.merge(
@@ -124,6 +128,26 @@ export const writeDockerFrom = (
   options?: Archive.DockerOptions
 ): Effect.Effect<ReadonlyArray<Archive.WrittenImage>, Archive.WriteDockerError | StorageFailure> =>
   written(path, (options) => Archive.writeDockerFrom(images, options), options)
+
+/**
+ * Writes what an effect puts into a registry to a file, as `Archive.writeFilled` and {@link write}
+ * do.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const writeFilled = <E, R>(
+  path: string,
+  fill: (target: Archive.Target) => Effect.Effect<unknown, E, R>,
+  options?: Archive.FillOptions
+): Effect.Effect<
+  void,
+  E | Archive.WriteError | StorageFailure,
+  Exclude<R, FileSystem.FileSystem | Path.Path | LayoutRegistry.System>
+> =>
+  BlobFile.write(path, Archive.writeFilled(fill, options)).pipe(
+    Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeLayout.layerSystem))
+  )
 
 const written = <E, R>(
   path: string,

@@ -8,13 +8,14 @@
  * @since 0.1.0
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { Decompression, InvalidEncoding } from "../Decompression.js"
 import * as StreamFormat from "../internal/StreamFormat.js"
 import { Registries } from "../Registries.js"
@@ -24,6 +25,8 @@ import type { Descriptor } from "../spec/Descriptor.js"
 import * as Digest from "../spec/Digest.js"
 import type { InvalidImageConfig } from "../spec/ImageConfig.js"
 import * as TarHeader from "../spec/internal/TarHeader.js"
+import * as Manifest from "../spec/Manifest.js"
+import * as MediaType from "../spec/MediaType.js"
 import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
 import * as ArchiveFile from "./internal/archive/ArchiveFile.js"
@@ -34,6 +37,8 @@ import { InvalidArchive } from "./internal/archive/InvalidArchive.js"
 import * as OciWriter from "./internal/archive/OciWriter.js"
 import * as OpenedArchive from "./internal/archive/OpenedArchive.js"
 import * as Spool from "./internal/archive/Spool.js"
+import { limited } from "./internal/LimitedRegistry.js"
+import * as LayoutRegistry from "./LayoutRegistry.js"
 
 export type {
   /**
@@ -419,6 +424,100 @@ export const writeDockerFrom = (
   options?: DockerOptions
 ): Stream.Stream<Uint8Array, WriteDockerError, FileSystem.FileSystem | Decompression> =>
   DockerWriter.write(resolved(images), options)
+
+/**
+ * Where the content of an archive is put before it is written. It can be read there, too.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Target {
+  readonly registry: Registry.Service
+  readonly repository: Reference.RepositoryName
+}
+
+/**
+ * Says how an archive of what is put is written.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FillOptions {
+  /** Where the content is kept until it is written. */
+  readonly spool?: Spool.SpoolOptions | undefined
+}
+
+/**
+ * Streams an archive of what an effect puts into a registry that it is given: images of some
+ * platforms alone, those with their referrers, or new ones. It has all tags of its repository, and
+ * without names the manifests that neither have a tag nor are in an index.
+ *
+ * The registry is an image layout in a temporary folder, bounded by `spool.limit` and gone when the
+ * stream ends. Content that is to go through as it is needs none with {@link writeFrom}.
+ *
+ * Fails as the effect does, and as `writeFrom` does.
+ *
+ * @example
+ * ```ts
+ * import * as Archive from "effect-oci/Archive"
+ * import * as Copy from "effect-oci/Copy"
+ * import * as Reference from "effect-oci/Reference"
+ * import * as Registries from "effect-oci/Registries"
+ * import * as Effect from "effect/Effect"
+ *
+ * const withReferrers = Archive.writeFilled((target) =>
+ *   Effect.gen(function*() {
+ *     const source = yield* Registries.open("ghcr.io/owner/app:1.0")
+ *     const reference = Reference.unsafeParseTag("1.0")
+ *     yield* Copy.between(source, { ...target, reference }, { referrers: true })
+ *   })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const writeFilled = <E, R>(
+  fill: (target: Target) => Effect.Effect<unknown, E, R>,
+  { spool = {} }: FillOptions = {}
+): Stream.Stream<
+  Uint8Array,
+  E | WriteError,
+  R | FileSystem.FileSystem | Path.Path | LayoutRegistry.System
+> =>
+  Stream.unwrapScoped(
+    Effect.gen(function* () {
+      const { limit: bytes = Spool.defaultLimit } = spool
+      const repository = defaultRepository
+      const path = yield* Spool.makeFolder(spool)
+      const layout = yield* LayoutRegistry.make({ path, repository })
+      yield* fill({ registry: limited(layout, { bytes }, "spool.limit"), repository })
+      return writeFrom(yield* rootsOf(layout, repository))
+    })
+  )
+
+/** What is in a layout under its tags, and what nothing else leads to. */
+const rootsOf = Effect.fnUntraced(
+  function* (registry: Registry.Service, repository: Reference.RepositoryName) {
+    const tags = yield* Stream.runCollect(registry.tags(repository))
+    const listed = yield* Stream.runCollect(registry.manifests(repository))
+    const reached = new Set<Digest.Digest>()
+    for (const tag of tags)
+      reached.add((yield* registry.getManifest(repository, tag)).descriptor.digest)
+    for (const { descriptor } of listed)
+      if (MediaType.isIndex(descriptor.mediaType)) {
+        const index = yield* registry.getManifest(repository, descriptor.digest)
+        for (const { digest } of Manifest.references(index)) reached.add(digest)
+      }
+    return [
+      ...tags,
+      ...[...listed]
+        .map(({ descriptor }) => descriptor.digest)
+        .filter((digest) => !reached.has(digest))
+    ].map((reference): ImageSource => ({ registry, repository, reference }))
+  },
+  Effect.catchTag("NameUnknown", () => Effect.succeed([]))
+)
 
 /** Reads the manifests of images. Names are checked before. */
 const resolved = Effect.fnUntraced(function* (images: Iterable<ImageSource>) {

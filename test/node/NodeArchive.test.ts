@@ -7,9 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as BlobSource from "../../src/BlobSource.js"
+import * as Copy from "../../src/content/Copy.js"
 import * as NodeArchive from "../../src/node/NodeArchive.js"
 import * as NodeDecompression from "../../src/node/NodeDecompression.js"
 import type { Registry } from "../../src/Registry.js"
+import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
@@ -543,6 +546,53 @@ describe("archives for docker load", () => {
         expect(errors[2]?.message).toContain("two images of the name docker.io/library/app:1")
         expect(yield* Effect.promise(() => Fs.readdir(root))).toEqual([])
       }
+    })
+  )
+})
+
+describe("archives of what is put", () => {
+  it.scopedLive("have its tags, and without names what nothing else leads to", () =>
+    Effect.gen(function* () {
+      const registry = yield* memory
+      const index = yield* putIndex(registry, "1.0", ["linux/amd64", "linux/arm64/v8"])
+      const spool = yield* folder()
+      const path = Path.join(yield* folder(), "app.tar")
+      const referrer = Manifest.image({
+        artifactType: "application/vnd.example.report.v1",
+        config: Descriptor.empty,
+        layers: [Descriptor.empty],
+        subject: index.descriptor
+      })
+      const fill = Effect.fnUntraced(function* (target: Archive.Target) {
+        const from = { registry, repository: app, reference: tag("1.0") }
+        yield* Copy.between(from, { ...target, reference: tag("2.0") })
+        yield* target.registry.putBlob(target.repository, BlobSource.fromBytes(utf8("{}")))
+        yield* target.registry.putManifest(target.repository, referrer)
+      })
+      yield* NodeArchive.writeFilled(path, fill, { spool: { folder: spool } })
+      expect(yield* Effect.promise(() => Fs.readdir(spool))).toEqual([])
+      const archive = yield* NodeArchive.read(path)
+      expect(archive.images).toEqual([
+        { descriptor: index.descriptor, names: ["2.0"] },
+        { descriptor: referrer.descriptor, names: [] }
+      ])
+      const { digest } = index.descriptor
+      const referrers = yield* items(archive.referrers(archive.repository, digest))
+      expect(referrers.map(({ digest }) => digest)).toEqual([referrer.descriptor.digest])
+      // Nothing put is nothing written, and too much is an error.
+      yield* NodeArchive.writeFilled(path, () => Effect.void)
+      expect((yield* NodeArchive.read(path)).images).toEqual([])
+      const [error] = yield* failures(
+        NodeArchive.writeFilled(
+          path,
+          (target) =>
+            target.registry.putBlob(target.repository, BlobSource.fromBytes(new Uint8Array(100))),
+          { spool: { folder: spool, limit: 10 } }
+        )
+      )
+      expect(error?._tag).toBe("LimitExceeded")
+      expect(error?.message).toContain("the option spool.limit allows more")
+      expect(yield* Effect.promise(() => Fs.readdir(spool))).toEqual([])
     })
   )
 })

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
 import { StorageFailure } from "../../RegistryError.js"
 
@@ -40,12 +41,16 @@ export const fill = Effect.fnUntraced(function* (
   return bytes.subarray(0, size)
 })
 
-/** Streams the bytes of a file from `start` on, and up to `end` if given, in new arrays. */
+/**
+ * Streams the bytes of a file from `start` on, and up to `end` if given, in new arrays, or in
+ * borrowed ones, whose memory is used again once they are given back.
+ */
 export const stream = (
   fs: FileSystem.FileSystem,
   path: string,
   start = 0,
-  end = Number.POSITIVE_INFINITY
+  end = Number.POSITIVE_INFINITY,
+  borrowed = false
 ): Stream.Stream<Uint8Array, StorageFailure> =>
   Stream.unwrapScoped(
     Effect.gen(function* () {
@@ -53,8 +58,13 @@ export const stream = (
       const { size } = yield* step(path, file.stat)
       yield* file.seek(start, "start")
       let left = Math.min(Number(size), end) - start
+      const given: Array<Uint8Array> = []
+      const blockOf = (size: number): Uint8Array => {
+        const block = borrowed ? (given.pop() ?? lent(given)) : new Uint8Array(size)
+        return block.subarray(0, size)
+      }
       const next = Effect.suspend(() => {
-        const bytes = new Uint8Array(Math.max(0, Math.min(left, blockSize)))
+        const bytes = blockOf(Math.max(0, Math.min(left, blockSize)))
         return Effect.map(fill(path, file, bytes), (block) => {
           left -= block.length
           return block
@@ -67,6 +77,13 @@ export const stream = (
       )
     })
   )
+
+/** New memory, which is among those given when it is given back. */
+const lent = (given: Array<Uint8Array>): Uint8Array => {
+  const block = new Uint8Array(blockSize)
+  BorrowedStream.lend(block.buffer, () => given.push(block))
+  return block
+}
 
 /** Writes all bytes, however few of them the file system takes at a time (V33). */
 export const write = Effect.fnUntraced(function* (

@@ -43,12 +43,13 @@ export interface Limited extends Registry.Service {
   readonly used: Effect.Effect<number>
 }
 
-/** Limits a registry: see `ComposedRegistry.limited`. */
+/** Limits a registry by an option, `bytes` by default: see `ComposedRegistry.limited`. */
 export const limited = (
   registry: Registry.Service,
-  { bytes = Number.POSITIVE_INFINITY, rate, used = 0 }: Limits
+  { bytes = Number.POSITIVE_INFINITY, rate, used = 0 }: Limits,
+  option?: string
 ): Limited => {
-  const quota = new Quota(bytes, used)
+  const quota = new Quota(bytes, used, option)
   const within = make({
     ...readsOf(registry),
     deleteTag: registry.deleteTag,

@@ -41,7 +41,8 @@ export class Quota {
 
   constructor(
     private readonly limit: number,
-    public used: number
+    public used: number,
+    private readonly option = "bytes"
   ) {}
 
   readonly reserve: Effect.Effect<Reservation> = Effect.sync(() => new Reservation(this))
@@ -52,7 +53,7 @@ export class Quota {
       : new LimitExceeded({
           what: `The content of this registry, ${this.used} bytes and ${more} more,`,
           limit: this.limit,
-          option: "bytes",
+          option: this.option,
           fix: "deleting content makes room"
         })
   }

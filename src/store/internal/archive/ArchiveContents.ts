@@ -12,7 +12,11 @@ import { type ArchiveFile, documentLimit } from "./ArchiveFile.js"
 /** A blob of the archive, or a document that it stands for. */
 export interface Stored {
   readonly size: number
-  readonly stream: (start?: number, end?: number) => Stream.Stream<Uint8Array, StorageFailure>
+  readonly stream: (
+    borrowed: boolean,
+    start?: number,
+    end?: number
+  ) => Stream.Stream<Uint8Array, StorageFailure>
   /** All of it, for what is small. */
   readonly bytes: Effect.Effect<Uint8Array, StorageFailure>
 }
@@ -53,13 +57,14 @@ export const document = (
 /** What stands at a place of a file. */
 export const placed = (file: ArchiveFile, { size, start }: Place): Stored => ({
   size,
-  stream: (from = 0, to = size) => file.stream(start + from, start + Math.min(to, size)),
+  stream: (borrowed, from = 0, to = size) =>
+    file.stream(start + from, start + Math.min(to, size), borrowed),
   bytes: file.read(start, size)
 })
 
 /** What is made up for an archive. */
 export const made = (bytes: Uint8Array): Stored => ({
   size: bytes.length,
-  stream: (start, end) => Stream.sync(() => bytes.slice(start, end)),
+  stream: (_, start, end) => Stream.sync(() => bytes.slice(start, end)),
   bytes: Effect.sync(() => bytes.slice())
 })

@@ -15,7 +15,11 @@ export interface ArchiveFile {
   readonly name: string
   readonly size: number
   readonly read: (start: number, size: number) => FileBytes.Step<Uint8Array>
-  readonly stream: (start: number, end: number) => Stream.Stream<Uint8Array, StorageFailure>
+  readonly stream: (
+    start: number,
+    end: number,
+    borrowed?: boolean
+  ) => Stream.Stream<Uint8Array, StorageFailure>
 }
 
 /** Finds a regular file. */
@@ -42,7 +46,7 @@ export const open = Effect.fnUntraced(function* (path: string, name: string) {
           return yield* FileBytes.fill(path, file, new Uint8Array(size))
         })
       ),
-    stream: (start, end) => FileBytes.stream(fs, path, start, end)
+    stream: (start, end, borrowed) => FileBytes.stream(fs, path, start, end, borrowed)
   }
   return file
 })

@@ -143,7 +143,7 @@ const blobs = (
   })
 
   const getBlob = StoredBlob.download((name, digest) =>
-    Effect.map(find(name, digest), ({ stream }) => ({ bytes: () => stream(), isVerified: false }))
+    Effect.map(find(name, digest), ({ stream }) => ({ bytes: stream, isVerified: false }))
   )
 
   return {
@@ -170,7 +170,10 @@ const blobs = (
     ),
 
     getBlobRange: StoredBlob.range((name, digest) =>
-      Effect.map(find(name, digest), ({ size, stream }) => ({ size, bytes: stream }))
+      Effect.map(find(name, digest), ({ size, stream }) => ({
+        size,
+        bytes: (start, end, borrowed) => stream(borrowed, start, end)
+      }))
     )
   }
 }

@@ -5,7 +5,8 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import { giveBack } from "../../../internal/BorrowedStream.js"
+import * as StreamChannel from "../../../internal/StreamChannel.js"
 import { type Format, formatOf } from "../../../internal/StreamFormat.js"
 import type { StorageFailure } from "../../../RegistryError.js"
 import * as Annotations from "../../../spec/Annotations.js"
@@ -150,10 +151,14 @@ const digestOf = ({
   Effect.suspend(() => {
     const hasher = Digest.hasher("sha256")
     return Effect.map(
-      Stream.runForEachChunk(stream(), (chunk) =>
-        Effect.sync(() => {
-          for (const bytes of chunk) hasher.update(bytes)
-        })
+      StreamChannel.runFlushing(
+        stream(true),
+        (bytes) => {
+          hasher.update(bytes)
+          giveBack(bytes)
+          return false
+        },
+        Effect.void
       ),
       () => hasher.digest()
     )

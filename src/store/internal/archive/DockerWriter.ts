@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../../ByteStream.js"
 import type { Decompression, InvalidEncoding } from "../../../Decompression.js"
+import * as BorrowedStream from "../../../internal/BorrowedStream.js"
 import { DefaultPlatform } from "../../../internal/DefaultPlatform.js"
 import * as IndexChoices from "../../../internal/IndexChoices.js"
 import * as StreamFormat from "../../../internal/StreamFormat.js"
@@ -173,22 +174,28 @@ const layerContent = (
     sizes.set(diffId, descriptor.size)
     return ArchiveFiles.file(layerFile(layer), descriptor.size, content)
   }
-  return Stream.unwrapScoped(
-    Effect.gen(function* () {
-      const fs = yield* FileSystem.FileSystem
-      const plain = StreamFormat.uncompressed(content, (format) =>
-        format === undefined
-          ? new InvalidArchive({
-              reason: "Content",
-              archive: `The layer ${descriptor.digest} of ${repository}`,
-              problem: "is neither gzip, zstd nor a tar archive"
-            })
-          : Effect.succeed(format)
-      )
-      const path = yield* Spool.write(ByteStream.verify(plain, { digest: diffId }), options)
-      const size = Number((yield* FileBytes.step(path, fs.stat(path))).size)
-      sizes.set(diffId, size)
-      return ArchiveFiles.file(layerFile(layer), size, FileBytes.stream(fs, path))
-    })
+  return BorrowedStream.make(({ borrowed }) =>
+    Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const uncompressed = StreamFormat.uncompressed(content, (format) =>
+          format === undefined
+            ? new InvalidArchive({
+                reason: "Content",
+                archive: `The layer ${descriptor.digest} of ${repository}`,
+                problem: "is neither gzip, zstd nor a tar archive"
+              })
+            : Effect.succeed(format)
+        )
+        const path = yield* Spool.write(
+          ByteStream.verify(uncompressed, { digest: diffId }),
+          options
+        )
+        const size = Number((yield* FileBytes.step(path, fs.stat(path))).size)
+        sizes.set(diffId, size)
+        const plain = FileBytes.stream(fs, path, 0, size, borrowed)
+        return ArchiveFiles.file(layerFile(layer), size, plain)
+      })
+    )
   )
 }

@@ -21,7 +21,20 @@ export interface SpoolOptions {
 
 const what = "What an archive keeps in a temporary file"
 
-const defaultLimit = 64 * 1024 ** 3
+/** In bytes. */
+export const defaultLimit = 64 * 1024 ** 3
+
+/** Makes a folder that is gone when the Scope closes. */
+export const makeFolder = Effect.fnUntraced(function* ({ folder }: SpoolOptions = {}) {
+  const fs = yield* FileSystem.FileSystem
+  return yield* Effect.mapError(
+    fs.makeTempDirectoryScoped({
+      prefix: "effect-oci-",
+      ...(folder !== undefined && { directory: folder })
+    }),
+    (cause) => new StorageFailure({ path: folder ?? "the temporary folder", cause })
+  )
+})
 
 /**
  * Writes a stream to a file, and returns its path. File and folder are gone when the Scope closes.
@@ -30,24 +43,15 @@ const defaultLimit = 64 * 1024 ** 3
  */
 export const write = Effect.fnUntraced(function* <E, R>(
   content: Stream.Stream<Uint8Array, E, R>,
-  { folder, limit = defaultLimit }: SpoolOptions = {}
+  options: SpoolOptions = {}
 ): Effect.fn.Return<
   string,
   E | StorageFailure | LimitExceeded,
   R | FileSystem.FileSystem | Scope.Scope
 > {
   const fs = yield* FileSystem.FileSystem
-  const directory = yield* fs
-    .makeTempDirectoryScoped({
-      prefix: "effect-oci-",
-      ...(folder !== undefined && { directory: folder })
-    })
-    .pipe(
-      Effect.mapError(
-        (cause) => new StorageFailure({ path: folder ?? "the temporary folder", cause })
-      )
-    )
-  const path = `${directory}/content`
+  const { limit = defaultLimit } = options
+  const path = `${yield* makeFolder(options)}/content`
   yield* Effect.scoped(
     Effect.gen(function* () {
       const file = yield* FileBytes.step(path, fs.open(path, { flag: "wx" }))
