@@ -214,8 +214,8 @@ const fetched = <E, E2>(state: State<E, E2>, n: number, span: Span): Effect.Effe
       Effect.exit,
       Effect.flatMap((exit) =>
         Effect.sync(() => {
-          if (Exit.isFailure(exit))
-            replan(state, isLate ? ParallelPlan.late(state.plan) : failed(state, exit))
+          if (isLate) replan(state, ParallelPlan.late(state.plan))
+          else if (Exit.isFailure(exit)) replan(state, failed(state, exit))
           else if (!segment.isOver) {
             state.working.add(n)
             state.proven.add(n)
