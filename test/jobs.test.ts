@@ -27,6 +27,7 @@ import * as Image from "../src/content/Image.js"
 import * as Registries from "../src/Registries.js"
 import * as Registry from "../src/Registry.js"
 import { TransportFailure, Unauthorized } from "../src/RegistryError.js"
+import * as Annotations from "../src/spec/Annotations.js"
 import * as Digest from "../src/spec/Digest.js"
 import * as Manifest from "../src/spec/Manifest.js"
 import * as MediaType from "../src/spec/MediaType.js"
@@ -370,6 +371,30 @@ const jobs = (where: typeof embedded | typeof debian) =>
       })
     )
 
+    it.effect("old images go with what is attached, but not in a dry run, and others stay", () =>
+      Effect.gen(function* () {
+        const app = yield* name
+        for (let n = 0; n < 12; n++) yield* plain(`${app}:1.${n}.0`, `release ${n}`)
+        yield* Registries.tag(`${app}:1.1.0`, "stable")
+        const { reference } = yield* Sbom.attachSbom(`${app}:1.0.0`, utf8("{}"))
+        yield* Artifact.push(`${app}:pr-1`, {
+          artifactType: "application/vnd.example.v1",
+          files: [],
+          annotations: { [Annotations.created]: "2020-01-01T00:00:00Z" }
+        })
+        yield* plain(`${app}:pr-2`, "of unknown age")
+        const all = [...(yield* items(Registries.tags(app)))].sort()
+        yield* Janitor.cleanUp(app)
+        expect([...(yield* items(Registries.tags(app)))].sort()).toEqual(all)
+        yield* Janitor.cleanUp(app, { dryRun: false, throwaway: true })
+        expect([...(yield* items(Registries.tags(app)))].sort()).toEqual(
+          all.filter((tag) => !["1.0.0", "1.1.0", "pr-1"].includes(tag))
+        )
+        expect(yield* Registries.exists(reference)).toBe(false)
+        expect(yield* Registries.exists(`${app}:stable`)).toBe(true)
+      })
+    )
+
     it.scoped("a model is downloaded, with a stream of progress", () =>
       Effect.gen(function* () {
         const model = `${yield* name}:7b`
@@ -388,29 +413,6 @@ const jobs = (where: typeof embedded | typeof debian) =>
 
 describe("over the embedded server", () => {
   jobs(embedded)
-
-  layer(embedded, { excludeTestServices: true })((it) => {
-    it.effect("old tags are removed, but not in a dry run, and nothing else is", () =>
-      Effect.gen(function* () {
-        const app = yield* name
-        const { digest } = (yield* plain(`${app}:latest`)).manifest.descriptor
-        for (const n of [1, 2, 9, 10, 11]) yield* Registries.tag(`${app}:latest`, `pr-${n}`)
-        const all = yield* items(Registries.tags(app))
-        const untag = (options?: { readonly dryRun?: boolean; readonly keep?: number }) =>
-          Janitor.untagOld(app, /^pr-\d+$/, options)
-        expect(yield* untag()).toEqual([])
-        expect(yield* untag({ keep: 2 })).toEqual(["pr-1", "pr-2", "pr-9"])
-        expect(yield* items(Registries.tags(app))).toEqual(all)
-        yield* untag({ keep: 2, dryRun: false })
-        expect([...(yield* items(Registries.tags(app)))].sort()).toEqual([
-          "latest",
-          "pr-10",
-          "pr-11"
-        ])
-        expect(yield* Registries.exists(`${app}@${digest}`)).toBe(true)
-      })
-    )
-  })
 })
 
 it.live("a model is resumed after a drop, and read no second time", () =>

@@ -1,22 +1,22 @@
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
-import * as Registries from "effect-oci/Registries"
+import * as Prune from "effect-oci/Prune"
 
 /**
- * Removes the tags that fit a pattern, but for the last ones in numeric order, and returns them.
- * Manifests, and so indexes, referrers and what shares their digests, stay. Without
- * `dryRun: false` it removes nothing.
+ * Deletes old images, and prints what it does: builds of pull requests after 30 days, and all
+ * releases but for the newest ten. What indexes, other tags and referrers need stays. Without
+ * `dryRun: false` it deletes nothing.
  */
-export const untagOld = (
-  repository: string,
-  pattern: RegExp,
-  { dryRun = true, keep = 10 }: { readonly dryRun?: boolean; readonly keep?: number } = {}
-) =>
+export const cleanUp = (repository: string, options: Prune.RunOptions = {}) =>
   Effect.gen(function* () {
-    const fitting = Stream.filter(Registries.tags(repository), (tag) => pattern.test(tag))
-    const { compare } = new Intl.Collator("en", { numeric: true })
-    const tags = [...(yield* Stream.runCollect(fitting))].sort(compare)
-    const old = tags.slice(0, Math.max(0, tags.length - keep))
-    if (!dryRun) yield* Effect.forEach(old, (tag) => Registries.untag(`${repository}:${tag}`))
-    return old
+    const policy: Prune.Policy = {
+      protect: [{ include: ["latest", "stable"] }],
+      rules: [
+        { include: ["pr-*"], olderThan: "30 days" },
+        { semver: "*", keep: 10 }
+      ]
+    }
+    const done = yield* Prune.run(repository, policy, options)
+    yield* Console.log(Prune.format(done))
+    return done
   })

@@ -192,6 +192,18 @@ describe("tags and what they stand on", () => {
     })
   )
 
+  it.effect("what is attached to what no tag leads to stays, where nobody lists that", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, prune } = yield* world
+      const old = yield* image("old", { tags: "pr-1" })
+      const byDigest = yield* image("byDigest")
+      const both = yield* image("both", { subject: old, tags: signatureTag(byDigest) })
+      const unlisted = { manifests: () => Stream.fail(new Unsupported({ operation: "x" })) }
+      yield* prune({ rules: [{ include: ["pr-*"] }] }, { ...memory, ...unlisted })
+      yield* hasOnly(old, byDigest, both)
+    })
+  )
+
   it.effect("a referrer with a tag that goes stays with its subject, and the reverse", () =>
     Effect.gen(function* () {
       const { hasOnly, image, prune } = yield* world
@@ -309,6 +321,18 @@ describe("manifests without a tag", () => {
         { digest: digestOf(orphan), subject: digestOf(lost) },
         { digest: digestOf(signature), tag: signatureTag(lost), subject: digestOf(lost) }
       ])
+    })
+  )
+
+  it.effect("stay where an index has what it is attached to, and keep what is attached too", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, prune } = yield* world
+      const subject = yield* image("subject")
+      const circle = yield* index([subject], { subject })
+      const report = yield* image("report", { subject, tags: "pr-1" })
+      yield* TestClock.adjust("25 hours")
+      yield* prune({ ...untagged, rules: [{ include: ["pr-*"] }] })
+      yield* hasOnly(subject, circle, report)
     })
   )
 
@@ -442,6 +466,7 @@ describe("an execution", () => {
       const { hasOnly, image, index, memory, plan } = yield* world
       const children = [yield* image("a"), yield* image("b")]
       const root = yield* index(children, { tags: "pr-1" })
+      const signature = yield* image("sig", { tags: signatureTag(root) })
       const made = yield* plan(everything)
       yield* Prune.executeFrom(
         {
@@ -463,7 +488,7 @@ describe("an execution", () => {
         },
         { ...made, manifests: undefined }
       )
-      yield* hasOnly(root, ...children)
+      yield* hasOnly(root, signature, ...children)
     })
   )
 

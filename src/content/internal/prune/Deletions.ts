@@ -49,15 +49,13 @@ export const inOrder = (
   }
   for (const [digest, reason] of roots) visit(digest, reason)
   const order = ended.reverse()
-  const place = new Map(order.map((digest, n) => [digest, n]))
   const tagsOf = new Map<Digest, Array<Tag>>()
   for (const [tag, { digest }] of tags) tagsOf.set(digest, [...(tagsOf.get(digest) ?? []), tag])
-  return order.map((digest, n) => ({
+  return order.map((digest) => ({
     digest,
     mediaType: nodes.get(digest)?.descriptor.mediaType ?? "",
     tags: tagsOf.get(digest) ?? [],
     reason: reasons.get(digest) ?? { _tag: "Untagged" },
-    // What leads in a circle is after nothing.
-    after: [...new Set(holders.get(digest) ?? [])].filter((of) => (place.get(of) ?? n) < n)
+    heldBy: [...new Set(holders.get(digest) ?? [])]
   }))
 }

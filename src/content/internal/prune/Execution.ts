@@ -155,10 +155,11 @@ const deleted = (
   outcomes: ReadonlyMap<Digest, Outcome>,
   isWhole: boolean
 ): Effect.Effect<Outcome> => {
-  const { after, digest, tags } = deletion
+  const { digest, heldBy, tags } = deletion
   const { plan, reads, registry } = state
-  const holder = after.find((of) => {
-    const tag = outcomes.get(of)?._tag
+  // In a circle, some come later.
+  const holder = heldBy.find((of) => {
+    const tag = outcomes.get(of)?._tag ?? "Gone"
     return tag !== "Removed" && tag !== "Gone"
   })
   if (holder !== undefined) return Effect.succeed(left(`it belongs to ${holder}, which is left`))
@@ -168,6 +169,9 @@ const deleted = (
       yield* state.check(isWhole, tags)
       const why = state.needed.get(digest)
       if (why !== undefined) return left(why)
+      // What held it may be there again.
+      const again = heldBy.find((of) => state.needed.has(of))
+      if (again !== undefined) return left(`it belongs to ${again}, which is needed`)
       yield* Effect.catchIf(
         remove,
         // Google's wants the tags to be gone before (quirks §4).
@@ -179,6 +183,7 @@ const deleted = (
           )
       )
       for (const tag of tags) state.forget(tag)
+      state.gone.add(digest)
       return removed
     })
   )
@@ -189,6 +194,8 @@ class State {
   /** Manifests that somebody needs by now, and who. */
   readonly needed = new Map<Digest, string>()
   readonly moved = new Map<Tag, Moved>()
+  /** Manifests that were removed, and have not been seen since. */
+  readonly gone = new Set<Digest>()
   /** Whether a read has failed. */
   isBlind = false
   private readonly followed = new Set<Digest>()
@@ -221,7 +228,8 @@ class State {
       yield* this.need(digest, why)
       const subject = AttachmentTag.subjectOf(tag)
       for (const { digest } of this.plan.deletions)
-        if (referrersTag(digest) === subject) yield* this.need(digest, why)
+        if (referrersTag(digest) === subject && !this.gone.has(digest))
+          yield* this.need(digest, why)
     }).pipe(this.orBlind)
   }
 
@@ -278,6 +286,7 @@ class State {
       const left = [root]
       for (let digest = left.pop(); digest !== undefined; digest = left.pop()) {
         if (!this.needed.has(digest)) this.needed.set(digest, why)
+        this.gone.delete(digest)
         if (this.followed.has(digest)) continue
         this.followed.add(digest)
         const manifest = yield* this.reads.manifest(digest)
@@ -285,7 +294,8 @@ class State {
         const { members, mentions, subject } = Graph.factsOf(manifest.value)
         for (const mentioned of mentions) this.needed.set(mentioned, why)
         left.push(...members.map((member) => member.digest))
-        if (subject !== undefined) left.push(subject)
+        // What it is attached to need not be there.
+        if (subject !== undefined && !this.gone.has(subject)) left.push(subject)
       }
     })
   }

@@ -18,8 +18,9 @@ export type Reason =
   | { readonly _tag: "Attachment"; readonly of: Digest }
 
 /**
- * A manifest that is going to be deleted, with the tags on it. `after` are those that hold it, and
- * go before: where one of them stays, it stays as well.
+ * A manifest that is going to be deleted, with the tags on it. `heldBy` are those that it is part
+ * of, or attached to, and that go before, as far as they do not lead in a circle: where one of them
+ * stays, it stays as well.
  *
  * @since 0.1.0
  * @category models
@@ -29,7 +30,7 @@ export interface Deletion {
   readonly mediaType: string
   readonly tags: ReadonlyArray<Tag>
   readonly reason: Reason
-  readonly after: ReadonlyArray<Digest>
+  readonly heldBy: ReadonlyArray<Digest>
 }
 
 /**

@@ -40,19 +40,7 @@ export const plan = Effect.fnUntraced(function* (
     reads.concurrency
   )
   const world = yield* worldOf(reads, attached, listed)
-  const kept: Array<Graph.Kept> = []
-  const reasons = new Map<Digest, Reason>()
-  for (const [tag, descriptor] of named) {
-    const { digest } = descriptor
-    const rules = choice.removed.get(tag)
-    if (rules === undefined)
-      kept.push({ digest, why: `it has the tag ${tag}`, isRead: !Graph.isImage(descriptor) })
-    else {
-      const before = reasons.get(digest)
-      const others = before?._tag === "Rules" ? before.rules : []
-      reasons.set(digest, { _tag: "Rules", rules: [...new Set([...others, ...rules])] })
-    }
-  }
+  const { kept, reasons } = rootsOf(named, choice)
   const { missing, nodes } = yield* Graph.walk(world, [
     ...reasons.keys(),
     ...(listed ?? []).map(({ descriptor }) => descriptor.digest)
@@ -69,6 +57,15 @@ export const plan = Effect.fnUntraced(function* (
   for (const digest of untagged.old)
     if (compiled.removesUntagged) reasons.set(digest, { _tag: "Untagged" })
     else kept.push({ digest, why: "it has no tag, which no rule is about", isRead: false })
+  // What is attached to something that is not read is attached to something that stays.
+  const read = new Set<string>(Array.from(nodes.keys(), referrersTag))
+  for (const [tag, descriptor] of attached)
+    if (!read.has(AttachmentTag.subjectOf(tag) ?? ""))
+      kept.push({
+        digest: descriptor.digest,
+        why: `it has the tag ${tag}`,
+        isRead: !Graph.isImage(descriptor)
+      })
   const staying = yield* Graph.kept(world, nodes, kept)
   const deletions = Deletions.inOrder(nodes, reasons, (digest) => staying.kept.has(digest), tags)
   const lacking = [...missing, ...staying.missing]
@@ -93,6 +90,24 @@ export const plan = Effect.fnUntraced(function* (
     rate: pace.rate
   } satisfies Plan
 })
+
+/** The manifests that tags keep, and those whose tags go, as long as nothing else keeps them. */
+const rootsOf = (named: Tags, choice: Rules.Choice) => {
+  const kept: Array<Graph.Kept> = []
+  const reasons = new Map<Digest, Reason>()
+  for (const [tag, descriptor] of named) {
+    const { digest } = descriptor
+    const rules = choice.removed.get(tag)
+    if (rules === undefined)
+      kept.push({ digest, why: `it has the tag ${tag}`, isRead: !Graph.isImage(descriptor) })
+    else {
+      const before = reasons.get(digest)
+      const others = before?._tag === "Rules" ? before.rules : []
+      reasons.set(digest, { _tag: "Rules", rules: [...new Set([...others, ...rules])] })
+    }
+  }
+  return { kept, reasons }
+}
 
 /** Lists all manifests, where the registry can. */
 const listing = (registry: Registry.Service, repository: RepositoryName, isNeeded: boolean) =>

@@ -56,18 +56,26 @@ export const sort = (
       lost.add(subject)
       keep(digest, `its subject ${subject} is not there`)
     } else if (attached.has(digest)) keep(digest, "what its tag is named after is not there")
-    else if ([...closure(nodes, digest)].some(isYoung)) keep(digest, "it was put a short time ago")
+    else if ([...closure(nodes, [digest])].some(isYoung))
+      keep(digest, "it was put a short time ago")
     else old.push(digest)
   }
+  // What an index has that is attached to it in turn: neither goes with anything.
+  const covered = closure(nodes, [...tagged, ...old, ...kept.map(({ digest }) => digest)])
+  for (const digest of all)
+    if (!covered.has(digest)) keep(digest, "what holds it leads in a circle")
   return { old, kept, orphans, lost }
 }
 
 /** In milliseconds: the times of files are not those of the clock to the last one. */
 const slack = 1000
 
-/** A manifest, and all that it holds. */
-const closure = (nodes: ReadonlyMap<Digest, Graph.Node>, root: Digest): ReadonlySet<Digest> => {
-  const found = new Set([root])
+/** Some manifests, and all that they hold. */
+const closure = (
+  nodes: ReadonlyMap<Digest, Graph.Node>,
+  roots: Iterable<Digest>
+): ReadonlySet<Digest> => {
+  const found = new Set(roots)
   for (const digest of found) {
     const node = nodes.get(digest)
     if (node !== undefined) for (const { digest } of Graph.heldBy(node)) found.add(digest)
