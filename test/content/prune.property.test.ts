@@ -135,8 +135,10 @@ const run = ({
               yield* image(`m${pushed.length}`, { ...options, created: "2026-10-01T00:00:00Z" })
             )
           else {
+            // Attached to nothing: in a circle, nothing can go before what it holds.
             const members = children.flatMap((child) => nth(child) ?? [])
-            pushed.push(yield* index(members, options))
+            const { annotations } = options
+            pushed.push(yield* index(members, { annotations, tags: tags.join(" ") }))
           }
         })
         for (const step of steps) yield* take(step)
