@@ -16,6 +16,7 @@ import * as Manifest from "../../../src/spec/Manifest.js"
 import * as MediaType from "../../../src/spec/MediaType.js"
 import * as Platform from "../../../src/spec/Platform.js"
 import * as Reference from "../../../src/spec/Reference.js"
+import * as SignedManifest from "../../../src/spec/SignedManifest.js"
 import * as MemoryRegistry from "../../../src/store/MemoryRegistry.js"
 import { freshBytes, freshDigest, items, tag, utf8 } from "../../support/fixtures.js"
 import {
@@ -802,5 +803,64 @@ describe("by reference", () => {
         /^The source of the copy failed at ghcr.io\/team\/none:latest: .* has no manifest latest/
       )
     }).pipe(Effect.provide(MemoryRegistry.layerRegistries()))
+  )
+})
+
+describe("a manifest of an older kind", () => {
+  it.effect("of schema 1 is copied with its layers, throwaway ones among them (S32)", () =>
+    Effect.gen(function* () {
+      const { between, source, target } = yield* world
+      const layers = [yield* layer(source), yield* layer(source)]
+      const { manifest } = SignedManifest.make({
+        schemaVersion: 1,
+        name: repository,
+        tag: v1,
+        architecture: "amd64",
+        fsLayers: layers.map(({ digest }) => ({ blobSum: digest })),
+        history: layers.map((_, n) => ({
+          v1Compatibility: JSON.stringify({ id: `${n}`, throwaway: n === 0 })
+        }))
+      })
+      yield* source.putManifest(repository, manifest, { tags: [v1] })
+      const report = yield* Copy.between(...between())
+      expect(report).toMatchObject({ ok: true, summary: { moved: { nodes: 3 } } })
+      for (const { digest } of layers)
+        expect(Option.isSome(yield* target.headBlob(repository, digest))).toBe(true)
+    })
+  )
+
+  it.effect("of schema 1 whose layer is lost fails at the source", () =>
+    Effect.gen(function* () {
+      const { between, source, target } = yield* world
+      const lost = yield* layer(source)
+      const { manifest } = SignedManifest.make({
+        schemaVersion: 1,
+        name: repository,
+        tag: v1,
+        architecture: "amd64",
+        fsLayers: [{ blobSum: lost.digest }],
+        history: [{ v1Compatibility: "{}" }]
+      })
+      yield* source.putManifest(repository, manifest, { tags: [v1] })
+      yield* source.deleteBlob(repository, lost.digest)
+      const failure = yield* Effect.flip(Copy.between(...between()))
+      expect(failure).toMatchObject({ side: "source", error: { _tag: "BlobUnknown" } })
+      expect(yield* tagOf(target)).toBeUndefined()
+    })
+  )
+
+  it.effect("of the artifacts of a draft is copied with its blobs", () =>
+    Effect.gen(function* () {
+      const { between, source, target } = yield* world
+      const part = yield* layer(source)
+      const manifest = yield* Manifest.fromBytes(
+        utf8(JSON.stringify({ mediaType: MediaType.artifactManifest, blobs: [part] })),
+        { mediaType: MediaType.artifactManifest }
+      )
+      yield* source.putManifest(repository, manifest, { tags: [v1] })
+      yield* Copy.between(...between())
+      expect(yield* tagOf(target)).toBe(manifest.descriptor.digest)
+      expect(Option.isSome(yield* target.headBlob(repository, part.digest))).toBe(true)
+    })
   )
 })

@@ -12,6 +12,7 @@ import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import type { CopyFailure, Failing } from "./CopyFailure.js"
 import type * as Graph from "./Graph.js"
 import * as Indexes from "./Indexes.js"
+import * as OlderParts from "./OlderParts.js"
 
 /** One side of a copy. `name` is how people know the repository. */
 export interface Side {
@@ -179,6 +180,18 @@ export class Questions {
         ? Effect.succeed(undefined)
         : this.failing(side, nameOf(digest), Indexes.listed(parent, descriptor))(Effect.fail(error))
     })
+  }
+
+  /** The blobs of a manifest of an older kind. */
+  olderParts(manifest: Manifest.Manifest) {
+    const { registry, repository } = this.from
+    return Effect.map(
+      this.failing(
+        "source",
+        nameOf(manifest.descriptor.digest)
+      )(OlderParts.find(registry, repository, manifest)),
+      (blobs) => blobs.map((descriptor): Graph.Node => ({ kind: "blob", descriptor }))
+    )
   }
 
   /** Whether an index may become another one. */
