@@ -137,7 +137,11 @@ export interface Encoded {
     readonly CpuShares?: unknown
     readonly Healthcheck?: unknown
   } | null
-  readonly rootfs: { readonly type: "layers"; readonly diff_ids: ReadonlyArray<string> }
+  readonly rootfs: {
+    readonly type: "layers"
+    /** Absent in images without layers as some programs write them. */
+    readonly diff_ids?: ReadonlyArray<string> | null
+  }
   readonly history?: ReadonlyArray<{
     readonly created?: string | null
     readonly author?: string | null
@@ -210,14 +214,20 @@ const History = OpenStruct.make(
 const RootFs = OpenStruct.make(
   Schema.Struct({
     type: Schema.Literal("layers"), // I9
-    diff_ids: Schema.Array(Digest.Digest)
+    // Programs in Go write null, or nothing, for an image without layers.
+    diff_ids: Schema.optionalWith(Schema.Array(Digest.Digest), {
+      default: () => [],
+      exact: true,
+      nullable: true
+    })
   }),
   "RootFs"
 )
 
 /**
  * What an image configuration says, as a JSON object. Unknown members are kept at every level,
- * though the types do not show them, and `null` is read as absent.
+ * though the types do not show them, and `null` is read as absent. `diff_ids` that are absent are
+ * none, as Docker writes an image without layers.
  *
  * @since 0.1.0
  * @category schemas

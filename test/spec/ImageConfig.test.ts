@@ -80,6 +80,20 @@ describe("fromBytes", () => {
     })
   )
 
+  it.effect.each([{ type: "layers" }, { type: "layers", diff_ids: null }])(
+    "reads %j as of an image without layers",
+    (rootfs) =>
+      Effect.gen(function* () {
+        const { content } = yield* read({ architecture: "amd64", os: "linux", rootfs })
+        expect(content.rootfs).toStrictEqual({ type: "layers", diff_ids: [] })
+        expect(yield* ImageConfig.layers(content, [])).toEqual([])
+        const layer = Descriptor.fromBytes(new Uint8Array(0), MediaType.layerTar)
+        expect(yield* Effect.flip(ImageConfig.layers(content, [layer]))).toMatchObject({
+          reason: "Layers"
+        })
+      })
+  )
+
   it.effect("has Docker's type if it was sent with it", () =>
     Effect.gen(function* () {
       const { descriptor } = yield* read(example, MediaType.dockerImageConfig)
