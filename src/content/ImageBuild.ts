@@ -281,7 +281,7 @@ export const from = <E = never, R = never>(
 
 /**
  * Changes an image, that was pulled or is to be built, into another one: unlike `from`, it says
- * nothing of a base, and keeps what the image says of its own.
+ * nothing of a base, and keeps what the image says of its own, as what it is attached to.
  *
  * @example
  * ```ts

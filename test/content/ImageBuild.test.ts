@@ -65,6 +65,37 @@ const services = Layer.merge(NodeCompression.layer, NodeDecompression.layer)
 const machine = Layer.merge(MemoryRegistry.layerRegistries(), services)
 
 layer(machine, { excludeTestServices: true })((it) => {
+  describe("an image that is attached to another", () => {
+    it.effect("stays so when it is changed, and is not what is built upon it", () =>
+      Effect.gen(function* () {
+        const plain = yield* base([Tar.files({ a: "a" })])
+        const artifactType = "application/vnd.example.variant"
+        const subject = plain.manifest.descriptor
+        if (plain.manifest.content._tag !== "ImageManifest")
+          return yield* Effect.dieMessage("an image manifest")
+        const { config, layers } = plain.manifest.content
+        const manifest = Manifest.image({ config, layers, artifactType, subject })
+        const image = { ...plain, manifest }
+        const typesOf = <E, R>(image: ImageBuild.ImageBuild<E, R>) =>
+          Effect.map(ImageBuild.build(image), ({ manifest }) => [
+            Option.getOrUndefined(Manifest.subject(manifest)),
+            "artifactType" in manifest.content ? manifest.content.artifactType : undefined
+          ])
+        const changes = { config: { labels: { a: "b" } } }
+        const changed = ImageBuild.mutate(image, changes)
+        expect(yield* typesOf(changed)).toEqual([subject, artifactType])
+        expect(
+          yield* typesOf(yield* ImageBuild.rebase(changed, { from: plain, to: plain }))
+        ).toEqual([subject, artifactType])
+        expect(yield* typesOf(ImageBuild.from(image, changes))).toEqual([undefined, undefined])
+        expect(yield* typesOf(ImageBuild.mutate(image, { format: "docker" }))).toEqual([
+          undefined,
+          undefined
+        ])
+      })
+    )
+  })
+
   describe("from nothing", () => {
     it.effect("has exactly the configuration and the archive that it should", () =>
       Effect.gen(function* () {

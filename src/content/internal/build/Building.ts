@@ -127,6 +127,8 @@ export const build = Effect.fnUntraced(function* <E, R>(
     mediaType: types.manifest,
     config: document.descriptor,
     layers: layers.map(({ descriptor }) => descriptor),
+    // Docker's manifests have neither.
+    ...(format === "oci" && { artifactType: image.artifactType, subject: image.subject }),
     ...(Object.keys(annotations).length > 0 && { annotations })
   })
   return { manifest, config: document, layers }

@@ -43,9 +43,13 @@ export const of = <E = never, R = never>(image: Image | ImageBuild<E, R>): Image
   const { config, layers, manifest, root } = image
   const { rootfs: _, ...content } = config.content
   const format = Format.of(manifest.descriptor)
+  const { artifactType, subject } =
+    manifest.content._tag === "ImageManifest" ? manifest.content : {}
   return {
     _tag: "ImageBuild",
     format,
+    artifactType,
+    subject,
     config: { ...content, history: Steps.normalized(content.history, layers.length) },
     layers,
     annotations: format === "docker" ? {} : image.annotations,
@@ -122,7 +126,7 @@ const rfc3339 = (date: Date): string => date.toISOString().replace(".000Z", "Z")
 
 /** Returns an image to build upon a base, which annotations name. */
 export const upon = <E, R>(base: Image, changes: Changes<E, R>): ImageBuild<E, R> => {
-  const image = { ...of(base), attestations: [] }
+  const image = { ...of(base), artifactType: undefined, subject: undefined, attestations: [] }
   const { format = image.format } = changes
   return change(
     format === "docker"

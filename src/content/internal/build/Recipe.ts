@@ -156,6 +156,10 @@ export interface ImageBuild<out E = never, out R = never> {
   /** The layers, from the base to the top. */
   readonly layers: ReadonlyArray<Layer<E, R>>
   readonly annotations: Annotations
+  /** What the manifest says that its artifact is, if it does. */
+  readonly artifactType?: string | undefined
+  /** What the image is attached to, if it is. */
+  readonly subject?: Descriptor | undefined
   /**
    * The attestations of the image that this one is made of, as the index has them that it was
    * chosen from. They are not for this one, and are not pushed.
