@@ -124,7 +124,8 @@ export const parse = (text: string): Effect.Effect<Rules, Rule.InvalidRules> => 
  *   default a tag that stands on the same digest costs one request to each side.
  * - Nothing is removed unless a rule says so, nothing more than its share of a repository, and
  *   nothing where a copy to the repository has failed or was postponed. Several rules may fill one
- *   repository: what one of them keeps stays.
+ *   repository: what one of them keeps stays, and all does while it is not known what one keeps.
+ * - Patterns do not find what their own rule has filled, where its target lies within its source.
  * - Where a source says how many requests it still allows, those that `leave` says are left, and
  *   what would take them is `postponed`.
  *

@@ -127,6 +127,44 @@ describe("a sync", () => {
     })
   )
 
+  it.effect("does not copy its own copies where the target lies within the source", () =>
+    Effect.gen(function* () {
+      const { run, source } = yield* world
+      yield* put(source, "team/app", "v1")
+      yield* put(source, "mirror-of-others/app", "v1")
+      for (const from of ["source.test", "source.test/team"])
+        for (let n = 0; n < 2; n++)
+          expect(yield* run({ from, to: `${from}/mirror`, repositories: ["*"] })).toMatchObject({
+            ok: true
+          })
+      expect((yield* items(source.repositories())).map(String)).toEqual([
+        "mirror-of-others/app",
+        "mirror/mirror-of-others/app",
+        "mirror/team/app",
+        "team/app",
+        "team/mirror/app"
+      ])
+    })
+  )
+
+  it.effect("takes the repositories beside one whose name is too long for the target", () =>
+    Effect.gen(function* () {
+      const { run, source, target } = yield* world
+      yield* put(source, `a/${"b".repeat(250)}`, "v1")
+      yield* put(source, "c", "v1")
+      const report = yield* run({
+        from: "source.test",
+        to: "target.test/mirror",
+        repositories: ["*"]
+      })
+      expect(report).toMatchObject({
+        ok: false,
+        problems: [{ path: "rules[0]", failure: { _tag: "InvalidReference" } }]
+      })
+      expect(yield* tagsOf(target, "mirror/c")).toEqual(["v1"])
+    })
+  )
+
   it.effect("reads docker.io as Docker Hub is read everywhere", () =>
     Effect.gen(function* () {
       const { run, source, target } = yield* world
@@ -296,6 +334,27 @@ describe("what a sync removes", () => {
       const { run, target } = yield* filled
       yield* run(rule, { ...app, tags: { include: ["1.0.0"] } })
       expect(yield* tagsOf(target, "mirror/app")).toContain("1.0.0")
+    })
+  )
+
+  it.effect("is nothing that may be kept by a rule whose repositories are not known", () =>
+    Effect.gen(function* () {
+      const { opened, plan, run, target } = yield* filled
+      const failure = new Unsupported({ operation: "repositories" })
+      opened["other.test"] = { ...target, repositories: () => Stream.fail(failure) }
+      const other = { from: "other.test", to: "target.test/mirror", repositories: ["a*"] }
+      const warning = "no tag is removed while it is not known what is kept by rules[1]"
+      expect(yield* plan(rule, other)).toContain(`warning: target.test/mirror/app: ${warning}`)
+      const report = yield* run(rule, other)
+      expect(report).toMatchObject({
+        ok: false,
+        repositories: [{ ok: false, removals: [], warnings: [warning] }]
+      })
+      expect(yield* tagsOf(target, "mirror/app")).toContain("1.0.0")
+      // Rules that are about other repositories do not keep anything there.
+      for (const elsewhere of [{ repositories: ["b*"] }, { to: "target.test/elsewhere" }])
+        yield* run(rule, { ...other, ...elsewhere })
+      expect(yield* tagsOf(target, "mirror/app")).not.toContain("1.0.0")
     })
   )
 

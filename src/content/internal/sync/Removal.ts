@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import type { Registry } from "../../../Registry.js"
 import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import * as Tags from "../../Tags.js"
-import type { Rule } from "./Rules.js"
+import type { Compiled, Rule } from "./Rules.js"
 
 /** The tags that a rule keeps at a target. */
 export interface Kept {
@@ -19,16 +19,25 @@ export interface Removals {
   readonly refusal?: string | undefined
 }
 
-/** Compares a target with what all rules keep of it. What no rule could choose is not theirs. */
+/**
+ * Compares a target with what all rules keep of it. What no rule could choose is not theirs, and
+ * `unknown` are rules that may keep something, of which nobody knows.
+ */
 export const find = (
   registry: Registry.Service,
   repository: RepositoryName,
-  kept: ReadonlyArray<Kept>
+  kept: ReadonlyArray<Kept>,
+  unknown: ReadonlyArray<Compiled>
 ): Effect.Effect<Removals, Registry.ListTagsError | Tags.InvalidFilter> =>
   Effect.gen(function* () {
     const asking = kept.flatMap(({ rule }) => (rule.delete === undefined ? [] : [rule.delete]))
     const throwaway = asking.some(({ throwaway }) => throwaway === true)
     if (asking.length === 0) return { tags: [], throwaway }
+    if (unknown.length > 0) {
+      const paths = unknown.map(({ path }) => path).join(", ")
+      const refusal = `no tag is removed while it is not known what is kept by ${paths}`
+      return { tags: [], throwaway, refusal }
+    }
     const there = yield* registry.tags(repository).pipe(
       Stream.runCollect,
       Effect.map((all) => [...all]),

@@ -78,7 +78,20 @@ const removing = 4
 class Syncing {
   private readonly budgets = new Map<string, Budget>()
 
-  constructor(private readonly leave: number | undefined) {}
+  constructor(
+    private readonly leave: number | undefined,
+    /** The rules whose repositories are not all known. */
+    private readonly unknown: ReadonlyArray<Compiled>
+  ) {}
+
+  /** Finds what is to be removed of a target. */
+  removals(to: Reference.Reference, kept: ReadonlyArray<Removal.Kept>) {
+    return Effect.gen(this, function* () {
+      const at = yield* Registries.open(to)
+      const unknown = this.unknown.filter((rule) => Jobs.mayFill(rule, to))
+      return { ...at, ...(yield* Removal.find(at.registry, at.repository, kept, unknown)) }
+    })
+  }
 
   /** Opens both sides of a job, and chooses the tags. */
   open({ compiled, from, to }: Jobs.Job) {
@@ -115,8 +128,8 @@ const optionsOf = ({ platforms, rule }: Compiled) => {
 /** Copies and removes what the rules say. */
 export const run = (rules: Rules): Effect.Effect<Report, InvalidRules, Registries.Registries> =>
   Effect.gen(function* () {
-    const { problems, targets, warnings } = yield* Jobs.find(yield* compile(rules))
-    const syncing = new Syncing(rules.leave)
+    const { problems, targets, unknown, warnings } = yield* Jobs.find(yield* compile(rules))
+    const syncing = new Syncing(rules.leave, unknown)
     const reports = yield* Effect.forEach(targets, (jobs) => runTarget(syncing, jobs), {
       concurrency: rules.concurrency ?? 2
     })
@@ -139,7 +152,7 @@ const runTarget = (syncing: Syncing, jobs: ReadonlyArray<Jobs.Job>) =>
     if (last === undefined) return reports
     // Nothing goes while it is not known what stays.
     const isWhole = last.ok && reports.every(({ ok }) => ok)
-    return [...reports, isWhole ? yield* remove(last, kept) : last]
+    return [...reports, isWhole ? yield* remove(syncing, last, kept) : last]
   })
 
 const runJob = (syncing: Syncing, job: Jobs.Job) =>
@@ -176,10 +189,10 @@ const placeOf = ({ registry, repository }: Registries.Opened): Copy.Place => ({
   repository
 })
 
-const remove = (report: RepositoryReport, kept: ReadonlyArray<Removal.Kept>) =>
+const remove = (syncing: Syncing, report: RepositoryReport, kept: ReadonlyArray<Removal.Kept>) =>
   Effect.gen(function* () {
-    const { registry, repository } = yield* Registries.open(report.to)
-    const { refusal, tags, throwaway } = yield* Removal.find(registry, repository, kept)
+    const found = yield* syncing.removals(report.to, kept)
+    const { refusal, registry, repository, tags, throwaway } = found
     const removals = yield* Effect.forEach(
       tags,
       (tag) =>
@@ -200,8 +213,8 @@ const remove = (report: RepositoryReport, kept: ReadonlyArray<Removal.Kept>) =>
 export const plan = (rules: Rules): Stream.Stream<Planned, InvalidRules, Registries.Registries> =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const { problems, targets, warnings } = yield* Jobs.find(yield* compile(rules))
-      const syncing = new Syncing(rules.leave)
+      const { problems, targets, unknown, warnings } = yield* Jobs.find(yield* compile(rules))
+      const syncing = new Syncing(rules.leave, unknown)
       return Stream.fromIterable<Planned>([
         ...warnings.map(warning),
         ...problems.map(({ failure, path }): Planned => ({ _tag: "Failure", place: path, failure }))
@@ -223,8 +236,7 @@ const planTarget = (syncing: Syncing, jobs: ReadonlyArray<Jobs.Job>) =>
           Effect.gen(function* () {
             const [job] = jobs
             if (job === undefined || kept.length < jobs.length) return Stream.empty
-            const { registry, repository } = yield* Registries.open(job.to)
-            const { refusal, tags } = yield* Removal.find(registry, repository, kept)
+            const { refusal, tags } = yield* syncing.removals(job.to, kept)
             return Stream.fromIterable<Planned>([
               ...(refusal === undefined
                 ? []
