@@ -153,7 +153,8 @@ export const run = (rules: Rules): Effect.Effect<Syncing.Report, Rule.InvalidRul
   Spans.inSpan("Sync.run", () => ({}), Syncing.run(rules))
 
 /**
- * Emits what `run` would do, with what would fail. Nothing is changed.
+ * Emits what `run` would do, with what would fail. Nothing is changed. The steps of a repository
+ * end at the first tag that fails, where `run` goes on with the others.
  *
  * Fails with `InvalidRules` before anything is asked.
  *

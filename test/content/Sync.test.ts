@@ -528,7 +528,9 @@ describe("rules", () => {
     [{ from: "source.test", to: "source.test", repositories: ["a"] }, "rules[0].to"],
     [{ repositories: ["Upper"] }, "rules[0].repositories"],
     [{ platforms: ["linux/"] }, "rules[0].platforms"],
-    [{ tags: { semver: "one" } }, "rules[0].tags"]
+    [{ tags: { semver: "one" } }, "rules[0].tags"],
+    [{ platforms: [] }, "rules[0].platforms"],
+    [{ repositories: [] }, "rules[0].repositories"]
   ]
   for (const [rule, path] of wrong) {
     it.effect(`fail before anything is asked: ${JSON.stringify(rule)}`, () =>

@@ -23,8 +23,8 @@ export class InvalidRules extends Schema.TaggedError<InvalidRules>("effect-oci/I
  */
 export interface Deletion {
   /**
-   * The greatest share of the tags of a target repository that may be removed in one run, from 0 to
-   * 1. Where more would be, none is.
+   * The greatest share that may be removed in one run, from 0 to 1, of those tags of a target
+   * repository that its rules with a `delete` could choose. Where more would be, none is.
    */
   readonly share: number
   /** Whether registries that remove no tags are helped: see `Registries.untag`. No by default. */
@@ -133,6 +133,9 @@ const compiled = (rule: Rule, path: string): Effect.Effect<Compiled, InvalidRule
     ) => Effect.mapError(effect, ({ message }) => invalid(`${path}.${field}`, message))
     const { platforms, repositories, tags } = rule
     if (tags !== undefined) yield* at("tags", Tags.select([], tags))
+    for (const [field, list] of Object.entries({ platforms, repositories }))
+      if (list?.length === 0)
+        return yield* invalid(`${path}.${field}`, "is empty: leave it out if that is meant")
     const parsed = platforms && (yield* at("platforms", Effect.forEach(platforms, Platform.parse)))
     if (repositories === undefined) {
       const from = yield* at("from", whole(rule.from))
