@@ -39,7 +39,7 @@ export class Tuning extends Context.Reference<Tuning>()("effect-oci/client/Paral
     lead: 250,
     patience: 2000,
     worth: 1 / 3,
-    least: 1000,
+    least: 3000,
     rest: 5000
   })
 }) {}
