@@ -19,6 +19,7 @@ import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { fromStreamOnce, type Known } from "./BlobSource.js"
 import * as EventStream from "./internal/EventStream.js"
+import * as Rate from "./internal/Rate.js"
 import * as StreamChannel from "./internal/StreamChannel.js"
 import type { PutBlobOptions, Registry } from "./Registry.js"
 import type { Descriptor } from "./spec/Descriptor.js"
@@ -208,13 +209,8 @@ export const track: {
         const tell = Effect.flatMap(Clock.currentTimeMillis, (now) => {
           const seconds = (now - told.at) / 1000
           if (seconds > 0) {
-            // Older samples count less and less: half as much after a second and a half.
-            const weight = told.rate === 0 ? 1 : 1 - 2 ** (-seconds / 1.5)
-            told = {
-              count,
-              at: now,
-              rate: told.rate + weight * ((count - told.count) / seconds - told.rate)
-            }
+            const rate = Rate.smoothed(told.rate, (count - told.count) / seconds, seconds)
+            told = { count, at: now, rate }
           }
           return reported === count
             ? Effect.void

@@ -1,6 +1,7 @@
 /** How far a pull of several files is, all together. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { smoothed } from "../../internal/Rate.js"
 import type { Digest } from "../../spec/Digest.js"
 import * as Transfer from "../../Transfer.js"
 
@@ -136,10 +137,7 @@ export class PullProgress {
       let bytes = 0
       for (const { from, offset } of this.moving.values()) bytes += offset - from
       if (seconds > 0) {
-        // As `Transfer.track` has it.
-        const weight = this.told.rate === 0 ? 1 : 1 - 2 ** (-seconds / 1.5)
-        const rate =
-          this.told.rate + weight * ((bytes - this.told.bytes) / seconds - this.told.rate)
+        const rate = smoothed(this.told.rate, (bytes - this.told.bytes) / seconds, seconds)
         this.told = { bytes, at: now, rate }
       }
       const { rate } = this.told

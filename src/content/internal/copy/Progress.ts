@@ -1,5 +1,6 @@
 /** How far a copy is: counts of what is known and what has become of it, and how fast it goes. */
 import * as Schema from "effect/Schema"
+import { smoothed } from "../../../internal/Rate.js"
 import * as Step from "./Step.js"
 
 /**
@@ -79,7 +80,7 @@ const doneOf = ({ mounted, moved, present, skipped }: Omit<Parts, "known">): Amo
   }
 }
 
-/** How fast something grows: older samples count less and less, half as much in 1.5 seconds. */
+/** How fast something grows. */
 class Rate {
   private rate = 0
 
@@ -91,8 +92,7 @@ class Rate {
   sample(now: number, amount: number): number {
     const seconds = (now - this.at) / 1000
     if (seconds <= 0) return this.rate
-    const weight = this.rate === 0 ? 1 : 1 - 2 ** (-seconds / 1.5)
-    this.rate += weight * (Math.max(0, amount - this.amount) / seconds - this.rate)
+    this.rate = smoothed(this.rate, Math.max(0, amount - this.amount) / seconds, seconds)
     this.at = now
     this.amount = amount
     return this.rate
