@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import type { Registry } from "../../Registry.js"
 import { BlobUnknown } from "../../RegistryError.js"
+import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import * as Parsed from "../../spec/internal/Parsed.js"
 import * as SignedConfig from "../../spec/internal/SignedConfig.js"
@@ -37,30 +38,45 @@ export const read = Effect.fnUntraced(function* (
   const layers = (yield* SignedManifest.layers(signed)).filter(
     ({ history }) => history.empty_layer !== true
   )
-  const sizes = new Map(
-    yield* Effect.forEach(
-      new Set(layers.map(({ digest }) => digest)),
-      (digest) =>
-        Effect.flatMap(
-          registry.headBlob(repository, digest),
-          Option.match({
-            onNone: () => Effect.fail(new BlobUnknown({ repository, digest })),
-            onSome: ({ size }) => Effect.succeed([digest, size] as const)
-          })
-        ),
-      { concurrency: 6 }
-    )
+  const digests = layers.map(({ digest }) => digest)
+  const descriptors = new Map(
+    (yield* descriptorsOf(registry, repository, digests)).map((one) => [one.digest, one])
   )
   return {
     annotations: {},
     config: { bytes: signed.payload, descriptor: manifest.descriptor, content },
     layers: layers.map(({ digest, history }) => ({
-      descriptor: { mediaType: MediaType.dockerLayerTarGzip, digest, size: sizes.get(digest) ?? 0 },
+      descriptor: descriptors.get(digest) ?? layerOf(digest, 0),
       diffId: undefined,
       history: Option.some(history)
     }))
   }
 })
+
+const layerOf = (digest: Digest.Digest, size: number): Descriptor => ({
+  mediaType: MediaType.dockerLayerTarGzip,
+  digest,
+  size
+})
+
+/** Returns layers, each once, of which only digests are known. The registry is asked for sizes. */
+export const descriptorsOf = (
+  registry: Registry.Service,
+  repository: RepositoryName,
+  digests: Iterable<Digest.Digest>
+): Effect.Effect<ReadonlyArray<Descriptor>, Registry.HeadBlobError | BlobUnknown> =>
+  Effect.forEach(
+    new Set(digests),
+    (digest) =>
+      Effect.flatMap(
+        registry.headBlob(repository, digest),
+        Option.match({
+          onNone: () => Effect.fail(new BlobUnknown({ repository, digest })),
+          onSome: ({ size }) => Effect.succeed(layerOf(digest, size))
+        })
+      ),
+    { concurrency: 6 }
+  )
 
 /** Computes the digests of the archives of those layers that are without, by that of the blob. */
 export const diffIds = <E>(

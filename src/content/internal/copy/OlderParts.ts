@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Registry } from "../../../Registry.js"
-import { BlobUnknown, type InvalidManifest } from "../../../RegistryError.js"
+import type { BlobUnknown, InvalidManifest } from "../../../RegistryError.js"
 import { Descriptor } from "../../../spec/Descriptor.js"
 import type * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
@@ -28,19 +28,8 @@ export const find = (
       return Option.getOrElse(decodeArtifact(manifest.bytes), () => ({ blobs: [] })).blobs ?? []
     if (!SignedImage.isOne(manifest)) return []
     const { content } = yield* SignedManifest.fromManifest(manifest)
-    return yield* Effect.forEach(
-      new Set(content.fsLayers.map(({ blobSum }) => blobSum)),
-      (digest) =>
-        Effect.flatMap(
-          registry.headBlob(repository, digest),
-          Option.match({
-            onNone: () => Effect.fail(new BlobUnknown({ repository, digest })),
-            onSome: ({ size }) =>
-              Effect.succeed({ mediaType: MediaType.dockerLayerTarGzip, digest, size })
-          })
-        ),
-      { concurrency: 6 }
-    )
+    const digests = content.fsLayers.map(({ blobSum }) => blobSum)
+    return yield* SignedImage.descriptorsOf(registry, repository, digests)
   })
 
 const Artifact = Schema.parseJson(
