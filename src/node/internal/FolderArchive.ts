@@ -3,17 +3,16 @@
  * in the order of their names, and have neither times nor owners, so that a folder gives the same
  * archive wherever it is packed (CP31).
  */
-import { Buffer } from "node:buffer"
+import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
-import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Flattening from "../../content/internal/Flattening.js"
 import type { Part } from "../../content/internal/LayerContent.js"
 import { StorageFailure } from "../../RegistryError.js"
 import type { Entry, EntryType } from "../../spec/internal/TarEntry.js"
-import * as TarPath from "../../spec/internal/TarPath.js"
 import { attempt, newBlock, read } from "./FileBlocks.js"
+import * as FolderReader from "./FolderReader.js"
 import { linkProblem } from "./LinkTarget.js"
 
 interface Item {
@@ -65,26 +64,23 @@ const contentOf = ({ entry, path }: Item): Stream.Stream<Uint8Array, StorageFail
 
 /** The entries of a folder, each folder before what is in it. */
 const itemsOf = async (folder: string, name: string): Promise<ReadonlyArray<Item>> => {
-  const items: Array<Item> = []
-  const add = async (path: string, parts: ReadonlyArray<string>, stats: Stats): Promise<void> => {
-    const type = typeOf(stats)
-    if (type === undefined) throw new Error(`${path} is neither a file, a folder nor a link`)
-    const target = type === "symlink" ? await Fs.readlink(path) : undefined
-    const problem = target === undefined ? undefined : linkProblem(parts.length - 1, target)
-    if (problem !== undefined) throw new Error(`${path} is a link that ${problem}`)
-    const entryPath = [...(name === "." ? [] : [name]), ...parts].join("/") || "."
-    items.push({ entry: entryOf(entryPath, type, stats, target), path })
-    if (type !== "directory") return
-    for (const child of await namesIn(path))
-      await add(Path.join(path, child), [...parts, child], await Fs.lstat(Path.join(path, child)))
-  }
   const stats = await Fs.stat(folder)
   if (!stats.isDirectory()) throw new Error("not a folder")
-  await add(folder, [], stats)
+  const items: Array<Item> = [
+    { entry: entryOf(name || ".", "directory", stats, undefined), path: folder }
+  ]
+  for await (const { onDisk, path, stats } of FolderReader.walk(folder)) {
+    const type = typeOf(stats)
+    if (type === undefined) throw new Error(`${onDisk} is neither a file, a folder nor a link`)
+    const target = type === "symlink" ? await Fs.readlink(onDisk) : undefined
+    const depth = path.split("/").length - 1
+    const problem = target === undefined ? undefined : linkProblem(depth, target)
+    if (problem !== undefined) throw new Error(`${onDisk} is a link that ${problem}`)
+    const entryPath = name === "." ? path : `${name}/${path}`
+    items.push({ entry: entryOf(entryPath, type, stats, target), path: onDisk })
+  }
   return items
 }
-
-type Stats = Awaited<ReturnType<typeof Fs.lstat>>
 
 const typeOf = (stats: Stats): EntryType | undefined => {
   if (stats.isDirectory()) return "directory"
@@ -100,8 +96,8 @@ const entryOf = (
 ): Entry => ({
   path,
   type,
-  size: type === "file" ? Number(size) : 0,
-  mode: type === "symlink" ? 0o777 : Number(mode) & 0o777,
+  size: type === "file" ? size : 0,
+  mode: type === "symlink" ? 0o777 : mode & 0o777,
   uid: 0,
   gid: 0,
   modified: 0,
@@ -110,14 +106,3 @@ const entryOf = (
 })
 
 const none: ReadonlyMap<string, Uint8Array> = new Map()
-
-/** The names in a folder, in order. Those that are not UTF-8 would become others elsewhere. */
-export const namesIn = async (folder: string): Promise<ReadonlyArray<string>> => {
-  const names = await Fs.readdir(folder, { encoding: "buffer" })
-  return names.sort(Buffer.compare).map((bytes) => {
-    const name = TarPath.decode(bytes)
-    if (/\p{Surrogate}/u.test(name))
-      throw new Error(`${folder} has a name that is not UTF-8: ${JSON.stringify(name)}`)
-    return name
-  })
-}

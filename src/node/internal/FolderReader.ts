@@ -1,8 +1,9 @@
 /** What is in a folder, in the order of names. Links are not followed. */
+import { Buffer } from "node:buffer"
 import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
-import { namesIn } from "./FolderArchive.js"
+import * as TarPath from "../../spec/internal/TarPath.js"
 
 /** Something in a folder: its path below it, joined by "/", and what it is. */
 export interface Found {
@@ -20,4 +21,15 @@ export async function* walk(folder: string, above = ""): AsyncGenerator<Found> {
     yield { path, onDisk, stats }
     if (stats.isDirectory()) yield* walk(onDisk, `${path}/`)
   }
+}
+
+/** The names in a folder, in order. Those that are not UTF-8 would become others elsewhere. */
+const namesIn = async (folder: string): Promise<ReadonlyArray<string>> => {
+  const names = await Fs.readdir(folder, { encoding: "buffer" })
+  return names.sort(Buffer.compare).map((bytes) => {
+    const name = TarPath.decode(bytes)
+    if (/\p{Surrogate}/u.test(name))
+      throw new Error(`${folder} has a name that is not UTF-8: ${JSON.stringify(name)}`)
+    return name
+  })
 }
