@@ -70,36 +70,7 @@ export interface Attachment {
  * @since 0.1.0
  * @category models
  */
-export interface WalkOptions {
-  /**
-   * The artifact type of what is attached to the manifest itself, or to its platforms: others are
-   * left out, and so is what is under cosign's tags, which has none. What is attached to the
-   * attachments found is of any type, such as the signature of a bill of materials.
-   */
-  readonly artifactType?: string | undefined
-  /**
-   * How deep to look: 1 for what is attached to the manifest itself, 2 for what is attached to
-   * that, too, and so on. Without it, all is found, or the walk fails with `LimitExceeded` after 32
-   * levels.
-   */
-  readonly depth?: number | undefined
-  /**
-   * Looks for what is attached to the manifests of an index, too, and of the indexes in it. False
-   * by default. Each of them is asked about.
-   */
-  readonly platforms?: boolean | undefined
-  /**
-   * Looks for cosign's tags, with three HEAD requests for each manifest. True by default.
-   */
-  readonly cosignTags?: boolean | undefined
-  /**
-   * The most attachments, and manifests of indexes, that are met, 10,000 by default. For more, the
-   * walk fails with `LimitExceeded`.
-   */
-  readonly limit?: number | undefined
-  /** How many manifests are asked about at a time, 6 by default. */
-  readonly concurrency?: number | undefined
-}
+export interface WalkOptions extends AttachmentWalk.Options {}
 
 /**
  * The errors of `walk` and `tree`. `ManifestUnknown` says that there is no such manifest,

@@ -9,6 +9,7 @@ import type { Registry } from "../../Registry.js"
 import { LimitExceeded } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import type { Digest } from "../../spec/Digest.js"
+import * as ManifestMediaType from "../../spec/internal/ManifestMediaType.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../../spec/Reference.js"
 import * as CosignTag from "./CosignTag.js"
@@ -35,13 +36,35 @@ export interface Member {
   readonly depth: number
 }
 
-/** How to walk, as `Referrers.WalkOptions` says. */
+/** Says what is looked for. */
 export interface Options {
+  /**
+   * The artifact type of what is attached to the manifest itself, or to its platforms: others are
+   * left out, and so is what is under cosign's tags, which has none. What is attached to the
+   * attachments found is of any type, such as the signature of a bill of materials.
+   */
   readonly artifactType?: string | undefined
+  /**
+   * How deep to look: 1 for what is attached to the manifest itself, 2 for what is attached to
+   * that, too, and so on. Without it, all is found, or the walk fails with `LimitExceeded` after 32
+   * levels.
+   */
   readonly depth?: number | undefined
+  /**
+   * Looks for what is attached to the manifests of an index, too, and of the indexes in it. False
+   * by default. Each of them is asked about.
+   */
   readonly platforms?: boolean | undefined
+  /**
+   * Looks for cosign's tags, with three HEAD requests for each manifest. True by default.
+   */
   readonly cosignTags?: boolean | undefined
+  /**
+   * The most attachments, and manifests of indexes, that are met, 10,000 by default. For more, the
+   * walk fails with `LimitExceeded`.
+   */
   readonly limit?: number | undefined
+  /** How many manifests are asked about at a time, 6 by default. */
   readonly concurrency?: number | undefined
 }
 
@@ -153,7 +176,8 @@ const asking = (
       // What an index names, and its repository does not have, has no manifests either.
       Effect.catchTag("ManifestUnknown", () => Effect.succeed([])),
       Stream.fromIterableEffect,
-      Stream.filter(({ mediaType }) => isManifest(mediaType)),
+      // Caches of BuildKit list layers (CP15), to which nothing is attached.
+      Stream.filter(({ mediaType }) => ManifestMediaType.isManifest(mediaType)),
       Stream.map((descriptor): Member => ({ _tag: "Member", index, descriptor, depth }))
     )
 
@@ -168,7 +192,3 @@ const asking = (
         : Stream.empty
     )
 }
-
-/** Caches of BuildKit list layers in an index (CP15), to which nothing is attached. */
-const isManifest = (mediaType: string): boolean =>
-  MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)

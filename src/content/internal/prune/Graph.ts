@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type { Registry } from "../../../Registry.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import { type Digest, isDigest } from "../../../spec/Digest.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import { referrersTag, type Tag } from "../../../spec/Reference.js"
@@ -46,14 +47,11 @@ export const factsOf = (
   const members = content._tag === "ImageIndex" ? content.manifests : []
   return {
     descriptor,
-    members: members.filter(({ mediaType }) => isManifest(mediaType)),
+    members: members.filter(({ mediaType }) => ManifestMediaType.isManifest(mediaType)),
     mentions: isLegible ? members.map(({ digest }) => digest) : digestsIn(bytes),
     subject: Option.getOrUndefined(Manifest.subject(manifest))?.digest
   }
 }
-
-const isManifest = (mediaType: string): boolean =>
-  MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
 
 /** Of a document that is not understood, whatever looks like a digest counts. */
 const digestsIn = (bytes: Uint8Array): ReadonlyArray<Digest> =>

@@ -5,6 +5,7 @@ import type { Registry } from "../../../Registry.js"
 import { LimitExceeded } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import type { RepositoryName } from "../../../spec/Reference.js"
@@ -68,6 +69,4 @@ export const read = Effect.fnUntraced(function* (
 })
 
 const isManifest = ({ mediaType }: Descriptor): boolean =>
-  MediaType.isImageManifest(mediaType) ||
-  MediaType.isIndex(mediaType) ||
-  MediaType.equals(mediaType, MediaType.artifactManifest)
+  ManifestMediaType.isManifest(mediaType) || MediaType.equals(mediaType, MediaType.artifactManifest)

@@ -12,8 +12,8 @@ import {
 } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import type * as Manifest from "../../../spec/Manifest.js"
-import * as MediaType from "../../../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import { list } from "../SortedList.js"
 import * as StoredManifest from "../StoredManifest.js"
@@ -153,7 +153,10 @@ export const lists = (
         const { catalog, layout } = yield* layouts.get(name)
         const index = yield* layout.index
         const { nested } = yield* catalog.contents(index)
-        const inIndexes = [...nested.values()].filter(({ mediaType }) => isManifest(mediaType))
+        // Caches of BuildKit list layers (CP15).
+        const inIndexes = [...nested.values()].filter(({ mediaType }) =>
+          ManifestMediaType.isManifest(mediaType)
+        )
         return Stream.fromIterable([
           ...index.digests,
           ...inIndexes.map(({ digest }) => digest)
@@ -175,10 +178,6 @@ export const lists = (
       })
     )
 })
-
-/** Caches of BuildKit list layers in an index (CP15). */
-const isManifest = (mediaType: string): boolean =>
-  MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
 
 /** Returns the descriptor of a manifest, from the index or from one of those that it has. */
 const find = Effect.fnUntraced(function* (

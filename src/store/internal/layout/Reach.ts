@@ -10,6 +10,7 @@ import { DigestMismatch, type InvalidManifest, StorageFailure } from "../../../R
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
 import * as ManifestDocument from "../../../spec/internal/ManifestDocument.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import { type Found, type IndexError, type Layout, readBytes } from "./Layout.js"
 import type { LayoutIndex } from "./LayoutIndex.js"
@@ -80,7 +81,7 @@ export class Reach {
     index: LayoutIndex
   ): Effect.Effect<ReadonlyArray<Descriptor>, ReachError> {
     const { digest, mediaType } = descriptor
-    const isManifest = MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
+    const isManifest = ManifestMediaType.isManifest(mediaType)
     return Effect.gen(this, function* () {
       const found = yield* this.layout.find(digest)
       if (Option.isNone(found)) {
