@@ -14,6 +14,9 @@ export interface Job {
   readonly to: Reference.Reference
 }
 
+/** The jobs of one target repository: several rules may fill it. */
+export type Target = readonly [first: Job, ...others: Array<Job>]
+
 /** What is wrong with a rule, which is no reason not to apply the others. */
 export interface Problem {
   readonly path: string
@@ -24,8 +27,7 @@ export interface Problem {
 export interface Found {
   /** The rules whose repositories are not all known. */
   readonly unknown: ReadonlyArray<Compiled>
-  /** The jobs of each target repository: several rules may fill one. */
-  readonly targets: ReadonlyArray<ReadonlyArray<Job>>
+  readonly targets: ReadonlyArray<Target>
   readonly problems: ReadonlyArray<Problem>
   readonly warnings: ReadonlyArray<string>
 }
@@ -35,7 +37,7 @@ export const find = (
   rules: ReadonlyArray<Compiled>
 ): Effect.Effect<Found, never, Registries.Registries> =>
   Effect.gen(function* () {
-    const targets = new Map<string, Array<Job>>()
+    const targets = new Map<string, [Job, ...Array<Job>]>()
     const problems: Array<Problem> = []
     const unknown: Array<Compiled> = []
     const warnings: Array<string> = []
@@ -49,9 +51,9 @@ export const find = (
       const add = Effect.fnUntraced(function* (name: string) {
         const job = { compiled, from: yield* at(from, name), to: yield* at(to, name) }
         const key = Reference.format(job.to)
-        const jobs = targets.get(key) ?? []
-        if (!jobs.some((other) => other.compiled === compiled)) jobs.push(job)
-        targets.set(key, jobs)
+        const jobs = targets.get(key)
+        if (jobs === undefined) targets.set(key, [job])
+        else if (!jobs.some((other) => other.compiled === compiled)) jobs.push(job)
       })
       const unmatched = new Set(patterns)
       const listed = Effect.gen(function* () {

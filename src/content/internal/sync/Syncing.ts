@@ -139,7 +139,7 @@ export const run = (rules: Rules): Effect.Effect<Report, InvalidRules, Registrie
   })
 
 /** One after the other, the rules for one target; what none of them keeps goes last. */
-const runTarget = (syncing: Syncing, jobs: ReadonlyArray<Jobs.Job>) =>
+const runTarget = (syncing: Syncing, jobs: Jobs.Target) =>
   Effect.gen(function* () {
     const reports: Array<RepositoryReport> = []
     const kept: Array<Removal.Kept> = []
@@ -226,7 +226,7 @@ export const plan = (rules: Rules): Stream.Stream<Planned, InvalidRules, Registr
     })
   )
 
-const planTarget = (syncing: Syncing, jobs: ReadonlyArray<Jobs.Job>) =>
+const planTarget = (syncing: Syncing, jobs: Jobs.Target) =>
   Stream.suspend(() => {
     const kept: Array<Removal.Kept> = []
     return Stream.fromIterable(jobs).pipe(
@@ -234,15 +234,13 @@ const planTarget = (syncing: Syncing, jobs: ReadonlyArray<Jobs.Job>) =>
       Stream.concat(
         Stream.unwrap(
           Effect.gen(function* () {
-            const [job] = jobs
-            if (job === undefined || kept.length < jobs.length) return Stream.empty
-            const { refusal, tags } = yield* syncing.removals(job.to, kept)
+            if (kept.length < jobs.length) return Stream.empty
+            const { to } = jobs[0]
+            const { refusal, tags } = yield* syncing.removals(to, kept)
             return Stream.fromIterable<Planned>([
-              ...(refusal === undefined
-                ? []
-                : [warning(`${Reference.format(job.to)}: ${refusal}`)]),
+              ...(refusal === undefined ? [] : [warning(`${Reference.format(to)}: ${refusal}`)]),
               ...tags.map((tag): Planned => {
-                const { host, repository } = job.to
+                const { host, repository } = to
                 return { _tag: "Remove", reference: Reference.make({ host, repository, tag }) }
               })
             ])
@@ -267,9 +265,5 @@ const planJob = (syncing: Syncing, job: Jobs.Job, kept: Array<Removal.Kept>) => 
 
 const warning = (message: string): Planned => ({ _tag: "Warning", message })
 
-const failed = (job: Jobs.Job | undefined, failure: RepositoryError): Stream.Stream<Planned> =>
-  Stream.make<[Planned]>({
-    _tag: "Failure",
-    place: job === undefined ? "" : Reference.format(job.from),
-    failure
-  })
+const failed = ({ from }: Jobs.Job, failure: RepositoryError): Stream.Stream<Planned> =>
+  Stream.make<[Planned]>({ _tag: "Failure", place: Reference.format(from), failure })
