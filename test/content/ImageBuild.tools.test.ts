@@ -1,5 +1,5 @@
 /** Images of ours as other tools see them: GNU tar, skopeo and buildah; and files of folders. */
-import { execFile, execFileSync } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { gunzipSync } from "node:zlib"
@@ -21,22 +21,16 @@ import { gather, items, utf8 } from "../support/fixtures.js"
 import { layerDebianHost, layerEmbeddedHost, repositoryOnHost as name } from "../support/hosts.js"
 import { describeInstalled } from "../support/installed.js"
 import { folder } from "../support/machine.js"
+import { outputOf } from "../support/program.js"
 
 const linux = Platform.unsafeParse("linux/amd64")
 
 const services = Layer.merge(NodeCompression.layer, NodeDecompression.layer)
 
 const run = (command: string, args: ReadonlyArray<string>, cwd: string) =>
-  Effect.async<string>((resume) => {
-    const env = { ...process.env, HOME: cwd, XDG_RUNTIME_DIR: cwd, STORAGE_DRIVER: "vfs" }
-    const child = execFile(command, args, { cwd, env }, (error, stdout, stderr) =>
-      resume(
-        error === null
-          ? Effect.succeed(stdout)
-          : Effect.dieMessage(`${command} ${args.join(" ")}: ${stderr}`)
-      )
-    )
-    return Effect.sync(() => child.kill())
+  outputOf(command, args, {
+    cwd,
+    environment: { HOME: cwd, XDG_RUNTIME_DIR: cwd, STORAGE_DRIVER: "vfs" }
   })
 
 const insecure = { "policy.json": '{"default":[{"type":"insecureAcceptAnything"}]}' }
