@@ -51,6 +51,7 @@ import * as IndexEdit from "../../src/spec/internal/IndexEdit.js"
 import * as JsonText from "../../src/spec/internal/JsonText.js"
 import * as ManifestDocument from "../../src/spec/internal/ManifestDocument.js"
 import * as ManifestEncoding from "../../src/spec/internal/ManifestEncoding.js"
+import * as ManifestMediaType from "../../src/spec/internal/ManifestMediaType.js"
 import * as PaxRecords from "../../src/spec/internal/PaxRecords.js"
 import * as ServerText from "../../src/spec/internal/ServerText.js"
 import * as SignedPayload from "../../src/spec/internal/SignedPayload.js"
@@ -433,7 +434,8 @@ export const targets: ReadonlyArray<Target> = [
       MediaType.isIndex(s),
       MediaType.isNonDistributable(s),
       MediaType.equals(s, `${s};a=b`),
-      GenericMediaType.isGeneric(s)
+      GenericMediaType.isGeneric(s),
+      ManifestMediaType.isManifest(s)
     ]
   },
   {
