@@ -1,5 +1,6 @@
 /** Errors of this side of a registry: files, sources and configuration, without an exchange. */
 import * as Schema from "effect/Schema"
+import { plain } from "../spec/internal/ServerText.js"
 
 /**
  * Occurs when a store behind the interface fails: a file that cannot be read or written. The
@@ -14,9 +15,13 @@ export class StorageFailure extends Schema.TaggedError<StorageFailure>("effect-o
 ) {
   override get message(): string {
     const why = this.cause instanceof Error ? `: ${this.cause.message}` : ""
-    return `Storage failed at ${this.path}${why}`
+    // Names of files can be those of an image.
+    return plain(`Storage failed at ${this.path}${why}`, longest)
   }
 }
+
+/** Room for two paths, as renaming has. */
+const longest = 16_384
 
 /**
  * Occurs when a step must send the bytes again and the source is a one-shot stream. Use a source

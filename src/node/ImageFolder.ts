@@ -13,12 +13,12 @@ import type * as Image from "../content/Image.js"
 import type * as ImageBuild from "../content/ImageBuild.js"
 import type { Entry } from "../content/ImageLayer.js"
 import * as Flattening from "../content/internal/Flattening.js"
-import * as LayerContent from "../content/internal/LayerContent.js"
 import type { Decompression } from "../Decompression.js"
 import * as Spans from "../internal/Spans.js"
 import { StorageFailure } from "../RegistryError.js"
 import * as Reference from "../spec/Reference.js"
 import * as BlobFile from "./BlobFile.js"
+import * as DiskPath from "./internal/DiskPath.js"
 import { attempt } from "./internal/FileBlocks.js"
 import * as FolderReader from "./internal/FolderReader.js"
 import * as FolderWriter from "./internal/FolderWriter.js"
@@ -102,51 +102,35 @@ export const extract = (
     Effect.scoped(
       Effect.gen(function* () {
         const path = Path.resolve(folder)
-        yield* checkEmpty(path)
-        yield* attempt(path, () => Fs.mkdir(Path.dirname(path), { recursive: true }))
+        const place = yield* placeOf(path)
+        yield* attempt(path, () => Fs.mkdir(Path.dirname(place), { recursive: true }))
         const partial = yield* Effect.acquireRelease(
-          attempt(path, () => Fs.mkdtemp(`${path}.partial-`)),
+          attempt(path, () => Fs.mkdtemp(`${place}.partial-`)),
           (partial) =>
             Effect.ignore(attempt(partial, () => Fs.rm(partial, { recursive: true, force: true })))
         )
         const owners = options.owners ?? process.getuid?.() === 0
         const writer = yield* Effect.acquireRelease(
-          Effect.sync(() => FolderWriter.make(partial, owners)),
-          (writer) => Effect.ignore(attempt(path, writer.close))
+          Effect.sync(() => FolderWriter.make({ root: partial, path, owners })),
+          ({ close }) => close
         )
-        yield* Stream.runForEachChunk(Flattening.parts(image.layers, options), (parts) =>
-          // What runs on after an interruption would write into a folder that is being removed.
-          Effect.uninterruptible(
-            attempt(path, async () => {
-              for (const part of parts)
-                await (LayerContent.isEntry(part) ? writer.entry(part) : writer.bytes(part))
-            })
-          )
-        )
-        yield* attempt(path, writer.end)
-        yield* attempt(path, () => Fs.rename(partial, path))
+        yield* Stream.runForEachChunk(Flattening.parts(image.layers, options), writer.write)
+        yield* writer.end
+        yield* attempt(path, () => Fs.rename(partial, place))
         const { skipped, withoutAttributes } = writer
         return { path, skipped, withoutAttributes }
       })
     )
   )
 
-const checkEmpty = (path: string): Effect.Effect<void, StorageFailure> =>
-  Effect.flatMap(
-    Effect.orElseSucceed(
-      attempt(path, () => Fs.readdir(path)),
-      () => []
-    ),
-    (names) =>
-      names.length === 0
-        ? Effect.void
-        : Effect.fail(
-            new StorageFailure({
-              path,
-              cause: new Error("the folder is not empty: extract to a new one")
-            })
-          )
-  )
+/** Where the folder is, links followed, which has to be missing or empty. */
+const placeOf = (path: string): Effect.Effect<string, StorageFailure> =>
+  attempt(path, async () => {
+    if ((await Fs.lstat(path).catch(() => undefined)) === undefined) return path
+    const place = await Fs.realpath(path)
+    if ((await Fs.readdir(place)).length === 0) return place
+    throw new Error("the folder is not empty: extract to a new one")
+  })
 
 /**
  * Says where the files of a folder go.
@@ -203,7 +187,7 @@ const fileOf = (
   if (stats.isDirectory()) return Effect.succeed({ path, type: "directory" })
   if (stats.isSymbolicLink())
     return Effect.map(
-      attempt(onDisk, () => Fs.readlink(onDisk)),
+      attempt(onDisk, () => DiskPath.targetOf(onDisk)),
       (target) => ({ path, type: "symlink", target })
     )
   if (!stats.isFile())

@@ -196,6 +196,34 @@ layer(MemoryRegistry.layerRegistries(), { excludeTestServices: true })((it) => {
       })
     )
 
+    it.scoped("has names that are not UTF-8 byte for byte, also in one that is there", () =>
+      Effect.gen(function* () {
+        const bytes = (text: string) => Buffer.from(text, "latin1")
+        const reference = yield* pushTar(
+          Tar.archive(
+            Tar.entry({ name: bytes("docs/\u00ff") }, "1"),
+            Tar.entry({ name: bytes("docs/\u00fe") }, "2"),
+            Tar.entry({ name: "docs/sub/", type: "5", mode: 0o755 }),
+            Tar.extended({ linkpath: bytes("\u00ff") }),
+            Tar.entry({ name: "docs/link", type: "2" })
+          )
+        )
+        const root = yield* folder()
+        for (const round of ["new", "merged", "same"]) {
+          yield* ArtifactFolder.pull(reference, root)
+          const names = Fs.readdirSync(`${root}/docs`, { encoding: "latin1" }).sort()
+          expect([round, names]).toEqual([round, ["link", "sub", "\u00fe", "\u00ff"]])
+          expect(Fs.readlinkSync(`${root}/docs/link`, "latin1")).toBe("\u00ff")
+          const file = (name: string) => Buffer.concat([bytes(`${root}/docs/`), bytes(name)])
+          expect(Fs.readFileSync(file("\u00ff"), "utf8")).toBe("1")
+          if (round === "new") for (const name of ["\u00ff", "link"]) Fs.rmSync(file(name))
+        }
+        Fs.writeFileSync(Buffer.concat([bytes(`${root}/docs/`), bytes("\u00fe")]), "3")
+        const error = yield* Effect.flip(ArtifactFolder.pull(reference, root))
+        expect(error._tag).toBe("FileExists")
+      })
+    )
+
     it.scoped("replaces nothing in one that is there, unless told", () =>
       Effect.gen(function* () {
         const reference = yield* push(yield* ArtifactFolder.archive(yield* docs))

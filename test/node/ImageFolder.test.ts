@@ -76,6 +76,88 @@ layer(machine, { excludeTestServices: true })((it) => {
       })
     )
 
+    it.scoped("has names, and what links lead to, byte for byte where they are not UTF-8", () =>
+      Effect.gen(function* () {
+        const names = [Buffer.from([0x61, 0xff]), Buffer.from([0x61, 0xfe])] as const
+        const { target } = yield* attempted(
+          Tar.archive(
+            entry({ name: names[0] }, "1"),
+            entry({ name: names[1] }, "2"),
+            Tar.extended({ linkpath: names[0] }),
+            link("link", "x"),
+            Tar.extended({ linkpath: names[1] }),
+            hardLink("hard", "x")
+          )
+        )
+        const inFolder = (name: Buffer) => Buffer.concat([Buffer.from(`${target}/`), name])
+        expect(names.map((name) => Fs.readFileSync(inFolder(name), "utf8"))).toEqual(["1", "2"])
+        expect(Fs.readlinkSync(`${target}/link`, "buffer")).toEqual(names[0])
+        expect(read(`${target}/hard`)).toBe("2")
+        const files = yield* Effect.flip(ImageFolder.files(target))
+        expect(files.message).toContain("not UTF-8")
+        for (const name of names) Fs.rmSync(inFolder(name))
+        expect(yield* ImageFolder.files(target)).toContainEqual({
+          path: "/link",
+          type: "symlink",
+          target: "a\udcff"
+        })
+      })
+    )
+
+    it.scoped("has the times before 1970 and after 2106 that the disk can have", () =>
+      Effect.gen(function* () {
+        const times = ["-86400.5", "-1e9", "4294967296", "-9007199254740991"]
+        const { target } = yield* attempted(
+          Tar.archive(
+            ...times.flatMap((mtime) => [
+              Tar.extended({ mtime: mtime.replace("-1e9", "-1000000000") }),
+              entry({ name: `f${mtime}` }, "x"),
+              Tar.extended({ mtime: mtime.replace("-1e9", "-1000000000") }),
+              link(`l${mtime}`, "x"),
+              Tar.extended({ mtime: mtime.replace("-1e9", "-1000000000") }),
+              entry({ name: `d${mtime}/`, type: "5", mode: 0o755 })
+            ])
+          )
+        )
+        for (const kind of ["f", "l", "d"])
+          expect(
+            times.slice(0, 3).map((mtime) => Fs.lstatSync(`${target}/${kind}${mtime}`).mtimeMs)
+          ).toEqual([-86_400_500, -1e12, 4_294_967_296_000])
+        expect(Fs.lstatSync(`${target}/f-9007199254740991`).mtimeMs).toBeLessThan(0)
+      })
+    )
+
+    it.scoped("is for all to read where no layer says otherwise", () =>
+      Effect.gen(function* () {
+        const modeOf = (path: string) => Fs.statSync(path).mode & 0o777
+        const { target } = yield* attempted(Tar.files({ "a/b": "1" }))
+        expect([modeOf(target), modeOf(`${target}/a`)]).toEqual([0o755, 0o755])
+        const own = yield* attempted(Tar.archive(entry({ name: "./", type: "5", mode: 0o700 })))
+        expect(modeOf(own.target)).toBe(0o700)
+      })
+    )
+
+    it.scoped("says which file could not be written", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          Tar.archive(
+            entry({ name: "a" }, "1"),
+            Tar.extended({ path: `d\u001b/${"n".repeat(256)}` }),
+            entry({}, "2")
+          )
+        )
+        const outside = yield* folder()
+        const error = yield* Effect.flip(ImageFolder.extract(image, `${outside}/image`))
+        expect(error).toMatchObject({
+          _tag: "StorageFailure",
+          path: `${outside}/image/d\u001b/${"n".repeat(256)}`
+        })
+        expect(error.message).toContain("ENAMETOOLONG")
+        expect(error.message).not.toContain("\u001b")
+        expect(Fs.readdirSync(outside)).toEqual([])
+      })
+    )
+
     it.scoped("S20: has what a layer puts in the place of a folder or a file", () =>
       Effect.gen(function* () {
         const { target } = yield* attempted(
@@ -97,6 +179,35 @@ layer(machine, { excludeTestServices: true })((it) => {
         const again = yield* Effect.flip(ImageFolder.extract(image, empty))
         expect(again).toMatchObject({ _tag: "StorageFailure", path: empty })
         expect(again.message).toContain("not empty")
+      })
+    )
+
+    it.scoped("takes a link to an empty folder, and refuses a file before any layer is read", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(Tar.files({ a: "1" }))
+        const outside = yield* folder({ file: "file" })
+        Fs.mkdirSync(`${outside}/empty`)
+        for (const [name, target] of [
+          ["link", "empty"],
+          ["toFile", "file"],
+          ["dangling", "nowhere"]
+        ] as const)
+          Fs.symlinkSync(target, `${outside}/${name}`)
+        expect(yield* ImageFolder.extract(image, `${outside}/link`)).toMatchObject({
+          path: `${outside}/link`
+        })
+        expect(read(`${outside}/empty/a`)).toBe("1")
+        expect(Fs.readlinkSync(`${outside}/link`)).toBe("empty")
+        const unread = image.layers.map((layer) => ({
+          ...layer,
+          content: Stream.dieMessage("read")
+        }))
+        for (const name of ["file", "toFile", "dangling"])
+          expect(
+            yield* Effect.flip(
+              ImageFolder.extract({ ...image, layers: unread }, `${outside}/${name}`)
+            )
+          ).toMatchObject({ _tag: "StorageFailure", path: `${outside}/${name}` })
       })
     )
 

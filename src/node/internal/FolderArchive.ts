@@ -11,6 +11,7 @@ import * as Flattening from "../../content/internal/Flattening.js"
 import type { Part } from "../../content/internal/LayerContent.js"
 import { StorageFailure } from "../../RegistryError.js"
 import type { Entry, EntryType } from "../../spec/internal/TarEntry.js"
+import * as DiskPath from "./DiskPath.js"
 import { attempt, newBlock, read } from "./FileBlocks.js"
 import * as FolderReader from "./FolderReader.js"
 import { linkProblem } from "./LinkTarget.js"
@@ -72,7 +73,7 @@ const itemsOf = async (folder: string, name: string): Promise<ReadonlyArray<Item
   for await (const { onDisk, path, stats } of FolderReader.walk(folder)) {
     const type = typeOf(stats)
     if (type === undefined) throw new Error(`${onDisk} is neither a file, a folder nor a link`)
-    const target = type === "symlink" ? await Fs.readlink(onDisk) : undefined
+    const target = type === "symlink" ? await DiskPath.targetOf(onDisk) : undefined
     const depth = path.split("/").length - 1
     const problem = target === undefined ? undefined : linkProblem(depth, target)
     if (problem !== undefined) throw new Error(`${onDisk} is a link that ${problem}`)

@@ -4,18 +4,22 @@
  */
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
+import * as Effect from "effect/Effect"
 import * as ImageLayer from "../../content/ImageLayer.js"
+import * as LayerContent from "../../content/internal/LayerContent.js"
+import { StorageFailure } from "../../RegistryError.js"
+import * as DiskPath from "./DiskPath.js"
 
 type Entry = ImageLayer.Entry
 
-/** A writer: entries in the order of a flattened image, each before its bytes. */
+/** A writer. What runs on after an interruption would write into a folder that is removed. */
 export interface FolderWriter {
-  readonly entry: (entry: Entry) => Promise<void>
-  readonly bytes: (bytes: Uint8Array) => Promise<void>
+  /** Takes entries in the order of a flattened image, each before its bytes. */
+  readonly write: (parts: Iterable<LayerContent.Part>) => Effect.Effect<void, StorageFailure>
   /** Gives folders their attributes, once nothing more is put into them. */
-  readonly end: () => Promise<void>
+  readonly end: Effect.Effect<void, StorageFailure>
   /** Closes what is open. */
-  readonly close: () => Promise<void>
+  readonly close: Effect.Effect<void>
   /** What no program can make on Node: devices, and what waits for another program. */
   readonly skipped: ReadonlyArray<Entry>
   /** What was made without the extended attributes that it has, which Node cannot set. */
@@ -29,8 +33,17 @@ const unmade: ReadonlySet<string> = new Set<ImageLayer.EntryType>([
   "fifo"
 ])
 
-/** Makes a writer. With `owners`, files belong to whom the image says. */
-export const make = (root: string, owners: boolean): FolderWriter => {
+/** Where a writer writes. */
+export interface Options {
+  readonly root: string
+  /** Where the folder comes to lie: errors say so of its files. */
+  readonly path: string
+  /** Whether files belong to whom the image says. */
+  readonly owners: boolean
+}
+
+/** Makes a writer. */
+export const make = ({ owners, path: final, root }: Options): FolderWriter => {
   const folders: Array<Entry> = []
   const skipped: Array<Entry> = []
   /** Those of what was skipped: links to it cannot be made either. */
@@ -38,11 +51,11 @@ export const make = (root: string, owners: boolean): FolderWriter => {
   const withoutAttributes: Array<Entry> = []
   let open: { readonly file: Fs.FileHandle; readonly entry: Entry; left: number } | undefined
 
-  const place = (path: string): string => {
+  const place = (path: string): DiskPath.DiskPath => {
     // On Windows they stand for folders, drives and streams.
     if (Path.sep === "\\" && /[\\:]/.test(path))
       throw new Error(`${JSON.stringify(path)} cannot be a name on this system`)
-    return Path.join(root, path)
+    return DiskPath.of(Path.join(root, path))
   }
   const complete = async () => {
     if (open === undefined) return
@@ -50,59 +63,91 @@ export const make = (root: string, owners: boolean): FolderWriter => {
     if (owners) await file.chown(entry.uid, entry.gid)
     // The owner comes first: a change of it takes the bits of set-user-id away.
     await file.chmod(entry.mode)
-    await file.utimes(entry.modified, entry.modified)
+    const time = timeOf(entry)
+    await file.utimes(time, time)
     open = undefined
     await file.close()
   }
-  const link = async (path: string, { gid, modified, target = "", uid }: Entry) => {
-    await Fs.symlink(target, path)
-    if (owners) await Fs.lchown(path, uid, gid)
-    await Fs.lutimes(path, modified, modified)
+  const link = async (path: DiskPath.DiskPath, entry: Entry) => {
+    await Fs.symlink(DiskPath.of(entry.target ?? ""), path)
+    if (owners) await Fs.lchown(path, entry.uid, entry.gid)
+    const time = timeOf(entry)
+    await Fs.lutimes(path, time, time)
   }
 
+  const take = async (entry: Entry) => {
+    const path = place(entry.path)
+    const { target = "", type } = entry
+    if (unmade.has(type) || (type === "hardlink" && names.has(target))) {
+      skipped.push(entry)
+      names.add(entry.path)
+      return
+    }
+    if (type !== "hardlink" && ImageLayer.attributes(entry).size > 0) withoutAttributes.push(entry)
+    switch (type) {
+      case "directory":
+        folders.push(entry)
+        if (entry.path !== ".") await Fs.mkdir(path, 0o700)
+        return
+      case "file":
+        open = { file: await Fs.open(path, "wx", 0o600), entry, left: entry.size }
+        return entry.size === 0 ? complete() : undefined
+      case "hardlink":
+        return Fs.link(place(target), path)
+      case "symlink":
+        return link(path, entry)
+    }
+  }
+  const takeBytes = async (bytes: Uint8Array) => {
+    if (open === undefined) return
+    await open.file.writeFile(bytes)
+    open.left -= bytes.length
+    if (open.left === 0) await complete()
+  }
+  const finish = async ({ gid, mode, path, uid, ...entry }: Entry) => {
+    const folder = place(path)
+    if (owners) await Fs.chown(folder, uid, gid)
+    await Fs.chmod(folder, mode)
+    const time = timeOf(entry)
+    await Fs.utimes(folder, time, time)
+  }
+
+  /** The entry that is being written. */
+  let current = "."
+  const attempt = (run: () => Promise<unknown>) =>
+    Effect.uninterruptible(
+      Effect.tryPromise({
+        try: run,
+        catch: (cause) => new StorageFailure({ path: Path.join(final, current), cause })
+      })
+    )
   return {
     skipped,
     withoutAttributes,
-    entry: async (entry) => {
-      const path = place(entry.path)
-      const { target = "", type } = entry
-      if (unmade.has(type) || (type === "hardlink" && names.has(target))) {
-        skipped.push(entry)
-        names.add(entry.path)
-        return
+    write: (parts) =>
+      attempt(async () => {
+        for (const part of parts) {
+          if (!LayerContent.isEntry(part)) {
+            await takeBytes(part)
+            continue
+          }
+          current = part.path
+          await take(part)
+        }
+      }),
+    end: attempt(async () => {
+      current = "."
+      // A new folder is for its owner alone, and others without an entry are not.
+      if (folders.every(({ path }) => path !== ".")) await Fs.chmod(root, 0o755)
+      for (const entry of folders.reverse()) {
+        current = entry.path
+        await finish(entry)
       }
-      if (type !== "hardlink" && ImageLayer.attributes(entry).size > 0)
-        withoutAttributes.push(entry)
-      switch (type) {
-        case "directory":
-          folders.push(entry)
-          if (entry.path !== ".") await Fs.mkdir(path, 0o700)
-          return
-        case "file":
-          open = { file: await Fs.open(path, "wx", 0o600), entry, left: entry.size }
-          return entry.size === 0 ? complete() : undefined
-        case "hardlink":
-          return Fs.link(place(target), path)
-        case "symlink":
-          return link(path, entry)
-      }
-    },
-    bytes: async (bytes) => {
-      if (open === undefined) return
-      await open.file.writeFile(bytes)
-      open.left -= bytes.length
-      if (open.left === 0) await complete()
-    },
-    end: async () => {
-      for (const { gid, mode, modified, path, uid } of folders.reverse()) {
-        const folder = place(path)
-        if (owners) await Fs.chown(folder, uid, gid)
-        await Fs.chmod(folder, mode)
-        await Fs.utimes(folder, modified, modified)
-      }
-    },
-    close: async () => {
-      await open?.file.close()
-    }
+    }),
+    close: Effect.promise(async () => open?.file.close().catch(() => {}))
   }
 }
+
+/** As Node takes it, to which a negative number is the present time. */
+const timeOf = ({ modified }: Pick<Entry, "modified">): number | Date =>
+  modified < 0 ? new Date(Math.max(modified * 1000, -8.64e15)) : modified

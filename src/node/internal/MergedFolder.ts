@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { Entry } from "../../spec/internal/TarEntry.js"
+import * as DiskPath from "./DiskPath.js"
 import { moveTo } from "./PartialFile.js"
 
 /**
@@ -19,12 +20,12 @@ export const merge = async (
   const missing: Array<Entry> = []
   const taken: Array<Entry> = []
   for (const entry of entries) {
-    const path = Path.join(to, entry.path)
+    const path = placeIn(to, entry)
     const stats = await Fs.lstat(path).catch(() => undefined)
     if (stats === undefined) missing.push(entry)
     else if (stats.isDirectory() !== (entry.type === "directory"))
       throw new Error(`${path} is ${stats.isDirectory() ? "a folder" : "not a folder"}`)
-    else if (!stats.isDirectory() && !(await isSame(entry, Path.join(from, entry.path), path)))
+    else if (!stats.isDirectory() && !(await isSame(entry, placeIn(from, entry), path)))
       taken.push(entry)
   }
   const pathsOf = (entries: ReadonlyArray<Entry>) => entries.map(({ path }) => Path.join(to, path))
@@ -33,33 +34,42 @@ export const merge = async (
   for (const entry of [...missing, ...taken])
     if (!(await move(entry, from, to, overwrite))) late.push(entry)
   // Nothing more is put into them.
-  for (const { mode, path, type } of missing.reverse())
-    if (type === "directory") await Fs.chmod(Path.join(to, path), mode)
+  for (const entry of missing.reverse())
+    if (entry.type === "directory") await Fs.chmod(placeIn(to, entry), entry.mode)
   return pathsOf(late)
 }
 
+const placeIn = (folder: string, { path }: Entry): DiskPath.DiskPath =>
+  DiskPath.of(Path.join(folder, path))
+
 const move = async (
-  { path, target = "", type }: Entry,
+  entry: Entry,
   from: string,
   to: string,
   overwrite: boolean
 ): Promise<boolean> => {
-  const name = Path.join(to, path)
+  const { target = "", type } = entry
+  const name = placeIn(to, entry)
   if (type === "directory") await Fs.mkdir(name)
   // A hard link to a symbolic one is one to what that leads to, on some systems.
   else if (type === "symlink" && !overwrite)
-    return Fs.symlink(target, name).then(
+    return Fs.symlink(DiskPath.of(target), name).then(
       () => true,
       () => false
     )
-  else return moveTo(Path.join(from, path), name, overwrite)
+  else return moveTo(placeIn(from, entry), name, overwrite)
   return true
 }
 
 /** Whether a file or link that is there is the one that is to go there. */
-const isSame = async ({ target, type }: Entry, path: string, there: string): Promise<boolean> => {
+const isSame = async (
+  { target, type }: Entry,
+  path: DiskPath.DiskPath,
+  there: DiskPath.DiskPath
+): Promise<boolean> => {
   const stats = await Fs.lstat(there)
-  if (type === "symlink") return stats.isSymbolicLink() && (await Fs.readlink(there)) === target
+  if (type === "symlink")
+    return stats.isSymbolicLink() && (await DiskPath.targetOf(there)) === target
   if (!stats.isFile() || stats.size !== (await Fs.lstat(path)).size) return false
   const files = [await Fs.open(path)]
   try {

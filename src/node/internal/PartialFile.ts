@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { StorageFailure } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
+import type { DiskPath } from "./DiskPath.js"
 import { attempt } from "./FileBlocks.js"
 
 /** A new file that gets its name when it is published. */
@@ -160,7 +161,11 @@ export const acquireKept = (
  * Moves a file to a name. Returns false where something has that, which may not be replaced. File
  * systems without hard links replace what gets it in the very meantime.
  */
-export const moveTo = async (file: string, name: string, overwrite: boolean): Promise<boolean> => {
+export const moveTo = async (
+  file: DiskPath,
+  name: DiskPath,
+  overwrite: boolean
+): Promise<boolean> => {
   const taken = overwrite
     ? undefined
     : await Fs.link(file, name).then(

@@ -72,8 +72,8 @@ export const unpack = <E>(
         Effect.ignore(attempt(partial, () => Fs.rm(partial, { recursive: true, force: true })))
     )
     const writer = yield* Effect.acquireRelease(
-      Effect.sync(() => FolderWriter.make(partial, false)),
-      (writer) => Effect.ignore(attempt(path, writer.close))
+      Effect.sync(() => FolderWriter.make({ root: partial, path, owners: false })),
+      ({ close }) => close
     )
     const tree = new Tree(packed)
     const parts = LayerContent.read<E, LayerContent.Part>(packed, packed, (emit) => ({
@@ -86,20 +86,10 @@ export const unpack = <E>(
           if (!LayerContent.isEntry(part)) checked.push(part)
           else checked.push(...(yield* tree.take(part)))
         }
-        // What runs on after an interruption would write into a folder that is being removed.
-        yield* Effect.uninterruptible(
-          attempt(path, async () => {
-            for (const part of checked)
-              await (LayerContent.isEntry(part) ? writer.entry(part) : writer.bytes(part))
-          })
-        )
+        yield* writer.write(checked)
       })
     )
-    yield* Effect.uninterruptible(
-      attempt(path, async () => {
-        for (const link of tree.links) await writer.entry(link)
-      })
-    )
+    yield* writer.write(tree.links)
     if (writer.skipped.length > 0)
       yield* Effect.logWarning(
         `${path}: left out what is neither a file, a folder nor a link: ` +
@@ -118,9 +108,9 @@ export const unpack = <E>(
       return
     }
     if (stats !== undefined && !overwrite) return yield* new FileExists({ paths: [path] })
+    yield* writer.end
     yield* Effect.uninterruptible(
       attempt(path, async () => {
-        await writer.end()
         if (stats !== undefined) await Fs.rm(path)
         await Fs.rename(partial, path)
       })
