@@ -166,7 +166,7 @@ export const unsafeParse = (input: string): Platform => Parsed.orThrow(parsed(in
  * @category getters
  */
 export const format = (platform: Platform): string =>
-  platform.variant === undefined
+  platform.variant === undefined || platform.variant === ""
     ? `${platform.os}/${platform.architecture}`
     : `${platform.os}/${platform.architecture}/${platform.variant}`
 
@@ -175,8 +175,9 @@ export const format = (platform: Platform): string =>
  * descriptors of an index.
  *
  * - The OS and the architecture are the same. No variant is `v1` of amd64, `v7` of arm and `v8` of
- *   arm64.
- * - The same variant is best, then the next lower one: `v7` for `v8`, `v1` for `v3`.
+ *   arm64. An empty variant or version is none, and `7` is `v7`.
+ * - The same variant is best, then the next lower one: `v7` for `v8`, `v1` for `v3`. Where none is
+ *   wanted, as of riscv64, the lowest is best.
  * - Then the same OS version, and of an earlier build the latest. Revisions of one build run each
  *   other's. Where no version is wanted, any is as good.
  * - Then all OS features that are wanted, and none besides. Where no features are wanted, fewer are

@@ -47,6 +47,7 @@ describe("format", () => {
       "os.features": ["win32k"]
     }
     expect(Platform.format(windows)).toBe("windows/amd64")
+    expect(Platform.format({ ...windows, variant: "" })).toBe("windows/amd64")
   })
 })
 
@@ -114,6 +115,10 @@ describe("rank (S26)", () => {
     ],
     ["linux/riscv64/rva23u64", ["linux/riscv64/rva20u64", "linux/riscv64/rva22u64"], [1, 0]],
     ["linux/riscv64", ["linux/riscv64", "linux/riscv64/rva22u64"], [0, 1]],
+    ["linux/riscv64", ["linux/riscv64/rva23u64", "linux/riscv64/rva20u64"], [1, 0]],
+    ["linux/arm/v8", ["linux/arm/7", "linux/arm/v6", "linux/arm/8", "linux/arm/x"], [2, 0, 1]],
+    ["linux/arm64", ["linux/arm64/9", "linux/arm64/8"], [1]],
+    ["linux/arm/7", ["linux/arm/v6", "linux/arm/v7"], [1, 0]],
     ["linux/s390x", ["linux/amd64", "freebsd/s390x", "unknown/unknown"], []],
     ["linux/x/odd", ["linux/x/other", "linux/x/odd"], [1]],
     ["unknown/unknown", ["unknown/unknown"], []]
@@ -135,6 +140,15 @@ describe("rank (S26)", () => {
     expect(ranked(windows("10.0.14392.9"), all)).toEqual([5])
     expect(ranked(windows(), all)).toEqual([0, 1, 2, 3, 4, 5])
     expect(ranked(windows("rolling"), [windows("10.0.1.1"), windows("rolling")])).toEqual([1])
+  })
+
+  it("reads an empty version and variant as none, as programs in Go write them", () => {
+    const all = [windows("10.0.17763.5"), windows("")]
+    expect(ranked(windows("10.0.17763.5"), all)).toEqual([0, 1])
+    expect(ranked(windows("10.0.14393.1"), all)).toEqual([1])
+    expect(ranked(windows(""), all)).toEqual([0, 1])
+    const arm = of("linux/arm", { variant: "" })
+    expect(ranked(arm, [arm, of("linux/arm/v7"), of("linux/arm/v6")])).toEqual([0, 1, 2])
   })
 
   it("needs the OS features that are offered to be wanted, if any are", () => {

@@ -1,4 +1,4 @@
-/** Paths of archives on disk, where names are bytes: Node would replace those that are not UTF-8. */
+/** Paths of archives on disk, where names are bytes: Node replaces those that are not UTF-8. */
 import { Buffer } from "node:buffer"
 import * as Fs from "node:fs/promises"
 import * as TarPath from "../../spec/internal/TarPath.js"

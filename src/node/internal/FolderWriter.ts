@@ -43,7 +43,42 @@ export interface Options {
 }
 
 /** Makes a writer. */
-export const make = ({ owners, path: final, root }: Options): FolderWriter => {
+export const make = (options: Options): FolderWriter => {
+  const files = filesOf(options)
+  /** The entry that is being written. */
+  let current = "."
+  const attempt = (run: () => Promise<unknown>) =>
+    Effect.uninterruptible(
+      Effect.tryPromise({
+        try: run,
+        catch: (cause) => new StorageFailure({ path: Path.join(options.path, current), cause })
+      })
+    )
+  return {
+    skipped: files.skipped,
+    withoutAttributes: files.withoutAttributes,
+    write: (parts) =>
+      attempt(async () => {
+        for (const part of parts) {
+          if (LayerContent.isEntry(part)) {
+            current = part.path
+            await files.entry(part)
+          } else await files.bytes(part)
+        }
+      }),
+    end: attempt(async () => {
+      // A new folder is for its owner alone, and others without an entry are not.
+      if (files.folders.every(({ path }) => path !== ".")) await Fs.chmod(options.root, 0o755)
+      for (const folder of files.folders.reverse()) {
+        current = folder.path
+        await files.finish(folder)
+      }
+    }),
+    close: Effect.promise(files.close)
+  }
+}
+
+const filesOf = ({ owners, root }: Options) => {
   const folders: Array<Entry> = []
   const skipped: Array<Entry> = []
   /** Those of what was skipped: links to it cannot be made either. */
@@ -75,7 +110,7 @@ export const make = ({ owners, path: final, root }: Options): FolderWriter => {
     await Fs.lutimes(path, time, time)
   }
 
-  const take = async (entry: Entry) => {
+  const entry = async (entry: Entry) => {
     const path = place(entry.path)
     const { target = "", type } = entry
     if (unmade.has(type) || (type === "hardlink" && names.has(target))) {
@@ -98,7 +133,7 @@ export const make = ({ owners, path: final, root }: Options): FolderWriter => {
         return link(path, entry)
     }
   }
-  const takeBytes = async (bytes: Uint8Array) => {
+  const bytes = async (bytes: Uint8Array) => {
     if (open === undefined) return
     await open.file.writeFile(bytes)
     open.left -= bytes.length
@@ -112,39 +147,14 @@ export const make = ({ owners, path: final, root }: Options): FolderWriter => {
     await Fs.utimes(folder, time, time)
   }
 
-  /** The entry that is being written. */
-  let current = "."
-  const attempt = (run: () => Promise<unknown>) =>
-    Effect.uninterruptible(
-      Effect.tryPromise({
-        try: run,
-        catch: (cause) => new StorageFailure({ path: Path.join(final, current), cause })
-      })
-    )
   return {
     skipped,
     withoutAttributes,
-    write: (parts) =>
-      attempt(async () => {
-        for (const part of parts) {
-          if (!LayerContent.isEntry(part)) {
-            await takeBytes(part)
-            continue
-          }
-          current = part.path
-          await take(part)
-        }
-      }),
-    end: attempt(async () => {
-      current = "."
-      // A new folder is for its owner alone, and others without an entry are not.
-      if (folders.every(({ path }) => path !== ".")) await Fs.chmod(root, 0o755)
-      for (const entry of folders.reverse()) {
-        current = entry.path
-        await finish(entry)
-      }
-    }),
-    close: Effect.promise(async () => open?.file.close().catch(() => {}))
+    entry,
+    bytes,
+    finish,
+    folders,
+    close: async () => open?.file.close().catch(() => {})
   }
 }
 

@@ -32,9 +32,9 @@ export const compare = (self: ReadonlyArray<number>, that: ReadonlyArray<number>
   return at === -1 ? 0 : (self[at] ?? 0) - (that[at] ?? 0)
 }
 
-/** The variant of a platform, with what no variant stands for. */
+/** The variant of a platform, with what no variant stands for: `7` is `v7`, as in containerd. */
 export const variantOf = ({ architecture, variant }: Compared): string =>
-  variant || (usual[architecture] ?? "")
+  variant?.replace(/^(?=\d)/, "v") || (usual[architecture] ?? "")
 
 /** What no variant stands for, as in containerd. */
 const usual: Readonly<Record<string, string>> = { amd64: "v1", arm: "v7", arm64: "v8" }
@@ -45,29 +45,28 @@ const farthest = 1e9
 /** A variant runs what was built for a lower one: `v8.1` for `v8`, `power9` for `power8`. */
 const ofVariants = (wanted: string, offered: string): number | undefined => {
   if (wanted === offered) return 0
-  if (wanted === "" || offered === "") return farthest
+  if (offered === "") return farthest
+  // Where it is not known what is wanted, the lowest runs most likely.
+  if (wanted === "") return farthest + levelOf(level.exec(offered))
   const [want, offer] = [level.exec(wanted), level.exec(offered)]
   if (want === null || offer === null || want[1] !== offer[1] || want[4] !== offer[4])
     return undefined
-  const steps =
-    number(want[2]) * 1000 + number(want[3]) - number(offer[2]) * 1000 - number(offer[3])
+  const steps = levelOf(want) - levelOf(offer)
   return steps < 0 ? undefined : steps
 }
 
 const level = /^([a-z]*)(\d{1,4})(?:\.(\d{1,3}))?(.*)$/
 
-const number = (digits: string | undefined): number => Number(digits ?? 0)
+const levelOf = (parts: ReadonlyArray<string> | null): number =>
+  Number(parts?.[2] ?? 0) * 1000 + Number(parts?.[3] ?? 0)
 
 /**
  * A build of an OS runs what was made for the same or an earlier one; the revisions of a build run
  * each other's. What has no version is for any of them.
  */
-const ofVersions = (
-  wanted: string | undefined,
-  offered: string | undefined
-): ReadonlyArray<number> | undefined => {
-  if (wanted === undefined || wanted === offered) return [0, 0, 0, 0]
-  if (offered === undefined) return [farthest, 0, 0, 0]
+const ofVersions = (wanted = "", offered = ""): ReadonlyArray<number> | undefined => {
+  if (wanted === "" || wanted === offered) return [0, 0, 0, 0]
+  if (offered === "") return [farthest, 0, 0, 0]
   if (!versions.test(wanted) || !versions.test(offered)) return undefined
   const [want, offer] = [wanted.split(".").map(Number), offered.split(".").map(Number)]
   const steps = [0, 1, 2].map((at) => (want[at] ?? 0) - (offer[at] ?? 0))

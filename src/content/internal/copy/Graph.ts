@@ -117,9 +117,8 @@ export const subset = (
 const isWithin = (offered: Platform.Platform, wanted: Platform.Platform): boolean =>
   offered.os === wanted.os &&
   offered.architecture === wanted.architecture &&
-  (wanted.variant === undefined ||
-    PlatformMatch.variantOf(offered) === PlatformMatch.variantOf(wanted)) &&
-  (wanted["os.version"] === undefined || offered["os.version"] === wanted["os.version"])
+  (!wanted.variant || PlatformMatch.variantOf(offered) === PlatformMatch.variantOf(wanted)) &&
+  (!wanted["os.version"] || offered["os.version"] === wanted["os.version"])
 
 /** Names an entry of an index for people. */
 export const nameOf = (entry: Descriptor): string =>
