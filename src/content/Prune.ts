@@ -142,13 +142,16 @@ export type PlanError =
  *   is attached to it, and what is attached to those: by the list of referrers, and by tags that
  *   are named after it, as cosign has them. Such tags fit no rule.
  * - It stays, and loses the tags alone, where something needs it that stays: an index that has it,
- *   another tag, a referrer of which it is the subject, or the subject that it is attached to.
+ *   another tag, a referrer of which it is the subject, or the subject that it is attached to. So
+ *   do manifests that hold each other, such as an index that is attached to one of its own: no
+ *   order of deleting these is safe while others push. A warning names them.
  * - Where the registry lists all manifests (`Registry.manifests`), those without a tag count as
  *   well; elsewhere nobody can know that an index without a tag has a manifest that goes.
  *
  * Reading costs a HEAD for each tag; the manifest and configuration of each image whose age counts;
- * each index that stays, if anything goes; and the manifest and referrers of all that goes. Blobs
- * are not deleted: that is for the registry, and for `LayoutRegistry.collect`.
+ * each index that stays, if anything goes; the manifest and referrers of all that goes, and a HEAD
+ * for its subject where that is not read. Blobs are not deleted: that is for the registry, and for
+ * `LayoutRegistry.collect`.
  *
  * Fails with
  *

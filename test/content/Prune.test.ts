@@ -204,6 +204,24 @@ describe("tags and what they stand on", () => {
     })
   )
 
+  it.effect("a referrer of what no tag leads to stays with it, where nobody lists that", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, prune } = yield* world
+      const root = yield* image("root", { tags: "v1" })
+      const sbom = yield* image("sbom", { subject: root })
+      const signature = yield* image("sig", { subject: sbom, tags: "pr-1" })
+      const lost = yield* image("lost")
+      yield* image("orphan", { subject: lost, tags: "pr-2" })
+      yield* memory.deleteManifest(app, digestOf(lost))
+      const unlisted = { manifests: () => Stream.fail(new Unsupported({ operation: "x" })) }
+      const { plan } = yield* prune({ rules: [{ include: ["pr-*"] }] }, { ...memory, ...unlisted })
+      yield* hasOnly(root, sbom, signature)
+      expect(plan.untaggings).toMatchObject([
+        { tag: "pr-1", why: `it belongs to ${digestOf(sbom)}` }
+      ])
+    })
+  )
+
   it.effect("a referrer with a tag that goes stays with its subject, and the reverse", () =>
     Effect.gen(function* () {
       const { hasOnly, image, prune } = yield* world
@@ -351,6 +369,65 @@ describe("manifests without a tag", () => {
   )
 })
 
+describe("manifests that hold each other", () => {
+  it.effect("stay, with what they hold, and lose their tags, and it is said", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, prune } = yield* world
+      const child = yield* image("child")
+      const circle = yield* index([child], { subject: child, tags: "pr-1" })
+      const held = yield* image("held", { subject: child, tags: "pr-2" })
+      yield* index([circle, yield* image("other")], { tags: "pr-3" })
+      const { ok, plan, untaggings } = yield* prune(everything)
+      expect(ok).toBe(true)
+      yield* hasOnly(child, circle, held)
+      expect((yield* memory.snapshot)[app]?.tags).toEqual({})
+      const why = "it is one of several that hold each other"
+      expect(untaggings).toMatchObject([
+        { tag: "pr-1", digest: digestOf(circle), why },
+        { tag: "pr-2", digest: digestOf(held), why: `it belongs to ${digestOf(child)}` }
+      ])
+      expect(plan.warnings).toEqual(
+        [circle, child].map(
+          (manifest) =>
+            `${digestOf(manifest)} is left: it is one of several manifests that hold each other, ` +
+            "which can be deleted in no order that is safe while others push"
+        )
+      )
+    })
+  )
+
+  it.effect("are no such where one bears its own signature's tag, or a list of one's own", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, prune } = yield* world
+      const own = yield* image("own", { tags: "pr-1" })
+      yield* memory.putManifest(app, own, {
+        tags: [signatureTag(own), Reference.referrersTag(digestOf(own))].map(
+          Reference.unsafeParseTag
+        )
+      })
+      expect((yield* prune(everything)).plan.warnings).toEqual([])
+      yield* hasOnly()
+    })
+  )
+
+  it.effect("are not what two hold, each by a way of its own", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, plan, prune } = yield* world
+      const [a, b] = [yield* image("a"), yield* image("b")]
+      const both = yield* image("both", { subject: b, tags: signatureTag(a) })
+      const inner = yield* index([a, b])
+      const outer = yield* index([inner, b], { tags: "pr-1" })
+      const { deletions } = yield* plan(everything)
+      const place = (manifest: Manifest.Manifest) =>
+        deletions.findIndex(({ digest }) => digest === digestOf(manifest))
+      expect([outer, inner, a, b, both].map(place)).toEqual([0, 1, 2, 3, 4])
+      expect(deletions.map(({ heldBy }) => heldBy.length)).toEqual([0, 1, 1, 2, 2])
+      yield* prune(everything)
+      yield* hasOnly()
+    })
+  )
+})
+
 describe("a read that fails", () => {
   const failure = new RegistryFailure({ status: 500 })
   const failing: ReadonlyArray<readonly [keyof Registry.Service, Partial<Registry.Service>]> = [
@@ -458,6 +535,20 @@ describe("an execution", () => {
       yield* memory.putManifest(app, c)
       yield* Prune.executeFrom(memory, made)
       yield* hasOnly(a, b, c, signature, referrer)
+    })
+  )
+
+  it.effect("leaves what else an attachment is about of what is signed again", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, plan } = yield* world
+      const child = yield* image("child")
+      const root = yield* index([child], { tags: "pr-1" })
+      const both = yield* image("both", { subject: root, tags: `${signatureTag(child)} pr-2` })
+      const made = yield* plan(everything)
+      expect(made.deletions.map(({ digest }) => digest)).toEqual([root, child, both].map(digestOf))
+      const again = yield* image("again", { tags: signatureTag(child) })
+      yield* Prune.executeFrom(memory, { ...made, manifests: undefined })
+      yield* hasOnly(root, child, both, again)
     })
   )
 

@@ -5,57 +5,84 @@ import type { Tag } from "../../../spec/Reference.js"
 import * as Graph from "./Graph.js"
 import type { Deletion, Reason } from "./Plan.js"
 
+/** What goes, in order, and what cannot be put in order. */
+export interface Ordered {
+  readonly deletions: ReadonlyArray<Deletion>
+  /** Those that hold each other, of which neither can go before the other, and what is between. */
+  readonly circular: ReadonlyArray<Digest>
+}
+
 /**
  * Returns what goes: some manifests, and what they hold, without what is kept. Each comes after all
- * that hold it: a registry may refuse to delete what an index has.
+ * that hold it: a registry may refuse to delete what an index has, and what others have pushed
+ * meanwhile must find all that it leads to. Where manifests hold each other there is no such order.
  */
 export const inOrder = (
   nodes: ReadonlyMap<Digest, Graph.Node>,
   roots: ReadonlyMap<Digest, Reason>,
   isKept: (digest: Digest) => boolean,
   tags: ReadonlyMap<Tag, Descriptor>
-): ReadonlyArray<Deletion> => {
+): Ordered => {
   const reasons = new Map<Digest, Reason>()
-  const ended: Array<Digest> = []
-  const holders = new Map<Digest, Array<Digest>>()
-  const heldOf = (digest: Digest): ReadonlyArray<readonly [Digest, Reason]> => {
-    const node = nodes.get(digest)
-    if (node === undefined) return []
-    const members = new Set(node.members.map((member) => member.digest))
-    return Graph.heldBy(node).map(({ digest: held }) => [
-      held,
-      { _tag: members.has(held) ? "Member" : "Attachment", of: digest }
-    ])
+  const holders = new Map<Digest, Set<Digest>>()
+  const include = (digest: Digest, reason: Reason) => {
+    if (!isKept(digest) && nodes.has(digest) && !reasons.has(digest)) reasons.set(digest, reason)
   }
-  // A stack instead of a recursion: what is attached to attachments may go far.
-  const visit = (root: Digest, reason: Reason) => {
-    if (reasons.has(root) || isKept(root) || !nodes.has(root)) return
-    reasons.set(root, reason)
-    const stack = [{ digest: root, left: [...heldOf(root)] }]
-    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const next = top.left.pop()
-      if (next === undefined) {
-        ended.push(top.digest)
-        stack.pop()
-        continue
-      }
-      const [held, because] = next
-      if (isKept(held) || !nodes.has(held)) continue
-      holders.set(held, [...(holders.get(held) ?? []), top.digest])
-      if (reasons.has(held)) continue
-      reasons.set(held, roots.get(held) ?? because)
-      stack.push({ digest: held, left: [...heldOf(held)] })
+  for (const [digest, reason] of roots) include(digest, reason)
+  // What is included while this goes on, comes later.
+  for (const of of reasons.keys())
+    for (const [held, reason] of heldBy(nodes, of)) {
+      include(held, reason)
+      if (reasons.has(held)) holders.set(held, (holders.get(held) ?? new Set()).add(of))
+    }
+
+  const waiting = new Map(Array.from(holders, ([digest, { size }]) => [digest, size]))
+  const left = [...reasons.keys()].filter((digest) => !waiting.has(digest)).reverse()
+  const order: Array<Digest> = []
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    order.push(next)
+    for (const [held] of heldBy(nodes, next).reverse()) {
+      const others = (waiting.get(held) ?? 0) - 1
+      waiting.set(held, others)
+      if (others === 0) left.push(held)
     }
   }
-  for (const [digest, reason] of roots) visit(digest, reason)
-  const order = ended.reverse()
+
+  const circular = new Set(reasons.keys())
+  for (const digest of order) circular.delete(digest)
+  // What is held by a circle is in none for that.
+  for (let before = 0; before !== circular.size; ) {
+    before = circular.size
+    for (const digest of [...circular].reverse())
+      if (!heldBy(nodes, digest).some(([held]) => circular.has(held))) circular.delete(digest)
+  }
+
   const tagsOf = new Map<Digest, Array<Tag>>()
   for (const [tag, { digest }] of tags) tagsOf.set(digest, [...(tagsOf.get(digest) ?? []), tag])
-  return order.map((digest) => ({
+  return {
+    deletions: order.map((digest) => ({
+      digest,
+      mediaType: nodes.get(digest)?.descriptor.mediaType ?? "",
+      tags: tagsOf.get(digest) ?? [],
+      reason: reasons.get(digest) ?? { _tag: "Untagged" },
+      heldBy: [...(holders.get(digest) ?? [])]
+    })),
+    circular: [...circular]
+  }
+}
+
+/** What a manifest holds but itself, each once, with why it goes with that. */
+const heldBy = (
+  nodes: ReadonlyMap<Digest, Graph.Node>,
+  of: Digest
+): Array<readonly [Digest, Reason]> => {
+  const node = nodes.get(of)
+  if (node === undefined) return []
+  const members = new Set(node.members.map(({ digest }) => digest))
+  const held = new Set(Graph.heldBy(node).map(({ digest }) => digest))
+  held.delete(of)
+  return Array.from(held, (digest) => [
     digest,
-    mediaType: nodes.get(digest)?.descriptor.mediaType ?? "",
-    tags: tagsOf.get(digest) ?? [],
-    reason: reasons.get(digest) ?? { _tag: "Untagged" },
-    heldBy: [...new Set(holders.get(digest) ?? [])]
-  }))
+    { _tag: members.has(digest) ? "Member" : "Attachment", of }
+  ])
 }

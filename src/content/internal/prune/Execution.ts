@@ -157,9 +157,8 @@ const deleted = (
 ): Effect.Effect<Outcome> => {
   const { digest, heldBy, tags } = deletion
   const { plan, reads, registry } = state
-  // In a circle, some come later.
   const holder = heldBy.find((of) => {
-    const tag = outcomes.get(of)?._tag ?? "Gone"
+    const tag = outcomes.get(of)?._tag
     return tag !== "Removed" && tag !== "Gone"
   })
   if (holder !== undefined) return Effect.succeed(left(`it belongs to ${holder}, which is left`))
@@ -169,9 +168,6 @@ const deleted = (
       yield* state.check(isWhole, tags)
       const why = state.needed.get(digest)
       if (why !== undefined) return left(why)
-      // What held it may be there again.
-      const again = heldBy.find((of) => state.needed.has(of))
-      if (again !== undefined) return left(`it belongs to ${again}, which is needed`)
       yield* Effect.catchIf(
         remove,
         // Google's wants the tags to be gone before (quirks §4).
@@ -199,6 +195,8 @@ class State {
   /** Whether a read has failed. */
   isBlind = false
   private readonly followed = new Set<Digest>()
+  /** What was to go with a manifest. */
+  private readonly heldBy = new Map<Digest, Array<Digest>>()
   private readonly now: Map<Tag, Digest>
   private manifests: Readonly<Record<string, string>> | undefined
 
@@ -211,6 +209,8 @@ class State {
       Object.entries(plan.tags).flatMap(([tag, digest]) => (isTag(tag) ? [[tag, digest]] : []))
     )
     this.manifests = plan.manifests
+    for (const { digest, heldBy } of plan.deletions)
+      for (const of of heldBy) this.heldBy.set(of, [...(this.heldBy.get(of) ?? []), digest])
   }
 
   /** Notes that a tag is gone: should it be there again, it is a new one. */
@@ -289,6 +289,7 @@ class State {
         this.gone.delete(digest)
         if (this.followed.has(digest)) continue
         this.followed.add(digest)
+        left.push(...(this.heldBy.get(digest) ?? []).filter((held) => !this.gone.has(held)))
         const manifest = yield* this.reads.manifest(digest)
         if (Option.isNone(manifest)) continue
         const { members, mentions, subject } = Graph.factsOf(manifest.value)

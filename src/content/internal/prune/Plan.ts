@@ -19,8 +19,7 @@ export type Reason =
 
 /**
  * A manifest that is going to be deleted, with the tags on it. `heldBy` are those that it is part
- * of, or attached to, and that go before, as far as they do not lead in a circle: where one of them
- * stays, it stays as well.
+ * of, or attached to, and that go before: where one of them stays, it stays as well.
  *
  * @since 0.1.0
  * @category models

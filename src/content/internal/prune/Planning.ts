@@ -57,17 +57,8 @@ export const plan = Effect.fnUntraced(function* (
   for (const digest of untagged.old)
     if (compiled.removesUntagged) reasons.set(digest, { _tag: "Untagged" })
     else kept.push({ digest, why: "it has no tag, which no rule is about", isRead: false })
-  // What is attached to something that is not read is attached to something that stays.
-  const read = new Set<string>(Array.from(nodes.keys(), referrersTag))
-  for (const [tag, descriptor] of attached)
-    if (!read.has(AttachmentTag.subjectOf(tag) ?? ""))
-      kept.push({
-        digest: descriptor.digest,
-        why: `it has the tag ${tag}`,
-        isRead: !Graph.isImage(descriptor)
-      })
-  const staying = yield* Graph.kept(world, nodes, kept)
-  const deletions = Deletions.inOrder(nodes, reasons, (digest) => staying.kept.has(digest), tags)
+  kept.push(...attachedToUnread(attached, nodes), ...(yield* subjectsThatStay(reads, nodes)))
+  const { circular, deletions, staying } = yield* settled(world, nodes, reasons, kept, tags)
   const lacking = [...missing, ...staying.missing]
   const known = new Set([...nodes.keys(), ...staying.kept.keys(), ...tagged])
   for (const { digest } of lacking) known.delete(digest)
@@ -82,7 +73,7 @@ export const plan = Effect.fnUntraced(function* (
     untaggings: untaggingsOf(tags, choice, deletions, staying.kept),
     missing: unique(lacking),
     orphans: [...untagged.orphans, ...(yield* orphanTags(reads, attached, known))],
-    warnings: [...choice.warnings, ...lost(nodes, reasons, tags)],
+    warnings: [...choice.warnings, ...lost(nodes, reasons, tags), ...circular.map(unordered)],
     tags: Object.fromEntries(Array.from(tags, ([tag, { digest }]) => [tag, digest])),
     manifests: listed === undefined ? undefined : putTimes(listed),
     cost: { ...reads.cost, lists: reads.cost.lists + (listed === undefined ? 0 : 1) },
@@ -108,6 +99,61 @@ const rootsOf = (named: Tags, choice: Rules.Choice) => {
   }
   return { kept, reasons }
 }
+
+/**
+ * What manifests that go are attached to, and what is not read: it is there or not, and nothing of
+ * this plan removes it.
+ */
+const subjectsThatStay = Effect.fnUntraced(function* (
+  reads: Reads.Reads,
+  nodes: ReadonlyMap<Digest, Graph.Node>
+) {
+  const subjects = new Set<Digest>()
+  for (const { subject } of nodes.values())
+    if (subject !== undefined && !nodes.has(subject)) subjects.add(subject)
+  const found = yield* Effect.forEach(subjects, reads.head, { concurrency: reads.concurrency })
+  return found.flatMap(Option.toArray).map((descriptor): Graph.Kept => {
+    const { digest } = descriptor
+    return { digest, why: "no rule is about it", isRead: !Graph.isImage(descriptor) }
+  })
+})
+
+/** Those of these that are attached to what is not read: nothing of this plan removes that. */
+const attachedToUnread = (attached: Tags, nodes: ReadonlyMap<Digest, Graph.Node>) => {
+  const read = new Set<string>(Array.from(nodes.keys(), referrersTag))
+  return Array.from(attached).flatMap(([tag, descriptor]): ReadonlyArray<Graph.Kept> => {
+    const { digest } = descriptor
+    const isRead = !Graph.isImage(descriptor)
+    return read.has(AttachmentTag.subjectOf(tag) ?? "")
+      ? []
+      : [{ digest, why: `it has the tag ${tag}`, isRead }]
+  })
+}
+
+/** What stays and what goes, in order. What cannot be put in order stays, with what it leads to. */
+const settled = Effect.fnUntraced(function* (
+  world: Graph.World,
+  nodes: ReadonlyMap<Digest, Graph.Node>,
+  reasons: ReadonlyMap<Digest, Reason>,
+  kept: ReadonlyArray<Graph.Kept>,
+  tags: Tags
+) {
+  const order = Effect.fnUntraced(function* (roots: ReadonlyArray<Graph.Kept>) {
+    const staying = yield* Graph.kept(world, nodes, roots)
+    const isKept = (digest: Digest) => staying.kept.has(digest)
+    return { staying, ...Deletions.inOrder(nodes, reasons, isKept, tags) }
+  })
+  const first = yield* order(kept)
+  const { circular } = first
+  if (circular.length === 0) return first
+  const why = "it is one of several that hold each other"
+  const left = circular.map((digest): Graph.Kept => ({ digest, why, isRead: false }))
+  return { ...(yield* order([...kept, ...left])), circular }
+})
+
+const unordered = (digest: Digest): string =>
+  `${digest} is left: it is one of several manifests that hold each other, which can be deleted ` +
+  "in no order that is safe while others push"
 
 /** Lists all manifests, where the registry can. */
 const listing = (registry: Registry.Service, repository: RepositoryName, isNeeded: boolean) =>
