@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { BlobSource } from "./BlobSource.js"
 import * as BorrowedStream from "./internal/BorrowedStream.js"
+import * as ChangedManifest from "./internal/ChangedManifest.js"
 import type { ChunkBounds, UploadState } from "./internal/UploadState.js"
 import {
   type BlobUnknown,
@@ -260,7 +261,7 @@ export declare namespace Registry {
   export type PingError = CommonError
 
   /**
-   * What `getManifest` can fail with.
+   * What `getManifest` and `getChangedManifest` can fail with.
    *
    * @since 0.1.0
    * @category errors
@@ -475,6 +476,20 @@ export declare namespace Registry {
       repository: RepositoryName,
       reference: Tag | Digest
     ) => Effect.Effect<Manifest, GetManifestError>
+
+    /**
+     * Reads a manifest as `getManifest` does, unless it is the one with the digest `known`: `None`
+     * says that it is unchanged. Over HTTP this is one GET with `If-None-Match`, for the entity tag
+     * of a manifest is its digest ([RFC 9110 section
+     * 13.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)). Where the registry has other
+     * tags, or ignores the condition, it sends the manifest, which is compared. Docker Hub counts a
+     * GET as a pull; `headManifest` is none.
+     */
+    readonly getChangedManifest: (
+      repository: RepositoryName,
+      reference: Tag | Digest,
+      known: Digest
+    ) => Effect.Effect<Option.Option<Manifest>, GetManifestError>
 
     /**
      * Returns media type, digest and size of a manifest, without reading its bytes where the
@@ -697,8 +712,9 @@ export declare namespace Registry {
 /**
  * Makes a registry of some operations. All others fail with `Unsupported`, those included that the
  * interface may get later: a fake of a test, and a registry that wraps another one and lets only
- * named operations through, fail closed. Whoever spreads the registry that is wrapped into
- * `operations` names all of its operations, present and future.
+ * named operations through, fail closed. Only `getChangedManifest` is made of `getManifest` where
+ * it is not given. Whoever spreads the registry that is wrapped into `operations` names all of its
+ * operations, present and future.
  *
  * @example
  * ```ts
@@ -721,6 +737,11 @@ export declare namespace Registry {
 export const make = (operations: Partial<Registry.Service>): Registry.Service => ({
   ping: operations.ping ?? refused("ping"),
   getManifest: operations.getManifest ?? (() => refused("getManifest")),
+  getChangedManifest:
+    operations.getChangedManifest ??
+    (operations.getManifest === undefined
+      ? () => refused("getChangedManifest")
+      : ChangedManifest.by(operations.getManifest)),
   headManifest: operations.headManifest ?? (() => refused("headManifest")),
   putManifest: operations.putManifest ?? (() => refused("putManifest")),
   deleteTag: operations.deleteTag ?? (() => refused("deleteTag")),

@@ -28,6 +28,7 @@ const operations = Effect.gen(function* () {
   } = {
     ping: (registry) => registry.ping,
     getManifest: (registry) => registry.getManifest(repository, v1),
+    getChangedManifest: (registry) => registry.getChangedManifest(repository, v1, digest),
     headManifest: (registry) => registry.headManifest(repository, v1),
     putManifest: (registry) => registry.putManifest(repository, Manifest.index({ manifests: [] })),
     deleteTag: (registry) => registry.deleteTag(repository, v1),

@@ -187,9 +187,20 @@ export const pullFrom = Effect.fnUntraced(function* (
   reference: Reference.Reference,
   options?: PullOptions
 ): Effect.fn.Return<Image, PullError> {
+  const { repository } = reference
+  const root = yield* registry.getManifest(repository, Reference.tagOrDigest(reference))
+  return yield* imageOf(registry, reference, root, options)
+})
+
+const imageOf = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  reference: Reference.Reference,
+  root: Manifest,
+  options: PullOptions | undefined
+): Effect.fn.Return<Image, PullError> {
   const platform = options?.platform ?? (yield* DefaultPlatform)
-  const chosen = yield* ImageManifest.choose(registry, reference, { platform })
-  const { manifest, root } = chosen
+  const chosen = yield* ImageManifest.choose(registry, reference.repository, root, { platform })
+  const { manifest } = chosen
   const { annotations, config, layers } = SignedImage.isOne(manifest)
     ? yield* SignedImage.read(registry, reference.repository, manifest)
     : yield* read(
@@ -225,7 +236,7 @@ const read = Effect.fnUntraced(function* (
 /**
  * Gets the image under a reference, as `pull` does, if what the reference stands for is no longer
  * the manifest with this digest, the `root` of an image that was pulled: `None` says that it is
- * unchanged. That costs one HEAD, which registries do not count as a pull.
+ * unchanged. That costs one conditional request: see `Registry.getChangedManifest`.
  *
  * Fails as `pull` does.
  *
@@ -269,10 +280,12 @@ export const pullChangedFrom = Effect.fnUntraced(function* (
   known: Digest,
   options?: PullOptions
 ): Effect.fn.Return<Option.Option<Image>, PullError> {
-  const found = yield* registry.headManifest(reference.repository, Reference.tagOrDigest(reference))
-  if (Option.isSome(found) && found.value.digest === known) return Option.none()
-  const image = yield* pullFrom(registry, reference, options)
-  return image.root.descriptor.digest === known ? Option.none() : Option.some(image)
+  const { repository } = reference
+  const at = Reference.tagOrDigest(reference)
+  const root = yield* registry.getChangedManifest(repository, at, known)
+  return Option.isNone(root)
+    ? Option.none()
+    : Option.some(yield* imageOf(registry, reference, root.value, options))
 })
 
 /**

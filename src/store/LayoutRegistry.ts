@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as ChangedManifest from "../internal/ChangedManifest.js"
 import { Registry } from "../Registry.js"
 import { StorageFailure } from "../RegistryError.js"
 import type { RepositoryName } from "../spec/Reference.js"
@@ -189,9 +190,11 @@ export const make = (
     yield* checkRoot(files, options.repository)
     const layouts = new Layouts(files, options.repository)
     const uploads = new LayoutUploads(layouts)
+    const manifests = LayoutManifests.manifests(layouts, options.missingReferences !== "accept")
     return {
       ping: Effect.void,
-      ...LayoutManifests.manifests(layouts, options.missingReferences !== "accept"),
+      ...manifests,
+      getChangedManifest: ChangedManifest.by(manifests.getManifest),
       ...LayoutManifests.lists(layouts),
       ...LayoutBlobs.blobs(layouts),
       ...LayoutBlobs.uploads(layouts, uploads),

@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as ChangedManifest from "../internal/ChangedManifest.js"
 import * as Registries from "../Registries.js"
 import { Registry } from "../Registry.js"
 import type * as Transfer from "../Transfer.js"
@@ -140,9 +141,11 @@ const unsafeMake = ({ missingReferences }: Options): MemoryRegistry.Service => {
   const uploads = new MemoryUploads((name, digest, bytes) =>
     repositories.putBlob(name, digest, bytes)
   )
+  const manifests = MemoryManifests.manifests(repositories, missingReferences !== "accept")
   return {
     ping: Effect.void,
-    ...MemoryManifests.manifests(repositories, missingReferences !== "accept"),
+    ...manifests,
+    getChangedManifest: ChangedManifest.by(manifests.getManifest),
     ...MemoryManifests.lists(repositories),
     ...MemoryBlobs.blobs(repositories),
     ...MemoryBlobs.uploads(repositories, uploads),

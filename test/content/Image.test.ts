@@ -96,7 +96,7 @@ layer(machine, { excludeTestServices: true })((it) => {
       })
     )
 
-    it.effect("asks for nothing but a HEAD where it has not changed", () =>
+    it.effect("says whether it has changed since", () =>
       Effect.gen(function* () {
         const reference = `${yield* name}:v1`
         yield* Images.pushIndex(reference, [Tar.files({ a: "1" })], ["linux/amd64"])

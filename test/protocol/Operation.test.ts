@@ -143,6 +143,12 @@ const wire: ReadonlyArray<
     { "content-type": "application/octet-stream", "content-range": "1024-1025" }
   ],
   [
+    "end-3, if it is another one (RFC 9110 section 13.1.2)",
+    Operation.GetManifest({ repository, reference: latest, unless: sha256 }),
+    "GET /v2/library/alpine/manifests/latest",
+    { "accept-encoding": "identity", accept, "if-none-match": `"sha256:${hex}"` }
+  ],
+  [
     "end-7a",
     Operation.PutManifest({
       repository,
@@ -591,7 +597,7 @@ const located = locations.map((location) => ({
 
 const operations: FastCheck.Arbitrary<Operation.Operation> = FastCheck.oneof(
   FastCheck.constant(Operation.Ping()),
-  named.map(Operation.GetManifest),
+  optional(named, FastCheck.record({ unless: digests })).map(Operation.GetManifest),
   named.map(Operation.HeadManifest),
   optional(
     FastCheck.record({ repository: names, reference: references, mediaType: mediaTypes }),

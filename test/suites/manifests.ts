@@ -103,6 +103,36 @@ export const manifestSuite = (it: It, supports: Supports): void => {
     })
   )
 
+  it.effect("reads a manifest only where it is not the one that is known", () =>
+    Effect.gen(function* () {
+      const registry = yield* Registry
+      const repository = yield* freshRepository
+      const latest = yield* tag("latest")
+      const m1 = yield* image(registry, repository, "m1")
+      const m2 = yield* image(registry, repository, "m2")
+      const { digest } = m1.descriptor
+      const changed = (reference: Tag | Digest.Digest, known: Digest.Digest) =>
+        Effect.map(
+          registry.getChangedManifest(repository, reference, known),
+          Option.map(({ bytes, descriptor }) => ({ bytes, descriptor }))
+        )
+      yield* registry.putManifest(repository, m1, { tags: [latest] })
+      for (const reference of [latest, digest]) {
+        expect(yield* changed(reference, digest)).toEqual(Option.none())
+        expect(yield* changed(reference, Digest.fromBytes(m1.bytes, "sha512"))).toEqual(
+          Option.none()
+        )
+        const { bytes, descriptor } = m1
+        expect(yield* changed(reference, freshDigest())).toEqual(Option.some({ bytes, descriptor }))
+      }
+      yield* registry.putManifest(repository, m2, { tags: [latest] })
+      expect(Option.getOrThrow(yield* changed(latest, digest)).descriptor).toEqual(m2.descriptor)
+      expect(yield* changed(digest, digest)).toEqual(Option.none())
+      const absent = registry.getChangedManifest(repository, yield* tag("absent"), digest)
+      expect(yield* Effect.flip(absent)).toMatchObject({ _tag: "ManifestUnknown" })
+    })
+  )
+
   it.effect("puts a manifest only if its tag is absent, or is what is expected", () =>
     Effect.gen(function* () {
       const registry = yield* Registry

@@ -7,10 +7,11 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as ChangedManifest from "../../internal/ChangedManifest.js"
 import { exchangeOf } from "../../internal/ErrorMessage.js"
 import type { PutCondition, Registry } from "../../Registry.js"
 import { type Exchange, isTransient, PreconditionFailed } from "../../RegistryError.js"
-import * as Digest from "../../spec/Digest.js"
+import type { Digest } from "../../spec/Digest.js"
 import type { Manifest } from "../../spec/Manifest.js"
 import type { RepositoryName, Tag } from "../../spec/Reference.js"
 import * as Retry from "../http/Retry.js"
@@ -78,16 +79,5 @@ export const stateOf = (
   )
 
 /** Whether a tag has these bytes, by whatever algorithm the registry names them. */
-export const isOf = (
-  { bytes, descriptor }: Manifest,
-  digest: Digest.Digest | "absent"
-): boolean => {
-  if (digest === "absent") return false
-  if (digest === descriptor.digest) return true
-  const algorithm = Digest.algorithm(digest)
-  return (
-    (algorithm === "sha256" || algorithm === "sha512") &&
-    algorithm !== Digest.algorithm(descriptor.digest) &&
-    Digest.fromBytes(bytes, algorithm) === digest
-  )
-}
+export const isOf = (manifest: Manifest, digest: Digest | "absent"): boolean =>
+  digest !== "absent" && ChangedManifest.isOf(manifest, digest)

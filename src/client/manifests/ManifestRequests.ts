@@ -26,11 +26,14 @@ export type Reference = Tag | Digest.Digest
 /** The two requests for manifests that everything else is made of. */
 export interface ManifestRequests {
   /**
-   * Gets the bytes of a manifest, unverified. Fails with `ProtocolViolation` for a page for people.
+   * Gets the bytes of a manifest, unverified; with `unless`, none and status 304 where the registry
+   * says that it is that one. Fails with `ProtocolViolation` for a page for people, and for a 304
+   * that was not asked for.
    */
   readonly pull: (
     repository: RepositoryName,
-    reference: Reference
+    reference: Reference,
+    unless?: Digest.Digest
   ) => Effect.Effect<
     readonly [bytes: Uint8Array, response: Received.Received],
     OwnErrors["GetManifest"] | ProtocolViolation | StatusError | ExchangeError
@@ -55,13 +58,13 @@ export interface ManifestRequests {
 
 /** The requests for manifests of one registry. */
 export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests => ({
-  pull: Effect.fnUntraced(function* (repository, reference) {
+  pull: Effect.fnUntraced(function* (repository, reference, unless) {
     const [bytes, response] = yield* read(
-      Operation.GetManifest({ repository, reference }),
+      Operation.GetManifest({ repository, reference, unless }),
       { what: "The manifest", limit: to.limits.manifest, option: "limits.manifest" },
       Digest.isDigest(reference) ? reference : undefined
     )
-    return isPage(response)
+    return (isUnchanged(response) ? unless === undefined : isPage(response))
       ? yield* new ProtocolViolation({
           ...exchangeOf(response, bytes),
           problem: "The response is not a manifest"
@@ -85,6 +88,9 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
     return response
   })
 })
+
+/** Whether a registry says that a manifest is the one that its caller knows. */
+export const isUnchanged = ({ status }: Received.Received): boolean => status === 304
 
 /** The digest a registry says content has; anything else in that header is left unread (T8). */
 export const announcedDigest = (response: Received.Received): Digest.Digest | undefined => {

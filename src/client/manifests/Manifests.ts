@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as ChangedManifest from "../../internal/ChangedManifest.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { PutCondition, Registry } from "../../Registry.js"
@@ -22,6 +23,7 @@ import * as Received from "../http/Received.js"
 import * as ConditionalPut from "./ConditionalPut.js"
 import {
   announcedDigest,
+  isUnchanged,
   longest,
   type ManifestRequests,
   make as makeRequests,
@@ -38,16 +40,22 @@ export const make = (
   asked: Pipeline
 ): Pick<
   Registry.Service,
-  "getManifest" | "headManifest" | "putManifest" | "deleteManifest" | "deleteTag" | "referrers"
+  | "getManifest"
+  | "getChangedManifest"
+  | "headManifest"
+  | "putManifest"
+  | "deleteManifest"
+  | "deleteTag"
+  | "referrers"
 > => {
   const requests = makeRequests(to, pipeline)
   const askedRequests = makeRequests(to, asked)
-  const askedGet = makeGetManifest(to, askedRequests)
+  const reads = makeReads(to, askedRequests)
   const askedHead = makeHeadManifest(to, asked, askedRequests)
   const headManifest = makeHeadManifest(to, pipeline, requests)
   const referrers = Referrers.make(to, pipeline, requests, {
-    asked: { getManifest: askedGet },
-    own: { getManifest: makeGetManifest(to, requests), headManifest }
+    asked: reads,
+    own: { ...makeReads(to, requests), headManifest }
   })
 
   /** Puts a manifest under some tags, each on the condition, and returns the last response. */
@@ -100,7 +108,7 @@ export const make = (
     )
 
   return {
-    getManifest: askedGet,
+    ...reads,
     headManifest: askedHead,
     putManifest,
     deleteManifest: (repository, digest) =>
@@ -110,14 +118,18 @@ export const make = (
   }
 }
 
-const makeGetManifest = (
+/** The two ways to read a manifest. */
+const makeReads = (
   to: Endpoint,
   { pull }: ManifestRequests
-): Registry.Service["getManifest"] =>
-  Effect.fnUntraced(function* (repository, reference) {
+): Pick<Registry.Service, "getManifest" | "getChangedManifest"> => {
+  const decoded = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    reference: Reference,
+    bytes: Uint8Array,
+    response: Received.Received
+  ) {
     const digest = Digest.isDigest(reference) ? reference : undefined
-    if (digest !== undefined) yield* Digest.hasherFor(digest)
-    const [bytes, response] = yield* pull(repository, reference)
     // The header is not compared: many registries send one that is not of these bytes (C24, rule
     // 7).
     if (digest !== undefined) yield* verified(bytes, digest, response)
@@ -129,6 +141,29 @@ const makeGetManifest = (
       (error) => named(nameOf(to, repository, reference), error, response)
     )
   })
+
+  const getManifest: Registry.Service["getManifest"] = Effect.fnUntraced(
+    function* (repository, reference) {
+      if (Digest.isDigest(reference)) yield* Digest.hasherFor(reference)
+      return yield* decoded(repository, reference, ...(yield* pull(repository, reference)))
+    }
+  )
+
+  return {
+    getManifest,
+    getChangedManifest: Effect.fnUntraced(function* (repository, reference, known) {
+      if (Digest.isDigest(reference)) yield* Digest.hasherFor(reference)
+      const [bytes, response] = yield* pull(repository, reference, known)
+      if (!isUnchanged(response))
+        return yield* ChangedManifest.unless(decoded(repository, reference, bytes, response), known)
+      const announced = announcedDigest(response)
+      return announced === undefined || !Digest.disagree(known, announced)
+        ? Option.none()
+        : // It is about something else: a proxy can have mixed up two conditions.
+          yield* ChangedManifest.unless(getManifest(repository, reference), known)
+    })
+  }
+}
 
 const makeHeadManifest = (
   to: Endpoint,

@@ -18,14 +18,13 @@ export interface Chosen {
   readonly manifests: ReadonlyArray<Descriptor>
 }
 
-/** Gets what a reference stands for, and the manifest in it that is wanted. */
+/** Gets the manifest that is wanted of what a reference stands for. */
 export const choose = Effect.fnUntraced(function* (
   registry: Registry.Service,
-  reference: Reference.Reference,
+  repository: Reference.RepositoryName,
+  root: Manifest.Manifest,
   options: IndexChoices.Options
 ): Effect.fn.Return<Chosen, Registry.GetManifestError> {
-  const { repository } = reference
-  const root = yield* registry.getManifest(repository, Reference.tagOrDigest(reference))
   const isChosen = options.platform !== undefined || options.artifactType !== undefined
   const manifests =
     root.content._tag !== "ImageIndex"
@@ -65,13 +64,15 @@ const typed = Effect.fnUntraced(function* (
 /** So many are asked at most. */
 const maxUntyped = 32
 
-/** Gets what a reference stands for, as `choose` does, and what the image manifest says. */
+/** Gets what a reference stands for, the manifest in it that is wanted, and what that says. */
 export const find = Effect.fnUntraced(function* (
   registry: Registry.Service,
   reference: Reference.Reference,
   options: IndexChoices.Options = {}
 ) {
-  const chosen = yield* choose(registry, reference, options)
+  const { repository } = reference
+  const root = yield* registry.getManifest(repository, Reference.tagOrDigest(reference))
+  const chosen = yield* choose(registry, repository, root, options)
   return { ...chosen, content: yield* contentOf(chosen, reference, options) }
 })
 

@@ -60,11 +60,26 @@ export type Expected = Digest | "absent"
 export const conditionOf = (expected: Expected): Readonly<Record<string, string>> =>
   expected === "absent" ? { "if-none-match": "*" } : { "if-match": format(expected) }
 
+/** Returns the header that asks for a manifest unless it is the one with this digest. */
+export const unless = (known: Digest): Readonly<Record<string, string>> => ({
+  "if-none-match": format(known)
+})
+
+/** Returns the digest of the one manifest that a request does not want. */
+export const knownBy = (fields: Fields): Digest | undefined => {
+  const { ifMatch, ifNoneMatch } = conditions(fields) ?? {}
+  return ifMatch === undefined ? onlyOf(ifNoneMatch) : undefined
+}
+
 /** Returns the one condition that `conditionOf` can have made of a request's. */
 export const expectedBy = (fields: Fields): Expected | undefined => {
   const { ifMatch, ifNoneMatch } = conditions(fields) ?? {}
   if (ifMatch === undefined) return ifNoneMatch === "*" ? "absent" : undefined
-  if (ifNoneMatch !== undefined || ifMatch === "*" || ifMatch.size !== 1) return undefined
-  const [digest] = ifMatch
+  return ifNoneMatch === undefined ? onlyOf(ifMatch) : undefined
+}
+
+const onlyOf = (names: Named | undefined): Digest | undefined => {
+  if (names === undefined || names === "*" || names.size !== 1) return undefined
+  const [digest] = names
   return isDigest(digest) ? digest : undefined
 }

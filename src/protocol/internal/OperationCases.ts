@@ -13,8 +13,12 @@ import type * as ByteRange from "../ByteRange.js"
 export type Operation = Data.TaggedEnum<{
   /** Is there a registry, and may we in? (end-1, C9) */
   Ping: Record<never, never>
-  /** end-3 */
-  GetManifest: { readonly repository: RepositoryName; readonly reference: Tag | Digest.Digest }
+  /** end-3; with `unless`, only if it is not that manifest (RFC 9110 §13.1.2) */
+  GetManifest: {
+    readonly repository: RepositoryName
+    readonly reference: Tag | Digest.Digest
+    readonly unless?: Digest.Digest | undefined
+  }
   /** end-3 */
   HeadManifest: { readonly repository: RepositoryName; readonly reference: Tag | Digest.Digest }
   /**

@@ -132,7 +132,10 @@ const ofManifest = (
   >,
   { parameters, request }: Received
 ): ByMethod => ({
-  GET: Effect.map(target, GetManifest),
+  GET: Effect.map(target, (target) => {
+    const unless = EntityTag.knownBy(request.headers)
+    return GetManifest(unless === undefined ? target : { ...target, unless })
+  }),
   HEAD: Effect.map(target, HeadManifest),
   PUT: Effect.zipWith(target, Effect.forEach(parameters.getAll("tag"), tag), (target, tags) => {
     const onlyIf = EntityTag.expectedBy(request.headers)

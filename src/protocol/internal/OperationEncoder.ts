@@ -48,7 +48,12 @@ const manifestRequest = (
   const url = base + Route.manifestPath(operation.repository, operation.reference)
   switch (operation._tag) {
     case "GetManifest":
-      return HttpClientRequest.get(url, { headers: anyManifest })
+      return HttpClientRequest.get(url, {
+        headers: {
+          ...anyManifest,
+          ...(operation.unless !== undefined && EntityTag.unless(operation.unless))
+        }
+      })
     case "HeadManifest":
       return HttpClientRequest.head(url, { headers: anyManifest })
     case "PutManifest":

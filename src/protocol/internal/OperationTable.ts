@@ -46,7 +46,7 @@ const uploads = "/v2/{name}/blobs/uploads/"
 export const table: { readonly [Tag in Operation["_tag"]]: Facts<Case<Tag>> } = {
   Ping: { success: [200], retry: "Always", template: "/v2/", scopes: () => [] },
   GetManifest: {
-    success: [200],
+    success: [200, 304], // That it is unchanged answers a condition.
     retry: "Always",
     template: manifest,
     isPull: true,

@@ -22,14 +22,19 @@ import * as ServerResponse from "./ServerResponse.js"
 /** Returns the exact bytes of a manifest, with the type it was pushed as (R3, R7). */
 export const getManifest = Effect.fnUntraced(function* (
   registry: Registry.Service,
-  { reference, repository }: Case<"GetManifest">,
+  { reference, repository, unless }: Case<"GetManifest">,
   request: HttpServerRequest
 ) {
-  const { bytes, descriptor } = yield* registry.getManifest(repository, reference)
-  const headers = manifestHeaders(descriptor.digest)
-  return (yield* Conditions.isUnmodified(request, descriptor.digest))
-    ? ServerResponse.notModified(headers)
-    : ServerResponse.bytes(200, bytes, descriptor.mediaType, headers)
+  const whole = ({ bytes, descriptor: { digest, mediaType } }: Manifest.Manifest) =>
+    ServerResponse.bytes(200, bytes, mediaType, manifestHeaders(digest))
+  const unmodified = (digest: Digest.Digest) => ServerResponse.notModified(manifestHeaders(digest))
+  if (unless !== undefined) {
+    const changed = yield* registry.getChangedManifest(repository, reference, unless)
+    return Option.match(changed, { onNone: () => unmodified(unless), onSome: whole })
+  }
+  const manifest = yield* registry.getManifest(repository, reference)
+  const { digest } = manifest.descriptor
+  return (yield* Conditions.isUnmodified(request, digest)) ? unmodified(digest) : whole(manifest)
 })
 
 /** Returns type, digest and size of a manifest (R10). */

@@ -53,6 +53,11 @@ const manifestsAndLists = ({ effect, stream }: Around, registry: Registry.Servic
         { name: "getManifest", repository, reference },
         registry.getManifest(repository, reference)
       ),
+    getChangedManifest: (repository, reference, known) =>
+      effect(
+        { name: "getChangedManifest", repository, reference },
+        registry.getChangedManifest(repository, reference, known)
+      ),
     headManifest: (repository, reference) =>
       effect(
         { name: "headManifest", repository, reference },

@@ -21,6 +21,7 @@ export const deferred = (
   return make({
     ping: effect(({ ping }) => ping),
     getManifest: (...of) => effect((registry) => registry.getManifest(...of)),
+    getChangedManifest: (...of) => effect((registry) => registry.getChangedManifest(...of)),
     headManifest: (...of) => effect((registry) => registry.headManifest(...of)),
     putManifest: (...of) => effect((registry) => registry.putManifest(...of)),
     deleteTag: (...of) => effect((registry) => registry.deleteTag(...of)),

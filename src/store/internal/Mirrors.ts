@@ -153,6 +153,10 @@ const documents = (asked: Asked, passOver: PassOver) => {
   return {
     getManifest: (repository, reference) =>
       first([repository, reference], (at) => at.registry.getManifest(at.repository, reference)),
+    getChangedManifest: (repository, reference, known) =>
+      first([repository, reference], (at) =>
+        at.registry.getChangedManifest(at.repository, reference, known)
+      ),
     headManifest: (repository, reference) =>
       instead([repository, reference], (at) => at.registry.headManifest(at.repository, reference)),
     headBlob: (repository, digest) =>

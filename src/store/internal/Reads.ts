@@ -6,6 +6,7 @@ export const readsOf = (registry: Registry.Service) =>
   ({
     ping: registry.ping,
     getManifest: registry.getManifest,
+    getChangedManifest: registry.getChangedManifest,
     headManifest: registry.headManifest,
     tags: registry.tags,
     repositories: registry.repositories,

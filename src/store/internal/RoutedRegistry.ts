@@ -34,6 +34,10 @@ const reads = (route: Route) =>
   ({
     getManifest: (name, reference) =>
       at(route, name, ({ registry, repository }) => registry.getManifest(repository, reference)),
+    getChangedManifest: (name, reference, known) =>
+      at(route, name, ({ registry, repository }) =>
+        registry.getChangedManifest(repository, reference, known)
+      ),
     headManifest: (name, reference) => {
       const place = route(name)
       return place === undefined

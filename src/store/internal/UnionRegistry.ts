@@ -34,6 +34,8 @@ const reads = (all: ReadonlyArray<Registry.Service>) =>
   ({
     getManifest: (repository, reference) =>
       firstOf(all.map((at) => at.getManifest(repository, reference))),
+    getChangedManifest: (repository, reference, known) =>
+      firstOf(all.map((at) => at.getChangedManifest(repository, reference, known))),
     headManifest: (repository, reference) =>
       firstFound(all.map((at) => at.headManifest(repository, reference))),
     headBlob: (repository, digest) => firstFound(all.map((at) => at.headBlob(repository, digest))),

@@ -17,7 +17,9 @@ export class Budget {
       ...registry,
       headManifest: (repository, reference) =>
         this.ask(registry.headManifest(repository, reference)),
-      getManifest: (repository, reference) => this.ask(registry.getManifest(repository, reference))
+      getManifest: (repository, reference) => this.ask(registry.getManifest(repository, reference)),
+      getChangedManifest: (repository, reference, known) =>
+        this.ask(registry.getChangedManifest(repository, reference, known))
     }
   }
 

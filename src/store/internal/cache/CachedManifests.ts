@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as BlobSource from "../../../BlobSource.js"
+import * as ChangedManifest from "../../../internal/ChangedManifest.js"
 import type { Registry } from "../../../Registry.js"
 import { isAbsent, ProtocolViolation } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
@@ -22,6 +23,10 @@ export const manifests = (cache: Cache) => {
       Digest.isDigest(reference)
         ? byDigest.get(repository, reference)
         : byTag.get(repository, reference),
+    getChangedManifest: (repository, reference, known) =>
+      Digest.isDigest(reference)
+        ? ChangedManifest.unless(byDigest.get(repository, reference), known)
+        : byTag.getChanged(repository, reference, known),
     headManifest: (repository, reference) =>
       Digest.isDigest(reference)
         ? orNone(byDigest.head(repository, reference))
@@ -183,8 +188,12 @@ const byTags = (cache: Cache, byDigest: ReturnType<typeof digests>) => {
       : Effect.fail(error)
   }
 
-  const get: Get<Tag> = Effect.fnUntraced(function* (repository, tag) {
-    const { digest } = yield* resolve(repository, tag)
+  /** Reads what a tag was found to be. */
+  const getFound = Effect.fnUntraced(function* (
+    repository: RepositoryName,
+    tag: Tag,
+    { digest }: Descriptor
+  ) {
     const manifest = yield* Effect.catchAll(byDigest.get(repository, digest), (error) =>
       isAbsent(error)
         ? // The tag has moved since.
@@ -202,7 +211,17 @@ const byTags = (cache: Cache, byDigest: ReturnType<typeof digests>) => {
     return manifest
   })
 
-  return { get, resolve }
+  const get: Get<Tag> = (repository, tag) =>
+    Effect.flatMap(resolve(repository, tag), (found) => getFound(repository, tag, found))
+
+  const getChanged = (repository: RepositoryName, tag: Tag, known: Digest.Digest) =>
+    Effect.flatMap(resolve(repository, tag), (found) =>
+      found.digest === known
+        ? Effect.succeedNone
+        : ChangedManifest.unless(getFound(repository, tag, found), known)
+    )
+
+  return { get, getChanged, resolve }
 }
 
 const reportStale = (repository: RepositoryName, tag: Tag, error: Error) =>
