@@ -51,6 +51,15 @@ export interface Encoded {
   readonly platform?: Platform.Encoded | null
 }
 
+/** T21, trap 41 */
+const Size = Schema.Number.pipe(
+  Schema.filter((size) => Number.isSafeInteger(size) && size >= 0, {
+    description: "a whole number from 0 to 2^53 - 1",
+    jsonSchema: { type: "integer", minimum: 0 },
+    arbitrary: () => (fc) => fc.nat()
+  })
+)
+
 /** The standard alphabet, padded (RFC 4648 section 4). */
 const Base64 = Schema.String.pipe(
   Schema.filter((text) => text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text), {
@@ -72,7 +81,7 @@ export const Descriptor: Schema.Schema<Descriptor, Encoded> = OpenStruct.make(
   Schema.Struct({
     mediaType: Schema.String,
     digest: Digest.Digest,
-    size: Schema.NonNegativeInt, // T21, trap 41
+    size: Size,
     urls: optional(Schema.Array(Schema.String)),
     annotations: optional(Annotations),
     data: optional(Base64), // I6

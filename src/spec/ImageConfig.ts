@@ -271,7 +271,7 @@ export const fromBytes: (
 ) {
   if (!MediaType.isImageConfig(mediaType))
     return yield* invalid("MediaType", `it is ${quoted(mediaType)}`) // I4
-  const document = yield* Effect.mapError(Parsed.toEffect(JsonText.parseBytes(bytes)), (problem) =>
+  const document = yield* Effect.mapError(Parsed.toEffect(JsonText.parseObject(bytes)), (problem) =>
     invalid("Json", `it ${problem}`)
   )
   const content = yield* Effect.mapError(Parsed.toEffect(decode(document)), (issue) => {

@@ -423,7 +423,7 @@ export const toImageConfig = Effect.fnUntraced(function* (
 
 const parse = (bytes: Uint8Array): Either.Either<unknown, Manifest.InvalidManifest> =>
   Either.mapLeft(
-    JsonText.parseBytes(bytes),
+    JsonText.parseObject(bytes),
     (problem) =>
       new Manifest.InvalidManifest({ reason: "Json", message: `the manifest ${problem}` })
   )

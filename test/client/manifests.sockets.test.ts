@@ -162,7 +162,7 @@ describe("a list under the referrers tag", () => {
     [
       "an entry that cannot be read",
       withIndex(list([other, { ...other, size: -1 }])),
-      "has an entry that cannot be read (manifests[1].size: expected NonNegative): it was left as it is"
+      "has an entry that cannot be read (manifests[1].size: expected a whole number from 0 to 2^53 - 1): it was left as it is"
     ]
   ] as const)("is not changed where it has %s (C74)", ([, reply, message]) =>
     Effect.gen(function* () {
@@ -226,7 +226,7 @@ describe("a list under the referrers tag", () => {
       )
       expect(found).toEqual([other])
       expect(logged).toEqual([
-        `The list of referrers of ${new URL(url).host}/team/app@${subject} has 2 entries that cannot be read, which are left out: manifests[0].size: expected NonNegative`
+        `The list of referrers of ${new URL(url).host}/team/app@${subject} has 2 entries that cannot be read, which are left out: manifests[0].size: expected a whole number from 0 to 2^53 - 1`
       ])
     })
   )

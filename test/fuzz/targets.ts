@@ -542,7 +542,10 @@ export const targets: ReadonlyArray<Target> = [
     name: "JsonText",
     tests: "spec/JsonText",
     seeds: ['{"a":["\\"[{",{}],"b":null}'],
-    run: (s) => [JsonText.parse(s), JsonText.parseBytes(Buffer.from(s, "latin1"))]
+    run: (s) => {
+      const bytes = Buffer.from(s, "latin1")
+      return [JsonText.parse(s), JsonText.parseBytes(bytes), JsonText.parseObject(bytes)]
+    }
   },
   {
     name: "Annotations (schema)",

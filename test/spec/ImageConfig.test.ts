@@ -103,7 +103,12 @@ describe("fromBytes", () => {
 
   it.effect.each([
     [`{`, undefined, { reason: "Json" }],
-    [`[]`, undefined, { reason: "Shape" }],
+    [
+      `[]`,
+      undefined,
+      { reason: "Json", message: "This is not an image configuration: it is not a JSON object" }
+    ],
+    [`null`, undefined, { reason: "Json" }],
     [`{"x":${"[".repeat(300)}`, undefined, { reason: "Json" }],
     [`{"os":"linux"}`, undefined, { reason: "Shape", path: "architecture" }],
     [`{"architecture":"a","os":"linux"}`, undefined, { reason: "Shape", path: "rootfs" }],

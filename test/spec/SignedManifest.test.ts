@@ -297,7 +297,7 @@ describe("fromManifest", () => {
 
   it.effect.each([
     ["", "Json"],
-    ["[]", "Shape"],
+    ["[]", "Json"],
     ['{"schemaVersion":1}', "Shape"],
     ['{"schemaVersion":1,"signatures":[]}', "Shape"],
     [withFormat("?"), "Shape"],

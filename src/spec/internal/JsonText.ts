@@ -23,6 +23,20 @@ export const parse = (text: string): Either.Either<unknown, string> => {
 export const parseBytes = (bytes: Uint8Array): Either.Either<unknown, string> =>
   parse(new TextDecoder().decode(bytes))
 
+/** A JSON object. */
+export interface Document {
+  readonly [name: string]: unknown
+}
+
+/** Parses the object in some bytes, as `parseBytes` does. */
+export const parseObject = (bytes: Uint8Array): Either.Either<Document, string> =>
+  Either.filterOrLeft(
+    parseBytes(bytes),
+    (value): value is Document =>
+      typeof value === "object" && value !== null && !Array.isArray(value),
+    () => "is not a JSON object"
+  )
+
 const excess = (text: string): string | undefined => {
   let depth = 0
   let tokens = 0

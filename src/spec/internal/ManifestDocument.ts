@@ -137,9 +137,7 @@ export class MediaTypeMismatch extends Schema.TaggedError<MediaTypeMismatch>(
 }
 
 /** A JSON object. */
-export interface Document {
-  readonly [name: string]: unknown
-}
+export type Document = JsonText.Document
 
 /** A JSON object, or what is wrong with what should have been one. */
 export type Parsed = Either.Either<Document, string>
@@ -198,13 +196,7 @@ const maxSkipped = 1000
  * Parses what can be read: a byte order mark and invalid UTF-8 change the digest, not the view
  * (trap 25). Fails with what is wrong if it is not a JSON object, or too large to be made one.
  */
-export const parse = (bytes: Uint8Array): Parsed =>
-  Either.filterOrLeft(
-    JsonText.parseBytes(bytes),
-    (value): value is Document =>
-      typeof value === "object" && value !== null && !Array.isArray(value),
-    () => "is not a JSON object"
-  )
+export const parse: (bytes: Uint8Array) => Parsed = JsonText.parseObject
 
 const isDecoded = (mediaType: string): boolean =>
   MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
@@ -236,6 +228,7 @@ export const mediaTypeOf = (
   }
   const mediaType = outer ?? inner
   if (mediaType === undefined) {
+    if (Either.isLeft(document)) return Effect.fail(notJson(document.left))
     const message =
       "the type of the manifest is unknown: it has no mediaType and was sent without one"
     return Effect.fail(new InvalidManifest({ reason: "MediaType", message }))
@@ -253,10 +246,7 @@ export const decode = (
   found: Parsed
 ): Effect.Effect<Content, InvalidManifest> => {
   if (!isDecoded(mediaType)) return Effect.succeed({ _tag: "UnknownManifest" })
-  if (Either.isLeft(found))
-    return Effect.fail(
-      new InvalidManifest({ reason: "Json", message: `the manifest ${found.left}` })
-    )
+  if (Either.isLeft(found)) return Effect.fail(notJson(found.left))
   const document = found.right
   const isIndex = MediaType.isIndex(mediaType)
   const hasImage = has(document, "config") || has(document, "layers")
@@ -305,6 +295,9 @@ const readEntries = (document: Document): Effect.Effect<Content, InvalidManifest
     ...(skipped.length > 0 && { skipped })
   })
 }
+
+const notJson = (problem: string): InvalidManifest =>
+  new InvalidManifest({ reason: "Json", message: `the manifest ${problem}` })
 
 const has = (document: Document, name: string): boolean =>
   document[name] !== undefined && document[name] !== null

@@ -29,10 +29,13 @@ export const first = (issue: ParseResult.ParseIssue, path = ""): Misfit => {
       if (issue.issue._tag !== "Type") return first(issue.issue, path)
   }
   const place = path.slice(1, 129)
+  const expected = `expected ${"ast" in issue ? issue.ast : "nothing"}`
   const message =
     issue._tag === "Missing"
       ? `${place} is missing`
-      : `${place}: expected ${"ast" in issue ? issue.ast : "nothing"}`
+      : place === ""
+        ? expected
+        : `${place}: ${expected}`
   return { place, message }
 }
 
