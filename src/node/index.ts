@@ -114,6 +114,13 @@ export * as NodeRegistryServer from "./NodeRegistryServer.js"
 export * as ProxySettings from "./ProxySettings.js"
 
 /**
+ * The certificates of those who have signed manifests of schema 1.
+ *
+ * @since 0.1.0
+ */
+export * as SignerCertificates from "./SignerCertificates.js"
+
+/**
  * Private authorities, client certificates, and hosts whose certificate is not checked.
  *
  * @since 0.1.0

@@ -204,14 +204,18 @@ export interface Signer {
   /** The name of the public key as libtrust computes it: 12 groups of four letters and digits. */
   readonly keyId: string
   readonly algorithm: JoseKey.SigningAlgorithm
-  /** The certificates that came with it, in base64 of their DER, that of the key first. */
+  /**
+   * The certificates that came with it, in base64 of their DER, that of the key first. Nothing of
+   * them but that key was looked at.
+   */
   readonly certificates: ReadonlyArray<string>
 }
 
 /**
  * Verifies all signatures of a manifest, and returns the keys that have made them. Whose keys they
- * are is for the caller to know, by their ids: the keys come with the signatures, and chains of
- * certificates are not verified.
+ * are is for the caller to know, by their ids, since the keys come with the signatures. Where a
+ * signature has certificates (`x5c`), it was made by the key of the first one; whether they lead to
+ * an authority that is trusted, `SignerCertificates.verify` of `effect-oci/node` says.
  *
  * Fails with {@link InvalidSignature}.
  *

@@ -20,8 +20,10 @@ const make = (
     (pems) => ({ cert: pems.cert, key: pems.private })
   )
 
-export const authority = (name: string): Effect.Effect<Certificate> =>
+/** An authority, that of `ca` if it is given. */
+export const authority = (name: string, ca?: Certificate): Effect.Effect<Certificate> =>
   make(name, {
+    ...(ca !== undefined && { ca }),
     extensions: [
       { name: "basicConstraints", cA: true, critical: true },
       { name: "keyUsage", keyCertSign: true, critical: true }

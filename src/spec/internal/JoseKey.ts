@@ -71,13 +71,19 @@ export const certifiedKey = (
     { extractable: true }
   )
 
-/**
- * Names a public key as libtrust does: 240 bits of the hash of the key (SPKI), in base 32, in
- * groups of four.
- */
+/** Names a public key as libtrust does. */
 export const fingerprint = async (jose: Jose, key: Key): Promise<string> => {
   const pem = await jose.exportSPKI(key)
-  const der = Either.getOrThrow(Encoding.decodeBase64(bodiesOf(pem, "PUBLIC KEY")[0] ?? ""))
+  return fingerprintOf(
+    Either.getOrThrow(Encoding.decodeBase64(bodiesOf(pem, "PUBLIC KEY")[0] ?? ""))
+  )
+}
+
+/**
+ * Names a public key (the DER of its SPKI) as libtrust does: 240 bits of its hash, in base 32, in
+ * groups of four.
+ */
+export const fingerprintOf = (der: Uint8Array): string => {
   const bits = BigInt(`0x${Digest.encoded(Digest.fromBytes(der)).slice(0, 60)}`).toString(2)
   const letters = bits
     .padStart(240, "0")
@@ -87,7 +93,8 @@ export const fingerprint = async (jose: Jose, key: Key): Promise<string> => {
 
 const base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
-const bodiesOf = (pem: string, label: string): ReadonlyArray<string> =>
+/** Takes the blocks of a label out of a PEM, in base64. */
+export const bodiesOf = (pem: string, label: string): ReadonlyArray<string> =>
   pem
     .split(`-----BEGIN ${label}-----`)
     .slice(1)
