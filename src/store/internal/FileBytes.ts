@@ -59,8 +59,9 @@ export const stream = (
       yield* file.seek(start, "start")
       let left = Math.min(Number(size), end) - start
       const given: Array<Uint8Array> = []
+      const most = Math.max(0, Math.min(left, blockSize))
       const blockOf = (size: number): Uint8Array => {
-        const block = borrowed ? (given.pop() ?? lent(given)) : new Uint8Array(size)
+        const block = borrowed ? (given.pop() ?? lent(most, given)) : new Uint8Array(size)
         return block.subarray(0, size)
       }
       const next = Effect.suspend(() => {
@@ -79,8 +80,8 @@ export const stream = (
   )
 
 /** New memory, which is among those given when it is given back. */
-const lent = (given: Array<Uint8Array>): Uint8Array => {
-  const block = new Uint8Array(blockSize)
+const lent = (size: number, given: Array<Uint8Array>): Uint8Array => {
+  const block = new Uint8Array(size)
   BorrowedStream.lend(block.buffer, () => given.push(block))
   return block
 }
@@ -100,8 +101,8 @@ export const write = Effect.fnUntraced(function* (
 })
 
 /**
- * Writes a stream, a mebibyte or more at a time. What came before a failure or an interruption is
- * written too.
+ * Writes a stream, whose arrays may be borrowed, a mebibyte or more at a time. What came before a
+ * failure or an interruption is written too.
  */
 export const drain = <E, R>(
   path: string,
@@ -118,10 +119,15 @@ export const drain = <E, R>(
     }
     const flush = Effect.suspend(() => {
       const [first] = parts
-      const bytes = parts.length === 1 && first !== undefined ? first : ByteStream.concat(parts)
+      const isWhole = parts.length === 1 && first !== undefined
+      const bytes = isWhole ? first : ByteStream.concat(parts)
+      if (!isWhole) for (const part of parts) BorrowedStream.giveBack(part)
       parts = []
       size = 0
-      return write(path, file, bytes)
+      return Effect.ensuring(
+        write(path, file, bytes),
+        Effect.sync(() => BorrowedStream.giveBack(bytes))
+      )
     })
     return Effect.onInterrupt(StreamChannel.runFlushing(stream, take, flush), () =>
       Effect.ignore(flush)

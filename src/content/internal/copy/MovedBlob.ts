@@ -17,7 +17,13 @@ export interface Sided {
 
 /** Tells whose failure an upload of a `MovedBlob` has failed with. */
 export const sided = (error: NodeError | SourceError): Sided =>
-  error instanceof SourceError ? { side: "source", error: error.error } : { side: "target", error }
+  error instanceof SourceError
+    ? { side: "source", error: error.error }
+    : { side: isOfContent(error) ? "source" : "target", error }
+
+/** Whether what was read is not what it should be, which whoever takes it finds out. */
+const isOfContent = (error: NodeError): boolean =>
+  error._tag === "SizeMismatch" || (error._tag === "DigestMismatch" && error.actual !== undefined)
 
 /** A source that tells how many bytes have been read of it, from where it was opened last. */
 export class MovedBlob {

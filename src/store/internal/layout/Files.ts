@@ -129,9 +129,14 @@ export class Files {
     )
   }
 
-  /** Streams the bytes of a file from `start` on, and up to `end` if given, in new arrays. */
-  stream(path: string, start?: number, end?: number): Stream.Stream<Uint8Array, StorageFailure> {
-    return FileBytes.stream(this.fs, path, start, end)
+  /** Streams the bytes of a file from `start` on, and up to `end` if given: `FileBytes.stream`. */
+  stream(
+    path: string,
+    start?: number,
+    end?: number,
+    borrowed?: boolean
+  ): Stream.Stream<Uint8Array, StorageFailure> {
+    return FileBytes.stream(this.fs, path, start, end, borrowed)
   }
 
   // ---------------------------------------------------------------------------

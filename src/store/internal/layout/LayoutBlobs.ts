@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type * as BlobSource from "../../../BlobSource.js"
 import * as ByteStream from "../../../ByteStream.js"
 import * as BlobBytes from "../../../internal/BlobBytes.js"
+import * as BorrowedStream from "../../../internal/BorrowedStream.js"
 import * as LocalFile from "../../../internal/LocalFile.js"
 import type { Registry } from "../../../Registry.js"
 import { BlobUnknown, LimitExceeded } from "../../../RegistryError.js"
@@ -30,7 +31,7 @@ export const blobs = (
 
   const getBlob = StoredBlob.download((name, digest) =>
     Effect.map(find(name, digest), ({ path }) => ({
-      bytes: () => layouts.files.stream(path),
+      bytes: (borrowed) => layouts.files.stream(path, 0, undefined, borrowed),
       isVerified: false
     }))
   )
@@ -64,7 +65,7 @@ export const blobs = (
     getBlobRange: StoredBlob.range((name, digest) =>
       Effect.map(find(name, digest), ({ path, size }) => ({
         size,
-        bytes: (start, end) => layouts.files.stream(path, start, end)
+        bytes: (start, end, borrowed) => layouts.files.stream(path, start, end, borrowed)
       }))
     ),
 
@@ -117,7 +118,7 @@ export const uploads = (
         // What was adopted is read for its digest alone.
         yield* isAdopted
           ? Stream.runDrain(checked(session.adopted))
-          : session.write(checked(source.open(0)))
+          : session.write(checked(BorrowedStream.unhashed(source.open(0))))
         return yield* session.finish(digest)
       }, Effect.scoped)
     })

@@ -1,0 +1,67 @@
+/** Copies from sources that have something else under a digest than what it names. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as Copy from "../../../src/content/Copy.js"
+import * as NodeLayout from "../../../src/node/NodeLayout.js"
+import { Registry } from "../../../src/Registry.js"
+import * as MediaType from "../../../src/spec/MediaType.js"
+import * as MemoryRegistry from "../../../src/store/MemoryRegistry.js"
+import { blob, image, repository, v1 } from "../../support/graphs.js"
+import { folder } from "../../support/machine.js"
+import { layerSocketServer, ServerUrl } from "../../support/server.js"
+import { clientOf } from "../../support/socketRegistry.js"
+
+const size = 50_000
+
+const served = (registry: Registry.Service) =>
+  Effect.gen(function* () {
+    const services = yield* Layer.build(layerSocketServer())
+    return yield* clientOf(Context.get(services, ServerUrl))
+  }).pipe(Effect.provideService(Registry, registry))
+
+/** A registry whose layer has so many bytes, and others. */
+const liar = (length: number) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryRegistry.make()
+    const layer = yield* blob(memory, MediaType.layerTar, new Uint8Array(size).fill(1))
+    yield* memory.putManifest(repository, yield* image(memory, [layer]), { tags: [v1] })
+    const getBlob: Registry.Service["getBlob"] = (name, asked) =>
+      (typeof asked === "string" ? asked : asked.digest) === layer.digest
+        ? Stream.make(new Uint8Array(length))
+        : memory.getBlob(name, asked)
+    return { ...memory, getBlob }
+  })
+
+const targets = {
+  memory: MemoryRegistry.make(),
+  layout: Effect.flatMap(folder(), (path) => NodeLayout.make({ path })),
+  "embedded server": Effect.flatMap(MemoryRegistry.make(), served)
+}
+
+describe("the source is the side that fails where a layer is something else", () => {
+  for (const [name, target] of Object.entries(targets))
+    for (const [isServed, length] of [
+      [false, size],
+      [true, size],
+      [false, size - 1],
+      [false, size + 1]
+    ] as const)
+      it.scopedLive(`${isServed ? "over a socket " : ""}(${length} bytes) to ${name}`, () =>
+        Effect.gen(function* () {
+          const from = yield* liar(length)
+          const registry = isServed ? yield* served(from) : from
+          const to = yield* target
+          const failure = yield* Effect.flip(
+            Copy.between({ registry, repository, reference: v1 }, { registry: to, repository })
+          )
+          expect(failure).toMatchObject({
+            _tag: "CopyFailure",
+            side: "source",
+            error: { _tag: length === size ? "DigestMismatch" : "SizeMismatch" }
+          })
+        })
+      )
+})
