@@ -11,6 +11,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
 import * as References from "../internal/References.js"
 import * as Spans from "../internal/Spans.js"
 import { Registries } from "../Registries.js"
@@ -21,7 +22,7 @@ import * as Execution from "./internal/prune/Execution.js"
 import * as Format from "./internal/prune/Format.js"
 import type { Plan } from "./internal/prune/Plan.js"
 import * as Planning from "./internal/prune/Planning.js"
-import type { InvalidPolicy, Policy } from "./internal/prune/Policy.js"
+import * as PolicyOf from "./internal/prune/Policy.js"
 import type { Pace } from "./internal/prune/Reads.js"
 
 export type {
@@ -88,6 +89,11 @@ export type {
 export {
   /**
    * @since 0.1.0
+   * @category models
+   */
+  type DurationText,
+  /**
+   * @since 0.1.0
    * @category errors
    */
   InvalidPolicy,
@@ -101,6 +107,11 @@ export {
    * @category models
    */
   type Rule,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type RuleData,
   /**
    * @since 0.1.0
    * @category models
@@ -121,13 +132,58 @@ export type {
 } from "./internal/prune/Reads.js"
 
 /**
+ * A policy that can be stored: its patterns and durations are texts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PolicyData extends PolicyOf.PolicyData {}
+
+/**
+ * A policy as data, in the configuration of a program say. Decoding fails where `plan` would fail
+ * with `InvalidPolicy`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const PolicyData: Schema.Schema<PolicyData> = PolicyOf.PolicySchema
+
+/**
+ * Reads a policy from JSON, or from YAML by the package
+ * [`yaml`](https://www.npmjs.com/package/yaml), which is to be installed for it. What is not known
+ * of a rule is an error, since one that is misspelled would choose more.
+ *
+ * Fails with `InvalidPolicy`.
+ *
+ * @example
+ * ```ts
+ * import * as Prune from "effect-oci/Prune"
+ *
+ * const policy = Prune.parse(`
+ * protect:
+ *   - include: [latest, stable]
+ * rules:
+ *   - include: [pr-*]
+ *     olderThan: 30 days
+ *   - { semver: "*", keep: 10 }
+ * untagged: { grace: 2 days }
+ * `)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parse = (text: string): Effect.Effect<PolicyData, PolicyOf.InvalidPolicy> =>
+  PolicyOf.parse(text)
+
+/**
  * What planning can fail with.
  *
  * @since 0.1.0
  * @category errors
  */
 export type PlanError =
-  | InvalidPolicy
+  | PolicyOf.InvalidPolicy
   | Registry.ListTagsError
   | Registry.HeadManifestError
   | Registry.GetManifestError
@@ -184,7 +240,7 @@ export type PlanError =
  */
 export const plan = (
   reference: string | Reference.Reference,
-  policy: Policy,
+  policy: PolicyOf.Policy,
   options?: Pace
 ): Effect.Effect<Plan, PlanError | InputError, Registries> =>
   References.run("Prune.plan", reference, (parsed) =>
@@ -204,7 +260,7 @@ export const plan = (
 export const planFrom = (
   registry: Registry.Service,
   repository: Reference.RepositoryName,
-  policy: Policy,
+  policy: PolicyOf.Policy,
   options: Pace = {}
 ): Effect.Effect<Plan, PlanError> => Planning.plan(registry, repository, policy, options)
 
@@ -296,7 +352,7 @@ export interface RunOptions extends ExecuteOptions {
  */
 export const run = (
   reference: string | Reference.Reference,
-  policy: Policy,
+  policy: PolicyOf.Policy,
   { dryRun = true, ...options }: RunOptions = {}
 ): Effect.Effect<Plan | Execution.Report, PlanError | InputError, Registries> =>
   Effect.flatMap(

@@ -14,7 +14,6 @@ import type { Registries } from "../Registries.js"
 import * as Reference from "../spec/Reference.js"
 import * as Copy from "./Copy.js"
 import * as Rule from "./internal/sync/Rules.js"
-import * as RuleText from "./internal/sync/RuleText.js"
 import * as Syncing from "./internal/sync/Syncing.js"
 
 export type {
@@ -113,7 +112,7 @@ export const Rules: Schema.Schema<Rules> = Rule.RulesSchema
  * @since 0.1.0
  * @category constructors
  */
-export const parse = (text: string): Effect.Effect<Rules, Rule.InvalidRules> => RuleText.parse(text)
+export const parse = (text: string): Effect.Effect<Rules, Rule.InvalidRules> => Rule.parse(text)
 
 /**
  * Copies what the rules choose and the targets lack, and removes what they say. What fails is in

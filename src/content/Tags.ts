@@ -44,15 +44,7 @@ export interface FilterData extends TagFilter.FilterData {}
  * @since 0.1.0
  * @category schemas
  */
-export const FilterData: Schema.Schema<FilterData> = Schema.Struct({
-  include: Schema.optional(Schema.Array(Schema.String)),
-  exclude: Schema.optional(Schema.Array(Schema.String)),
-  semver: Schema.optional(Schema.String),
-  calendar: Schema.optional(Schema.String),
-  prereleases: Schema.optional(Schema.Boolean),
-  underscoreAsPlus: Schema.optional(Schema.Boolean),
-  newest: Schema.optional(Schema.Number)
-}).pipe(
+export const FilterData: Schema.Schema<FilterData> = Schema.Struct(TagFilter.fields).pipe(
   Schema.filter((filter) =>
     Either.match(TagFilter.compile(filter), {
       onLeft: ({ field, message }) => ({ path: [field], message }),

@@ -1,6 +1,8 @@
 /** What prunes plan, and why; and what they leave alone. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Prune from "../../src/content/Prune.js"
@@ -684,6 +686,89 @@ describe("a plan", () => {
       expect(last - before).toBe(2000)
     })
   )
+})
+
+describe("a policy as data", () => {
+  const policy: Prune.PolicyData = {
+    protect: [{ include: ["latest"] }, { semver: "*", newest: 3 }],
+    rules: [
+      { include: ["pr-*"], olderThan: "30 days" },
+      { semver: "*", keep: 10 }
+    ],
+    untagged: { grace: "1.5 hours" }
+  }
+
+  it.effect("is read from JSON and from YAML, and is the same by its schema", () =>
+    Effect.gen(function* () {
+      expect(yield* Prune.parse(JSON.stringify(policy))).toEqual(policy)
+      const yaml = `
+        protect:
+          - include: [latest]
+          - { semver: "*", newest: 3 }
+        rules:
+          - include: [pr-*]   # previews
+            olderThan: 30 days
+          - semver: "*"
+            keep: 10
+        untagged: { grace: 1.5 hours }`
+      expect(yield* Prune.parse(yaml)).toEqual(policy)
+      expect(yield* Prune.parse("{}")).toEqual({})
+      const decoded = yield* Schema.decodeUnknown(Prune.PolicyData)(policy)
+      expect(decoded).toEqual(policy)
+      expect(yield* Schema.encode(Prune.PolicyData)(decoded)).toEqual(policy)
+    })
+  )
+
+  it.effect("plans what it says", () =>
+    Effect.gen(function* () {
+      const { image, plan } = yield* world
+      yield* image("a", { tags: "pr-1 ", created: "2026-10-01T00:00:00Z" })
+      yield* image("b", { tags: "pr-2 ", created: "2026-11-28T00:00:00Z" })
+      const made = yield* plan(yield* Prune.parse(JSON.stringify({ rules: policy.rules })))
+      expect(made.rules[0]).toMatchObject({ matched: ["pr-1", "pr-2"], removed: ["pr-1"] })
+    })
+  )
+
+  const wrong: ReadonlyArray<readonly [text: string, message: string]> = [
+    ["pr-*", "the policy: expected PrunePolicy"],
+    ["", "the policy: expected PrunePolicy"],
+    ["rules: [", "the policy: is not YAML: "],
+    [" ".repeat(1024 * 1024 + 1), "the policy: has more than the 1048576 characters of rules"],
+    // A filter that is misspelled would choose everything (CP27).
+    ['{"rules":[{"includes":["pr-*"]}]}', "rules[0].includes: expected no such field"],
+    ['{"rule":[]}', "rule: expected no such field"],
+    ['{"untagged":true}', "untagged: expected "],
+    ['{"rules":[{"newest":3,"semver":"*"}]}', "rules[0].newest: expected no such field"],
+    ['{"rules":[{"semver":"new"}]}', 'rules[0]: semver: "new" is not a range of versions'],
+    ['{"rules":[{},{"keep":1.5}]}', "rules[1]: keep: 1.5 is not a number of images"],
+    ['{"rules":[{"include":"pr-*"}]}', "rules[0].include: expected ReadonlyArray<string>"],
+    ...[30, "30", "30days", "a month", "-1 day", "1e3 days", "", null].map(
+      (olderThan) =>
+        [
+          JSON.stringify({ rules: [{ olderThan }] }),
+          'rules[0].olderThan: expected a duration such as "30 days"'
+        ] as const
+    ),
+    ['{"untagged":{"grace":0}}', 'untagged.grace: expected a duration such as "30 days"']
+  ]
+  it.effect.each(wrong.map(([text, message]) => [text.slice(0, 40), message, text] as const))(
+    "is not %s: %s",
+    ([, message, text]) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(Prune.parse(text))
+        expect(error._tag).toBe("InvalidPolicy")
+        expect(error.message.startsWith(message), error.message).toBe(true)
+        expect(error.message.length).toBeLessThan(400)
+      })
+  )
+
+  it("is refused by its schema where planning would refuse it", () => {
+    const decode = Schema.decodeUnknownEither(Prune.PolicyData)
+    expect(`${Either.getLeft(decode({ rules: [{ semver: "new" }] }))}`).toContain(
+      "rules[0]: semver"
+    )
+    expect(Either.isLeft(decode({ rules: [{ olderThan: 30 }] }))).toBe(true)
+  })
 })
 
 describe("by reference", () => {

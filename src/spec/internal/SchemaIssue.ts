@@ -29,7 +29,7 @@ export const first = (issue: ParseResult.ParseIssue, path = ""): Misfit => {
       if (issue.issue._tag !== "Type") return first(issue.issue, path)
   }
   const place = path.slice(1, 129)
-  const expected = `expected ${"ast" in issue ? issue.ast : "nothing"}`
+  const expected = `expected ${"ast" in issue ? issue.ast : "no such field"}`
   const message =
     issue._tag === "Missing"
       ? `${place} is missing`

@@ -1,7 +1,11 @@
 /** What a prune removes, as a value. */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
+import * as Parsed from "../../../spec/internal/Parsed.js"
+import type * as Tags from "../../Tags.js"
+import * as DataText from "../DataText.js"
 import * as TagFilter from "../tags/TagFilter.js"
 
 /**
@@ -59,6 +63,40 @@ export interface Policy {
 }
 
 /**
+ * A length of time as text, such as `30 days`. A number alone is none: it would be milliseconds,
+ * where somebody may have meant days.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type DurationText = `${number} ${Duration.Unit}`
+
+/**
+ * A rule that can be stored: its patterns and durations are texts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RuleData extends Omit<Tags.FilterData, "newest"> {
+  /** As `Rule` has it. */
+  readonly keep?: number | undefined
+  /** As `Rule` has it. */
+  readonly olderThan?: DurationText | undefined
+}
+
+/**
+ * A policy that can be stored: its patterns and durations are texts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PolicyData extends Policy {
+  readonly rules?: ReadonlyArray<RuleData> | undefined
+  readonly protect?: ReadonlyArray<Tags.FilterData> | undefined
+  readonly untagged?: { readonly grace?: DurationText | undefined } | undefined
+}
+
+/**
  * Occurs for a policy that does not make sense. `part` says where: `rules[0]`, say.
  *
  * @since 0.1.0
@@ -88,6 +126,52 @@ export interface Compiled {
   readonly removesUntagged: boolean
   readonly grace: number
 }
+
+const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(schema)
+
+const aDuration = /^\d+(?:\.\d+)?\s+(?:nano|micro|milli|second|minute|hour|day|week)s?$/
+
+const DurationSchema = Schema.declare(
+  (value): value is DurationText => typeof value === "string" && aDuration.test(value),
+  { description: 'a duration such as "30 days"' }
+)
+
+const { newest: _, ...filterFields } = TagFilter.fields
+
+/** The form of policies as data. What they mean is not checked. */
+const PolicyForm: Schema.Schema<PolicyData> = Schema.Struct({
+  rules: optional(
+    Schema.Array(
+      Schema.Struct({
+        ...filterFields,
+        keep: optional(Schema.Number),
+        olderThan: optional(DurationSchema)
+      }).pipe(Schema.annotations({ identifier: "PruneRule" }))
+    )
+  ),
+  protect: optional(Schema.Array(Schema.Struct(TagFilter.fields))),
+  untagged: optional(Schema.Struct({ grace: optional(DurationSchema) }))
+}).pipe(Schema.annotations({ identifier: "PrunePolicy" }))
+
+/** The schema of policies as data. */
+export const PolicySchema: Schema.Schema<PolicyData> = PolicyForm.pipe(
+  Schema.filter((policy) =>
+    Either.match(compile(policy), {
+      onLeft: ({ message }) => message,
+      onRight: () => true
+    })
+  )
+)
+
+/** Reads a policy from JSON or YAML. */
+export const parse = (text: string): Effect.Effect<PolicyData, InvalidPolicy> =>
+  DataText.parse(text, PolicyForm).pipe(
+    Effect.mapError(({ message, place }) => {
+      const problem = place === "" ? message : message.slice(place.length + ": ".length)
+      return new InvalidPolicy({ part: place || "the policy", problem })
+    }),
+    Effect.tap((policy) => Parsed.toEffect(compile(policy)))
+  )
 
 /** Compiles a policy. */
 export const compile = (policy: Policy): Either.Either<Compiled, InvalidPolicy> =>

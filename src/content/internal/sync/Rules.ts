@@ -5,6 +5,7 @@ import { quoted } from "../../../spec/internal/ServerText.js"
 import * as Platform from "../../../spec/Platform.js"
 import * as Reference from "../../../spec/Reference.js"
 import * as Tags from "../../Tags.js"
+import * as DataText from "../DataText.js"
 import * as Pattern from "../tags/Pattern.js"
 
 /**
@@ -101,6 +102,12 @@ export const RulesSchema: Schema.Schema<Rules> = Schema.Struct({
   concurrency: optional(Schema.Number.pipe(Schema.int(), Schema.positive())),
   leave: optional(Count)
 }).pipe(Schema.annotations({ identifier: "SyncRules" }))
+
+/** Reads rules from JSON or YAML. */
+export const parse = (text: string): Effect.Effect<Rules, InvalidRules> =>
+  Effect.mapError(DataText.parse(text, RulesSchema), ({ message, place }) =>
+    invalid(place, message)
+  )
 
 /** Where repositories are: a host, and what their names start with. */
 export interface Base {

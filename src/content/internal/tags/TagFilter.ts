@@ -66,6 +66,19 @@ export interface FilterData extends Filter {
   readonly exclude?: ReadonlyArray<string> | undefined
 }
 
+const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(schema)
+
+/** The fields of a filter as data. What they mean is not checked. */
+export const fields = {
+  include: optional(Schema.Array(Schema.String)),
+  exclude: optional(Schema.Array(Schema.String)),
+  semver: optional(Schema.String),
+  calendar: optional(Schema.String),
+  prereleases: optional(Schema.Boolean),
+  underscoreAsPlus: optional(Schema.Boolean),
+  newest: optional(Schema.Number)
+}
+
 /**
  * Occurs for a filter that does not make sense. `field` says which part of it.
  *

@@ -1,0 +1,50 @@
+/** What programs are told by text, such as rules: in JSON or YAML. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "../../spec/internal/SchemaIssue.js"
+import { plain } from "../../spec/internal/ServerText.js"
+
+/** The most characters of a text: no more than rules for ten thousand repositories. */
+const longest = 1024 * 1024
+
+/**
+ * Reads a text. What is not known is an error: a filter that is written wrong would choose too much
+ * (CP27). Fails with the place that is wrong, which is empty for the text itself.
+ */
+export const parse = <A, I>(
+  text: string,
+  schema: Schema.Schema<A, I>
+): Effect.Effect<A, SchemaIssue.Misfit> =>
+  Effect.gen(function* () {
+    if (text.length > longest)
+      return yield* Effect.fail(misfit(`has more than the ${longest} characters of rules`))
+    const document = yield* /^\s*\{/.test(text) ? json(text) : yaml(text)
+    const decode = Schema.decodeUnknown(schema, { onExcessProperty: "error" })
+    return yield* Effect.mapError(decode(document), ({ issue }) => SchemaIssue.first(issue))
+  })
+
+/** In YAML as well, what JSON is not may be. */
+const json = (text: string): Effect.Effect<unknown, SchemaIssue.Misfit> =>
+  Effect.catchAll(
+    Effect.try((): unknown => JSON.parse(text)),
+    () => yaml(text)
+  )
+
+/** The package is an optional peer: only who writes YAML needs it. */
+const yaml = (text: string): Effect.Effect<unknown, SchemaIssue.Misfit> =>
+  Effect.gen(function* () {
+    const { parse } = yield* Effect.tryPromise({
+      try: () => import("yaml"),
+      catch: () =>
+        misfit(
+          "is not JSON, and the package yaml that reads YAML is not installed: run npm install yaml"
+        )
+    })
+    return yield* Effect.try({
+      try: (): unknown => parse(text, { maxAliasCount: 100 }),
+      catch: (cause) =>
+        misfit(`is not YAML: ${plain(cause instanceof Error ? cause.message : "", 256)}`)
+    })
+  })
+
+const misfit = (message: string): SchemaIssue.Misfit => ({ place: "", message })
