@@ -9,7 +9,9 @@ import * as Artifact from "../../src/content/Artifact.js"
 import * as Image from "../../src/content/Image.js"
 import * as ImageLayer from "../../src/content/ImageLayer.js"
 import * as NodeDecompression from "../../src/node/NodeDecompression.js"
+import * as Registries from "../../src/Registries.js"
 import * as Digest from "../../src/spec/Digest.js"
+import * as Manifest from "../../src/spec/Manifest.js"
 import * as Platform from "../../src/spec/Platform.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { freshRepository, items } from "../support/fixtures.js"
@@ -75,6 +77,20 @@ layer(machine, { excludeTestServices: true })((it) => {
           _tag: "MediaTypeMismatch",
           choices: [{ name: "linux/amd64" }, { name: "linux/arm64" }]
         })
+        // What an index in an index has can be asked for, and not that index.
+        const archives = [Tar.files({ a: "1" })]
+        const inner = yield* Images.pushIndex(reference, archives, ["linux/arm64", "linux/s390x"])
+        const { descriptor } = yield* Images.pushIndex(reference, archives, ["linux/amd64"])
+        const manifests = [inner.descriptor, descriptor]
+        yield* Registries.putManifest(reference, Manifest.index({ manifests }))
+        const nested = yield* Effect.flip(Image.pull(reference))
+        expect(nested).toMatchObject({
+          _tag: "MediaTypeMismatch",
+          option: "platform",
+          choices: [{ name: "linux/arm64" }, { name: "linux/s390x" }, { name: "linux/amd64" }]
+        })
+        const [choice] = "choices" in nested ? (nested.choices ?? []) : []
+        expect((yield* Image.pull(choice?.reference ?? "")).labels).toEqual({ for: "linux/arm64" })
         const artifact = `${yield* name}:v1`
         yield* Artifact.push(artifact, { artifactType: "application/vnd.example.v1", files: [] })
         expect(yield* Effect.flip(Image.pull(artifact))).toMatchObject({

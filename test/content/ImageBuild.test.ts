@@ -96,6 +96,49 @@ layer(machine, { excludeTestServices: true })((it) => {
     )
   })
 
+  describe("what is not known of a manifest", () => {
+    it.effect.each([MediaType.imageManifest, MediaType.dockerManifest] as const)(
+      "stays when an image of %s is changed, and is not of what is built upon it",
+      (mediaType) =>
+        Effect.gen(function* () {
+          const repository = yield* name
+          const plain = yield* base([Tar.files({ a: "a" })])
+          const format = mediaType === MediaType.imageManifest ? "oci" : "docker"
+          const own = yield* ImageBuild.push(
+            `${repository}:v1`,
+            ImageBuild.mutate(plain, { format })
+          )
+          const { content } = own.manifest
+          if (content._tag !== "ImageManifest") return yield* Effect.dieMessage("a manifest")
+          const layers = content.layers.map((layer) => ({ ...layer, "org.example.layer": [1] }))
+          const manifest = Manifest.image({
+            ...{ ...content, layers, "org.example.whole": { b: 1, a: null } },
+            mediaType
+          })
+          yield* Registries.putManifest(`${repository}:v2`, manifest)
+          const image = yield* Image.pull(`${repository}:v2`)
+          const saidBy = <E, R>(image: ImageBuild.ImageBuild<E, R>) =>
+            Effect.map(ImageBuild.build(image), ({ manifest: { bytes } }) => {
+              const document = JSON.parse(new TextDecoder().decode(bytes))
+              const [layer] = document.layers
+              return [document["org.example.whole"], layer["org.example.layer"]]
+            })
+          const changes = { config: { labels: { a: "b" } } }
+          const changed = ImageBuild.mutate(image, changes)
+          const kept = [{ b: 1, a: null }, [1]]
+          expect(yield* saidBy(changed)).toEqual(kept)
+          expect(
+            yield* saidBy(yield* ImageBuild.rebase(changed, { from: plain, to: plain }))
+          ).toEqual([{ b: 1, a: null }, undefined])
+          expect(yield* saidBy(ImageBuild.from(image, changes))).toEqual([undefined, [1]])
+          // What it is in one family says nothing of the other.
+          expect(yield* saidBy(ImageBuild.mutate(image, { format: "docker" }))).toEqual(
+            format === "docker" ? kept : [undefined, [1]]
+          )
+        })
+    )
+  })
+
   describe("from nothing", () => {
     it.effect("has exactly the configuration and the archive that it should", () =>
       Effect.gen(function* () {

@@ -26,12 +26,17 @@ export const choose = Effect.fnUntraced(function* (
   options: IndexChoices.Options
 ): Effect.fn.Return<Chosen, Registry.GetManifestError> {
   const isChosen = options.platform !== undefined || options.artifactType !== undefined
-  const manifests =
-    root.content._tag !== "ImageIndex"
-      ? []
-      : isChosen
-        ? yield* leaves(registry, repository, root.content, new Set([root.descriptor.digest]))
-        : root.content.manifests
+  const { content, descriptor } = root
+  const listed: Effect.Effect<
+    ReadonlyArray<Descriptor>,
+    Registry.GetManifestError
+  > = content._tag === "ImageIndex"
+    ? leaves(registry, repository, content, new Set([descriptor.digest]))
+    : Effect.succeed([])
+  const manifests = yield* isChosen || content._tag !== "ImageIndex"
+    ? listed
+    : // They are for the error, which is to say what can be chosen.
+      Effect.orElseSucceed(listed, () => content.manifests)
   const chosen = isChosen ? IndexChoices.choose(manifests, options) : undefined
   const manifest: Manifest.Manifest | undefined =
     chosen === undefined

@@ -124,6 +124,7 @@ export const build = Effect.fnUntraced(function* <E, R>(
     { mediaType: types.config }
   )
   const manifest = Manifest.image({
+    ...image.unknown,
     mediaType: types.manifest,
     config: document.descriptor,
     layers: layers.map(({ descriptor }) => descriptor),

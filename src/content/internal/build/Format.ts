@@ -60,11 +60,12 @@ export const newLayer = (algorithm: Algorithm): string =>
   layers.find(([known]) => known === algorithm)?.[1] ?? MediaType.layerTar
 
 /**
- * Returns a layer as manifests of the family have it, or what is wrong with it. Docker's have no
- * annotations.
+ * Returns a layer as manifests of the family have it, or what is wrong with it. Docker's have
+ * nothing that OCI has added.
  */
 export const layer = (descriptor: Descriptor, format: Format): Descriptor | InvalidImage => {
-  const { digest, mediaType, size, urls } = descriptor
+  const { annotations: _, artifactType: __, data: ___, platform: ____, ...kept } = descriptor
+  const { digest, mediaType } = kept
   const [algorithm, oci, docker] = rowOf(mediaType) ?? []
   // What OCI does not know is for others to read (an encrypted layer, say).
   if (format === "oci") return { ...descriptor, mediaType: oci ?? mediaType }
@@ -78,7 +79,7 @@ export const layer = (descriptor: Descriptor, format: Format): Descriptor | Inva
           ? 'build it with format: "oci"'
           : 'build it with recompress: "gzip", or with format: "oci"')
     })
-  return { mediaType: docker, digest, size, ...(urls !== undefined && { urls }) }
+  return { ...kept, mediaType: docker }
 }
 
 /** Returns annotations of a layer without those of the form that it was compressed in (S25). */

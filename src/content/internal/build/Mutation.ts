@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Annotations from "../../../spec/Annotations.js"
 import type * as ImageConfig from "../../../spec/ImageConfig.js"
+import type { Manifest } from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import type * as Platform from "../../../spec/Platform.js"
 import * as Reference from "../../../spec/Reference.js"
@@ -43,13 +44,13 @@ export const of = <E = never, R = never>(image: Image | ImageBuild<E, R>): Image
   const { config, layers, manifest, root } = image
   const { rootfs: _, ...content } = config.content
   const format = Format.of(manifest.descriptor)
-  const { artifactType, subject } =
-    manifest.content._tag === "ImageManifest" ? manifest.content : {}
+  const { artifactType, subject, unknown } = said(manifest)
   return {
     _tag: "ImageBuild",
     format,
     artifactType,
     subject,
+    unknown,
     config: { ...content, history: Steps.normalized(content.history, layers.length) },
     layers,
     annotations: format === "docker" ? {} : image.annotations,
@@ -64,6 +65,23 @@ export const of = <E = never, R = never>(image: Image | ImageBuild<E, R>): Image
   }
 }
 
+/** What a manifest says besides what an image to build has of its own. */
+const said = ({ content }: Manifest): Pick<ImageBuild, "artifactType" | "subject" | "unknown"> => {
+  if (content._tag !== "ImageManifest") return {}
+  const {
+    _tag,
+    annotations,
+    artifactType,
+    config,
+    layers,
+    mediaType,
+    schemaVersion,
+    subject,
+    ...unknown
+  } = content
+  return { artifactType, subject, unknown }
+}
+
 /** Returns an image to build with changes. */
 export const change = <E, R, E2, R2>(
   image: ImageBuild<E, R>,
@@ -73,8 +91,10 @@ export const change = <E, R, E2, R2>(
   const when = isDate(created) ? { created: rfc3339(created) } : {}
   const { author } = config
   const steps = layers.map((layer) => ({ ...when, ...stepOf(layer) }))
-  // Docker's manifests have none: those that are inherited are left out.
-  const inherited = format === "docker" && image.format === "oci" ? {} : image.annotations
+  // Docker's manifests have no annotations: those that are inherited are left out, and so is what
+  // is not known.
+  const isConverted = format === "docker" && image.format === "oci"
+  const inherited = isConverted ? {} : image.annotations
   const annotations = ConfigChanges.changed(inherited, changes.annotations ?? {})
   const all: ReadonlyArray<Layer<E | E2, R | R2>> = [...image.layers, ...layers]
   return {
@@ -91,6 +111,7 @@ export const change = <E, R, E2, R2>(
     },
     layers: recompress === undefined ? all : all.map((layer) => recompressed(layer, recompress)),
     annotations,
+    unknown: isConverted ? {} : image.unknown,
     invalid:
       image.invalid ??
       ConfigChanges.problemOf(config) ??
@@ -126,7 +147,13 @@ const rfc3339 = (date: Date): string => date.toISOString().replace(".000Z", "Z")
 
 /** Returns an image to build upon a base, which annotations name. */
 export const upon = <E, R>(base: Image, changes: Changes<E, R>): ImageBuild<E, R> => {
-  const image = { ...of(base), artifactType: undefined, subject: undefined, attestations: [] }
+  const image = {
+    ...of(base),
+    artifactType: undefined,
+    subject: undefined,
+    unknown: {},
+    attestations: []
+  }
   const { format = image.format } = changes
   return change(
     format === "docker"

@@ -160,6 +160,8 @@ export interface ImageBuild<out E = never, out R = never> {
   readonly artifactType?: string | undefined
   /** What the image is attached to, if it is. */
   readonly subject?: Descriptor | undefined
+  /** The members of the manifest that are not known, which are kept. */
+  readonly unknown?: Readonly<Record<string, unknown>> | undefined
   /**
    * The attestations of the image that this one is made of, as the index has them that it was
    * chosen from. They are not for this one, and are not pushed.
