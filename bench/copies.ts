@@ -1,7 +1,8 @@
 /**
  * Copies between two of Debian's `docker-registry` with their files in memory, and between one and
- * an image layout: by this library in a process that has started, by a process of its own, and by
- * other clients, less what `--version` takes them. What is copied is there before the time starts.
+ * an image layout: by this library in a process that has copied before, by a process of its own, by
+ * undici alone, and by other clients, less what `--version` takes them. Another process has put
+ * there what is copied.
  */
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
@@ -10,6 +11,7 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "effect-oci/BlobSource"
 import * as Copy from "effect-oci/Copy"
@@ -22,16 +24,28 @@ import * as Platform from "effect-oci/Platform"
 import * as Reference from "effect-oci/Reference"
 import * as Registries from "effect-oci/Registries"
 import type { Registry } from "effect-oci/Registry"
+import * as Bare from "./bareCopies.js"
 import { block, size } from "./content.js"
 import { dockerRegistry } from "./registries.js"
 import type { Task, Tasks } from "./task.js"
 
 const MiB = 1024 * 1024
-const repository = Reference.unsafeParseRepositoryName("bench")
-const layers = NodeRegistry.layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))
+const bench = Reference.unsafeParseRepositoryName("bench")
+/** Where an image is that a process copies before its time starts. */
+const warm = Reference.unsafeParseRepositoryName("warm")
+const v1 = Reference.unsafeParseTag("v1")
+const runtime = ManagedRuntime.make(
+  NodeRegistry.layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))
+)
 
 /** A blob that is like no other of another `n`. */
-const blob = (registry: Registry.Service, mediaType: string, n: number, bytes: number) => {
+const blob = (
+  registry: Registry.Service,
+  mediaType: string,
+  n: number,
+  bytes: number,
+  repository = bench
+) => {
   const first = Buffer.from(block)
   first.writeUInt32LE(n)
   const parts = Array.from({ length: Math.ceil(bytes / MiB) }, (_, part) =>
@@ -42,7 +56,7 @@ const blob = (registry: Registry.Service, mediaType: string, n: number, bytes: n
 
 const largeBlob = (registry: Registry.Service) =>
   registry.putBlob(
-    repository,
+    bench,
     BlobSource.fromStream(Stream.take(Stream.forever(Stream.make(block)), size / MiB), { size }),
     { mediaType: MediaType.layerTar }
   )
@@ -51,7 +65,8 @@ const image = Effect.fnUntraced(function* (
   registry: Registry.Service,
   all: ReadonlyArray<Descriptor>,
   n: number,
-  tags: ReadonlyArray<string>
+  tags: ReadonlyArray<string>,
+  repository = bench
 ) {
   const diffIds = all.map(({ digest }) => digest)
   const config = yield* registry.putBlob(
@@ -76,6 +91,15 @@ const image = Effect.fnUntraced(function* (
 })
 
 const many = 500
+
+/** An image of many small layers. */
+const warmImage = (registry: Registry.Service) =>
+  Effect.gen(function* () {
+    const all = yield* Effect.forEach(Array.from({ length: 64 }), (_, n) =>
+      blob(registry, MediaType.layerTar, n, 16 * 1024, warm)
+    )
+    yield* image(registry, all, 0, ["v1"], warm)
+  })
 
 /** What is put into the source, by work. */
 const fillers: Readonly<
@@ -104,7 +128,7 @@ const fillers: Readonly<
             return { ...descriptor, platform }
           })
       )
-      yield* registry.putManifest(repository, Manifest.index({ manifests }), {
+      yield* registry.putManifest(bench, Manifest.index({ manifests }), {
         tags: [Reference.unsafeParseTag("v1")]
       })
     }),
@@ -121,35 +145,40 @@ const fillers: Readonly<
     })
 }
 
-/** The places of a copy: hosts, a layout, and whether all tags are copied. */
+/** The hosts of a copy, and a folder of layouts. */
 interface Places {
   readonly from: string
   readonly to: string
   readonly layout: string
-  readonly isAll: boolean
 }
 
-const ours = ({ from, isAll, to }: Places) =>
-  Copy.copy(
-    `${from}/bench${isAll ? "" : ":v1"}`,
-    `${to}/target${isAll ? "" : ":v1"}`,
-    isAll ? { tags: "all" } : {}
-  )
-
-const between = ({ from, layout, to }: Places, direction: "to" | "from") =>
+const toLayout = ({ from, layout }: Places, repository: Reference.RepositoryName) =>
   Effect.gen(function* () {
-    const local = yield* NodeLayout.make({ path: layout })
-    const v1 = Reference.unsafeParseTag("v1")
-    const there = { registry: local, repository, reference: v1 }
-    return direction === "to"
-      ? yield* Copy.between(yield* Registries.open(`${from}/bench:v1`), there)
-      : yield* Copy.between(there, yield* Registries.open(`${to}/target:v1`))
+    const registry = yield* NodeLayout.make({ path: layout })
+    const there = { registry, repository, reference: v1 }
+    yield* Copy.between(yield* Registries.open(`${from}/${repository}:v1`), there)
   })
 
+const fromLayout = ({ layout, to }: Places, repository: Reference.RepositoryName) =>
+  Effect.gen(function* () {
+    const registry = yield* NodeLayout.make({ path: layout })
+    const there = { registry, repository, reference: v1 }
+    yield* Copy.between(there, yield* Registries.open(`${to}/${repository}:v1`))
+  })
+
+const ours = (places: Places, repository = bench) => {
+  if (work.endsWith(" to a layout")) return toLayout(places, repository)
+  if (work.endsWith(" from a layout")) return fromLayout(places, repository)
+  const [from, to] = [`${places.from}/${repository}`, `${places.to}/${repository}`]
+  return isAll && repository === bench
+    ? Copy.copy(from, to, { tags: "all" })
+    : Copy.copy(`${from}:v1`, `${to}:v1`)
+}
+
 const others: Readonly<Record<string, (places: Places) => ReadonlyArray<string>>> = {
-  crane: ({ from, isAll, to }) => [
+  crane: ({ from, to }) => [
     ...["copy", "--insecure", ...(isAll ? ["--all-tags"] : [])],
-    ...(isAll ? [`${from}/bench`, `${to}/target`] : [`${from}/bench:v1`, `${to}/target:v1`])
+    ...(isAll ? [`${from}/bench`, `${to}/bench`] : [`${from}/bench:v1`, `${to}/bench:v1`])
   ],
   oras: ({ from, layout, to }) => [
     ...["cp", "--no-tty"],
@@ -158,19 +187,19 @@ const others: Readonly<Record<string, (places: Places) => ReadonlyArray<string>>
       : ["--from-plain-http", `${from}/bench:v1`]),
     ...(work.endsWith(" to a layout")
       ? ["--to-oci-layout", `${layout}/oras:v1`]
-      : ["--to-plain-http", `${to}/target:v1`])
+      : ["--to-plain-http", `${to}/bench:v1`])
   ],
-  skopeo: ({ from, isAll, to }) =>
+  skopeo: ({ from, to }) =>
     isAll
       ? [
           ...["sync", "--all", "--src", "docker", "--dest", "docker"],
           ...["--src-tls-verify=false", "--dest-tls-verify=false"],
-          ...[`${from}/bench`, `${to}/target`]
+          ...[`${from}/bench`, to]
         ]
       : [
           ...["copy", "--quiet", "--all", "--preserve-digests", "--insecure-policy"],
           ...["--src-tls-verify=false", "--dest-tls-verify=false"],
-          ...[`docker://${from}/bench:v1`, `docker://${to}/target:v1`]
+          ...[`docker://${from}/bench:v1`, `docker://${to}/bench:v1`]
         ]
 }
 
@@ -184,14 +213,33 @@ const run = (command: string, args: ReadonlyArray<string>) =>
   })
 
 const done = <A, E>(effect: Effect.Effect<A, E, Registries.Registries>) =>
-  Effect.runPromise(Effect.provide(Effect.asVoid(effect), layers))
+  runtime.runPromise(Effect.asVoid(effect))
 
 const here = fileURLToPath(import.meta.url)
 
 /** The work and who does it: `copies/an index of 8 platforms, crane`. */
-const [work = "", by = ""] = (process.argv[2] ?? "").replace(/^copies\//, "").split(", ")
+const [, , name = "", phase = "", ...rest] = process.argv
+const [work = "", by = ""] = name.replace(/^copies\//, "").split(", ")
 const isThere = work.endsWith(" that is there")
+const isAll = work.startsWith("500")
 const filler = fillers[work.replace(" that is there", "").replace(/ (to|from) a layout$/, "")]
+
+const places = ([from = "", to = "", layout = ""]: ReadonlyArray<string>): Places => ({
+  from,
+  to,
+  layout
+})
+
+/** Puts there what is copied. */
+const fill = (places: Places) =>
+  Effect.gen(function* () {
+    const { registry } = yield* Registries.open(`${places.from}/bench`)
+    yield* filler?.(registry) ?? Effect.void
+    yield* warmImage(registry)
+    if (isThere) yield* ours(places)
+    if (work.endsWith(" from a layout"))
+      yield* Effect.forEach([bench, warm], (repository) => toLayout(places, repository))
+  })
 
 const prepare = async (): Promise<Places> => {
   const [source, target] = await Promise.all([dockerRegistry(), dockerRegistry()])
@@ -202,29 +250,17 @@ const prepare = async (): Promise<Places> => {
     Fs.rmSync(layout, { recursive: true, force: true })
   })
   const [from, to] = [new URL(source.url).host, new URL(target.url).host]
-  const places = { from, to, layout, isAll: work.startsWith("500") }
-  await done(
-    Effect.flatMap(Registries.open(`${from}/bench`), ({ registry }) =>
-      filler === undefined ? Effect.void : filler(registry)
-    )
-  )
-  if (isThere) await done(ours(places))
-  if (work.endsWith(" from a layout")) await done(between(places, "to"))
-  return places
+  await run(process.execPath, [here, work, "fill", from, to, layout])
+  if (by === "effect-oci") await done(ours({ from, to, layout }, warm))
+  return { from, to, layout }
 }
 
 const task = (places: Places): Task => {
-  if (by === "effect-oci")
-    return () =>
-      done(
-        work.endsWith(" to a layout")
-          ? between(places, "to")
-          : work.endsWith(" from a layout")
-            ? between(places, "from")
-            : ours(places)
-      )
+  const { from, layout, to } = places
+  if (by === "effect-oci") return () => done(ours(places))
   if (by === "effect-oci as a process")
-    return () => run(process.execPath, [here, "process", places.from, places.to, work])
+    return () => run(process.execPath, [here, work, "copy", from, to, layout])
+  if (by === "undici") return () => Bare.copy(`http://${from}/v2/bench`, `http://${to}/v2/bench`)
   const args = others[by]?.(places) ?? []
   return async () => {
     const at = performance.now()
@@ -236,10 +272,12 @@ const task = (places: Places): Task => {
   }
 }
 
-if (process.argv[2] === "process") {
-  const [, , , from = "", to = "", work = ""] = process.argv
-  await done(ours({ from, to, layout: "", isAll: work.startsWith("500") }))
+if (phase === "fill" || phase === "copy") {
+  const given = places(rest)
+  await done(phase === "fill" ? fill(given) : ours(given)).finally(() => runtime.dispose())
 }
 
 export const tasks: Tasks =
-  filler === undefined ? {} : { [`${work}, ${by}`]: task(await prepare()) }
+  filler === undefined || phase === "fill" || phase === "copy"
+    ? {}
+    : { [`${work}, ${by}`]: task(await prepare()) }

@@ -26,12 +26,12 @@ const load = async () => ((await import(`./${group}.js`)) as { readonly tasks: T
 
 const loaded = await load()
 if (loaded === undefined) throw new Error(`There is no ${name}`)
-const [cpu, at] = [process.cpuUsage(), performance.now()]
+const [ofOthers, cpu, at] = [ofChildren(), process.cpuUsage(), performance.now()]
 const uncounted = await loaded({ url, tlsUrl, digest })
 const { system, user } = process.cpuUsage(cpu)
 process.send?.({
   seconds: (performance.now() - at) / 1000 - (typeof uncounted === "number" ? uncounted : 0),
-  cpu: (system + user) / 1e6 + ofChildren(),
+  cpu: (system + user) / 1e6 + ofChildren() - ofOthers,
   memory: process.resourceUsage().maxRSS / 1024
 })
 process.exit(objects.length > 1_500_000 ? 1 : 0)

@@ -160,7 +160,11 @@ const many: ReadonlyArray<Row> = [
 const folders: ReadonlyArray<Row> = ["pull", "push"].flatMap((way) =>
   ["files", "an archive"].flatMap((form) => {
     const task = `${way} folder as ${form}`
-    return against(`${way} a folder of 200 files, as ${form}`, `ours/${task}`, task, 1)
+    const what = `${way} a folder of 200 files, as ${form}`
+    return [
+      ...(form === "files" ? [row(what, "seconds", `ours/${task}`, `bareCopies/${task}`)] : []),
+      ...against(what, `ours/${task}`, task, 1)
+    ]
   })
 )
 
@@ -214,7 +218,7 @@ const growth: ReadonlyArray<Row> = [
   ]
 })
 
-/** Copies between registries, against the fastest of others less their start. */
+/** Copies between registries, against undici alone, and the fastest of others less their start. */
 const copies: ReadonlyArray<Row> = [
   { work: "an image of 64 layers of 4 MiB", clients: ["crane", "oras", "skopeo"], bound: 0.9 },
   { work: "an image of one layer of 1 GiB", clients: ["crane", "oras", "skopeo"], bound: 0.9 },
@@ -231,6 +235,9 @@ const copies: ReadonlyArray<Row> = [
   ...clients.map((name) =>
     row(`copy ${work}`, "seconds", `copies/${work}, effect-oci`, `copies/${work}, ${name}`, bound)
   ),
+  ...(/layout|500|there/.test(work)
+    ? []
+    : [row(`copy ${work}`, "seconds", `copies/${work}, effect-oci`, `copies/${work}, undici`)]),
   ...(work.includes("layout")
     ? []
     : [

@@ -74,7 +74,7 @@ const median = (values: ReadonlyArray<number>): number =>
 
 /** Other clients are named at the end of a task: `others/pull file, oras`. */
 const clientOf = (task: string) =>
-  /^(?:others|copies)\//.test(task) && !/, effect-oci/.test(task)
+  /^(?:others|copies)\//.test(task) && !/, (?:effect-oci|undici)/.test(task)
     ? (task.split(", ").at(-1) ?? "")
     : undefined
 const absent = (task: string): boolean => {
