@@ -130,13 +130,12 @@ const makeReads = (
     response: Received.Received
   ) {
     const digest = Digest.isDigest(reference) ? reference : undefined
-    // The header is not compared: many registries send one that is not of these bytes (C24, rule
-    // 7).
     if (digest !== undefined) yield* verified(bytes, digest, response)
+    const mediaType = SingleField.value(response.headers, "content-type")
     return yield* Effect.mapError(
       Manifest.fromBytes(bytes, {
-        mediaType: SingleField.value(response.headers, "content-type"),
-        digest
+        mediaType,
+        digest: digest ?? sha512Of(SignedPayload.hashed(bytes, mediaType), response)
       }),
       (error) => named(nameOf(to, repository, reference), error, response)
     )
@@ -183,7 +182,9 @@ const makeHeadManifest = (
       }
     )
     const hashed = SignedPayload.hashed(bytes, mediaType)
-    const digest = Digest.isDigest(reference) ? reference : Digest.fromBytes(hashed)
+    const digest = Digest.isDigest(reference)
+      ? reference
+      : (sha512Of(hashed, response) ?? Digest.fromBytes(hashed))
     return Option.some<Descriptor>({ mediaType, digest, size: hashed.length })
   })
 
@@ -224,6 +225,19 @@ const makeHeadManifest = (
       }
     })
   }
+}
+
+/**
+ * The digest that the header has, if it is another than that by sha256, which a registry may not
+ * know it by (C16). It counts for nothing else: many send one that is not of these bytes (C24, rule
+ * 7).
+ */
+const sha512Of = (hashed: Uint8Array, response: Received.Received): Digest.Digest | undefined => {
+  const announced = announcedDigest(response)
+  const algorithm = Digest.comparable(announced)
+  return algorithm === "sha512" && Digest.fromBytes(hashed, algorithm) === announced
+    ? announced
+    : undefined
 }
 
 const verified = (bytes: Uint8Array, digest: Digest.Digest, response: Received.Received) =>
