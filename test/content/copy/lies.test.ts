@@ -7,6 +7,8 @@ import * as Stream from "effect/Stream"
 import * as Copy from "../../../src/content/Copy.js"
 import * as NodeLayout from "../../../src/node/NodeLayout.js"
 import { Registry } from "../../../src/Registry.js"
+import { DigestMismatch } from "../../../src/RegistryError.js"
+import * as Digest from "../../../src/spec/Digest.js"
 import * as MediaType from "../../../src/spec/MediaType.js"
 import * as MemoryRegistry from "../../../src/store/MemoryRegistry.js"
 import { blob, image, repository, v1 } from "../../support/graphs.js"
@@ -64,4 +66,31 @@ describe("the source is the side that fails where a layer is something else", ()
           })
         })
       )
+})
+
+describe("the target is the side that fails", () => {
+  it.scopedLive("where it says to have stored something else", () =>
+    Effect.gen(function* () {
+      const from = yield* liar(size)
+      const honest = { registry: yield* MemoryRegistry.make(), repository }
+      const { digest } = yield* blob(honest.registry, MediaType.layerTar)
+      const registry: Registry.Service = {
+        ...honest.registry,
+        putBlob: () =>
+          Effect.fail(
+            new DigestMismatch({
+              method: "PUT",
+              url: "https://registry.test/v2/team/app/blobs/uploads/1",
+              status: 201,
+              expected: digest,
+              actual: Digest.fromBytes(new Uint8Array(1))
+            })
+          )
+      }
+      const failure = yield* Effect.flip(
+        Copy.between({ registry: from, repository, reference: v1 }, { registry, repository })
+      )
+      expect(failure).toMatchObject({ side: "target", error: { _tag: "DigestMismatch" } })
+    })
+  )
 })

@@ -21,9 +21,12 @@ export const sided = (error: NodeError | SourceError): Sided =>
     ? { side: "source", error: error.error }
     : { side: isOfContent(error) ? "source" : "target", error }
 
-/** Whether what was read is not what it should be, which whoever takes it finds out. */
+/**
+ * Whether what was read is not what it should be, which whoever takes it finds out by itself. What
+ * a response says came of it is the target's.
+ */
 const isOfContent = (error: NodeError): boolean =>
-  error._tag === "SizeMismatch" || (error._tag === "DigestMismatch" && error.actual !== undefined)
+  (error._tag === "SizeMismatch" || error._tag === "DigestMismatch") && error.url === undefined
 
 /** A source that tells how many bytes have been read of it, from where it was opened last. */
 export class MovedBlob {
