@@ -15,12 +15,20 @@ import type * as Scope from "effect/Scope"
  *   if `up`, else of the answer) went through.
  * - `stall`: nothing more goes through from that byte on, and the connection stays, taking in what
  *   comes.
+ * - `flip`: the byte at `at` of a blob or manifest becomes another one. Other bodies have no
+ *   digest, so that nobody could tell, and go through.
  * - `status`: an answer of the proxy's own: before the registry has seen anything, or (`late`)
  *   instead of the registry's own answer.
  */
 export type Fault =
-  | { readonly kind: "cut" | "reset" | "stall"; readonly up: boolean; readonly at: number }
-  | { readonly kind: "status"; readonly status: number; readonly late: boolean }
+  | { readonly kind: "cut" | "reset" | "stall" | "flip"; readonly up: boolean; readonly at: number }
+  | {
+      readonly kind: "status"
+      readonly status: number
+      readonly late: boolean
+      /** What `Retry-After` says, in seconds. */
+      readonly retryAfter?: number
+    }
 
 export interface FaultProxy {
   readonly url: string
@@ -32,7 +40,7 @@ export interface FaultProxy {
   /** How long every answer pauses after each piece, in milliseconds. */
   pause: number
   /** `METHOD path range` of every request, with the status that went back, if one did. */
-  readonly log: Array<{ readonly line: string; status?: number }>
+  readonly log: Array<{ readonly line: string; readonly fault?: Fault; status?: number }>
   /** Exchanges under way. */
   readonly active: () => number
 }
@@ -77,15 +85,19 @@ const exchange = (
   outgoing: ServerResponse
 ): void => {
   const { headers, method, url } = incoming
+  const next = proxy.faults.shift()
+  const fault = next?.kind === "flip" && !/\/(blobs|manifests)\//.test(url ?? "") ? undefined : next
   const entry: FaultProxy["log"][number] = {
-    line: headers.range === undefined ? `${method} ${url}` : `${method} ${url} ${headers.range}`
+    line: headers.range === undefined ? `${method} ${url}` : `${method} ${url} ${headers.range}`,
+    ...(fault !== undefined && { fault })
   }
   proxy.log.push(entry)
-  const fault = proxy.faults.shift()
   const answer = (status: number) => {
     incoming.resume()
     entry.status = status
     const body = JSON.stringify({ errors: [{ code: "UNAVAILABLE", message: "broken on purpose" }] })
+    const after = fault?.kind === "status" ? fault.retryAfter : undefined
+    if (after !== undefined) outgoing.setHeader("retry-after", after)
     outgoing
       .writeHead(status, { "content-type": "application/json", "content-length": body.length })
       .end(body)
@@ -114,7 +126,7 @@ const exchange = (
         return
       }
       const breaking = fault !== undefined && !fault.up ? fault : undefined
-      if (breaking !== undefined && breaking.at < 0) {
+      if (breaking !== undefined && breaking.kind !== "flip" && breaking.at < 0) {
         strike(breaking.kind)
         return
       }
@@ -140,22 +152,27 @@ const relay = (
   strike: (kind: "cut" | "reset" | "stall") => void,
   pause = 0
 ): void => {
+  from.on("error", () => undefined)
   if (fault === undefined) {
     const paused = new Transform({
       transform: (piece, _, next) => void setTimeout(next, pause, null, piece)
     })
     if (pause > 0) from.pipe(paused).pipe(to)
     else from.pipe(to)
-    from.on("error", () => undefined)
     return
   }
-  let left = fault.at
+  const { at, kind } = fault
+  if (kind === "flip") {
+    from.pipe(flipping(at)).pipe(to)
+    return
+  }
+  let left = at
   let struck = false
   const fire = () => {
     if (struck) return
     struck = true
     // What went through before is on its way out first.
-    setImmediate(() => strike(fault.kind))
+    setImmediate(() => strike(kind))
   }
   from.on("data", (bytes: Buffer) => {
     if (struck) return
@@ -169,6 +186,19 @@ const relay = (
   })
   // A body shorter than the byte in question breaks at its end, where there is nothing left to wait
   // for.
-  from.on("end", () => (fault.kind === "stall" ? to.end() : fire()))
-  from.on("error", () => undefined)
+  from.on("end", () => (kind === "stall" ? to.end() : fire()))
+}
+
+/** Makes the byte at `at` another one. */
+const flipping = (at: number): Transform => {
+  let offset = 0
+  return new Transform({
+    transform: (piece: Buffer, _, next) => {
+      const changed = Buffer.from(piece)
+      const byte = piece[at - offset]
+      if (byte !== undefined) changed[at - offset] = byte ^ 1
+      offset += piece.length
+      next(null, changed)
+    }
+  })
 }

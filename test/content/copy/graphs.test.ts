@@ -4,63 +4,13 @@ import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Copy from "../../../src/content/Copy.js"
-import * as Descriptor from "../../../src/spec/Descriptor.js"
 import type * as Digest from "../../../src/spec/Digest.js"
 import * as Manifest from "../../../src/spec/Manifest.js"
 import * as MediaType from "../../../src/spec/MediaType.js"
 import * as MemoryRegistry from "../../../src/store/MemoryRegistry.js"
 import { items, utf8 } from "../../support/fixtures.js"
+import { graphs, manifestsOf, type Node } from "../../support/generatedGraphs.js"
 import { blob, counted, repository, v1 } from "../../support/graphs.js"
-
-/** Numbers stand for what was made before, counted round and round. */
-interface Node {
-  readonly isIndex: boolean
-  readonly parts: ReadonlyArray<number>
-  readonly subject: number | undefined
-  /** Whether the source does not have it, though others refer to it. */
-  readonly isMissing: boolean
-  /** Whether the target has it before, with what is in it. */
-  readonly isThere: boolean
-}
-
-const graphs = FastCheck.array(
-  FastCheck.record({
-    isIndex: FastCheck.boolean(),
-    parts: FastCheck.array(FastCheck.nat(100), { maxLength: 4 }),
-    subject: FastCheck.option(FastCheck.nat(100), { nil: undefined }),
-    isMissing: FastCheck.nat(9).map((n) => n === 0),
-    isThere: FastCheck.nat(3).map((n) => n === 0)
-  }),
-  { minLength: 1, maxLength: 9 }
-)
-
-const pick = <A>(all: ReadonlyArray<A>, n: number): ReadonlyArray<A> =>
-  all.slice(n % Math.max(1, all.length)).slice(0, 1)
-
-/** The manifests of a graph; the last of them is what is copied. */
-const manifestsOf = (nodes: ReadonlyArray<Node>, blobs: ReadonlyArray<Descriptor.Descriptor>) => {
-  const made: Array<Manifest.Manifest> = []
-  const [config = Descriptor.empty] = blobs
-  for (const { isIndex, parts, subject } of nodes) {
-    const all = made.map(({ descriptor }) => descriptor)
-    const common = {
-      annotations: { n: `${made.length}` },
-      artifactType: "application/vnd.example",
-      subject: pick(all, subject ?? 0)[0]
-    }
-    const layers = parts.flatMap((part) => pick(blobs, part))
-    made.push(
-      isIndex
-        ? // The last entry is a layer, as in BuildKit's caches (CP15).
-          Manifest.index({
-            ...common,
-            manifests: [...parts.flatMap((part) => pick(all, part)), ...layers.slice(0, 1)]
-          })
-        : Manifest.image({ ...common, config, layers })
-    )
-  }
-  return made
-}
 
 const copied = Effect.fnUntraced(function* (nodes: ReadonlyArray<Node>, referrers: boolean) {
   const source = yield* MemoryRegistry.make({ missingReferences: "accept" })
