@@ -194,7 +194,8 @@ export type {
    */
   Layer,
   /**
-   * A symbolic link to any text, or a hard link to a file of the same layer.
+   * A symbolic link to any text, or a hard link to a file of the same layer, which has its
+   * attributes.
    *
    * @since 0.1.0
    * @category models
@@ -359,7 +360,7 @@ export interface IndexOptions {
 
 /**
  * Makes an index of images, each listed with the platform that its configuration says. An image
- * that was pulled is listed as it is, byte for byte.
+ * that was pulled is listed as it is, byte for byte. What is given twice is listed once.
  *
  * @example
  * ```ts
@@ -368,12 +369,14 @@ export interface IndexOptions {
  * import * as Registries from "effect-oci/Registries"
  * import * as Effect from "effect/Effect"
  *
- * // Appends an image to an index of the same repository.
- * const append = (name: string, image: ImageBuild.ImageBuild) =>
+ * // Adds an image to an index, in the place of that for its architecture.
+ * const add = (name: string, image: ImageBuild.ImageBuild) =>
  *   Effect.gen(function*() {
  *     const { content } = yield* Registries.manifest(name)
  *     const listed = content._tag === "ImageIndex" ? content.manifests : []
- *     return yield* ImageBuild.push(name, ImageBuild.index([...listed, image]))
+ *     const { architecture } = image.config
+ *     const others = listed.filter(({ platform }) => platform?.architecture !== architecture)
+ *     return yield* ImageBuild.push(name, ImageBuild.index([...others, image]))
  *   })
  * ```
  *

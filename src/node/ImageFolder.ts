@@ -17,7 +17,6 @@ import type { Decompression } from "../Decompression.js"
 import * as Spans from "../internal/Spans.js"
 import { StorageFailure } from "../RegistryError.js"
 import * as Reference from "../spec/Reference.js"
-import * as BlobFile from "./BlobFile.js"
 import * as DiskPath from "./internal/DiskPath.js"
 import { attempt } from "./internal/FileBlocks.js"
 import * as FolderReader from "./internal/FolderReader.js"
@@ -197,14 +196,10 @@ const fileOf = (
         cause: new Error("neither a file nor a folder nor a symbolic link")
       })
     )
-  const mode = stats.mode & 0o100 ? 0o755 : 0o644
-  return stats.size <= small
-    ? Effect.succeed({ path, source: smallSource(onDisk, stats.size), mode })
-    : Effect.map(BlobFile.source(onDisk), (source) => ({ path, source, mode }))
+  const { mode, size } = stats
+  return Effect.succeed({
+    path,
+    source: BlobSource.fromStream(FolderReader.content(onDisk, size), { size }),
+    mode: mode & 0o100 ? 0o755 : 0o644
+  })
 }
-
-/** Files up to this size, in bytes, are read at once: blocks of a mebibyte would cost much more. */
-const small = 1_048_576
-
-const smallSource = (path: string, size: number) =>
-  BlobSource.fromStream(Stream.fromEffect(attempt(path, () => Fs.readFile(path))), { size })

@@ -297,9 +297,19 @@ layer(machine, { excludeTestServices: true })((it) => {
       ["a hard link to nothing", [link("a", "b", "hardlink")], "a", /hard link/],
       ["a hard link to a folder", [folder("b"), link("a", "b", "hardlink")], "a", /hard link/],
       ["a link to nothing", [link("a", "")], "a", /link/],
+      ["a link to what no path can be", [link("a", "b".repeat(4096))], "a", /not a name/],
+      [
+        "a hard link with another mode than its file",
+        [file("b"), { ...link("a", "b", "hardlink"), mode: 0o777 }],
+        "a",
+        /hard link to b, whose mode/
+      ],
+      ["half of a character", [file("a\ud800")], "a\ud800", /half of a character/],
+      ["what is read as another name", [file("a\udcc3\udca9")], "a\udcc3\udca9", /half/],
       ["a mode that is none", [{ ...file("a"), mode: 0o10000 }], "a", /mode/],
       ["an owner that is none", [{ ...file("a"), uid: -1 }], "a", /owner/],
-      ["a time that is none", [{ ...file("a"), modified: Number.NaN }], "a", /time/]
+      ["a time that is none", [{ ...file("a"), modified: Number.NaN }], "a", /time/],
+      ["a time that is no exact number", [{ ...file("a"), modified: 1e21 }], "a", /time/]
     ]
     for (const [why, files, path, problem] of refused)
       it.effect(why, () =>
@@ -310,6 +320,18 @@ layer(machine, { excludeTestServices: true })((it) => {
         })
       )
   })
+
+  it.effect("S24: a time is written without an exponent, to the nanosecond", () =>
+    Effect.gen(function* () {
+      const times = [1e-7, -1e-9, 1.5, -86_400.25, 2 ** 53 - 1, 1e-12]
+      const files = times.map((modified, n) => ({ ...file(`f${n}`), modified }))
+      const { layers } = yield* ImageBuild.build(ImageBuild.scratch(linux, { layers: [{ files }] }))
+      const [top] = layers
+      if (top === undefined) return yield* Effect.dieMessage("a layer")
+      const entries = yield* items(ImageLayer.entries(top))
+      expect(entries.map(({ modified }) => modified)).toEqual([...times.slice(0, 5), 0])
+    })
+  )
 
   describe("upon a base", () => {
     it.effect("keeps what the base says, and adds to it", () =>
@@ -879,6 +901,18 @@ layer(machine, { excludeTestServices: true })((it) => {
           expect(image.root.descriptor.digest).toBe(manifest.descriptor.digest)
           expect(Object.keys(yield* topOf(image))).toEqual([text.replaceAll("/", "-")])
         }
+      })
+    )
+
+    it.effect("lists what it is given twice once: added again, nothing changes", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        const [amd, arm] = [imageFor("linux/amd64"), imageFor("linux/arm64")]
+        const { manifest } = yield* ImageBuild.push(reference, ImageBuild.index([amd, arm, amd]))
+        const listed = Manifest.references(manifest)
+        expect(listed.map(({ platform }) => platform?.architecture)).toEqual(["amd64", "arm64"])
+        const again = yield* ImageBuild.push(reference, ImageBuild.index([...listed, arm]))
+        expect(again.manifest.descriptor).toEqual(manifest.descriptor)
       })
     )
 

@@ -71,6 +71,28 @@ describe("the files of a folder", () => {
     })
   )
 
+  it.scoped("are an error that names the file where one changes before they are built", () =>
+    Effect.gen(function* () {
+      const path = yield* folder({ a: "a", b: "1234", large: "x".repeat(1_048_577) })
+      const files = yield* ImageFolder.files(path)
+      for (const [name, content] of [
+        ["b", "12345"],
+        ["b", "123"],
+        ["large", "x"],
+        ["large", "x".repeat(1_048_578)]
+      ] as const) {
+        const before = Fs.readFileSync(`${path}/${name}`)
+        Fs.writeFileSync(`${path}/${name}`, content)
+        const error = yield* Effect.flip(
+          ImageBuild.build(ImageBuild.scratch(linux, { layers: [{ files }] }))
+        )
+        expect(error).toMatchObject({ _tag: "StorageFailure", path: `${path}/${name}` })
+        expect(error.message).toContain("changed")
+        Fs.writeFileSync(`${path}/${name}`, before)
+      }
+    }).pipe(Effect.provide(services))
+  )
+
   it.scoped("are an error where there is no folder, or something else than files in it", () =>
     Effect.gen(function* () {
       const path = yield* folder()

@@ -263,8 +263,9 @@ describe("verify", () => {
     })
   )
 
-  it.effect("does not need the id of the key", () =>
+  it.effect("does not need the id of the key, and takes null for what is absent", () =>
     Effect.gen(function* () {
+      expect(yield* changed('"jwk"', '"x5c": null, "jwk"')).toMatchObject([{ keyId: publishedKey }])
       expect(yield* changed(/"kid": "[^"]*",/, "")).toMatchObject([{ keyId: publishedKey }])
     })
   )

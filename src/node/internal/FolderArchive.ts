@@ -9,10 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Flattening from "../../content/internal/Flattening.js"
 import type { Part } from "../../content/internal/LayerContent.js"
-import { StorageFailure } from "../../RegistryError.js"
+import type { StorageFailure } from "../../RegistryError.js"
 import type { Entry, EntryType } from "../../spec/internal/TarEntry.js"
 import * as DiskPath from "./DiskPath.js"
-import { attempt, newBlock, read } from "./FileBlocks.js"
+import { attempt } from "./FileBlocks.js"
 import * as FolderReader from "./FolderReader.js"
 import { linkProblem } from "./LinkTarget.js"
 
@@ -30,38 +30,14 @@ export const tar = (folder: string, name: string): Stream.Stream<Uint8Array, Sto
         Effect.uninterruptible(attempt(folder, () => itemsOf(folder, name))),
         (items): Stream.Stream<Part, StorageFailure> =>
           Stream.flatMap(Stream.fromIterable(items), (item) =>
-            Stream.concat(Stream.make<[Part]>(item.entry), contentOf(item))
+            Stream.concat(
+              Stream.make<[Part]>(item.entry),
+              FolderReader.content(item.path, item.entry.size)
+            )
           )
       )
     )
   )
-
-/** Files up to this size, in bytes, are read at once. */
-const small = 1_048_576
-
-/** The bytes of a file, which must be as many as its entry says. */
-const contentOf = ({ entry, path }: Item): Stream.Stream<Uint8Array, StorageFailure> => {
-  if (entry.size === 0) return Stream.empty
-  const changed = new StorageFailure({ path, cause: new Error("changed while it was packed") })
-  if (entry.size <= small)
-    return Stream.fromEffect(
-      Effect.filterOrFail(
-        attempt(path, () => Fs.readFile(path)),
-        ({ length }) => length === entry.size,
-        () => changed
-      )
-    )
-  return Stream.suspend(() => {
-    let left = entry.size
-    return read(path, 0, () => newBlock).pipe(
-      Stream.tap((bytes) => {
-        left -= bytes.length
-        return left < 0 ? Effect.fail(changed) : Effect.void
-      }),
-      Stream.concat(Stream.suspend(() => (left === 0 ? Stream.empty : Stream.fail(changed))))
-    )
-  })
-}
 
 /** The entries of a folder, each folder before what is in it. */
 const itemsOf = async (folder: string, name: string): Promise<ReadonlyArray<Item>> => {

@@ -3,7 +3,11 @@ import { Buffer } from "node:buffer"
 import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { StorageFailure } from "../../RegistryError.js"
 import * as TarPath from "../../spec/internal/TarPath.js"
+import { attempt, newBlock, read } from "./FileBlocks.js"
 
 /** Something in a folder: its path below it, joined by "/", and what it is. */
 export interface Found {
@@ -31,5 +35,32 @@ const namesIn = async (folder: string): Promise<ReadonlyArray<string>> => {
     if (/\p{Surrogate}/u.test(name))
       throw new Error(`${folder} has a name that is not UTF-8: ${JSON.stringify(name)}`)
     return name
+  })
+}
+
+/** Files up to this size, in bytes, are read at once: blocks of a mebibyte would cost much more. */
+const small = 1_048_576
+
+/** The bytes of a file, which must be as many as there were when it was found. */
+export const content = (path: string, size: number): Stream.Stream<Uint8Array, StorageFailure> => {
+  if (size === 0) return Stream.empty
+  const changed = new StorageFailure({ path, cause: new Error("changed while it was packed") })
+  if (size <= small)
+    return Stream.fromEffect(
+      Effect.filterOrFail(
+        attempt(path, () => Fs.readFile(path)),
+        ({ length }) => length === size,
+        () => changed
+      )
+    )
+  return Stream.suspend(() => {
+    let left = size
+    return read(path, 0, () => newBlock).pipe(
+      Stream.tap((bytes) => {
+        left -= bytes.length
+        return left < 0 ? Effect.fail(changed) : Effect.void
+      }),
+      Stream.concat(Stream.suspend(() => (left === 0 ? Stream.empty : Stream.fail(changed))))
+    )
   })
 }

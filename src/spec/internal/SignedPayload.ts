@@ -10,6 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as MediaType from "../MediaType.js"
 import * as JsonText from "./JsonText.js"
+import { optional } from "./Optional.js"
 import * as SchemaIssue from "./SchemaIssue.js"
 
 /** A signature as it stands in the document, in base64url. */
@@ -34,10 +35,8 @@ const Signatures = Schema.Struct({
     Schema.Struct({
       header: Schema.Struct({
         alg: Schema.String,
-        jwk: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {
-          exact: true
-        }),
-        x5c: Schema.optionalWith(Schema.Array(Schema.String), { exact: true })
+        jwk: optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+        x5c: optional(Schema.Array(Schema.String))
       }),
       signature: Schema.String,
       protected: Schema.String

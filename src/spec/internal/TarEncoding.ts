@@ -32,7 +32,7 @@ export const header = (entry: Entry): Uint8Array => {
   if (TarPath.encode(userName).length > 31) extend("uname", userName)
   if (TarPath.encode(groupName).length > 31) extend("gname", groupName)
   if (!entry.records.has("mtime") && !fits(entry.modified, 12))
-    extend("mtime", String(entry.modified))
+    extend("mtime", decimal(entry.modified))
   records.push(...entry.records)
   const main = block({ ...entry, prefix, name: rest ?? name.subarray(0, 100), link })
   if (records.length === 0) return main
@@ -103,6 +103,10 @@ const largest = (width: number): number => 8 ** (width - 1) - 1
 
 const fits = (value: number, width: number): boolean =>
   Number.isInteger(value) && value >= 0 && value <= largest(width)
+
+/** Without an exponent, to the nanosecond. */
+const decimal = (value: number): string =>
+  Number.isInteger(value) ? BigInt(value).toString() : value.toFixed(9).replace(/\.?0+$/, "")
 
 /** Zero for what an extended header has. */
 const octal = (value: number, width: number): string =>

@@ -57,6 +57,11 @@ export const encode = (text: string): Uint8Array => {
 /** What Linux takes at most of a path, in bytes, with the byte that ends it. */
 const longest = 4096
 
+/** Whether no path can be as long. */
+export const isTooLong = (path: string): boolean =>
+  // A character has three bytes at most for each unit of UTF-16.
+  path.length * 3 >= longest && encode(path).length >= longest
+
 /**
  * The path below the root that a name stands for, whose parts are joined by "/": none is empty, "."
  * or "..". It is "." for the root itself. A "/" at its start is that of the image, as for runtimes.
@@ -68,8 +73,7 @@ export const resolve = (name: string): { readonly path: string } | { readonly pr
   if (parts.includes("..")) return { problem: "has a part .., which leads out of its folder" }
   if (name.includes("\0")) return { problem: "has a NUL" }
   const path = parts.join("/")
-  // A character has three bytes at most for each unit of UTF-16.
-  return path.length * 3 >= longest && encode(path).length >= longest
+  return isTooLong(path)
     ? { problem: `has more than ${longest - 1} bytes` }
     : { path: path === "" ? "." : path }
 }

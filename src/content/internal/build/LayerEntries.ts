@@ -107,9 +107,12 @@ const contentOf = <E, R>(
     case "hardlink": {
       const target = realPath(tree, file.target)
       const linked = contents.get(target)?.entry
-      return linked?.type === "file"
-        ? { entry: owned({ ...linked, type: "hardlink", size: 0, target }) }
-        : `is a hard link to ${file.target}, which is not a file of this layer`
+      if (linked?.type !== "file")
+        return `is a hard link to ${file.target}, which is not a file of this layer`
+      const entry = owned({ ...linked, type: "hardlink", size: 0, target })
+      return isAlike(entry, linked)
+        ? { entry }
+        : `is a hard link to ${file.target}, whose mode, owner and time it has: give it no others`
     }
     default:
       return {
@@ -118,6 +121,13 @@ const contentOf = <E, R>(
       }
   }
 }
+
+/** Whether two entries can be names of one file. */
+const isAlike = (self: Entry, that: Entry): boolean =>
+  self.mode === that.mode &&
+  self.uid === that.uid &&
+  self.gid === that.gid &&
+  self.modified === that.modified
 
 /** Where a path leads, links to folders followed. */
 const realPath = (tree: FileTree.Tree, path: string): string => {
@@ -166,8 +176,15 @@ const problemOf = <E, R>(file: File<E, R>): string | undefined => {
     return "has a mode that is not one: expected 0o644, or another from 0 to 0o7777"
   if (![uid, gid].every((id) => Number.isSafeInteger(id) && id >= 0))
     return "has an owner that is not a number from 0"
-  if (!Number.isFinite(modified)) return "has a time that is not a number of seconds"
+  if (!(Math.abs(modified) <= Number.MAX_SAFE_INTEGER))
+    return "has a time that is not a number of seconds"
+  if (!isText(file.path)) return "has half of a character"
   if (!("target" in file)) return undefined
-  if (file.target === "" || file.target.includes("\0")) return "is a link to what is not a name"
-  return undefined
+  const { target } = file
+  return target === "" || target.includes("\0") || !isText(target) || TarPath.isTooLong(target)
+    ? "is a link to what is not a name"
+    : undefined
 }
+
+/** Whether a text is read as it was written. */
+const isText = (text: string): boolean => TarPath.decode(TarPath.encode(text)) === text

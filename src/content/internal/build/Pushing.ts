@@ -140,14 +140,16 @@ const planIndex = <E, R>(
   Effect.gen(function* () {
     const { annotations, items } = index
     const family = format ?? familyOf(items)
-    const manifests: Array<Descriptor.Descriptor> = []
-    for (const [n, item] of items.entries())
-      manifests.push(yield* planItem(plan, item, n, family, upload))
+    const listed = new Map<string, Descriptor.Descriptor>()
+    for (const [n, item] of items.entries()) {
+      const descriptor = yield* planItem(plan, item, n, family, upload)
+      listed.set(JSON.stringify(descriptor), descriptor)
+    }
     if (family === "docker" && Object.keys(annotations).length > 0)
       return yield* otherFamily("annotations", "are not part of a Docker manifest list")
     const manifest = Manifest.index({
       mediaType: Format.types[family].index,
-      manifests,
+      manifests: [...listed.values()],
       ...(Object.keys(annotations).length > 0 && { annotations })
     })
     plan.manifests.set(manifest.descriptor.digest, manifest)

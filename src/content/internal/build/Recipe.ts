@@ -47,7 +47,9 @@ export interface Folder extends Attributes {
   readonly type: "directory"
 }
 
-/** A link: to whatever text, or another name of a file of the same layer. */
+/**
+ * A link: to whatever text, or another name of a file of the same layer, whose attributes it has.
+ */
 export interface Link extends Attributes {
   readonly path: string
   readonly type: "symlink" | "hardlink"
