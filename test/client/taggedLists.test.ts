@@ -269,6 +269,112 @@ describe("reads that lag behind writes (CP09)", () => {
   )
 })
 
+describe("what was put here a short time ago (CP09)", () => {
+  it.scoped("is listed where a read lacks it, as long as it is there", () =>
+    Effect.gen(function* () {
+      const { lines, other, putList, registry, stored } = yield* served({ ignoresConditions: true })
+      const listed = Effect.map(items(registry.referrers(repository, subject.digest)), names)
+      for (const manifest of [a, b])
+        yield* whileTimePasses(registry.putManifest(repository, manifest))
+      yield* stored.putManifest(repository, c)
+      // A writer that had read before, and has stalled since.
+      yield* putList(c)
+      expect(yield* listed).toEqual(["a", "b", "c"])
+      yield* stored.deleteTag(repository, listTag)
+      expect(yield* listed).toEqual(["a", "b"])
+      yield* stored.deleteManifest(repository, b.descriptor.digest)
+      expect(yield* listed).toEqual(["a"])
+      expect(yield* items(other.referrers(repository, subject.digest))).toEqual([])
+      lines.length = 0
+      yield* TestClock.adjust("2 minutes")
+      yield* putList(c)
+      expect(yield* listed).toEqual(["c"])
+      expect(lines.filter((line) => line.startsWith("HEAD"))).toEqual([])
+    })
+  )
+
+  it.scoped("is listed no longer once it was deleted here, whatever a read says", () =>
+    Effect.gen(function* () {
+      const { putList, registry, stored } = yield* served()
+      const listed = Effect.map(items(registry.referrers(repository, subject.digest)), names)
+      for (const manifest of [a, b])
+        yield* whileTimePasses(registry.putManifest(repository, manifest))
+      yield* whileTimePasses(registry.deleteManifest(repository, a.descriptor.digest))
+      yield* putList(a, b)
+      expect(yield* listed).toEqual(["b"])
+      yield* stored.putManifest(repository, a)
+      expect(yield* listed).toEqual(["a", "b"])
+    })
+  )
+})
+
+describe("the list of a subject that is gone (CP09)", () => {
+  const putSubject = referrer("subject", Descriptors.fromBytes(utf8("x"), MediaType.imageManifest))
+  const about = [referrer("d", putSubject.descriptor), referrer("e", putSubject.descriptor)]
+  const tag = Reference.referrersTag(putSubject.descriptor.digest)
+  const remove = (registry: Registry.Service, { descriptor }: Manifest.Manifest) =>
+    whileTimePasses(registry.deleteManifest(repository, descriptor.digest))
+
+  const deletions: ReadonlyArray<
+    readonly [what: string, deletion: (registry: Registry.Service) => Effect.Effect<void, unknown>]
+  > = [
+    ["by its digest", (registry) => Effect.asVoid(remove(registry, listing(...about)))],
+    ["by its tag", (registry) => registry.deleteTag(repository, tag)]
+  ]
+  for (const tagLag of [undefined, 3000])
+    it.scoped.each(deletions)(
+      `is not put again for them when it was deleted %s, ${tagLag ? "seen late" : "at once"}`,
+      ([, deletion]) =>
+        Effect.gen(function* () {
+          const { registry, stored } = yield* served({ tagLag })
+          for (const manifest of [putSubject, ...about])
+            yield* whileTimePasses(registry.putManifest(repository, manifest))
+          yield* remove(registry, putSubject)
+          yield* deletion(registry)
+          for (const manifest of about) yield* remove(registry, manifest)
+          expect(yield* stored.headManifest(repository, tag)).toEqual(Option.none())
+        })
+    )
+
+  it.scoped("is not put again where another writer has changed it before it was deleted", () =>
+    Effect.gen(function* () {
+      const { registry, stored } = yield* served()
+      const [first, second] = about
+      if (first === undefined || second === undefined) return
+      yield* registry.putManifest(repository, putSubject)
+      yield* registry.putManifest(repository, first)
+      yield* stored.putManifest(repository, second)
+      const { digest } = yield* stored.putManifest(repository, listing(first, second), {
+        tags: [tag]
+      })
+      yield* remove(registry, putSubject)
+      yield* registry.deleteManifest(repository, digest)
+      for (const manifest of about) yield* remove(registry, manifest)
+      expect(yield* stored.headManifest(repository, tag)).toEqual(Option.none())
+    })
+  )
+
+  it.scoped("loses its entries with them where it is still there", () =>
+    Effect.gen(function* () {
+      const { registry, stored } = yield* served()
+      for (const manifest of [putSubject, ...about])
+        yield* registry.putManifest(repository, manifest)
+      yield* remove(registry, putSubject)
+      for (const manifest of about) yield* remove(registry, manifest)
+      const { content } = yield* stored.getManifest(repository, tag)
+      expect(content).toMatchObject({ manifests: [] })
+      // Pushed again, it has those that are attached to it since.
+      const [first] = about
+      if (first === undefined) return
+      yield* registry.putManifest(repository, putSubject)
+      yield* registry.putManifest(repository, first)
+      expect(
+        names(yield* items(registry.referrers(repository, putSubject.descriptor.digest)))
+      ).toEqual(["d"])
+    })
+  )
+})
+
 describe("a list that another one has replaced (CP08)", () => {
   it.scoped("is deleted after the new one is put, and before a referrer is deleted", () =>
     Effect.gen(function* () {

@@ -2,7 +2,6 @@
  * What a client remembers of a list of referrers that it has changed, since reads may lag behind
  * writes for some seconds (CP09), and another writer may replace what it has not read.
  */
-import * as Option from "effect/Option"
 import type { PutCondition } from "../../Registry.js"
 import type * as Digest from "../../spec/Digest.js"
 import type * as Manifest from "../../spec/Manifest.js"
@@ -16,7 +15,7 @@ const span = 60_000
 
 /** What is remembered of one list. */
 export class ListMemory {
-  private last: Manifest.Manifest | undefined
+  private last: Manifest.Manifest | "absent" = "absent"
   private lastAt = Number.NEGATIVE_INFINITY
   private readonly replaced = new Set<State>()
   private readonly changes = new Map<Digest.Digest, { readonly change: Change; at: number }>()
@@ -41,6 +40,27 @@ export class ListMemory {
     for (const change of changes) this.changes.set(digestOf(change), { change, at: now })
   }
 
+  /** Notes that the subject was deleted: if the list is, too, it is not to be put again. */
+  noteSubjectDeletion(): void {
+    this.replaced.delete("absent")
+    this.changes.clear()
+  }
+
+  /** Notes that the list was deleted, and is not to be put again for what has been in it. */
+  noteDeletion(now: number): void {
+    if (this.isForgotten(now)) this.replaced.clear()
+    if (this.last !== "absent") this.replaced.add(this.last.descriptor.digest)
+    this.replaced.delete("absent")
+    this.last = "absent"
+    this.lastAt = now
+    this.changes.clear()
+  }
+
+  /** Whether this is the list that was put last. */
+  isLast(list: string): boolean {
+    return this.last !== "absent" && this.last.descriptor.digest === list
+  }
+
   /** Whether the tag was this before a list that was put here: what is read then may lag. */
   isReplaced(state: State): boolean {
     return this.replaced.has(state)
@@ -51,11 +71,9 @@ export class ListMemory {
     this.replaced.clear()
   }
 
-  /** The list that was put last, if what is read was replaced by one here. */
-  newer(read: State, now: number): Option.Option<Manifest.Manifest> {
-    return this.isForgotten(now) || !this.isReplaced(read)
-      ? Option.none()
-      : Option.fromNullable(this.last)
+  /** What the tag was made last, if what is read was replaced here. */
+  newer(read: State, now: number): Manifest.Manifest | "absent" | undefined {
+    return this.isForgotten(now) || !this.isReplaced(read) ? undefined : this.last
   }
 
   /** The changes made here, and `more`, the later one of each referrer. */

@@ -113,7 +113,8 @@ export const make = (
     putManifest,
     deleteManifest: (repository, digest) =>
       referrers.deleteManifest(repository, digest, deleteReference(repository, digest)),
-    deleteTag: deleteReference,
+    deleteTag: (repository, tag) =>
+      referrers.deleteTag(repository, tag, deleteReference(repository, tag)),
     referrers: referrers.referrers
   }
 }

@@ -14,7 +14,7 @@ import type { Unsupported } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
 import type * as Digest from "../../spec/Digest.js"
 import * as Manifest from "../../spec/Manifest.js"
-import type { RepositoryName } from "../../spec/Reference.js"
+import type { RepositoryName, Tag } from "../../spec/Reference.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { Pipeline } from "../http/Pipeline.js"
 import * as Received from "../http/Received.js"
@@ -43,9 +43,15 @@ export interface Referrers {
     manifest: Manifest.Manifest,
     response: Received.Received | undefined
   ) => Effect.Effect<void, TaggedLists.ChangeError | Unsupported>
+  /** Deletes a tag by `deletion`: it can be that of a list. */
+  readonly deleteTag: (
+    repository: RepositoryName,
+    tag: Tag,
+    deletion: Effect.Effect<void, Registry.DeleteTagError>
+  ) => Effect.Effect<void, Registry.DeleteTagError>
   /**
-   * Deletes a manifest, and removes it from the list of its subject before, which takes knowing the
-   * subject (C97, trap 51).
+   * Deletes a manifest by `deletion`, and removes it from the list of its subject before, which
+   * takes knowing the subject (C97, trap 51).
    */
   readonly deleteManifest: (
     repository: RepositoryName,
@@ -95,11 +101,23 @@ export const make = (
       Effect.mapError(effect, (error) => ErrorAfterPut.withDigest(error, digest))
   )
 
+  const deleteManifest = makeDeleteManifest(to, api, lists, own)
+
   return {
-    referrers: ReferrersListing.make(to, api.readPage, lists.read, asked.getManifest),
+    referrers: ReferrersListing.make(to, api.readPage, lists, {
+      getManifest: asked.getManifest,
+      headManifest: own.headManifest
+    }),
     check,
     add,
-    deleteManifest: makeDeleteManifest(to, api, lists, own)
+    deleteTag: (repository, tag, deletion) =>
+      Effect.zipLeft(deletion, lists.noteDeletion(repository, tag)),
+    deleteManifest: (repository, digest, deletion) =>
+      deleteManifest(
+        repository,
+        digest,
+        Effect.zipLeft(deletion, lists.noteDeletion(repository, digest))
+      )
   }
 }
 

@@ -60,8 +60,8 @@ export const readPage = Effect.fnUntraced(function* (
 export const make = (
   to: Endpoint,
   pageOf: (operation: ListReferrers) => Effect.Effect<Page, PageError>,
-  readTag: TaggedLists["read"],
-  getManifest: Registry.Service["getManifest"]
+  lists: Pick<TaggedLists, "read" | "recent">,
+  { getManifest, headManifest }: Pick<Registry.Service, "getManifest" | "headManifest">
 ): Registry.Service["referrers"] => {
   const page = Effect.fnUntraced(function* (operation: ListReferrers) {
     const { index, response } = yield* pageOf(operation)
@@ -70,16 +70,22 @@ export const make = (
     return { items: manifests, entries: manifests.length + skipped.length, response }
   })
   const manifestOf = makeManifestOf(to, getManifest)
+  const merge = makeMerge(headManifest)
 
   const listByTag = Effect.fnUntraced(function* (
     repository: RepositoryName,
     subject: Digest.Digest
   ) {
-    const found = yield* readTag(repository, subject)
+    const found = yield* lists.read(repository, subject)
     const index = Option.flatMap(found, ({ manifest }) => ReferrersTag.index(manifest))
-    if (Option.isNone(found) || Option.isNone(index)) return Stream.empty
-    yield* warnOfSkipped(nameOf(to, repository, subject), index.value, found.value.response)
-    const entries = new Map(index.value.manifests.map((entry) => [entry.digest, entry]))
+    if (Option.isSome(found) && Option.isSome(index))
+      yield* warnOfSkipped(nameOf(to, repository, subject), index.value, found.value.response)
+    const listedNow = Option.match(index, {
+      onNone: () => [],
+      onSome: ({ manifests }) => manifests
+    })
+    const entries = new Map(listedNow.map((entry) => [entry.digest, entry]))
+    yield* merge(repository, entries, yield* lists.recent(repository, subject))
     const listed = Stream.fromIterable(entries.values())
     // Another subject's tag may be the same (trap 49).
     return ReferrersTag.isCut(subject)
@@ -127,6 +133,33 @@ export const make = (
         )
   }
 }
+
+/**
+ * Returns what corrects the entries of a list by what was changed here, and it does not say: that
+ * is so as far as the referrers are there.
+ */
+const makeMerge =
+  (head: Registry.Service["headManifest"]) =>
+  (
+    repository: RepositoryName,
+    entries: Map<Digest.Digest, Descriptor>,
+    changes: ReadonlyArray<ReferrersTag.Change>
+  ) =>
+    Effect.forEach(
+      changes.filter(
+        (change) => (change._tag === "Add") !== entries.has(ReferrersTag.digestOf(change))
+      ),
+      (change) => {
+        const digest = ReferrersTag.digestOf(change)
+        return Effect.map(Effect.option(head(repository, digest)), (found) => {
+          const isThere = Option.map(found, Option.isSome)
+          if (change._tag === "Add" && Option.contains(isThere, true))
+            entries.set(digest, change.referrer)
+          if (change._tag === "Remove" && Option.contains(isThere, false)) entries.delete(digest)
+        })
+      },
+      { concurrency: 4, discard: true }
+    )
 
 /** Returns what gets a manifest that a list names: none where that cannot be judged by. */
 const makeManifestOf = (to: Endpoint, getManifest: Registry.Service["getManifest"]) => {

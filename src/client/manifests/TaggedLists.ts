@@ -56,6 +56,19 @@ export interface TaggedLists {
     repository: RepositoryName,
     subject: Digest.Digest
   ) => Effect.Effect<Option.Option<Found>, ReadError>
+  /** The changes of a list that were made here a short time ago: what is read may lack them. */
+  readonly recent: (
+    repository: RepositoryName,
+    subject: Digest.Digest
+  ) => Effect.Effect<ReadonlyArray<ReferrersTag.Change>>
+  /**
+   * Notes that a manifest or tag was deleted, so that no list of it is brought back by what is
+   * remembered of it: it was a list, or it has no referrers any more.
+   */
+  readonly noteDeletion: (
+    repository: RepositoryName,
+    reference: Tag | Digest.Digest
+  ) => Effect.Effect<void>
   /**
    * Changes the list of a subject. Changes of one list are made one after the other in this
    * process, and those that wait for the same turn are made together.
@@ -172,7 +185,23 @@ export const make = (
   const read: TaggedLists["read"] = (repository, subject) =>
     Effect.map(readTag(repository, subject), ({ found }) => found)
 
-  return { read, change }
+  const recent: TaggedLists["recent"] = (repository, subject) =>
+    Effect.map(
+      Clock.currentTimeMillis,
+      (now) =>
+        lists.get(`${repository}:${Reference.referrersTag(subject)}`)?.memory.with([], now) ?? []
+    )
+
+  const noteDeletion: TaggedLists["noteDeletion"] = (repository, reference) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      for (const { memory, repository: of, subject, tag } of lists.values()) {
+        if (of !== repository) continue
+        if (reference === subject) memory.noteSubjectDeletion()
+        else if (reference === tag || memory.isLast(reference)) memory.noteDeletion(now)
+      }
+    })
+
+  return { read, recent, noteDeletion, change }
 }
 
 /** Returns what makes some changes of a list. */
@@ -195,18 +224,19 @@ const makeUpdate = (
     for (let round = 1; ; round++) {
       const began = yield* Clock.currentTimeMillis
       const { condition, found, state } = yield* readTag(repository, subject)
-      const newer = state === undefined ? Option.none() : memory.newer(state, began)
-      const current = Option.orElse(newer, () => Option.map(found, ({ manifest }) => manifest))
+      const newer = state === undefined ? undefined : memory.newer(state, began)
+      const current =
+        newer === undefined
+          ? Option.map(found, ({ manifest }) => manifest)
+          : Option.liftPredicate(newer, (list) => list !== "absent")
       const next = yield* Effect.mapError(
         ReferrersTag.changed(current, memory.with(changes, began)),
         (error) =>
           invalid(nameOf(to, repository, tag), error, Option.getOrUndefined(found)?.response)
       )
       if (Option.isNone(next)) return
-      const [before, onlyIf] = Option.match(newer, {
-        onNone: () => [state, condition],
-        onSome: ({ descriptor: { digest } }) => [digest, digest]
-      })
+      const is = newer === undefined || newer === "absent" ? newer : newer.descriptor.digest
+      const [before, onlyIf] = is === undefined ? [state, condition] : [is, is]
       const put = yield* Effect.either(requests.put(repository, next.value, tag, { onlyIf }))
       if (Either.isLeft(put)) {
         heedsConditions ||= put.left._tag === "PreconditionFailed"
