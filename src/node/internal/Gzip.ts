@@ -36,24 +36,106 @@ export const gunzip = <E, R>(
 const invalid = (problem: string) => Effect.fail(new InvalidEncoding({ format: "gzip", problem }))
 
 /**
- * Compresses a stream to one member, whose header has neither a time nor a system: equal bytes give
- * equal ones, as long as zlib is the same.
+ * Compresses a stream to one member, whose header has neither a time nor a system. Blocks of it are
+ * compressed at the same time, in the threads of Node: each knows the end of the one before it and
+ * ends at a byte (RFC 1951 section 3.2.4), so that equal bytes give equal ones however many threads
+ * there are, as long as zlib is the same.
  */
 export const gzip =
   (level: number) =>
   <E, R>(content: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
     Stream.suspend(() => {
-      let position = 0
-      const compressed = compressedBy(() => Zlib.createGzip({ ...options, level }))(content)
-      return Stream.mapChunks(compressed, (chunk) => {
-        for (const bytes of chunk) {
-          const system = 9 - position
-          if (system >= 0 && system < bytes.length) bytes[system] = 255
-          position += bytes.length
-        }
-        return chunk
-      })
+      const blocks = new Blocks()
+      const speed = level === 9 ? 2 : level === 1 ? 4 : 0
+      return Stream.make(Uint8Array.of(31, 139, 8, 0, 0, 0, 0, 0, speed, 255)).pipe(
+        Stream.concat(
+          Stream.mapEffect(
+            StreamChannel.transform<E, R, Block, never>(content, () => blocks, 1),
+            (block) =>
+              Effect.ensuring(
+                deflated(block, level),
+                Effect.sync(() => blocks.free(block))
+              ),
+            { concurrency: atOnce }
+          )
+        ),
+        Stream.concat(Stream.sync(() => blocks.trailer()))
+      )
     })
+
+/** How many blocks are compressed at the same time: so many threads Node has by default. */
+const atOnce = 4
+
+/** The farthest that deflate looks back, in bytes. */
+const reach = 32_768
+
+interface Block {
+  readonly bytes: Uint8Array
+  readonly before: Uint8Array
+  readonly isLast: boolean
+}
+
+/** Divides content into blocks, and counts it for what ends a member (RFC 1952 section 2.3.1). */
+class Blocks implements StreamChannel.Transformer<Block, never> {
+  private readonly spare: Array<Uint8Array> = []
+  private block: Uint8Array = new Uint8Array(size)
+  private filled = 0
+  private before = new Uint8Array(0)
+  private crc = 0
+  private count = 0
+
+  /** Takes the memory of a block that nobody reads any more, to be filled again. */
+  free({ bytes }: Block): void {
+    this.spare.push(new Uint8Array(bytes.buffer))
+  }
+
+  trailer(): Uint8Array {
+    const bytes = new DataView(new ArrayBuffer(8))
+    bytes.setUint32(0, this.crc, true)
+    bytes.setUint32(4, this.count % 2 ** 32, true)
+    return new Uint8Array(bytes.buffer)
+  }
+
+  *push(bytes: Uint8Array): Generator<Block, undefined> {
+    this.crc = Zlib.crc32(bytes, this.crc)
+    this.count += bytes.length
+    for (let at = 0; at < bytes.length; ) {
+      if (this.filled === size) yield this.next(false)
+      const part = bytes.subarray(at, at + size - this.filled)
+      this.block.set(part, this.filled)
+      this.filled += part.length
+      at += part.length
+    }
+    return undefined
+  }
+
+  *end(): Generator<Block, undefined> {
+    yield this.next(true)
+    return undefined
+  }
+
+  private next(isLast: boolean): Block {
+    const bytes = this.block.subarray(0, this.filled)
+    const { before } = this
+    this.before = bytes.slice(-reach)
+    if (!isLast) this.block = this.spare.pop() ?? new Uint8Array(size)
+    this.filled = 0
+    return { bytes, before, isLast }
+  }
+}
+
+const deflated = ({ before, bytes, isLast }: Block, level: number): Effect.Effect<Uint8Array> =>
+  Effect.async((resume) => {
+    const options: Zlib.ZlibOptions = {
+      level,
+      chunkSize: size / 4,
+      finishFlush: isLast ? Zlib.constants.Z_FINISH : Zlib.constants.Z_SYNC_FLUSH,
+      ...(before.length > 0 && { dictionary: before })
+    }
+    Zlib.deflateRaw(bytes, options, (error, compressed) =>
+      resume(error === null ? Effect.succeed(compressed) : Effect.die(error))
+    )
+  })
 
 /** Compresses a stream by one of zlib. */
 export const compressedBy =
