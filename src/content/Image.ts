@@ -96,7 +96,8 @@ export interface PullOptions {
    * The platform to choose from an index and the indexes in it, or several in order of preference.
    * The manifest that `Platform.rank` has first is taken ([image-spec, Image
    * Index](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
-   * What is not an index is pulled as it is. `DefaultPlatform` by default.
+   * If there is none, the configurations of manifests that are listed without a platform are read,
+   * of 32 at most. What is not an index is pulled as it is. `DefaultPlatform` by default.
    */
   readonly platform?: Platform.Platform | ReadonlyArray<Platform.Platform> | undefined
 }
@@ -199,13 +200,14 @@ const imageOf = Effect.fnUntraced(function* (
   options: PullOptions | undefined
 ): Effect.fn.Return<Image, PullError> {
   const platform = options?.platform ?? (yield* DefaultPlatform)
-  const chosen = yield* ImageManifest.choose(registry, reference.repository, root, { platform })
+  const { repository } = reference
+  const chosen = yield* ImageManifest.chooseImage(registry, repository, root, { platform })
   const { manifest } = chosen
   const { annotations, config, layers } = SignedImage.isOne(manifest)
-    ? yield* SignedImage.read(registry, reference.repository, manifest)
+    ? yield* SignedImage.read(registry, repository, manifest)
     : yield* read(
         registry,
-        reference.repository,
+        repository,
         yield* ImageManifest.contentOf(chosen, reference, { platform })
       )
   return {

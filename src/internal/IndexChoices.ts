@@ -66,6 +66,15 @@ export const untyped = (manifests: ReadonlyArray<Descriptor>): ReadonlyArray<Des
     (descriptor) => descriptor.artifactType === undefined && !isAttestation(descriptor)
   )
 
+/** Returns the images whose platforms an index does not say. */
+export const unnamed = (manifests: ReadonlyArray<Descriptor>): ReadonlyArray<Descriptor> =>
+  manifests.filter(
+    (descriptor) =>
+      descriptor.platform === undefined &&
+      MediaType.isImageManifest(descriptor.mediaType) &&
+      !isAttestation(descriptor)
+  )
+
 const platformsOf = ({ platform }: Options): ReadonlyArray<Platform.Platform> =>
   platform === undefined ? [] : "os" in platform ? [platform] : platform
 

@@ -2,10 +2,14 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
+import * as Option from "effect/Option"
 import * as ByteStream from "../ByteStream.js"
+import type { Registry } from "../Registry.js"
 import type { DigestMismatch, SizeMismatch } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import type { Digest, InvalidDigest } from "../spec/Digest.js"
+import * as Manifest from "../spec/Manifest.js"
+import type { RepositoryName } from "../spec/Reference.js"
 
 /**
  * Returns the content that a descriptor holds, verified against its digest and size (I6), and
@@ -21,3 +25,15 @@ export const read = (
     return problem === undefined ? Effect.succeed(bytes) : Effect.fail(problem)
   })
 }
+
+/** Gets a manifest that an index lists: as the index holds it, or else as the registry has it. */
+export const manifest = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  repository: RepositoryName,
+  descriptor: Descriptor
+): Effect.fn.Return<Manifest.Manifest, Registry.GetManifestError> {
+  const inline = yield* Effect.option(read(descriptor) ?? Effect.fail(undefined))
+  return Option.isSome(inline)
+    ? yield* Manifest.fromBytes(inline.value, descriptor)
+    : yield* registry.getManifest(repository, descriptor.digest)
+})

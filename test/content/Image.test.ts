@@ -10,9 +10,11 @@ import * as Image from "../../src/content/Image.js"
 import * as ImageLayer from "../../src/content/ImageLayer.js"
 import * as NodeDecompression from "../../src/node/NodeDecompression.js"
 import * as Registries from "../../src/Registries.js"
+import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as Platform from "../../src/spec/Platform.js"
+import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { freshRepository, items } from "../support/fixtures.js"
 import * as Images from "../support/images.js"
@@ -97,6 +99,66 @@ layer(machine, { excludeTestServices: true })((it) => {
           _tag: "InvalidImageConfig",
           reason: "MediaType"
         })
+      })
+    )
+
+    it.effect("asks the configurations of images whose platforms an index does not say", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        const archives = [Tar.files({ a: "1" })]
+        const platforms = ["linux/arm64", "linux/arm/v7", "linux/amd64"]
+        const index = yield* Images.pushIndex(reference, archives, platforms)
+        const manifests = Manifest.references(index).map(({ platform: _, ...bare }) => bare)
+        const { manifest: other } = yield* Artifact.push(reference, {
+          artifactType: "application/vnd.example.v1",
+          files: []
+        })
+        yield* Registries.putManifest(
+          reference,
+          Manifest.index({ manifests: [other.descriptor, ...manifests] })
+        )
+        const pulled = (text: string) =>
+          Image.pull(reference, { platform: Platform.unsafeParse(text) })
+        expect((yield* pulled("linux/amd64/v2")).labels).toEqual({ for: "linux/amd64" })
+        expect((yield* pulled("linux/arm/v8")).labels).toEqual({ for: "linux/arm/v7" })
+        expect(yield* Effect.flip(pulled("linux/s390x"))).toMatchObject({
+          _tag: "MediaTypeMismatch",
+          platform: "linux/s390x"
+        })
+      })
+    )
+
+    it.effect("I6: takes manifests that an index holds itself, where they are what it says", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        const platform = Platform.unsafeParse("linux/amd64")
+        const { manifest } = yield* Images.push(reference, [Tar.files({ a: "1" })])
+        const listed = (bytes: Uint8Array) => ({
+          ...manifest.descriptor,
+          platform,
+          data: Buffer.from(bytes).toString("base64")
+        })
+        const { registry } = yield* Registries.open(reference)
+        const asked: Array<string> = []
+        const watched: Registry.Service = {
+          ...registry,
+          getManifest: (repository, of) => {
+            asked.push(of)
+            return registry.getManifest(repository, of)
+          }
+        }
+        for (const [bytes, count] of [
+          [manifest.bytes, 1],
+          [new Uint8Array(manifest.bytes.length), 2],
+          [new Uint8Array(0), 2]
+        ] as const) {
+          yield* Registries.putManifest(reference, Manifest.index({ manifests: [listed(bytes)] }))
+          asked.length = 0
+          const parsed = yield* Reference.parse(reference)
+          const image = yield* Image.pullFrom(watched, parsed, { platform })
+          expect(image.manifest.descriptor).toEqual(manifest.descriptor)
+          expect(asked).toHaveLength(count)
+        }
       })
     )
 

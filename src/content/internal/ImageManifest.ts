@@ -2,11 +2,14 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as IndexChoices from "../../internal/IndexChoices.js"
+import * as InlineData from "../../internal/InlineData.js"
 import type { Registry } from "../../Registry.js"
 import { LimitExceeded, MediaTypeMismatch } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
+import * as ImageConfig from "../../spec/ImageConfig.js"
 import * as Manifest from "../../spec/Manifest.js"
 import * as MediaType from "../../spec/MediaType.js"
+import { type Platform, rank } from "../../spec/Platform.js"
 import * as Reference from "../../spec/Reference.js"
 
 /** What a reference stands for, and the manifest in it that is wanted. */
@@ -41,7 +44,7 @@ export const choose = Effect.fnUntraced(function* (
   const manifest: Manifest.Manifest | undefined =
     chosen === undefined
       ? yield* typed(registry, repository, manifests, options)
-      : yield* registry.getManifest(repository, chosen.digest)
+      : yield* InlineData.manifest(registry, repository, chosen)
   return { root, manifest: manifest ?? root, manifests }
 })
 
@@ -53,8 +56,8 @@ const typed = Effect.fnUntraced(function* (
   { artifactType, platform }: IndexChoices.Options
 ) {
   if (artifactType === undefined || platform !== undefined) return undefined
-  for (const { digest } of IndexChoices.untyped(manifests).slice(0, maxUntyped)) {
-    const manifest = yield* registry.getManifest(repository, digest)
+  for (const descriptor of IndexChoices.untyped(manifests).slice(0, maxUntyped)) {
+    const manifest = yield* InlineData.manifest(registry, repository, descriptor)
     if (
       MediaType.equals(
         Option.getOrElse(Manifest.artifactType(manifest), () => ""),
@@ -68,6 +71,33 @@ const typed = Effect.fnUntraced(function* (
 
 /** So many are asked at most. */
 const maxUntyped = 32
+
+/**
+ * Gets the manifest of the image that is wanted, as `choose` does. Where none is for the platform,
+ * the configurations of those count whose platforms the index does not say, as for containerd.
+ */
+export const chooseImage = Effect.fnUntraced(function* (
+  registry: Registry.Service,
+  repository: Reference.RepositoryName,
+  root: Manifest.Manifest,
+  { platform }: Pick<IndexChoices.Options, "platform">
+): Effect.fn.Return<
+  Chosen,
+  Registry.GetManifestError | Registry.GetBlobError | ImageConfig.InvalidImageConfig
+> {
+  const chosen = yield* choose(registry, repository, root, { platform })
+  if (platform === undefined || chosen.manifest.content._tag === "ImageManifest") return chosen
+  const images: Array<{ readonly manifest: Manifest.Manifest; readonly platform: Platform }> = []
+  for (const descriptor of IndexChoices.unnamed(chosen.manifests).slice(0, maxUntyped)) {
+    const manifest = yield* InlineData.manifest(registry, repository, descriptor)
+    const config = manifest.content._tag === "ImageManifest" ? manifest.content.config : undefined
+    if (config === undefined || !MediaType.isImageConfig(config.mediaType)) continue
+    const bytes = yield* registry.getBlobBytes(repository, config)
+    images.push({ manifest, platform: (yield* ImageConfig.fromBytes(bytes, config)).content })
+  }
+  const [best] = rank(images, platform)
+  return best === undefined ? chosen : { ...chosen, manifest: best.manifest }
+})
 
 /** Gets what a reference stands for, the manifest in it that is wanted, and what that says. */
 export const find = Effect.fnUntraced(function* (
@@ -120,7 +150,7 @@ const leaves = (
         if (got.size > maxIndexes)
           return yield* new LimitExceeded({ what: "The indexes in an index", limit: maxIndexes })
         got.add(descriptor.digest)
-        const { content } = yield* registry.getManifest(repository, descriptor.digest)
+        const { content } = yield* InlineData.manifest(registry, repository, descriptor)
         return content._tag === "ImageIndex"
           ? yield* leaves(registry, repository, content, got)
           : []
