@@ -1154,7 +1154,13 @@ layer(memory)("a file of an artifact", (it) => {
         ["com1"],
         ["a."],
         ["a "],
-        ["."]
+        ["."],
+        ["n".repeat(255), "n".repeat(255)],
+        ["n".repeat(256)],
+        [`a/${"é".repeat(128)}`],
+        [`${"d/".repeat(383)}ff`, `${"d/".repeat(383)}ff`],
+        [`${"d/".repeat(383)}fff`],
+        ["half a pair: \ud83d"]
       ]
       for (const [title, name] of names) {
         const { files } = yield* Artifact.pull(yield* pushed([title]))
