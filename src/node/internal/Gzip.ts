@@ -158,8 +158,9 @@ const gathered = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
     }
     return {
       *push(bytes) {
-        if (filled + bytes.length > block.length) yield* flush()
-        if (bytes.length > waiting / 4) {
+        const isLarge = bytes.length > waiting / 4
+        if (isLarge || filled + bytes.length > block.length) yield* flush()
+        if (isLarge) {
           yield bytes
           return undefined
         }
