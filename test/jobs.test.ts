@@ -319,20 +319,23 @@ const jobs = (where: typeof embedded | typeof debian) =>
           const source = yield* folder({ main: "app" })
           const platforms = ["linux/amd64", "linux/arm64"].map((text) => Platform.unsafeParse(text))
           yield* Build.build(base, app, platforms, source)
-          const arm = Platform.unsafeParse("linux/arm64")
           const read = (path: string) =>
-            Effect.gen(function* () {
-              const built = yield* Image.pull(app, { platform: arm })
-              expect(built.labels).toEqual({ for: "linux/arm64/v8" })
-              const { bytes } = yield* Image.readFile(built, path)
-              return new TextDecoder().decode(bytes)
-            })
-          expect(yield* read("/app/main")).toBe("app")
-          expect(yield* read("/release")).toBe("old")
+            Effect.forEach(platforms, (platform) =>
+              Effect.gen(function* () {
+                const built = yield* Image.pull(app, { platform })
+                expect(built.labels).toMatchObject({
+                  for: expect.stringContaining(Platform.format(platform))
+                })
+                const { bytes } = yield* Image.readFile(built, path)
+                return new TextDecoder().decode(bytes)
+              })
+            )
+          expect(yield* read("/app/main")).toEqual(["app", "app"])
+          expect(yield* read("/release")).toEqual(["old", "old"])
           yield* release("new")
-          yield* Build.update(app, arm)
-          expect(yield* read("/app/main")).toBe("app")
-          expect(yield* read("/release")).toBe("new")
+          yield* Build.update(app, platforms)
+          expect(yield* read("/app/main")).toEqual(["app", "app"])
+          expect(yield* read("/release")).toEqual(["new", "new"])
         })
     )
 

@@ -10,20 +10,22 @@ export const build = (base: string, name: string, platforms: Array<Platform>, fo
   Effect.gen(function* () {
     const layers = [{ files: yield* ImageFolder.files(folder, { at: "/app" }) }]
     const config = { entrypoint: ["/app/main"], env: { MODE: "production" }, user: "65532" }
-    const images = yield* Effect.forEach(platforms, (platform) =>
-      Effect.map(Image.pull(base, { platform }), (image) =>
-        ImageBuild.from(image, { layers, config })
-      )
-    )
+    const bases = yield* Effect.forEach(platforms, (platform) => Image.pull(base, { platform }))
+    const images = bases.map((image) => ImageBuild.from(image, { layers, config }))
     return yield* ImageBuild.push(name, ImageBuild.index(images))
   })
 
-/** Puts the layers of an image upon what the tag of its base has become. */
-export const update = (name: string, platform: Platform) =>
+/** Puts the images of an index upon what the tag of their base has become. */
+export const update = (name: string, platforms: Array<Platform>) =>
   Effect.gen(function* () {
-    const image = yield* Image.pull(name, { platform })
-    const { [Annotations.baseName]: base, [Annotations.baseDigest]: digest } = image.annotations
-    const from = yield* Image.pull(`${base}@${digest}`)
-    const to = yield* Image.pull(`${base}`, { platform })
-    return yield* ImageBuild.push(name, yield* ImageBuild.rebase(image, { from, to }))
+    const images = yield* Effect.forEach(platforms, (platform) => moved(name, platform))
+    return yield* ImageBuild.push(name, ImageBuild.index(images))
   })
+
+const moved = Effect.fnUntraced(function* (name: string, platform: Platform) {
+  const image = yield* Image.pull(name, { platform })
+  const { [Annotations.baseName]: base, [Annotations.baseDigest]: digest } = image.annotations
+  const from = yield* Image.pull(`${base}@${digest}`)
+  const to = yield* Image.pull(`${base}`, { platform })
+  return yield* ImageBuild.rebase(image, { from, to })
+})

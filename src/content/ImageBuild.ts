@@ -324,6 +324,7 @@ export const mutate = <E = never, R = never, E2 = never, R2 = never>(
  * import * as ImageBuild from "effect-oci/ImageBuild"
  * import * as Effect from "effect/Effect"
  *
+ * // Of an index, this is to be done for each platform, and an index of all to be pushed.
  * const update = Effect.gen(function*() {
  *   const image = yield* Image.pull("ghcr.io/owner/app:1.0.0")
  *   const { [Annotations.baseDigest]: digest, [Annotations.baseName]: name } = image.annotations
