@@ -17,6 +17,7 @@ import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Platform from "../../src/spec/Platform.js"
+import * as Reference from "../../src/spec/Reference.js"
 import * as Archive from "../../src/store/Archive.js"
 import {
   app,
@@ -402,6 +403,9 @@ describe("archives of docker save", () => {
         ["base:1", "base:latest"],
         ["app:latest"]
       ])
+      expect(yield* items(archive.tags(archive.repository))).toEqual(["1", "latest"])
+      const found = yield* archive.getManifest(archive.repository, Reference.unsafeParseTag("1"))
+      expect(found.descriptor.digest).toBe(archive.images[0]?.descriptor.digest)
       expect(yield* layersOf(archive)).toEqual([arrays([base]), arrays([base, top])])
       const again = yield* readEntries(...entries)
       expect(again.images).toEqual(archive.images)

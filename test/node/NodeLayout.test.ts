@@ -184,6 +184,13 @@ describe("names of other programs (S2, S3)", () => {
       tags: ["1.0"]
     },
     { writer: "containerd", annotations: { [image1]: "docker.io/library/app:1.0" }, tags: ["1.0"] },
+    // All of it is in the grammar of digests too.
+    { writer: "skopeo, a name of one part", annotations: refName("redis:7"), tags: ["7"] },
+    {
+      writer: "no known program, a digest",
+      annotations: refName(`sha256:${"a".repeat(64)}`),
+      tags: ["latest"]
+    },
     { writer: "skopeo, without a name", annotations: undefined, tags: ["latest"] },
     { writer: "no known program", annotations: refName("no+tag"), tags: ["latest"] }
   ])("reads the tag of an entry of $writer", ({ annotations, tags }) =>

@@ -22,7 +22,7 @@ const Images = Schema.Array(
     RepoTags: optional(Schema.Array(Schema.String)),
     Layers: optional(Schema.Array(Schema.String))
   })
-)
+).annotations({ description: "a list of images" })
 
 const decode = ParseResult.decodeUnknownEither(Images)
 

@@ -283,7 +283,8 @@ const tagOf = (raw: Document): Reference.Tag | undefined =>
  * write (S2).
  */
 const tagIn = (name: string): Reference.Tag | undefined => {
-  if (Digest.isDigest(name)) return undefined
+  // Any name and tag have the form of a digest, of an algorithm that nobody knows.
+  if (Digest.isDigest(name) && Digest.isVerifiable(name)) return undefined
   const [plain = ""] = name.split("@", 1)
   const last = plain.slice(plain.lastIndexOf(":") + 1)
   if (Reference.isTag(last)) return last
