@@ -1,98 +1,103 @@
-/** Copies between registries of every kind, each with each, and a tour through all of them. */
+/**
+ * Copies of a repository that has everything, between registries of every kind: those that are over
+ * others in part here, and each by `npm run copies`.
+ */
 import { describe, expect, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Copy from "../../../src/content/Copy.js"
-import * as NodeLayout from "../../../src/node/NodeLayout.js"
-import { Registry } from "../../../src/Registry.js"
-import type * as Reference from "../../../src/spec/Reference.js"
-import * as MemoryRegistry from "../../../src/store/MemoryRegistry.js"
-import { DebianRegistry, layerDebianRegistry } from "../../support/debian.js"
-import { freshRepository } from "../../support/fixtures.js"
-import { blob, image, lacking, platforms, repository, v1 } from "../../support/graphs.js"
 import { isInstalled } from "../../support/installed.js"
-import { folder } from "../../support/machine.js"
-import { layerSocketServer, ServerUrl } from "../../support/server.js"
-import { clientOf } from "../../support/socketRegistry.js"
-
-const memory = MemoryRegistry.make()
-const layout = Effect.flatMap(folder(), (path) => NodeLayout.make({ path }))
-const server = Effect.gen(function* () {
-  const services = yield* Layer.build(layerSocketServer())
-  return yield* clientOf(Context.get(services, ServerUrl))
-}).pipe(Effect.provideServiceEffect(Registry, memory))
-const debian = Effect.gen(function* () {
-  const services = yield* Layer.build(layerDebianRegistry)
-  return yield* clientOf(Context.get(services, DebianRegistry).url)
-})
+import * as Places from "../../support/places.js"
+import * as RichRepository from "../../support/richRepository.js"
 
 const kinds = {
-  memory,
-  layout,
-  "embedded server": server,
-  ...(isInstalled("docker-registry") && { "docker-registry": debian })
+  memory: Places.inRegistry(Places.memory),
+  "a layout": Places.inRegistry(Places.layout),
+  "the embedded server": Places.inRegistry(Places.embeddedServer),
+  "an archive": Places.archive,
+  "a cache": Places.cache,
+  ...(isInstalled("docker-registry") && {
+    "docker-registry": Places.inRegistry(Places.dockerRegistry)
+  })
 }
 
-class Kinds extends Context.Tag("test/Kinds")<
+/** What a kind takes of that which others refuse. */
+const takes = (kind: string): ReadonlyArray<RichRepository.Special> =>
+  kind === "docker-registry" ? [] : ["sha512", "cache"]
+
+interface Kind {
+  readonly fill: Places.Fill
+  /** A repository of this kind that has everything it takes. */
+  readonly full: Copy.Place
+}
+
+class Kinds extends Context.Tag("test/Kinds")<Kinds, Readonly<Record<string, Kind>>>() {}
+
+const everything = { tags: "all", referrers: true } as const
+
+const layerKinds = Layer.scoped(
   Kinds,
-  Readonly<Record<string, Registry.Service>>
->() {}
-
-const layerKinds = Layer.scoped(Kinds, Effect.all(kinds))
-
-/** An index of two platforms with attestations, and an image with a large layer under `v1`. */
-const filled = (source: Registry.Service, name: Reference.RepositoryName) =>
   Effect.gen(function* () {
-    const inner = yield* MemoryRegistry.make()
-    const { index } = yield* platforms(inner, ["linux/amd64", "linux/arm64"])
-    yield* Copy.between(
-      { registry: inner, repository, reference: v1 },
-      { registry: source, repository: name }
-    )
-    return index.descriptor.digest
+    const all: Record<string, Kind> = {}
+    for (const [name, kind] of Object.entries(kinds)) {
+      const rich = yield* RichRepository.make(takes(name))
+      const fill = yield* kind
+      all[name] = { fill, full: yield* fill((to) => Copy.between(rich, to, everything)) }
+      expect(yield* RichRepository.differences(rich, all[name].full)).toEqual([])
+    }
+    return all
   })
+)
 
-const large = (source: Registry.Service, name: Reference.RepositoryName) =>
-  Effect.gen(function* () {
-    const bytes = crypto.getRandomValues(new Uint8Array(65_536))
-    const layer = yield* blob(
-      source,
-      "application/vnd.oci.image.layer.v1.tar",
-      new Uint8Array(3_000_000).map((_, n) => bytes[n % bytes.length] ?? 0),
-      name
-    )
-    const manifest = yield* image(source, [layer], {}, name)
-    return manifest.descriptor.digest
-  })
+const names = Object.keys(kinds)
+/** Kinds that are over others, of which each pair is tried by `npm run copies`. */
+const isOver = (name: string) => name === "an archive" || name === "a cache"
+const isAll = process.env["COPY_RUNS"] !== undefined
+const pairs = names
+  .flatMap((from) => names.map((to) => [from, to] as const))
+  .filter(
+    ([from, to]) =>
+      // Nothing is put into a cache but by reading through it.
+      to !== "a cache" &&
+      (isAll ||
+        from === to ||
+        !(isOver(from) || isOver(to)) ||
+        [from, to].includes("docker-registry"))
+  )
 
-describe("a copy", () => {
-  layer(layerKinds, { excludeTestServices: true })((it) => {
-    for (const from of Object.keys(kinds))
-      for (const to of Object.keys(kinds))
-        it.effect(`from ${from} to ${to} is whole, and is not made twice`, () =>
+describe("a copy of a repository has all of it, and is not made twice,", () => {
+  layer(layerKinds, { excludeTestServices: true, timeout: "10 minutes" })((it) => {
+    it.effect.each(pairs)("from %s to %s", ([from, to]) =>
+      Effect.gen(function* () {
+        const { [from]: source, [to]: target } = yield* Kinds
+        if (source === undefined || target === undefined) return yield* Effect.dieMessage(to)
+        const refused = takes(from).filter((special) => !takes(to).includes(special))
+        const isCopied = (tag: string) => !refused.some((special) => special === tag)
+        const tags = yield* RichRepository.tagsOf(source.full)
+        const options = {
+          ...everything,
+          tags: refused.length === 0 ? ("all" as const) : tags.filter(isCopied)
+        }
+        const copy = (place: Copy.Place) => Copy.between(source.full, place, options)
+        const place = yield* target.fill((place) =>
           Effect.gen(function* () {
-            const all = yield* Kinds
-            const [source, target] = [all[from], all[to]]
-            if (source === undefined || target === undefined) return yield* Effect.dieMessage(to)
-            const places = { from: yield* freshRepository, to: yield* freshRepository }
-            const digest = yield* filled(source, places.from)
-            const copy = (reference: typeof v1 | typeof digest) =>
-              Copy.between(
-                { registry: source, repository: places.from, reference },
-                { registry: target, repository: places.to }
-              )
-            const first = yield* copy(v1)
-            expect(first.outcomes).toMatchObject([{ status: "copied", digest, tags: [v1] }])
-            expect(first.summary[source === target ? "mounted" : "moved"].nodes).toBeGreaterThan(8)
-            expect(yield* lacking(source, target, digest, places)).toEqual([])
-            expect((yield* target.getManifest(places.to, v1)).descriptor.digest).toBe(digest)
-            expect((yield* copy(v1)).outcomes).toMatchObject([{ status: "present" }])
-
-            const other = yield* large(source, places.from)
-            yield* copy(other)
-            expect(yield* lacking(source, target, other, places)).toEqual([])
+            const { ok, outcomes, summary } = yield* copy(place)
+            expect(ok).toBe(true)
+            expect(outcomes.map(({ status }) => status)).toEqual(
+              tags.filter(isCopied).map(() => "copied")
+            )
+            const isMounted = source.full.registry === place.registry
+            expect(summary[isMounted ? "mounted" : "moved"].bytes).toBeGreaterThan(300_000)
+            const again = yield* copy(place)
+            expect(new Set(again.outcomes.map(({ status }) => status))).toEqual(
+              new Set(["present"])
+            )
+            expect(again.summary).toMatchObject({ tags: 0, moved: { nodes: 0 } })
           })
         )
+        expect(yield* RichRepository.differences(source.full, place, isCopied)).toEqual([])
+      })
+    )
   })
 })
