@@ -111,7 +111,7 @@ const filled = (registry: Registry.Service, repository: Reference.RepositoryName
     const manifests = manifestsOf(nodes, blobs)
     const tags: Array<Reference.Tag> = []
     for (const [n, manifest] of manifests.entries()) {
-      const isTagged = n === manifests.length - 1 || (yield* Random.nextIntBetween(0, 3)) === 0
+      const isTagged = n === manifests.length - 1 || nodes[n]?.isTagged === true
       const tag = Reference.unsafeParseTag(`v${n}`)
       if (isTagged) tags.push(tag)
       yield* registry.putManifest(repository, manifest, { tags: isTagged ? [tag] : [] })
