@@ -9,10 +9,12 @@ import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as ByteStream from "../ByteStream.js"
 import * as Artifact from "../content/Artifact.js"
 import type { ReadError } from "../content/ImageLayer.js"
+import * as Title from "../content/internal/Title.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import * as Registry from "../Registry.js"
@@ -103,7 +105,8 @@ export const archive = (
 ): Effect.Effect<Artifact.File<StorageFailure>, StorageFailure, Scope.Scope> =>
   Effect.gen(function* () {
     const { annotations, mediaType = MediaType.layerTarGzip } = options
-    const { title = Path.basename(Path.resolve(folder)) } = options
+    const { title: given = Path.basename(Path.resolve(folder)) } = options
+    const title = Option.getOrElse(Title.pathOf(given), () => given)
     const temporary = yield* Effect.acquireRelease(
       attempt(tmpdir(), () => Fs.mkdtemp(Path.join(tmpdir(), "effect-oci-"))),
       (path) => Effect.ignore(attempt(path, () => Fs.rm(path, { recursive: true, force: true })))

@@ -521,7 +521,7 @@ describe("before anything is sent", () => {
         files: [{ title: "../a", source: utf8("a"), annotations: { [Annotations.unpack]: "true" } }]
       },
       { _tag: "InvalidManifest", path: "files[0].title" },
-      'HOST/owner/a:1: files[0].title "../a" leads out of where it is unpacked'
+      'HOST/owner/a:1: files[0].title "../a" is not a path below where it is unpacked'
     ],
     [
       "an archive that does not say where it is unpacked",

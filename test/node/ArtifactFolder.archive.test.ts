@@ -77,6 +77,26 @@ const downloads = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 layer(MemoryRegistry.layerRegistries(), { excludeTestServices: true })((it) => {
   describe("a folder", () => {
+    it.scoped("is pulled to one place many times at once, as files are", () =>
+      Effect.gen(function* () {
+        const reference = yield* push(
+          yield* ArtifactFolder.archive(yield* docs),
+          { title: "large", source: new Uint8Array(2_500_000).fill(8) },
+          { title: "small", source: new Uint8Array(10) }
+        )
+        const root = yield* folder()
+        for (const overwrite of [false, true])
+          for (const name of ["a", "b", "c"]) {
+            const to = Path.join(root, `${name}${overwrite}`)
+            const pull = ArtifactFolder.pull(reference, to, { overwrite })
+            yield* Effect.all([pull, pull, pull, pull], { concurrency: "unbounded" })
+            const again = yield* ArtifactFolder.pull(reference, to)
+            expect(again.files.map(({ skipped }) => skipped)).toEqual([true, true, true])
+            expect(Fs.readdirSync(to).sort()).toEqual(["docs", "large", "small"])
+          }
+      })
+    )
+
     it.scoped("CP31: is one file with its own name as title, and the annotations of ORAS", () =>
       Effect.gen(function* () {
         const { annotations, bytes, digest, mediaType, title } = yield* packed(yield* docs)
@@ -180,6 +200,11 @@ layer(MemoryRegistry.layerRegistries(), { excludeTestServices: true })((it) => {
         expect((yield* packed(`${root}/docs`)).digest).toBe((yield* packed(path)).digest)
         expect(yield* downloads(pull)).toBe(0)
         expect((yield* pull).files[0]?.skipped).toBe(true)
+        const site = yield* ArtifactFolder.archive(path, { title: "./site//docs/" })
+        expect(site.title).toBe("site/docs")
+        const again = ArtifactFolder.pull(yield* push(site), root)
+        yield* again
+        expect(yield* downloads(again)).toBe(0)
       })
     )
 

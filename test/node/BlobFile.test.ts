@@ -501,6 +501,28 @@ describe("download", () => {
     })
   )
 
+  it.scoped("takes what a faster download of the same has put there in the meantime", () =>
+    Effect.gen(function* () {
+      const root = yield* folder()
+      const path = Path.join(root, "blob")
+      const slow = {
+        ...registry(),
+        getBlob: () =>
+          Stream.concat(
+            Stream.make(content),
+            Stream.drain(
+              Stream.fromEffect(
+                Effect.orDie(BlobFile.download(registry(), repository, descriptor, path))
+              )
+            )
+          )
+      }
+      yield* BlobFile.download(slow, repository, descriptor, path)
+      expect(yield* contents(path)).toEqual(Buffer.from(content))
+      expect(yield* entries(root)).toEqual(["blob"])
+    })
+  )
+
   it.scoped("saves what was pulled as it downloads a blob", () =>
     Effect.gen(function* () {
       const root = yield* folder()

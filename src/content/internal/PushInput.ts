@@ -131,7 +131,7 @@ function* problemsOfFiles(files: Content["files"]): Iterable<Problem> {
     }
     const path = Title.pathOf(title)
     if (isFolder && Option.isNone(path) && !Title.isRoot(title))
-      yield [`files[${n}].title`, `${escaped(title)} leads out of where it is unpacked`]
+      yield [`files[${n}].title`, `${escaped(title)} is not a path below where it is unpacked`]
     const key = Option.getOrElse(path, () => title)
     const earlier = titles.get(key)
     // Files would be overwritten where it is unpacked (CP29).

@@ -12,7 +12,7 @@ import type { Descriptor } from "../../spec/Descriptor.js"
 import type * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
-import { FileExists } from "./ExistingFile.js"
+import { FileExists, stateOf } from "./ExistingFile.js"
 import { drain, inTurn, readFrom } from "./FileBlocks.js"
 import * as PartialFile from "./PartialFile.js"
 
@@ -68,8 +68,11 @@ export const run = (
           return Effect.zipRight(discard, Effect.fail(offset > 0 ? new Unusable() : error))
         }
       )
-      const isFree = yield* Effect.uninterruptible(publish(overwrite))
-      if (!isFree) return yield* new FileExists({ paths: [path] })
+      if (yield* Effect.uninterruptible(publish(overwrite))) return
+      // Another download of the same blob may have been faster.
+      if ((yield* stateOf(path, expected)) !== "same")
+        return yield* new FileExists({ paths: [path] })
+      yield* discard
     }).pipe(
       Effect.scoped,
       Effect.catchTag("Unusable", () => downloaded(false))

@@ -32,7 +32,8 @@ export const merge = async (
   if (taken.length > 0 && !overwrite) return pathsOf(taken)
   const late: Array<Entry> = []
   for (const entry of [...missing, ...taken])
-    if (!(await move(entry, from, to, overwrite))) late.push(entry)
+    if (!(await move(entry, from, to, overwrite)) && !(await isThere(entry, from, to)))
+      late.push(entry)
   // Nothing more is put into them.
   for (const entry of missing.reverse())
     if (entry.type === "directory") await Fs.chmod(placeIn(to, entry), entry.mode)
@@ -50,16 +51,29 @@ const move = async (
 ): Promise<boolean> => {
   const { target = "", type } = entry
   const name = placeIn(to, entry)
-  if (type === "directory") await Fs.mkdir(name)
   // A hard link to a symbolic one is one to what that leads to, on some systems.
-  else if (type === "symlink" && !overwrite)
-    return Fs.symlink(DiskPath.of(target), name).then(
-      () => true,
-      () => false
-    )
-  else return moveTo(placeIn(from, entry), name, overwrite)
-  return true
+  const made =
+    type === "directory"
+      ? Fs.mkdir(name)
+      : type === "symlink" && !overwrite
+        ? Fs.symlink(DiskPath.of(target), name)
+        : undefined
+  return made === undefined
+    ? moveTo(placeIn(from, entry), name, overwrite)
+    : made.then(
+        () => true,
+        (cause: NodeJS.ErrnoException) => {
+          if (cause.code === "EEXIST") return false
+          throw cause
+        }
+      )
 }
+
+/** Whether what another pull has put there in the meantime is the same. */
+const isThere = async (entry: Entry, from: string, to: string): Promise<boolean> =>
+  entry.type === "directory"
+    ? (await Fs.lstat(placeIn(to, entry))).isDirectory()
+    : isSame(entry, placeIn(from, entry), placeIn(to, entry))
 
 /** Whether a file or link that is there is the one that is to go there. */
 const isSame = async (

@@ -109,13 +109,22 @@ export const unpack = <E>(
     }
     if (stats !== undefined && !overwrite) return yield* new FileExists({ paths: [path] })
     yield* writer.end
-    yield* Effect.uninterruptible(
+    const isFree = yield* Effect.uninterruptible(
       attempt(path, async () => {
-        if (stats !== undefined) await Fs.rm(path)
-        await Fs.rename(partial, path)
+        if (stats !== undefined) await Fs.rm(path, { force: true })
+        return Fs.rename(partial, path).then(() => true, isTaken)
       })
     )
+    // Another pull has been faster.
+    if (!isFree) yield* unpack(packed, path, overwrite)
   }).pipe(Effect.scoped, Effect.provide(NodeDecompression.layer))
+
+/** Returns false where a folder is in the place of one that is renamed. */
+const isTaken = (cause: unknown): false => {
+  if (cause instanceof Error && "code" in cause && /^(?:ENOTEMPTY|EEXIST)$/.test(`${cause.code}`))
+    return false
+  throw cause
+}
 
 /** What is in an archive so far, each path once, below the folder that it is of. */
 class Tree {
