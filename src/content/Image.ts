@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { Decompression } from "../Decompression.js"
 import { DefaultPlatform } from "../internal/DefaultPlatform.js"
+import * as ImageManifest from "../internal/ImageManifest.js"
 import * as References from "../internal/References.js"
 import * as Spans from "../internal/Spans.js"
 import { Registries } from "../Registries.js"
@@ -33,7 +34,6 @@ import type {
 } from "./ImageLayer.js"
 import * as FileLookup from "./internal/FileLookup.js"
 import * as Flattening from "./internal/Flattening.js"
-import * as ImageManifest from "./internal/ImageManifest.js"
 import { contentOf } from "./internal/PulledContent.js"
 import * as SignedImage from "./internal/SignedImage.js"
 import * as Spool from "./internal/Spool.js"
@@ -208,7 +208,7 @@ const imageOf = Effect.fnUntraced(function* (
     : yield* read(
         registry,
         repository,
-        yield* ImageManifest.contentOf(chosen, reference, { platform })
+        yield* ImageManifest.contentOf(chosen, ImageManifest.namesOf(reference), { platform })
       )
   return {
     reference: Reference.withDigest(reference, manifest.descriptor.digest),

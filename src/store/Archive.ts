@@ -366,8 +366,8 @@ export const writeFrom = (images: Iterable<ImageSource>): Stream.Stream<Uint8Arr
  */
 export interface DockerOptions {
   /**
-   * The platform to choose from an index, or several in order of preference: the manifest that
-   * `Platform.rank` has first. `Image.DefaultPlatform` by default.
+   * The platform to choose from an index and the indexes in it, or several in order of preference,
+   * as `Image.pull` does. `Image.DefaultPlatform` by default.
    */
   readonly platform?: Platform.Platform | ReadonlyArray<Platform.Platform> | undefined
   /** Where one layer at a time is kept, if it is compressed. */

@@ -500,6 +500,26 @@ describe("archives for docker load", () => {
     })
   )
 
+  it.scopedLive("the image of a platform is that which pulling gives", () =>
+    Effect.gen(function* () {
+      const registry = yield* memory
+      const index = yield* putIndex(registry, "1.0", ["linux/amd64", "linux/arm64/v8"])
+      const bare = Manifest.references(index).map(({ platform: _, ...entry }) => entry)
+      const path = Path.join(yield* folder(), "app.tar")
+      for (const manifests of [[index.descriptor], bare]) {
+        yield* registry.putManifest(app, Manifest.index({ manifests }), { tags: [tag("outer")] })
+        const [written] = yield* NodeArchive.writeDockerFrom(path, [source(registry, "outer")], {
+          platform: Platform.unsafeParse("linux/arm64")
+        })
+        expect(written?.source.digest).toBe(bare[1]?.digest)
+        const images = NodeArchive.writeDockerFrom(path, [source(registry, "outer")], {
+          platform: Platform.unsafeParse("linux/s390x")
+        })
+        expect((yield* Effect.flip(images))._tag).toBe("MediaTypeMismatch")
+      }
+    })
+  )
+
   it.scopedLive("have all images, and equal content once, or are not there (S12)", () =>
     Effect.gen(function* () {
       const registry = yield* memory

@@ -9,16 +9,15 @@ import * as ByteStream from "../../../ByteStream.js"
 import type { Decompression, InvalidEncoding } from "../../../Decompression.js"
 import * as BorrowedStream from "../../../internal/BorrowedStream.js"
 import { DefaultPlatform } from "../../../internal/DefaultPlatform.js"
-import * as IndexChoices from "../../../internal/IndexChoices.js"
+import * as ImageManifest from "../../../internal/ImageManifest.js"
+import type * as IndexChoices from "../../../internal/IndexChoices.js"
 import * as StreamFormat from "../../../internal/StreamFormat.js"
 import type { Registry } from "../../../Registry.js"
-import { MediaTypeMismatch } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
 import * as ImageConfig from "../../../spec/ImageConfig.js"
 import * as DockerArchive from "../../../spec/internal/DockerArchive.js"
 import type * as Manifest from "../../../spec/Manifest.js"
-import * as MediaType from "../../../spec/MediaType.js"
 import * as FileBytes from "../FileBytes.js"
 import * as ArchiveFiles from "./ArchiveFiles.js"
 import type * as ArchiveGraph from "./ArchiveGraph.js"
@@ -126,33 +125,16 @@ const imageOf = Effect.fnUntraced(function* (
   Image,
   Registry.GetManifestError | Registry.GetBlobError | ImageConfig.InvalidImageConfig
 > {
-  let manifest = root
-  while (manifest.content._tag === "ImageIndex") {
-    const { manifests } = manifest.content
-    const chosen = IndexChoices.choose(manifests, options)
-    if (chosen === undefined)
-      return yield* new MediaTypeMismatch({
-        manifest: `${repository}@${manifest.descriptor.digest}`,
-        expected: MediaType.imageManifest,
-        actual: manifest.descriptor.mediaType,
-        ...IndexChoices.describe(repository, manifests, options)
-      })
-    manifest = yield* registry.getManifest(repository, chosen.digest)
-  }
-  const { content, descriptor } = manifest
-  if (content._tag !== "ImageManifest")
-    return yield* new MediaTypeMismatch({
-      manifest: `${repository}@${descriptor.digest}`,
-      expected: MediaType.imageManifest,
-      actual: descriptor.mediaType
-    })
+  const chosen = yield* ImageManifest.chooseImage(registry, repository, root, options)
+  const called = { manifest: `${repository}@${root.descriptor.digest}`, repository }
+  const content = yield* ImageManifest.contentOf(chosen, called, options)
   const bytes = yield* registry.getBlobBytes(repository, content.config)
   const config = yield* ImageConfig.fromBytes(bytes, content.config)
   return {
     registry,
     repository,
     names: names.map((name) => ArchiveNames.format(name, repository)),
-    manifest,
+    manifest: chosen.manifest,
     config,
     layers: yield* ImageConfig.layers(config.content, content.layers)
   }

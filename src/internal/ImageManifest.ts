@@ -1,16 +1,16 @@
 /** The manifest of one image or artifact that a reference leads to, through an index if need be. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as IndexChoices from "../../internal/IndexChoices.js"
-import * as InlineData from "../../internal/InlineData.js"
-import type { Registry } from "../../Registry.js"
-import { LimitExceeded, MediaTypeMismatch } from "../../RegistryError.js"
-import type { Descriptor } from "../../spec/Descriptor.js"
-import * as ImageConfig from "../../spec/ImageConfig.js"
-import * as Manifest from "../../spec/Manifest.js"
-import * as MediaType from "../../spec/MediaType.js"
-import { type Platform, rank } from "../../spec/Platform.js"
-import * as Reference from "../../spec/Reference.js"
+import type { Registry } from "../Registry.js"
+import { LimitExceeded, MediaTypeMismatch } from "../RegistryError.js"
+import type { Descriptor } from "../spec/Descriptor.js"
+import * as ImageConfig from "../spec/ImageConfig.js"
+import * as Manifest from "../spec/Manifest.js"
+import * as MediaType from "../spec/MediaType.js"
+import { type Platform, rank } from "../spec/Platform.js"
+import * as Reference from "../spec/Reference.js"
+import * as IndexChoices from "./IndexChoices.js"
+import * as InlineData from "./InlineData.js"
 
 /** What a reference stands for, and the manifest in it that is wanted. */
 export interface Chosen {
@@ -108,7 +108,19 @@ export const find = Effect.fnUntraced(function* (
   const { repository } = reference
   const root = yield* registry.getManifest(repository, Reference.tagOrDigest(reference))
   const chosen = yield* choose(registry, repository, root, options)
-  return { ...chosen, content: yield* contentOf(chosen, reference, options) }
+  return { ...chosen, content: yield* contentOf(chosen, namesOf(reference), options) }
+})
+
+/** What errors call a manifest and its repository. */
+export interface Names {
+  readonly manifest: string
+  readonly repository: string
+}
+
+/** The names by which a reference has them. */
+export const namesOf = (reference: Reference.Reference): Names => ({
+  manifest: Reference.format(reference),
+  repository: `${reference.host}/${reference.repository}`
 })
 
 /**
@@ -117,18 +129,18 @@ export const find = Effect.fnUntraced(function* (
  */
 export const contentOf = (
   { manifest, manifests }: Chosen,
-  reference: Reference.Reference,
+  names: Names,
   options: IndexChoices.Options
 ): Effect.Effect<Manifest.ImageManifest, MediaTypeMismatch> => {
   const { content, descriptor } = manifest
   return content._tag === "ImageManifest"
     ? Effect.succeed(content)
     : new MediaTypeMismatch({
-        manifest: Reference.format(reference),
+        manifest: names.manifest,
         expected: MediaType.imageManifest,
         actual: descriptor.mediaType,
         ...(content._tag === "ImageIndex" &&
-          IndexChoices.describe(`${reference.host}/${reference.repository}`, manifests, options))
+          IndexChoices.describe(names.repository, manifests, options))
       })
 }
 
