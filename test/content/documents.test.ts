@@ -1,14 +1,16 @@
 /** Documents that skopeo and buildah write: read, verified again, and moved byte for byte. */
 import { execFileSync } from "node:child_process"
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { expect, it } from "@effect/vitest"
+import { expect, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
+import * as Copy from "../../src/content/Copy.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
 import { Registry } from "../../src/Registry.js"
@@ -19,10 +21,13 @@ import * as MediaType from "../../src/spec/MediaType.js"
 import type { RepositoryName } from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
+import { clientOf } from "../support/fake/Client.js"
 import { freshRepository } from "../support/fixtures.js"
 import { describeInstalled } from "../support/installed.js"
 import { folder } from "../support/machine.js"
-import { layerSocketServer, ServerUrl } from "../support/server.js"
+import * as Places from "../support/places.js"
+import { outputOf } from "../support/program.js"
+import { layerSocketServer, registryOn, ServerUrl } from "../support/server.js"
 
 const client = (url: string): Layer.Layer<Registry, unknown> =>
   RegistryClient.layer({ url }).pipe(
@@ -132,28 +137,82 @@ const moved = Effect.fnUntraced(function* (
   return [mediaType, ...layers.map(({ mediaType }) => mediaType)]
 })
 
+class Written extends Context.Tag("test/Written")<
+  Written,
+  { readonly images: ReadonlyArray<string>; readonly indexes: ReadonlyArray<string> }
+>() {}
+
+/** Where copies go, one after the other. */
+const tour = [
+  Places.inRegistry(Places.layout),
+  Places.inRegistry(Places.memory),
+  Places.archive,
+  Places.inRegistry(Places.embeddedServer)
+]
+
+/** Has skopeo copy an image, or all that an index lists, with its digest. */
+const skopeo = (from: string, to: string) =>
+  outputOf("skopeo", [
+    ...["--insecure-policy", "copy", "-q", "--all", "--preserve-digests"],
+    ...["--src-tls-verify=false", "--dest-tls-verify=false", from, to]
+  ])
+
+const filesOf = (path: string): Readonly<Record<string, Uint8Array>> =>
+  Object.fromEntries(readdirSync(path).map((name) => [name, read(path, name)]))
+
 describeInstalled("buildah", "documents by skopeo and buildah", () => {
   describeDebian("over every stack", () => {
-    it.live("survive a push and a pull byte for byte", () =>
-      Effect.gen(function* () {
-        const { images, indexes } = yield* written
-        const types: Array<string> = []
-        for (const path of [...images, ...indexes])
-          for (const stack of stacks) types.push(...(yield* Effect.provide(moved(path), stack)))
-        expect(new Set(types)).toEqual(
-          new Set([
-            MediaType.imageManifest,
-            MediaType.layerTar,
-            MediaType.layerTarGzip,
-            MediaType.dockerManifest,
-            MediaType.dockerLayerTar,
-            MediaType.dockerLayerTarGzip,
-            MediaType.layerTarZstd,
-            MediaType.imageIndex,
-            MediaType.dockerManifestList
-          ])
-        )
-      }).pipe(Effect.scoped)
-    )
+    layer(Layer.scoped(Written, written), { excludeTestServices: true })((it) => {
+      it.scoped("survive a push and a pull byte for byte", () =>
+        Effect.gen(function* () {
+          const { images, indexes } = yield* Written
+          const types: Array<string> = []
+          for (const path of [...images, ...indexes])
+            for (const stack of stacks) types.push(...(yield* Effect.provide(moved(path), stack)))
+          expect(new Set(types)).toEqual(
+            new Set([
+              MediaType.imageManifest,
+              MediaType.layerTar,
+              MediaType.layerTarGzip,
+              MediaType.dockerManifest,
+              MediaType.dockerLayerTar,
+              MediaType.dockerLayerTarGzip,
+              MediaType.layerTarZstd,
+              MediaType.imageIndex,
+              MediaType.dockerManifestList
+            ])
+          )
+        })
+      )
+
+      it.scoped("survive copies from each to the next, and skopeo has its own again", () =>
+        Effect.gen(function* () {
+          const { images, indexes } = yield* Written
+          const { port } = yield* registryOn()
+          const debian = Context.get(yield* Layer.build(layerDebianRegistry), DebianRegistry)
+          const [first, last] = [yield* freshRepository, yield* freshRepository]
+          const tagged = [...images, ...indexes].map((path, n) => ({ path, tag: `v${n}` }))
+          for (const { path, tag } of tagged)
+            yield* skopeo(`dir:${path}`, `docker://127.0.0.1:${port}/${first}:${tag}`)
+          let place: Copy.Place = {
+            registry: yield* clientOf(`http://127.0.0.1:${port}`),
+            repository: first
+          }
+          for (const next of tour) {
+            const from = place
+            const fill = yield* next
+            place = yield* fill((to) => Copy.between(from, to, { tags: "all" }))
+          }
+          const end = { registry: yield* clientOf(debian.url), repository: last }
+          yield* Copy.between(place, end, { tags: "all" })
+          const back = yield* folder()
+          for (const { path, tag } of tagged) {
+            const host = new URL(debian.url).host
+            yield* skopeo(`docker://${host}/${last}:${tag}`, `dir:${join(back, tag)}`)
+            expect(filesOf(join(back, tag))).toEqual(filesOf(path))
+          }
+        })
+      )
+    })
   })
 })
