@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
 import * as ByteStream from "../ByteStream.js"
 import * as ImageManifest from "../internal/ImageManifest.js"
+import * as ReadInto from "../internal/ReadInto.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
@@ -344,15 +345,22 @@ const gathered = <E, R>(
   source: BlobSource.BlobSource<E, R>
 ): Effect.Effect<BlobSource.BlobSource<E, R>, E | LimitExceeded, R> => {
   const { digest, open, replay, size } = source
-  return digest !== undefined || size === undefined || size > small || replay === "once"
+  if (digest !== undefined || size === undefined || replay === "once") return Effect.succeed(source)
+  const reader = ReadInto.readerOf(open)
+  const bytes =
+    reader !== undefined && size <= smallFile
+      ? ReadInto.gather(reader, size)
+      : size <= small
+        ? ByteStream.collect(open(0), size)
+        : undefined
+  return bytes === undefined
     ? Effect.succeed(source)
-    : Effect.map(ByteStream.collect(open(0), size), (bytes) => ({
-        ...BlobSource.fromBytes(bytes),
-        size
-      }))
+    : Effect.map(bytes, (bytes) => ({ ...BlobSource.fromBytes(bytes), size }))
 }
 
+/** The most that is read of any source, and of one that is a file, in bytes. */
 const small = 65_536
+const smallFile = 1_048_576
 
 /** Puts and describes all parts. Those with equal content share one upload. */
 const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(

@@ -1,5 +1,5 @@
 /** Sources that can be read into memory of the reader's, which saves a copy of everything. */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Open } from "../BlobSource.js"
 
@@ -22,3 +22,18 @@ export const readable = <E, R>(open: Open<E, R>, reader: OpenReader<E>): Open<E,
 export const readerOf = <E, R>(
   open: Open<E, R> & { readonly [ReadInto]?: OpenReader<E> }
 ): OpenReader<E> | undefined => open[ReadInto]
+
+/** Reads a source of so many bytes, and one more byte if there are any. */
+export const gather = <E>(open: OpenReader<E>, size: number): Effect.Effect<Uint8Array, E> =>
+  Effect.scoped(
+    Effect.flatMap(open(0), (read) => {
+      const bytes = new Uint8Array(size + 1)
+      const fill = (filled: number): Effect.Effect<Uint8Array, E> =>
+        Effect.flatMap(read(bytes.subarray(filled)), (count) =>
+          count === 0 || filled + count > size
+            ? Effect.succeed(bytes.subarray(0, filled + count))
+            : fill(filled + count)
+        )
+      return fill(0)
+    })
+  )
