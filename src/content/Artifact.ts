@@ -8,24 +8,20 @@
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as BlobSource from "../BlobSource.js"
-import * as ByteStream from "../ByteStream.js"
 import * as ImageManifest from "../internal/ImageManifest.js"
-import * as ReadInto from "../internal/ReadInto.js"
 import * as References from "../internal/References.js"
 import { Registries } from "../Registries.js"
 import type { Registry } from "../Registry.js"
 import {
   type InputError,
   type InvalidReference,
-  type LimitExceeded,
   ManifestUnknown,
   MediaTypeMismatch
 } from "../RegistryError.js"
 import * as Annotations from "../spec/Annotations.js"
 import * as Descriptor from "../spec/Descriptor.js"
-import * as Digest from "../spec/Digest.js"
 import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type * as Platform from "../spec/Platform.js"
@@ -34,6 +30,7 @@ import type { FileFilter, NoSingleFile } from "./internal/FileChoice.js"
 import * as FileChoice from "./internal/FileChoice.js"
 import { contentOf } from "./internal/PulledContent.js"
 import * as PushInput from "./internal/PushInput.js"
+import * as PushSource from "./internal/PushSource.js"
 import * as Title from "./internal/Title.js"
 
 export {
@@ -236,7 +233,7 @@ export const pushTo = Effect.fnUntraced(function* <E = never, R = never>(
   if (Option.isSome(known))
     yield* PushInput.checkDigest(reference, manifestOf(options, known.value))
   const put = ({ from, source }: Part<E | PulledError, R>) =>
-    Effect.flatMap(gathered(source), (source) =>
+    Effect.flatMap(PushSource.gathered(source), (source) =>
       registry.putBlob(reference.repository, source, {
         chunkSize: options.chunkSize,
         mountFrom: from?.host === reference.host ? from.repository : undefined
@@ -312,55 +309,20 @@ const emptyPart: Part<never, never> = {
   describe: () => Descriptor.empty
 }
 
+/** Gives those parts their digests that may be equal to others. */
+const hashed = <E, R>(parts: Parts<Part<E, R>>): Effect.Effect<Parts<Part<E, R>>, E, R> =>
+  Effect.map(PushSource.digests(parts.map(({ source }) => source)), (digests) =>
+    mapParts(parts, (part) => {
+      const digest = digests.get(part.source)
+      return digest === undefined ? part : { ...part, source: { ...part.source, digest } }
+    })
+  )
+
 /** Describes a part before it is put, if its source says enough. */
 const describeKnown = <E, R>({ describe, source: { digest, size } }: Part<E, R>) =>
   digest === undefined || size === undefined
     ? Option.none()
     : Option.some(describe({ digest, size }))
-
-/**
- * Hashes those parts first that may have the content of another one, since they have its size: it
- * is to be sent once (CP29).
- */
-const hashed = <E, R>(parts: Parts<Part<E, R>>): Effect.Effect<Parts<Part<E, R>>, E, R> =>
-  Effect.gen(function* () {
-    const sources = Array.from(new Set(parts.map(({ source }) => source)))
-    const digests = new Map<unknown, Digest.Digest>()
-    for (const source of sources) {
-      const { digest, open, replay, size } = source
-      const isAlone = sources.every((other) => other === source || other.size !== size)
-      if (digest !== undefined || size === undefined || replay === "once" || isAlone) continue
-      const hasher = Digest.hasher("sha256")
-      yield* Stream.runDrain(ByteStream.tap(open(0), hasher.update))
-      digests.set(source, hasher.digest())
-    }
-    return mapParts(parts, (part) => {
-      const digest = digests.get(part.source)
-      return digest === undefined ? part : { ...part, source: { ...part.source, digest } }
-    })
-  })
-
-/** What fits into one request is read for it, since its digest has to be known then. */
-const gathered = <E, R>(
-  source: BlobSource.BlobSource<E, R>
-): Effect.Effect<BlobSource.BlobSource<E, R>, E | LimitExceeded, R> => {
-  const { digest, open, replay, size } = source
-  if (digest !== undefined || size === undefined || replay === "once") return Effect.succeed(source)
-  const reader = ReadInto.readerOf(open)
-  const bytes =
-    reader !== undefined && size <= smallFile
-      ? ReadInto.gather(reader, size)
-      : size <= small
-        ? ByteStream.collect(open(0), size)
-        : undefined
-  return bytes === undefined
-    ? Effect.succeed(source)
-    : Effect.map(bytes, (bytes) => ({ ...BlobSource.fromBytes(bytes), size }))
-}
-
-/** The most that is read of any source, and of one that is a file, in bytes. */
-const small = 65_536
-const smallFile = 1_048_576
 
 /** Puts and describes all parts. Those with equal content share one upload. */
 const describeAll = Effect.fnUntraced(function* <E, R, E2, R2>(
