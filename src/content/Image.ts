@@ -20,7 +20,7 @@ import type { InputError } from "../RegistryError.js"
 import type { Annotations } from "../spec/Annotations.js"
 import type { Digest } from "../spec/Digest.js"
 import * as ImageConfig from "../spec/ImageConfig.js"
-import type { Manifest, ImageManifest as ManifestContent } from "../spec/Manifest.js"
+import type { Manifest } from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
@@ -205,11 +205,7 @@ const imageOf = Effect.fnUntraced(function* (
   const { manifest } = chosen
   const { annotations, config, layers } = SignedImage.isOne(manifest)
     ? yield* SignedImage.read(registry, repository, manifest)
-    : yield* read(
-        registry,
-        repository,
-        yield* ImageManifest.contentOf(chosen, ImageManifest.namesOf(reference), { platform })
-      )
+    : yield* read(registry, reference, chosen, { platform })
   return {
     reference: Reference.withDigest(reference, manifest.descriptor.digest),
     requested: reference,
@@ -227,12 +223,15 @@ const imageOf = Effect.fnUntraced(function* (
 
 const read = Effect.fnUntraced(function* (
   registry: Registry.Service,
-  repository: Reference.RepositoryName,
-  { annotations = {}, config: descriptor, layers }: ManifestContent
+  reference: Reference.Reference,
+  chosen: ImageManifest.Chosen,
+  options: PullOptions
 ) {
-  const bytes = yield* registry.getBlobBytes(repository, descriptor)
-  const config = yield* ImageConfig.fromBytes(bytes, descriptor)
-  return { annotations, config, layers: yield* ImageConfig.layers(config.content, layers) }
+  const names = ImageManifest.namesOf(reference)
+  const content = yield* ImageManifest.contentOf(chosen, names, options)
+  const { repository } = reference
+  const found = yield* ImageManifest.read(registry, repository, content, names.manifest)
+  return { ...found, annotations: content.annotations ?? {} }
 })
 
 /**

@@ -111,6 +111,30 @@ export const find = Effect.fnUntraced(function* (
   return { ...chosen, content: yield* contentOf(chosen, namesOf(reference), options) }
 })
 
+/** Reads the configuration and the layers of an image, which errors call by a name. */
+export const read = Effect.fnUntraced(
+  function* (
+    registry: Registry.Service,
+    repository: Reference.RepositoryName,
+    { config: descriptor, layers }: Manifest.ImageManifest,
+    _name: string
+  ) {
+    const bytes = yield* registry.getBlobBytes(repository, descriptor)
+    const config = yield* ImageConfig.fromBytes(bytes, descriptor)
+    return { config, layers: yield* ImageConfig.layers(config.content, layers) }
+  },
+  (effect, _registry, _repository, _content, image) =>
+    Effect.mapError(effect, (error) =>
+      error._tag === "InvalidImageConfig"
+        ? new ImageConfig.InvalidImageConfig({
+            ...error,
+            image,
+            message: `${image}: ${error.message}`
+          })
+        : error
+    )
+)
+
 /** What errors call a manifest and its repository. */
 export interface Names {
   readonly manifest: string

@@ -160,6 +160,8 @@ export interface Encoded {
  * - `Shape`: a field is missing or wrong; `path` says which, as in `rootfs.diff_ids[3]`.
  * - `Layers`: it is of an image with another number of layers.
  *
+ * `image` says of which image it is, where that is known, as in `ghcr.io/owner/name:tag`.
+ *
  * @since 0.1.0
  * @category errors
  */
@@ -168,6 +170,7 @@ export class InvalidImageConfig extends Schema.TaggedError<InvalidImageConfig>(
 )("InvalidImageConfig", {
   reason: Schema.Literal("MediaType", "Json", "Shape", "Layers"),
   path: Schema.optionalWith(Schema.String, { exact: true }),
+  image: Schema.optionalWith(Schema.String, { exact: true }),
   message: Schema.String
 }) {}
 

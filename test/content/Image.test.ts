@@ -95,9 +95,12 @@ layer(machine, { excludeTestServices: true })((it) => {
         expect((yield* Image.pull(choice?.reference ?? "")).labels).toEqual({ for: "linux/arm64" })
         const artifact = `${yield* name}:v1`
         yield* Artifact.push(artifact, { artifactType: "application/vnd.example.v1", files: [] })
-        expect(yield* Effect.flip(Image.pull(artifact))).toMatchObject({
+        const error = yield* Effect.flip(Image.pull(artifact))
+        expect(error).toMatchObject({
           _tag: "InvalidImageConfig",
-          reason: "MediaType"
+          reason: "MediaType",
+          image: artifact,
+          message: `${artifact}: This is not an image configuration: it is "application/vnd.oci.empty.v1+json"`
         })
       })
     )

@@ -15,7 +15,7 @@ import * as StreamFormat from "../../../internal/StreamFormat.js"
 import type { Registry } from "../../../Registry.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
-import * as ImageConfig from "../../../spec/ImageConfig.js"
+import type * as ImageConfig from "../../../spec/ImageConfig.js"
 import * as DockerArchive from "../../../spec/internal/DockerArchive.js"
 import type * as Manifest from "../../../spec/Manifest.js"
 import * as FileBytes from "../FileBytes.js"
@@ -128,15 +128,19 @@ const imageOf = Effect.fnUntraced(function* (
   const chosen = yield* ImageManifest.chooseImage(registry, repository, root, options)
   const called = { manifest: `${repository}@${root.descriptor.digest}`, repository }
   const content = yield* ImageManifest.contentOf(chosen, called, options)
-  const bytes = yield* registry.getBlobBytes(repository, content.config)
-  const config = yield* ImageConfig.fromBytes(bytes, content.config)
+  const { config, layers } = yield* ImageManifest.read(
+    registry,
+    repository,
+    content,
+    called.manifest
+  )
   return {
     registry,
     repository,
     names: names.map((name) => ArchiveNames.format(name, repository)),
     manifest: chosen.manifest,
     config,
-    layers: yield* ImageConfig.layers(config.content, content.layers)
+    layers
   }
 })
 
