@@ -211,7 +211,7 @@ export type PlanError =
  *
  * Fails with
  *
- * - `InvalidPolicy` before anything is requested, and `InvalidReference` for a reference with a tag
+ * - `InvalidPolicy` before anything is requested, for a pace as well, and `InvalidReference` for a reference with a tag
  *   or a digest: a repository is pruned as a whole;
  * - `NameUnknown` when there is no such repository;
  * - `Unsupported` for `untagged` where the registry does not list all manifests;
@@ -265,7 +265,7 @@ export const planFrom = (
 ): Effect.Effect<Plan, PlanError> => Planning.plan(registry, repository, policy, options)
 
 /**
- * Says how a plan is executed: at the pace of the plan unless said otherwise.
+ * Says how a plan is executed: at the pace of the plan unless another one is said that makes sense.
  *
  * @since 0.1.0
  * @category models

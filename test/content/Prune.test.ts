@@ -1,5 +1,6 @@
 /** What prunes plan, and why; and what they leave alone. */
 import { describe, expect, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -611,6 +612,12 @@ describe("an execution", () => {
   )
 })
 
+/** Deletes nothing, and says that it did. */
+const deletingNothing = (registry: Registry.Service): Registry.Service => ({
+  ...registry,
+  deleteManifest: () => Effect.void
+})
+
 describe("a plan", () => {
   it.effect("says what each rule fits, and warns of what fits nothing (CP27)", () =>
     Effect.gen(function* () {
@@ -662,6 +669,45 @@ describe("a plan", () => {
     Effect.gen(function* () {
       const { plan } = yield* world
       expect(yield* Effect.flip(plan(policy))).toMatchObject({ _tag: "InvalidPolicy", message })
+    })
+  )
+
+  it.effect.each([0, -1, Number.NaN])("is refused for a pace of %d, which no request has", (n) =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, plan } = yield* world
+      yield* image("m", { tags: "pr-1" })
+      for (const pace of [{ rate: n }, { concurrency: n }]) {
+        const [part] = Object.keys(pace)
+        const error = yield* Effect.flip(Prune.planFrom(memory, app, everything, pace))
+        expect(error).toMatchObject({ _tag: "InvalidPolicy", part })
+      }
+      yield* Prune.executeFrom(memory, yield* plan(everything), { rate: n, concurrency: n })
+      yield* hasOnly()
+    })
+  )
+
+  it.effect("is executed at its own rate, unless another one is said", () =>
+    Effect.gen(function* () {
+      const { image, memory } = yield* world
+      yield* image("m", { tags: "pr-1" })
+      for (const [rate, seconds] of [
+        [undefined, 2],
+        [1000, 0.002]
+      ] as const) {
+        const planning = yield* Effect.fork(Prune.planFrom(memory, app, everything, { rate: 1 }))
+        yield* TestClock.adjust("1 minute")
+        const made = yield* planning
+        const before = yield* Clock.currentTimeMillis
+        const unlisted = { ...made, manifests: undefined }
+        const fiber = yield* Effect.fork(
+          Effect.zipRight(
+            Prune.executeFrom(deletingNothing(memory), unlisted, { rate }),
+            Clock.currentTimeMillis
+          )
+        )
+        yield* TestClock.adjust("1 minute")
+        expect(((yield* fiber) - before) / 1000).toBe(seconds)
+      }
     })
   )
 

@@ -79,7 +79,12 @@ export const execute = (
 ): Effect.Effect<Report> =>
   Effect.gen(function* () {
     const { repository } = plan
-    const reads = Reads.make(registry, repository, { ...plan, ...pace })
+    const wrong = Reads.problemsOf(pace).map(([part]) => part)
+    const { concurrency = plan.concurrency, rate = plan.rate } = pace
+    const reads = Reads.make(registry, repository, {
+      concurrency: wrong.includes("concurrency") ? plan.concurrency : concurrency,
+      rate: wrong.includes("rate") ? plan.rate : rate
+    })
     const state = new State(registry, plan, reads)
     const all = plan.deletions.length * Object.keys(plan.tags).length
     const interval = Math.max(1, Math.ceil(all / maxReads))

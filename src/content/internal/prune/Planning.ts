@@ -27,6 +27,8 @@ export const plan = Effect.fnUntraced(function* (
   pace: Reads.Pace
 ) {
   const compiled = yield* Parsed.toEffect(Policy.compile(policy))
+  for (const [part, problem] of Reads.problemsOf(pace))
+    return yield* new Policy.InvalidPolicy({ part, problem })
   const now = yield* Clock.currentTimeMillis
   const reads = Reads.make(registry, repository, pace)
   const listed = yield* listing(registry, repository, compiled.removesUntagged)

@@ -39,6 +39,17 @@ export interface Pace {
   readonly rate?: number | undefined
 }
 
+/** Returns the parts of a pace that make no sense, with why. */
+export const problemsOf = ({
+  concurrency = 1,
+  rate = 1
+}: Pace): ReadonlyArray<readonly [part: string, problem: string]> => [
+  ...(Number.isSafeInteger(concurrency) && concurrency > 0
+    ? []
+    : [["concurrency", `${concurrency} is not a number of requests`] as const]),
+  ...(rate > 0 ? [] : [["rate", `${rate} is not a number of requests in a second`] as const])
+]
+
 /** The reads of one repository. What is not there is `None`; no other failure is (CP02). */
 export interface Reads {
   readonly concurrency: number
