@@ -211,8 +211,8 @@ export type PlanError =
  *
  * Fails with
  *
- * - `InvalidPolicy` before anything is requested, for a pace as well, and `InvalidReference` for a reference with a tag
- *   or a digest: a repository is pruned as a whole;
+ * - `InvalidPolicy` before anything is requested, for a pace as well, and `InvalidReference` for a
+ *   reference with a tag or a digest: a repository is pruned as a whole;
  * - `NameUnknown` when there is no such repository;
  * - `Unsupported` for `untagged` where the registry does not list all manifests;
  * - any other failure to read, and so does not plan on what it does not know. What is not there is

@@ -506,6 +506,13 @@ describe("before anything is sent", () => {
         'expected something like "text/plain"'
     ],
     [
+      "a file of the type of none",
+      "a:1",
+      { files: [{ mediaType: MediaType.empty, source: utf8("a") }] },
+      { _tag: "InvalidManifest", path: "files[0].mediaType" },
+      "HOST/owner/a:1: files[0].mediaType is that of no file: it would not be pulled"
+    ],
+    [
       "two files of one title",
       "a:1",
       {

@@ -199,6 +199,8 @@ describe("filters that make no sense", () => {
       "calendar: a filter has either semver or calendar versions, not both"
     ],
     [{ semver: "*", newest: 0 }, "newest: 0 is not a number of tags"],
+    [{ semver: " " }, 'semver: " " is empty: write "*" for any version'],
+    [{ calendar: "" }, 'calendar: "" is empty: write "*" for any version'],
     [{ semver: "*", newest: 1.5 }, "newest: 1.5 is not a number of tags"],
     [
       { include: ["*"], newest: 3 },

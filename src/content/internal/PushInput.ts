@@ -124,6 +124,8 @@ function* problemsOfFiles(files: Content["files"]): Iterable<Problem> {
     const isFolder = annotations?.[Annotations.unpack] === "true"
     if (mediaType !== undefined)
       yield* problemsOfType(`files[${n}].mediaType`, mediaType, "text/plain")
+    if (MediaType.equals(mediaType ?? "", MediaType.empty))
+      yield [`files[${n}].mediaType`, "is that of no file: it would not be pulled", "MediaType"]
     if (title === "") yield [`files[${n}].title`, "is empty: leave it out"]
     if (title === undefined) {
       if (isFolder) yield [`files[${n}].title`, "is missing, which says where it is unpacked"]

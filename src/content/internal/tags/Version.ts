@@ -22,6 +22,8 @@ export const range = (
   prereleases: boolean
 ): Either.Either<(version: SemVer) => boolean, string> => {
   if (text.length > 256) return Either.left("has more than the 256 characters of a range")
+  // To npm it is any version, which nobody means who has left it empty.
+  if (text.trim() === "") return Either.left('is empty: write "*" for any version')
   return Either.map(
     Either.try({
       try: () =>
