@@ -3,7 +3,7 @@
  * (S15), and what it leaves unread is noticed by its count. What is compressed says neither when
  * nor where that was done (S31).
  */
-import type { Transform } from "node:stream"
+import type { Transform, WritableOptions } from "node:stream"
 import * as Zlib from "node:zlib"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -23,11 +23,22 @@ export const options = {
   ...{ writableHighWaterMark: waiting, readableHighWaterMark: size }
 }
 
+/**
+ * Arrays that wait while zlib works are its next piece together: when this thread is busy, that one
+ * goes on longer by itself.
+ */
+const batching: Zlib.ZlibOptions & WritableOptions = {
+  ...options,
+  writev(chunks, done) {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), "binary", done)
+  }
+}
+
 /** Decompresses all members of a stream. */
 export const gunzip = <E, R>(
   compressed: Stream.Stream<Uint8Array, E, R>
 ): Stream.Stream<Uint8Array, E | InvalidEncoding, R> =>
-  through(compressed, () => Zlib.createGunzip(options), {
+  through(compressed, () => Zlib.createGunzip(batching), {
     failed: (message) =>
       invalid(message === "unexpected end of file" ? "was cut off" : `is corrupt: ${message}`),
     unread: () => invalid("has bytes after its end that are not gzip")

@@ -16,7 +16,7 @@ export const paddingOf = (size: number): Uint8Array =>
 
 /** The headers of an entry, which its content follows. */
 export const header = (entry: Entry): Uint8Array => {
-  const { path, target = "", type } = entry
+  const { device, gid, mode, modified, path, size, target = "", type, uid } = entry
   const name = TarPath.encode(type === "directory" ? `${path}/` : path)
   const link = TarPath.encode(target)
   const [prefix, rest] = split(name) ?? []
@@ -25,16 +25,30 @@ export const header = (entry: Entry): Uint8Array => {
     records.push([keyword, typeof value === "string" ? TarPath.encode(value) : value])
   if (rest === undefined) extend("path", name)
   if (link.length > 100) extend("linkpath", link)
-  if (entry.size > largest(12)) extend("size", String(entry.size))
-  if (entry.uid > largest(8)) extend("uid", String(entry.uid))
-  if (entry.gid > largest(8)) extend("gid", String(entry.gid))
+  if (size > largest(12)) extend("size", String(size))
+  if (uid > largest(8)) extend("uid", String(uid))
+  if (gid > largest(8)) extend("gid", String(gid))
   const { userName = "", groupName = "" } = entry
-  if (TarPath.encode(userName).length > 31) extend("uname", userName)
-  if (TarPath.encode(groupName).length > 31) extend("gname", groupName)
-  if (!entry.records.has("mtime") && !fits(entry.modified, 12))
-    extend("mtime", decimal(entry.modified))
+  const [user, group] = [TarPath.encode(userName), TarPath.encode(groupName)]
+  if (user.length > 31) extend("uname", user)
+  if (group.length > 31) extend("gname", group)
+  if (!entry.records.has("mtime") && !fits(modified, 12)) extend("mtime", decimal(modified))
   records.push(...entry.records)
-  const main = block({ ...entry, prefix, name: rest ?? name.subarray(0, 100), link })
+  // Not by a spread, which takes longer than all the rest.
+  const main = block({
+    type,
+    size,
+    mode,
+    uid,
+    gid,
+    modified,
+    device,
+    prefix,
+    name: rest ?? name.subarray(0, 100),
+    link,
+    user,
+    group
+  })
   if (records.length === 0) return main
   const content = PaxRecords.encode(records)
   const padding = paddingOf(content.length)
@@ -45,17 +59,22 @@ export const header = (entry: Entry): Uint8Array => {
   return out
 }
 
-interface Fields extends Omit<Entry, "type" | "path" | "target" | "records"> {
+interface Fields extends Pick<Entry, "size" | "mode" | "uid" | "gid" | "modified"> {
+  readonly device?: Entry["device"]
   readonly type: EntryType | "extended"
   readonly prefix?: Uint8Array | undefined
   readonly name: Uint8Array
   readonly link: Uint8Array
+  readonly user: Uint8Array
+  readonly group: Uint8Array
 }
 
 const extended: Fields = {
   type: "extended",
   name: TarPath.encode("PaxHeaders/0"),
   link: new Uint8Array(0),
+  user: new Uint8Array(0),
+  group: new Uint8Array(0),
   size: 0,
   mode: 0o644,
   uid: 0,
@@ -76,25 +95,25 @@ const types: Readonly<Record<EntryType | "extended", string>> = {
 
 const block = (fields: Fields): Uint8Array => {
   const out = new Uint8Array(blockSize)
-  const put = (at: number, value: Uint8Array | string) =>
-    out.set(typeof value === "string" ? TarPath.encode(value) : value, at)
-  put(0, fields.name)
-  put(100, octal(fields.mode, 8))
-  put(108, octal(fields.uid, 8))
-  put(116, octal(fields.gid, 8))
-  put(124, octal(fields.size, 12))
-  put(136, octal(fields.modified, 12))
-  put(148, "        ")
-  put(156, types[fields.type])
-  put(157, fields.link.subarray(0, 100))
-  put(257, "ustar\u000000")
-  put(265, TarPath.encode(fields.userName ?? "").subarray(0, 31))
-  put(297, TarPath.encode(fields.groupName ?? "").subarray(0, 31))
-  put(329, device(fields.device?.major ?? 0))
-  put(337, device(fields.device?.minor ?? 0))
-  if (fields.prefix !== undefined) put(345, fields.prefix)
-  const sum = out.reduce((total, byte) => total + byte, 0)
-  put(148, `${sum.toString(8).padStart(6, "0")}\0 `)
+  out.set(fields.name)
+  putOctal(out, 100, 8, fields.mode)
+  putOctal(out, 108, 8, fields.uid)
+  putOctal(out, 116, 8, fields.gid)
+  putOctal(out, 124, 12, fields.size)
+  putOctal(out, 136, 12, fields.modified)
+  TarPath.putAscii(out, 148, "        ")
+  TarPath.putAscii(out, 156, types[fields.type])
+  out.set(fields.link.subarray(0, 100), 157)
+  TarPath.putAscii(out, 257, "ustar\u000000")
+  out.set(fields.user.subarray(0, 31), 265)
+  out.set(fields.group.subarray(0, 31), 297)
+  putDevice(out, 329, fields.device?.major ?? 0)
+  putDevice(out, 337, fields.device?.minor ?? 0)
+  if (fields.prefix !== undefined) out.set(fields.prefix, 345)
+  let sum = 0
+  for (let at = 0; at < blockSize; at++) sum += out[at] ?? 0
+  putOctal(out, 148, 7, sum)
+  out[154] = 0
   return out
 }
 
@@ -108,17 +127,20 @@ const fits = (value: number, width: number): boolean =>
 const decimal = (value: number): string =>
   Number.isInteger(value) ? BigInt(value).toString() : value.toFixed(9).replace(/\.?0+$/, "")
 
-/** Zero for what an extended header has. */
-const octal = (value: number, width: number): string =>
-  (fits(value, width) ? value : 0).toString(8).padStart(width - 1, "0")
+/** Puts octal digits and a NUL: zero for what an extended header has. */
+const putOctal = (out: Uint8Array, start: number, width: number, value: number): void => {
+  let rest = fits(value, width) ? value : 0
+  for (let at = start + width - 2; at >= start; at--) {
+    out[at] = 0x30 + (rest % 8)
+    rest = Math.floor(rest / 8)
+  }
+}
 
 /** pax has no record for devices: a number that is too large is to the base of 256, as in GNU. */
-const device = (value: number): string | Uint8Array => {
-  if (fits(value, 8)) return octal(value, 8)
-  const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value) | (1n << 63n))
-  return bytes
-}
+const putDevice = (out: Uint8Array, start: number, value: number): void =>
+  fits(value, 8)
+    ? putOctal(out, start, 8, value)
+    : new DataView(out.buffer).setBigUint64(start, BigInt(value) | (1n << 63n))
 
 /** A name in two, where it does not fit into one field and a "/" is at the right place. */
 const split = (name: Uint8Array): readonly [Uint8Array | undefined, Uint8Array] | undefined => {

@@ -86,6 +86,17 @@ const text = (block: Uint8Array, start: number, length: number): string => {
 
 /** Octal digits, or a number to the base of 256, whose first bit is set (GNU, star). */
 const number = (field: Uint8Array): number | undefined => {
+  let value = 0
+  for (let at = 0; at < field.length; at++) {
+    const byte = field[at] ?? 0
+    if (byte >= 0x30 && byte < 0x38) value = value * 8 + byte - 0x30
+    else if (byte === 0) return value
+    else return unusual(field)
+  }
+  return value
+}
+
+const unusual = (field: Uint8Array): number | undefined => {
   const [first = 0] = field
   if (first >= 0x80) return base256(field)
   const end = field.indexOf(0)
@@ -106,12 +117,12 @@ const base256 = (field: Uint8Array): number | undefined => {
 /** Old programs took the bytes for signed ones. */
 const hasChecksum = (block: Uint8Array): boolean => {
   let unsigned = 0
-  let signed = 0
+  let high = 0
   for (let at = 0; at < blockSize; at++) {
     const byte = at >= 148 && at < 156 ? 0x20 : (block[at] ?? 0)
     unsigned += byte
-    signed += byte > 127 ? byte - 256 : byte
+    high += byte >> 7
   }
   const expected = number(block.subarray(148, 156))
-  return expected === unsigned || expected === signed
+  return expected === unsigned || expected === unsigned - 256 * high
 }

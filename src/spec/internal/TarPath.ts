@@ -44,6 +44,10 @@ const lone = /\p{Surrogate}/u
 
 /** The bytes of a string: what `decode` made it of. */
 export const encode = (text: string): Uint8Array => {
+  if (text.length <= short) {
+    const bytes = new Uint8Array(text.length)
+    if (putAscii(bytes, 0, text)) return bytes
+  }
   if (!lone.test(text)) return encoder.encode(text)
   const out: Array<number> = []
   for (const character of text) {
@@ -52,6 +56,19 @@ export const encode = (text: string): Uint8Array => {
     else out.push(...encoder.encode(character))
   }
   return Uint8Array.from(out)
+}
+
+/** Arrays of so many bytes are part of the heap: others cost a microsecond each. */
+const short = 64
+
+/** Puts the bytes of a text into an array, and returns whether it was ASCII. */
+export const putAscii = (bytes: Uint8Array, start: number, text: string): boolean => {
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code > 0x7f) return false
+    bytes[start + at] = code
+  }
+  return true
 }
 
 /** What Linux takes at most of a path, in bytes, with the byte that ends it. */
