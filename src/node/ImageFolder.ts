@@ -31,7 +31,8 @@ import * as FolderWriter from "./internal/FolderWriter.js"
 export interface ExtractOptions extends Image.FlattenOptions {
   /**
    * Whether files belong to the users and groups that the image says, by number. By default, they
-   * do where the program runs as root.
+   * do where the program runs as root. Where they do not, the bits of set-user-id and set-group-id
+   * are left out of their modes: the user would be that of the program.
    */
   readonly owners?: boolean | undefined
 }

@@ -84,6 +84,9 @@ const extracted = (layers: ReadonlyArray<ReadonlyArray<Made>>) => {
   return { folder, isDone }
 }
 
+/** What is kept of modes: files that belong to whoever runs this run as nobody else. */
+const bits = process.getuid?.() === 0 ? 0o7777 : 0o1777
+
 /** What is in a folder, by path: hard links by the first of their names. */
 const seen = (folder: string) => {
   const names = new Map<number, string>()
@@ -99,7 +102,7 @@ const seen = (folder: string) => {
         ? "folder"
         : stats.isSymbolicLink()
           ? ["link", Fs.readlinkSync(full), first]
-          : [stats.mode & 0o7777, stats.mtimeMs, first, digestOf(full)]
+          : [stats.mode & bits, stats.mtimeMs, first, digestOf(full)]
       if (stats.isDirectory()) visit(at)
     }
   }

@@ -64,8 +64,11 @@ layer(machine, { excludeTestServices: true })((it) => {
         )
         expect(outcome).toMatchObject({ _tag: "Right", right: { path: target, skipped: [] } })
         const stats = Fs.statSync(`${target}/bin/tool`)
+        const mode = process.getuid?.() === 0 ? 0o4711 : 0o711
         expect([stats.mode & 0o7777, stats.mtimeMs, stats.nlink]).toEqual([
-          0o4711, 1_700_000_000_500, 2
+          mode,
+          1_700_000_000_500,
+          2
         ])
         expect(Fs.statSync(`${target}/bin/other`).ino).toBe(stats.ino)
         expect(Fs.readlinkSync(`${target}/sh`)).toBe("bin/tool")
@@ -134,6 +137,23 @@ layer(machine, { excludeTestServices: true })((it) => {
         expect([modeOf(target), modeOf(`${target}/a`)]).toEqual([0o755, 0o755])
         const own = yield* attempted(Tar.archive(entry({ name: "./", type: "5", mode: 0o700 })))
         expect(modeOf(own.target)).toBe(0o700)
+      })
+    )
+
+    it.scoped("runs nothing as who extracts it, where files do not belong to whom they say", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf(
+          Tar.archive(
+            entry({ name: "su", mode: 0o6755 }, "x"),
+            entry({ name: "mail/", type: "5", mode: 0o2775 }),
+            entry({ name: "tmp/", type: "5", mode: 0o1777 })
+          )
+        )
+        const path = `${yield* folder()}/image`
+        yield* ImageFolder.extract(image, path, { owners: false })
+        expect(
+          ["su", "mail", "tmp"].map((name) => Fs.statSync(`${path}/${name}`).mode & 0o7777)
+        ).toEqual([0o755, 0o775, 0o1777])
       })
     )
 

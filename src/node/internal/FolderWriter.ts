@@ -92,12 +92,14 @@ const filesOf = ({ owners, root }: Options) => {
       throw new Error(`${JSON.stringify(path)} cannot be a name on this system`)
     return DiskPath.of(Path.join(root, path))
   }
+  // Whoever runs this is not whom a file was to run as.
+  const modeOf = ({ mode }: Pick<Entry, "mode">) => (owners ? mode : mode & 0o1777)
   const complete = async () => {
     if (open === undefined) return
     const { entry, file } = open
     if (owners) await file.chown(entry.uid, entry.gid)
     // The owner comes first: a change of it takes the bits of set-user-id away.
-    await file.chmod(entry.mode)
+    await file.chmod(modeOf(entry))
     const time = timeOf(entry)
     await file.utimes(time, time)
     open = undefined
@@ -139,10 +141,10 @@ const filesOf = ({ owners, root }: Options) => {
     open.left -= bytes.length
     if (open.left === 0) await complete()
   }
-  const finish = async ({ gid, mode, path, uid, ...entry }: Entry) => {
-    const folder = place(path)
-    if (owners) await Fs.chown(folder, uid, gid)
-    await Fs.chmod(folder, mode)
+  const finish = async (entry: Entry) => {
+    const folder = place(entry.path)
+    if (owners) await Fs.chown(folder, entry.uid, entry.gid)
+    await Fs.chmod(folder, modeOf(entry))
     const time = timeOf(entry)
     await Fs.utimes(folder, time, time)
   }
