@@ -10,7 +10,7 @@ const visit = (file: string): void => {
   if (seen.has(file)) return
   seen.add(file)
   for (const [, module = ""] of Fs.readFileSync(file, "utf8").matchAll(
-    /^(?:import|export)\b[^"]*"([^"]+)";?$/gm
+    /^(?:import|export)\b[^"']*["']([^"']+)["'];?$/gm
   )) {
     if (module.startsWith(".")) visit(Path.resolve(Path.dirname(file), module))
     else if (/^(effect|@effect)\//.test(module)) found.add(module)

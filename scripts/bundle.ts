@@ -1,31 +1,75 @@
 /**
  * Writes the modules of `dist`: one file for each public module, and the code that several of them
  * share in chunks. Nearly all of the time in which a program loads this library is that of finding
- * and opening files.
+ * and opening files, so what `effect-oci/node` loads is one chunk for each room.
  */
 import { readFileSync } from "node:fs"
-import { build } from "esbuild"
+import * as Path from "node:path"
+import { transform } from "esbuild"
+import { type Plugin, rollup } from "rollup"
 
 const source = "@effect-oci/source"
 const exported: Record<string, string | Record<string, string>> = JSON.parse(
   readFileSync("package.json", "utf8")
 ).exports
 
-await build({
-  entryPoints: Object.values(exported).flatMap((target) =>
-    typeof target === "string" ? [] : (target[source] ?? [])
-  ),
-  outbase: "src",
-  outdir: "dist",
-  chunkNames: "chunks/[name]-[hash]",
-  bundle: true,
-  splitting: true,
-  packages: "external",
-  format: "esm",
-  platform: "neutral",
-  target: "es2022",
+const root = Path.resolve("src")
+const nameOf = (file: string) => Path.relative(root, file).replace(/\.ts$/, "")
+const modules = Object.values(exported)
+  .flatMap((target) => (typeof target === "string" ? [] : (target[source] ?? [])))
+  .map((path) => Path.resolve(path))
+
+const typescript: Plugin = {
+  name: "typescript",
+  resolveId: (id, importer) =>
+    id.startsWith(".") && importer !== undefined
+      ? Path.resolve(Path.dirname(importer), id.replace(/\.js$/, ".ts"))
+      : undefined,
+  transform: (code, id) =>
+    transform(code, { loader: "ts", sourcefile: id, sourcemap: true, target: "es2022" })
+}
+
+/** What a module loads with it. */
+const loaded = (entry: string, imports: (file: string) => ReadonlyArray<string>) => {
+  const found = new Set([entry])
+  for (const file of found) for (const other of imports(file)) found.add(other)
+  return found
+}
+
+/** What all rooms may import is one chunk with that which they have in common. */
+const roomOf = (file: string) => {
+  const [room = ""] = nameOf(file).split("/")
+  return ["auth", "client", "content", "node", "server", "store"].includes(room) ? room : "core"
+}
+
+const bundle = await rollup({
+  input: Object.fromEntries(modules.map((file) => [nameOf(file), file])),
+  external: (id) => !id.startsWith(".") && !Path.isAbsolute(id),
+  treeshake: { moduleSideEffects: false },
+  plugins: [typescript],
+  onwarn: (warning) => {
+    throw new Error(warning.message)
+  }
+})
+const ofNode = new Set<string>()
+await bundle.write({
+  dir: "dist",
+  format: "es",
+  chunkFileNames: "chunks/[name]-[hash].js",
   // The sources are in the package.
   sourcemap: true,
-  sourcesContent: false,
-  logLevel: "warning"
+  sourcemapExcludeSources: true,
+  hoistTransitiveImports: false,
+  manualChunks: (id, { getModuleInfo }) => {
+    if (ofNode.size === 0) {
+      const imports = (file: string) => getModuleInfo(file)?.importedIds.filter(isOurs) ?? []
+      for (const file of loaded(Path.join(root, "node/index.ts"), imports)) ofNode.add(file)
+    }
+    return ofNode.has(id) ? roomOf(id) : undefined
+  }
 })
+await bundle.close()
+
+function isOurs(id: string) {
+  return id.startsWith(root)
+}
