@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import type { Registry } from "../Registry.js"
 import type { DigestMismatch, SizeMismatch } from "../RegistryError.js"
@@ -25,6 +26,14 @@ export const read = (
     return problem === undefined ? Effect.succeed(bytes) : Effect.fail(problem)
   })
 }
+
+/** Makes `getBlob` that requests nothing of what a descriptor holds. */
+export const orElse =
+  (getBlob: Registry.Service["getBlob"]): Registry.Service["getBlob"] =>
+  (repository, blob) => {
+    const inline = read(blob)
+    return inline === undefined ? getBlob(repository, blob) : Stream.fromEffect(inline)
+  }
 
 /** Gets a manifest that an index lists: as the index holds it, or else as the registry has it. */
 export const manifest = Effect.fnUntraced(function* (

@@ -14,7 +14,8 @@ export const atMost = <E, R>(
     return {
       *push(bytes): Generator<Uint8Array, LimitExceeded | undefined> {
         count += bytes.length
-        if (count > limit.limit) return new LimitExceeded(limit)
+        // What is not a number allows nothing.
+        if (!(count <= limit.limit)) return new LimitExceeded(limit)
         yield bytes
         return undefined
       },

@@ -177,6 +177,20 @@ layer(machine, { excludeTestServices: true })((it) => {
       })
     )
 
+    it.effect("has layers within limits, of which what is not a number allows nothing", () =>
+      Effect.gen(function* () {
+        const image = yield* imageOf([file("a", "1")])
+        const flattened = (options: Image.FlattenOptions) =>
+          Effect.map(
+            Effect.either(Stream.runDrain(Image.flatten(image, options))),
+            ({ _tag }) => _tag
+          )
+        expect(yield* flattened({ limit: 2048, entryLimit: 1 })).toBe("Right")
+        for (const options of [{ limit: 2047 }, { limit: Number.NaN }, { entryLimit: Number.NaN }])
+          expect(yield* flattened(options)).toBe("Left")
+      })
+    )
+
     it.effect("says whether it has changed since", () =>
       Effect.gen(function* () {
         const reference = `${yield* name}:v1`

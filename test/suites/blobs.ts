@@ -245,6 +245,23 @@ export const blobSuite = (it: It, supports: Supports, largeBlob: number): void =
     })
   )
 
+  it.effect(
+    "reads what a descriptor holds from there, verified, and not from the registry (I6)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry
+        const repository = yield* freshRepository
+        const held = { digest: Digest.fromBytes(utf8("held")), size: 4, mediaType: "" }
+        const inline = { ...held, data: Buffer.from("held").toString("base64") }
+        expect(yield* gather(registry.getBlob(repository, inline))).toEqual(utf8("held"))
+        expect(yield* registry.getBlobBytes(repository, inline)).toEqual(utf8("held"))
+        const other = { ...inline, data: Buffer.from("hold").toString("base64") }
+        expect((yield* Effect.flip(gather(registry.getBlob(repository, other))))._tag).toBe(
+          "DigestMismatch"
+        )
+      })
+  )
+
   it.effect("uploads a blob that is there if it is told to", () =>
     Effect.gen(function* () {
       const registry = yield* Registry

@@ -30,12 +30,7 @@ export const make = (
   to: Endpoint,
   send: Send
 ): Pick<Registry.Service, "getBlob" | "getBlobBytes" | "getBlobRange"> => {
-  const getBlob: Registry.Service["getBlob"] = (repository, blob) => {
-    const inline = InlineData.read(blob)
-    return inline === undefined ? download(repository, blob) : Stream.fromEffect(inline)
-  }
-
-  const download: Registry.Service["getBlob"] = (repository, blob) =>
+  const getBlob = InlineData.orElse((repository, blob) =>
     BorrowedStream.make(({ borrowed, hashed }) =>
       to.concurrency.download((permit) =>
         StreamChannel.unwrap(
@@ -75,6 +70,7 @@ export const make = (
         )
       )
     )
+  )
 
   const getBlobRange: Registry.Service["getBlobRange"] = (repository, digest, { end, start }) => {
     const range = end === undefined ? { start } : { start, end }

@@ -22,5 +22,5 @@ export const make = (options?: Options): EntryCount => {
     limit,
     ...(options !== undefined && { option: "entryLimit" })
   })
-  return { next: () => (++value > limit ? excess : undefined), value: () => value }
+  return { next: () => (++value <= limit ? undefined : excess), value: () => value }
 }

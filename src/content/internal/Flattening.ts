@@ -87,7 +87,7 @@ const named = (
   entry: Entry,
   [first = "", ...links]: ReadonlyArray<string>
 ): ReadonlyArray<Entry> => [
-  { ...entry, path: first },
+  first === entry.path ? entry : { ...entry, path: first },
   ...links.map((path): Entry => ({ ...entry, path, type: "hardlink", size: 0, target: first }))
 ]
 

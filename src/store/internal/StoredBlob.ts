@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type { BlobSource } from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as InlineData from "../../internal/InlineData.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import type { Registry } from "../../Registry.js"
 import { RangeMismatch } from "../../RegistryError.js"
@@ -31,14 +32,10 @@ export interface Opened {
 }
 
 /** Makes `getBlob` of what opens a stored blob. */
-export const download =
-  (
-    open: (
-      repository: RepositoryName,
-      digest: Digest
-    ) => Effect.Effect<Opened, Registry.GetBlobError>
-  ): Registry.Service["getBlob"] =>
-  (repository, blob) => {
+export const download = (
+  open: (repository: RepositoryName, digest: Digest) => Effect.Effect<Opened, Registry.GetBlobError>
+): Registry.Service["getBlob"] =>
+  InlineData.orElse((repository, blob) => {
     const { digest, size } = typeof blob === "string" ? { digest: blob, size: undefined } : blob
     const subject: Transfer.Subject = { direction: "download", repository, digest, size }
     const completed = Effect.zipRight(
@@ -59,7 +56,7 @@ export const download =
         Stream.concat(Stream.execute(completed))
       )
     })
-  }
+  })
 
 /** A blob of so many bytes, and a part of it from one byte to before another. */
 export interface Found {

@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../../ByteStream.js"
 import * as BlobBytes from "../../../internal/BlobBytes.js"
+import * as InlineData from "../../../internal/InlineData.js"
 import * as ByteRange from "../../../protocol/ByteRange.js"
 import type { Range, Registry } from "../../../Registry.js"
 import {
@@ -113,7 +114,7 @@ const streaming = (cache: Cache, { open }: BlobLookup.BlobLookup): Registry.Serv
       : direct
   }
 
-  return getBlob
+  return InlineData.orElse(getBlob)
 }
 
 /** Without a stream, where the blob is stored. */
