@@ -6,15 +6,22 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as BlobSource from "../../src/BlobSource.js"
 import * as Prune from "../../src/content/Prune.js"
 import * as Registries from "../../src/Registries.js"
 import type { Registry } from "../../src/Registry.js"
-import { RegistryFailure, Unsupported } from "../../src/RegistryError.js"
+import {
+  ManifestUnknown,
+  NameUnknown,
+  RegistryFailure,
+  Unsupported
+} from "../../src/RegistryError.js"
 import type * as Manifest from "../../src/spec/Manifest.js"
 import * as ManifestOf from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { utf8 } from "../support/fixtures.js"
 import { digestOf, pusher, signatureTag } from "../support/pruning.js"
 
 const app = Reference.unsafeParseRepositoryName("team/app")
@@ -55,6 +62,7 @@ describe("a rule by age", () => {
   > = [
     ["of the configuration", "2026-10-01T00:00:00.123456789Z", undefined, true],
     ["with an offset", "2026-10-01T02:00:00+02:00", undefined, true],
+    ["that is no older than that", "2026-10-30T12:00:00Z", undefined, false],
     ["that is not old enough", "2026-11-28T00:00:00Z", undefined, false],
     ["of the annotation alone", undefined, "2026-10-01T00:00:00Z", true],
     [
@@ -74,6 +82,8 @@ describe("a rule by age", () => {
     ["of 1970", "1970-01-01T00:00:00Z", undefined, false],
     ["of 1980", "1980-01-01T00:00:01Z", undefined, false],
     ["of 2012", "2012-12-31T23:59:59Z", undefined, false],
+    ["of 2013", "2013-01-01T00:00:00Z", undefined, true],
+    ["of no calendar", "2026-13-41T00:00:00Z", undefined, false],
     ["in the future", "2026-11-29T12:00:01Z", undefined, false],
     ["of which one is in the future", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z", false],
     ["that is none", "yesterday", undefined, false],
@@ -89,7 +99,9 @@ describe("a rule by age", () => {
       } = yield* plan({ rules: [{ olderThan: "30 days" }] })
       expect(result?.removed).toEqual(isOld ? ["a"] : [])
       const isKnown =
-        isOld || created === "2026-11-28T00:00:00Z" || annotation === "2026-11-28T00:00:00Z"
+        isOld ||
+        annotation === "2026-11-28T00:00:00Z" ||
+        /^2026-(?:11-28|10-30)/.test(created ?? "")
       expect(result?.ofUnknownAge).toEqual(isKnown ? [] : ["a"])
     })
   )
@@ -140,6 +152,71 @@ describe("a rule by age", () => {
       expect([...(result?.ofUnknownAge ?? [])].sort()).toEqual(["empty", "undated"])
     })
   )
+
+  it.effect(
+    "takes the annotation of an index, and no index for older than it can be followed",
+    () =>
+      Effect.gen(function* () {
+        const { image, index, memory, plan } = yield* world
+        const old = yield* image("old", { created: "2026-01-01T00:00:00Z" })
+        const annotations = { "org.opencontainers.image.created": "2026-11-28T00:00:00Z" }
+        yield* index([old], { tags: "annotated", annotations })
+        let nested = old
+        for (let depth = 1; depth <= 10; depth++)
+          nested = yield* index([nested], { tags: `deep-${depth}` })
+        const attestation = yield* image("attestation")
+        const attested = ManifestOf.index({
+          manifests: [
+            old.descriptor,
+            {
+              ...attestation.descriptor,
+              annotations: { "vnd.docker.reference.type": "attestation-manifest" }
+            }
+          ]
+        })
+        yield* memory.putManifest(app, attested, { tags: [Reference.unsafeParseTag("attested")] })
+        const { rules } = yield* plan({ rules: [{ olderThan: "30 days" }] })
+        const deep = (from: number, to: number) =>
+          Array.from({ length: to - from + 1 }, (_, n) => `deep-${from + n}`)
+        expect([...(rules[0]?.removed ?? [])].sort()).toEqual(["attested", ...deep(1, 8)])
+        expect([...(rules[0]?.ofUnknownAge ?? [])].sort()).toEqual(deep(9, 10).sort())
+      })
+  )
+
+  it.effect("is not needed to keep the newest calendar versions, and no date is made up", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan } = yield* world
+      yield* image("new", { tags: "2026.02", created: "2026-01-01T00:00:00Z" })
+      yield* image("old", { tags: "2025.12", created: "2026-11-01T00:00:00Z" })
+      const lost = yield* image("lost", { tags: "lost", created: "2026-01-01T00:00:00Z" })
+      const [config] = ManifestOf.references(lost)
+      if (config !== undefined) yield* memory.deleteBlob(app, config.digest)
+      const { rules } = yield* plan({
+        rules: [
+          { calendar: "*", keep: 1 },
+          { include: ["lost"], olderThan: "1 day" }
+        ]
+      })
+      expect(rules.map(({ removed }) => removed)).toEqual([["2025.12"], []])
+      expect(rules[1]?.ofUnknownAge).toEqual(["lost"])
+    })
+  )
+
+  it.effect("does not look for dates in configurations that are not of images", () =>
+    Effect.gen(function* () {
+      const { memory, plan } = yield* world
+      const document = JSON.stringify({ created: "2026-01-01T00:00:00Z" })
+      const config = yield* memory.putBlob(app, BlobSource.fromBytes(utf8(document)), {
+        mediaType: "application/vnd.example.config.v1+json"
+      })
+      yield* memory.putManifest(app, ManifestOf.image({ config, layers: [] }), {
+        tags: [Reference.unsafeParseTag("chart")]
+      })
+      const made = yield* plan({ rules: [{ olderThan: "30 days" }] })
+      expect(made.rules[0]?.ofUnknownAge).toEqual(["chart"])
+      expect(made.cost.configs).toBe(0)
+    })
+  )
 })
 
 describe("tags and what they stand on", () => {
@@ -154,6 +231,7 @@ describe("tags and what they stand on", () => {
       })
       yield* hasOnly(kept)
       expect([...plan.protected].sort()).toEqual(["2.0.0", "stable"])
+      expect(plan.rules.map(({ removed }) => removed)).toEqual([["1.0.0"], ["1.0.0"]])
       expect(plan.deletions).toMatchObject([{ reason: { rules: [0, 1] }, tags: ["1.0.0"] }])
     })
   )
@@ -269,8 +347,166 @@ describe("tags and what they stand on", () => {
   )
 })
 
+describe("what is kept", () => {
+  const unlisted = { manifests: () => Stream.fail(new Unsupported({ operation: "x" })) }
+
+  it.effect("is what a document names that is not understood", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, prune } = yield* world
+      const named = [
+        yield* image("a", { tags: "pr-1" }),
+        yield* image("b", { tags: "pr-2" }),
+        yield* image("c", { tags: "pr-3" })
+      ] as const
+      const [a, b, c] = named.map(digestOf)
+      const put = Effect.fnUntraced(function* (tag: string, mediaType: string, document: object) {
+        const bytes = utf8(JSON.stringify({ schemaVersion: 2, mediaType, ...document }))
+        const manifest = yield* ManifestOf.fromBytes(bytes, { mediaType })
+        yield* memory.putManifest(app, manifest, { tags: [Reference.unsafeParseTag(tag)] })
+        return manifest
+      })
+      const others = [
+        yield* put("v1", "application/vnd.example.manifest.v1+json", { needs: [a] }),
+        yield* index([], { tags: "v2" }),
+        yield* put("v3", MediaType.imageIndex, {
+          manifests: [{ mediaType: MediaType.layerTarGzip, digest: c, size: 1 }]
+        })
+      ] as const
+      const half = yield* ManifestOf.fromBytes(
+        utf8(JSON.stringify({ schemaVersion: 2, manifests: [{ digest: b, size: 1 }] })),
+        { mediaType: MediaType.imageIndex }
+      )
+      const served: Registry.Service = {
+        ...memory,
+        ...unlisted,
+        getManifest: (repository, reference) =>
+          reference === digestOf(others[1])
+            ? Effect.succeed(half)
+            : memory.getManifest(repository, reference)
+      }
+      yield* prune({ rules: [{ include: ["pr-*"] }] }, served)
+      yield* hasOnly(...named, ...others)
+    })
+  )
+
+  it.effect("is read where it may be an index, though it was named before by what is not", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, prune } = yield* world
+      const child = yield* image("child")
+      const old = yield* index([child], { tags: "pr-1", annotations: { old: "yes" } })
+      const deep = yield* index([child])
+      const inner = yield* index([deep])
+      const outer = yield* index([inner], { tags: "v1" })
+      const mediaType = "application/vnd.example.manifest.v1+json"
+      const bytes = utf8(JSON.stringify({ mediaType, needs: [digestOf(deep)] }))
+      const other = yield* ManifestOf.fromBytes(bytes, { mediaType })
+      yield* memory.putManifest(app, other, { tags: [Reference.unsafeParseTag("v2")] })
+      yield* prune({ rules: [{ include: ["pr-*"] }] }, { ...memory, ...unlisted })
+      yield* hasOnly(child, deep, inner, outer, other)
+      void old
+    })
+  )
+
+  it.effect("is what a list alone has of a referrer", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, prune } = yield* world
+      const subject = yield* image("subject", { tags: "pr-1 v1" })
+      const referrer = yield* image("referrer", { tags: "pr-2" })
+      const listing: Partial<Registry.Service> = {
+        ...unlisted,
+        referrers: (_, digest) =>
+          digest === digestOf(subject) ? Stream.make(referrer.descriptor) : Stream.empty
+      }
+      yield* prune({ rules: [{ include: ["pr-*"] }] }, { ...memory, ...listing })
+      yield* hasOnly(subject, referrer)
+    })
+  )
+
+  it.effect("is said to lack what it lacks, and tags of that to be left over", () =>
+    Effect.gen(function* () {
+      const { image, index, memory, plan } = yield* world
+      const lost = yield* index([])
+      const kept = yield* index([lost], { tags: "v1" })
+      yield* image("old", { tags: "pr-1" })
+      const signature = yield* image("signature", { tags: signatureTag(lost) })
+      const byDigest = yield* image("byDigest")
+      yield* image("other", { tags: signatureTag(byDigest) })
+      yield* memory.deleteManifest(app, digestOf(lost))
+      const made = yield* plan({ rules: [{ include: ["pr-*"] }] }, { ...memory, ...unlisted })
+      expect(made.missing).toEqual([{ digest: digestOf(lost), of: digestOf(kept) }])
+      expect(made.orphans).toEqual([
+        { digest: digestOf(signature), tag: signatureTag(lost), subject: digestOf(lost) }
+      ])
+    })
+  )
+
+  it.effect("is a tag whose manifest cannot be read, with a warning", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan } = yield* world
+      const lost = yield* image("lost", { tags: "pr-1" })
+      const reference = digestOf(lost)
+      const made = yield* plan(everything, {
+        ...memory,
+        ...unlisted,
+        getManifest: (repository) =>
+          Effect.fail(new ManifestUnknown({ repository, reference: reference }))
+      })
+      expect(made.deletions).toEqual([])
+      expect(made.warnings).toEqual([
+        `the tag pr-1 is left: ${reference} cannot be read, as if absent`
+      ])
+    })
+  )
+
+  it.effect("is a tag that has moved since it was to be removed from what stays", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan } = yield* world
+      yield* image("kept", { tags: "v1 pr-1" })
+      const made = yield* plan({ rules: [{ include: ["pr-*"] }] })
+      const next = yield* image("next", { tags: "pr-1" })
+      const { moved, ok, untaggings } = yield* Prune.executeFrom(memory, made)
+      expect(ok).toBe(true)
+      expect(untaggings).toMatchObject([{ outcome: { _tag: "Left", why: "the tag has moved" } }])
+      expect(moved).toMatchObject([{ tag: "pr-1", to: digestOf(next) }])
+      expect((yield* memory.snapshot)[app]?.tags["pr-1"]).toBe(digestOf(next))
+      yield* memory.deleteTag(app, Reference.unsafeParseTag("pr-1"))
+      const again = yield* Prune.executeFrom(memory, made)
+      expect(again.untaggings).toMatchObject([{ outcome: { _tag: "Gone" } }])
+    })
+  )
+})
+
 describe("manifests without a tag", () => {
   const untagged: Prune.Policy = { untagged: {} }
+
+  it.effect("go when they were put as long ago as the grace time", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, prune } = yield* world
+      const old = yield* image("old")
+      yield* TestClock.adjust("23.9 hours")
+      yield* prune(untagged)
+      yield* hasOnly(old)
+      yield* TestClock.adjust("0.1 hours")
+      yield* prune(untagged)
+      yield* hasOnly()
+      yield* image("new")
+      yield* prune({ untagged: { grace: 0 } })
+      yield* hasOnly()
+    })
+  )
+
+  it.effect("go with their index where they were put again for it a long time ago", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, prune } = yield* world
+      const child = yield* image("child")
+      yield* index([child], { tags: "pr-1" })
+      yield* TestClock.adjust("1 hour")
+      yield* memory.putManifest(app, child)
+      yield* TestClock.adjust("25 hours")
+      yield* prune(everything)
+      yield* hasOnly()
+    })
+  )
 
   it.effect("go after a grace time, and not between a child and its index (CP03)", () =>
     Effect.gen(function* () {
@@ -499,6 +735,66 @@ describe("an execution", () => {
     })
   )
 
+  it.effect("asks once for tags where none can be deleted, and deletes manifests anyway", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, plan } = yield* world
+      const kept = [
+        yield* image("a", { tags: "v1 pr-1" }),
+        yield* image("b", { tags: "v2 pr-2" })
+      ] as const
+      yield* image("old", { tags: "pr-3" })
+      const made = yield* plan({ rules: [{ include: ["pr-*"] }] })
+      let asked = 0
+      const { untaggings } = yield* Prune.executeFrom(
+        {
+          ...memory,
+          deleteTag: () => {
+            asked++
+            return Effect.fail(new Unsupported({ operation: "deleting tags" }))
+          }
+        },
+        made
+      )
+      expect(asked).toBe(1)
+      expect(untaggings.map(({ outcome }) => outcome._tag)).toEqual(["Failed", "Failed"])
+      yield* hasOnly(...kept)
+    })
+  )
+
+  it.effect("goes on where what held others, or the repository, is gone already", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, index, memory, plan } = yield* world
+      const child = yield* image("child")
+      const root = yield* index([child], { tags: "pr-1" })
+      const made = yield* plan(everything)
+      const absent: Registry.Service = {
+        ...memory,
+        deleteManifest: (repository) => Effect.fail(new NameUnknown({ repository }))
+      }
+      const unlisted = { ...made, manifests: undefined }
+      const { deletions } = yield* Prune.executeFrom(absent, unlisted)
+      expect(deletions.map(({ outcome }) => outcome._tag)).toEqual(["Gone", "Gone"])
+      yield* memory.deleteManifest(app, digestOf(root))
+      const report = yield* Prune.executeFrom(memory, made)
+      expect(report.deletions.map(({ outcome }) => outcome._tag)).toEqual(["Gone", "Removed"])
+      yield* hasOnly()
+    })
+  )
+
+  it.effect("leaves what a document that is not understood names since", () =>
+    Effect.gen(function* () {
+      const { hasOnly, image, memory, plan } = yield* world
+      const old = yield* image("old", { tags: "pr-1" })
+      const made = yield* plan(everything)
+      const mediaType = "application/vnd.example.manifest.v1+json"
+      const bytes = utf8(JSON.stringify({ mediaType, needs: [digestOf(old)] }))
+      const document = yield* ManifestOf.fromBytes(bytes, { mediaType })
+      yield* memory.putManifest(app, document, { tags: [Reference.unsafeParseTag("v1")] })
+      yield* Prune.executeFrom(memory, { ...made, manifests: undefined })
+      yield* hasOnly(old, document)
+    })
+  )
+
   it.effect("goes on after a failure, and leaves what belongs to what could not go", () =>
     Effect.gen(function* () {
       const { hasOnly, image, index, memory, plan } = yield* world
@@ -619,6 +915,24 @@ const deletingNothing = (registry: Registry.Service): Registry.Service => ({
 })
 
 describe("a plan", () => {
+  it.effect("says which rules chose a manifest, and not what else it goes with", () =>
+    Effect.gen(function* () {
+      const { image, index, plan } = yield* world
+      const created = "2026-01-01T00:00:00Z"
+      const child = yield* image("child", { tags: "pr-2 dev-2", created })
+      const root = yield* index([child], { tags: "pr-1" })
+      const { cost, deletions } = yield* plan({
+        rules: [{ include: ["pr-*"] }, { include: ["dev-*"], keep: 0, olderThan: "1 day" }]
+      })
+      expect(deletions).toMatchObject([
+        { digest: digestOf(root), reason: { _tag: "Rules", rules: [0] } },
+        { digest: digestOf(child), reason: { _tag: "Rules", rules: [0, 1] } }
+      ])
+      // Each date is read once.
+      expect(cost.configs).toBe(1)
+    })
+  )
+
   it.effect("says what each rule fits, and warns of what fits nothing (CP27)", () =>
     Effect.gen(function* () {
       const { image, plan } = yield* world

@@ -71,9 +71,7 @@ const createdIn = (config: Uint8Array): number | undefined => {
 }
 
 /** RFC 3339 as far as a date needs it: other texts mean what the engine likes. */
-const parsed = (text: unknown): number | undefined => {
-  if (typeof text !== "string" || !/^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d/.test(text))
-    return undefined
-  const date = Date.parse(text)
-  return Number.isNaN(date) ? undefined : date
-}
+const parsed = (text: unknown): number | undefined =>
+  typeof text === "string" && /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d/.test(text)
+    ? Date.parse(text)
+    : undefined

@@ -48,13 +48,7 @@ export const plan = Effect.fnUntraced(function* (
     ...(listed ?? []).map(({ descriptor }) => descriptor.digest)
   ])
   const tagged = digestsOf(named)
-  const untagged = Untagged.sort(
-    nodes,
-    listed ?? [],
-    tagged,
-    digestsOf(attached),
-    now - compiled.grace
-  )
+  const untagged = Untagged.sort(nodes, listed ?? [], tagged, now - compiled.grace)
   kept.push(...untagged.kept)
   for (const digest of untagged.old)
     if (compiled.removesUntagged) reasons.set(digest, { _tag: "Untagged" })
@@ -96,7 +90,8 @@ const rootsOf = (named: Tags, choice: Rules.Choice) => {
     else {
       const before = reasons.get(digest)
       const others = before?._tag === "Rules" ? before.rules : []
-      reasons.set(digest, { _tag: "Rules", rules: [...new Set([...others, ...rules])] })
+      const all = [...new Set([...others, ...rules])].sort((self, that) => self - that)
+      reasons.set(digest, { _tag: "Rules", rules: all })
     }
   }
   return { kept, reasons }

@@ -61,7 +61,7 @@ const unmatched = (
 
 /** What a rule chooses of the tags that fit it: by digest, and not by tag. */
 const selected = Effect.fnUntraced(function* <E>(
-  { compare, hasVersions, keep, olderThan }: CompiledRule,
+  { hasVersions, keep, olderThan }: CompiledRule,
   fitting: ReadonlyArray<Tag>,
   tags: ReadonlyMap<Tag, Digest>,
   dateOf: (digest: Digest) => Effect.Effect<number | undefined, E>,
@@ -69,8 +69,8 @@ const selected = Effect.fnUntraced(function* <E>(
   concurrency: number
 ) {
   const byDigest = new Map<Digest, Array<Tag>>()
-  // The best of the versions of an image stands first, and says where it stands.
-  for (const tag of [...fitting].sort(compare)) {
+  // They are in order: the best of the versions of an image says where it stands.
+  for (const tag of fitting) {
     const digest = tags.get(tag)
     if (digest === undefined) continue
     const others = byDigest.get(digest)

@@ -18,13 +18,11 @@ export interface Sorted {
 
 /**
  * Sorts the manifests of a repository that have no tag, but for those that go with what holds them.
- * `attached` are those with a tag that is named after another one.
  */
 export const sort = (
   nodes: ReadonlyMap<Digest, Graph.Node>,
   listed: ReadonlyArray<ListedManifest>,
   tagged: ReadonlySet<Digest>,
-  attached: ReadonlySet<Digest>,
   oldest: number
 ): Sorted => {
   const putAt = new Map(
@@ -55,8 +53,7 @@ export const sort = (
       orphans.push({ digest, subject })
       lost.add(subject)
       keep(digest, `its subject ${subject} is not there`)
-    } else if (attached.has(digest)) keep(digest, "what its tag is named after is not there")
-    else if ([...closure(nodes, [digest])].some(isYoung))
+    } else if ([...closure(nodes, [digest])].some(isYoung))
       keep(digest, "it was put a short time ago")
     else old.push(digest)
   }
