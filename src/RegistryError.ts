@@ -340,6 +340,10 @@ export class UploadUnknown extends Schema.TaggedError<UploadUnknown>("effect-oci
  * `retryAfter` is the wait the registry asked for, in milliseconds; `limit` and `remaining` are its
  * `RateLimit` headers as sent.
  *
+ * Without a `status`, nothing was sent: the registry has asked others to wait longer than the
+ * request would, or it allows only those requests that the option `leave` of a copy or sync leaves
+ * alone. `remaining` is their number then, and after `retryAfter` there are more at the latest.
+ *
  * @since 0.1.0
  * @category errors
  */
@@ -352,8 +356,12 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>(
   remaining: Schema.optional(Schema.String)
 }) {
   override get message(): string {
+    const left =
+      this.status === undefined && this.remaining !== undefined
+        ? `, and the ${this.remaining} that it still allows are left alone`
+        : ""
     return sentence(
-      `The ${serverOf(this)} limits the rate of requests`,
+      `The ${serverOf(this)} limits the rate of requests${left}`,
       this,
       this.retryAfter === undefined
         ? "try again later"

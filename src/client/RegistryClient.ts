@@ -132,6 +132,18 @@ export type {
 export type {
   /**
    * @since 0.1.0
+   * @category models
+   */
+  Rate,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Rates
+} from "./http/Rates.js"
+export type {
+  /**
+   * @since 0.1.0
    * @category errors
    */
   RequestError,
@@ -160,8 +172,8 @@ export type {
  * Makes an endpoint for `attempt` and `execute`. Nothing is sent.
  *
  * Fails with `InvalidUrl` when `url` is not http or https, or has a user name, a query or a
- * fragment; when `headers`, `userAgent` or `namespace` have a value that no request can carry; or
- * when an entry of `trust` is not a host.
+ * fragment; when `headers`, `userAgent` or `namespace` have a value that no request can carry; when
+ * a rate cannot be kept; or when an entry of `trust` is not a host.
  *
  * @since 0.1.0
  * @category constructors
@@ -174,8 +186,8 @@ export const endpoint = (options: EndpointOptions): Effect.Effect<Endpoint, Inva
  * its status. `TokenCache` keeps the challenge of a 401, so that the next attempt answers it: an
  * application can put a loop of its own around this. `execute` has one.
  *
- * Requests are not counted towards the `concurrency` of the endpoint. The body of the response has
- * to be read, or its stream abandoned.
+ * Requests are not counted towards the `concurrency` and the `rates` of the endpoint. The body of
+ * the response has to be read, or its stream abandoned.
  *
  * Fails with `AuthChallenge` for a 401 of the registry, and with `ExchangeError`.
  *

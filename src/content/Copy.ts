@@ -16,6 +16,7 @@ import * as Registries from "../Registries.js"
 import type { InputError, InvalidReference } from "../RegistryError.js"
 import type * as Platform from "../spec/Platform.js"
 import * as Reference from "../spec/Reference.js"
+import { Budget } from "./internal/copy/Budget.js"
 import type { CopyFailure } from "./internal/copy/CopyFailure.js"
 import type { Report } from "./internal/copy/Copying.js"
 import * as Copying from "./internal/copy/Copying.js"
@@ -193,6 +194,13 @@ export interface Options<E = never, R = never> {
    */
   readonly concurrency?: number | undefined
   /**
+   * How many requests are left alone of those that the source says to allow still, as Docker Hub
+   * does with `ratelimit-remaining`. A manifest that would take more fails with `TooManyRequests`,
+   * whose `remaining` says how many are left, and `retryAfter` after how many milliseconds more are
+   * allowed, where the source says that. A source that says nothing has no limit.
+   */
+  readonly leave?: number | undefined
+  /**
    * Whether other manifests are copied when one has failed, `false` by default. The report has the
    * failures then, and is not `ok`.
    */
@@ -240,13 +248,29 @@ const defaults: Copying.Settings<never, never> = {
 }
 
 const settings = <E, R>(options: Options<E, R>): Copying.Settings<E, R> => {
-  const { referrers, ...others } = options
+  const { leave: _, referrers, ...others } = options
   const all = withDefaults<Copying.Settings<E, R>>(defaults, others)
   return {
     ...all,
     referrers: referrers === true ? {} : referrers || undefined,
     concurrency: Math.max(1, all.concurrency)
   }
+}
+
+/** Both sides of a copy, whose requests to the source are counted where some are to be left. */
+const sides = <E, R>(
+  from: Place,
+  to: Place,
+  { leave }: Options<E, R>
+): readonly [from: Roots.Located, to: Roots.Located] => {
+  const source = Roots.located(from)
+  if (leave === undefined) return [source, Roots.located(to)]
+  const registry = new Budget(leave).guard(source.registry)
+  const isSame = from.registry === to.registry
+  return [
+    { ...source, registry },
+    { ...Roots.located(to), ...(isSame && { registry }) }
+  ]
 }
 
 /**
@@ -496,7 +520,7 @@ export const between = <E = never, R = never>(
   to: Place,
   options: Options<E, R> = {}
 ): Effect.Effect<Report<E>, CopyFailure | InvalidReference | E, R> =>
-  Copying.copy(Roots.located(from), Roots.located(to), settings(options))
+  Copying.copy(...sides(from, to, options), settings(options))
 
 /**
  * Emits the steps of a copy between two places, as `plan` does.
@@ -511,7 +535,7 @@ export const planBetween = <E, R>(
   to: Place,
   options: Options<E, R> = {}
 ): Stream.Stream<Step, CopyFailure | InvalidReference> =>
-  Copying.plan(Roots.located(from), Roots.located(to), settings(options))
+  Copying.plan(...sides(from, to, options), settings(options))
 
 /**
  * Performs the steps of a plan between two places, as `run` does.
@@ -527,7 +551,7 @@ export const runBetween = <E = never, R = never>(
   steps: Iterable<Step>,
   options: Options<E, R> = {}
 ): Effect.Effect<Report<E>, CopyFailure | E, R> =>
-  Copying.run(Roots.located(from), Roots.located(to), steps, settings(options))
+  Copying.run(...sides(from, to, options), steps, settings(options))
 
 /**
  * Returns a step as a line of text, such as `transfer blob sha256:…, 29.5 MB`.

@@ -1,5 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
 import type { RateLimit } from "../../src/client/RegistryClient.js"
 import type { Registry, UploadSession } from "../../src/Registry.js"
 import { gather, items } from "../support/fixtures.js"
@@ -225,21 +228,42 @@ describe("an answer that is no success", () => {
   )
 })
 
+const said = (remaining: number) => ({ limit: 100, remaining, window: Option.none() })
+
 describe("rate limits", () => {
   it.effect.each([
-    ["neither field", {}, 0],
-    ["one of them", { "ratelimit-limit": "100" }, 0],
-    ["no numbers", { "ratelimit-limit": "many", "ratelimit-remaining": "1" }, 0],
-    ["no window", { "ratelimit-limit": "100", "ratelimit-remaining": "1" }, 1]
-  ] as const)("are told where there are any: %s", ([, headers, count]) =>
+    ["neither field", {}, []],
+    ["one of them", { "ratelimit-limit": "100" }, []],
+    ["the other", { "ratelimit-remaining": "100" }, []],
+    ["no numbers", { "ratelimit-limit": "many", "ratelimit-remaining": "1" }, []],
+    // An empty value is not known, and not zero (CP26).
+    ["no number", { "ratelimit-limit": "100", "ratelimit-remaining": ";w=21600" }, []],
+    ["no window", { "ratelimit-limit": "100", "ratelimit-remaining": "1" }, [said(1)]],
+    [
+      "a window",
+      { "ratelimit-limit": "100;w=60", "ratelimit-remaining": "1;w=60" },
+      [{ ...said(1), window: Option.some(Duration.minutes(1)) }]
+    ],
+    [
+      "seconds until the reset",
+      { "x-ratelimit-limit": "100", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "30" },
+      [{ ...said(0), reset: Duration.seconds(30) }]
+    ],
+    [
+      "the time of the reset",
+      { "ratelimit-limit": "100", "ratelimit-remaining": "7", "ratelimit-reset": "1500000090" },
+      [{ ...said(7), reset: Duration.seconds(90) }]
+    ]
+  ] as const)("are told where there are any: %s", ([, headers, expected]) =>
     Effect.gen(function* () {
+      yield* TestClock.setTime(1_500_000_000_000)
       const rates: Array<RateLimit> = []
       const { registry } = yield* world(
         { [registryUrl]: () => status(200, '{"tags":[]}', { ...headers }) },
         { onRateLimit: (rate) => Effect.sync(() => void rates.push(rate)) }
       )
       yield* items(registry.tags(repository))
-      expect(rates.length).toBe(count)
+      expect(rates).toEqual(expected)
     })
   )
 })

@@ -784,8 +784,11 @@ export const targets: ReadonlyArray<Target> = [
           "ratelimit-limit": s,
           "ratelimit-remaining": s,
           "x-ratelimit-limit": s,
-          "x-ratelimit-remaining": s
-        })
+          "ratelimit-reset": s,
+          "x-ratelimit-remaining": s,
+          "x-ratelimit-reset": s
+        }),
+        0
       )
   },
   {

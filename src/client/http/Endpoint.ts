@@ -22,7 +22,9 @@ import * as ServerText from "../../spec/internal/ServerText.js"
 import * as Concurrency from "./Concurrency.js"
 import * as Limits from "./Limits.js"
 import * as Observability from "./Observability.js"
+import { Pace } from "./Pace.js"
 import type { RateLimit } from "./RateLimit.js"
+import * as Rates from "./Rates.js"
 import * as Retry from "./Retry.js"
 import * as Timeouts from "./Timeouts.js"
 import type { Transform } from "./TransformedClient.js"
@@ -74,6 +76,20 @@ export interface EndpointOptions {
    * uploads of blobs count apart, with the same bound each. What exceeds it waits in order.
    */
   readonly concurrency?: number | undefined
+  /**
+   * How many requests of each kind are sent in a time. By default there are rates for the
+   * registries that publish theirs, which what is given here replaces:
+   *
+   * - Docker Hub: 2,000 reads a minute, and 200 at once.
+   * - GitHub (`ghcr.io`): 44,000 reads and 2,000 `uploads` a minute.
+   * - Amazon ECR: 100 `uploads` and 10 `pushes` a second, of ECR Public 10 of each.
+   *
+   * Whatever the rates, a registry that says that there are too many requests (429) gets none for
+   * as long as it asks for, or for twice as long each time, and then one before the others. That is
+   * so unless `retry.attempts` is 0; `retry.maxDelay` is the longest such pause, and what would
+   * begin later than `retry.deadline` fails with `TooManyRequests`.
+   */
+  readonly rates?: Rates.Rates | undefined
   /**
    * Downloads large blobs over several connections, for registries and storage that limit the speed
    * of each: with `true` up to 4, else up to `connections`, and no more than `concurrency` allows.
@@ -155,6 +171,8 @@ export interface Endpoint {
   readonly standardHeaders: Headers.Headers
   readonly namespace: string | undefined
   readonly concurrency: Concurrency.Concurrency
+  /** When requests may begin. */
+  readonly pace: Pace
   /** How many connections one download may have. */
   readonly connections: number
   readonly onRateLimit: (rate: RateLimit) => Effect.Effect<void>
@@ -200,6 +218,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       for (const entry of trust[list])
         yield* Effect.mapError(Host.parse(entry), invalidHost(`as an entry of ${list} it`))
     const timeouts = withDefaults(Timeouts.defaultTimeouts, options.timeouts)
+    const retry = withDefaults(Retry.defaultRetry, options.retry)
     const base = origin.value + new URL(text).pathname.replace(/\/+$/, "").replace(/\/v2$/, "")
     return {
       [EndpointTypeId]: EndpointTypeId,
@@ -211,7 +230,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       referrersTag: options.referrersTag ?? true,
       limits: withDefaults(Limits.defaultLimits, options.limits),
       timeouts,
-      retry: withDefaults(Retry.defaultRetry, options.retry),
+      retry,
       headers: given.length === 0 ? undefined : Redacted.make(Headers.fromInput(headers)),
       standardHeaders: Headers.fromInput({
         "user-agent": options.userAgent ?? defaultUserAgent,
@@ -219,6 +238,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       }),
       namespace: options.namespace,
       concurrency: Concurrency.make(options.concurrency ?? 6),
+      pace: new Pace(options.rates ?? Rates.published(new URL(text).hostname) ?? {}, retry),
       connections: connectionsOf(options.parallelDownloads),
       onRateLimit: options.onRateLimit ?? (() => Effect.void),
       watchdog: Watchdog.make(Duration.min(timeouts.response, timeouts.overall)),
@@ -268,20 +288,23 @@ const connection = new Set([
 ])
 
 /**
- * The option that no request could carry (T12): the HTTP client would say so of each, as of a
- * broken connection. Headers can be secrets (T13).
+ * The option that no request could carry (T12), of which the HTTP client would say so of each, as
+ * of a broken connection, or keep to. Headers can be secrets (T13).
  */
 const unsendable = ({
   headers,
   namespace,
+  rates = {},
   userAgent = ""
-}: Pick<EndpointOptions, "namespace" | "userAgent"> & {
+}: Pick<EndpointOptions, "namespace" | "rates" | "userAgent"> & {
   readonly headers: Readonly<Record<string, string>>
 }): string | undefined => {
   const problem = problemOfHeaders(headers)
   if (problem !== undefined) return problem
   if (!isFieldValue(userAgent))
     return "its userAgent holds characters that no header can carry, such as a line break"
+  const kind = Rates.invalidKind(rates)
+  if (kind !== undefined) return `its rate of ${kind} is not a number of requests in a time`
   return namespace === undefined || Option.isSome(Host.fromString(namespace))
     ? undefined
     : 'its namespace is not a host, such as "docker.io"'

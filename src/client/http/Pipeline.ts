@@ -8,7 +8,8 @@
  * 4. The application's own step (`TransformedClient`), if it has one.
  * 5. Challenges (`Challenges`): another attempt after a challenge that can be answered.
  * 6. Classification (`Classify`): from a status and an error body to a typed error.
- * 7. Retries (`Retry`): another exchange after a temporary failure.
+ * 7. Pace (`Pace`): the rates of the registry, and pauses that it asks for.
+ * 8. Retries (`Retry`): another exchange after a temporary failure.
  *
  * The handshake of a 401, between 3 and 5: the first request to a registry goes without
  * `Authorization`, and fails with `AuthChallenge` if the response is a 401. `TokenCache` keeps the
@@ -25,6 +26,7 @@ import type { HttpClientResponse } from "@effect/platform/HttpClientResponse"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Redacted from "effect/Redacted"
 import type * as Schedule from "effect/Schedule"
 import { authorizedBy } from "../../auth/Authorization.js"
@@ -40,7 +42,8 @@ import type { Case } from "../../protocol/internal/OperationCases.js"
 import { factsOf } from "../../protocol/internal/OperationTable.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
 import type { Operation } from "../../protocol/Operation.js"
-import type { AuthChallenge, LimitExceeded } from "../../RegistryError.js"
+import * as Trust from "../../protocol/Trust.js"
+import { type AuthChallenge, type LimitExceeded, TooManyRequests } from "../../RegistryError.js"
 import { type Digest, isDigest } from "../../spec/Digest.js"
 import * as Challenges from "./Challenges.js"
 import * as Classify from "./Classify.js"
@@ -225,7 +228,7 @@ export const execute = <R = never>(
   )
 
 // -----------------------------------------------------------------------------
-// The whole way: steps 6 and 7
+// The whole way: steps 6 to 8
 // -----------------------------------------------------------------------------
 
 /**
@@ -274,38 +277,45 @@ export interface Pipeline {
 
 const gone: ReadonlySet<string> = new Set(["BlobUnknown", "ManifestUnknown", "NameUnknown"])
 
+/** Returns a response that is a success, and has the pace know of one that says 429. */
+const classified = <O extends Operation>(
+  to: Endpoint,
+  operation: O,
+  response: HttpClientResponse,
+  { until }: Transport.Bounds
+) => {
+  const received = Classify.classify(
+    operation,
+    Received.from(
+      response,
+      Redirect.statusesBefore(response),
+      factsOf(operation).transfer === "download" ? undefined : until
+    ),
+    to.origin
+  )
+  return response.status >= 400 && Trust.isAt(to.origin, response.request.url)
+    ? Effect.tapError(received, (error) =>
+        error instanceof TooManyRequests ? to.pace.refused(error) : Effect.void
+      )
+    : received
+}
+
 /**
  * The pipeline to one registry, over an exchange that answers challenges. A place in the endpoint's
  * line is held for one exchange, not while waiting between two attempts; what moves a stream takes
  * none, since that would make one caller's code wait for another's.
  */
 export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
-  const classified = <O extends Operation>(
-    operation: O,
-    response: HttpClientResponse,
-    { until }: Transport.Bounds
-  ) =>
-    Classify.classify(
-      operation,
-      Received.from(
-        response,
-        Redirect.statusesBefore(response),
-        factsOf(operation).transfer === "download" ? undefined : until
-      ),
-      to.origin
-    )
-
   const once = <O extends Operation>(operation: O, body?: HttpBody.HttpBody) => {
     const answered = Runtime.withFiber((fiber) => {
       const bounds = boundsOf(to, Runtime.clockOf(fiber))
       const outgoing = OperationRequest.outgoing(to, operation)
       return Effect.flatMap(exchange(bounds, outgoing, body ?? HttpBody.empty), (response) =>
-        classified(operation, response, bounds)
+        classified(to, operation, response, bounds)
       )
     })
-    return body?._tag === "Stream" || operation._tag === "GetBlob"
-      ? answered
-      : to.concurrency.exchange(answered)
+    const isShort = body?._tag !== "Stream" && operation._tag !== "GetBlob"
+    return to.pace.paced(operation, isShort, answered, isShort ? to.concurrency.exchange : identity)
   }
 
   const send: Send = (operation, body) => {
@@ -327,7 +337,7 @@ export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
       const bounds = boundsOf(to, Runtime.clockOf(fiber))
       const outgoing = OperationRequest.outgoing(to, operation)
       return Effect.flatMap(exchange(bounds, outgoing, HttpBody.empty), (response) =>
-        Effect.flatMap(classified(operation, response, bounds), (received) =>
+        Effect.flatMap(classified(to, operation, response, bounds), (received) =>
           Effect.flatMap(Transport.document(response, limit, bounds), (bytes) =>
             received.headers["content-encoding"] === undefined
               ? Effect.succeed([bytes, received] as const)
@@ -339,7 +349,8 @@ export const pipeline = (to: Endpoint, exchange: Exchange): Pipeline => {
         )
       )
     })
-    return Retry.retried(to.concurrency.exchange(attempt), operation, to)
+    const paced = to.pace.paced(operation, true, attempt, to.concurrency.exchange)
+    return Retry.retried(paced, operation, to)
   }
 
   const remove: Remove = (operation, absent) =>

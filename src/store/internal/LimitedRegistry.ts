@@ -1,10 +1,11 @@
 /** A registry that takes so many bytes, and so many operations in a time. */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { BlobSource } from "../../BlobSource.js"
 import * as StreamChannel from "../../internal/StreamChannel.js"
+import { TokenBucket } from "../../internal/TokenBucket.js"
 import { make, type Registry } from "../../Registry.js"
 import { type LimitExceeded, TooManyRequests } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
@@ -220,15 +221,13 @@ const rated = (
   { operations, per }: NonNullable<Limits["rate"]>,
   registry: Registry.Service
 ): Registry.Service => {
-  const interval = Duration.toMillis(per) / operations
-  // When the next operation would begin if all kept to the interval, in milliseconds of the clock.
-  let next = Number.NEGATIVE_INFINITY
+  const bucket = new TokenBucket({ count: operations, per }, operations)
   const begin: Effect.Effect<void, TooManyRequests> = Effect.flatMap(
     Clock.currentTimeMillis,
     (now) => {
-      const earliest = Math.max(next, now - (operations - 1) * interval)
-      if (earliest > now) return new TooManyRequests({ retryAfter: Math.ceil(earliest - now) })
-      next = earliest + interval
+      const wait = bucket.earliest(now) - now
+      if (wait > 0) return new TooManyRequests({ retryAfter: Math.ceil(wait) })
+      bucket.take(now)
       return Effect.void
     }
   )
