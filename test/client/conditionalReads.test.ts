@@ -102,7 +102,7 @@ describe("a manifest that is known", () => {
     Effect.gen(function* () {
       const { conditions, registry } = yield* answering(() => status(304))
       expect(yield* Effect.flip(registry.getManifest(repository, tag))).toMatchObject({
-        _tag: "ProtocolViolation",
+        _tag: "RegistryFailure",
         status: 304
       })
       expect(conditions()).toEqual(["GET -"])

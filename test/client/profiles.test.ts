@@ -44,7 +44,13 @@ const profiles: Readonly<Record<string, Profile>> = {
   ecr: {
     quirks: { ...Quirks.ecr, minPart: undefined, emptyPut: undefined },
     takes: "passwords",
-    supports: { ...noDeletes, mounts: false, mountFromAnywhere: false, uploadStatus: false }
+    supports: {
+      ...noDeletes,
+      mounts: false,
+      mountFromAnywhere: false,
+      uploadStatus: false,
+      sha512Read: false
+    }
   },
   gcr: {
     quirks: { ...Quirks.gcr, taggedDelete: undefined },

@@ -48,6 +48,7 @@ import * as ImageLayout from "../../src/spec/ImageLayout.js"
 import * as DockerArchive from "../../src/spec/internal/DockerArchive.js"
 import * as GenericMediaType from "../../src/spec/internal/GenericMediaType.js"
 import * as IndexEdit from "../../src/spec/internal/IndexEdit.js"
+import * as JoseKey from "../../src/spec/internal/JoseKey.js"
 import * as JsonText from "../../src/spec/internal/JsonText.js"
 import * as ManifestDocument from "../../src/spec/internal/ManifestDocument.js"
 import * as ManifestEncoding from "../../src/spec/internal/ManifestEncoding.js"
@@ -524,6 +525,16 @@ export const targets: ReadonlyArray<Target> = [
     bound: 100_000
   },
   {
+    name: "JoseKey",
+    tests: "spec/SignedManifest",
+    seeds: ["-----BEGIN CERTIFICATE-----\nTUlJ\nQg==\n-----END CERTIFICATE-----\n", "x"],
+    run: (s) => {
+      const name = JoseKey.fingerprintOf(Buffer.from(s, "latin1"))
+      if (!/^([A-Z2-7]{4}:){11}[A-Z2-7]{4}$/.test(name)) throw new Error(`named ${name}`)
+      return JoseKey.bodiesOf(s, "CERTIFICATE")
+    }
+  },
+  {
     name: "SignedPayload",
     seeds: ["{}", "a }\n", `{"schemaVersion":1,"signatures":[]}`],
     run: (s) => {
@@ -890,6 +901,10 @@ export const targets: ReadonlyArray<Target> = [
       if (!Buffer.from(TarPath.encode(TarPath.decode(bytes))).equals(bytes))
         throw new Error("a name does not come out as it came in")
       if ("path" in path && path.path.split("/").includes("..")) throw new Error("leads out")
+      if (TarPath.isTooLong(s) !== TarPath.encode(s).length >= 4096) throw new Error("length")
+      const ascii = new Uint8Array(s.length)
+      if (TarPath.putAscii(ascii, 0, s) && Buffer.from(ascii).toString("latin1") !== s)
+        throw new Error("other bytes than those of the text")
       return path
     }
   },

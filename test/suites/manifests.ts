@@ -430,7 +430,10 @@ export const manifestSuite = (it: It, supports: Supports): void => {
         )
         expect((yield* registry.getManifest(repository, digest)).bytes).toEqual(bytes)
         expect(yield* registry.headManifest(repository, latest)).toEqual(Option.some(m1.descriptor))
-        expect((yield* registry.getManifest(repository, latest)).descriptor).toEqual(m1.descriptor)
+        if (supports.sha512Read)
+          expect((yield* registry.getManifest(repository, latest)).descriptor).toEqual(
+            m1.descriptor
+          )
         const only = yield* tag("only")
         yield* registry.putManifest(repository, m1, { onlyIf: { tag: only, is: "absent" } })
         yield* registry.putManifest(repository, m1, { onlyIf: { tag: only, is: digest } })

@@ -46,6 +46,8 @@ export interface Supports {
   readonly nonDistributableMissing: boolean
   /** Manifests are stored under their sha512 digest where one is given (C16). */
   readonly sha512Manifests: boolean
+  /** Such a digest is told of a manifest that is read by its tag, too. */
+  readonly sha512Read: boolean
   /** Signed manifests are known by the digest of their payload (trap 36). */
   readonly signedManifests: boolean
   /** Signatures are kept. Otherwise the registry signs such manifests itself. */
@@ -74,6 +76,7 @@ const everything: Supports = {
   missingReferencesRejected: true,
   nonDistributableMissing: true,
   sha512Manifests: true,
+  sha512Read: true,
   signedManifests: true,
   signaturesKept: true,
   atomicPuts: true,

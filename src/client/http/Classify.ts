@@ -50,10 +50,11 @@ export const classify = <O extends Operation>(
 ): Effect.Effect<Received.Received, OwnErrors[O["_tag"]] | StatusError> => {
   // The compiler does not see that the tag of an `O` picks the meaning for an `O`.
   const meaning = meanings[operation._tag] as unknown as Meaning<O["_tag"], O>
-  const { isStatusOnly, isWrite, success } = OperationTable.factsOf(operation)
+  const { isStatusOnly, isWrite, success, unchanged } = OperationTable.factsOf(operation)
+  const isUnchanged = response.status === 304 && unchanged?.(operation) === true
   // What a 303 made of a write is not that write.
   const isTurned = isWrite === true && response.request.method === "GET"
-  if (success.includes(response.status) && !isTurned)
+  if ((success.includes(response.status) || isUnchanged) && !isTurned)
     return response.status === 200 && isStatusOnly === true
       ? saysNothingElse(response)
       : Effect.succeed(response)

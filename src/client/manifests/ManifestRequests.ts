@@ -27,8 +27,7 @@ export type Reference = Tag | Digest.Digest
 export interface ManifestRequests {
   /**
    * Gets the bytes of a manifest, unverified; with `unless`, none and status 304 where the registry
-   * says that it is that one. Fails with `ProtocolViolation` for a page for people, and for a 304
-   * that was not asked for.
+   * says that it is that one. Fails with `ProtocolViolation` for a page for people.
    */
   readonly pull: (
     repository: RepositoryName,
@@ -64,7 +63,7 @@ export const make = (to: Endpoint, { read, send }: Pipeline): ManifestRequests =
       { what: "The manifest", limit: to.limits.manifest, option: "limits.manifest" },
       Digest.isDigest(reference) ? reference : undefined
     )
-    return (isUnchanged(response) ? unless === undefined : isPage(response))
+    return !isUnchanged(response) && isPage(response)
       ? yield* new ProtocolViolation({
           ...exchangeOf(response, bytes),
           problem: "The response is not a manifest"

@@ -9,6 +9,8 @@ import type { Case, Operation } from "./OperationCases.js"
 export interface Facts<O extends Operation = Operation> {
   /** The statuses of its success. */
   readonly success: ReadonlyArray<number>
+  /** Whether it has a condition, so that 304 is success, too: that the content is unchanged. */
+  readonly unchanged?: (operation: O) => boolean
   /**
    * Whether it may be sent again after a failure that may pass (RFC 9110 section 9.2.2): `Unsent`
    * only where it was certainly not carried out, `Never` where another request has to ask first
@@ -46,7 +48,8 @@ const uploads = "/v2/{name}/blobs/uploads/"
 export const table: { readonly [Tag in Operation["_tag"]]: Facts<Case<Tag>> } = {
   Ping: { success: [200], retry: "Always", template: "/v2/", scopes: () => [] },
   GetManifest: {
-    success: [200, 304], // That it is unchanged answers a condition.
+    success: [200],
+    unchanged: ({ unless }) => unless !== undefined,
     retry: "Always",
     template: manifest,
     isPull: true,
