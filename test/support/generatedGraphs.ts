@@ -27,7 +27,7 @@ export const graphs: FastCheck.Arbitrary<ReadonlyArray<Node>> = FastCheck.array(
     parts: FastCheck.array(FastCheck.nat(100), { maxLength: 4 }),
     subject: FastCheck.option(FastCheck.nat(100), { nil: undefined, freq: 2 }),
     platform: FastCheck.constantFrom(undefined, "linux/amd64", "linux/amd64", "linux/arm64"),
-    isTagged: rarely(4),
+    isTagged: rarely(3),
     isMissing: rarely(10),
     before: FastCheck.constantFrom("absent", "absent", "absent", "absent", "whole", "hollow")
   }),
@@ -52,7 +52,8 @@ export const manifestsOf = (
     const common = {
       annotations: { n: `${made.length}` },
       artifactType: artifactTypes[made.length % 2],
-      subject: subject === undefined ? undefined : pick(all, subject)[0]
+      // One of the last, so that there are referrers of referrers.
+      subject: subject === undefined ? undefined : pick(all.slice(-3), subject)[0]
     }
     const layers = parts.flatMap((part) => pick(blobs, part))
     const entries = made.map(({ descriptor }, n) => {

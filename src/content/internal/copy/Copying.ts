@@ -83,7 +83,14 @@ export const plan = <E, R>(
         Queue.bounded<Option.Option<Step.Step>>(64),
         Queue.shutdown
       )
-      const emit = (step: Step.Step) => Effect.asVoid(Queue.offer(queue, Option.some(step)))
+      // A tag that is enough and an index can both find a manifest there.
+      const emitted = new Set<string>()
+      const emit = (step: Step.Step) =>
+        Effect.suspend(() => {
+          if (emitted.has(step.id)) return Effect.void
+          emitted.add(step.id)
+          return Effect.asVoid(Queue.offer(queue, Option.some(step)))
+        })
       const walk = walkOf(from, to, settings, failing, emit, yield* Effect.scope)
       const walking = yield* Stream.mapEffect(all, (root) => walk.root(root), {
         concurrency: roots
