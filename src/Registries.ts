@@ -16,6 +16,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { invalidHost } from "./internal/HostProblem.js"
 import * as References from "./internal/References.js"
+import * as RegistryScope from "./internal/RegistryScope.js"
 import * as Untag from "./internal/Untag.js"
 import { type ListOptions, Registry } from "./Registry.js"
 import {
@@ -125,6 +126,7 @@ export const layerFrom = <R = never>(
               (_: Context.Context<never>) =>
                 Context.add(context, Scope.Scope, own) as Context.Context<R>
             ),
+            Effect.tap((registry) => RegistryScope.note(registry, own)),
             Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(own, exit) : Effect.void))
           )
         })

@@ -167,10 +167,40 @@ export interface PutBlobOptions {
    */
   readonly chunkSize?: number | undefined
   /**
+   * Goes on with what an earlier upload of the same content left, and leaves what it cannot bring
+   * to its end for a later one. Registries whose uploads cannot be gone on with ignore it, as is
+   * done for a source that can be read only once, and for up to 64 KiB.
+   */
+  readonly resumable?: ResumableUpload | undefined
+  /**
    * The media type of the descriptor that is returned, `application/octet-stream` by default.
    * Nothing of it is sent: a registry knows blobs without types.
    */
   readonly mediaType?: string | undefined
+}
+
+/**
+ * An upload of which several calls do a part each. The session stays open where the upload is
+ * interrupted, or fails for a reason that may pass; what the registry has got by then is sent to it
+ * only once. The next call asks the registry how far the session is, reads the source from there,
+ * and starts over if the session is gone, or what is in it turns out to be other content.
+ *
+ * All of the content is verified. A call that is given the very object that `keep` got has the hash
+ * of what was sent. In another process, which gets a copy of it, that part of the source is read
+ * again, though not sent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResumableUpload {
+  /** What `keep` was given last, by an upload of the same content to the same repository. */
+  readonly state?: UploadState | undefined
+  /**
+   * Is given the state of the session as it opens and as it is left, and `undefined` as soon as
+   * there is nothing to go on with. A state may hold a signed URL: store it as a secret. A state
+   * that is not used any more is that of an open session, which `resumeUpload` in a Scope cancels.
+   */
+  readonly keep: (state: UploadState | undefined) => Effect.Effect<void>
 }
 
 /**

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Stream from "effect/Stream"
@@ -201,6 +202,24 @@ export interface Options<E = never, R = never> {
    */
   readonly leave?: number | undefined
   /**
+   * What becomes of the upload of a blob of 16 MiB or more that is interrupted, or fails for a
+   * reason that may pass.
+   *
+   * - `"resume"`, the default: its session stays open at the registry, and the next copy of the
+   *   blob to the same repository of the same `Registry` goes on with it: what has come is neither
+   *   read nor sent again. The layer of `Registries` cancels what is left when it is closed; a
+   *   registry that is given as a value is left with it until it clears its uploads.
+   * - a store of `@effect/platform`: the same for other processes, one at a time, such as with
+   *   `KeyValueStore.layerFileSystem`. They read again what has come, for its hash, and send what
+   *   is missing. Sessions stay open as long as nobody goes on with them. Places are told apart by
+   *   the names of their references, or without any by that of the repository alone. The states are
+   *   those of `Transfer.UploadState`, whose URLs may be signed: keep the store secret.
+   * - `"cancel"`: the session is cancelled, and the next copy starts over.
+   *
+   * Registries that cannot go on with an upload start over in any case.
+   */
+  readonly unfinished?: "resume" | "cancel" | KeyValueStore.KeyValueStore | undefined
+  /**
    * Whether other manifests are copied when one has failed, `false` by default. The report has the
    * failures then, and is not `ok`.
    */
@@ -242,6 +261,7 @@ const defaults: Copying.Settings<never, never> = {
   sameRegistry: false,
   mountFrom: [],
   concurrency: 6,
+  unfinished: "resume",
   continueOnError: false,
   before: undefined,
   after: undefined
@@ -297,7 +317,7 @@ export interface Copied<out E = never> extends Report<E> {
  * to them by digest, and the tag last, so that it never stands on what is not whole. Bytes stay as
  * they are. Content that several manifests share moves once, and within one registry it is mounted.
  * When the copy is interrupted or fails, what has come is there, and the same copy does what is
- * left.
+ * left, also within a large blob (`Options.unfinished`).
  *
  * `name:tag@digest` is read by its digest and put under its tag. What has no tag by then is
  * `untagged` in the report.

@@ -1,5 +1,6 @@
 /** The policy of uploads, without any upload: what follows on what. */
 import { assert, describe, it } from "@effect/vitest"
+import * as SourceFailure from "../../src/client/blobs/SourceFailure.js"
 import { failureOf } from "../../src/client/blobs/UploadFailure.js"
 import { type Piece, pieceOf } from "../../src/client/blobs/UploadPiece.js"
 import * as UploadPlan from "../../src/client/blobs/UploadPlan.js"
@@ -45,6 +46,8 @@ const session: UploadPlan.Session = {
   verified: false,
   acknowledged: 0,
   isDoubtful: false,
+  isCertain: false,
+  isResumed: false,
   isClosing: false
 }
 
@@ -128,6 +131,8 @@ describe("the form of an upload", () => {
       "opening",
       "put"
     ],
+    ["patch, where a later upload may go on", { isKept: true }, "opening", "patch"],
+    ["not asked, where there is something to go on with", { hasLeft: true }, "resuming", undefined],
     [
       "none where all were refused",
       { habits: { refusedFrom: { put: 0, patch: 0, chunked: 0 }, sendsLength: true } },
@@ -448,6 +453,60 @@ describe("what follows", () => {
       { waits: true, resumesAt: 1 }
     ],
     ["nobody knows: all again", at("doubting"), { kind: "silent" }, "opening", { waits: true }],
+    // What an earlier upload left
+    [
+      "from where it is",
+      at("resuming", { isKept: true, form: undefined, session: undefined }),
+      { kind: "opened", bounds: {}, progress: { offset: 20, seen: 20, verified: false } },
+      "appending",
+      { form: "patch", resumesAt: 20, session: { offset: 20, isDoubtful: true, isResumed: true } }
+    ],
+    [
+      "all is there: its end",
+      at("resuming", { isKept: true, form: undefined, session: undefined }),
+      { kind: "opened", bounds: {}, progress: { offset: size, seen: size, verified: true } },
+      "closing"
+    ],
+    [
+      "more than there is of the content: a new one",
+      at("resuming", { isKept: true, form: undefined, session: undefined }),
+      { kind: "opened", bounds: {}, progress: { offset: size + 2, seen: size, verified: false } },
+      "opening",
+      { session: {}, form: "patch" }
+    ],
+    [
+      "gone: a new one",
+      at("resuming", { isKept: true, form: undefined, session: undefined }),
+      failed("failed", gone),
+      "opening",
+      { form: "patch" }
+    ],
+    [
+      "out of reach: the failure, with what is left",
+      at("resuming", { isKept: true, form: undefined, session: undefined }),
+      failed("temporary", broken),
+      "failed"
+    ],
+    [
+      "other content, which it may be: all again",
+      at("appending", { isKept: true }, { isResumed: true }),
+      failed("failed", problem("DigestMismatch")),
+      "opening",
+      { resumesAt: 0 }
+    ],
+    [
+      "the same at its end",
+      at("closing", { isKept: true }, { isResumed: true }),
+      failed("failed", problem("DigestMismatch", 400)),
+      "opening",
+      { resumesAt: 0 }
+    ],
+    [
+      "the source's own failure: that",
+      at("appending", { isKept: true }, { isResumed: true }),
+      failed("failed", SourceFailure.of("gone")),
+      "failed"
+    ],
     // The end
     ["closed: nothing", at("closing"), { kind: "stored" }, "done"],
     [
@@ -594,14 +653,14 @@ describe("the next piece", () => {
         "put of which the registry has some: the rest",
         { form: "put" },
         { offset: 5 },
-        { _tag: "Rest", end: size }
+        { _tag: "Rest", end: size, mayEnd: false }
       ],
-      ["patch: all of it", {}, {}, { _tag: "Rest", end: size }],
+      ["patch: all of it", {}, {}, { _tag: "Rest", end: size, mayEnd: false }],
       [
         "patch of unknown size",
         { content: { ...content, size: undefined } },
         {},
-        { _tag: "Rest", end: undefined }
+        { _tag: "Rest", end: undefined, mayEnd: false }
       ],
       [
         "that was cut off: in chunks",
@@ -643,7 +702,25 @@ describe("the next piece", () => {
         "a minimum that no memory should hold",
         { form: "chunked", content: { ...content, size: undefined } },
         { bounds: { chunkMinLength: 1e9 } },
-        { _tag: "Rest", end: undefined }
+        { _tag: "Rest", end: undefined, mayEnd: false }
+      ],
+      [
+        "patch that a later upload may go on with: without its end",
+        { isKept: true },
+        {},
+        { _tag: "Rest", end: size, mayEnd: true }
+      ],
+      [
+        "that has gone on: one chunk, for its range",
+        { isKept: true },
+        { offset: 5, isDoubtful: true },
+        { _tag: "Chunk", size: 8_388_608 }
+      ],
+      [
+        "and then the rest",
+        { isKept: true },
+        { offset: 5, isDoubtful: true, isCertain: true },
+        { _tag: "Rest", end: size, mayEnd: true }
       ],
       [
         "nothing left but the end of the source",

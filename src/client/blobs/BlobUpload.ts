@@ -9,19 +9,21 @@ import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
 import * as ReadInto from "../../internal/ReadInto.js"
 import * as Operation from "../../protocol/Operation.js"
-import type { PutBlobOptions, Registry } from "../../Registry.js"
+import type { PutBlobOptions, Registry, ResumableUpload } from "../../Registry.js"
 import * as Digest from "../../spec/Digest.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import type * as Transfer from "../../Transfer.js"
 import type { Endpoint } from "../http/Endpoint.js"
 import type { Send } from "../http/Pipeline.js"
 import type { BlobHead } from "./BlobHead.js"
+import * as LeftSession from "./LeftSession.js"
 import * as Resume from "./Resume.js"
 import * as Session from "./Session.js"
 import type * as SessionContent from "./SessionContent.js"
 import * as SourceFailure from "./SourceFailure.js"
 import { Upload, type UploadError, type Uploads } from "./Upload.js"
 import { isMountRefused } from "./UploadFailure.js"
+import { small } from "./UploadForms.js"
 import * as UploadPlan from "./UploadPlan.js"
 
 /**
@@ -45,29 +47,11 @@ export const make = (
     }
   }
 
-  const mountBlob: Registry.Service["mountBlob"] = (repository, digest, from) =>
-    // Whatever was opened instead is cancelled (C62).
-    Session.adopting(uploads, (adopted) =>
-      Session.adopt(
-        uploads,
-        send(Operation.MountBlob({ repository, digest, from })),
-        { repository, digest },
-        adopted
-      ).pipe(
-        Effect.map(Option.isNone),
-        Effect.catchAll((error) =>
-          error._tag === "Unsupported" || isMountRefused(error)
-            ? Effect.succeed(false)
-            : Effect.fail(error)
-        )
-      )
-    )
-
   const putBlob = <E, R>(
     repository: RepositoryName,
     source: BlobSource.BlobSource<E, R>,
     open: BlobSource.Open<E, R>,
-    { chunkSize, ifPresent, mediaType, mountFrom, strategy }: PutBlobOptions
+    { chunkSize, ifPresent, mediaType, mountFrom, resumable, strategy }: PutBlobOptions
   ) =>
     Session.adopting(uploads, (adopted) =>
       Effect.gen(function* () {
@@ -75,10 +59,13 @@ export const make = (
         const { bytes, digest, size } = content
         if (digest !== undefined) yield* Digest.hasherFor(digest)
         const subject: Transfer.Subject = { direction: "upload", repository, digest, size }
+        const left = leftOf(uploads, source, resumable)
         const first = UploadPlan.start<UploadError<E>>(
           {
             strategy: strategy ?? (chunkSize === undefined ? "auto" : "chunked"),
             chunkSize,
+            isKept: left !== undefined,
+            hasLeft: left?.state !== undefined,
             content: {
               size,
               hasDigest: digest !== undefined,
@@ -89,9 +76,11 @@ export const make = (
           },
           digest === undefined || ifPresent === "upload" ? undefined : firstOf(mountFrom)
         )
-        const again = Resume.make(to, subject)
-        const target = { repository, mountFrom, adopted, again, subject }
-        const descriptor = yield* new Upload(uploads, target, content).run(first)
+        const descriptor = yield* new Upload(
+          uploads,
+          { repository, mountFrom, left, adopted, again: Resume.make(to, subject), subject },
+          content
+        ).run(first)
         return mediaType === undefined ? descriptor : { ...descriptor, mediaType }
       }).pipe(Effect.scoped, SourceFailure.exposed)
     )
@@ -106,12 +95,43 @@ export const make = (
           to.transformClient === undefined ? BlobSource.openReusing(source.open) : source.open
         return putBlob(repository, source, (offset) => reading(open(offset)), options)
       }),
-    mountBlob,
+    mountBlob: mounting(uploads),
     startUpload: (repository, { algorithm } = {}) =>
       Effect.map(Session.start(uploads, repository, algorithm), expose),
     resumeUpload: (state) => Effect.map(Session.resume(uploads, state), expose)
   }
 }
+
+/** What mounts blobs. */
+const mounting =
+  (uploads: Uploads): Registry.Service["mountBlob"] =>
+  (repository, digest, from) =>
+    // Whatever was opened instead is cancelled (C62).
+    Session.adopting(uploads, (adopted) =>
+      Session.adopt(
+        uploads,
+        uploads.send(Operation.MountBlob({ repository, digest, from })),
+        { repository, digest },
+        adopted
+      ).pipe(
+        Effect.map(Option.isNone),
+        Effect.catchAll((error) =>
+          error._tag === "Unsupported" || isMountRefused(error)
+            ? Effect.succeed(false)
+            : Effect.fail(error)
+        )
+      )
+    )
+
+/** What is left of an upload, or was before, is worth something where it can be read again. */
+const leftOf = (
+  uploads: Uploads,
+  { replay, size = 0 }: BlobSource.BlobSource<unknown, unknown>,
+  resumable: ResumableUpload | undefined
+) =>
+  resumable === undefined || replay === "once" || size <= small
+    ? undefined
+    : LeftSession.make(uploads, resumable)
 
 const firstOf = (mountFrom: RepositoryName | undefined) =>
   mountFrom === undefined ? "finding" : "mounting"

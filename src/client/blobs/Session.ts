@@ -93,6 +93,14 @@ export const resume = (remote: Remote, state: UploadState) =>
       })
   )
 
+/** A session as it can be continued later. */
+export const stateOf = ({ bounds, location, offset, repository }: Session): UploadState => ({
+  repository,
+  location,
+  offset,
+  ...bounds
+})
+
 /**
  * The session of a response that may have opened one: `adopted` from the moment that the response
  * arrives.
@@ -226,14 +234,7 @@ export const arrived = (
 /** The session as `Registry` shows it: one step at a time. */
 export const expose = (remote: Remote, session: Session): UploadSession => {
   const inTurn = Effect.unsafeMakeSemaphore(1).withPermits(1)
-  const state = Effect.sync(
-    (): UploadState => ({
-      repository: session.repository,
-      location: session.location,
-      offset: session.offset,
-      ...session.bounds
-    })
-  )
+  const state = Effect.sync(() => stateOf(session))
   return {
     ...session.bounds,
     state,

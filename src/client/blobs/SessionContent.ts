@@ -2,6 +2,8 @@
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as ScopedRef from "effect/ScopedRef"
@@ -35,6 +37,12 @@ export interface Content<out E, out R> {
 
 type ReadError<E> = E | BodyNotReplayable | DigestMismatch | SizeMismatch
 
+/** A reader of chunks, open as long as its Scope. */
+interface OpenChunks<E, R> {
+  readonly reader: ChunkReader.ChunkReader<E, R>
+  readonly scope: Scope.CloseableScope
+}
+
 /** A chunk that the session may have only in part, and the bytes of the blob that it is. */
 interface Held {
   readonly bytes: Uint8Array
@@ -42,16 +50,20 @@ interface Held {
   readonly to: number
 }
 
-/** Makes the content of a session. What it opens stays open as long as the Scope. */
+/**
+ * Makes the content of a session. What it opens stays open as long as the Scope. `hashed` has what
+ * was read of it before, if that is known.
+ */
 export const make = <E, R>(
   remote: SessionSteps.Remote,
   session: SessionSteps.Session,
   content: Content<E, R>,
-  subject: Transfer.Subject
+  subject: Transfer.Subject,
+  hashed?: ByteStream.Verifier
 ) =>
   Effect.gen(function* () {
     const { digest, size } = content
-    const verifier = yield* ByteStream.verifier({ digest, size, algorithm: "sha256" })
+    const verifier = hashed ?? (yield* ByteStream.verifier({ digest, size, algorithm: "sha256" }))
     const scope = yield* Effect.scope
     return new SessionContent(remote, session, content, subject, verifier, scope)
   })
@@ -59,7 +71,7 @@ export const make = <E, R>(
 /** The content of a session: what of it was read, and what the session has not got of that. */
 export class SessionContent<E, R> {
   private portions: Portions<ReadError<E>, R> | undefined
-  private chunks: ChunkReader.ChunkReader<SourceFailure.SourceFailure<ReadError<E>>, R> | undefined
+  private chunks: OpenChunks<SourceFailure.SourceFailure<ReadError<E>>, R> | undefined
   private held: Held | undefined
 
   constructor(
@@ -67,7 +79,7 @@ export class SessionContent<E, R> {
     private readonly session: SessionSteps.Session,
     private readonly content: Content<E, R>,
     private readonly subject: Transfer.Subject,
-    private readonly verifier: ByteStream.Verifier,
+    readonly verifier: ByteStream.Verifier,
     private readonly scope: Scope.Scope
   ) {}
 
@@ -84,7 +96,14 @@ export class SessionContent<E, R> {
           yield* this.portion(piece.end)
           return "appended"
         case "Rest":
-          yield* SessionSteps.pour(remote, session, this.read(session.offset), piece.end)
+          yield* this.closeChunks()
+          yield* SessionSteps.pour(
+            remote,
+            session,
+            this.read(session.offset),
+            piece.end,
+            piece.mayEnd
+          )
           return "appended"
         case "Chunk":
           yield* this.chunk(piece.size)
@@ -98,7 +117,7 @@ export class SessionContent<E, R> {
     const { held, session, verifier } = this
     return {
       offset: session.offset,
-      seen: verifier.size(),
+      seen: Math.max(verifier.size(), session.offset),
       verified: verifier.isVerified(),
       held: held && { from: held.from, to: held.to }
     }
@@ -109,9 +128,16 @@ export class SessionContent<E, R> {
     return this.content.digest ?? Option.getOrThrow(this.verifier.digest())
   }
 
+  /** What an earlier upload sent is read again if nothing has its hash. */
   private read(offset: number) {
     const { content, subject, verifier } = this
-    return Transfer.track(verifier.verify(content.open(offset), offset), subject, offset)
+    const from = Math.min(offset, verifier.size())
+    const verified = verifier.verify(content.open(from), from)
+    return Transfer.track(
+      from === offset ? verified : ByteStream.drop(verified, offset - from),
+      subject,
+      offset
+    )
   }
 
   private whole(
@@ -152,29 +178,48 @@ export class SessionContent<E, R> {
   private chunk(length: number) {
     return Effect.gen(this, function* () {
       const { content, remote, session } = this
-      this.chunks ??= yield* Scope.extend(this.openChunks(), this.scope)
+      this.chunks ??= yield* this.openChunks()
+      const { reader } = this.chunks
       const sizeAt = (from: number) =>
         content.size === undefined ? length : Math.min(length, content.size - from)
       if (this.held === undefined || session.offset >= this.held.to) {
-        if (this.held !== undefined) this.chunks.giveBack(this.held.bytes)
+        if (this.held !== undefined) reader.giveBack(this.held.bytes)
         // Where no bytes are missing, the end is.
-        const bytes = yield* this.chunks.next(Math.max(1, sizeAt(session.offset)))
+        const bytes = yield* reader.next(Math.max(1, sizeAt(session.offset)))
         if (bytes.length === 0) return
         this.held = { bytes, from: session.offset, to: session.offset + bytes.length }
       }
       const { bytes, from, to } = this.held
       // Several uploads at once wait for each other anyway, and each would take more memory.
-      if (remote.chunked.uploads === 1 && length <= maxAhead)
-        yield* this.chunks.readAhead(sizeAt(to))
+      if (remote.chunked.uploads === 1 && length <= maxAhead) yield* reader.readAhead(sizeAt(to))
       yield* SessionSteps.write(remote, session, bytes.subarray(session.offset - from))
       this.held = undefined
-      this.chunks.giveBack(bytes)
+      reader.giveBack(bytes)
     })
   }
 
   private openChunks() {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen(this, function* () {
+        const scope = yield* Scope.fork(this.scope, ExecutionStrategy.sequential)
+        return { reader: yield* restore(Scope.extend(this.openReader(scope), scope)), scope }
+      })
+    )
+  }
+
+  /** Ends the reading in chunks: what comes next is read anew. */
+  private closeChunks() {
+    return Effect.suspend(() => {
+      const { chunks } = this
+      this.chunks = undefined
+      this.held = undefined
+      return chunks === undefined ? Effect.void : Scope.close(chunks.scope, Exit.void)
+    })
+  }
+
+  private openReader(scope: Scope.CloseableScope) {
     return Effect.gen(this, function* () {
-      const { content, remote, scope, session, verifier } = this
+      const { content, remote, session, verifier } = this
       const observer = yield* Transfer.Observer
       const { chunked, to } = remote
       yield* Effect.acquireRelease(

@@ -111,7 +111,8 @@ export const write = (remote: Remote, session: Session, bytes: Uint8Array) =>
 
 /**
  * Appends a stream in one PATCH: with its range where the byte of the blob that comes after it,
- * `end`, is known, else without (C56). No bytes are no request. A registry that answers before it
+ * `end`, is known, else without (C56), as with `mayEnd`, which lets it end at any byte. No bytes
+ * are no request. A registry that answers before it
  * has got everything has not stored everything. Where the stream fails or the step is interrupted,
  * the request is brought to its end, so that the session can still be cancelled.
  */
@@ -119,15 +120,18 @@ export const pour = <E, R>(
   remote: Remote,
   session: Session,
   stream: Stream.Stream<Uint8Array, E, R>,
-  end?: number
+  end?: number,
+  mayEnd = false
 ) =>
   Effect.suspend(() => {
     const { location, offset, repository } = session
-    const range = end === undefined ? undefined : { start: offset, end: end - 1 }
-    const length = end === undefined ? undefined : end - offset
+    if (end === offset) return Effect.void
+    const isFixed = end !== undefined && !mayEnd
+    const range = isFixed ? { start: offset, end: end - 1 } : undefined
+    const length = isFixed ? end - offset : undefined
     return Effect.flatMap(SourceBody.make(stream, length), (body) => {
       const step = Effect.gen(function* () {
-        if (length === 0 || (length === undefined && (yield* body.isEmpty))) return
+        if (end === undefined && (yield* body.isEmpty)) return
         const response = yield* remote
           .send(
             Operation.UploadChunk({ repository, location, range }),

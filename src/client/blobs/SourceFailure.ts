@@ -1,8 +1,9 @@
 /** The failures of a caller's stream, kept apart from those of the request that sends it. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { BodyNotReplayable } from "../../RegistryError.js"
+import { BodyNotReplayable, DigestMismatch, SizeMismatch } from "../../RegistryError.js"
 
 /**
  * The failure of a stream being sent: the caller's own, whatever its tag, and never a reason to try
@@ -16,6 +17,16 @@ export class SourceFailure<out E> {
 
 /** An error of a source as a `SourceFailure`. */
 export const of = <E>(error: E): SourceFailure<E> => new SourceFailure(Cause.fail(error))
+
+/**
+ * Whether an error is a source's own, as opposed to what is wrong with the content that it has.
+ */
+export const isOfSource = (error: unknown): boolean =>
+  error instanceof SourceFailure &&
+  !Option.exists(
+    Cause.failureOption(error.cause),
+    (own) => own instanceof DigestMismatch || own instanceof SizeMismatch
+  )
 
 /**
  * Sends a stream whose own failure, if it has one, comes out as a `SourceFailure`, and not as the

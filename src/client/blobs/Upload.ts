@@ -2,6 +2,7 @@
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -25,12 +26,14 @@ import * as Digest from "../../spec/Digest.js"
 import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
+import type * as LeftSession from "./LeftSession.js"
 import type { Again } from "./Resume.js"
 import * as Session from "./Session.js"
 import * as SessionContent from "./SessionContent.js"
 import * as SessionSteps from "./SessionSteps.js"
 import * as SourceFailure from "./SourceFailure.js"
 import { failureOf } from "./UploadFailure.js"
+import { small } from "./UploadForms.js"
 import { isArray, pieceOf } from "./UploadPiece.js"
 import * as UploadPlan from "./UploadPlan.js"
 
@@ -64,11 +67,13 @@ export interface Uploads extends Session.Remote {
 }
 
 /**
- * Where to and how: `again` waits between attempts, `adopted` cancels what is opened for others.
+ * Where to and how: `again` waits between attempts, `adopted` cancels what is opened for others,
+ * and `left` remembers a session for another upload.
  */
 export interface Target {
   readonly repository: RepositoryName
   readonly mountFrom: RepositoryName | undefined
+  readonly left: LeftSession.LeftSession | undefined
   readonly adopted: Session.Adopted
   readonly again: Again
   readonly subject: Transfer.Subject
@@ -92,16 +97,21 @@ export class Upload<E, R> {
 
   /** Performs step after step, until the blob is there or the upload has failed. */
   run(first: State<E>): Effect.Effect<Descriptor, UploadError<E>, R | Scope.Scope> {
-    const { subject } = this.target
+    const { left, subject } = this.target
     return Effect.gen(this, function* () {
       yield* Transfer.emit({ _tag: "Started", subject })
       let state = first
       while (!UploadPlan.isOver(state))
-        state = yield* state.phase === "opening" ? this.inSession(state) : this.step(state)
-      if (state.phase === "failed")
+        state = yield* state.phase === "opening" || state.phase === "resuming"
+          ? this.inSession(state)
+          : this.step(state)
+      if (state.phase === "failed") {
+        if (!UploadPlan.isUnfinished(state)) yield* left?.failed ?? Effect.void
         return yield* Effect.fail(
           state.fault?.error ?? new Unsupported({ operation: "any form of upload" })
         )
+      }
+      yield* left?.done ?? Effect.void
       const descriptor = this.descriptor()
       const skipped = this.found !== undefined
       if (!skipped) yield* Transfer.emit({ _tag: "Verified", subject, digest: descriptor.digest })
@@ -118,8 +128,17 @@ export class Upload<E, R> {
         while (after.session !== undefined && !UploadPlan.isOver(after))
           after = yield* this.step(after)
         return after
-      })
+      }).pipe(Effect.onExit((exit) => this.leave(exit)))
     )
+  }
+
+  /** Leaves the session open for another upload if this one ends here and that may help. */
+  private leave(exit: Exit.Exit<State<E>>): Effect.Effect<void> {
+    const { sending, session, target } = this
+    if (target.left === undefined || session === undefined || sending === undefined)
+      return Effect.void
+    const isOver = Exit.isFailure(exit) || UploadPlan.isUnfinished(exit.value)
+    return isOver ? target.left.leave(session, sending.verifier) : Effect.void
   }
 
   private step(state: State<E>): Effect.Effect<State<E>, never, R | Scope.Scope> {
@@ -157,6 +176,8 @@ export class Upload<E, R> {
         return this.measure()
       case "sending":
         return this.sendWhole(state)
+      case "resuming":
+        return this.resume()
       case "opening":
         return this.open()
       case "lookingForSent":
@@ -240,7 +261,7 @@ export class Upload<E, R> {
 
   private gather(): Step<E, R> {
     const { bytes, digest, open, size = 0 } = this.content
-    const limit = { what: "A small blob", limit: UploadPlan.small }
+    const limit = { what: "A small blob", limit: small }
     const gathered =
       bytes === undefined
         ? Effect.mapError(
@@ -339,16 +360,29 @@ export class Upload<E, R> {
     )
   }
 
+  /** Goes on with the session that another upload left. */
+  private resume(): Step<E, R | Scope.Scope> {
+    const { left } = this.target
+    if (left === undefined) return Effect.dieMessage("No upload left a session")
+    return Effect.flatMap(left.resumed, ({ hashed, session }) => this.begin(session, hashed))
+  }
+
   /** Begins to send the content through a session. */
-  private begin(session: Session.Session) {
-    return Effect.map(
-      SessionContent.make(this.uploads, session, this.content, this.target.subject),
-      (sending) => {
-        this.session = session
-        this.sending = sending
-        return { kind: "opened", bounds: session.bounds } as const
-      }
-    )
+  private begin(session: Session.Session, hashed?: ByteStream.Verifier) {
+    const { left, subject } = this.target
+    return Effect.gen(this, function* () {
+      this.sending = yield* SessionContent.make(
+        this.uploads,
+        session,
+        this.content,
+        subject,
+        hashed
+      )
+      this.session = session
+      if (left !== undefined) yield* left.opened(session)
+      const progress = this.sending.progress()
+      return { kind: "opened", bounds: session.bounds, progress } as const
+    })
   }
 
   private useSession(state: State<E>): Step<E, R> {

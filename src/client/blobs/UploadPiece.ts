@@ -22,13 +22,14 @@ const maxArray = 8 * 1024 * 1024
  * A piece of the content, from where the session is.
  *
  * - `Whole`: all of it in the closing PUT, with its range where the session may have some already.
- * - `Rest`: all that is missing in one PATCH, up to byte `end` if that is known.
+ * - `Rest`: all that is missing in one PATCH, up to byte `end` if that is known, or which `mayEnd`
+ *   earlier.
  * - `Portion`: up to byte `end`, as the stream that it is in the source.
  * - `Chunk`: `size` bytes or what is left, gathered in memory, to be sent again from there.
  */
 export type Piece =
   | { readonly _tag: "Whole"; readonly range: ByteRange | undefined }
-  | { readonly _tag: "Rest"; readonly end: number | undefined }
+  | { readonly _tag: "Rest"; readonly end: number | undefined; readonly mayEnd: boolean }
   | { readonly _tag: "Portion"; readonly end: number }
   | { readonly _tag: "Chunk"; readonly size: number }
 
@@ -45,11 +46,12 @@ export const isArray = ({ content, habits }: State<Failure>): boolean =>
 
 /**
  * What goes to the session next: in chunks where the form, the registry or the HTTP client has it,
- * and of a stream of unknown size that was cut off, since ranges can be checked.
+ * and of a stream of unknown size that was cut off, since ranges can be checked. So is the place of
+ * a session that may be left, whose rest then goes without an end: it can end at any byte.
  */
 export const pieceOf = (state: State<Failure>, session: Session): Piece => {
-  const { chunkSize, content, form, habits } = state
-  const { bounds, isDoubtful, offset } = session
+  const { chunkSize, content, form, habits, isKept } = state
+  const { bounds, isCertain, isDoubtful, offset } = session
   const { size } = content
   const isResumed = isDoubtful || offset > 0
   const isBounded =
@@ -61,11 +63,13 @@ export const pieceOf = (state: State<Failure>, session: Session): Piece => {
     form === "chunked" ||
     isBounded ||
     (form === "patch" && content.inMemory && !habits.sendsLength) ||
-    (size === undefined && isResumed)
+    (size === undefined && isResumed) ||
+    (isKept && isDoubtful && !isCertain)
   if (inChunks) {
     const length = chunkSizeOf(bounds, chunkSize)
     if (
       length > maxAhead &&
+      !isKept &&
       content.replayable &&
       habits.sendsLength &&
       size !== undefined &&
@@ -74,11 +78,11 @@ export const pieceOf = (state: State<Failure>, session: Session): Piece => {
       return { _tag: "Portion", end: Math.min(offset + length, size) }
     // The last chunk may be of any length, and one that is all there is is the last.
     return (bounds.chunkMinLength ?? 0) > maxGathered
-      ? { _tag: "Rest", end: size }
+      ? { _tag: "Rest", end: size, mayEnd: isKept }
       : { _tag: "Chunk", size: length }
   }
   // A session that seems empty may hold a byte (trap 3): then this is refused instead of added.
   if (form === "put" && offset === 0 && content.hasDigest && size !== undefined)
     return { _tag: "Whole", range: isResumed ? { start: 0, end: size - 1 } : undefined }
-  return { _tag: "Rest", end: size }
+  return { _tag: "Rest", end: size, mayEnd: isKept }
 }

@@ -3,145 +3,26 @@
  * the whole policy is this file and its table of tests; `Upload` performs what it says.
  */
 import type { ChunkBounds } from "../../internal/UploadState.js"
-import type { UploadStrategy } from "../../Registry.js"
 import { isTransient } from "../../RegistryError.js"
+import { isOfSource } from "./SourceFailure.js"
+import { choose, ruledOut, small } from "./UploadForms.js"
+import type { Failure, Form, Habits, Outcome, Phase, Session, State } from "./Uploading.js"
 
-/** A form of upload by name. */
-export type Form = Exclude<UploadStrategy, "auto">
+export type * from "./Uploading.js"
 
 const forms: ReadonlyArray<Form> = ["single", "put", "patch", "chunked", "direct"]
 
-/**
- * What is under way.
- *
- * - `mounting`: the registry is asked to mount the blob.
- * - `finding`: it is asked whether it has the blob.
- * - `gathering`: a small blob is read into memory, from where it can be sent as often as need be.
- * - `measuring`: the source is read for its digest and size, which the form needs.
- * - `sending`: the blob goes in one request, without a session.
- * - `lookingForSent`: that failed, though all was sent. It may have arrived.
- * - `opening`: a session is opened.
- * - `appending`: the next piece goes to the session (`pieceOf`).
- * - `lookingForAppended`: that failed, though all was sent. It may have arrived.
- * - `locating`: that failed, and the session is asked how far it is.
- * - `doubting`: the same, since the registry refuses the very range that comes next.
- * - `identifying`: there was a page instead of a response. Some have it for a method that they do
- *   not know, others for a session that is gone: it is asked whether it is there.
- * - `closing`: the session is closed with the digest.
- * - `lookingForClosed`: that failed. It may have been closed.
- */
-export type Phase =
-  | "mounting"
-  | "finding"
-  | "gathering"
-  | "measuring"
-  | "sending"
-  | "lookingForSent"
-  | "opening"
-  | "appending"
-  | "lookingForAppended"
-  | "locating"
-  | "doubting"
-  | "identifying"
-  | "closing"
-  | "lookingForClosed"
-  | "done"
-  | "failed"
-
-/**
- * What became of a step.
- *
- * - `stored`: the registry has the blob now. `present`, `absent`: it has, or has not.
- * - `opened`: there is a session, asked for or in place of something else.
- * - `measured`: digest and size are known. `appended`: the session has got the piece.
- * - `located`: it says how far it is. `silent`: it does not.
- * - `refused`: the registry does not take this form. `page`: it seems not to.
- * - `misplaced`: it takes no bytes at this place. `unknown`: it does not know the session.
- * - `temporary`: trying again may help. `exhausted`: no more trying.
- * - `failed`: anything else.
- */
-export type Outcome<E> =
-  | { readonly kind: "stored" | "present" | "absent" | "silent" | "exhausted" }
-  | { readonly kind: "measured"; readonly size: number }
-  | { readonly kind: "opened"; readonly bounds: ChunkBounds; readonly error?: E }
-  | { readonly kind: "located"; readonly offset: number }
-  | { readonly kind: "appended"; readonly progress: Progress }
-  | { readonly kind: FailureKind; readonly error: E; readonly progress?: Progress | undefined }
-
-/** How a step fails. */
-export type FailureKind = "refused" | "page" | "misplaced" | "unknown" | "temporary" | "failed"
-
 type Kind = Outcome<never>["kind"]
-
-/**
- * How far the content is. The session is at `offset`; `seen` bytes of the source were read, and its
- * end, if they are `verified`. Where a piece comes from memory, the bytes of that piece alone can
- * be sent again (`held`).
- */
-export interface Progress {
-  readonly offset: number
-  readonly seen: number
-  readonly verified: boolean
-  readonly held?: { readonly from: number; readonly to: number } | undefined
-}
-
-/** What is known of the content. `size` is in bytes; `inMemory`: it is all in one array. */
-export interface Content {
-  readonly size: number | undefined
-  readonly hasDigest: boolean
-  readonly replayable: boolean
-  readonly inMemory: boolean
-}
-
-/**
- * What is known of a registry, from all uploads to it: the size from which on it refuses a form, in
- * bytes, and whether the length of a stream gets to it.
- */
-export interface Habits {
-  readonly refusedFrom: Readonly<Partial<Record<Form, number>>>
-  readonly sendsLength: boolean
-}
-
-/**
- * A session as the plan sees it: what it has got of the content, and how far pieces before the last
- * were taken for sure (`acknowledged`). `isAdopted`: it was opened in place of something else.
- */
-export interface Session extends Progress {
-  readonly bounds: ChunkBounds
-  readonly acknowledged: number
-  readonly isAdopted: boolean
-  /** A step of it failed before, so that it may have more than it seems to. */
-  readonly isDoubtful: boolean
-  readonly isClosing: boolean
-}
-
-/** Where an upload is. */
-export interface State<E> {
-  readonly phase: Phase
-  readonly strategy: UploadStrategy
-  readonly chunkSize: number | undefined
-  readonly content: Content
-  readonly habits: Habits
-  readonly form: Form | undefined
-  /** Forms that are not tried again. */
-  readonly tried: ReadonlyArray<Form>
-  readonly session: Session | undefined
-  /** What went wrong last, and how far the upload was then. */
-  readonly fault:
-    | { readonly kind: FailureKind; readonly error: E; readonly offset: number }
-    | undefined
-  /** The step waits for a time first, which grows with each fault in a row. */
-  readonly waits: boolean
-  /** The byte from which on content is sent again by the step, if it is. */
-  readonly resumesAt: number | undefined
-}
 
 /** The beginning of an upload, from its first step or from the choice of a form. */
 export const start = <E extends Failure>(
-  options: Pick<State<E>, "strategy" | "chunkSize" | "content" | "habits">,
+  options: Pick<State<E>, "strategy" | "chunkSize" | "content" | "habits"> &
+    Partial<Pick<State<E>, "isKept" | "hasLeft">>,
   first: "mounting" | "finding" | undefined
 ): State<E> => {
   const state: State<E> = {
+    isKept: false,
+    hasLeft: false,
     ...options,
     phase: first ?? "finding",
     form: undefined,
@@ -175,6 +56,10 @@ export const next = <E extends Failure>(state: State<E>, outcome: Outcome<E>): S
 /** Whether nothing follows. */
 export const isOver = ({ phase }: State<Failure>): boolean => phase === "done" || phase === "failed"
 
+/** Whether an upload has failed, and may come to its end another time. */
+export const isUnfinished = ({ fault, phase }: State<Failure>): boolean =>
+  phase === "failed" && fault !== undefined && (isTransient(fault.error) || isOfSource(fault.error))
+
 /** What is known of a registry, after one more upload. */
 export const learned = (known: Habits, seen: Habits): Habits => {
   const refusedFrom = { ...known.refusedFrom }
@@ -188,63 +73,7 @@ export const learned = (known: Habits, seen: Habits): Habits => {
   return { refusedFrom, sendsLength: known.sendsLength && seen.sendsLength }
 }
 
-/** An error as far as the plan looks into it. */
-export interface Failure {
-  readonly _tag: string
-  readonly status?: number | undefined
-}
-
 type Reaction = <E extends Failure>(state: State<E>, outcome: Outcome<E>) => State<E>
-
-// -----------------------------------------------------------------------------
-// Which form
-// -----------------------------------------------------------------------------
-
-/**
- * Up to here, in bytes, a blob goes into the first request whole: no more may leave before anything
- * was authorized.
- */
-export const small = 64 * 1024
-
-const candidates = ({ content, session }: State<Failure>): ReadonlyArray<Form> => {
-  const { hasDigest, size } = content
-  const isSmall = size !== undefined && size > 0 && size <= small && session === undefined
-  const isKnown = size === 0 || (hasDigest && size !== undefined)
-  return [
-    ...(isSmall ? (["single"] as const) : []),
-    ...(isKnown ? (["put", "patch", "chunked"] as const) : (["patch", "chunked", "put"] as const))
-  ]
-}
-
-/** The form asked for by name, or the cheapest that was not refused. */
-const choose = (state: State<Failure>): Form | undefined => {
-  const { content, habits, strategy, tried } = state
-  if (strategy !== "auto") return tried.includes(strategy) ? undefined : strategy
-  const size = content.size ?? Number.MAX_SAFE_INTEGER
-  return candidates(state).find(
-    (form) => !tried.includes(form) && size < (habits.refusedFrom[form] ?? Number.POSITIVE_INFINITY)
-  )
-}
-
-/**
- * The forms that a refusal rules out, and from which size on they are not tried for other blobs
- * either. Who takes no PATCH takes none of either kind; who finds one too large (416, GHCR) is
- * better sent the whole by PUT, as is who fails to close after one (quirks §3). What is too large
- * is refused from that size on; a failure may have been temporary.
- */
-const ruledOut = (
-  form: Form,
-  error: Failure,
-  size: number
-): { readonly forms: ReadonlyArray<Form>; readonly from: number | undefined } => {
-  const isTemporary = isTransient(error)
-  const isPatch = form === "patch" || form === "chunked"
-  return {
-    forms:
-      isPatch && (isTemporary || error._tag !== "RegistryFailure") ? ["patch", "chunked"] : [form],
-    from: isTemporary ? undefined : error._tag === "Unsupported" || form === "single" ? 0 : size
-  }
-}
 
 // -----------------------------------------------------------------------------
 // Reactions
@@ -273,8 +102,9 @@ const enter = <E extends Failure>(state: State<E>, form: Form | undefined): Stat
   return { ...state, form, phase: state.session === undefined ? "opening" : "appending" }
 }
 
-/** The form is chosen. By itself, a small blob goes from memory. */
+/** The form is chosen, if nothing was left before. By itself, a small blob goes from memory. */
 const begin: Reaction = (state) => {
+  if (state.hasLeft) return { ...state, hasLeft: false, phase: "resuming" }
   const { hasDigest, inMemory, size } = state.content
   const isSmall = size !== undefined && size > 0 && size <= small
   return state.strategy === "auto" && isSmall && !(inMemory && hasDigest)
@@ -305,8 +135,27 @@ const opened = (bounds: ChunkBounds, isAdopted: boolean): Session => ({
   verified: false,
   acknowledged: 0,
   isDoubtful: false,
+  isCertain: false,
+  isResumed: false,
   isClosing: false
 })
+
+/** The session of an earlier upload is used from where it is, if it can have that much. */
+const goOn: Reaction = (state, outcome) => {
+  if (outcome.kind !== "opened" || outcome.progress === undefined) return state
+  const { bounds, progress } = outcome
+  if (progress.offset > (state.content.size ?? Number.MAX_SAFE_INTEGER))
+    return begin({ ...state, session: undefined }, outcome)
+  const session = { ...opened(bounds, false), ...progress, isDoubtful: true, isResumed: true }
+  const form = choose(state) ?? "patch"
+  return {
+    ...state,
+    form,
+    session,
+    phase: isComplete(session) ? "closing" : "appending",
+    resumesAt: progress.offset
+  }
+}
 
 const measured: Reaction = (state, outcome) =>
   outcome.kind === "measured"
@@ -377,7 +226,7 @@ const proceed: Reaction = (state) =>
     : {
         ...state,
         phase: isComplete(state.session) ? "closing" : "appending",
-        session: { ...state.session, acknowledged: state.session.offset }
+        session: { ...state.session, acknowledged: state.session.offset, isCertain: true }
       }
 
 /** The response may be all that is missing, if the whole was sent. */
@@ -407,7 +256,7 @@ const resume: Reaction = (state, outcome) => {
   // Some count bytes where others name the last one (Quay).
   const offset = outcome.offset === to + 1 ? to : outcome.offset
   if (offset < from || offset > to) return restart(state, outcome)
-  const resumed = { ...session, offset, isDoubtful: true }
+  const resumed = { ...session, offset, isDoubtful: true, isCertain: false }
   return {
     ...state,
     session: resumed,
@@ -445,6 +294,12 @@ const closeAgain: Reaction = (state, outcome) =>
     ? restartLater(state, outcome)
     : { ...state, phase: "closing", waits: true }
 
+/** What an earlier upload left may be other content, or nothing to go on with. */
+const giveUpAppending: Reaction = (state, outcome) =>
+  state.session?.isResumed === true && state.fault !== undefined && !isOfSource(state.fault.error)
+    ? restart(state, outcome)
+    : fail(state, outcome)
+
 /** Some cannot close without content (ECR, quirks §3). */
 const giveUpClosing: Reaction = (state, outcome) =>
   state.form !== "put" && state.content.replayable && state.fault?.error.status === 500
@@ -461,6 +316,7 @@ export const transitions: {
   measuring: { measured },
   sending: { stored: done, opened: refuse, refused: refuse, temporary: settleSent },
   lookingForSent: { present: done, absent: sendAgain },
+  resuming: { opened: goOn, failed: begin },
   opening: { opened: open, temporary: again },
   appending: {
     stored: done,
@@ -469,7 +325,8 @@ export const transitions: {
     page: to("identifying"),
     misplaced: settleAppended,
     unknown: settleAppended,
-    temporary: settleAppended
+    temporary: settleAppended,
+    failed: giveUpAppending
   },
   lookingForAppended: { present: done, absent: locate },
   locating: { located: resume, silent: restart },
@@ -479,7 +336,8 @@ export const transitions: {
     stored: done,
     unknown: settleClosed,
     temporary: settleClosed,
-    exhausted: giveUpClosing
+    exhausted: giveUpClosing,
+    failed: giveUpAppending
   },
   lookingForClosed: { present: done, absent: closeAgain },
   done: {},

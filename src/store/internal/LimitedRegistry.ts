@@ -135,7 +135,8 @@ const puts = (quota: Quota, registry: Registry.Service) => {
         )
       )
     },
-    putBlob: (repository, source, options) =>
+    // A session that is left would take what nobody has counted.
+    putBlob: (repository, source, { resumable: _, ...options } = {}) =>
       reserved(
         quota,
         repository,

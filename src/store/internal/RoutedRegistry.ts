@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { UploadState } from "../../internal/UploadState.js"
-import { make, type Registry, type UploadSession } from "../../Registry.js"
+import { make, type Registry, type ResumableUpload, type UploadSession } from "../../Registry.js"
 import { NameUnknown, UploadUnknown } from "../../RegistryError.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as RenamedTransfer from "./RenamedTransfer.js"
@@ -99,7 +99,8 @@ const writes = (route: Route) =>
         at(route, name, (place) =>
           place.registry.putBlob(place.repository, source, {
             ...options,
-            mountFrom: neighbour(route, place, options.mountFrom)
+            mountFrom: neighbour(route, place, options.mountFrom),
+            resumable: resumableAt(options.resumable, name, place.repository)
           })
         )
       )
@@ -145,6 +146,19 @@ const uploads = (route: Route) => {
       })
   } satisfies Partial<Registry.Service>
 }
+
+/** Resumes an upload under the name that its repository has where it is. */
+const resumableAt = (
+  resumable: ResumableUpload | undefined,
+  outer: RepositoryName,
+  inner: RepositoryName
+): ResumableUpload | undefined =>
+  resumable === undefined || outer === inner
+    ? resumable
+    : {
+        state: resumable.state && { ...resumable.state, repository: inner },
+        keep: (state) => resumable.keep(state && { ...state, repository: outer })
+      }
 
 /** Returns the name of a repository in the same registry, or `undefined` if it lies elsewhere. */
 const neighbour = (

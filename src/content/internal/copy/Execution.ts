@@ -21,6 +21,7 @@ import type { Ending, Progress } from "./Progress.js"
 import * as PutManifest from "./PutManifest.js"
 import { nameOf, type Side } from "./Questions.js"
 import * as Step from "./Step.js"
+import * as Unfinished from "./Unfinished.js"
 import type { Walk } from "./Walk.js"
 
 /** What is called around each step that does something. */
@@ -33,6 +34,7 @@ export interface Hooks<E, R> {
 export interface Manner<E, R> extends Hooks<E, R> {
   readonly concurrency: number
   readonly tagging: "always" | "unchanged" | "absent"
+  readonly unfinished: Unfinished.Unfinished
   /** Whether blobs are asked for once more before they are transferred. */
   readonly asks: boolean
 }
@@ -81,7 +83,7 @@ export class Execution<E, R> {
         this.tell({ _tag: "Found", step }),
         Step.isWork(step)
           ? this.run(Step.idsOf(step), this.told(step, this.perform(step, manifest)))
-          : this.end(step.id, Effect.void)
+          : Effect.zipRight(this.forget(step), this.end(step.id, Effect.void))
       )
     })
   }
@@ -199,19 +201,27 @@ export class Execution<E, R> {
         inline._tag === "Some"
           ? { ...BlobSource.fromBytes(inline.value), digest: descriptor.digest }
           : BlobSource.fromRegistry(this.from.registry, this.from.repository, descriptor),
-        (offset) => this.progress.reached(step, offset)
+        (offset, from) => this.progress.reached(step, offset, from)
       )
       const ifPresent = asks ? "skip" : "upload"
-      yield* registry.putBlob(repository, moved.source, { ifPresent }).pipe(
+      const resumable = yield* Unfinished.of(this.manner.unfinished, this.to, descriptor)
+      yield* registry.putBlob(repository, moved.source, { ifPresent, resumable }).pipe(
         Effect.mapError(MovedBlob.sided),
         Effect.catchAll(({ error, side }) =>
           this.failing(side, nameOf(descriptor.digest))(Effect.fail(error))
         )
       )
       return moved.isOpened() || !asks ? ("moved" as const) : ("present" as const)
-    })
+    }).pipe(Effect.scoped)
     const inLane = this.all.withPermits(1)(transferred)
     return descriptor.size >= large ? this.largeOnes.withPermits(1)(inLane) : inLane
+  }
+
+  /** Ends what an earlier copy left of a blob that is there. */
+  private forget(step: Step.Step): Effect.Effect<void> {
+    return step._tag === "Have" && step.kind === "blob"
+      ? Unfinished.cancel(this.manner.unfinished, this.to, step.descriptor)
+      : Effect.void
   }
 
   // ---------------------------------------------------------------------------

@@ -15,7 +15,10 @@ export interface Sided {
   readonly error: NodeError
 }
 
-/** Tells whose failure an upload of a `MovedBlob` has failed with. */
+/**
+ * Tells whose failure an upload of a `MovedBlob` has failed with. Bytes that are not what they
+ * should be are those of the source, unless the target has answered so.
+ */
 export const sided = (error: NodeError | SourceError): Sided =>
   error instanceof SourceError
     ? { side: "source", error: error.error }
@@ -28,14 +31,14 @@ export const sided = (error: NodeError | SourceError): Sided =>
 const isOfContent = (error: NodeError): boolean =>
   (error._tag === "SizeMismatch" || error._tag === "DigestMismatch") && error.url === undefined
 
-/** A source that tells how many bytes have been read of it, from where it was opened last. */
+/** A source that tells how many bytes have been read of it, and from where it was opened last. */
 export class MovedBlob {
   private opened = false
   readonly source: BlobSource.BlobSource<SourceError>
 
   constructor(
     source: BlobSource.BlobSource<NodeError>,
-    private readonly reached: (offset: number) => void
+    private readonly reached: (offset: number, from: number) => void
   ) {
     this.source = {
       ...source,
@@ -63,7 +66,7 @@ export class MovedBlob {
             },
             onChunk: (chunk) => {
               for (const bytes of chunk) offset += bytes.length
-              this.reached(offset)
+              this.reached(offset, from)
             },
             onEnd
           }),

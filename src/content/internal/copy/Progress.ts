@@ -89,6 +89,11 @@ class Rate {
     private amount: number
   ) {}
 
+  /** Takes an amount for one that was there before. */
+  skip(amount: number): void {
+    this.amount += amount
+  }
+
   sample(now: number, amount: number): number {
     const seconds = (now - this.at) / 1000
     if (seconds <= 0) return this.rate
@@ -142,11 +147,14 @@ export class Progress {
     if (step._tag === "Skip") this.add("skipped", step)
   }
 
-  /** Notes how many bytes of a blob have come. */
-  reached(step: Step.Work, offset: number): void {
+  /** Notes how many bytes of a blob have come. Those before `from` are of an earlier copy. */
+  reached(step: Step.Work, offset: number, from = 0): void {
     const known = this.underWay.get(step.id)
     if (known !== undefined) known.offset = offset
-    else this.underWay.set(step.id, { step, rate: new Rate(this.now, 0), offset, told: -1 })
+    else {
+      this.rate.skip(from)
+      this.underWay.set(step.id, { step, rate: new Rate(this.now, from), offset, told: -1 })
+    }
   }
 
   /** Counts a step that is done. */
