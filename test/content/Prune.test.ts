@@ -894,6 +894,44 @@ describe("an execution", () => {
     })
   )
 
+  it.effect("reads tags that are new, or on what goes, before each of many deletions", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan, stored } = yield* world
+      for (let n = 0; n < 102; n++) yield* image(`m${n}`, { tags: `pr-${n}` })
+      const other = yield* image("other", { tags: "v1" })
+      const made = yield* plan({ rules: [{ include: ["pr-*"] }] })
+      // Every second time all tags are read.
+      const [promoted, last] = [made.deletions[99], made.deletions[101]]
+      const [tag] = last?.tags ?? []
+      if (promoted === undefined || tag === undefined) return expect.unreachable()
+      let lists = -1
+      const busy: Registry.Service = {
+        ...memory,
+        tags: (...of) =>
+          Stream.unwrap(
+            Effect.gen(function* () {
+              lists++
+              if (lists === 99) {
+                const manifest = yield* memory.getManifest(app, promoted.digest)
+                yield* memory.putManifest(app, manifest, {
+                  tags: [Reference.unsafeParseTag("stable")]
+                })
+              }
+              if (lists === 101) yield* memory.putManifest(app, other, { tags: [tag] })
+              return memory.tags(...of)
+            }).pipe(Effect.orDie)
+          )
+      }
+      const { deletions, moved } = yield* Prune.executeFrom(busy, { ...made, manifests: undefined })
+      expect(deletions[99]?.outcome._tag).toBe("Left")
+      expect(moved).toEqual([
+        { tag: "stable", from: undefined, to: promoted.digest },
+        { tag, from: last?.digest, to: digestOf(other) }
+      ])
+      expect([...(yield* stored)].sort()).toEqual([promoted.digest, digestOf(other)].sort())
+    })
+  )
+
   it.effect("reads tags again no more often than 10,000 times", () =>
     Effect.gen(function* () {
       const { image, memory, plan, stored } = yield* world
