@@ -247,29 +247,9 @@ export interface ReferrersOptions {
   readonly depth?: number | undefined
 }
 
-const defaults: Copying.Settings<never, never> = {
-  tags: undefined,
-  additionalTags: undefined,
-  level: "manifests",
-  platforms: undefined,
-  index: "sparse",
-  missing: "fail",
-  nonDistributable: "skip",
-  referrers: undefined,
-  cosignTags: "keep",
-  tagging: "always",
-  sameRegistry: false,
-  mountFrom: [],
-  concurrency: 6,
-  unfinished: "resume",
-  continueOnError: false,
-  before: undefined,
-  after: undefined
-}
-
 const settings = <E, R>(options: Options<E, R>): Copying.Settings<E, R> => {
   const { leave: _, referrers, ...others } = options
-  const all = withDefaults<Copying.Settings<E, R>>(defaults, others)
+  const all = withDefaults<Copying.Settings<E, R>>(Copying.defaults, others)
   return {
     ...all,
     referrers: referrers === true ? {} : referrers || undefined,

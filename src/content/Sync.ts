@@ -124,7 +124,9 @@ export const parse = (text: string): Effect.Effect<Rules, Rule.InvalidRules> => 
  * - Nothing is removed unless a rule says so, nothing more than its share of a repository, and
  *   nothing where a copy to the repository has failed or was postponed. Several rules may fill one
  *   repository: what one of them keeps stays, and all does while it is not known what one keeps.
- * - Patterns do not find what their own rule has filled, where its target lies within its source.
+ * - Patterns do not find what their rule would copy to where that came from, as where a target lies
+ *   within its source, or two registries mirror each other: each run would copy more copies.
+ * - Where several rules put something else under one tag, the first one does, with a warning.
  * - Where a source says how many requests it still allows, those that `leave` says are left, and
  *   what would take them is `postponed`.
  *
@@ -152,8 +154,7 @@ export const run = (rules: Rules): Effect.Effect<Syncing.Report, Rule.InvalidRul
   Spans.inSpan("Sync.run", () => ({}), Syncing.run(rules))
 
 /**
- * Emits what `run` would do, with what would fail. Nothing is changed. The steps of a repository
- * end at the first tag that fails, where `run` goes on with the others.
+ * Emits what `run` would do, what would fail and what would be postponed. Nothing is changed.
  *
  * Fails with `InvalidRules` before anything is asked.
  *
@@ -187,6 +188,8 @@ export const format = (planned: Syncing.Planned): string => {
       return `remove ${Reference.format(planned.reference)}`
     case "Warning":
       return `warning: ${planned.message}`
+    case "Postponed":
+      return `postponed: ${Reference.format(planned.reference)}: ${planned.failure.message}`
     case "Failure":
       return `failed: ${planned.place}: ${planned.failure.message}`
   }
@@ -206,7 +209,7 @@ export const formatReport = ({ problems, repositories, warnings }: Syncing.Repor
   ].join("\n")
 
 const linesOf = (report: Syncing.RepositoryReport): ReadonlyArray<string> => {
-  const { failure, from, outcomes, postponed, removals, to, warnings } = report
+  const { failure, from, outcomes, postponed, postponedBy, removals, to, warnings } = report
   const count = (status: Copy.Outcome["status"]) =>
     outcomes.filter((outcome) => outcome.status === status).length
   const removed = removals.filter(({ failure }) => failure === undefined).length
@@ -225,6 +228,7 @@ const linesOf = (report: Syncing.RepositoryReport): ReadonlyArray<string> => {
   return [
     `${name}: ${said.join(", ") || "no tags"}`,
     ...warnings.map((text) => `  warning: ${text}`),
+    ...(postponedBy === undefined ? [] : [`  postponed: ${postponedBy.message}`]),
     ...failures.map(({ message }) => `  failed: ${message}`)
   ]
 }

@@ -10,7 +10,7 @@ import * as Sync from "../../src/content/Sync.js"
 import { RateLimitObserver } from "../../src/internal/RateLimitObserver.js"
 import * as Registries from "../../src/Registries.js"
 import type { Registry } from "../../src/Registry.js"
-import { Denied, InvalidUrl, Unsupported } from "../../src/RegistryError.js"
+import { Denied, InvalidUrl, TooManyRequests, Unsupported } from "../../src/RegistryError.js"
 import * as Platform from "../../src/spec/Platform.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
@@ -358,6 +358,33 @@ describe("what a sync removes", () => {
     })
   )
 
+  it.effect("is nothing that may be kept under Docker Hub's longer name of it", () =>
+    Effect.gen(function* () {
+      const { opened, run, source, target } = yield* filled
+      opened["docker.io"] = target
+      yield* put(source, "alpine", "2.0.0")
+      yield* put(target, "library/alpine", "1.0.0", "2.0.0")
+      opened["other.test"] = { ...target, repositories: () => Stream.fail(new Denied({})) }
+      const alpine = { ...rule, from: "source.test/alpine", to: "docker.io/alpine" }
+      const other = { from: "other.test", to: "docker.io", repositories: ["al*"] }
+      expect(yield* run(alpine, other)).toMatchObject({ repositories: [{ removals: [] }] })
+      expect(yield* tagsOf(target, "library/alpine")).toEqual(["1.0.0", "2.0.0"])
+      yield* run(alpine, { ...other, repositories: ["b*"] })
+      expect(yield* tagsOf(target, "library/alpine")).toEqual(["2.0.0"])
+    })
+  )
+
+  it.effect("is not held up by a repository whose name is too long for its own target", () =>
+    Effect.gen(function* () {
+      const { run, source, target } = yield* filled
+      yield* put(source, `team/${"b".repeat(245)}`, "v1")
+      const all = { from: "source.test/team", to: "target.test/mirror/team", repositories: ["*"] }
+      const report = yield* run(rule, all)
+      expect(report.problems).toHaveLength(1)
+      expect(yield* tagsOf(target, "mirror/app")).not.toContain("1.0.0")
+    })
+  )
+
   it.effect("is reported where the registry removes no tags", () =>
     Effect.gen(function* () {
       const { opened, run, target } = yield* filled
@@ -397,6 +424,184 @@ describe("a plan of a sync", () => {
   )
 })
 
+/** A registry whose HEADs of some tags fail. */
+const failingAt = (
+  registry: Registry.Service,
+  failure: Denied | TooManyRequests,
+  ...tags: ReadonlyArray<string>
+): Registry.Service => ({
+  ...registry,
+  headManifest: (repository, reference) =>
+    tags.includes(reference) ? Effect.fail(failure) : registry.headManifest(repository, reference)
+})
+
+describe("a plan of a sync where some fails", () => {
+  it.effect("shows all that run does, and each failure, and removes nothing", () =>
+    Effect.gen(function* () {
+      const { opened, plan, run, source, target } = yield* world
+      yield* put(source, "team/app", "a", "b", "c", "d", "e")
+      yield* put(target, "mirror/app", "old")
+      opened["source.test"] = failingAt(source, new Denied({}), "b", "d")
+      const rule = { ...app, delete: { share: 1 } }
+      const lines = yield* plan(rule)
+      const of = (start: string) => lines.filter((line) => line.startsWith(start))
+      expect(of("failed: ").map((line) => line.split(": ")[1])).toEqual([
+        "source.test/team/app:b",
+        "source.test/team/app:d"
+      ])
+      expect(of("remove")).toEqual([])
+      for (const tag of ["a", "c", "e"])
+        expect(of("target.test/mirror/app: ").some((line) => line.includes(`tag ${tag}`))).toBe(
+          true
+        )
+      expect(yield* run(rule)).toMatchObject({ ok: false })
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["a", "c", "e", "old"])
+    })
+  )
+
+  it.effect("tells what would be postponed from what fails", () =>
+    Effect.gen(function* () {
+      const { opened, plan, run, source } = yield* world
+      yield* put(source, "team/app", "a", "b")
+      const failure = new TooManyRequests({ status: 429, retryAfter: 60_000 })
+      opened["source.test"] = failingAt(source, failure, "b")
+      const said = "The registry limits the rate of requests; try again in 60 s"
+      const lines = yield* plan(app)
+      expect(lines.at(-1)).toContain(`postponed: source.test/team/app:b: ${said}`)
+      const report = yield* run(app)
+      expect(report.repositories[0]).toMatchObject({ postponed: ["b"], postponedBy: failure })
+      expect(Sync.formatReport(report)).toContain(`  postponed: ${said}`)
+    })
+  )
+})
+
+describe("several rules for one target", () => {
+  const two: ReadonlyArray<Sync.Rule> = [
+    { from: "source.test/team/one", to: "target.test/app" },
+    { from: "source.test/team/two", to: "target.test/app" }
+  ]
+
+  it.effect("put under a tag what the first of them says, and say so", () =>
+    Effect.gen(function* () {
+      const { opened, plan, run, source, target } = yield* world
+      yield* put(source, "team/one", "a", "b")
+      yield* put(source, "team/two", "b", "c")
+      const digestOf = (registry: Registry.Service, repository: string, tag: string) =>
+        Effect.map(
+          registry.getManifest(name(repository), Reference.unsafeParseTag(tag)),
+          ({ descriptor }) => descriptor.digest
+        )
+      const warning =
+        "source.test/team/two: rules[0] comes first, which copies source.test/team/one to the " +
+        "same tags: b left alone"
+      expect(yield* plan(...two)).toContain(`warning: ${warning}`)
+      for (let n = 0; n < 2; n++) {
+        const report = yield* run(...two)
+        expect(report).toMatchObject({ ok: true, repositories: [{}, { warnings: [warning] }] })
+        const [one] = [yield* digestOf(source, "team/one", "b")]
+        expect(yield* digestOf(target, "app", "b")).toBe(one)
+      }
+      expect(yield* tagsOf(target, "app")).toEqual(["a", "b", "c"])
+      // Nor what the first one could choose, while nobody knows what it does.
+      const other = yield* digestOf(target, "app", "b")
+      opened["source.test"] = {
+        ...source,
+        tags: (repository, options) =>
+          repository === name("team/one")
+            ? Stream.fail(new Denied({}))
+            : source.tags(repository, options)
+      }
+      expect(yield* run(...two)).toMatchObject({ ok: false })
+      expect(yield* digestOf(target, "app", "b")).toBe(other)
+    })
+  )
+
+  it.effect("add to each other where they copy the same", () =>
+    Effect.gen(function* () {
+      const { run, source } = yield* world
+      yield* put(source, "team/app", "a", "b")
+      const report = yield* run(app, { ...app, tags: { include: ["a"] }, referrers: true })
+      expect(report.repositories.map(({ outcomes }) => outcomes.length)).toEqual([2, 1])
+      expect(report.repositories.flatMap(({ warnings }) => warnings)).toEqual([])
+    })
+  )
+
+  it.effect("are found where one rule has two names for one repository", () =>
+    Effect.gen(function* () {
+      const { opened, run, source, target } = yield* world
+      opened["docker.io"] = target
+      yield* put(source, "alpine", "a")
+      yield* put(source, "library/alpine", "a", "b")
+      const report = yield* run({
+        from: "source.test",
+        to: "docker.io",
+        repositories: ["alpine", "library/alpine"]
+      })
+      expect(report.repositories.map(({ from }) => Reference.format(from))).toEqual([
+        "source.test/alpine",
+        "source.test/library/alpine"
+      ])
+      expect(report.repositories[1]?.warnings).toHaveLength(1)
+      expect(yield* tagsOf(target, "library/alpine")).toEqual(["a", "b"])
+    })
+  )
+})
+
+describe("rules that feed each other", () => {
+  const all = { repositories: ["*"] }
+  const rounds: ReadonlyArray<readonly [string, ReadonlyArray<Sync.Rule>]> = [
+    [
+      "two registries that mirror each other",
+      [
+        { from: "source.test", to: "target.test/mirror", ...all },
+        { from: "target.test", to: "source.test/mirror", ...all }
+      ]
+    ],
+    [
+      "three in a circle",
+      [
+        { from: "source.test", to: "target.test/m", ...all },
+        { from: "target.test", to: "other.test/m", ...all },
+        { from: "other.test", to: "source.test/m", ...all }
+      ]
+    ]
+  ]
+  it.effect.each(rounds)("are done after a while: %s", ([, rules]) =>
+    Effect.gen(function* () {
+      const { opened, run, source, target } = yield* world
+      const other = yield* MemoryRegistry.make()
+      opened["other.test"] = other
+      yield* put(source, "app", "v1")
+      yield* put(target, "tool", "v1")
+      const repositories = Effect.map(
+        Effect.forEach([source, target, other], (registry) => items(registry.repositories())),
+        (lists) => lists.map((list) => list.map(String))
+      )
+      yield* run(...rules)
+      yield* run(...rules)
+      const before = yield* repositories
+      yield* run(...rules)
+      expect(yield* repositories).toEqual(before)
+      expect(before[1]).toContain(rules.length === 2 ? "mirror/app" : "m/app")
+    })
+  )
+
+  it.effect("keep two registries equal in both directions", () =>
+    Effect.gen(function* () {
+      const { run, source, target } = yield* world
+      yield* put(source, "team/app", "v1")
+      yield* put(target, "team/tool", "v1")
+      const [one, other] = ["source.test/team", "target.test/team"]
+      yield* run({ from: one, to: other, ...all }, { from: other, to: one, ...all })
+      for (const registry of [source, target])
+        expect((yield* items(registry.repositories())).map(String)).toEqual([
+          "team/app",
+          "team/tool"
+        ])
+    })
+  )
+})
+
 describe("a source that says how many requests it allows", () => {
   it.effect("keeps those that are to be left, and the rest comes with the next run (CP26)", () =>
     Effect.gen(function* () {
@@ -420,6 +625,10 @@ describe("a source that says how many requests it allows", () => {
       expect(allowed).toBeGreaterThanOrEqual(5)
       expect(report.ok).toBe(false)
       expect(postponed.length).toBeGreaterThan(0)
+      expect(report.repositories[0]?.postponedBy).toMatchObject({
+        _tag: "TooManyRequests",
+        remaining: "5"
+      })
       expect(report.repositories[0]?.outcomes.every(({ status }) => status === "copied")).toBe(true)
       // What stays is not known yet.
       expect(yield* tagsOf(target, "mirror/app")).toContain("old")
@@ -442,6 +651,17 @@ describe("a sync by a schedule", () => {
       yield* TestClock.adjust("1 hour")
       expect(yield* tagsOf(target, "mirror/app")).toEqual(["v1", "v2"])
       yield* Fiber.interrupt(fiber)
+    })
+  )
+})
+
+describe("no rules", () => {
+  it.effect("are a warning", () =>
+    Effect.gen(function* () {
+      const { plan, run } = yield* world
+      const warning = "there are no rules, so that nothing is done"
+      expect(yield* run()).toMatchObject({ ok: true, warnings: [warning] })
+      expect(yield* plan()).toEqual([`warning: ${warning}`])
     })
   )
 })

@@ -77,6 +77,25 @@ describe("a copy that is to leave requests", () => {
   )
 })
 
+describe("a copy for no platform", () => {
+  it.effect("fails before anything is asked, as a plan does", () =>
+    Effect.gen(function* () {
+      const registry = yield* MemoryRegistry.make()
+      const from = { registry, repository, reference: v1 }
+      const to = { registry, repository: Reference.unsafeParseRepositoryName("team/copy") }
+      const all = [
+        Copy.between(from, to, { platforms: [] }),
+        Stream.runDrain(Copy.planBetween(from, to, { platforms: [] }))
+      ]
+      for (const failure of yield* Effect.forEach(all, Effect.flip))
+        expect(failure).toMatchObject({
+          _tag: "InvalidReference",
+          message: expect.stringContaining("leave the option platforms out if all are meant")
+        })
+    })
+  )
+})
+
 describe("requests that are left alone", () => {
   const ask = (registry: Registry.Service) => registry.headManifest(repository, v1)
 

@@ -68,11 +68,39 @@ export interface Report<out E = never> {
 /** How many manifests with their tags are under way at a time. */
 const roots = 8
 
-/** Returns the steps of a copy as they are found. */
+/** The defaults that `Copy.Options` documents. */
+export const defaults: Settings<never, never> = {
+  tags: undefined,
+  additionalTags: undefined,
+  level: "manifests",
+  platforms: undefined,
+  index: "sparse",
+  missing: "fail",
+  nonDistributable: "skip",
+  referrers: undefined,
+  cosignTags: "keep",
+  tagging: "always",
+  sameRegistry: false,
+  mountFrom: [],
+  concurrency: 6,
+  unfinished: "resume",
+  continueOnError: false,
+  before: undefined,
+  after: undefined
+}
+
+/**
+ * Returns the steps of a copy as they are found. `failed` says what becomes of the rest when a root
+ * has failed.
+ */
 export const plan = <E, R>(
   from: Roots.Located,
   to: Roots.Located,
-  settings: Settings<E, R>
+  settings: Settings<E, R>,
+  failed: (
+    root: Root,
+    failure: Failures.CopyFailure
+  ) => Effect.Effect<void, Failures.CopyFailure> = (_, failure) => Effect.fail(failure)
 ): Stream.Stream<Step.Step, Failures.CopyFailure | InvalidReference> =>
   Stream.unwrapScoped(
     Effect.gen(function* () {
@@ -92,9 +120,11 @@ export const plan = <E, R>(
           return Effect.asVoid(Queue.offer(queue, Option.some(step)))
         })
       const walk = walkOf(from, to, settings, failing, emit, yield* Effect.scope)
-      const walking = yield* Stream.mapEffect(all, (root) => walk.root(root), {
-        concurrency: roots
-      }).pipe(
+      const walking = yield* Stream.mapEffect(
+        all,
+        (root) => Effect.catchAll(walk.root(root), (failure) => failed(root, failure)),
+        { concurrency: roots }
+      ).pipe(
         Stream.runDrain,
         Effect.exit,
         Effect.zipLeft(Queue.offer(queue, Option.none())),

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Registry } from "../../../Registry.js"
 import * as Digest from "../../../spec/Digest.js"
+import type { Platform } from "../../../spec/Platform.js"
 import * as Reference from "../../../spec/Reference.js"
 import type { CopyFailure, Failing } from "./CopyFailure.js"
 import type { Side } from "./Questions.js"
@@ -46,21 +47,27 @@ export const located = ({ reference, registry, repository }: Place): Located => 
   return { registry, repository, name: `${host}${repository}`, ...parts }
 }
 
-/** Which tags are copied: see `Copy.Options`. */
+/** Which tags are copied, and of which platforms: see `Copy.Options`. */
 export interface Tags {
   readonly tags?: "all" | ReadonlyArray<string> | undefined
   readonly additionalTags?: ReadonlyArray<string> | undefined
+  readonly platforms: ReadonlyArray<Platform> | undefined
 }
 
 /** Returns what is copied, as a stream where the source is asked for its tags. */
 export const make = (
   from: Located,
   to: Located,
-  { additionalTags = [], tags }: Tags,
+  { additionalTags = [], platforms, tags }: Tags,
   failing: Failing
 ): Effect.Effect<Stream.Stream<Root, CopyFailure>, Reference.InvalidReference> =>
   Effect.gen(function* () {
     const additional = yield* Effect.forEach(additionalTags, Reference.parseTag)
+    if (platforms?.length === 0)
+      return yield* invalid(
+        from,
+        "cannot be copied for no platform: leave the option platforms out if all are meant"
+      )
     if (tags === undefined) {
       const reference = from.digest ?? from.tag ?? ("latest" as Reference.Tag)
       const own = to.digest === undefined ? (to.tag ?? tagOf(from)) : to.tag

@@ -43,17 +43,18 @@ export const find = (
     const warnings: Array<string> = []
     for (const compiled of rules) {
       const { from, names, path, patterns, to } = compiled
-      const lost = (failure: Problem["failure"]) =>
+      const report = (failure: Problem["failure"]) =>
         Effect.sync(() => {
           problems.push({ path, failure })
-          unknown.push(compiled)
         })
       const add = Effect.fnUntraced(function* (name: string) {
         const job = { compiled, from: yield* at(from, name), to: yield* at(to, name) }
         const key = Reference.format(job.to)
         const jobs = targets.get(key)
         if (jobs === undefined) targets.set(key, [job])
-        else if (!jobs.some((other) => other.compiled === compiled)) jobs.push(job)
+        // A name may be said, and fit a pattern as well.
+        else if (!jobs.some((other) => other.compiled === compiled && isSame(other.from, job.from)))
+          jobs.push(job)
       })
       const unmatched = new Set(patterns)
       const listed = Effect.gen(function* () {
@@ -61,35 +62,84 @@ export const find = (
         const registry = yield* (yield* Registries.Registries).get(from.host)
         const start = from.prefix === "" ? "" : `${from.prefix}/`
         yield* Stream.runForEach(registry.repositories(), (repository) => {
-          if (!repository.startsWith(start) || isFilled(compiled, repository)) return Effect.void
+          if (!repository.startsWith(start) || isFedBack(rules, compiled, repository))
+            return Effect.void
           const name = repository.slice(start.length)
           const fitting = patterns.filter(({ test }) => test(name))
           for (const pattern of fitting) unmatched.delete(pattern)
-          return fitting.length === 0 ? Effect.void : Effect.catchAll(add(name), lost)
+          return fitting.length === 0 ? Effect.void : Effect.catchAll(add(name), report)
         })
         for (const { text } of unmatched)
           warnings.push(`${path}.repositories: ${text} fits no repository of ${from.host}`)
       })
-      yield* Effect.zipRight(Effect.forEach(names, add), listed).pipe(Effect.catchAll(lost))
+      yield* Effect.forEach(names, (name) => Effect.catchAll(add(name), report))
+      yield* Effect.catchAll(listed, (failure) => {
+        unknown.push(compiled)
+        return report(failure)
+      })
     }
     return { targets: [...targets.values()], problems, unknown, warnings }
   })
 
-/**
- * Whether a pattern finds what its own rule has filled, as under `registry/mirror` where all of
- * `registry` is copied to that: each run would copy the copies of the last one.
- */
-const isFilled = ({ from, to }: Compiled, repository: string) =>
-  to.host === from.host && isBehind(to, repository) && isBehind(from, to.prefix)
+const isSame = (one: Reference.Reference, other: Reference.Reference) =>
+  Reference.format(one) === Reference.format(other)
 
-const isBehind = ({ prefix }: Base, name: string) =>
-  prefix === "" || name === prefix || name.startsWith(`${prefix}/`)
+interface Repository {
+  readonly host: string
+  readonly repository: string
+}
+
+/**
+ * Whether a pattern finds what rules have filled with what its own rule would copy there once more:
+ * as under `registry/mirror` where all of `registry` is copied to that, or between two registries
+ * that mirror each other. Each run would copy the copies of the last one.
+ */
+const isFedBack = (rules: ReadonlyArray<Compiled>, rule: Compiled, repository: string): boolean => {
+  const to = {
+    host: rule.to.host,
+    repository: nameOf(rule.to, nameBehind(rule.from, repository) ?? repository)
+  }
+  const comes = (found: Repository, depth: number): boolean =>
+    depth > 0 &&
+    rules.some((other) => {
+      const name = filledName(other, found)
+      if (name === undefined) return false
+      const origin = { host: other.from.host, repository: nameOf(other.from, name) }
+      if (origin.host !== to.host) return comes(origin, depth - 1)
+      // Two registries that are kept equal copy each repository back to where it came from.
+      if (origin.repository === to.repository) return false
+      return takes(other, to) || comes(origin, depth - 1)
+    })
+  return comes({ host: rule.from.host, repository }, rules.length)
+}
+
+/** Whether the patterns of a rule find a repository. */
+const takes = ({ from, patterns }: Compiled, { host, repository }: Repository): boolean => {
+  const name = from.host === host ? nameBehind(from, repository) : undefined
+  return name !== undefined && patterns.some(({ test }) => test(name))
+}
+
+/** What is left of a name behind the start of others. */
+const nameBehind = ({ prefix }: Base, name: string): string | undefined => {
+  if (prefix === "") return name
+  if (name === prefix) return ""
+  return name.startsWith(`${prefix}/`) ? name.slice(prefix.length + 1) : undefined
+}
+
+/** The name behind `from` of what a rule copies to a repository by its patterns, if it may. */
+const filledName = (
+  { patterns, to }: Compiled,
+  { host, repository }: Repository
+): string | undefined => {
+  const name = to.host === host ? nameBehind(to, repository) : undefined
+  if (name === undefined) return undefined
+  // Docker Hub's own images have a longer name than is written.
+  const short = host === "docker.io" && to.prefix === "" ? /^library\/([^/]+)$/.exec(name) : null
+  return [name, ...(short?.slice(1) ?? [])].find((name) => patterns.some(({ test }) => test(name)))
+}
 
 /** Whether a rule may choose for a repository: one of those that its patterns fit. */
-export const mayFill = ({ patterns, to }: Compiled, { host, repository }: Reference.Reference) => {
-  if (to.host !== host || !isBehind(to, repository)) return false
-  const name = to.prefix === "" ? repository : repository.slice(to.prefix.length + 1)
-  return patterns.some(({ test }) => test(name))
-}
+export const mayFill = (rule: Compiled, repository: Repository): boolean =>
+  filledName(rule, repository) !== undefined
 
 const at = (base: Base, name: string) => Reference.parse(`${base.host}/${nameOf(base, name)}`)

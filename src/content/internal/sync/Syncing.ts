@@ -1,13 +1,17 @@
 /** Syncs put together: what every rule finds is planned, or copied and removed. */
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Registries from "../../../Registries.js"
 import type { Registry } from "../../../Registry.js"
-import type { InputError } from "../../../RegistryError.js"
+import type { InputError, TooManyRequests } from "../../../RegistryError.js"
 import * as Reference from "../../../spec/Reference.js"
 import * as Copy from "../../Copy.js"
 import * as Tags from "../../Tags.js"
 import { Budget } from "../copy/Budget.js"
+import * as Copying from "../copy/Copying.js"
+import * as Roots from "../copy/Roots.js"
+import * as Choices from "./Choices.js"
 import * as Jobs from "./Jobs.js"
 import * as Removal from "./Removal.js"
 import { type Compiled, compile, type InvalidRules, type Rules } from "./Rules.js"
@@ -36,6 +40,8 @@ export interface RepositoryReport {
   readonly outcomes: ReadonlyArray<Copy.Outcome>
   /** The tags that are left for the next run, since the source allows too few more requests. */
   readonly postponed: ReadonlyArray<Reference.Tag>
+  /** Why, if any are: with how many requests are left, and when there are more, where it says. */
+  readonly postponedBy?: TooManyRequests | undefined
   readonly removals: ReadonlyArray<RemovalOutcome>
   /** Why nothing of it was copied or removed, if nothing was. */
   readonly failure?: RepositoryError | undefined
@@ -64,6 +70,12 @@ export type Planned =
   /** The tag of a reference is removed. */
   | { readonly _tag: "Remove"; readonly reference: Reference.Reference }
   | { readonly _tag: "Warning"; readonly message: string }
+  /** The tag of a reference of the source is left for the next run: see `RepositoryReport`. */
+  | {
+      readonly _tag: "Postponed"
+      readonly reference: Reference.Reference
+      readonly failure: TooManyRequests
+    }
   /** Nothing would be done of this, since it fails. */
   | {
       readonly _tag: "Failure"
@@ -93,14 +105,15 @@ class Syncing {
     })
   }
 
-  /** Opens both sides of a job, and chooses the tags. */
-  open({ compiled, from, to }: Jobs.Job) {
+  /** Opens both sides of a job, and chooses the tags of those that are not another's already. */
+  open({ compiled, from, to }: Jobs.Job, chosen: ReadonlyArray<Choices.Chosen>) {
     return Effect.gen(this, function* () {
       const source = yield* Registries.open(from)
       const target = yield* Registries.open(to)
       const all = yield* Stream.runCollect(source.registry.tags(source.repository))
-      const { tags, unmatched } = yield* Tags.select(all, compiled.rule.tags ?? {})
-      const warnings = unmatched.map((rule) => `${Reference.format(from)}: ${rule} fits no tag`)
+      const { tags: fitting, unmatched } = yield* Tags.select(all, compiled.rule.tags ?? {})
+      const { tags, warnings } = yield* Choices.own({ compiled, from, to }, fitting, chosen)
+      warnings.unshift(...unmatched.map((rule) => `${Reference.format(from)}: ${rule} fits no tag`))
       const budget = this.budgetOf(from.host)
       return {
         source: { ...source, registry: budget?.guard(source.registry) ?? source.registry },
@@ -121,14 +134,28 @@ class Syncing {
 }
 
 const optionsOf = ({ platforms, rule }: Compiled) => {
-  const { index, level = "tag", referrers } = rule
-  return { index, level, platforms, referrers, continueOnError: true } as const
+  const { index = "sparse", level = "tag", referrers } = rule
+  return {
+    index,
+    level,
+    platforms,
+    referrers: referrers === true ? {} : undefined,
+    continueOnError: true
+  } as const
 }
+
+const found = (rules: Rules) =>
+  Effect.gen(function* () {
+    const found = yield* Jobs.find(yield* compile(rules))
+    return rules.rules.length > 0
+      ? found
+      : { ...found, warnings: ["there are no rules, so that nothing is done"] }
+  })
 
 /** Copies and removes what the rules say. */
 export const run = (rules: Rules): Effect.Effect<Report, InvalidRules, Registries.Registries> =>
   Effect.gen(function* () {
-    const { problems, targets, unknown, warnings } = yield* Jobs.find(yield* compile(rules))
+    const { problems, targets, unknown, warnings } = yield* found(rules)
     const syncing = new Syncing(rules.leave, unknown)
     const reports = yield* Effect.forEach(targets, (jobs) => runTarget(syncing, jobs), {
       concurrency: rules.concurrency ?? 2
@@ -142,37 +169,42 @@ export const run = (rules: Rules): Effect.Effect<Report, InvalidRules, Registrie
 const runTarget = (syncing: Syncing, jobs: Jobs.Target) =>
   Effect.gen(function* () {
     const reports: Array<RepositoryReport> = []
-    const kept: Array<Removal.Kept> = []
+    const chosen: Array<Choices.Chosen> = []
     for (const job of jobs) {
-      const { report, tags } = yield* runJob(syncing, job)
+      const { report, tags } = yield* runJob(syncing, job, chosen)
       reports.push(report)
-      kept.push({ rule: job.compiled.rule, tags })
+      chosen.push({ job, tags })
     }
     const last = reports.pop()
     if (last === undefined) return reports
     // Nothing goes while it is not known what stays.
     const isWhole = last.ok && reports.every(({ ok }) => ok)
-    return [...reports, isWhole ? yield* remove(syncing, last, kept) : last]
+    return [...reports, isWhole ? yield* remove(syncing, last, keptOf(chosen)) : last]
   })
 
-const runJob = (syncing: Syncing, job: Jobs.Job) =>
+const keptOf = (chosen: ReadonlyArray<Choices.Chosen>): ReadonlyArray<Removal.Kept> =>
+  chosen.map(({ job, tags = [] }) => ({ rule: job.compiled.rule, tags }))
+
+const runJob = (syncing: Syncing, job: Jobs.Job, chosen: ReadonlyArray<Choices.Chosen>) =>
   Effect.gen(function* () {
-    const { options, source, tags, target, warnings } = yield* syncing.open(job)
+    const { options, source, tags, target, warnings } = yield* syncing.open(job, chosen)
     const copied = yield* Copy.between(source, placeOf(target), options)
-    const outcomes = copied.outcomes.filter((outcome) => !isPostponed(outcome))
-    const postponed = copied.outcomes.filter(isPostponed).flatMap(({ tags }) => tags)
+    const reasonOf = ({ failure }: Copy.Outcome) => failure && postponing(failure)
+    const [outcomes, late] = Arr.partition(copied.outcomes, (outcome) => !!reasonOf(outcome))
+    const postponed = late.flatMap(({ tags }) => tags)
+    const postponedBy = late.map(reasonOf).find((reason) => reason !== undefined)
     const { ok, summary } = copied
-    const report = { ...emptyOf(job), ok, outcomes, postponed, summary, warnings }
+    const report = { ...emptyOf(job), ok, outcomes, postponed, postponedBy, summary, warnings }
     return { report, tags }
   }).pipe(
     Effect.catchAll((failure) =>
-      Effect.succeed({ report: { ...emptyOf(job), ok: false, failure }, tags: [] })
+      Effect.succeed({ report: { ...emptyOf(job), ok: false, failure }, tags: undefined })
     )
   )
 
-/** Whether the source allows no more requests for now, or none but those that are to be left. */
-const isPostponed = ({ failure }: Copy.Outcome): boolean =>
-  failure?.side === "source" && failure.error._tag === "TooManyRequests"
+/** Why the source allows no more requests for now, or none but those that are to be left. */
+const postponing = ({ error, side }: Copy.CopyFailure): TooManyRequests | undefined =>
+  side === "source" && error._tag === "TooManyRequests" ? error : undefined
 
 const emptyOf = ({ from, to }: Jobs.Job): RepositoryReport => ({
   from,
@@ -213,7 +245,7 @@ const remove = (syncing: Syncing, report: RepositoryReport, kept: ReadonlyArray<
 export const plan = (rules: Rules): Stream.Stream<Planned, InvalidRules, Registries.Registries> =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const { problems, targets, unknown, warnings } = yield* Jobs.find(yield* compile(rules))
+      const { problems, targets, unknown, warnings } = yield* found(rules)
       const syncing = new Syncing(rules.leave, unknown)
       return Stream.fromIterable<Planned>([
         ...warnings.map(warning),
@@ -228,15 +260,16 @@ export const plan = (rules: Rules): Stream.Stream<Planned, InvalidRules, Registr
 
 const planTarget = (syncing: Syncing, jobs: Jobs.Target) =>
   Stream.suspend(() => {
-    const kept: Array<Removal.Kept> = []
+    const chosen: Array<Choices.Chosen> = []
+    const whole: Array<Jobs.Job> = []
     return Stream.fromIterable(jobs).pipe(
-      Stream.flatMap((job) => planJob(syncing, job, kept)),
+      Stream.flatMap((job) => planJob(syncing, job, chosen, whole)),
       Stream.concat(
         Stream.unwrap(
           Effect.gen(function* () {
-            if (kept.length < jobs.length) return Stream.empty
+            if (whole.length < jobs.length) return Stream.empty
             const { to } = jobs[0]
-            const { refusal, tags } = yield* syncing.removals(to, kept)
+            const { refusal, tags } = yield* syncing.removals(to, keptOf(chosen))
             return Stream.fromIterable<Planned>([
               ...(refusal === undefined ? [] : [warning(`${Reference.format(to)}: ${refusal}`)]),
               ...tags.map((tag): Planned => {
@@ -250,17 +283,55 @@ const planTarget = (syncing: Syncing, jobs: Jobs.Target) =>
     )
   })
 
-const planJob = (syncing: Syncing, job: Jobs.Job, kept: Array<Removal.Kept>) => {
-  const { compiled, from, to } = job
+const planJob = (
+  syncing: Syncing,
+  job: Jobs.Job,
+  chosen: Array<Choices.Chosen>,
+  whole: Array<Jobs.Job>
+) => {
+  const { from, to } = job
   return Stream.unwrap(
-    Effect.map(syncing.open(job), ({ options, source, tags, target, warnings }) =>
-      Copy.planBetween(source, placeOf(target), options).pipe(
-        Stream.map((step): Planned => ({ _tag: "Copy", from, to, step })),
-        Stream.concat(Stream.execute(Effect.sync(() => kept.push({ rule: compiled.rule, tags })))),
-        (steps) => Stream.concat(Stream.fromIterable(warnings.map(warning)), steps)
+    Effect.gen(function* () {
+      const { options, source, tags, target, warnings } = yield* syncing.open(job, chosen)
+      chosen.push({ job, tags })
+      const failures: Array<Planned> = []
+      const steps = Copying.plan(
+        Roots.located(source),
+        Roots.located(placeOf(target)),
+        { ...Copying.defaults, ...options },
+        ({ tags: [tag] }, failure) =>
+          Effect.sync(() => {
+            failures.push(...(tag === undefined ? [] : [planned(from, tag, failure)]))
+          })
       )
-    )
-  ).pipe(Stream.catchAll((failure) => failed(job, failure)))
+      return Stream.fromIterable(warnings.map(warning)).pipe(
+        Stream.concat(Stream.map(steps, (step): Planned => ({ _tag: "Copy", from, to, step }))),
+        Stream.concat(
+          Stream.suspend(() => {
+            if (failures.length === 0) whole.push(job)
+            return Stream.fromIterable(failures)
+          })
+        )
+      )
+    })
+  ).pipe(
+    Stream.catchAll((failure) => {
+      if (!chosen.some((other) => other.job === job)) chosen.push({ job, tags: undefined })
+      return failed(job, failure)
+    })
+  )
+}
+
+const planned = (
+  { host, repository }: Reference.Reference,
+  tag: Reference.Tag,
+  failure: Copy.CopyFailure
+): Planned => {
+  const reference = Reference.make({ host, repository, tag })
+  const reason = postponing(failure)
+  return reason === undefined
+    ? { _tag: "Failure", place: Reference.format(reference), failure }
+    : { _tag: "Postponed", reference, failure: reason }
 }
 
 const warning = (message: string): Planned => ({ _tag: "Warning", message })
