@@ -699,6 +699,11 @@ describe("rules", () => {
               share: 0.1
         leave: 20`
       expect(yield* Sync.parse(yaml)).toEqual(rules)
+      const merged = "rules:\r\n- &a {from: a/b, to: c/d}\r\n- {<<: *a, to: e/f}\r\n"
+      expect((yield* Sync.parse(`\uFEFF${merged}`)).rules).toEqual([
+        { from: "a/b", to: "c/d" },
+        { from: "a/b", to: "e/f" }
+      ])
       // YAML that begins as JSON does.
       expect(yield* Sync.parse("{ rules: [] }")).toEqual({ rules: [] })
     })
@@ -729,7 +734,17 @@ describe("rules", () => {
       ).join("\n")}`,
       ""
     ],
-    ["more than is read", " ".repeat(1024 * 1024 + 1), ""]
+    ["more than is read", " ".repeat(1024 * 1024 + 1), ""],
+    ...["[", "{a: ", '{"a":', "- ", "? "].map(
+      (text) => [`what is in each other by ${text}`, text.repeat(150_000), ""] as const
+    ),
+    [
+      "a number for a version",
+      "rules:\n- {from: a, to: b, tags: {include: [1.10]}}",
+      "rules[0].tags.include[0]"
+    ],
+    ["two documents", "rules: []\n---\nrules: []", ""],
+    ["two of one field", "rules: []\nrules: []", ""]
   ]
   for (const [what, text, path] of texts) {
     it.effect(`are not ${what}`, () =>

@@ -40,11 +40,27 @@ const yaml = (text: string): Effect.Effect<unknown, SchemaIssue.Misfit> =>
           "is not JSON, and the package yaml that reads YAML is not installed: run npm install yaml"
         )
     })
+    if (isDeep(text)) return yield* Effect.fail(misfit("has too much in each other"))
     return yield* Effect.try({
-      try: (): unknown => parse(text, { maxAliasCount: 100 }),
+      // Merge keys are not of YAML 1.2, but are what people write. Nothing is printed.
+      try: (): unknown => parse(text, { maxAliasCount: 100, merge: true, logLevel: "error" }),
       catch: (cause) =>
         misfit(`is not YAML: ${plain(cause instanceof Error ? cause.message : "", 256)}`)
     })
   })
+
+/**
+ * Whether more is in each other than data has that is meant. The parser goes through it by
+ * recursion, and a regular expression compiled by V8 at the end of the stack ends the process.
+ */
+const isDeep = (text: string): boolean => {
+  let depth = 0
+  for (let n = 0; n < text.length && depth <= deepest; n++)
+    if (text[n] === "[" || text[n] === "{") depth++
+    else if (depth > 0 && (text[n] === "]" || text[n] === "}")) depth--
+  return depth > deepest || /(?:[-?] +){64}|^ {200}/m.test(text)
+}
+
+const deepest = 64
 
 const misfit = (message: string): SchemaIssue.Misfit => ({ place: "", message })
