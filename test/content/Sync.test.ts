@@ -329,6 +329,14 @@ describe("what a sync removes", () => {
     })
   )
 
+  it.effect("is nothing that only a rule could choose that removes nothing", () =>
+    Effect.gen(function* () {
+      const { run, target } = yield* filled
+      yield* run(rule, { ...app, tags: { include: ["ours"] } })
+      expect(yield* tagsOf(target, "mirror/app")).toEqual(["2.0.0", "3.0.0", "ours"])
+    })
+  )
+
   it.effect("is nothing that another rule keeps", () =>
     Effect.gen(function* () {
       const { run, target } = yield* filled
