@@ -296,6 +296,7 @@ export const check = (one: Case) =>
     const isAny = failing.length === 0 || continueOnError
     isTrue((outcome._tag === "Right") === isAny, `it is ${outcome._tag}, of which ${failing} fail`)
     if (outcome._tag === "Right") {
+      isTrue(outcome.right.ok === (failing.length === 0), `ok is ${outcome.right.ok}`)
       const due = tags.map((tag) => [tag, failing.includes(tag) ? "failed" : "copied"])
       const is = Object.entries(statuses(outcome.right)).map(([tag, status]) => [
         tag,

@@ -160,6 +160,38 @@ describe("a copy", () => {
     })
   )
 
+  it.effect("CP17: puts a tag that is gone, also where another one is enough", () =>
+    Effect.gen(function* () {
+      const { between, source, target } = yield* world
+      const { descriptor } = yield* tagged(source)
+      const copy = Copy.between(...between(), { level: "tag", additionalTags: [v2] })
+      yield* copy
+      yield* target.deleteTag(repository, v2)
+      expect((yield* copy).outcomes).toMatchObject([{ status: "copied" }])
+      expect(yield* tagOf(target, v2)).toBe(descriptor.digest)
+    })
+  )
+
+  it.effect("CP15: of an index whose layer nobody has leaves it out if that is asked for", () =>
+    Effect.gen(function* () {
+      const source = yield* MemoryRegistry.make({ missingReferences: "accept" })
+      const target = yield* MemoryRegistry.make({ missingReferences: "accept" })
+      const lost = Descriptor.fromBytes(freshBytes("lost"), MediaType.layerTar)
+      const index = Manifest.index({ manifests: [yield* layer(source), lost] })
+      yield* source.putManifest(repository, index, { tags: [v1] })
+      const copy = (missing: "fail" | "skip") =>
+        Copy.between(
+          { registry: source, repository, reference: v1 },
+          { registry: target, repository },
+          { missing }
+        )
+      const failure = yield* Effect.flip(copy("fail"))
+      expect(failure).toMatchObject({ side: "source", error: { _tag: "BlobUnknown" } })
+      expect(yield* copy("skip")).toMatchObject({ ok: true, summary: { skipped: { nodes: 1 } } })
+      expect(yield* tagOf(target)).toBe(index.descriptor.digest)
+    })
+  )
+
   it.effect("CP15: of an index that lists layers has them as blobs", () =>
     Effect.gen(function* () {
       const { between, source, target } = yield* world
