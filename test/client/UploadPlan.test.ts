@@ -417,6 +417,20 @@ describe("what follows", () => {
       "opening",
       { waits: false, resumesAt: 0 }
     ],
+    [
+      "it does not say, and all was sent: it may have arrived meanwhile (CP20)",
+      at("locating", {}, sent),
+      { kind: "silent" },
+      "lookingForForgotten"
+    ],
+    ["it has", at("lookingForForgotten", {}, sent), { kind: "present" }, "done"],
+    [
+      "it has not: all again",
+      at("lookingForForgotten", {}, sent),
+      { kind: "absent" },
+      "opening",
+      { waits: false, resumesAt: 0, session: undefined }
+    ],
     // Ranges refused
     [
       "a range refused: is it the place?",

@@ -182,6 +182,7 @@ export class Upload<E, R> {
         return this.open()
       case "lookingForSent":
       case "lookingForAppended":
+      case "lookingForForgotten":
       case "lookingForClosed":
         return this.look()
       default:

@@ -229,13 +229,16 @@ const proceed: Reaction = (state) =>
         session: { ...state.session, acknowledged: state.session.offset, isCertain: true }
       }
 
-/** The response may be all that is missing, if the whole was sent. */
-const settleAppended: Reaction = (state, outcome) => {
-  const { content, session } = state
-  return content.hasDigest && session?.verified === true && session.held === undefined
-    ? { ...state, phase: "lookingForAppended" }
-    : locate(state, outcome)
-}
+/** Whether the whole was sent: the response may be all that is missing. */
+const isSent = ({ content, session }: State<Failure>): boolean =>
+  content.hasDigest && session?.verified === true && session.held === undefined
+
+const settleAppended: Reaction = (state, outcome) =>
+  isSent(state) ? { ...state, phase: "lookingForAppended" } : locate(state, outcome)
+
+/** A session is gone once it has become a blob, too. */
+const settleForgotten: Reaction = (state, outcome) =>
+  isSent(state) ? { ...state, phase: "lookingForForgotten" } : restart(state, outcome)
 
 const locate: Reaction = (state, outcome) => {
   switch (state.fault?.kind) {
@@ -329,7 +332,8 @@ export const transitions: {
     failed: giveUpAppending
   },
   lookingForAppended: { present: done, absent: locate },
-  locating: { located: resume, silent: restart },
+  locating: { located: resume, silent: settleForgotten },
+  lookingForForgotten: { present: done, absent: restart },
   doubting: { located: resolve, silent: restartLater },
   identifying: { located: refuse, silent: restartLater },
   closing: {

@@ -19,7 +19,9 @@ export type Form = Exclude<UploadStrategy, "auto">
  * - `appending`: the next piece goes to the session (`pieceOf`).
  * - `lookingForAppended`: that failed, though all was sent. It may have arrived.
  * - `locating`: that failed, and the session is asked how far it is.
- * - `doubting`: the same, since the registry refuses the very range that comes next.
+ * - `lookingForForgotten`: it says nothing of a session that had all of it. The blob may have
+ *   arrived meanwhile, as where closing takes long (CP20).
+ * - `doubting`: the same as `locating`, since the registry refuses the very range that comes next.
  * - `identifying`: there was a page instead of a response. Some have it for a method that they do
  *   not know, others for a session that is gone: it is asked whether it is there.
  * - `closing`: the session is closed with the digest.
@@ -37,6 +39,7 @@ export type Phase =
   | "appending"
   | "lookingForAppended"
   | "locating"
+  | "lookingForForgotten"
   | "doubting"
   | "identifying"
   | "closing"
