@@ -12,6 +12,7 @@ import type * as Stream from "effect/Stream"
 import type { Decompression } from "../Decompression.js"
 import { DefaultPlatform } from "../internal/DefaultPlatform.js"
 import * as ImageManifest from "../internal/ImageManifest.js"
+import * as OlderParts from "../internal/OlderParts.js"
 import * as References from "../internal/References.js"
 import * as Spans from "../internal/Spans.js"
 import { Registries } from "../Registries.js"
@@ -203,7 +204,7 @@ const imageOf = Effect.fnUntraced(function* (
   const { repository } = reference
   const chosen = yield* ImageManifest.chooseImage(registry, repository, root, { platform })
   const { manifest } = chosen
-  const { annotations, config, layers } = SignedImage.isOne(manifest)
+  const { annotations, config, layers } = OlderParts.isSchema1(manifest)
     ? yield* SignedImage.read(registry, repository, manifest)
     : yield* read(registry, reference, chosen, { platform })
   return {

@@ -18,6 +18,7 @@ import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Platform from "../../src/spec/Platform.js"
 import * as Reference from "../../src/spec/Reference.js"
+import * as SignedManifest from "../../src/spec/SignedManifest.js"
 import * as Archive from "../../src/store/Archive.js"
 import {
   app,
@@ -96,6 +97,53 @@ describe("archives of layouts", () => {
             yield* gather(registry.getBlob(app, blob))
           )
       }
+    })
+  )
+
+  it.scopedLive("manifests of older kinds have their blobs, in an index as well", () =>
+    Effect.gen(function* () {
+      const registry = yield* memory
+      const [first, second] = yield* Effect.forEach(["first", "second"], (content) =>
+        registry.putBlob(app, BlobSource.fromBytes(utf8(content)), { mediaType: "text/plain" })
+      )
+      if (first === undefined || second === undefined) throw new Error("no blobs")
+      const mediaType = MediaType.artifactManifest
+      const artifact = yield* Manifest.fromBytes(
+        utf8(JSON.stringify({ mediaType, blobs: [first, first] })),
+        { mediaType }
+      )
+      const { manifest: schema1 } = SignedManifest.make({
+        schemaVersion: 1,
+        name: app,
+        tag: tag("1.0"),
+        architecture: "amd64",
+        fsLayers: [{ blobSum: second.digest }],
+        history: [{ v1Compatibility: "{}" }]
+      })
+      const index = Manifest.index({ manifests: [artifact.descriptor, schema1.descriptor] })
+      for (const manifest of [artifact, schema1, index]) yield* registry.putManifest(app, manifest)
+      const { digest } = index.descriptor
+      const archive = yield* NodeArchive.read(
+        yield* save(Archive.writeFrom([source(registry, digest)]))
+      )
+      const { repository } = archive
+      for (const manifest of [artifact, schema1, index]) {
+        const { bytes } = yield* archive.getManifest(repository, manifest.descriptor.digest)
+        expect(bytes).toEqual(manifest.bytes)
+      }
+      for (const [blob, content] of [
+        [first, "first"],
+        [second, "second"]
+      ] as const)
+        expect(yield* archive.getBlobBytes(repository, blob.digest)).toEqual(utf8(content))
+      // And from there they are copied as from any other registry.
+      const target = yield* memory
+      yield* Copy.between(
+        { registry: archive, repository, reference: digest },
+        { registry: target, repository: app }
+      )
+      for (const blob of [first, second])
+        expect(Option.isSome(yield* target.headBlob(app, blob.digest))).toBe(true)
     })
   )
 

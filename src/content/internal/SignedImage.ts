@@ -6,22 +6,15 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as OlderParts from "../../internal/OlderParts.js"
 import type { Registry } from "../../Registry.js"
-import { BlobUnknown } from "../../RegistryError.js"
-import type { Descriptor } from "../../spec/Descriptor.js"
 import * as Digest from "../../spec/Digest.js"
 import * as Parsed from "../../spec/internal/Parsed.js"
 import * as SignedConfig from "../../spec/internal/SignedConfig.js"
 import type { Manifest } from "../../spec/Manifest.js"
-import * as MediaType from "../../spec/MediaType.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as SignedManifest from "../../spec/SignedManifest.js"
 import * as LayerContent from "./LayerContent.js"
-
-/** Whether a manifest is of schema 1. */
-export const isOne = ({ descriptor }: Manifest): boolean =>
-  MediaType.equals(descriptor.mediaType, MediaType.dockerSchema1) ||
-  MediaType.equals(descriptor.mediaType, MediaType.dockerSchema1Signed)
 
 /**
  * Reads what a manifest of schema 1 says of its image. The sizes of its layers, which it does not
@@ -40,43 +33,18 @@ export const read = Effect.fnUntraced(function* (
   )
   const digests = layers.map(({ digest }) => digest)
   const descriptors = new Map(
-    (yield* descriptorsOf(registry, repository, digests)).map((one) => [one.digest, one])
+    (yield* OlderParts.layers(registry, repository, digests)).map((one) => [one.digest, one])
   )
   return {
     annotations: {},
     config: { bytes: signed.payload, descriptor: manifest.descriptor, content },
     layers: layers.map(({ digest, history }) => ({
-      descriptor: descriptors.get(digest) ?? layerOf(digest, 0),
+      descriptor: descriptors.get(digest) ?? OlderParts.layerOf(digest, 0),
       diffId: undefined,
       history: Option.some(history)
     }))
   }
 })
-
-const layerOf = (digest: Digest.Digest, size: number): Descriptor => ({
-  mediaType: MediaType.dockerLayerTarGzip,
-  digest,
-  size
-})
-
-/** Returns layers, each once, of which only digests are known. The registry is asked for sizes. */
-export const descriptorsOf = (
-  registry: Registry.Service,
-  repository: RepositoryName,
-  digests: Iterable<Digest.Digest>
-): Effect.Effect<ReadonlyArray<Descriptor>, Registry.HeadBlobError | BlobUnknown> =>
-  Effect.forEach(
-    new Set(digests),
-    (digest) =>
-      Effect.flatMap(
-        registry.headBlob(repository, digest),
-        Option.match({
-          onNone: () => Effect.fail(new BlobUnknown({ repository, digest })),
-          onSome: ({ size }) => Effect.succeed(layerOf(digest, size))
-        })
-      ),
-    { concurrency: 6 }
-  )
 
 /** Computes the digests of the archives of those layers that are without, by that of the blob. */
 export const diffIds = <E>(

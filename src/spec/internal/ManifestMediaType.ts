@@ -7,3 +7,9 @@ import * as MediaType from "../MediaType.js"
  */
 export const isManifest = (mediaType: string): boolean =>
   MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
+
+/** Whether registries know content of a type as a manifest: older kinds count, too. */
+export const isAnyManifest = (mediaType: string): boolean =>
+  isManifest(mediaType) || older.some((type) => MediaType.equals(type, mediaType))
+
+const older = [MediaType.dockerSchema1, MediaType.dockerSchema1Signed, MediaType.artifactManifest]

@@ -2,8 +2,10 @@
  * Images and indexes on their way to a registry: first what is missing of blobs, then manifests,
  * those of an index before it.
  */
+
 import * as Effect from "effect/Effect"
 import * as BlobSource from "../../../BlobSource.js"
+import * as OlderParts from "../../../internal/OlderParts.js"
 import type { Registry } from "../../../Registry.js"
 import type { InvalidReference } from "../../../RegistryError.js"
 import type * as Descriptor from "../../../spec/Descriptor.js"
@@ -15,7 +17,6 @@ import * as Platform from "../../../spec/Platform.js"
 import * as Reference from "../../../spec/Reference.js"
 import type { Pushed } from "../../Artifact.js"
 import * as PushInput from "../PushInput.js"
-import * as SignedImage from "../SignedImage.js"
 import * as Building from "./Building.js"
 import * as Format from "./Format.js"
 import { InvalidImage } from "./InvalidImage.js"
@@ -179,7 +180,7 @@ const planItem = <E, R>(
   const descriptor = "manifest" in item ? item.manifest.descriptor : item
   const { mediaType } = descriptor
   const isKnown = MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
-  const isSchema1 = "manifest" in item && SignedImage.isOne(item.manifest)
+  const isSchema1 = "manifest" in item && OlderParts.isSchema1(item.manifest)
   if ((isKnown && Format.of(descriptor) !== family) || isSchema1)
     return otherFamily(
       place,

@@ -6,9 +6,9 @@
 import { isAttestation } from "../../../internal/IndexChoices.js"
 import * as Annotations from "../../../spec/Annotations.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import * as PlatformMatch from "../../../spec/internal/PlatformMatch.js"
 import type * as Manifest from "../../../spec/Manifest.js"
-import * as MediaType from "../../../spec/MediaType.js"
 import * as Platform from "../../../spec/Platform.js"
 
 /** What a registry knows some content as. */
@@ -23,23 +23,12 @@ export interface Node {
 /** Names a node among all of a copy. A manifest is another node than a blob of the same bytes. */
 export const idOf = ({ descriptor, kind }: Node): string => `${kind} ${descriptor.digest}`
 
-/** The types of manifest that registries know. */
-const manifests: ReadonlySet<string> = new Set([
-  MediaType.imageIndex,
-  MediaType.imageManifest,
-  MediaType.dockerManifestList,
-  MediaType.dockerManifest,
-  MediaType.dockerSchema1,
-  MediaType.dockerSchema1Signed,
-  MediaType.artifactManifest
-])
-
 /**
  * Returns what an entry of an index is: its type decides. The caches of BuildKit have layers and a
  * config among them, which no registry has as manifests (CP15).
  */
 export const entry = (descriptor: Descriptor): Node => ({
-  kind: manifests.has(descriptor.mediaType.toLowerCase()) ? "manifest" : "blob",
+  kind: ManifestMediaType.isAnyManifest(descriptor.mediaType) ? "manifest" : "blob",
   descriptor
 })
 

@@ -1,6 +1,7 @@
 /** What the registries of a copy are asked, and how what they fail with is named. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as OlderParts from "../../../internal/OlderParts.js"
 import type { Registry } from "../../../Registry.js"
 import { LimitExceeded, ManifestUnknown } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
@@ -12,7 +13,6 @@ import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import type { CopyFailure, Failing } from "./CopyFailure.js"
 import type * as Graph from "./Graph.js"
 import * as Indexes from "./Indexes.js"
-import * as OlderParts from "./OlderParts.js"
 
 /** One side of a copy. `name` is how people know the repository. */
 export interface Side {

@@ -1,8 +1,9 @@
 /** What an image is made of, to be written into an archive: found out before the first byte is. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as OlderParts from "../../../internal/OlderParts.js"
 import type { Registry } from "../../../Registry.js"
-import { LimitExceeded } from "../../../RegistryError.js"
+import { type BlobUnknown, LimitExceeded } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
 import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
@@ -35,7 +36,7 @@ const concurrency = 8
 export const read = Effect.fnUntraced(function* (
   { registry, repository }: Place,
   root: Manifest.Manifest
-): Effect.fn.Return<Graph, Registry.GetManifestError | Registry.HeadBlobError> {
+): Effect.fn.Return<Graph, Registry.GetManifestError | Registry.HeadBlobError | BlobUnknown> {
   const manifests: Array<Manifest.Manifest> = []
   const blobs = new Map<Digest, Descriptor>()
   const seen = new Set([root.descriptor.digest])
@@ -51,10 +52,13 @@ export const read = Effect.fnUntraced(function* (
         return yield* new LimitExceeded({ what: "The manifests of an image", limit: documentLimit })
       const isIndex = MediaType.isIndex(manifest.descriptor.mediaType)
       for (const reference of Manifest.references(manifest)) {
-        if (!isIndex || !isManifest(reference)) blobs.set(reference.digest, reference)
+        if (!isIndex || !ManifestMediaType.isAnyManifest(reference.mediaType))
+          blobs.set(reference.digest, reference)
         else if (!seen.has(reference.digest)) next.push(reference)
         seen.add(reference.digest)
       }
+      for (const blob of yield* OlderParts.find(registry, repository, manifest))
+        blobs.set(blob.digest, blob)
     }
     level = yield* Effect.forEach(next, ({ digest }) => registry.getManifest(repository, digest), {
       concurrency
@@ -67,6 +71,3 @@ export const read = Effect.fnUntraced(function* (
   )
   return { manifests, blobs: present }
 })
-
-const isManifest = ({ mediaType }: Descriptor): boolean =>
-  ManifestMediaType.isManifest(mediaType) || MediaType.equals(mediaType, MediaType.artifactManifest)
