@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { createServer } from "node:https"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { describe, expect, it, layer } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
@@ -24,6 +25,7 @@ import { describe as describeArtifact, responseTo } from "../examples/errors.js"
 import * as layoutExample from "../examples/layout.js"
 import { layer as machineLayer } from "../examples/machine.js"
 import { layer as networkLayer } from "../examples/network.js"
+import * as planExample from "../examples/plan.js"
 import { push as pushByRequests } from "../examples/requests.js"
 import * as resumable from "../examples/resumable.js"
 import { size } from "../examples/size.js"
@@ -122,6 +124,29 @@ layer(layerSocketServer().pipe(Layer.provide(MemoryRegistry.layer())), {
       }).pipe(Effect.provide(layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous))))
       expect(yield* run("main", [reference])).toMatchObject({ code: 0, stdout: "9\n", stderr: "" })
     })
+  )
+
+  it.scoped("plan.ts writes a plan to a file, and does what it says", () =>
+    Effect.gen(function* () {
+      const host = (yield* ServerUrl).replace("http://", "")
+      const [from, to] = [`${host}/owner/planned:1.0.0`, `${host}/mirror/planned`]
+      yield* Artifact.push(from, {
+        artifactType: "application/vnd.example.v1",
+        files: [{ source: BlobSource.fromBytes(utf8("forty-two")) }]
+      })
+      const path = join(yield* folder({}), "plan.jsonl")
+      yield* planExample.write(from, to, path)
+      expect(yield* exists(`${to}:1.0.0`)).toBe(false)
+      expect(readFileSync(path, "utf8").match(/^\{.*\}$/gm)).toHaveLength(3)
+      const { ok, outcomes } = yield* planExample.run(from, to, path)
+      expect([ok, outcomes.map(({ status }) => status)]).toEqual([true, ["copied"]])
+      expect(yield* exists(`${to}:1.0.0`)).toBe(true)
+    }).pipe(
+      Effect.provide([
+        layerRegistries().pipe(Layer.provide(Credentials.layerAnonymous)),
+        NodeFileSystem.layer
+      ])
+    )
   )
 
   it.scoped("sync.ts applies the rules of a file, and says what it would do", () =>

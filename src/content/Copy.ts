@@ -22,6 +22,7 @@ import type { CopyFailure } from "./internal/copy/CopyFailure.js"
 import type { Report } from "./internal/copy/Copying.js"
 import * as Copying from "./internal/copy/Copying.js"
 import { type Event, Observer } from "./internal/copy/Events.js"
+import type { InvalidPlan } from "./internal/copy/Plan.js"
 import type { Place } from "./internal/copy/Roots.js"
 import * as Roots from "./internal/copy/Roots.js"
 import type { Step, Work } from "./internal/copy/Step.js"
@@ -63,6 +64,13 @@ export {
    */
   Observer
 } from "./internal/copy/Events.js"
+export {
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  InvalidPlan
+} from "./internal/copy/Plan.js"
 export type {
   /**
    * @since 0.1.0
@@ -92,7 +100,7 @@ export type {
    * @since 0.1.0
    * @category models
    */
-  Step,
+  EncodedStep,
   /**
    * @since 0.1.0
    * @category models
@@ -103,6 +111,13 @@ export type {
    * @category models
    */
   Work
+} from "./internal/copy/Step.js"
+export {
+  /**
+   * @since 0.1.0
+   * @category schemas
+   */
+  Step
 } from "./internal/copy/Step.js"
 
 /**
@@ -371,9 +386,11 @@ export const plan = <E, R>(
  * Performs the steps of a plan between the same two repositories. What the plan says to be there is
  * asked for again before it is left alone, and blobs are before they are transferred, so that a
  * plan can be run much later, and twice. Manifests are those of the plan, whatever has become of
- * the tags of the source.
+ * the tags of the source. `Step` is the schema by which steps are stored; a step that the plan does
+ * not have counts as done for those that come after it.
  *
- * Fails as `copy` does.
+ * Fails as `copy` does, and with `InvalidPlan`, before anything is sent, where steps wait for each
+ * other or contradict.
  *
  * @example
  * ```ts
@@ -397,7 +414,11 @@ export const run = <E = never, R = never>(
   to: string | Reference.Reference,
   steps: Iterable<Step>,
   options?: Options<E, R>
-): Effect.Effect<Copied<E>, CopyFailure | InputError | E, Registries.Registries | R> =>
+): Effect.Effect<
+  Copied<E>,
+  CopyFailure | InvalidPlan | InputError | E,
+  Registries.Registries | R
+> =>
   References.run("Copy.run", from, (source) =>
     Effect.gen(function* () {
       const [opened, target] = [yield* Registries.open(source), yield* Registries.open(to)]
@@ -550,7 +571,7 @@ export const runBetween = <E = never, R = never>(
   to: Place,
   steps: Iterable<Step>,
   options: Options<E, R> = {}
-): Effect.Effect<Report<E>, CopyFailure | E, R> =>
+): Effect.Effect<Report<E>, CopyFailure | InvalidPlan | E, R> =>
   Copying.run(...sides(from, to, options), steps, settings(options))
 
 /**

@@ -242,6 +242,28 @@ const inOrder = (
 const statuses = ({ outcomes }: Copy.Report) =>
   Object.fromEntries(outcomes.map(({ source, status }) => [source, status] as const))
 
+const settingsOf = ({ continueOnError, isSubset, ...others }: Options) =>
+  ({
+    ...others,
+    tags: "all",
+    continueOnError,
+    platforms: isSubset ? [amd64] : undefined
+  }) as const satisfies Copy.Options
+
+/** The two places of a case, and the steps of its copy, if it does not fail. */
+export const planned = (one: Case, more: Copy.Options) =>
+  Effect.gen(function* () {
+    const { source, target } = yield* world(one)
+    const [from, to] = [
+      { registry: source, repository },
+      { registry: target, repository }
+    ]
+    const steps = yield* Effect.option(
+      items(Copy.planBetween(from, to, { ...settingsOf(one.options), ...more }))
+    )
+    return { from, to, target, steps }
+  })
+
 /** What is wrong with the copy of a case, and how it has ended. */
 export const check = (one: Case) =>
   Effect.gen(function* () {
@@ -283,8 +305,7 @@ export const check = (one: Case) =>
       { registry: source, repository },
       { registry: to.registry, repository }
     ] as const
-    const platforms = isSubset ? [amd64] : undefined
-    const settings = { ...others, tags: "all", continueOnError, platforms } as const
+    const settings = settingsOf(one.options)
     const plan = yield* Effect.option(items(Copy.planBetween(...places, settings)))
     isTrue(puts().length === 0, "a plan puts something")
     const found: Array<Copy.Step> = []

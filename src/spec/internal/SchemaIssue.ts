@@ -28,7 +28,7 @@ export const first = (issue: ParseResult.ParseIssue, path = ""): Misfit => {
     case "Transformation":
       if (issue.issue._tag !== "Type") return first(issue.issue, path)
   }
-  const place = path.slice(1, 129)
+  const place = path.replace(/^\./, "").slice(0, 128)
   const expected = `expected ${"ast" in issue ? issue.ast : "no such field"}`
   const message =
     issue._tag === "Missing"
@@ -42,5 +42,5 @@ export const first = (issue: ParseResult.ParseIssue, path = ""): Misfit => {
 const step = (key: PropertyKey): string => {
   if (typeof key === "number") return `[${key}]`
   const name = String(key)
-  return /^[a-z]+(_[a-z]+)*$/i.test(name) ? `.${name}` : `[${ServerText.quoted(name, 64)}]`
+  return /^_?[a-z]+(_[a-z]+)*$/i.test(name) ? `.${name}` : `[${ServerText.quoted(name, 64)}]`
 }

@@ -20,7 +20,7 @@ it("a copy by reference fails with its input, and with a failure that says where
     Stream.Stream<Copy.Step, Copy.CopyFailure | InputError, Registries>
   >()
   expectTypeOf(Copy.run("a", "b", steps)).toEqualTypeOf<
-    Effect.Effect<Copy.Copied, Copy.CopyFailure | InputError, Registries>
+    Effect.Effect<Copy.Copied, Copy.CopyFailure | Copy.InvalidPlan | InputError, Registries>
   >()
 })
 
@@ -29,7 +29,7 @@ it("a copy by value needs nothing", () => {
     Effect.Effect<Copy.Report, Copy.CopyFailure | InvalidReference>
   >()
   expectTypeOf(Copy.runBetween(place, place, steps)).toEqualTypeOf<
-    Effect.Effect<Copy.Report, Copy.CopyFailure>
+    Effect.Effect<Copy.Report, Copy.CopyFailure | Copy.InvalidPlan>
   >()
 })
 
@@ -50,4 +50,11 @@ it("what failed is an error of a registry", () => {
   expectTypeOf<Exclude<RegistryError, Own>["_tag"]>().toEqualTypeOf<
     "AuthChallenge" | "InvalidReference" | "InvalidUrl"
   >()
+})
+
+it("the schema of steps is that of the type, and of JSON", () => {
+  expectTypeOf<typeof Copy.Step.Type>().toEqualTypeOf<Copy.Step>()
+  expectTypeOf<typeof Copy.Step.Encoded>().toEqualTypeOf<Copy.EncodedStep>()
+  expectTypeOf<Copy.Step>().toExtend<Copy.EncodedStep>()
+  expectTypeOf<Copy.EncodedStep["_tag"]>().toEqualTypeOf<Copy.Step["_tag"]>()
 })

@@ -1,5 +1,4 @@
 /** Copies put together: a walk with what takes its steps, to plan them or to perform them. */
-import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -12,10 +11,12 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Digest from "../../../spec/Digest.js"
+import * as Parsed from "../../../spec/internal/Parsed.js"
 import type { InvalidReference, Tag } from "../../../spec/Reference.js"
 import * as Failures from "./CopyFailure.js"
 import * as Events from "./Events.js"
 import { Execution, type Manner } from "./Execution.js"
+import * as Plan from "./Plan.js"
 import { Progress, type Summary } from "./Progress.js"
 import { Questions, type Selection } from "./Questions.js"
 import * as Roots from "./Roots.js"
@@ -185,15 +186,11 @@ export const run = <E, R>(
   to: Roots.Located,
   steps: Iterable<Step.Step>,
   settings: Settings<E, R>
-): Effect.Effect<Report<E>, Failures.CopyFailure | E, R> =>
+): Effect.Effect<Report<E>, Failures.CopyFailure | Plan.InvalidPlan | E, R> =>
   executing(from, to, { ...settings, asks: true }, (execution, walk) =>
     Effect.gen(function* () {
-      const all = [...steps]
-      const [work, rest] = Arr.partition(all, (step) => !Step.isWork(step))
-      const ids = new Set(all.flatMap(Step.idsOf))
-      const awaited = new Set(all.flatMap((step) => ("after" in step ? step.after : [])))
-      yield* execution.ignore([...awaited].filter((id) => !ids.has(id)))
-      const checks = rest.filter((step) => step._tag === "Have")
+      const { awaited, checks, unknown, work } = yield* Parsed.toEffect(Plan.make(steps))
+      yield* execution.ignore(unknown)
       yield* Effect.forEach(checks, (step) => execution.check(step, walk), { discard: true })
       yield* Effect.ignore(execution.await(checks.map(({ id }) => id)))
       yield* Effect.forEach(work, (step) => execution.start(step), { discard: true })

@@ -1,9 +1,11 @@
 /** The steps of a copy: what is to be done about each piece of content, as values. */
 import type * as Effect from "effect/Effect"
-import type { Descriptor } from "../../../spec/Descriptor.js"
-import type { Digest } from "../../../spec/Digest.js"
+import * as Schema from "effect/Schema"
+import { Descriptor, type Encoded } from "../../../spec/Descriptor.js"
+import { Digest } from "../../../spec/Digest.js"
+import * as SchemaIssue from "../../../spec/internal/SchemaIssue.js"
 import type * as Manifest from "../../../spec/Manifest.js"
-import type { RepositoryName, Tag } from "../../../spec/Reference.js"
+import { RepositoryName, Tag } from "../../../spec/Reference.js"
 import * as CosignTag from "../CosignTag.js"
 import { idOf, nameOf } from "./Graph.js"
 
@@ -80,6 +82,100 @@ export interface StepContent {
  */
 export type Work = Exclude<Step, { readonly _tag: "Have" | "Skip" }>
 
+/**
+ * A step as it stands in a JSON document.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type EncodedStep = { readonly id: string; readonly descriptor: Encoded } & (
+  | { readonly _tag: "Have"; readonly kind: "manifest" | "blob" }
+  | {
+      readonly _tag: "Skip"
+      readonly kind: "manifest" | "blob"
+      readonly reason: "NonDistributable" | "Missing" | "Differs"
+      readonly tag?: string | undefined
+    }
+  | { readonly _tag: "Mount"; readonly kind: "blob"; readonly from: string }
+  | { readonly _tag: "Transfer"; readonly kind: "blob" }
+  | ({
+      readonly kind: "manifest"
+      readonly after: ReadonlyArray<string>
+      readonly omitted?: ReadonlyArray<Encoded> | undefined
+      readonly document?: string | undefined
+    } & (
+      | { readonly _tag: "Put" }
+      | {
+          readonly _tag: "Tag"
+          readonly tag: string
+          readonly was: string
+          readonly puts: boolean
+          readonly attachments?: number | undefined
+        }
+    ))
+)
+
+const content = { id: Schema.String, descriptor: Descriptor }
+const anything = { ...content, kind: Schema.Literal("manifest", "blob") }
+const blob = { ...content, kind: Schema.Literal("blob") }
+const manifest = {
+  ...content,
+  kind: Schema.Literal("manifest"),
+  after: Schema.Array(Schema.String),
+  omitted: Schema.optional(Schema.Array(Descriptor)),
+  document: Schema.optional(Schema.String)
+}
+
+const union = Schema.Union(
+  Schema.TaggedStruct("Have", anything),
+  Schema.TaggedStruct("Skip", {
+    ...anything,
+    reason: Schema.Literal("NonDistributable", "Missing", "Differs"),
+    tag: Schema.optional(Tag)
+  }),
+  Schema.TaggedStruct("Mount", { ...blob, from: RepositoryName }),
+  Schema.TaggedStruct("Transfer", blob),
+  Schema.TaggedStruct("Put", manifest),
+  Schema.TaggedStruct("Tag", {
+    ...manifest,
+    tag: Tag,
+    was: Schema.Union(Digest, Schema.Literal("absent")),
+    puts: Schema.Boolean,
+    attachments: Schema.optional(Schema.NonNegativeInt)
+  })
+)
+
+/**
+ * A step as a JSON object, so that a plan can be written, a step a line, and be run later or
+ * elsewhere. What is read is the same step: descriptors have their `data` and what is not known of
+ * them, and the `document` of an index that was rewritten has every byte. `run` checks what only
+ * the whole plan shows.
+ *
+ * @example
+ * ```ts
+ * import * as Copy from "effect-oci/Copy"
+ * import * as Schema from "effect/Schema"
+ * import * as Stream from "effect/Stream"
+ *
+ * const Line = Schema.parseJson(Copy.Step)
+ *
+ * const write = Copy.plan("ghcr.io/owner/app:1.0.0", "registry.lan:5000/app").pipe(
+ *   Stream.mapEffect(Schema.encode(Line))
+ * )
+ *
+ * const read = (text: string) =>
+ *   Stream.make(text).pipe(Stream.splitLines, Stream.mapEffect(Schema.decode(Line)))
+ * ```
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Step: Schema.Schema<Step, EncodedStep> = union.annotations({
+  identifier: "CopyStep",
+  // The stock message has the whole value, and fails for one that is nested deeply (T21).
+  message: (issue) => ({ message: SchemaIssue.first(issue).message, override: true })
+})
+
 /** The step that puts a manifest by its digest. */
 export type Put = Extract<Step, { readonly _tag: "Put" }>
 
@@ -140,6 +236,9 @@ const units = ["B", "kB", "MB", "GB", "TB"]
 
 /** Names the step for a tag. */
 export const tagId = (tag: Tag): string => `tag ${tag}`
+
+/** Returns the name that a step has in every plan. */
+export const ownId = (step: Step): string => (step._tag === "Tag" ? tagId(step.tag) : idOf(step))
 
 /** The ids that the end of a step ends: that of a tag which brings its manifest ends both. */
 export const idsOf = (step: Step): ReadonlyArray<string> =>

@@ -135,6 +135,7 @@ export class Walk {
       const changing = standing.filter(({ is }) => is !== digest)
       // The first tag brings the manifest, unless that is on its way.
       const put = changing.length === 0 ? undefined : visited.put
+      const { document, omitted } = put?.step ?? {}
       if (put === undefined) yield* this.claim(visited)
       else visited.put = undefined
       const attachments = attached?.after ?? []
@@ -154,7 +155,8 @@ export class Walk {
             puts,
             after: [...own, ...attachments],
             ...(attached !== undefined && { attachments: attached.count }),
-            ...(put !== undefined && { omitted: put.step.omitted, document: put.step.document })
+            ...(omitted !== undefined && { omitted }),
+            ...(document !== undefined && { document })
           },
           put?.manifest
         )
