@@ -51,7 +51,7 @@ const yaml = (text: string): Effect.Effect<unknown, SchemaIssue.Misfit> =>
 
 /**
  * Whether more is in each other than data has that is meant. The parser goes through it by
- * recursion, and a regular expression compiled by V8 at the end of the stack ends the process.
+ * recursion, and a regular expression compiled at the end of the stack ends the process.
  */
 const isDeep = (text: string): boolean => {
   let depth = 0
