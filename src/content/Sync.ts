@@ -120,10 +120,13 @@ export const parse = (text: string): Effect.Effect<Rules, Rule.InvalidRules> => 
  * postponed.
  *
  * - A repository is listed, its tags are chosen, and those are copied as `Copy.copy` does. By
- *   default a tag that stands on the same digest costs one request to each side.
+ *   default a tag that stands on the same digest costs one request to each side. Where an index is
+ *   rewritten its digest is another one, so that the source's is read each time.
  * - Nothing is removed unless a rule says so, nothing more than its share of a repository, and
  *   nothing where a copy to the repository has failed or was postponed. Several rules may fill one
  *   repository: what one of them keeps stays, and all does while it is not known what one keeps.
+ * - A repository that a pattern finds, and of which the registry knows no tags, is a warning, as
+ *   docker-registry lists those that never had one. Nothing is removed from its target then.
  * - Patterns do not find what their rule would copy to where that came from, as where a target lies
  *   within its source, or two registries mirror each other: each run would copy more copies.
  * - Where several rules put something else under one tag, the first one does, with a warning.

@@ -10,7 +10,13 @@ import * as Sync from "../../src/content/Sync.js"
 import { RateLimitObserver } from "../../src/internal/RateLimitObserver.js"
 import * as Registries from "../../src/Registries.js"
 import type { Registry } from "../../src/Registry.js"
-import { Denied, InvalidUrl, TooManyRequests, Unsupported } from "../../src/RegistryError.js"
+import {
+  Denied,
+  InvalidUrl,
+  NameUnknown,
+  TooManyRequests,
+  Unsupported
+} from "../../src/RegistryError.js"
 import * as Platform from "../../src/spec/Platform.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
@@ -214,6 +220,17 @@ describe("a sync", () => {
 })
 
 describe("failures of a sync", () => {
+  it.effect("name the target with its host, as the source", () =>
+    Effect.gen(function* () {
+      const { opened, run, source, target } = yield* world
+      yield* put(source, "team/app", "v1")
+      opened["target.test"] = { ...target, putManifest: () => Effect.fail(new Denied({})) }
+      expect(Sync.formatReport(yield* run(app))).toContain(
+        "The target of the copy failed at target.test/mirror/app"
+      )
+    })
+  )
+
   it.effect("leave out nothing else, and each tag has one outcome (CP24)", () =>
     Effect.gen(function* () {
       const { opened, run, source, target } = yield* world
@@ -326,6 +343,81 @@ describe("what a sync removes", () => {
       opened["source.test"] = { ...source, tags: () => Stream.fail(new Denied({})) }
       expect(yield* run({ ...rule, delete: { share: 1 } })).toMatchObject({ ok: false })
       expect(yield* tagsOf(target, "mirror/app")).toContain("1.0.0")
+    })
+  )
+
+  it.effect("is nothing when a copy by any rule for it has failed, whatever the last one did", () =>
+    Effect.gen(function* () {
+      const { opened, plan, run, source, target } = yield* filled
+      yield* put(source, "team/other", "other")
+      opened["source.test"] = failingAt(source, new Denied({}), "3.0.0")
+      const last = { ...app, from: "source.test/team/other" }
+      expect(yield* run(rule, last)).toMatchObject({
+        repositories: [{ ok: false }, { ok: true, removals: [] }]
+      })
+      expect((yield* plan(rule, last)).filter((line) => line.startsWith("remove"))).toEqual([])
+      expect(yield* tagsOf(target, "mirror/app")).toContain("1.0.0")
+    })
+  )
+
+  it.effect("is nothing where it is more than the least share of several rules", () =>
+    Effect.gen(function* () {
+      const { run, target } = yield* filled
+      for (const shares of [
+        [0.5, 0.1],
+        [0.1, 0.5]
+      ])
+        yield* run(...shares.map((share) => ({ ...rule, delete: { share } })))
+      expect(yield* tagsOf(target, "mirror/app")).toHaveLength(4)
+    })
+  )
+
+  it.effect("is nothing while the source lists the repository and knows no tags of it", () =>
+    Effect.gen(function* () {
+      const { opened, plan, run, source, target } = yield* filled
+      yield* put(source, "team/other", "v1")
+      opened["source.test"] = {
+        ...source,
+        tags: (repository, options) =>
+          repository === name("team/app")
+            ? Stream.fail(new NameUnknown({ repository }))
+            : source.tags(repository, options)
+      }
+      // As docker-registry does of a repository that has manifests and never had a tag.
+      const listed = {
+        from: "source.test/team",
+        to: "target.test/mirror",
+        repositories: ["*"],
+        delete: { share: 1 }
+      }
+      const warning = "source.test/team/app: the registry lists it, but knows no tags of it"
+      expect(yield* plan(listed)).toContain(`warning: ${warning}`)
+      const report = yield* run(listed)
+      expect(report).toMatchObject({
+        ok: true,
+        repositories: [{ ok: true, removals: [], warnings: [warning] }, { ok: true }]
+      })
+      expect(yield* tagsOf(target, "mirror/app")).toHaveLength(4)
+      expect(yield* tagsOf(target, "mirror/other")).toEqual(["v1"])
+      // One that a rule names has to be there.
+      expect(yield* run({ ...listed, repositories: ["app"] })).toMatchObject({ ok: false })
+    })
+  )
+
+  it.effect("is helped where the registry removes no tags, as the report says", () =>
+    Effect.gen(function* () {
+      const { opened, run, target } = yield* filled
+      const failure = new Unsupported({ operation: "deleteTag" })
+      opened["target.test"] = { ...target, deleteTag: () => Effect.fail(failure) }
+      const report = yield* run(rule)
+      expect(report).toMatchObject({
+        ok: false,
+        repositories: [{ removals: [{ tag: "1.0.0", failure }] }]
+      })
+      expect(Sync.formatReport(report)).toContain("delete.throwaway has another way")
+      expect(yield* run({ ...rule, delete: { share: 0.5, throwaway: true } })).toMatchObject({
+        ok: true
+      })
     })
   )
 
@@ -759,6 +851,7 @@ describe("rules", () => {
       Effect.gen(function* () {
         const error = yield* Effect.flip(Sync.parse(text))
         expect(error).toMatchObject({ _tag: "InvalidRules", path })
+        expect(error.message).toContain(path || "the rules: ")
         expect(error.message.length).toBeLessThan(400)
       })
     )
@@ -779,10 +872,9 @@ describe("rules", () => {
     it.effect(`fail before anything is asked: ${JSON.stringify(rule)}`, () =>
       Effect.gen(function* () {
         const { from, run, to } = yield* world
-        expect(yield* Effect.flip(run({ ...app, ...rule }))).toMatchObject({
-          _tag: "InvalidRules",
-          path
-        })
+        const error = yield* Effect.flip(run({ ...app, ...rule }))
+        expect(error).toMatchObject({ _tag: "InvalidRules", path })
+        expect(error.message.startsWith(`${path}: `)).toBe(true)
         expect([...from.log, ...to.log]).toEqual([])
       })
     )

@@ -12,6 +12,8 @@ export interface Job {
   readonly compiled: Compiled
   readonly from: Reference.Reference
   readonly to: Reference.Reference
+  /** Whether the source lists it, and no rule names it. */
+  readonly isListed: boolean
 }
 
 /** The jobs of one target repository: several rules may fill it. */
@@ -47,8 +49,8 @@ export const find = (
         Effect.sync(() => {
           problems.push({ path, failure })
         })
-      const add = Effect.fnUntraced(function* (name: string) {
-        const job = { compiled, from: yield* at(from, name), to: yield* at(to, name) }
+      const add = Effect.fnUntraced(function* (name: string, isListed: boolean) {
+        const job = { compiled, from: yield* at(from, name), to: yield* at(to, name), isListed }
         const key = Reference.format(job.to)
         const jobs = targets.get(key)
         if (jobs === undefined) targets.set(key, [job])
@@ -67,12 +69,12 @@ export const find = (
           const name = repository.slice(start.length)
           const fitting = patterns.filter(({ test }) => test(name))
           for (const pattern of fitting) unmatched.delete(pattern)
-          return fitting.length === 0 ? Effect.void : Effect.catchAll(add(name), report)
+          return fitting.length === 0 ? Effect.void : Effect.catchAll(add(name, true), report)
         })
         for (const { text } of unmatched)
           warnings.push(`${path}.repositories: ${text} fits no repository of ${from.host}`)
       })
-      yield* Effect.forEach(names, (name) => Effect.catchAll(add(name), report))
+      yield* Effect.forEach(names, (name) => Effect.catchAll(add(name, false), report))
       yield* Effect.catchAll(listed, (failure) => {
         unknown.push(compiled)
         return report(failure)

@@ -106,7 +106,7 @@ export const RulesSchema: Schema.Schema<Rules> = Schema.Struct({
 /** Reads rules from JSON or YAML. */
 export const parse = (text: string): Effect.Effect<Rules, InvalidRules> =>
   Effect.mapError(DataText.parse(text, RulesSchema), ({ message, place }) =>
-    invalid(place, message)
+    invalid(place, place === "" ? `the rules: ${message}` : message)
   )
 
 /** Where repositories are: a host, and what their names start with. */
@@ -137,24 +137,25 @@ const compiled = (rule: Rule, path: string): Effect.Effect<Compiled, InvalidRule
     const at = <A, E extends { readonly message: string }>(
       field: string,
       effect: Effect.Effect<A, E>
-    ) => Effect.mapError(effect, ({ message }) => invalid(`${path}.${field}`, message))
+    ) => Effect.mapError(effect, ({ message }) => wrong(field, message))
+    const wrong = (field: string, problem: string) =>
+      invalid(`${path}.${field}`, `${path}.${field}: ${problem}`)
     const { platforms, repositories, tags } = rule
     if (tags !== undefined) yield* at("tags", Tags.select([], tags))
     for (const [field, list] of Object.entries({ platforms, repositories }))
-      if (list?.length === 0)
-        return yield* invalid(`${path}.${field}`, "is empty: leave it out if that is meant")
+      if (list?.length === 0) return yield* wrong(field, "is empty: leave it out if that is meant")
     const parsed = platforms && (yield* at("platforms", Effect.forEach(platforms, Platform.parse)))
     if (repositories === undefined) {
       const from = yield* at("from", whole(rule.from))
       const to = yield* at("to", whole(rule.to))
       if (from.host === to.host && from.prefix === to.prefix)
-        return yield* invalid(`${path}.to`, "is the repository that is copied from")
+        return yield* wrong("to", "is the repository that is copied from")
       return { rule, path, from, to, names: [""], patterns: [], platforms: parsed }
     }
     const from = yield* at("from", base(rule.from))
     const to = yield* at("to", base(rule.to))
     if (from.host === to.host && from.prefix === to.prefix)
-      return yield* invalid(`${path}.to`, "has the repositories that are copied from")
+      return yield* wrong("to", "has the repositories that are copied from")
     const isPattern = (text: string) => /[*?]/.test(text)
     const names = repositories.filter((text) => !isPattern(text))
     yield* Effect.forEach(

@@ -106,13 +106,14 @@ class Syncing {
   }
 
   /** Opens both sides of a job, and chooses the tags of those that are not another's already. */
-  open({ compiled, from, to }: Jobs.Job, chosen: ReadonlyArray<Choices.Chosen>) {
+  open(job: Jobs.Job, chosen: ReadonlyArray<Choices.Chosen>) {
     return Effect.gen(this, function* () {
+      const { compiled, from, to } = job
       const source = yield* Registries.open(from)
       const target = yield* Registries.open(to)
       const all = yield* Stream.runCollect(source.registry.tags(source.repository))
       const { tags: fitting, unmatched } = yield* Tags.select(all, compiled.rule.tags ?? {})
-      const { tags, warnings } = yield* Choices.own({ compiled, from, to }, fitting, chosen)
+      const { tags, warnings } = yield* Choices.own(job, fitting, chosen)
       warnings.unshift(...unmatched.map((rule) => `${Reference.format(from)}: ${rule} fits no tag`))
       const budget = this.budgetOf(from.host)
       return {
@@ -170,15 +171,16 @@ const runTarget = (syncing: Syncing, jobs: Jobs.Target) =>
   Effect.gen(function* () {
     const reports: Array<RepositoryReport> = []
     const chosen: Array<Choices.Chosen> = []
+    // Nothing goes while it is not known what stays.
+    let isWhole = true
     for (const job of jobs) {
-      const { report, tags } = yield* runJob(syncing, job, chosen)
+      const { isKnown, report, tags } = yield* runJob(syncing, job, chosen)
+      isWhole &&= isKnown
       reports.push(report)
       chosen.push({ job, tags })
     }
     const last = reports.pop()
     if (last === undefined) return reports
-    // Nothing goes while it is not known what stays.
-    const isWhole = last.ok && reports.every(({ ok }) => ok)
     return [...reports, isWhole ? yield* remove(syncing, last, keptOf(chosen)) : last]
   })
 
@@ -188,19 +190,34 @@ const keptOf = (chosen: ReadonlyArray<Choices.Chosen>): ReadonlyArray<Removal.Ke
 const runJob = (syncing: Syncing, job: Jobs.Job, chosen: ReadonlyArray<Choices.Chosen>) =>
   Effect.gen(function* () {
     const { options, source, tags, target, warnings } = yield* syncing.open(job, chosen)
-    const copied = yield* Copy.between(source, placeOf(target), options)
+    const copied = yield* Copy.between(source, target, options)
     const reasonOf = ({ failure }: Copy.Outcome) => failure && postponing(failure)
     const [outcomes, late] = Arr.partition(copied.outcomes, (outcome) => !!reasonOf(outcome))
     const postponed = late.flatMap(({ tags }) => tags)
     const postponedBy = late.map(reasonOf).find((reason) => reason !== undefined)
     const { ok, summary } = copied
     const report = { ...emptyOf(job), ok, outcomes, postponed, postponedBy, summary, warnings }
-    return { report, tags }
+    return { report, tags, isKnown: ok }
   }).pipe(
-    Effect.catchAll((failure) =>
-      Effect.succeed({ report: { ...emptyOf(job), ok: false, failure }, tags: undefined })
-    )
+    Effect.catchAll((failure) => {
+      const warning = untagged(job, failure)
+      const report = emptyOf(job)
+      return Effect.succeed(
+        warning === undefined
+          ? { report: { ...report, ok: false, failure }, tags: undefined, isKnown: false }
+          : { report: { ...report, warnings: [warning] }, tags: [], isKnown: false }
+      )
+    })
   )
+
+/**
+ * Says that a registry lists a repository whose tags it does not know, as distribution does where
+ * no tag was ever put. It may as well be gone meanwhile.
+ */
+const untagged = ({ from, isListed }: Jobs.Job, failure: RepositoryError): string | undefined =>
+  isListed && failure._tag === "NameUnknown"
+    ? `${Reference.format(from)}: the registry lists it, but knows no tags of it`
+    : undefined
 
 /** Why the source allows no more requests for now, or none but those that are to be left. */
 const postponing = ({ error, side }: Copy.CopyFailure): TooManyRequests | undefined =>
@@ -216,10 +233,8 @@ const emptyOf = ({ from, to }: Jobs.Job): RepositoryReport => ({
   warnings: []
 })
 
-const placeOf = ({ registry, repository }: Registries.Opened): Copy.Place => ({
-  registry,
-  repository
-})
+const helped =
+  "the registry removes no tags by themselves: delete.throwaway has another way, if that is wanted"
 
 const remove = (syncing: Syncing, report: RepositoryReport, kept: ReadonlyArray<Removal.Kept>) =>
   Effect.gen(function* () {
@@ -237,7 +252,12 @@ const remove = (syncing: Syncing, report: RepositoryReport, kept: ReadonlyArray<
       { concurrency: removing }
     )
     const ok = refusal === undefined && removals.every(({ failure }) => failure === undefined)
-    const warnings = [...report.warnings, ...(refusal === undefined ? [] : [refusal])]
+    const isUnsupported = removals.some(({ failure }) => failure?._tag === "Unsupported")
+    const warnings = [
+      ...report.warnings,
+      ...(refusal === undefined ? [] : [refusal]),
+      ...(isUnsupported && !throwaway ? [helped] : [])
+    ]
     return { ...report, ok, removals, warnings }
   }).pipe(Effect.catchAll((failure) => Effect.succeed({ ...report, ok: false, failure })))
 
@@ -297,7 +317,7 @@ const planJob = (
       const failures: Array<Planned> = []
       const steps = Copying.plan(
         Roots.located(source),
-        Roots.located(placeOf(target)),
+        Roots.located(target),
         { ...Copying.defaults, ...options },
         ({ tags: [tag] }, failure) =>
           Effect.sync(() => {
@@ -316,8 +336,10 @@ const planJob = (
     })
   ).pipe(
     Stream.catchAll((failure) => {
-      if (!chosen.some((other) => other.job === job)) chosen.push({ job, tags: undefined })
-      return failed(job, failure)
+      const said = untagged(job, failure)
+      const tags = said === undefined ? undefined : []
+      if (!chosen.some((other) => other.job === job)) chosen.push({ job, tags })
+      return said === undefined ? failed(job, failure) : Stream.make(warning(said))
     })
   )
 }
