@@ -29,12 +29,35 @@ const synced = Effect.fnUntraced(function* (throwaway: boolean) {
   expect([...(yield* items(Registries.tags(to)))].sort()).toEqual(["1.1.0", "2.0.0"])
 })
 
+/** Where the registry has no API for referrers, their list is under a tag, and merged. */
+const signed = Effect.gen(function* () {
+  const [from, to] = [yield* repositoryOnHost, yield* repositoryOnHost]
+  const artifactType = "application/vnd.example.v1"
+  const sign = (text: string) =>
+    Artifact.attach(`${from}:v1`, { artifactType, files: [{ source: utf8(text) }] })
+  yield* Artifact.push(`${from}:v1`, { artifactType, files: [{ source: utf8("v1") }] })
+  yield* sign("first")
+  const rules = { rules: [{ from, to, referrers: true }] }
+  for (const [expected, more] of [
+    ["1 copied", Effect.void],
+    ["1 present", sign("second")],
+    ["1 copied", Effect.void],
+    ["1 present", Effect.void]
+  ] as const) {
+    expect(Sync.formatReport(yield* Sync.run(rules))).toBe(`${from} to ${to}: ${expected}`)
+    yield* more
+  }
+  expect(yield* items(Registries.referrers(`${to}:v1`))).toHaveLength(2)
+})
+
 layer(layerEmbeddedHost, { excludeTestServices: true })("over the embedded registry", (it) => {
   it.effect("copies what is new, and removes what is gone", () => synced(false))
+  it.effect("copies a signature that comes after its image (CP11)", () => signed)
 })
 
 describeDebian("over Debian's docker-registry", () => {
   layer(layerDebianHost, { excludeTestServices: true })((it) => {
     it.effect("copies what is new, and removes what is gone", () => synced(true))
+    it.effect("copies a signature that comes after its image (CP11)", () => signed)
   })
 })
