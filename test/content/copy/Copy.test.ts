@@ -646,6 +646,17 @@ describe("CP16: a manifest that is refused for a blob", () => {
     }
   }
 
+  /** Runs a copy whose waits take no time. */
+  const hurried = <A, E>(copy: Effect.Effect<A, E>) =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.fork(Effect.either(copy))
+      while (Option.isNone(yield* Fiber.poll(fiber))) {
+        yield* TestClock.adjust("1 second")
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1)))
+      }
+      return yield* Fiber.join(fiber)
+    })
+
   const copied = (times: number, isNamed = true) =>
     Effect.gen(function* () {
       const { from, source, target, to } = yield* world
@@ -656,13 +667,8 @@ describe("CP16: a manifest that is refused for a blob", () => {
         { registry: from.registry, repository, reference: v1 },
         { registry, repository }
       )
-      const fiber = yield* Effect.fork(Effect.either(copy))
-      while (Option.isNone(yield* Fiber.poll(fiber))) {
-        yield* TestClock.adjust("1 second")
-        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1)))
-      }
       return {
-        outcome: yield* Fiber.join(fiber),
+        outcome: yield* hurried(copy),
         isThere: (yield* tagOf(target)) === descriptor.digest,
         puts: to.count("putBlob")
       }
@@ -688,6 +694,60 @@ describe("CP16: a manifest that is refused for a blob", () => {
         puts: 4,
         outcome: { left: { side: "target", error: { _tag: "BlobUnknown" } } }
       })
+    })
+  )
+
+  it.effect("has what is missing of a manifest in it uploaded, too", () =>
+    Effect.gen(function* () {
+      const { between, source, target } = yield* world
+      const { index, manifests } = yield* platforms(source, ["linux/amd64"])
+      yield* layer(target)
+      // Says to have all that is in the index.
+      const lying: Registry.Service = {
+        ...target,
+        headManifest: (name, reference) =>
+          (manifests.some(({ digest }) => digest === reference) ? source : target).headManifest(
+            name,
+            reference
+          ),
+        headBlob: source.headBlob
+      }
+      const copy = Copy.between(between()[0], { registry: lying, repository })
+      expect(yield* hurried(copy)).toMatchObject({ right: { ok: true } })
+      expect(yield* tagOf(target)).toBe(index.descriptor.digest)
+      expect(yield* lacking(source, target, index.descriptor.digest)).toEqual([])
+    })
+  )
+
+  it.effect("has no layers uploaded that are not to be distributed", () =>
+    Effect.gen(function* () {
+      const { between, source, target } = yield* world
+      const foreign = yield* blob(source, MediaType.dockerForeignLayerTarGzip)
+      const manifest = yield* image(source, [foreign, yield* layer(source)])
+      yield* source.putManifest(repository, manifest, { tags: [v1] })
+      for (const named of [undefined, foreign.digest]) {
+        const registry = lagging(target, 2, named)
+        const outcome = yield* hurried(Copy.between(between()[0], { registry, repository }))
+        expect(outcome._tag).toBe(named === undefined ? "Right" : "Left")
+        expect(yield* target.headBlob(repository, foreign.digest)).toEqual(Option.none())
+        yield* target.deleteManifest(repository, manifest.descriptor.digest).pipe(Effect.ignore)
+      }
+    })
+  )
+
+  it.effect("of the artifacts of a draft is put again, too", () =>
+    Effect.gen(function* () {
+      const { between, source, target } = yield* world
+      const part = yield* layer(source)
+      const mediaType = MediaType.artifactManifest
+      const manifest = yield* Manifest.fromBytes(
+        utf8(JSON.stringify({ mediaType, blobs: [part] })),
+        { mediaType }
+      )
+      yield* source.putManifest(repository, manifest, { tags: [v1] })
+      const registry = lagging(target, 2, part.digest)
+      yield* hurried(Copy.between(between()[0], { registry, repository }))
+      expect(yield* tagOf(target)).toBe(manifest.descriptor.digest)
     })
   )
 })

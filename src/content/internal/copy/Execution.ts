@@ -2,6 +2,7 @@
  * Performs the steps of a copy as they come: each as soon as those are done that it waits for,
  * large blobs so that small ones never wait behind them.
  */
+import * as Arr from "effect/Array"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -9,9 +10,13 @@ import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import * as BlobSource from "../../../BlobSource.js"
 import * as InlineData from "../../../internal/InlineData.js"
+import * as OlderParts from "../../../internal/OlderParts.js"
+import type { Registry } from "../../../Registry.js"
 import { PreconditionFailed } from "../../../RegistryError.js"
+import type { Descriptor } from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
 import * as Manifest from "../../../spec/Manifest.js"
+import * as MediaType from "../../../spec/MediaType.js"
 import type { RepositoryName } from "../../../spec/Reference.js"
 import type { CopyFailure, Failing } from "./CopyFailure.js"
 import type { Event } from "./Events.js"
@@ -33,6 +38,7 @@ export interface Hooks<E, R> {
 /** How steps are performed: see `Copy.Options`. */
 export interface Manner<E, R> extends Hooks<E, R> {
   readonly concurrency: number
+  readonly nonDistributable: "skip" | "copy"
   readonly tagging: "always" | "unchanged" | "absent"
   readonly unfinished: Unfinished.Unfinished
   /** Whether blobs are asked for once more before they are transferred. */
@@ -232,16 +238,46 @@ export class Execution<E, R> {
     return Effect.gen(this, function* () {
       const manifest = given ?? (yield* this.manifestOf(step))
       const { omitted = [] } = step
-      const left = new Set(omitted.map(({ digest }) => digest))
-      const parts = Graph.children(manifest, undefined).kept
-      yield* PutManifest.put(
-        Effect.suspend(() => this.putting(step, manifest)),
-        parts.filter(({ descriptor }) => !left.has(descriptor.digest)),
-        omitted.map(Graph.nameOf),
-        (part) => this.uploadAgain(part),
-        this.failing("target", nameOf(step._tag === "Tag" ? step.tag : step.descriptor.digest))
-      )
+      const name = nameOf(step._tag === "Tag" ? step.tag : step.descriptor.digest)
+      yield* this.insist(manifest, () => this.putting(step, manifest), name, omitted)
     })
+  }
+
+  /** Puts a manifest, and uploads what the target misses of it. */
+  private insist(
+    manifest: Manifest.Manifest,
+    put: () => ReturnType<Registry.Service["putManifest"]>,
+    name: string,
+    omitted: ReadonlyArray<Descriptor> = []
+  ): Effect.Effect<unknown, CopyFailure> {
+    const left = new Set(omitted.map(({ digest }) => digest))
+    const skips = this.manner.nonDistributable === "skip"
+    const parts = Effect.map(this.partsOf(manifest), (parts) =>
+      parts.filter(
+        ({ descriptor: { digest, mediaType } }) =>
+          !left.has(digest) && !(skips && MediaType.isNonDistributable(mediaType))
+      )
+    )
+    return PutManifest.put(
+      Effect.suspend(put),
+      parts,
+      omitted.map(Graph.nameOf),
+      (part) => this.uploadAgain(part),
+      this.failing("target", name)
+    )
+  }
+
+  private partsOf(
+    manifest: Manifest.Manifest
+  ): Effect.Effect<ReadonlyArray<Graph.Node>, CopyFailure> {
+    if (manifest.content._tag !== "UnknownManifest")
+      return Effect.succeed(Graph.children(manifest, undefined).kept)
+    const { registry, repository } = this.from
+    const found = OlderParts.find(registry, repository, manifest)
+    return Effect.map(
+      this.failing("source", nameOf(manifest.descriptor.digest))(found),
+      Arr.map(Graph.blob)
+    )
   }
 
   private putting(step: Step.PutStep, manifest: Manifest.Manifest) {
@@ -264,12 +300,11 @@ export class Execution<E, R> {
     const step = { ...part, id: Graph.idOf(part) }
     if (part.kind === "blob")
       return Effect.asVoid(this.transfer({ ...step, _tag: "Transfer", kind: "blob" }, false))
-    return Effect.flatMap(this.read(this.from, "source", descriptor.digest), (manifest) =>
+    const { registry, repository } = this.to
+    const { digest } = descriptor
+    return Effect.flatMap(this.read(this.from, "source", digest), (manifest) =>
       Effect.asVoid(
-        this.failing(
-          "target",
-          nameOf(descriptor.digest)
-        )(this.to.registry.putManifest(this.to.repository, manifest))
+        this.insist(manifest, () => registry.putManifest(repository, manifest), nameOf(digest))
       )
     )
   }

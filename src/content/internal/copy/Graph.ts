@@ -32,7 +32,8 @@ export const entry = (descriptor: Descriptor): Node => ({
   descriptor
 })
 
-const blob = (descriptor: Descriptor): Node => ({ kind: "blob", descriptor })
+/** Returns content that registries have as a blob. */
+export const blob = (descriptor: Descriptor): Node => ({ kind: "blob", descriptor })
 
 /** What of a manifest is copied, and what of it is left out. */
 export interface Children {

@@ -14,7 +14,7 @@ import * as Graph from "./Graph.js"
  */
 export const put = <A>(
   put: Effect.Effect<A, Registry.PutManifestError>,
-  parts: ReadonlyArray<Graph.Node>,
+  parts: Effect.Effect<ReadonlyArray<Graph.Node>, CopyFailure>,
   omitted: ReadonlyArray<string>,
   upload: (part: Graph.Node) => Effect.Effect<void, CopyFailure>,
   failing: ReturnType<Failing>
@@ -25,7 +25,10 @@ export const put = <A>(
       const outcome = yield* Effect.either(put)
       if (Either.isRight(outcome)) return outcome.right
       const error = outcome.left
-      const left = missing(parts, omitted, error).filter((part) => !uploaded.has(Graph.idOf(part)))
+      const left =
+        error instanceof BlobUnknown
+          ? missing(yield* parts, omitted, error).filter((part) => !uploaded.has(Graph.idOf(part)))
+          : []
       if (left.length === 0)
         return yield* failing(
           Effect.fail(
@@ -49,10 +52,8 @@ export const put = <A>(
 const missing = (
   parts: ReadonlyArray<Graph.Node>,
   omitted: ReadonlyArray<string>,
-  error: Registry.PutManifestError
+  { digest }: BlobUnknown
 ): ReadonlyArray<Graph.Node> => {
-  if (!(error instanceof BlobUnknown)) return []
-  const { digest } = error
   if (digest === undefined) return omitted.length === 0 ? parts : []
   return parts.filter(({ descriptor }) => descriptor.digest === digest)
 }

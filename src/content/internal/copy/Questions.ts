@@ -11,7 +11,7 @@ import * as MediaType from "../../../spec/MediaType.js"
 import type * as Platform from "../../../spec/Platform.js"
 import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import type { CopyFailure, Failing } from "./CopyFailure.js"
-import type * as Graph from "./Graph.js"
+import * as Graph from "./Graph.js"
 import * as Indexes from "./Indexes.js"
 
 /** One side of a copy. `name` is how people know the repository. */
@@ -190,7 +190,7 @@ export class Questions {
         "source",
         nameOf(manifest.descriptor.digest)
       )(OlderParts.find(registry, repository, manifest)),
-      (blobs) => blobs.map((descriptor): Graph.Node => ({ kind: "blob", descriptor }))
+      (blobs) => blobs.map(Graph.blob)
     )
   }
 
