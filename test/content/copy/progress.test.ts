@@ -122,6 +122,8 @@ describe("the events of a copy", () => {
       expect(ofOneTag.ok).toBe(false)
       expect(ofOneTag.fraction).toBeLessThan(1)
       expect(yield* last(source)).toEqual({ ok: true, fraction: 1 })
+      const ofNothing = yield* Copy.between(from, to, { tags: [] })
+      expect(ofNothing).toMatchObject({ ok: true, summary: { fraction: 1 } })
     })
   )
 

@@ -246,8 +246,10 @@ const executing = <E, R, E2>(
           : Effect.raceFirst(running, Deferred.await(execution.failed)))
       ]
       const ok = all.every(({ status }) => status !== "failed")
-      yield* tell({ _tag: "Progress", summary: progress.summary() })
-      return { ok, outcomes: all, summary: progress.summary() }
+      progress.ended()
+      const summary = progress.summary()
+      yield* tell({ _tag: "Progress", summary })
+      return { ok, outcomes: all, summary }
     })
   )
 

@@ -130,6 +130,7 @@ export class Progress {
   }
   private tags = 0
   private failures = 0
+  private isOver = false
   private bytesPerSecond = 0
   private readonly rate: Rate
   private readonly underWay = new Map<string, UnderWay>()
@@ -137,6 +138,11 @@ export class Progress {
   /** `now` is the time in milliseconds. */
   constructor(private now: number) {
     this.rate = new Rate(now, 0)
+  }
+
+  /** Notes that no more steps come: of nothing, all is done then. */
+  ended(): void {
+    this.isOver = true
   }
 
   /** Counts a step that was found. */
@@ -189,13 +195,16 @@ export class Progress {
     const done = doneOf(parts)
     const rate = this.bytesPerSecond
     const left = known.bytes - done.bytes
+    const all = known.nodes + this.failures
     return {
       ...parts,
       tags: this.tags,
       fraction:
-        left <= 0 && known.nodes > 0
-          ? done.nodes / (known.nodes + this.failures)
-          : done.bytes / Math.max(1, known.bytes),
+        this.isOver && all === 0
+          ? 1
+          : left <= 0 && known.nodes > 0
+            ? done.nodes / all
+            : done.bytes / Math.max(1, known.bytes),
       rate,
       ...(rate > 0 && { remaining: Math.round((left / rate) * 1000) })
     }
