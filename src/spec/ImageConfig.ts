@@ -178,7 +178,8 @@ const TextSet = StringMap.make(
   Schema.Object,
   (u): u is object => typeof u === "object" && u !== null,
   { identifier: "Set", description: "a map of strings to objects" },
-  (fc) => fc.constant({})
+  (fc) => fc.constant({}),
+  {}
 )
 
 const reserved = Schema.optionalWith(Schema.Unknown, { exact: true })

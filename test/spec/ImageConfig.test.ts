@@ -80,6 +80,18 @@ describe("fromBytes", () => {
     })
   )
 
+  it.effect("reads null as the empty object that a port or a volume has", () =>
+    Effect.gen(function* () {
+      const config = { ExposedPorts: { "80/tcp": null, "443/tcp": {} }, Volumes: { "/data": null } }
+      const rootfs = { type: "layers", diff_ids: [] }
+      const { content } = yield* read({ architecture: "amd64", os: "linux", rootfs, config })
+      expect(content.config).toEqual({
+        ExposedPorts: { "80/tcp": {}, "443/tcp": {} },
+        Volumes: { "/data": {} }
+      })
+    })
+  )
+
   it.effect.each([{ type: "layers" }, { type: "layers", diff_ids: null }])(
     "reads %j as of an image without layers",
     (rootfs) =>
