@@ -3,14 +3,18 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as BlobSource from "../../src/BlobSource.js"
+import { Pace } from "../../src/client/http/Pace.js"
 import * as Rates from "../../src/client/http/Rates.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
+import * as Operation from "../../src/protocol/Operation.js"
 import * as Registries from "../../src/Registries.js"
 import { TooManyRequests } from "../../src/RegistryError.js"
 import * as Reference from "../../src/spec/Reference.js"
@@ -300,6 +304,22 @@ describe("a registry that says that there are too many requests", () => {
       expect(result.left).toBeInstanceOf(TooManyRequests)
       expect(result.left).toMatchObject({ retryAfter: 60_000 })
       expect(times()).toEqual([0])
+    })
+  )
+
+  it.effect("ends at a time with parts of a nanosecond, which no sleep has", () =>
+    Effect.gen(function* () {
+      const retry = { attempts: 4, base: 0, maxDelay: "1 minute", deadline: "1 minute" } as const
+      const pace = new Pace({}, retry)
+      yield* pace.refused(new TooManyRequests({ retryAfter: 0.3000000004 }))
+      const sent = Effect.succeed("sent")
+      const fiber = yield* Effect.fork(pace.paced(Operation.Ping(), true, sent, identity))
+      yield* TestClock.adjust("299 micros")
+      yield* turn
+      expect(fiber.unsafePoll()).toBeNull()
+      yield* TestClock.adjust("1 micros")
+      yield* turn
+      expect(fiber.unsafePoll()).toEqual(Exit.succeed("sent"))
     })
   )
 

@@ -103,7 +103,8 @@ export class Pace {
         (restore) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => {
             if (this.refusals === 0) return restore(this.sent(request))
-            const wait = Math.max(0, this.pausedUntil - now)
+            // No sleep has parts of a nanosecond: they would be waited for without an end.
+            const wait = Math.max(0, Math.round((this.pausedUntil - now) * 1e6) / 1e6)
             if (now + wait - since > Duration.toMillis(this.retry.deadline))
               return new TooManyRequests({ retryAfter: wait })
             if (wait > 0) return restore(Effect.zipRight(Effect.sleep(wait), admit))
