@@ -436,7 +436,8 @@ export const targets: ReadonlyArray<Target> = [
       MediaType.isNonDistributable(s),
       MediaType.equals(s, `${s};a=b`),
       GenericMediaType.isGeneric(s),
-      ManifestMediaType.isManifest(s)
+      ManifestMediaType.isManifest(s),
+      ManifestMediaType.isAnyManifest(s)
     ]
   },
   {
