@@ -64,12 +64,12 @@ export const find = (
         const registry = yield* (yield* Registries.Registries).get(from.host)
         const start = from.prefix === "" ? "" : `${from.prefix}/`
         yield* Stream.runForEach(registry.repositories(), (repository) => {
-          if (!repository.startsWith(start) || isFedBack(rules, compiled, repository))
-            return Effect.void
+          if (!repository.startsWith(start)) return Effect.void
           const name = repository.slice(start.length)
           const fitting = patterns.filter(({ test }) => test(name))
+          if (fitting.length === 0 || isFedBack(rules, compiled, name)) return Effect.void
           for (const pattern of fitting) unmatched.delete(pattern)
-          return fitting.length === 0 ? Effect.void : Effect.catchAll(add(name, true), report)
+          return Effect.catchAll(add(name, true), report)
         })
         for (const { text } of unmatched)
           warnings.push(`${path}.repositories: ${text} fits no repository of ${from.host}`)
@@ -96,24 +96,27 @@ interface Repository {
  * as under `registry/mirror` where all of `registry` is copied to that, or between two registries
  * that mirror each other. Each run would copy the copies of the last one.
  */
-const isFedBack = (rules: ReadonlyArray<Compiled>, rule: Compiled, repository: string): boolean => {
-  const to = {
-    host: rule.to.host,
-    repository: nameOf(rule.to, nameBehind(rule.from, repository) ?? repository)
-  }
+const isFedBack = (rules: ReadonlyArray<Compiled>, rule: Compiled, name: string): boolean => {
+  const to = behind(rule.to, name)
   const comes = (found: Repository, depth: number): boolean =>
     depth > 0 &&
     rules.some((other) => {
-      const name = filledName(other, found)
-      if (name === undefined) return false
-      const origin = { host: other.from.host, repository: nameOf(other.from, name) }
+      const filled = filledName(other, found)
+      if (filled === undefined) return false
+      const origin = behind(other.from, filled)
       if (origin.host !== to.host) return comes(origin, depth - 1)
       // Two registries that are kept equal copy each repository back to where it came from.
       if (origin.repository === to.repository) return false
       return takes(other, to) || comes(origin, depth - 1)
     })
-  return comes({ host: rule.from.host, repository }, rules.length)
+  return comes(behind(rule.from, name), rules.length)
 }
+
+/** The repository of a name behind the start of others. */
+const behind = (base: Base, name: string): Repository => ({
+  host: base.host,
+  repository: nameOf(base, name)
+})
 
 /** Whether the patterns of a rule find a repository. */
 const takes = ({ from, patterns }: Compiled, { host, repository }: Repository): boolean => {
