@@ -127,8 +127,6 @@ export interface Compiled {
   readonly grace: number
 }
 
-const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(schema)
-
 const aDuration = /^\d+(?:\.\d+)?\s+(?:nano|micro|milli|second|minute|hour|day|week)s?$/
 
 const DurationSchema = Schema.declare(
@@ -140,17 +138,17 @@ const { newest: _, ...filterFields } = TagFilter.fields
 
 /** The form of policies as data. What they mean is not checked. */
 const PolicyForm: Schema.Schema<PolicyData> = Schema.Struct({
-  rules: optional(
+  rules: Schema.optional(
     Schema.Array(
       Schema.Struct({
         ...filterFields,
-        keep: optional(Schema.Number),
-        olderThan: optional(DurationSchema)
+        keep: Schema.optional(Schema.Number),
+        olderThan: Schema.optional(DurationSchema)
       }).pipe(Schema.annotations({ identifier: "PruneRule" }))
     )
   ),
-  protect: optional(Schema.Array(Schema.Struct(TagFilter.fields))),
-  untagged: optional(Schema.Struct({ grace: optional(DurationSchema) }))
+  protect: Schema.optional(Schema.Array(Schema.Struct(TagFilter.fields))),
+  untagged: Schema.optional(Schema.Struct({ grace: Schema.optional(DurationSchema) }))
 }).pipe(Schema.annotations({ identifier: "PrunePolicy" }))
 
 /** The schema of policies as data. */

@@ -75,8 +75,6 @@ export interface Rules {
   readonly leave?: number | undefined
 }
 
-const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(schema)
-
 const Count = Schema.Number.pipe(Schema.int(), Schema.nonNegative())
 
 /** The schema of rules. */
@@ -85,22 +83,22 @@ export const RulesSchema: Schema.Schema<Rules> = Schema.Struct({
     Schema.Struct({
       from: Schema.String,
       to: Schema.String,
-      repositories: optional(Schema.Array(Schema.String)),
-      tags: optional(Tags.FilterData),
-      platforms: optional(Schema.Array(Schema.String)),
-      index: optional(Schema.Literal("sparse", "rewrite")),
-      level: optional(Schema.Literal("tag", "manifests", "blobs")),
-      referrers: optional(Schema.Boolean),
-      delete: optional(
+      repositories: Schema.optional(Schema.Array(Schema.String)),
+      tags: Schema.optional(Tags.FilterData),
+      platforms: Schema.optional(Schema.Array(Schema.String)),
+      index: Schema.optional(Schema.Literal("sparse", "rewrite")),
+      level: Schema.optional(Schema.Literal("tag", "manifests", "blobs")),
+      referrers: Schema.optional(Schema.Boolean),
+      delete: Schema.optional(
         Schema.Struct({
           share: Schema.Number.pipe(Schema.between(0, 1)),
-          throwaway: optional(Schema.Boolean)
+          throwaway: Schema.optional(Schema.Boolean)
         })
       )
     })
   ),
-  concurrency: optional(Schema.Number.pipe(Schema.int(), Schema.positive())),
-  leave: optional(Count)
+  concurrency: Schema.optional(Schema.Number.pipe(Schema.int(), Schema.positive())),
+  leave: Schema.optional(Count)
 }).pipe(Schema.annotations({ identifier: "SyncRules" }))
 
 /** Reads rules from JSON or YAML. */

@@ -66,17 +66,15 @@ export interface FilterData extends Filter {
   readonly exclude?: ReadonlyArray<string> | undefined
 }
 
-const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(schema)
-
 /** The fields of a filter as data. What they mean is not checked. */
 export const fields = {
-  include: optional(Schema.Array(Schema.String)),
-  exclude: optional(Schema.Array(Schema.String)),
-  semver: optional(Schema.String),
-  calendar: optional(Schema.String),
-  prereleases: optional(Schema.Boolean),
-  underscoreAsPlus: optional(Schema.Boolean),
-  newest: optional(Schema.Number)
+  include: Schema.optional(Schema.Array(Schema.String)),
+  exclude: Schema.optional(Schema.Array(Schema.String)),
+  semver: Schema.optional(Schema.String),
+  calendar: Schema.optional(Schema.String),
+  prereleases: Schema.optional(Schema.Boolean),
+  underscoreAsPlus: Schema.optional(Schema.Boolean),
+  newest: Schema.optional(Schema.Number)
 }
 
 /**
