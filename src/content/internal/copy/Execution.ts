@@ -2,7 +2,6 @@
  * Performs the steps of a copy as they come: each as soon as those are done that it waits for,
  * large blobs so that small ones never wait behind them.
  */
-import * as Arr from "effect/Array"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -10,7 +9,6 @@ import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import * as BlobSource from "../../../BlobSource.js"
 import * as InlineData from "../../../internal/InlineData.js"
-import * as OlderParts from "../../../internal/OlderParts.js"
 import type { Registry } from "../../../Registry.js"
 import { PreconditionFailed } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
@@ -24,7 +22,7 @@ import * as Graph from "./Graph.js"
 import * as MovedBlob from "./MovedBlob.js"
 import type { Ending, Progress } from "./Progress.js"
 import * as PutManifest from "./PutManifest.js"
-import { nameOf, type Side } from "./Questions.js"
+import { childrenOf, nameOf, type Side } from "./Questions.js"
 import * as Step from "./Step.js"
 import * as Unfinished from "./Unfinished.js"
 import type { Walk } from "./Walk.js"
@@ -250,33 +248,27 @@ export class Execution<E, R> {
     name: string,
     omitted: ReadonlyArray<Descriptor> = []
   ): Effect.Effect<unknown, CopyFailure> {
-    const left = new Set(omitted.map(({ digest }) => digest))
-    const skips = this.manner.nonDistributable === "skip"
-    const parts = Effect.map(this.partsOf(manifest), (parts) =>
-      parts.filter(
-        ({ descriptor: { digest, mediaType } }) =>
-          !left.has(digest) && !(skips && MediaType.isNonDistributable(mediaType))
-      )
-    )
     return PutManifest.put(
       Effect.suspend(put),
-      parts,
+      Effect.suspend(() => this.partsOf(manifest, omitted)),
       omitted.map(Graph.nameOf),
       (part) => this.uploadAgain(part),
       this.failing("target", name)
     )
   }
 
+  /** The parts of a manifest that the target is to have. */
   private partsOf(
-    manifest: Manifest.Manifest
+    manifest: Manifest.Manifest,
+    omitted: ReadonlyArray<Descriptor>
   ): Effect.Effect<ReadonlyArray<Graph.Node>, CopyFailure> {
-    if (manifest.content._tag !== "UnknownManifest")
-      return Effect.succeed(Graph.children(manifest, undefined).kept)
-    const { registry, repository } = this.from
-    const found = OlderParts.find(registry, repository, manifest)
-    return Effect.map(
-      this.failing("source", nameOf(manifest.descriptor.digest))(found),
-      Arr.map(Graph.blob)
+    const left = new Set(omitted.map(({ digest }) => digest))
+    const skips = this.manner.nonDistributable === "skip"
+    return Effect.map(childrenOf(this.from, this.failing, manifest), ({ kept }) =>
+      kept.filter(
+        ({ descriptor: { digest, mediaType } }) =>
+          !left.has(digest) && !(skips && MediaType.isNonDistributable(mediaType))
+      )
     )
   }
 

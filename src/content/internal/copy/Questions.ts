@@ -182,16 +182,9 @@ export class Questions {
     })
   }
 
-  /** The blobs of a manifest of an older kind. */
-  olderParts(manifest: Manifest.Manifest) {
-    const { registry, repository } = this.from
-    return Effect.map(
-      this.failing(
-        "source",
-        nameOf(manifest.descriptor.digest)
-      )(OlderParts.find(registry, repository, manifest)),
-      (blobs) => blobs.map(Graph.blob)
-    )
+  /** The parts of a manifest, of an index those that are copied. */
+  children(manifest: Manifest.Manifest): Effect.Effect<Graph.Children, CopyFailure> {
+    return childrenOf(this.from, this.failing, manifest, this.selection.platforms)
   }
 
   /** Whether an index may become another one. */
@@ -215,6 +208,24 @@ export class Questions {
       )
     )
   }
+}
+
+/** The parts of a manifest of the source, which is asked for those of an older kind. */
+export const childrenOf = (
+  { registry, repository }: Side,
+  failing: Failing,
+  manifest: Manifest.Manifest,
+  platforms?: Selection["platforms"]
+): Effect.Effect<Graph.Children, CopyFailure> => {
+  const children = Graph.children(manifest, platforms)
+  if (manifest.content._tag !== "UnknownManifest") return Effect.succeed(children)
+  return Effect.map(
+    failing(
+      "source",
+      nameOf(manifest.descriptor.digest)
+    )(OlderParts.find(registry, repository, manifest)),
+    (blobs) => ({ ...children, kept: blobs.map(Graph.blob) })
+  )
 }
 
 /** What follows the name of a repository in a reference. */

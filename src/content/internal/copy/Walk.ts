@@ -209,10 +209,7 @@ export class Walk {
       const read = yield* this.ask.read(node, isThere, hint)
       if (read === undefined) return yield* this.skip(node, "Missing")
       if (depth > deepest) return yield* this.ask.tooDeep(digest)
-      const { kept, lacking, omitted } =
-        read.content._tag === "UnknownManifest"
-          ? { kept: yield* this.ask.olderParts(read), lacking: [], omitted: [] }
-          : Graph.children(read, this.selection.platforms)
+      const { kept, lacking, omitted } = yield* this.ask.children(read)
       if (lacking.length > 0)
         return yield* Effect.fail(Indexes.lacking(this.from.name, read, lacking)).pipe(
           this.failing("source", nameOf(digest))
