@@ -189,6 +189,8 @@ layer(memory)("an artifact", (it) => {
       expect(puts.sort()).toEqual([2, 4, 4, 5, 6])
       // Those that no other one can equal are read once.
       expect(reads.filter((text) => text.length > 4)).toEqual(["other", "alone!"])
+      // Others are read to be compared, which is all of a small one, and one of them to be sent.
+      expect(reads.filter((text) => text === "same")).toHaveLength(3)
       const texts = ["same", "other", "same", "diff", "alone!"]
       expect(imageOf(manifest).layers.map(({ digest }) => digest)).toEqual(
         texts.map((text) => Digest.fromBytes(utf8(text)))

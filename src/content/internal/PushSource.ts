@@ -24,12 +24,17 @@ export const digests = <E, R>(
         ({ digest, replay, size }) => digest === undefined && size !== undefined && replay === "any"
       )
       if (unknown.length === 0 || sameSize.length === 1) continue
-      const beginnings = yield* Effect.forEach(unknown, (source) => digestOf(source, beginning))
-      for (const [n, source] of unknown.entries()) {
+      const read = yield* Effect.forEach(unknown, (source) =>
+        Effect.map(digestOf(source, beginning), (start) => ({ source, start }))
+      )
+      for (const { source, start } of read) {
         const isAlone =
           unknown.length === sameSize.length &&
-          beginnings.every((other, m) => m === n || other !== beginnings[n])
-        if (!isAlone) found.set(source, yield* digestOf(source))
+          read.every((other) => other.source === source || other.start !== start)
+        if (isAlone) continue
+        // The beginning of a small one is all of it.
+        const isWhole = (source.size ?? beginning) < beginning
+        found.set(source, isWhole ? start : yield* digestOf(source))
       }
     }
     return found
