@@ -11,6 +11,7 @@ import type { InvalidReference } from "../../../RegistryError.js"
 import type * as Descriptor from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
 import type * as ImageConfig from "../../../spec/ImageConfig.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import * as Platform from "../../../spec/Platform.js"
@@ -179,7 +180,7 @@ const planItem = <E, R>(
   }
   const descriptor = "manifest" in item ? item.manifest.descriptor : item
   const { mediaType } = descriptor
-  const isKnown = MediaType.isImageManifest(mediaType) || MediaType.isIndex(mediaType)
+  const isKnown = ManifestMediaType.isManifest(mediaType)
   const isSchema1 = "manifest" in item && OlderParts.isSchema1(item.manifest)
   if ((isKnown && Format.of(descriptor) !== family) || isSchema1)
     return otherFamily(
