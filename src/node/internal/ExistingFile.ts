@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import { codeOf } from "../../internal/CauseDetails.js"
 import { StorageFailure } from "../../RegistryError.js"
 import type { Digest } from "../../spec/Digest.js"
 import * as Transfer from "../../Transfer.js"
@@ -55,7 +56,7 @@ export const stateOf = (
   })
 
 const absent = (cause: unknown): undefined => {
-  if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined
+  if (codeOf(cause) === "ENOENT") return undefined
   throw cause
 }
 

@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
+import { codeOf } from "../../internal/CauseDetails.js"
 import type { Entry } from "../../spec/internal/TarEntry.js"
 import * as DiskPath from "./DiskPath.js"
 import { moveTo } from "./PartialFile.js"
@@ -51,23 +52,21 @@ const move = async (
 ): Promise<boolean> => {
   const { target = "", type } = entry
   const name = placeIn(to, entry)
+  if (type === "directory") return unlessTaken(Fs.mkdir(name))
   // A hard link to a symbolic one is one to what that leads to, on some systems.
-  const made =
-    type === "directory"
-      ? Fs.mkdir(name)
-      : type === "symlink" && !overwrite
-        ? Fs.symlink(DiskPath.of(target), name)
-        : undefined
-  return made === undefined
-    ? moveTo(placeIn(from, entry), name, overwrite)
-    : made.then(
-        () => true,
-        (cause: NodeJS.ErrnoException) => {
-          if (cause.code === "EEXIST") return false
-          throw cause
-        }
-      )
+  if (type === "symlink" && !overwrite) return unlessTaken(Fs.symlink(DiskPath.of(target), name))
+  return moveTo(placeIn(from, entry), name, overwrite)
 }
+
+/** Whether something got its name: not where another thing has that. */
+export const unlessTaken = (named: Promise<void>): Promise<boolean> =>
+  named.then(
+    () => true,
+    (cause: unknown) => {
+      if (["EEXIST", "ENOTEMPTY"].includes(codeOf(cause))) return false
+      throw cause
+    }
+  )
 
 /** Whether what another pull has put there in the meantime is the same. */
 const isThere = async (entry: Entry, from: string, to: string): Promise<boolean> =>

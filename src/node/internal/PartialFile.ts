@@ -10,6 +10,7 @@ import * as Path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { codeOf } from "../../internal/CauseDetails.js"
 import type { StorageFailure } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 import type { DiskPath } from "./DiskPath.js"
@@ -170,8 +171,7 @@ export const moveTo = async (
     ? undefined
     : await Fs.link(file, name).then(
         () => false,
-        (cause: unknown) =>
-          cause instanceof Error && "code" in cause && cause.code === "EEXIST" ? true : undefined
+        (cause: unknown) => (codeOf(cause) === "EEXIST" ? true : undefined)
       )
   // To rename one link of a file to another does nothing.
   if (taken === false) await Fs.rm(file)
@@ -189,6 +189,6 @@ const isOwnerless = (name: string, rest: string): boolean => {
     process.kill(owner, 0)
     return false
   } catch (cause) {
-    return cause instanceof Error && "code" in cause && cause.code === "ESRCH"
+    return codeOf(cause) === "ESRCH"
   }
 }

@@ -1,6 +1,7 @@
 /** What tells one process from another, on Linux: others say nothing of it. */
 import * as Fs from "node:fs/promises"
 import * as Effect from "effect/Effect"
+import { codeOf } from "../../internal/CauseDetails.js"
 import type { ProcessIdentity } from "../../store/LayoutRegistry.js"
 
 /** Returns what identifies this process, if the system tells it. */
@@ -26,11 +27,9 @@ export const isRunning = ({ pid, started }: ProcessIdentity): Effect.Effect<bool
       return (await startOf(pid)) === started
     } catch (cause) {
       // What cannot be read, as where /proc hides the processes of others, may run.
-      return !(cause instanceof Error && "code" in cause && isGone(cause.code))
+      return !["ENOENT", "ESRCH"].includes(codeOf(cause))
     }
   })
-
-const isGone = (code: unknown): boolean => code === "ENOENT" || code === "ESRCH"
 
 /** When a process started, in ticks since the boot; nothing for one that has ended. */
 const startOf = async (pid: number): Promise<string | undefined> => {

@@ -112,19 +112,12 @@ export const unpack = <E>(
     const isFree = yield* Effect.uninterruptible(
       attempt(path, async () => {
         if (stats !== undefined) await Fs.rm(path, { force: true })
-        return Fs.rename(partial, path).then(() => true, isTaken)
+        return MergedFolder.unlessTaken(Fs.rename(partial, path))
       })
     )
     // Another pull has been faster.
     if (!isFree) yield* unpack(packed, path, overwrite)
   }).pipe(Effect.scoped, Effect.provide(NodeDecompression.layer))
-
-/** Returns false where a folder is in the place of one that is renamed. */
-const isTaken = (cause: unknown): false => {
-  if (cause instanceof Error && "code" in cause && /^(?:ENOTEMPTY|EEXIST)$/.test(`${cause.code}`))
-    return false
-  throw cause
-}
 
 /** What is in an archive so far, each path once, below the folder that it is of. */
 class Tree {
