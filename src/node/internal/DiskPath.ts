@@ -8,7 +8,7 @@ export type DiskPath = string | Buffer
 
 /** The path of a name that an archive has. */
 export const of = (path: string): DiskPath =>
-  /\p{Surrogate}/u.test(path) ? Buffer.from(TarPath.encode(path)) : path
+  TarPath.isUtf8(path) ? path : Buffer.from(TarPath.encode(path))
 
 /** What a symbolic link leads to, as an archive has it. */
 export const targetOf = async (path: DiskPath): Promise<string> =>

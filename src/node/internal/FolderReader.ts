@@ -32,7 +32,7 @@ const namesIn = async (folder: string): Promise<ReadonlyArray<string>> => {
   const names = await Fs.readdir(folder, { encoding: "buffer" })
   return names.sort(Buffer.compare).map((bytes) => {
     const name = TarPath.decode(bytes)
-    if (/\p{Surrogate}/u.test(name))
+    if (!TarPath.isUtf8(name))
       throw new Error(`${folder} has a name that is not UTF-8: ${JSON.stringify(name)}`)
     return name
   })

@@ -40,7 +40,8 @@ const sequenceAt = (bytes: Uint8Array, at: number): number => {
   }
 }
 
-const lone = /\p{Surrogate}/u
+/** Whether the bytes of a string are UTF-8. */
+export const isUtf8 = (text: string): boolean => !/\p{Surrogate}/u.test(text)
 
 /** The bytes of a string: what `decode` made it of. */
 export const encode = (text: string): Uint8Array => {
@@ -48,7 +49,7 @@ export const encode = (text: string): Uint8Array => {
     const bytes = new Uint8Array(text.length)
     if (putAscii(bytes, 0, text)) return bytes
   }
-  if (!lone.test(text)) return encoder.encode(text)
+  if (isUtf8(text)) return encoder.encode(text)
   const out: Array<number> = []
   for (const character of text) {
     const code = character.codePointAt(0) ?? 0
