@@ -19,6 +19,9 @@ const modules = Object.values(exported)
   .flatMap((target) => (typeof target === "string" ? [] : (target[source] ?? [])))
   .map((path) => Path.resolve(path))
 
+/** What `effect-oci/node` loads. */
+const ofNode = new Set([Path.join(root, "node/index.ts")])
+
 const typescript: Plugin = {
   name: "typescript",
   resolveId: (id, importer) =>
@@ -26,14 +29,11 @@ const typescript: Plugin = {
       ? Path.resolve(Path.dirname(importer), id.replace(/\.js$/, ".ts"))
       : undefined,
   transform: (code, id) =>
-    transform(code, { loader: "ts", sourcefile: id, sourcemap: true, target: "es2022" })
-}
-
-/** What a module loads with it. */
-const loaded = (entry: string, imports: (file: string) => ReadonlyArray<string>) => {
-  const found = new Set([entry])
-  for (const file of found) for (const other of imports(file)) found.add(other)
-  return found
+    transform(code, { loader: "ts", sourcefile: id, sourcemap: true, target: "es2022" }),
+  buildEnd() {
+    for (const file of ofNode)
+      for (const other of this.getModuleInfo(file)?.importedIds ?? []) ofNode.add(other)
+  }
 }
 
 /** What all rooms may import is one chunk with that which they have in common. */
@@ -51,7 +51,6 @@ const bundle = await rollup({
     throw new Error(warning.message)
   }
 })
-const ofNode = new Set<string>()
 await bundle.write({
   dir: "dist",
   format: "es",
@@ -60,16 +59,6 @@ await bundle.write({
   sourcemap: true,
   sourcemapExcludeSources: true,
   hoistTransitiveImports: false,
-  manualChunks: (id, { getModuleInfo }) => {
-    if (ofNode.size === 0) {
-      const imports = (file: string) => getModuleInfo(file)?.importedIds.filter(isOurs) ?? []
-      for (const file of loaded(Path.join(root, "node/index.ts"), imports)) ofNode.add(file)
-    }
-    return ofNode.has(id) ? roomOf(id) : undefined
-  }
+  manualChunks: (id) => (ofNode.has(id) ? roomOf(id) : undefined)
 })
 await bundle.close()
-
-function isOurs(id: string) {
-  return id.startsWith(root)
-}
