@@ -8,7 +8,7 @@ import * as Path from "node:path"
 import * as Undici from "undici"
 import { downloadFile } from "./content.js"
 import { folderFiles } from "./folder.js"
-import { concurrency, type Tasks } from "./task.js"
+import { concurrently, type Tasks } from "./task.js"
 
 interface Descriptor {
   readonly digest: string
@@ -27,26 +27,21 @@ const title = "org.opencontainers.image.title"
 
 const sha256 = (bytes: Uint8Array) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`
 
-const each = async <A>(items: ReadonlyArray<A>, most: number, f: (item: A) => Promise<void>) => {
-  let next = 0
-  const worker = async () => {
-    for (let item = items[next++]; item !== undefined; item = items[next++]) await f(item)
-  }
-  await Promise.all(Array.from({ length: most }, worker))
-}
-
 const answered = async (url: string | URL, options: { readonly method: "HEAD" | "POST" }) => {
   const { body, headers, statusCode } = await Undici.request(url, options)
   await body.dump()
   return { headers, statusCode }
 }
 
-const put = async (url: string | URL, body: Uint8Array | Iterator<unknown>, headers: object) => {
-  const response = await Undici.request(url, {
-    method: "PUT",
-    body: body as Uint8Array,
-    headers: headers as Record<string, string>
-  })
+type Body = Uint8Array | AsyncIterable<Uint8Array>
+
+const put = async (
+  url: string | URL,
+  body: Body,
+  headers: Readonly<Record<string, string>>
+): Promise<void> => {
+  // The types of undici do not know that it takes what is iterated.
+  const response = await Undici.request(url, { method: "PUT", body: body as Uint8Array, headers })
   await response.body.dump()
   if (response.statusCode !== 201) throw new Error(`${url}: ${response.statusCode}`)
 }
@@ -55,14 +50,14 @@ const put = async (url: string | URL, body: Uint8Array | Iterator<unknown>, head
 const upload = async (
   repository: string,
   { digest, size }: Descriptor,
-  body: () => Promise<Uint8Array | AsyncGenerator<Uint8Array>>
+  body: () => Promise<Body>
 ) => {
   const { statusCode } = await answered(`${repository}/blobs/${digest}`, { method: "HEAD" })
   if (statusCode === 200) return
   const { headers } = await answered(`${repository}/blobs/uploads/`, { method: "POST" })
   const location = new URL(String(headers["location"]), repository)
   location.searchParams.set("digest", digest)
-  await put(location, (await body()) as Uint8Array, {
+  await put(location, await body(), {
     "content-length": String(size),
     "content-type": octets
   })
@@ -92,7 +87,7 @@ export const copy = async (from: string, to: string): Promise<void> => {
     const document = JSON.parse(Buffer.from(bytes).toString()) as Document
     for (const { digest } of document.manifests ?? []) await one(digest)
     const blobs = [document.config ?? [], document.layers ?? []].flat().filter(isNew)
-    await each(blobs, concurrency, (blob) =>
+    await concurrently(blobs.values(), (blob) =>
       upload(to, blob, async () =>
         verified(blob, (await Undici.request(`${from}/blobs/${blob.digest}`)).body)
       )
@@ -106,7 +101,7 @@ export const copy = async (from: string, to: string): Promise<void> => {
 
 export const tasks: Tasks = {
   "push folder as files": async ({ url }) => {
-    await each(folderFiles(), concurrency, async (path) => {
+    await concurrently(folderFiles().values(), async (path) => {
       const bytes = await Fs.promises.readFile(path)
       const blob = { digest: sha256(bytes), size: bytes.length }
       await upload(`${url}/v2/bench`, blob, async () => bytes)
@@ -116,7 +111,7 @@ export const tasks: Tasks = {
     const { body } = await Undici.request(`${url}/v2/bench/manifests/files`)
     const { layers = [] } = (await body.json()) as Document
     Fs.mkdirSync(downloadFile)
-    await each(layers, concurrency, async ({ annotations, digest }) => {
+    await concurrently(layers.values(), async ({ annotations, digest }) => {
       const { body } = await Undici.request(`${url}/v2/bench/blobs/${digest}`)
       const bytes = new Uint8Array(await body.arrayBuffer())
       if (sha256(bytes) !== digest) throw new Error(`not ${digest}`)

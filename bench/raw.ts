@@ -7,26 +7,31 @@ import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import * as Undici from "undici"
 import { block, downloadFile, size, small as smallBlob, uploadFile } from "./content.js"
-import { blobUrl, concurrency, many, small, smallBytes, type Task, type Tasks } from "./task.js"
+import {
+  blobUrl,
+  concurrency,
+  concurrently,
+  many,
+  small,
+  smallBytes,
+  type Task,
+  type Tasks
+} from "./task.js"
 
 const verified = (digest: string, expected: string): void => {
   if (`sha256:${digest}` !== expected) throw new Error("mismatch")
 }
 
-const concurrently =
+const repeated =
   (count: number, one: (dispatcher: Undici.Agent, url: string, n: number) => Promise<void>): Task =>
   async ({ url }) => {
     const agent = new Undici.Agent({ connections: concurrency, pipelining: 1 })
-    let next = 0
-    const worker = async () => {
-      while (next < count) await one(agent, url, next++)
-    }
-    await Promise.all(Array.from({ length: concurrency }, worker))
+    await concurrently(Array(count).keys(), (n) => one(agent, url, n))
     await agent.close()
   }
 
 const manifests = (method: "HEAD" | "GET"): Task =>
-  concurrently(many, async (dispatcher, url) => {
+  repeated(many, async (dispatcher, url) => {
     const { body } = await Undici.request(`${url}/v2/bench/manifests/latest`, {
       method,
       dispatcher,
@@ -213,7 +218,7 @@ export const tasks: Tasks = {
     verified(hash.digest("hex"), digest)
     if (response.statusCode !== 201) throw new Error("refused")
   },
-  "small blobs": concurrently(small, async (dispatcher, url, n) => {
+  "small blobs": repeated(small, async (dispatcher, url, n) => {
     const bytes = smallBytes(smallBlob.bytes, n)
     const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`
     const head = { method: "HEAD", dispatcher, reset: false } as const

@@ -18,6 +18,18 @@ export const small = 2000
 export const many = 5000
 export const concurrency = 16
 
+/** Does the work of all items, so many at a time. */
+export const concurrently = async <A>(
+  items: IterableIterator<A>,
+  work: (item: A) => Promise<void>
+): Promise<void> => {
+  const worker = async () => {
+    // All of them take from the same iterator.
+    for (const item of items) await work(item)
+  }
+  await Promise.all(Array.from({ length: concurrency }, worker))
+}
+
 export const blobUrl = ({ digest, url }: Given): string => `${url}/v2/bench/blobs/${digest}`
 
 /** So many small blobs, each another one. */
