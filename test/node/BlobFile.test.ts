@@ -438,6 +438,12 @@ describe("download", () => {
     }
   }
 
+  /** A registry whose blob has been sent, and does not end until something else is done. */
+  const meanwhile = (other: Effect.Effect<void>) => ({
+    ...registry(),
+    getBlob: () => Stream.concat(Stream.make(content), Stream.drain(Stream.fromEffect(other)))
+  })
+
   it.scoped("stores the blob under its name, and leaves nothing else", () =>
     Effect.gen(function* () {
       const root = yield* folder()
@@ -483,14 +489,7 @@ describe("download", () => {
     Effect.gen(function* () {
       const root = yield* folder()
       const path = Path.join(root, "blob")
-      const busy = {
-        ...registry(),
-        getBlob: () =>
-          Stream.concat(
-            Stream.make(content),
-            Stream.drain(Stream.fromEffect(Effect.promise(() => Fs.writeFile(path, "theirs"))))
-          )
-      }
+      const busy = meanwhile(Effect.promise(() => Fs.writeFile(path, "theirs")))
       const failure = yield* Effect.flip(BlobFile.download(busy, repository, descriptor, path))
       expect(failure).toMatchObject({ _tag: "FileExists" })
       expect((yield* contents(path)).toString()).toBe("theirs")
@@ -505,18 +504,8 @@ describe("download", () => {
     Effect.gen(function* () {
       const root = yield* folder()
       const path = Path.join(root, "blob")
-      const slow = {
-        ...registry(),
-        getBlob: () =>
-          Stream.concat(
-            Stream.make(content),
-            Stream.drain(
-              Stream.fromEffect(
-                Effect.orDie(BlobFile.download(registry(), repository, descriptor, path))
-              )
-            )
-          )
-      }
+      const download = BlobFile.download(registry(), repository, descriptor, path)
+      const slow = meanwhile(Effect.orDie(download))
       yield* BlobFile.download(slow, repository, descriptor, path)
       expect(yield* contents(path)).toEqual(Buffer.from(content))
       expect(yield* entries(root)).toEqual(["blob"])
