@@ -90,7 +90,8 @@ export const verify = Effect.fnUntraced(function* (
       `The signature has more than ${most} certificates`
     )
   const chain = yield* Effect.forEach(certificates, parse("certificates"))
-  if (chain.some(({ publicKey }, at) => at === 0 && keyIdOf(publicKey) !== keyId))
+  const [own] = chain
+  if (own !== undefined && keyIdOf(own.publicKey) !== keyId)
     return yield* refused("Key", nameOf(0), `is not of the key that has signed, ${keyId}`)
   for (const [at, certificate] of chain.entries()) {
     const issuer = chain[at + 1]
