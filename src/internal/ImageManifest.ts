@@ -29,17 +29,12 @@ export const choose = Effect.fnUntraced(function* (
   options: IndexChoices.Options
 ): Effect.fn.Return<Chosen, Registry.GetManifestError> {
   const isChosen = options.platform !== undefined || options.artifactType !== undefined
-  const { content, descriptor } = root
-  const listed: Effect.Effect<
-    ReadonlyArray<Descriptor>,
-    Registry.GetManifestError
-  > = content._tag === "ImageIndex"
-    ? leaves(registry, repository, content, new Set([descriptor.digest]))
-    : Effect.succeed([])
-  const manifests = yield* isChosen || content._tag !== "ImageIndex"
+  const own = root.content._tag === "ImageIndex" ? root.content.manifests : []
+  const listed = leaves(registry, repository, own, new Set([root.descriptor.digest]))
+  const manifests = yield* isChosen
     ? listed
     : // They are for the error, which is to say what can be chosen.
-      Effect.orElseSucceed(listed, () => content.manifests)
+      Effect.orElseSucceed(listed, () => own)
   const chosen = isChosen ? IndexChoices.choose(manifests, options) : undefined
   const manifest: Manifest.Manifest | undefined =
     chosen === undefined
@@ -112,19 +107,18 @@ export const find = Effect.fnUntraced(function* (
 })
 
 /** Reads the configuration and the layers of an image, which errors call by a name. */
-export const read = Effect.fnUntraced(
-  function* (
-    registry: Registry.Service,
-    repository: Reference.RepositoryName,
-    { config: descriptor, layers }: Manifest.ImageManifest,
-    _name: string
-  ) {
+export const read = (
+  registry: Registry.Service,
+  repository: Reference.RepositoryName,
+  { config: descriptor, layers }: Manifest.ImageManifest,
+  image: string
+) =>
+  Effect.gen(function* () {
     const bytes = yield* registry.getBlobBytes(repository, descriptor)
     const config = yield* ImageConfig.fromBytes(bytes, descriptor)
     return { config, layers: yield* ImageConfig.layers(config.content, layers) }
-  },
-  (effect, _registry, _repository, _content, image) =>
-    Effect.mapError(effect, (error) =>
+  }).pipe(
+    Effect.mapError((error) =>
       error._tag === "InvalidImageConfig"
         ? new ImageConfig.InvalidImageConfig({
             ...error,
@@ -133,7 +127,7 @@ export const read = Effect.fnUntraced(
           })
         : error
     )
-)
+  )
 
 /** What errors call a manifest and its repository. */
 export interface Names {
@@ -175,7 +169,7 @@ export const contentOf = (
 const leaves = (
   registry: Registry.Service,
   repository: Reference.RepositoryName,
-  { manifests }: Manifest.ImageIndex,
+  manifests: ReadonlyArray<Descriptor>,
   got: Set<string>
 ): Effect.Effect<ReadonlyArray<Descriptor>, Registry.GetManifestError> =>
   Effect.map(
@@ -188,7 +182,7 @@ const leaves = (
         got.add(descriptor.digest)
         const { content } = yield* InlineData.manifest(registry, repository, descriptor)
         return content._tag === "ImageIndex"
-          ? yield* leaves(registry, repository, content, got)
+          ? yield* leaves(registry, repository, content.manifests, got)
           : []
       })
     ),
