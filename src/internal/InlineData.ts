@@ -27,6 +27,10 @@ export const read = (
   })
 }
 
+/** Returns the content that a descriptor holds, if that is what it says. */
+export const held = (descriptor: Descriptor): Effect.Effect<Option.Option<Uint8Array>> =>
+  Effect.option(read(descriptor) ?? Effect.fail(undefined))
+
 /** Makes `getBlob` that requests nothing of what a descriptor holds. */
 export const orElse =
   (getBlob: Registry.Service["getBlob"]): Registry.Service["getBlob"] =>
@@ -41,7 +45,7 @@ export const manifest = Effect.fnUntraced(function* (
   repository: RepositoryName,
   descriptor: Descriptor
 ): Effect.fn.Return<Manifest.Manifest, Registry.GetManifestError> {
-  const inline = yield* Effect.option(read(descriptor) ?? Effect.fail(undefined))
+  const inline = yield* held(descriptor)
   return Option.isSome(inline)
     ? yield* Manifest.fromBytes(inline.value, descriptor)
     : yield* registry.getManifest(repository, descriptor.digest)

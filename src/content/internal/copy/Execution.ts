@@ -200,7 +200,7 @@ export class Execution<E, R> {
     const { descriptor } = step
     const { registry, repository } = this.to
     const transferred = Effect.gen(this, function* () {
-      const inline = yield* Effect.option(InlineData.read(descriptor) ?? Effect.fail(undefined))
+      const inline = yield* InlineData.held(descriptor)
       const moved = new MovedBlob.MovedBlob(
         inline._tag === "Some"
           ? { ...BlobSource.fromBytes(inline.value), digest: descriptor.digest }
