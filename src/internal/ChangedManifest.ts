@@ -8,9 +8,8 @@ import type { RepositoryName, Tag } from "../spec/Reference.js"
 /** Whether a manifest has these bytes, by whatever algorithm the digest names them. */
 export const isOf = ({ bytes, descriptor }: Manifest, digest: Digest.Digest): boolean => {
   if (digest === descriptor.digest) return true
-  const algorithm = Digest.algorithm(digest)
+  const algorithm = Digest.comparable(digest)
   return (
-    (algorithm === "sha256" || algorithm === "sha512") &&
     algorithm !== Digest.algorithm(descriptor.digest) &&
     Digest.fromBytes(bytes, algorithm) === digest
   )
