@@ -10,6 +10,10 @@ import { type Change, digestOf } from "./ReferrersTag.js"
 /** What a tag is. */
 export type State = PutCondition["is"]
 
+/** What a tag is that was made this. */
+export const stateOf = (made: Manifest.Manifest | "absent"): State =>
+  made === "absent" ? made : made.descriptor.digest
+
 /** How long it is remembered, in milliseconds: reads that lag longer are not known of. */
 const span = 60_000
 
@@ -32,11 +36,7 @@ export class ListMemory {
     changes: Iterable<Change>,
     now: number
   ): void {
-    if (this.isForgotten(now)) this.replaced.clear()
-    if (before !== undefined) this.replaced.add(before)
-    this.replaced.delete(list.descriptor.digest)
-    this.last = list
-    this.lastAt = now
+    this.become(list, before, now)
     for (const change of changes) this.changes.set(digestOf(change), { change, at: now })
   }
 
@@ -48,12 +48,16 @@ export class ListMemory {
 
   /** Notes that the list was deleted, and is not to be put again for what has been in it. */
   noteDeletion(now: number): void {
-    if (this.isForgotten(now)) this.replaced.clear()
-    if (this.last !== "absent") this.replaced.add(this.last.descriptor.digest)
-    this.replaced.delete("absent")
-    this.last = "absent"
-    this.lastAt = now
+    this.become("absent", stateOf(this.last), now)
     this.changes.clear()
+  }
+
+  private become(made: Manifest.Manifest | "absent", before: State | undefined, now: number): void {
+    if (this.isForgotten(now)) this.replaced.clear()
+    if (before !== undefined) this.replaced.add(before)
+    this.replaced.delete(stateOf(made))
+    this.last = made
+    this.lastAt = now
   }
 
   /** Whether this is the list that was put last. */

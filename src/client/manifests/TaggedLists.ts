@@ -32,7 +32,7 @@ import type { Pipeline } from "../http/Pipeline.js"
 import type * as Received from "../http/Received.js"
 import * as Retry from "../http/Retry.js"
 import * as ConditionalPut from "./ConditionalPut.js"
-import { ListMemory, type State } from "./ListMemory.js"
+import { ListMemory, type State, stateOf } from "./ListMemory.js"
 import { invalid, type ManifestRequests, nameOf } from "./ManifestRequests.js"
 import * as ReferrersTag from "./ReferrersTag.js"
 import * as Turns from "./Turns.js"
@@ -235,7 +235,7 @@ const makeUpdate = (
           invalid(nameOf(to, repository, tag), error, Option.getOrUndefined(found)?.response)
       )
       if (Option.isNone(next)) return
-      const is = newer === undefined || newer === "absent" ? newer : newer.descriptor.digest
+      const is = newer && stateOf(newer)
       const [before, onlyIf] = is === undefined ? [state, condition] : [is, is]
       const put = yield* Effect.either(requests.put(repository, next.value, tag, { onlyIf }))
       if (Either.isLeft(put)) {
