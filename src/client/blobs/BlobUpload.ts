@@ -65,7 +65,7 @@ export const make = (
             strategy: strategy ?? (chunkSize === undefined ? "auto" : "chunked"),
             chunkSize,
             isKept: left !== undefined,
-            hasLeft: left?.state !== undefined,
+            hasLeft: left?.resumed !== undefined,
             content: {
               size,
               hasDigest: digest !== undefined,

@@ -22,10 +22,8 @@ export interface Resumed {
 
 /** What an upload does about the session that it leaves, and about the one that was left. */
 export interface LeftSession {
-  /** The state that was left before, if any was. */
-  readonly state: UploadState | undefined
-  /** Opens that session again. It is cancelled when the Scope closes. */
-  readonly resumed: Effect.Effect<Resumed, Registry.ResumeUploadError, Scope.Scope>
+  /** Opens the session that was left before, if any was. It is cancelled when the Scope closes. */
+  readonly resumed: Effect.Effect<Resumed, Registry.ResumeUploadError, Scope.Scope> | undefined
   /** Remembers the session that is used from now on: the process may end at any time. */
   readonly opened: (session: Session.Session) => Effect.Effect<void>
   /** Leaves a session open, if there is something in it, or forgets it. */
@@ -40,15 +38,12 @@ export interface LeftSession {
 export const make = (remote: Session.Remote, { keep, state }: ResumableUpload): LeftSession => {
   let isOpened = false
   return {
-    state,
-    resumed: Effect.suspend(() =>
-      state === undefined
-        ? Effect.dieMessage("No upload left a session")
-        : Effect.map(Session.resume(remote, state), (session) => ({
-            session,
-            hashed: hashes.get(state)
-          }))
-    ),
+    resumed:
+      state &&
+      Effect.map(Session.resume(remote, state), (session) => ({
+        session,
+        hashed: hashes.get(state)
+      })),
     opened: (session) =>
       Effect.suspend(() => {
         isOpened = true

@@ -363,9 +363,9 @@ export class Upload<E, R> {
 
   /** Goes on with the session that another upload left. */
   private resume(): Step<E, R | Scope.Scope> {
-    const { left } = this.target
-    if (left === undefined) return Effect.dieMessage("No upload left a session")
-    return Effect.flatMap(left.resumed, ({ hashed, session }) => this.begin(session, hashed))
+    const resumed = this.target.left?.resumed
+    if (resumed === undefined) return Effect.dieMessage("No upload left a session")
+    return Effect.flatMap(resumed, ({ hashed, session }) => this.begin(session, hashed))
   }
 
   /** Begins to send the content through a session. */
