@@ -75,15 +75,7 @@ export const kinds: Readonly<Record<Operation["_tag"], ReadonlyArray<Kind>>> = {
  * account and region. Those that a client never reaches are left out.
  */
 export const published = (host: string): Rates | undefined =>
-  host === "registry-1.docker.io"
-    ? dockerHub
-    : host === "ghcr.io"
-      ? gitHub
-      : host === "public.ecr.aws"
-        ? amazonPublic
-        : amazonHost.test(host)
-          ? amazon
-          : undefined
+  byHost.get(host) ?? (amazonHost.test(host) ? amazon : undefined)
 
 /** Returns the first kind whose rate cannot be kept, if there is one. */
 export const invalidKind = (rates: Rates): string | undefined =>
@@ -94,20 +86,26 @@ export const invalidKind = (rates: Rates): string | undefined =>
 
 const isAmount = (number: number) => number > 0 && Number.isFinite(number)
 
-const dockerHub: Rates = { reads: { requests: 2000, per: "1 minute", burst: 200 } }
-
-const gitHub: Rates = {
-  reads: { requests: 44_000, per: "1 minute" },
-  uploads: { requests: 2000, per: "1 minute" }
-}
+const byHost: ReadonlyMap<string, Rates> = new Map([
+  ["registry-1.docker.io", { reads: { requests: 2000, per: "1 minute", burst: 200 } }],
+  [
+    "ghcr.io",
+    {
+      reads: { requests: 44_000, per: "1 minute" },
+      uploads: { requests: 2000, per: "1 minute" }
+    }
+  ],
+  [
+    "public.ecr.aws",
+    {
+      uploads: { requests: 10, per: "1 second" },
+      pushes: { requests: 10, per: "1 second" }
+    }
+  ]
+])
 
 const amazon: Rates = {
   uploads: { requests: 100, per: "1 second" },
-  pushes: { requests: 10, per: "1 second" }
-}
-
-const amazonPublic: Rates = {
-  uploads: { requests: 10, per: "1 second" },
   pushes: { requests: 10, per: "1 second" }
 }
 
