@@ -219,7 +219,8 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
         yield* Effect.mapError(Host.parse(entry), invalidHost(`as an entry of ${list} it`))
     const timeouts = withDefaults(Timeouts.defaultTimeouts, options.timeouts)
     const retry = withDefaults(Retry.defaultRetry, options.retry)
-    const base = origin.value + new URL(text).pathname.replace(/\/+$/, "").replace(/\/v2$/, "")
+    const { hostname, pathname } = new URL(text)
+    const base = origin.value + pathname.replace(/\/+$/, "").replace(/\/v2$/, "")
     return {
       [EndpointTypeId]: EndpointTypeId,
       base,
@@ -238,7 +239,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
       }),
       namespace: options.namespace,
       concurrency: Concurrency.make(options.concurrency ?? 6),
-      pace: new Pace(options.rates ?? Rates.published(new URL(text).hostname) ?? {}, retry),
+      pace: new Pace(options.rates ?? Rates.published(hostname) ?? {}, retry),
       connections: connectionsOf(options.parallelDownloads),
       onRateLimit: options.onRateLimit ?? (() => Effect.void),
       watchdog: Watchdog.make(Duration.min(timeouts.response, timeouts.overall)),

@@ -34,7 +34,7 @@ export const has = (headers: Headers.Headers): boolean =>
  * epoch.
  */
 export const fromHeaders = (headers: Headers.Headers, now: number): Option.Option<Said> => {
-  const [prefix] = ["ratelimit-", "x-ratelimit-"].filter((prefix) =>
+  const prefix = ["ratelimit-", "x-ratelimit-"].find((prefix) =>
     quantity.test(headers[`${prefix}remaining`] ?? "")
   )
   if (prefix === undefined) return Option.none()
