@@ -136,7 +136,7 @@ const makeReads = (
     return yield* Effect.mapError(
       Manifest.fromBytes(bytes, {
         mediaType,
-        digest: digest ?? sha512Of(SignedPayload.hashed(bytes, mediaType), response)
+        digest: digest ?? sha512Of(() => SignedPayload.hashed(bytes, mediaType), response)
       }),
       (error) => named(nameOf(to, repository, reference), error, response)
     )
@@ -185,7 +185,7 @@ const makeHeadManifest = (
     const hashed = SignedPayload.hashed(bytes, mediaType)
     const digest = Digest.isDigest(reference)
       ? reference
-      : (sha512Of(hashed, response) ?? Digest.fromBytes(hashed))
+      : (sha512Of(() => hashed, response) ?? Digest.fromBytes(hashed))
     return Option.some<Descriptor>({ mediaType, digest, size: hashed.length })
   })
 
@@ -233,10 +233,13 @@ const makeHeadManifest = (
  * know it by (C16). It counts for nothing else: many send one that is not of these bytes (C24, rule
  * 7).
  */
-const sha512Of = (hashed: Uint8Array, response: Received.Received): Digest.Digest | undefined => {
+const sha512Of = (
+  hashed: () => Uint8Array,
+  response: Received.Received
+): Digest.Digest | undefined => {
   const announced = announcedDigest(response)
   const algorithm = Digest.comparable(announced)
-  return algorithm === "sha512" && Digest.fromBytes(hashed, algorithm) === announced
+  return algorithm === "sha512" && Digest.fromBytes(hashed(), algorithm) === announced
     ? announced
     : undefined
 }
