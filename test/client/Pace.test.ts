@@ -20,7 +20,7 @@ import { TooManyRequests } from "../../src/RegistryError.js"
 import * as Reference from "../../src/spec/Reference.js"
 import type { Handler } from "../support/fake/Handler.js"
 import { internet } from "../support/fake/Internet.js"
-import { utf8 } from "../support/fixtures.js"
+import { turn, utf8 } from "../support/fixtures.js"
 import {
   clientOver,
   knownManifest,
@@ -76,8 +76,6 @@ const together = <E>(effects: ReadonlyArray<Effect.Effect<unknown, E>>, minutes 
     }
     return yield* Fiber.join(fiber)
   })
-
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 const other = Reference.unsafeParseRepositoryName("team/other")
 

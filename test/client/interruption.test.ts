@@ -11,6 +11,7 @@ import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../src/BlobSource.js"
 import type { Registry } from "../../src/Registry.js"
+import { turn } from "../support/fixtures.js"
 import { app, b2, base, big, source, tiny } from "./quirks/content.js"
 import * as Mock from "./quirks/mock.js"
 import { ignoresDigest, newestOnly, put } from "./quirks/uploading.js"
@@ -20,8 +21,6 @@ import { status } from "./world.js"
 interface Victim {
   fiber?: Fiber.RuntimeFiber<unknown, unknown>
 }
-
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 /** The interruption is a message: it has arrived a turn of the event loop later. */
 const interrupt = (victim: Victim) =>

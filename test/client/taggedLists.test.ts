@@ -23,7 +23,7 @@ import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { clientOver } from "../support/fake/Client.js"
-import { items, utf8 } from "../support/fixtures.js"
+import { items, turn, utf8 } from "../support/fixtures.js"
 import { repository } from "./world.js"
 
 const noLists: Quirks.Quirks = { referrers: { status: 404 }, subjectHeader: false }
@@ -86,8 +86,6 @@ const served = (
       stored.putManifest(repository, listing(...referrers), { tags: [listTag] })
     return { registry, other, stored, lines, list, putList, before }
   })
-
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 /** Runs an effect to its end while time goes by, and returns what it gives with the seconds. */
 const whileTimePasses = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { turn } from "../support/fixtures.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 import { sha256 } from "./wire.js"
 
@@ -55,9 +56,6 @@ const push = (repository: string, content: string) =>
     [`Content-Length: ${content.length}`],
     content
   )
-
-/** Lets sockets, which the runtime knows nothing of, go on. */
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 const openUpload = (repository: string, at = "") =>
   Effect.map(

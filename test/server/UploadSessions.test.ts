@@ -9,6 +9,7 @@ import * as TestClock from "effect/TestClock"
 import { Registry } from "../../src/Registry.js"
 import { TransportFailure } from "../../src/RegistryError.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
+import { turn } from "../support/fixtures.js"
 import { webHandler } from "../support/server.js"
 import { type Send, sender, sha256 } from "./wire.js"
 
@@ -27,9 +28,6 @@ const overMemory = (
       held: Effect.map(memory.uploads, (uploads) => uploads[0]?.offset)
     }
   })
-
-/** Lets web streams, which the runtime knows nothing of, go on. */
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 const openUpload = (send: Send) =>
   Effect.map(send("POST", "/v2/a/blobs/uploads/"), ({ headers }) => headers["location"] ?? "")

@@ -18,7 +18,7 @@ import type * as RegistryServer from "../../src/server/RegistryServer.js"
 import * as ServerAuthorization from "../../src/server/ServerAuthorization.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
-import { freshRepository, generated, utf8 } from "../support/fixtures.js"
+import { freshRepository, generated, turn, utf8 } from "../support/fixtures.js"
 import { layerSocketServer, ServerUrl } from "../support/server.js"
 
 const MiB = 1024 * 1024
@@ -89,7 +89,6 @@ const connect = Effect.gen(function* () {
   return { seen, write, socket }
 })
 
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 const until = (holds: () => boolean) => Effect.repeat(turn, { until: holds })
 
 const block = new Uint8Array(MiB)

@@ -77,3 +77,6 @@ export const image = Effect.fnUntraced(function* (
     ...options
   })
 })
+
+/** Lets web streams and sockets, which the runtime knows nothing of, go on. */
+export const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
