@@ -5,15 +5,14 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Registry } from "../../src/Registry.js"
+import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { mirrored } from "../../src/store/internal/Mirrors.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
 import { freshRepository, image, tag as tagOf, utf8 } from "../support/fixtures.js"
-import { layerSocketServer, ServerUrl } from "../support/server.js"
+import { serving } from "../support/server.js"
 import { clientOf } from "../support/socketRegistry.js"
 import {
   m1,
@@ -148,20 +147,14 @@ const moving = Effect.fnUntraced(function* (to: Registry.Service, asked: Registr
 
 const reads = (log: ReadonlyArray<string>) => log.filter((line) => line.startsWith("GET"))
 
-const served = (registry: Registry.Service) =>
-  Effect.flatMap(
-    Layer.build(Layer.provide(layerSocketServer(), Layer.succeed(Registry, registry))),
-    (services) => Effect.provide(ServerUrl, services)
-  )
-
 describe("a registry that heeds conditions", () => {
   it.scopedLive("says so through a mirror, and a server in front of both", () =>
     Effect.gen(function* () {
       const memory = yield* MemoryRegistry.make()
-      const original = yield* logging(yield* served(memory))
-      const mirror = yield* logging(yield* served(memory))
+      const original = yield* logging(yield* serving(memory))
+      const mirror = yield* logging(yield* serving(memory))
       const front = yield* logging(
-        yield* served(mirrored(original.registry, [{ registry: mirror.registry }]))
+        yield* serving(mirrored(original.registry, [{ registry: mirror.registry }]))
       )
       const lines = yield* moving(memory, front.registry)
       expect(front.log).toEqual(lines)

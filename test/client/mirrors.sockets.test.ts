@@ -9,7 +9,6 @@ import * as Credentials from "../../src/auth/Credentials.js"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
 import { Registries } from "../../src/Registries.js"
-import { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Reference from "../../src/spec/Reference.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
@@ -24,7 +23,7 @@ import {
 import { type Fault, faultProxy } from "../support/faultProxy.js"
 import { freshBytes, freshRepository, gather, generated, utf8 } from "../support/fixtures.js"
 import { origin, reply } from "../support/listeners.js"
-import { layerSocketServer, ServerUrl } from "../support/server.js"
+import { serving } from "../support/server.js"
 
 const size = 2 * 1024 * 1024
 const hostOf = (url: string) => url.replace("http://", "")
@@ -33,10 +32,7 @@ const hostOf = (url: string) => url.replace("http://", "")
 const served = () =>
   Effect.gen(function* () {
     const registry = yield* MemoryRegistry.make()
-    const services = yield* Layer.build(
-      Layer.provide(layerSocketServer(), Layer.succeed(Registry, registry))
-    )
-    return { registry, url: yield* Effect.provide(ServerUrl, services) }
+    return { registry, url: yield* serving(registry) }
   })
 
 type Logins = Parameters<typeof Credentials.layer>[0]

@@ -1,16 +1,15 @@
 /** Blobs that go from one registry into another over sockets, while connections break. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as BlobSource from "../../src/BlobSource.js"
-import { Registry } from "../../src/Registry.js"
+import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { DebianRegistry, describeDebian, layerDebianRegistry } from "../support/debian.js"
 import { type Fault, faultProxy } from "../support/faultProxy.js"
 import { freshRepository, gather, generated } from "../support/fixtures.js"
 import { clientOf } from "../support/listeners.js"
-import { layerSocketServer, ServerUrl } from "../support/server.js"
+import { serving } from "../support/server.js"
 
 const size = 3 * 1024 * 1024
 
@@ -25,10 +24,7 @@ const served = Effect.gen(function* () {
       return memory.getBlobRange(repository, digest, range)
     }
   }
-  const services = yield* Layer.build(
-    Layer.provide(layerSocketServer(), Layer.succeed(Registry, registry))
-  )
-  return { memory, ranges, url: yield* Effect.provide(ServerUrl, services) }
+  return { memory, ranges, url: yield* serving(registry) }
 })
 
 /** Moves a blob between registries before which exchanges break. Returns the ranges read of it. */

@@ -9,11 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Copy from "../../src/content/Copy.js"
-import { Registry } from "../../src/Registry.js"
+import type { Registry } from "../../src/Registry.js"
 import type * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
@@ -25,15 +24,12 @@ import { type Fault, type FaultProxy, faultProxy } from "./faultProxy.js"
 import { freshRepository, items } from "./fixtures.js"
 import { graphs, manifestsOf } from "./generatedGraphs.js"
 import { blob, lacking } from "./graphs.js"
-import { layerSocketServer, ServerUrl } from "./server.js"
+import { serving } from "./server.js"
 
 /** A server over a registry in memory, clients of it with a proxy before it and without, and it. */
 const side = Effect.gen(function* () {
   const memory = yield* MemoryRegistry.make()
-  const services = yield* Layer.build(
-    Layer.provide(layerSocketServer(), Layer.succeed(Registry, memory))
-  )
-  const url = yield* Effect.provide(ServerUrl, services)
+  const url = yield* serving(memory)
   const proxy = yield* faultProxy(url)
   const sessions = new Set<string>()
   const broken = yield* clientOf(proxy.url, {

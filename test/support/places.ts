@@ -6,24 +6,25 @@ import * as Scope from "effect/Scope"
 import type * as Copy from "../../src/content/Copy.js"
 import * as NodeArchive from "../../src/node/NodeArchive.js"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
-import { Registry } from "../../src/Registry.js"
+import type { Registry } from "../../src/Registry.js"
 import * as ComposedRegistry from "../../src/store/ComposedRegistry.js"
 import * as MemoryRegistry from "../../src/store/MemoryRegistry.js"
 import { DebianRegistry, layerDebianRegistry } from "./debian.js"
 import { clientOf } from "./fake/Client.js"
 import { freshRepository } from "./fixtures.js"
 import { folder } from "./machine.js"
-import { layerSocketServer, ServerUrl } from "./server.js"
+import { serving } from "./server.js"
 
 export const memory = MemoryRegistry.make()
 
 export const layout = Effect.flatMap(folder(), (path) => NodeLayout.make({ path }))
 
+/** A client of a server over a registry, over sockets. */
+export const clientOfServed = (registry: Registry.Service) =>
+  Effect.flatMap(serving(registry), (url) => clientOf(url))
+
 /** A client of the embedded server, over sockets. */
-export const embeddedServer = Effect.gen(function* () {
-  const services = yield* Layer.build(layerSocketServer())
-  return yield* clientOf(Context.get(services, ServerUrl))
-}).pipe(Effect.provideServiceEffect(Registry, memory))
+export const embeddedServer = Effect.flatMap(memory, clientOfServed)
 
 /** A client of Debian's docker-registry. */
 export const dockerRegistry = Effect.gen(function* () {

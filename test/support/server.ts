@@ -44,6 +44,13 @@ export const layerSocketServer = (
     ({ url }) => url
   )
 
+/** Serves a registry on a free port of 127.0.0.1, and returns where. */
+export const serving = (registry: Registry.Service) =>
+  Effect.flatMap(
+    Layer.build(Layer.provide(layerSocketServer(), Layer.succeed(Registry, registry))),
+    (services) => Effect.provide(ServerUrl, services)
+  )
+
 /** An application on a free port of 127.0.0.1. */
 export const layerSocketApp = (app: HttpApp.Default<never, Scope.Scope>) =>
   Layer.effect(

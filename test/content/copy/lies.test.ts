@@ -1,28 +1,17 @@
 /** Copies from sources that have something else under a digest than what it names. */
 import { describe, expect, it } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Copy from "../../../src/content/Copy.js"
-import * as NodeLayout from "../../../src/node/NodeLayout.js"
-import { Registry } from "../../../src/Registry.js"
+import type { Registry } from "../../../src/Registry.js"
 import { DigestMismatch } from "../../../src/RegistryError.js"
 import * as Digest from "../../../src/spec/Digest.js"
 import * as MediaType from "../../../src/spec/MediaType.js"
 import * as MemoryRegistry from "../../../src/store/MemoryRegistry.js"
 import { blob, image, repository, v1 } from "../../support/graphs.js"
-import { folder } from "../../support/machine.js"
-import { layerSocketServer, ServerUrl } from "../../support/server.js"
-import { clientOf } from "../../support/socketRegistry.js"
+import * as Places from "../../support/places.js"
 
 const size = 50_000
-
-const served = (registry: Registry.Service) =>
-  Effect.gen(function* () {
-    const services = yield* Layer.build(layerSocketServer())
-    return yield* clientOf(Context.get(services, ServerUrl))
-  }).pipe(Effect.provideService(Registry, registry))
 
 /** A registry whose layer has so many bytes, and others. */
 const liar = (length: number) =>
@@ -38,9 +27,9 @@ const liar = (length: number) =>
   })
 
 const targets = {
-  memory: MemoryRegistry.make(),
-  layout: Effect.flatMap(folder(), (path) => NodeLayout.make({ path })),
-  "embedded server": Effect.flatMap(MemoryRegistry.make(), served)
+  memory: Places.memory,
+  layout: Places.layout,
+  "embedded server": Places.embeddedServer
 }
 
 describe("the source is the side that fails where a layer is something else", () => {
@@ -54,7 +43,7 @@ describe("the source is the side that fails where a layer is something else", ()
       it.scopedLive(`${isServed ? "over a socket " : ""}(${length} bytes) to ${name}`, () =>
         Effect.gen(function* () {
           const from = yield* liar(length)
-          const registry = isServed ? yield* served(from) : from
+          const registry = isServed ? yield* Places.clientOfServed(from) : from
           const to = yield* target
           const failure = yield* Effect.flip(
             Copy.between({ registry, repository, reference: v1 }, { registry: to, repository })

@@ -14,7 +14,7 @@ import * as Stream from "effect/Stream"
 import * as BlobSource from "../../../src/BlobSource.js"
 import * as Copy from "../../../src/content/Copy.js"
 import * as Registries from "../../../src/Registries.js"
-import { Registry } from "../../../src/Registry.js"
+import type { Registry } from "../../../src/Registry.js"
 import { TransportFailure } from "../../../src/RegistryError.js"
 import * as Digest from "../../../src/spec/Digest.js"
 import * as Manifest from "../../../src/spec/Manifest.js"
@@ -28,7 +28,7 @@ import { mirror, repository, v1 } from "../../support/graphs.js"
 import { isInstalled } from "../../support/installed.js"
 import { metered } from "../../support/meter.js"
 import { until } from "../../support/serve.js"
-import { layerSocketServer, ServerUrl } from "../../support/server.js"
+import { serving } from "../../support/server.js"
 import { clientOf } from "../../support/socketRegistry.js"
 
 const MiB = 1024 * 1024
@@ -110,11 +110,8 @@ const leftIn = (kept: Map<string, string>, registry: Registry.Service) =>
 
 const embedded = Effect.gen(function* () {
   const memory = yield* MemoryRegistry.make()
-  const services = yield* Layer.build(
-    Layer.provide(layerSocketServer(), Layer.succeed(Registry, memory))
-  )
   const sessions = Effect.map(memory.uploads, (open) => open.length)
-  return { url: Context.get(services, ServerUrl), sessions }
+  return { url: yield* serving(memory), sessions }
 })
 
 const debian = Effect.gen(function* () {
