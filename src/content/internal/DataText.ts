@@ -14,7 +14,7 @@ const longest = 1024 * 1024
 export const parse = <A, I>(
   text: string,
   schema: Schema.Schema<A, I>
-): Effect.Effect<A, SchemaIssue.Misfit> =>
+): Effect.Effect<A, SchemaIssue.Described> =>
   Effect.gen(function* () {
     if (text.length > longest)
       return yield* Effect.fail(misfit(`has more than the ${longest} characters of rules`))
@@ -24,14 +24,14 @@ export const parse = <A, I>(
   })
 
 /** In YAML as well, what JSON is not may be. */
-const json = (text: string): Effect.Effect<unknown, SchemaIssue.Misfit> =>
+const json = (text: string): Effect.Effect<unknown, SchemaIssue.Described> =>
   Effect.catchAll(
     Effect.try((): unknown => JSON.parse(text)),
     () => yaml(text)
   )
 
 /** The package is an optional peer: only who writes YAML needs it. */
-const yaml = (text: string): Effect.Effect<unknown, SchemaIssue.Misfit> =>
+const yaml = (text: string): Effect.Effect<unknown, SchemaIssue.Described> =>
   Effect.gen(function* () {
     const { parse } = yield* Effect.tryPromise({
       try: () => import("yaml"),
@@ -63,4 +63,8 @@ const isDeep = (text: string): boolean => {
 
 const deepest = 64
 
-const misfit = (message: string): SchemaIssue.Misfit => ({ place: "", message })
+const misfit = (problem: string): SchemaIssue.Described => ({
+  place: "",
+  problem,
+  message: problem
+})

@@ -4,11 +4,16 @@ import * as ServerText from "./ServerText.js"
 
 /**
  * The first place of a document that does not fit, such as `layers[0].digest` (empty for the
- * document itself), and what is wrong there.
+ * document itself), and what is wrong there, as a `message` with the place.
  */
 export interface Misfit {
   readonly place: string
   readonly message: string
+}
+
+/** A place that does not fit, with what is wrong there besides, without the place. */
+export interface Described extends Misfit {
+  readonly problem: string
 }
 
 /**
@@ -16,7 +21,7 @@ export interface Misfit {
  * as large as the document, and recursively, which a deeply nested one turns into a stack overflow
  * (T21).
  */
-export const first = (issue: ParseResult.ParseIssue, path = ""): Misfit => {
+export const first = (issue: ParseResult.ParseIssue, path = ""): Described => {
   switch (issue._tag) {
     case "Pointer": {
       const keys = typeof issue.path === "object" ? issue.path : [issue.path]
@@ -29,14 +34,10 @@ export const first = (issue: ParseResult.ParseIssue, path = ""): Misfit => {
       if (issue.issue._tag !== "Type") return first(issue.issue, path)
   }
   const place = path.replace(/^\./, "").slice(0, 128)
-  const expected = `expected ${"ast" in issue ? issue.ast : "no such field"}`
-  const message =
-    issue._tag === "Missing"
-      ? `${place} is missing`
-      : place === ""
-        ? expected
-        : `${place}: ${expected}`
-  return { place, message }
+  if (issue._tag === "Missing")
+    return { place, problem: "is missing", message: `${place} is missing` }
+  const problem = `expected ${"ast" in issue ? issue.ast : "no such field"}`
+  return { place, problem, message: place === "" ? problem : `${place}: ${problem}` }
 }
 
 const step = (key: PropertyKey): string => {

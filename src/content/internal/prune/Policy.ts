@@ -164,10 +164,9 @@ export const PolicySchema: Schema.Schema<PolicyData> = PolicyForm.pipe(
 /** Reads a policy from JSON or YAML. */
 export const parse = (text: string): Effect.Effect<PolicyData, InvalidPolicy> =>
   DataText.parse(text, PolicyForm).pipe(
-    Effect.mapError(({ message, place }) => {
-      const problem = place === "" ? message : message.slice(place.length + ": ".length)
-      return new InvalidPolicy({ part: place || "the policy", problem })
-    }),
+    Effect.mapError(
+      ({ place, problem }) => new InvalidPolicy({ part: place || "the policy", problem })
+    ),
     Effect.tap((policy) => Parsed.toEffect(compile(policy)))
   )
 
