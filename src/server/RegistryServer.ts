@@ -221,7 +221,7 @@ const makeWith = (
       const received = yield* Handler.received(inOriginForm(original))
       return yield* Effect.ensuring(
         RequestLog.exchange(received, handler(received), onExchange),
-        Connection.endOfGone(original)
+        Connection.awaitTurn(original)
       )
     })
     return {

@@ -902,6 +902,7 @@ export const targets: ReadonlyArray<Target> = [
       if (!Buffer.from(TarPath.encode(TarPath.decode(bytes))).equals(bytes))
         throw new Error("a name does not come out as it came in")
       if ("path" in path && path.path.split("/").includes("..")) throw new Error("leads out")
+      if (TarPath.isUtf8(s) !== (Buffer.from(s).toString() === s)) throw new Error("no UTF-8")
       if (TarPath.isTooLong(s) !== TarPath.encode(s).length >= 4096) throw new Error("length")
       const ascii = new Uint8Array(s.length)
       if (TarPath.putAscii(ascii, 0, s) && Buffer.from(ascii).toString("latin1") !== s)

@@ -1,4 +1,5 @@
 /** The server on a port: what becomes of connections that are slow, idle, broken, or last. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import { Agent, type IncomingMessage, request } from "node:http"
 import * as Net from "node:net"
 import { describe, expect, it } from "@effect/vitest"
@@ -62,7 +63,7 @@ const head = (line: string, ...headers: ReadonlyArray<string>) =>
   [`${line} HTTP/1.1`, "Host: registry.test", ...headers, "", ""].join("\r\n")
 
 const statuses = (text: string) =>
-  Array.from(text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm), ([, status]) => Number(status))
+  Array.from(text.matchAll(/HTTP\/1\.1 (\d{3}) /g), ([, status]) => Number(status))
 
 describe("port 0 (V38)", () => {
   it.scopedLive("is a port of 127.0.0.1, which the URL names; many servers never meet", () =>
@@ -179,25 +180,39 @@ describe("idleness (V9)", () => {
 })
 
 describe("clients that stop reading and vanish (V11)", () => {
+  /** A server that looks for manifests by an effect; and how many of its handlers there are. */
+  const counting = (look: (tag: string) => Effect.Effect<void>) =>
+    Effect.gen(function* () {
+      const open = { begun: 0, handlers: 0 }
+      const found = (tag: string) =>
+        Effect.gen(function* () {
+          const scope = Option.getOrThrow(yield* Effect.serviceOption(Scope.Scope))
+          yield* Scope.addFinalizer(
+            scope,
+            Effect.sync(() => open.handlers--)
+          )
+          open.handlers++
+          open.begun++
+          yield* look(tag)
+        })
+      const { memory, port } = yield* serving({}, (memory) => ({
+        headManifest: (repository, tag) =>
+          Effect.zipRight(found(tag), memory.headManifest(repository, tag)),
+        getManifest: (repository, tag) =>
+          Effect.zipRight(found(tag), memory.getManifest(repository, tag))
+      }))
+      return { open, memory, port }
+    })
+
   it.scopedLive.each(["can", "cannot"])(
     "leave no handler of a HEAD that %s be interrupted before its response",
     (can) =>
       Effect.gen(function* () {
-        const open = { begun: 0, handlers: 0 }
-        const { port } = yield* serving({}, () => ({
-          headManifest: () =>
-            Effect.gen(function* () {
-              const scope = Option.getOrThrow(yield* Effect.serviceOption(Scope.Scope))
-              yield* Scope.addFinalizer(
-                scope,
-                Effect.sync(() => open.handlers--)
-              )
-              open.handlers++
-              open.begun++
-              yield* Effect.sleep("100 millis")
-              return Option.none()
-            }).pipe(can === "can" ? Effect.interruptible : Effect.uninterruptible)
-        }))
+        const { open, port } = yield* counting(() =>
+          Effect.sleep("100 millis").pipe(
+            can === "can" ? Effect.interruptible : Effect.uninterruptible
+          )
+        )
         const socket = Net.connect(port, "127.0.0.1", () => {
           socket.write(head("HEAD /v2/a/manifests/v1"))
         })
@@ -205,6 +220,74 @@ describe("clients that stop reading and vanish (V11)", () => {
         socket.destroy()
         yield* until(() => open.handlers === 0)
       })
+  )
+
+  it.scopedLive.each(["HEAD", "GET"])(
+    "leave no handler of a %s that is answered between the end of what they send and the close",
+    (method) =>
+      Effect.gen(function* () {
+        const seen = { end: false, close: false }
+        const { open, port } = yield* counting(() =>
+          Effect.async<void>((resume) => {
+            // Node ends its side of the connection in the same turn, and closes it in a later one.
+            accepted[0]?.once("end", () => {
+              seen.end = true
+              resume(Effect.sync(() => expect(seen).toEqual({ end: true, close: false })))
+            })
+          }).pipe(Effect.uninterruptible)
+        )
+        const accepted: Array<Net.Socket> = []
+        const onSocket = (message: unknown) => {
+          const { socket } = message as { socket: Net.Socket }
+          socket.once("close", () => {
+            seen.close = true
+          })
+          accepted.push(socket)
+        }
+        subscribe("net.server.socket", onSocket)
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => unsubscribe("net.server.socket", onSocket))
+        )
+        const { socket } = yield* connect(port)
+        socket.write(head(`${method} /v2/a/manifests/v1`))
+        yield* until(() => open.begun === 1)
+        socket.end()
+        yield* until(() => open.handlers === 0)
+      })
+  )
+
+  it.scopedLive.each(["HEAD", "GET"])(
+    "leave no handler of a %s whose response is behind another one",
+    (method) =>
+      Effect.gen(function* () {
+        const { open, port } = yield* counting((tag) =>
+          tag === "first" ? Effect.interruptible(Effect.never) : Effect.void
+        )
+        const { seen, socket } = yield* connect(port)
+        const behind = Array.from({ length: 20 }, () => head(`${method} /v2/a/manifests/v1`))
+        socket.write([head("GET /v2/a/manifests/first"), ...behind].join(""))
+        yield* until(() => open.begun === 21)
+        yield* Effect.sleep(50)
+        expect([open.handlers, seen.text]).toEqual([21, ""])
+        socket.destroy()
+        yield* until(() => open.handlers === 0)
+      })
+  )
+
+  it.scopedLive("a response behind another one is sent after it", () =>
+    Effect.gen(function* () {
+      const gate = yield* Effect.makeLatch()
+      const { open, port } = yield* counting((tag) => (tag === "first" ? gate.await : Effect.void))
+      const { seen, socket } = yield* connect(port)
+      socket.write(head("GET /v2/a/manifests/first"))
+      socket.write(head("HEAD /v2/a/manifests/v1").repeat(2))
+      socket.write(head("GET /v2/"))
+      yield* until(() => open.begun === 3)
+      yield* gate.open
+      yield* until(() => seen.text.endsWith("{}"))
+      expect(statuses(seen.text)).toEqual([404, 404, 404, 200])
+      expect(open.handlers).toBe(0)
+    })
   )
 
   it.scopedLive("leave no handler, no stream and no connection", () =>

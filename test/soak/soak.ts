@@ -241,10 +241,10 @@ const nextTurn = Effect.async<void>((resume) => {
 const timers = () =>
   process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length
 
-/** Waits until nothing is left, up to 90 seconds: what a server asks for may be waited for, 60. */
+/** Waits until nothing is left, up to 20 seconds. */
 const settled = (left: () => number) =>
   Effect.iterate(0, {
-    while: (turn) => turn < 900 && left() > 0,
+    while: (turn) => turn < 200 && left() > 0,
     body: (turn) => Effect.as(Effect.sleep(100), turn + 1)
   })
 

@@ -16,6 +16,8 @@ export type Break = "FIN" | "RST"
 
 /** What Node's requests have, of which this module needs no more. */
 interface Socket {
+  readonly writable: boolean
+  readonly once: (event: "close", listener: () => void) => unknown
   readonly write: (bytes: string, done: () => void) => unknown
   readonly end: () => unknown
   readonly destroy: () => unknown
@@ -90,25 +92,52 @@ const reset = (socket: Socket): void => {
 export const isSocket = ({ source }: HttpServerRequest): boolean => socketOf(source) !== undefined
 
 /**
- * Ends the response to a client that has gone. `@effect/platform-node` would write it all the same,
- * and wait for an end that a closed connection never has.
+ * Waits until a response is the next one on its connection, and ends that to a client that has
+ * gone. `@effect/platform-node` would write either, and wait for an end that a closed connection
+ * never has.
  */
-export const endOfGone = (request: HttpServerRequest): Effect.Effect<void> =>
-  Effect.sync(() => {
+export const awaitTurn = (request: HttpServerRequest): Effect.Effect<void> =>
+  Effect.async((resume) => {
     const response: unknown = Reflect.get(request, "resolvedResponse")
-    if (isResponse(response) && response.destroyed && !response.writableEnded) response.end()
+    const socket = socketOf(request.source)
+    if (socket === undefined || !isResponse(response)) return resume(Effect.void)
+    const proceed = () => {
+      if (!socket.writable && !response.writableEnded) response.end()
+      resume(Effect.void)
+    }
+    // Responses to pipelined requests have a socket in turn.
+    if (response.socket !== null || !socket.writable) return proceed()
+    const queue = queued.get(socket) ?? queueOf(socket)
+    queue.add(proceed)
+    response.once("socket", () => {
+      queue.delete(proceed)
+      proceed()
+    })
   })
 
+/** What waits on each connection for its turn, or for the connection to be closed. */
+const queued = new WeakMap<Socket, Set<() => void>>()
+
+const queueOf = (socket: Socket): Set<() => void> => {
+  const queue = new Set<() => void>()
+  queued.set(socket, queue)
+  socket.once("close", () => {
+    for (const proceed of queue) proceed()
+  })
+  return queue
+}
+
 interface Response {
-  readonly destroyed: boolean
+  readonly socket: unknown
   readonly writableEnded: boolean
+  readonly once: (event: "socket", listener: () => void) => unknown
   readonly end: () => unknown
 }
 
 const isResponse = (value: unknown): value is Response =>
   typeof value === "object" &&
   value !== null &&
-  typeof Reflect.get(value, "destroyed") === "boolean" &&
+  typeof Reflect.get(value, "writableEnded") === "boolean" &&
   typeof Reflect.get(value, "end") === "function"
 
 const socketOf = (source: unknown): Socket | undefined => {
