@@ -436,8 +436,9 @@ export const targets: ReadonlyArray<Target> = [
       MediaType.isNonDistributable(s),
       MediaType.equals(s, `${s};a=b`),
       GenericMediaType.isGeneric(s),
+      ManifestMediaType.isDecoded(s),
       ManifestMediaType.isManifest(s),
-      ManifestMediaType.isAnyManifest(s)
+      ManifestMediaType.mayBeDecoded(s)
     ]
   },
   {

@@ -162,6 +162,27 @@ describe("archives of layouts", () => {
     })
   )
 
+  it.scopedLive(
+    "a cache of BuildKit, whose index lists layers, comes out as it went in (CP15)",
+    () =>
+      Effect.gen(function* () {
+        const registry = yield* memory
+        const put = (bytes: Uint8Array, mediaType: string) =>
+          registry.putBlob(app, BlobSource.fromBytes(bytes), { mediaType })
+        // Larger than any manifest that is read.
+        const layer = yield* put(new Uint8Array(65 * 1024 * 1024), MediaType.layerTarGzip)
+        const config = yield* put(utf8("{}"), "application/vnd.buildkit.cacheconfig.v0")
+        const cache = Manifest.index({ manifests: [layer, config] })
+        yield* registry.putManifest(app, cache, { tags: [tag("cache")] })
+        const path = yield* save(Archive.writeFrom([source(registry, "cache")]))
+        const archive = yield* NodeArchive.read(path)
+        const { repository } = archive
+        expect(yield* archive.getManifest(repository, tag("cache"))).toEqual(cache)
+        expect(Option.isSome(yield* archive.headBlob(repository, layer.digest))).toBe(true)
+        expect(yield* archive.headManifest(repository, layer.digest)).toEqual(Option.none())
+      })
+  )
+
   it.scopedLive("names are tags and full references, as BuildKit writes both (S2)", () =>
     Effect.gen(function* () {
       const registry = yield* memory

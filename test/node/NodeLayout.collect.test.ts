@@ -329,6 +329,20 @@ describe("collect", () => {
       })
     )
 
+    it.scopedLive("takes nothing of an unknown type for a document that is too large for one", () =>
+      Effect.gen(function* () {
+        const { layout, registry } = yield* fresh
+        const report = new Uint8Array(65 * 1024 * 1024).fill(32)
+        report.set(utf8("{"))
+        const blob = yield* writeBlob(layout, report)
+        const document = yield* writeBlob(layout, utf8(JSON.stringify({ blobs: [blob] })))
+        yield* writeIndex(layout, [{ mediaType: MediaType.artifactManifest, ...document }])
+        yield* writeBlob(layout, freshBytes("nobody's"))
+        yield* ageAll(layout)
+        expect((yield* registry.collect()).blobs).toHaveLength(1)
+      })
+    )
+
     it.scopedLive("removes nothing where a manifest cannot be read", () =>
       Effect.gen(function* () {
         const { layout, registry } = yield* fresh

@@ -2,6 +2,7 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
@@ -413,6 +414,47 @@ describe("what other programs wrote", () => {
       expect(yield* Effect.flip(registry.deleteManifest(app, m1.descriptor.digest))).toMatchObject({
         _tag: "ManifestUnknown"
       })
+    })
+  )
+
+  it.scopedLive("takes no layer that an index lists for a manifest, and reads none (CP15)", () =>
+    Effect.gen(function* () {
+      const { layout, registry } = yield* fresh
+      const config = yield* writeBlob(layout, utf8('{"layers":[]}'))
+      // Larger than any manifest that is read: that would be said in a warning.
+      const layer = yield* writeBlob(layout, new Uint8Array(65 * 1024 * 1024))
+      const draft = utf8('{"blobs":[]}')
+      const artifact = {
+        ...(yield* writeBlob(layout, draft)),
+        mediaType: MediaType.artifactManifest
+      }
+      const cache = Manifest.index({
+        manifests: [
+          { mediaType: MediaType.layerTarGzip, ...layer },
+          { mediaType: "application/vnd.buildkit.cacheconfig.v0", ...config },
+          artifact
+        ]
+      })
+      yield* writeBlob(layout, cache.bytes)
+      yield* writeIndex(layout, [entry(cache)])
+      const said: Array<unknown> = []
+      const logger = Logger.make(({ message }) => said.push(message))
+      yield* Effect.provide(
+        registry.headBlob(app, layer.digest),
+        Logger.replace(Logger.defaultLogger, logger)
+      )
+      expect(said).toEqual([])
+      for (const { digest } of [layer, config]) {
+        expect(yield* registry.headManifest(app, digest)).toEqual(Option.none())
+        const errors = yield* failures(
+          registry.getManifest(app, digest),
+          registry.deleteManifest(app, digest)
+        )
+        expect(errors.map(({ _tag }) => _tag)).toEqual(["ManifestUnknown", "ManifestUnknown"])
+        expect(Option.isSome(yield* registry.headBlob(app, digest))).toBe(true)
+      }
+      const listed = yield* items(registry.manifests(app))
+      expect(listed.map(({ descriptor }) => descriptor)).toEqual([cache.descriptor, artifact])
     })
   )
 

@@ -11,7 +11,7 @@ import * as Descriptor from "../Descriptor.js"
 import * as MediaType from "../MediaType.js"
 import { isGeneric } from "./GenericMediaType.js"
 import * as JsonText from "./JsonText.js"
-import { isManifest } from "./ManifestMediaType.js"
+import { isDecoded } from "./ManifestMediaType.js"
 import * as OpenStruct from "./OpenStruct.js"
 import { optional } from "./Optional.js"
 import * as SchemaIssue from "./SchemaIssue.js"
@@ -218,7 +218,7 @@ export const mediaTypeOf = (
   if (outer !== undefined && inner !== undefined && !MediaType.equals(outer, inner)) {
     // C22, T9. The document of an unknown type may use the name for something else, unless it poses
     // as one of ours (I4).
-    if (isManifest(outer) || isManifest(inner)) {
+    if (isDecoded(outer) || isDecoded(inner)) {
       return Effect.fail(
         new MediaTypeMismatch({ expected: plain(outer, 128), actual: plain(inner, 128) })
       )
@@ -243,7 +243,7 @@ export const decode = (
   mediaType: string,
   found: Parsed
 ): Effect.Effect<Content, InvalidManifest> => {
-  if (!isManifest(mediaType)) return Effect.succeed({ _tag: "UnknownManifest" })
+  if (!isDecoded(mediaType)) return Effect.succeed({ _tag: "UnknownManifest" })
   if (Either.isLeft(found)) return Effect.fail(notJson(found.left))
   const document = found.right
   const isIndex = MediaType.isIndex(mediaType)

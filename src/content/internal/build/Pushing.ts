@@ -180,7 +180,7 @@ const planItem = <E, R>(
   }
   const descriptor = "manifest" in item ? item.manifest.descriptor : item
   const { mediaType } = descriptor
-  const isKnown = ManifestMediaType.isManifest(mediaType)
+  const isKnown = ManifestMediaType.isDecoded(mediaType)
   const isSchema1 = "manifest" in item && OlderParts.isSchema1(item.manifest)
   if ((isKnown && Format.of(descriptor) !== family) || isSchema1)
     return otherFamily(

@@ -28,7 +28,7 @@ export const idOf = ({ descriptor, kind }: Node): string => `${kind} ${descripto
  * config among them, which no registry has as manifests (CP15).
  */
 export const entry = (descriptor: Descriptor): Node => ({
-  kind: ManifestMediaType.isAnyManifest(descriptor.mediaType) ? "manifest" : "blob",
+  kind: ManifestMediaType.isManifest(descriptor.mediaType) ? "manifest" : "blob",
   descriptor
 })
 

@@ -52,7 +52,7 @@ export const read = Effect.fnUntraced(function* (
         return yield* new LimitExceeded({ what: "The manifests of an image", limit: documentLimit })
       const isIndex = MediaType.isIndex(manifest.descriptor.mediaType)
       for (const reference of Manifest.references(manifest)) {
-        if (!isIndex || !ManifestMediaType.isAnyManifest(reference.mediaType))
+        if (!isIndex || !ManifestMediaType.isManifest(reference.mediaType))
           blobs.set(reference.digest, reference)
         else if (!seen.has(reference.digest)) next.push(reference)
         seen.add(reference.digest)

@@ -6,6 +6,7 @@ import * as Annotations from "../../../spec/Annotations.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type * as Digest from "../../../spec/Digest.js"
 import * as ImageConfig from "../../../spec/ImageConfig.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import * as Platform from "../../../spec/Platform.js"
@@ -97,14 +98,16 @@ const manifestOf = (
   contents: ArchiveContents,
   descriptor: Descriptor
 ): Read<Manifest.Manifest | undefined> =>
-  Effect.flatMap(
-    document(contents, descriptor.digest),
-    Option.match({
-      onNone: () => Effect.succeed(undefined),
-      onSome: (bytes) =>
-        Effect.orElseSucceed(Manifest.fromBytes(bytes, descriptor), () => undefined)
-    })
-  )
+  ManifestMediaType.mayBeDecoded(descriptor.mediaType)
+    ? Effect.flatMap(
+        document(contents, descriptor.digest),
+        Option.match({
+          onNone: () => Effect.succeed(undefined),
+          onSome: (bytes) =>
+            Effect.orElseSucceed(Manifest.fromBytes(bytes, descriptor), () => undefined)
+        })
+      )
+    : Effect.succeed(undefined)
 
 // -----------------------------------------------------------------------------
 // Parts of an index

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import type { LayoutIndex } from "./LayoutIndex.js"
@@ -20,9 +21,9 @@ export interface Documents {
 
 /** What the manifests of one index say. */
 export interface Contents {
-  /** What stands in an index. */
+  /** The manifests that stand in an index. */
   readonly members: ReadonlySet<Digest>
-  /** What stands in an index and not in `index.json`. */
+  /** Those that do not stand in `index.json`. */
   readonly nested: ReadonlyMap<Digest, Descriptor>
   readonly referrers: ReadonlyMap<Digest, ReadonlyArray<Descriptor>>
   /** The sizes that descriptors say blobs have, in bytes. */
@@ -83,7 +84,7 @@ export class Catalog {
             const known = sizes.get(digest)
             if (known === undefined) sizes.set(digest, new Set([size]))
             else known.add(size)
-            if (!isIndex) continue
+            if (!isIndex || !ManifestMediaType.isManifest(reference.mediaType)) continue
             members.add(digest)
             if (!index.has(digest)) nested.set(digest, reference)
             if (!seen.has(digest)) next.set(digest, reference)
@@ -99,7 +100,8 @@ export class Catalog {
 
   private read(descriptor: Descriptor): Effect.Effect<Said | undefined> {
     const known = this.said.get(descriptor.digest)
-    if (known !== undefined) return Effect.succeed(known)
+    if (known !== undefined || !ManifestMediaType.mayBeDecoded(descriptor.mediaType))
+      return Effect.succeed(known)
     return Effect.gen(this, function* () {
       const found = yield* this.documents.document(descriptor.digest)
       if (Option.isNone(found)) return undefined

@@ -12,7 +12,6 @@ import {
 } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
-import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import type * as Manifest from "../../../spec/Manifest.js"
 import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import { list } from "../SortedList.js"
@@ -153,14 +152,7 @@ export const lists = (
         const { catalog, layout } = yield* layouts.get(name)
         const index = yield* layout.index
         const { nested } = yield* catalog.contents(index)
-        // Caches of BuildKit list layers (CP15).
-        const inIndexes = [...nested.values()].filter(({ mediaType }) =>
-          ManifestMediaType.isManifest(mediaType)
-        )
-        return Stream.fromIterable([
-          ...index.digests,
-          ...inIndexes.map(({ digest }) => digest)
-        ]).pipe(
+        return Stream.fromIterable([...index.digests, ...nested.keys()]).pipe(
           Stream.mapEffect((digest) =>
             Effect.gen(function* () {
               const descriptor = yield* headManifest(layouts, name, digest)

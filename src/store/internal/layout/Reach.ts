@@ -12,7 +12,7 @@ import * as Digest from "../../../spec/Digest.js"
 import * as ManifestDocument from "../../../spec/internal/ManifestDocument.js"
 import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import * as MediaType from "../../../spec/MediaType.js"
-import { type Found, type IndexError, type Layout, readBytes } from "./Layout.js"
+import { documentLimit, type Found, type IndexError, type Layout, readBytes } from "./Layout.js"
 import type { LayoutIndex } from "./LayoutIndex.js"
 
 /** Why a document cannot be read. Nothing is known then of what it leads to. */
@@ -81,7 +81,7 @@ export class Reach {
     index: LayoutIndex
   ): Effect.Effect<ReadonlyArray<Descriptor>, ReachError> {
     const { digest, mediaType } = descriptor
-    const isManifest = ManifestMediaType.isManifest(mediaType)
+    const isManifest = ManifestMediaType.isDecoded(mediaType)
     return Effect.gen(this, function* () {
       const found = yield* this.layout.find(digest)
       if (Option.isNone(found)) {
@@ -123,8 +123,9 @@ export class Reach {
     })
   }
 
-  /** Tells a document from other content by its first character. */
-  private isDocument({ path }: Found): Effect.Effect<boolean, IndexError> {
+  /** Tells a document from other content by its first character, and by its size. */
+  private isDocument({ path, size }: Found): Effect.Effect<boolean, IndexError> {
+    if (size > documentLimit) return Effect.succeed(false)
     return Effect.map(this.layout.files.beginning(path, 64), (bytes) =>
       new TextDecoder().decode(bytes).trimStart().startsWith("{")
     )
