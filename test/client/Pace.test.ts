@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Credentials from "../../src/auth/Credentials.js"
 import * as TokenCache from "../../src/auth/TokenCache.js"
@@ -289,6 +290,21 @@ describe("a registry that says that there are too many requests", () => {
       expect(fourth - third).toBeGreaterThanOrEqual(4000)
       expect(others).toEqual(Array(4).fill(fourth))
       // Whoever was refused waits as it would by itself, too: here for no more than the pause.
+    }).pipe(Effect.withRandom(Random.fixed([1])))
+  )
+
+  it.effect("is as new to after a download that it let pass", () =>
+    Effect.gen(function* () {
+      const { registry, times } = yield* timed(
+        (n) => (n % 2 === 1 ? status(429) : status(200, m1, length)),
+        { retry: { base: "1 second", attempts: 9 } }
+      )
+      const get = Stream.runDrain(registry.getBlob(repository, m1Digest))
+      for (let n = 0; n < 4; n++) yield* together([get])
+      const waits = times().flatMap((time, n, all) =>
+        n % 2 === 1 ? [Math.round((time - (all[n - 1] ?? 0)) / 1000)] : []
+      )
+      expect(waits).toEqual([1, 1, 1, 1])
     }).pipe(Effect.withRandom(Random.fixed([1])))
   )
 

@@ -110,7 +110,9 @@ export class Pace {
             if (wait > 0) return restore(Effect.zipRight(Effect.sleep(wait), admit))
             if (this.probe !== undefined)
               return restore(Effect.zipRight(Deferred.await(this.probe), admit))
-            return request.isShort ? this.probing(restore(permitted)) : restore(permitted)
+            return request.isShort
+              ? this.probing(restore(permitted))
+              : this.ending(restore(permitted))
           })
       )
       return admit
@@ -119,13 +121,21 @@ export class Pace {
 
   private probing<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const probe = Deferred.unsafeMake<void>(FiberId.none)
-    const { refusals } = this
     this.probe = probe
-    return Effect.onExit(effect, (exit) => {
+    return Effect.onExit(this.ending(effect), () => {
       this.probe = undefined
-      if (this.refusals === refusals && !Exit.isInterrupted(exit)) this.refusals = 0
       return Deferred.succeed(probe, undefined)
     })
+  }
+
+  /** Whatever comes to its end after a pause, and is not refused, ends the row of refusals. */
+  private ending<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    const { refusals } = this
+    return Effect.onExit(effect, (exit) =>
+      Effect.sync(() => {
+        if (this.refusals === refusals && !Exit.isInterrupted(exit)) this.refusals = 0
+      })
+    )
   }
 }
 
