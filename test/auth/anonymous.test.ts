@@ -3,7 +3,9 @@
  * Each log has every request to every origin, over real sockets, and so shows what was not sent.
  */
 import { describe, expect, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -15,6 +17,7 @@ import type { Registry } from "../../src/Registry.js"
 import * as Digest from "../../src/spec/Digest.js"
 import { parseRepositoryName, parseTag } from "../../src/spec/Reference.js"
 import type { Seen } from "../support/fake/Handler.js"
+import { turn } from "../support/fixtures.js"
 import { alice, aliceBasic, pull } from "./parties.js"
 import { type Reply, tokenRequest, unauthorized, world } from "./wire.js"
 
@@ -297,6 +300,68 @@ describe("a registry that says 404 to strangers, and asks who they are at /v2/ a
       })
       expect(found).toEqual([["v1"], ["v1"], ["v1"]])
       expect(log.filter((line) => line === ping)).toEqual([ping])
+    })
+  )
+
+  /** The same registry, whose first `count` pings come to what `first` says. */
+  const late = (count: number, first: Effect.Effect<Reply>) => {
+    let pings = 0
+    return {
+      ...hiding,
+      registry: (seen: Seen, realm: string) =>
+        seen.url.pathname === "/v2/" && ++pings <= count ? first : hiding.registry(seen, realm)
+    }
+  }
+
+  it.scopedLive("is waited for by whoever reads while it is asked", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const answered = yield* Deferred.make<void>()
+      const { client, log } = yield* world(
+        {
+          ...hiding,
+          registry: (seen: Seen, realm: string) =>
+            seen.url.pathname === "/v2/"
+              ? Effect.as(
+                  Effect.zipRight(Deferred.succeed(asked, undefined), Deferred.await(answered)),
+                  hiding.registry(seen, realm)
+                )
+              : hiding.registry(seen, realm)
+        },
+        { credential: alice }
+      )
+      const registry = yield* client()
+      const first = yield* Effect.fork(tags(registry))
+      yield* Deferred.await(asked)
+      const second = yield* Effect.fork(tags(registry))
+      while (log.filter((line) => line === `${list} -`).length < 2) yield* turn
+      yield* turn
+      yield* Deferred.succeed(answered, undefined)
+      expect(yield* Fiber.join(first)).toEqual(["v1"])
+      expect(yield* Fiber.join(second)).toEqual(["v1"])
+      expect(log.filter((line) => line === ping)).toEqual([ping])
+    })
+  )
+
+  it.scopedLive("is asked again where the first to ask was interrupted", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const stuck = Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never)
+      const { client } = yield* world(late(1, stuck), { credential: alice })
+      const registry = yield* client()
+      const first = yield* Effect.fork(tags(registry))
+      yield* Deferred.await(asked)
+      yield* Fiber.interrupt(first)
+      expect(yield* tags(registry)).toEqual(["v1"])
+    })
+  )
+
+  it.scopedLive("is asked again where it failed for the moment", () =>
+    Effect.gen(function* () {
+      const { client } = yield* world(late(1, Effect.succeed([503, {}])), { credential: alice })
+      const registry = yield* client()
+      expect(yield* Effect.flip(tags(registry))).toMatchObject({ _tag: "NameUnknown" })
+      expect(yield* tags(registry)).toEqual(["v1"])
     })
   )
 

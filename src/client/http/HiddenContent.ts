@@ -3,8 +3,10 @@
  * at `/v2/` alone. Where credentials are known, one ping tells.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { anonymous } from "../../auth/Credentials.js"
 import * as Operation from "../../protocol/Operation.js"
+import { isTransient, isTransientStatus } from "../../RegistryError.js"
 import type { Endpoint } from "./Endpoint.js"
 import { demandOf } from "./OperationRequest.js"
 import { attemptOnce, type Pipeline, type Services } from "./Pipeline.js"
@@ -13,7 +15,9 @@ import * as Received from "./Received.js"
 /**
  * The pipeline for reads that a caller asked for. Where a request without authorization is answered
  * by 404, credentials for the registry are known, and its response to a ping is a challenge, the
- * request is sent once more, with authorization. There is one such ping, whatever comes of it.
+ * request is sent once more, with authorization. One such ping is answered: whatever is asked for
+ * before waits for it, and after one that was interrupted, or failed for the moment, there is
+ * another.
  */
 export const revealed = (
   to: Endpoint,
@@ -36,12 +40,14 @@ export const revealed = (
           () => anonymous
         )
         if (credential._tag === "Anonymous") return false
-        isPinged = true
-        yield* Effect.ignore(
-          Effect.flatMap(attemptOnce(to, services, Operation.Ping()), (response) =>
+        const answer = yield* Effect.either(
+          Effect.tap(attemptOnce(to, services, Operation.Ping()), (response) =>
             Received.abandon(Received.from(response))
           )
         )
+        isPinged = Either.isLeft(answer)
+          ? !isTransient(answer.left)
+          : !isTransientStatus(answer.right.status)
       }
       return (yield* challenges).length > 0
     }).pipe(turn.withPermits(1))
