@@ -20,6 +20,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { UploadState } from "../internal/UploadState.js"
+import { otherMethods } from "../protocol/internal/OperationDecoder.js"
 import { factsOf } from "../protocol/internal/OperationTable.js"
 import type * as Operation from "../protocol/Operation.js"
 import { Registry } from "../Registry.js"
@@ -435,7 +436,11 @@ const respond = (
       Effect.fnUntraced(function* (failure) {
         const error = ErrorResponse.fromFailure(failure, operation._tag)
         if (error.status >= 500) yield* Effect.logWarning(`${operation._tag} failed`, failure)
-        return ErrorResponse.toResponse(error)
+        const response = ErrorResponse.toResponse(error)
+        // Which methods there are has to be said (RFC 9110 section 15.5.6).
+        return error.status === 405
+          ? ServerResponse.withHeader(response, "allow", otherMethods(request))
+          : response
       })
     ),
     Effect.interruptible

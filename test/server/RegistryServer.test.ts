@@ -1047,6 +1047,7 @@ describe("deletes that are switched off (R38, V21)", () => {
               405,
               { errors: [{ code: "UNSUPPORTED", message: "This operation is not supported" }] }
             ])
+            expect(refused.headers["allow"]).toBe("GET, HEAD, PUT")
           }
           for (const path of paths) expect((yield* send("GET", path)).status).toBe(200)
         }),
@@ -1085,7 +1086,8 @@ describe("extensions", () => {
         expect(yield* names("/v2/_oci/ext/discover")).toEqual(["_oci", "_catalog"])
         expect(yield* names("/v2/team/app/_oci/ext/discover?a=b")).toEqual(["_oci"])
         expect((yield* send("HEAD", "/v2/_oci/ext/discover")).status).toBe(200)
-        expect((yield* send("POST", "/v2/_oci/ext/discover")).status).toBe(404)
+        const refused = yield* send("POST", "/v2/_oci/ext/discover")
+        expect([refused.status, refused.headers["allow"]]).toEqual([405, "GET, HEAD"])
         expect((yield* send("GET", "/v2/Upper/_oci/ext/discover")).status).toBe(404)
       })
     )
@@ -1223,6 +1225,7 @@ describe("a registry behind that fails", () => {
           405,
           { errors: [{ code: "UNSUPPORTED", message: "This operation is not supported" }] }
         ])
+        expect(refused.headers["allow"]).toBe("GET, HEAD, PUT")
         expect((yield* send("GET", "/v2/")).status).toBe(404)
       })
     )

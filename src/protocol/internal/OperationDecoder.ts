@@ -33,23 +33,33 @@ const {
 
 /** Returns the operation that a received request asks for: see `Operation.fromRequest`. */
 export const fromRequest = (request: ReceivedRequest): Effect.Effect<Operation, InvalidRequest> => {
+  const operations = operationsAt(request)
+  return operations === undefined
+    ? invalid(404, "UNSUPPORTED", "There is no such path in the distribution API")
+    : byMethod(request.method, operations)
+}
+
+/** Returns the methods that a path takes besides that of a request, as `Allow` names them. */
+export const otherMethods = (request: ReceivedRequest): string =>
+  Object.keys(operationsAt(request) ?? {})
+    .filter((method) => method !== request.method)
+    .join(", ")
+
+/** What each method of a path means, if it is one of the API's. */
+const operationsAt = (request: ReceivedRequest): ByMethod | undefined => {
   const mark = request.url.indexOf("?")
   const path = mark === -1 ? request.url : request.url.slice(0, mark)
   const search = mark === -1 ? "" : request.url.slice(mark + 1)
   const route = Option.getOrUndefined(Route.match(path))
-  if (route === undefined)
-    return invalid(404, "UNSUPPORTED", "There is no such path in the distribution API")
-  return byMethod(
-    request.method,
-    methods(route, {
-      request,
-      path,
-      search,
-      // A raw "+" is taken literally: no value here has a space, but artifact types and digest
-      // algorithms have it (trap 47).
-      parameters: new URLSearchParams(search.replaceAll("+", "%2B"))
-    })
-  )
+  if (route === undefined) return undefined
+  return methods(route, {
+    request,
+    path,
+    search,
+    // A raw "+" is taken literally: no value here has a space, but artifact types and digest
+    // algorithms have it (trap 47).
+    parameters: new URLSearchParams(search.replaceAll("+", "%2B"))
+  })
 }
 
 const withoutDigest = (path: string, search: string): string => {

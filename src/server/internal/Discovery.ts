@@ -5,16 +5,26 @@
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import { isRepositoryName } from "../../spec/Reference.js"
+import * as ErrorResponse from "./ErrorResponse.js"
 import * as ServerResponse from "./ServerResponse.js"
 
 /** Returns the extensions of the registry, or of one repository, to a request for them. */
 export const response = ({ method, url }: HttpServerRequest): HttpServerResponse | undefined => {
-  if (method !== "GET" && method !== "HEAD") return undefined
   const [path, name = ""] = /^\/v2\/(?:(.+)\/)?_oci\/ext\/discover(?:\?.*)?$/.exec(url) ?? []
-  if (path === undefined) return undefined
-  if (name === "") return ServerResponse.json(200, { extensions: [oci, catalog] })
-  return isRepositoryName(name) ? ServerResponse.json(200, { extensions: [oci] }) : undefined
+  if (path === undefined || !(name === "" || isRepositoryName(name))) return undefined
+  return method === "GET" || method === "HEAD"
+    ? ServerResponse.json(200, { extensions: name === "" ? [oci, catalog] : [oci] })
+    : notReadable
 }
+
+const notReadable = ErrorResponse.toResponse(
+  new ErrorResponse.ErrorResponse({
+    status: 405,
+    code: "UNSUPPORTED",
+    message: "This path takes only GET, HEAD",
+    headers: { allow: "GET, HEAD" }
+  })
+)
 
 const documents = "https://github.com/opencontainers/distribution-spec/blob/main/extensions"
 
