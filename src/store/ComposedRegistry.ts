@@ -82,14 +82,14 @@ export const prefixed: {
     },
     {
       ping: registry.ping,
-      repositories: ({ after, pageSize } = {}) =>
-        Stream.filterMap(
-          registry.repositories({
-            after: after === undefined ? undefined : within(after),
-            pageSize
-          }),
-          without
+      repositories: ({ after, pageSize } = {}) => {
+        const from = after === undefined ? undefined : within(after)
+        return registry.repositories({ after: from, pageSize }).pipe(
+          Stream.filterMap(without),
+          // What would be too long with the prefix cannot be asked for.
+          Stream.filter((name) => after === undefined || from !== undefined || name > after)
         )
+      }
     }
   )
 })
