@@ -256,7 +256,8 @@ export const referrer = (manifest: Manifest): Descriptor.Descriptor => {
 
 /**
  * Returns what the manifest is made of: its config and layers, or the manifests of an index. The
- * subject is not among them, as it need not exist.
+ * subject is not among them, as it need not exist. Of a manifest of any other type nothing is
+ * known.
  *
  * @since 0.1.0
  * @category getters
