@@ -10,11 +10,11 @@ export const hasUpdate = (extension: string, installed: string) =>
 export const install = (
   extension: string,
   folder: string,
-  onProgress: (share: number) => Effect.Effect<void>
+  onProgress: (fraction: number) => Effect.Effect<void>
 ) =>
   ArtifactFolder.pull(extension, folder, {
     overwrite: true,
-    onProgress: ({ share }) => onProgress(share)
+    onProgress: ({ fraction }) => onProgress(fraction)
   }).pipe(Effect.map(({ reference }) => reference))
 
 /** The company's proxy and authorities are those of the environment and of `certs.d`. */

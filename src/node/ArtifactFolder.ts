@@ -268,7 +268,7 @@ export const pull = (
           contents,
           (content) =>
             Effect.map(writeContent(content, folder, options), () =>
-              progress.done(content[0].file.descriptor.digest)
+              progress.done(counted(content))
             ),
           { concurrency, discard: true }
         ).pipe(PartialFile.listing([folder, ...files.map(({ path }) => Path.dirname(path))]))
@@ -298,8 +298,8 @@ const contentsOf = (places: ReadonlyArray<Place>): ReadonlyArray<Content> =>
 
 const counted = (content: Content) => {
   const { digest, size } = content[0].file.descriptor
-  const isPresent = content.some(({ skipped }) => skipped)
-  return { digest, size, files: content.length, isPresent }
+  const missing = content.filter(({ skipped }) => !skipped).length
+  return { digest, size, files: content.length, missing }
 }
 
 /** What is at the place of a file already. */

@@ -97,6 +97,33 @@ layer(MemoryRegistry.layerRegistries(), { excludeTestServices: true })((it) => {
       })
     )
 
+    it.scoped("counts once where it is kept as an archive, too", () =>
+      Effect.gen(function* () {
+        const archive = yield* packed(yield* docs)
+        const { annotations, bytes: source, mediaType } = archive
+        const reference = yield* push(
+          { title: "docs", mediaType, source, annotations },
+          { title: "docs.tgz", mediaType, source }
+        )
+        const root = yield* folder()
+        const seen: Array<ArtifactFolder.Progress> = []
+        const pull = ArtifactFolder.pull(reference, root, {
+          onProgress: (progress) => Effect.sync(() => seen.push(progress))
+        })
+        const all = { files: 2, bytes: source.length }
+        const none = { files: 0, bytes: 0 }
+        expect((yield* pull).summary).toEqual({ known: all, present: none, moved: all })
+        expect(seen.at(-1)?.fraction).toBe(1)
+        Fs.rmSync(Path.join(root, "docs"), { recursive: true })
+        expect((yield* pull).summary).toEqual({
+          known: all,
+          present: { files: 1, bytes: 0 },
+          moved: { files: 1, bytes: source.length }
+        })
+        expect((yield* pull).summary).toEqual({ known: all, present: all, moved: none })
+      })
+    )
+
     it.scoped("CP31: is one file with its own name as title, and the annotations of ORAS", () =>
       Effect.gen(function* () {
         const { annotations, bytes, digest, mediaType, title } = yield* packed(yield* docs)

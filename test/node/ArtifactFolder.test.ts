@@ -300,17 +300,32 @@ layer(MemoryRegistry.layerRegistries())("an artifact in a folder", (it) => {
         present,
         moved: { files: 0, bytes: 0 },
         rate: 0,
-        share: 5 / known.bytes
+        fraction: 5 / known.bytes
       })
       const all = { known, present, moved: { files: 3, bytes: large.length + 1 } }
-      expect(seen.at(-1)).toMatchObject({ ...all, share: 1 })
+      expect(seen.at(-1)).toMatchObject({ ...all, fraction: 1 })
       expect(summary).toEqual(all)
-      const shares = seen.map(({ share }) => share)
-      expect(shares).toEqual([...shares].sort((a, b) => a - b))
+      const fractions = seen.map(({ fraction }) => fraction)
+      expect(fractions).toEqual([...fractions].sort((a, b) => a - b))
       // Whoever observes the transfers does so all the same.
       expect(events.filter((tag) => tag === "Completed")).toHaveLength(3)
       const again = yield* ArtifactFolder.pull(reference, root)
       expect(again.summary).toEqual({ known, present: known, moved: { files: 0, bytes: 0 } })
+    })
+  )
+
+  it.scoped("counts a name that is missing of what is there under another one (CP29)", () =>
+    Effect.gen(function* () {
+      const root = yield* folder({ a: "same" })
+      const reference = `${yield* name}:1`
+      const files = ["a", "b", "c"].map((title) => ({ title, source: utf8("same") }))
+      yield* Artifact.push(reference, { artifactType, files })
+      const { summary } = yield* ArtifactFolder.pull(reference, root)
+      expect(summary).toEqual({
+        known: { files: 3, bytes: 4 },
+        present: { files: 1, bytes: 4 },
+        moved: { files: 2, bytes: 0 }
+      })
     })
   )
 

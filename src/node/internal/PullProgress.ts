@@ -38,24 +38,23 @@ export interface Summary {
  */
 export interface Progress extends Summary {
   /** How much of all bytes is there, from 0 to 1. */
-  readonly share: number
+  readonly fraction: number
   /** Bytes per second, in the mean of the last seconds. */
   readonly rate: number
-  /** How many seconds the rest takes at that rate. Absent while nothing moves. */
-  readonly remaining?: number
+  /** How many milliseconds the rest takes at that rate. Absent while nothing moves. */
+  readonly remaining?: number | undefined
 }
 
-/** One content, under so many names. */
+/** One content, under so many names, of which some are missing. If all are, it is downloaded. */
 export interface Content {
   readonly digest: Digest
   readonly size: number
   readonly files: number
-  readonly isPresent: boolean
+  readonly missing: number
 }
 
 interface Moved {
   readonly size: number
-  readonly files: number
   offset: number
   /** Where this download began. */
   from: number
@@ -66,7 +65,8 @@ interface Moved {
 export class PullProgress {
   private readonly known: Amount
   private readonly present: Amount
-  private readonly moving: ReadonlyMap<string, Moved>
+  private readonly moving = new Map<string, Moved>()
+  private files = 0
   private readonly one = Effect.unsafeMakeSemaphore(1)
   private told = { bytes: 0, at: 0, rate: 0 }
 
@@ -74,16 +74,18 @@ export class PullProgress {
     contents: ReadonlyArray<Content>,
     private readonly onProgress: ((progress: Progress) => Effect.Effect<unknown>) | undefined
   ) {
-    this.known = amountOf(contents)
-    this.present = amountOf(contents.filter(({ isPresent }) => isPresent))
-    this.moving = new Map(
-      contents
-        .filter(({ isPresent }) => !isPresent)
-        .map(({ digest, files, size }) => [
-          digest,
-          { files, size, offset: 0, from: 0, isDone: false }
-        ])
-    )
+    // An archive that is unpacked at two places is downloaded for each, and counts once.
+    const sizes = new Map(contents.map(({ digest, size }) => [digest, size]))
+    for (const { digest, files, missing, size } of contents)
+      if (missing === files) this.moving.set(digest, { size, offset: 0, from: 0, isDone: false })
+    this.known = {
+      files: sum(contents.map(({ files }) => files)),
+      bytes: sum(sizes.values())
+    }
+    this.present = {
+      files: this.known.files - sum(contents.map(({ missing }) => missing)),
+      bytes: this.known.bytes - sum(Array.from(this.moving.values(), ({ size }) => size))
+    }
   }
 
   /** Runs the downloads of a pull, and tells how far they are: at the start and end, too. */
@@ -102,7 +104,8 @@ export class PullProgress {
   }
 
   /** Notes that a content is under all its names. */
-  done(digest: Digest): void {
+  done({ digest, missing }: Content): void {
+    this.files += missing
     const moved = this.moving.get(digest)
     if (moved === undefined) return
     moved.offset = moved.size
@@ -111,18 +114,15 @@ export class PullProgress {
 
   /** The counts by now. */
   summary(): Summary {
-    const moved = { files: 0, bytes: 0 }
-    for (const { files, isDone, offset } of this.moving.values()) {
-      moved.bytes += offset
-      if (isDone) moved.files += files
-    }
-    return { known: this.known, present: this.present, moved }
+    const bytes = sum(Array.from(this.moving.values(), ({ offset }) => offset))
+    return { known: this.known, present: this.present, moved: { files: this.files, bytes } }
   }
 
   private take(event: Transfer.Event): Effect.Effect<void> {
     const { digest = "", direction } = event.subject
     const moved = this.moving.get(digest)
-    if (moved === undefined || direction !== "download" || !("offset" in event)) return Effect.void
+    if (moved === undefined || moved.isDone) return Effect.void
+    if (direction !== "download" || !("offset" in event)) return Effect.void
     moved.offset = Math.min(event.offset, moved.size)
     if (event._tag === "Resumed") moved.from = moved.offset
     return this.tell(false)
@@ -134,8 +134,7 @@ export class PullProgress {
       const now = yield* Clock.currentTimeMillis
       const seconds = (now - this.told.at) / 1000
       if (!isDue && seconds < 0.2) return
-      let bytes = 0
-      for (const { from, offset } of this.moving.values()) bytes += offset - from
+      const bytes = sum(Array.from(this.moving.values(), ({ from, offset }) => offset - from))
       if (seconds > 0) {
         const rate = smoothed(this.told.rate, (bytes - this.told.bytes) / seconds, seconds)
         this.told = { bytes, at: now, rate }
@@ -147,15 +146,16 @@ export class PullProgress {
       yield* this.onProgress?.({
         ...summary,
         rate,
-        share: this.known.bytes === 0 ? 1 : there / this.known.bytes,
-        ...(rate > 0 && { remaining: left / rate })
+        fraction: this.known.bytes === 0 ? 1 : there / this.known.bytes,
+        ...(rate > 0 && { remaining: Math.round((left / rate) * 1000) })
       }) ?? Effect.void
     })
     return this.one.withPermits(1)(told)
   }
 }
 
-const amountOf = (contents: ReadonlyArray<Content>): Amount => ({
-  files: contents.reduce((all, { files }) => all + files, 0),
-  bytes: contents.reduce((all, { size }) => all + size, 0)
-})
+const sum = (numbers: Iterable<number>): number => {
+  let all = 0
+  for (const number of numbers) all += number
+  return all
+}
