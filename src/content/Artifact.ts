@@ -487,7 +487,10 @@ export interface PullOptions {
    * index, the first manifest that has it is taken.
    */
   readonly artifactType?: string | undefined
-  /** The files that are wanted, all by default. The others are left out of what is pulled. */
+  /**
+   * The files that are wanted, all by default. The others are left out of what is pulled. Where
+   * none fits, a warning says which there are: `file` is what fails then.
+   */
   readonly files?: FileFilter | undefined
 }
 
@@ -575,19 +578,24 @@ export const pullFrom = (
         expected,
         actual
       })
+    const filter = options?.files ?? {}
+    const all = content.layers.filter(
+      ({ mediaType }) => !MediaType.equals(mediaType, MediaType.empty)
+    )
+    const wanted = all.filter(FileChoice.test(filter))
+    // A filter that is misspelled is not to pass for an artifact without files (CP27).
+    if (wanted.length === 0 && !FileChoice.isAny(filter))
+      yield* Effect.logWarning(FileChoice.noSingleFile(reference, filter, all, "Missing").message)
     return {
       reference: Reference.withDigest(reference, manifest.descriptor.digest),
       manifest,
       artifactType,
       annotations: content.annotations ?? {},
       config: contentOf(registry, reference, content.config),
-      files: content.layers
-        .filter((layer) => !MediaType.equals(layer.mediaType, MediaType.empty))
-        .filter(FileChoice.test(options?.files ?? {}))
-        .map((layer) => ({
-          ...contentOf(registry, reference, layer),
-          name: Option.flatMap(Annotations.getTitle(layer.annotations), Title.pathOf)
-        }))
+      files: wanted.map((layer) => ({
+        ...contentOf(registry, reference, layer),
+        name: Option.flatMap(Annotations.getTitle(layer.annotations), Title.pathOf)
+      }))
     }
   })
 

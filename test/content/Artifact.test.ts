@@ -1,9 +1,11 @@
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import { describe, expect, it, layer } from "@effect/vitest"
 import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Credentials from "../../src/auth/Credentials.js"
@@ -1103,6 +1105,25 @@ layer(memory)("a file of an artifact", (it) => {
         expect(yield* textOf(yield* Artifact.file(artifact, { mediaType: chart }))).toBe("a.tgz")
         expect(yield* textOf(yield* Artifact.file(artifact, { title: "*.prov" }))).toBe("a.prov")
       }
+    })
+  )
+
+  it.effect("is not missing from a pull in silence: a warning lists those that there are", () =>
+    Effect.gen(function* () {
+      const reference = yield* pushed(["a.tgz", chart])
+      const warnings: Array<unknown> = []
+      const logger = Logger.make(({ message }) => warnings.push(...Arr.ensure(message)))
+      const pull = (files: Artifact.FileFilter) =>
+        Effect.map(Artifact.pull(reference, { files }), ({ files }) => files.length)
+      const numbers = yield* Effect.forEach(
+        [{ title: "b*" }, { mediaType: "text/plain" }, { title: "a*" }, {}],
+        pull
+      ).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      expect(numbers).toEqual([0, 0, 1, 1])
+      expect(warnings).toEqual([
+        `${reference}: there is no file titled "b*": it has "a.tgz" ("${chart}")`,
+        `${reference}: there is no file of type "text/plain": it has "a.tgz" ("${chart}")`
+      ])
     })
   )
 

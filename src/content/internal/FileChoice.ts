@@ -56,6 +56,10 @@ export class NoSingleFile extends Schema.TaggedError<NoSingleFile>("effect-oci/N
 const shown = 8
 const longest = 64
 
+/** Whether a filter says nothing, so that every file is wanted. */
+export const isAny = ({ mediaType, title }: FileFilter): boolean =>
+  mediaType === undefined && title === undefined
+
 /** Makes a test of descriptors. */
 export const test = ({ mediaType, title }: FileFilter): ((descriptor: Descriptor) => boolean) => {
   const isTitle = title === undefined ? undefined : Pattern.ofNames(title)
