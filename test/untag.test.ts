@@ -105,9 +105,29 @@ describe("untag with a throwaway", () => {
         deleteManifest: () => Effect.fail(error)
       }))
       expect(yield* Effect.flip(untag)).toMatchObject(
-        error._tag === "Unsupported" ? { _tag: "Unsupported", operation: "deleting tags" } : error
+        error._tag === "Unsupported"
+          ? { _tag: "Unsupported", operation: "deleting tags" }
+          : { _tag: error._tag, status: error.status }
       )
       expect(yield* tags).toEqual(before[app]?.tags)
+    })
+  )
+
+  it.effect("says what was refused, and what else removes the tag", () =>
+    Effect.gen(function* () {
+      const credential = { kind: "Basic", username: "alice", source: "a file" } as const
+      const scopes = ["repository:team/app:delete"]
+      const { untag } = yield* world(() => ({
+        deleteManifest: () => Effect.fail(new Denied({ status: 403, credential, scopes }))
+      }))
+      const refused = yield* Effect.flip(untag)
+      expect(refused).toMatchObject({ _tag: "Denied", status: 403, credential, scopes })
+      expect(refused.message).toBe(
+        "The tag v1 is not removed: the registry removes no tag alone, and refuses " +
+          'repository:team/app:delete with the password of "alice" from a file: log in, as ' +
+          "somebody who may do this. The tag can also be removed at the web site of the " +
+          "registry, or by an API of its own"
+      )
     })
   )
 

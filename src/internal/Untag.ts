@@ -7,10 +7,11 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as BlobSource from "../BlobSource.js"
 import type { Registry } from "../Registry.js"
-import { ManifestUnknown, type Unsupported } from "../RegistryError.js"
+import { Denied, ManifestUnknown, type Unsupported } from "../RegistryError.js"
 import * as Manifest from "../spec/Manifest.js"
 import * as MediaType from "../spec/MediaType.js"
 import type { RepositoryName, Tag } from "../spec/Reference.js"
+import * as RefusalMessage from "./RefusalMessage.js"
 
 /** Removes a tag: see `Registries.untagFrom`. */
 export const untag = (
@@ -48,7 +49,10 @@ const replaced = Effect.fnUntraced(function* (
       const exit = yield* Effect.exit(
         Effect.zipRight(
           put,
-          Effect.catchTag(deleted, "Unsupported", () => unsupported)
+          Effect.catchTags(deleted, {
+            Unsupported: () => unsupported,
+            Denied: (denied) => refused(tag, denied)
+          })
         )
       )
       if (Exit.isSuccess(exit)) return
@@ -74,6 +78,18 @@ const replaced = Effect.fnUntraced(function* (
     )
   )
 })
+
+/** Docker Hub refuses this of any tag (quirks §4), which looks as if a login would do. */
+const refused = (tag: Tag, denied: Denied): Denied => {
+  const { credential, scopes = [] } = denied
+  return new Denied({
+    ...denied,
+    problem:
+      `The tag ${tag} is not removed: the registry removes no tag alone, and ` +
+      `${RefusalMessage.ofDenied(scopes, credential)}. The tag can also be removed at the web ` +
+      "site of the registry, or by an API of its own"
+  })
+}
 
 /** Puts what a manifest needs that no other has, of the kind of another, and returns it. */
 const putThrowaway = Effect.fnUntraced(function* (
