@@ -971,6 +971,16 @@ describe("a plan", () => {
     })
   )
 
+  it.effect("reads the configuration of an image once, however many rules ask how old it is", () =>
+    Effect.gen(function* () {
+      const { image, index, plan } = yield* world
+      const child = yield* image("child", { tags: "a b", created: "2026-01-01T00:00:00Z" })
+      yield* index([child], { tags: "c" })
+      const rules = ["a", "b", "c"].map((tag) => ({ include: [tag], olderThan: "1 day" }) as const)
+      expect((yield* plan({ rules })).cost).toMatchObject({ configs: 1, manifests: 2 })
+    })
+  )
+
   it.effect("says what each rule fits, and warns of what fits nothing (CP27)", () =>
     Effect.gen(function* () {
       const { image, plan } = yield* world

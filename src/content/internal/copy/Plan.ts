@@ -2,6 +2,7 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as ServerText from "../../../spec/internal/ServerText.js"
+import * as Grouped from "../Grouped.js"
 import * as Step from "./Step.js"
 
 /**
@@ -75,11 +76,7 @@ const circleOf = (
   for (const step of work) {
     const ids = new Set(after(step).filter((id) => pending.has(id)))
     open.set(step, ids.size)
-    for (const id of ids) {
-      const others = waiting.get(id)
-      if (others === undefined) waiting.set(id, [step])
-      else others.push(step)
-    }
+    for (const id of ids) Grouped.add(waiting, id, step)
   }
   const ready = work.filter((step) => open.get(step) === 0)
   for (const step of ready)

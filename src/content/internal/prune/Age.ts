@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Annotations from "../../../spec/Annotations.js"
+import type { Descriptor } from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
 import * as JsonText from "../../../spec/internal/JsonText.js"
 import type { Manifest } from "../../../spec/Manifest.js"
@@ -20,6 +21,15 @@ const maxDepth = 8
  * An index is as old as its newest image, and of unknown age where that of an image is.
  */
 export const make = (reads: Reads, now: number) => {
+  const created = new Map<Digest, number | undefined>()
+  /** Several rules ask for the age of one image, and images can share a configuration. */
+  const createdOf = Effect.fnUntraced(function* (config: Descriptor) {
+    if (!created.has(config.digest)) {
+      const bytes = Option.getOrUndefined(yield* reads.config(config))
+      created.set(config.digest, bytes && createdIn(bytes))
+    }
+    return created.get(config.digest)
+  })
   const dateOf = (digest: Digest, depth = 0): Effect.Effect<number | undefined, AgeError> =>
     Effect.gen(function* () {
       const manifest = Option.getOrUndefined(yield* reads.manifest(digest))
@@ -28,8 +38,7 @@ export const make = (reads: Reads, now: number) => {
       const own = annotationOf(manifest)
       if (content._tag === "ImageManifest") {
         if (!MediaType.isImageConfig(content.config.mediaType)) return newest([own], now)
-        const config = yield* reads.config(content.config)
-        return newest([own, ...Option.toArray(Option.map(config, createdIn))], now)
+        return newest([own, yield* createdOf(content.config)], now)
       }
       if (content._tag === "UnknownManifest" || depth === maxDepth) return undefined
       const images = content.manifests.filter(

@@ -2,6 +2,7 @@
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type { Digest } from "../../../spec/Digest.js"
 import type { Tag } from "../../../spec/Reference.js"
+import * as Grouped from "../Grouped.js"
 import * as Graph from "./Graph.js"
 import type { Deletion, Reason } from "./Plan.js"
 
@@ -24,7 +25,7 @@ export const inOrder = (
   tags: ReadonlyMap<Tag, Descriptor>
 ): Ordered => {
   const reasons = new Map<Digest, Reason>()
-  const holders = new Map<Digest, Set<Digest>>()
+  const holders = new Map<Digest, Array<Digest>>()
   const include = (digest: Digest, reason: Reason) => {
     if (!isKept(digest) && nodes.has(digest) && !reasons.has(digest)) reasons.set(digest, reason)
   }
@@ -33,10 +34,10 @@ export const inOrder = (
   for (const of of reasons.keys())
     for (const [held, reason] of heldBy(nodes, of)) {
       include(held, reason)
-      if (reasons.has(held)) holders.set(held, (holders.get(held) ?? new Set()).add(of))
+      if (reasons.has(held)) Grouped.add(holders, held, of)
     }
 
-  const waiting = new Map(Array.from(holders, ([digest, { size }]) => [digest, size]))
+  const waiting = new Map(Array.from(holders, ([digest, { length }]) => [digest, length]))
   const left = [...reasons.keys()].filter((digest) => !waiting.has(digest)).reverse()
   const order: Array<Digest> = []
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
@@ -58,14 +59,14 @@ export const inOrder = (
   }
 
   const tagsOf = new Map<Digest, Array<Tag>>()
-  for (const [tag, { digest }] of tags) tagsOf.set(digest, [...(tagsOf.get(digest) ?? []), tag])
+  for (const [tag, { digest }] of tags) Grouped.add(tagsOf, digest, tag)
   return {
     deletions: order.map((digest) => ({
       digest,
       mediaType: nodes.get(digest)?.descriptor.mediaType ?? "",
       tags: tagsOf.get(digest) ?? [],
       reason: reasons.get(digest) ?? { _tag: "Untagged" },
-      heldBy: [...(holders.get(digest) ?? [])]
+      heldBy: holders.get(digest) ?? []
     })),
     circular: [...circular]
   }

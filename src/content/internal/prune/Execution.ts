@@ -7,6 +7,7 @@ import type { Registry } from "../../../Registry.js"
 import { RegistryFailure, Unsupported } from "../../../RegistryError.js"
 import type { Digest } from "../../../spec/Digest.js"
 import { isTag, referrersTag, type Tag } from "../../../spec/Reference.js"
+import * as Grouped from "../Grouped.js"
 import * as AttachmentTag from "../tags/AttachmentTag.js"
 import * as Graph from "./Graph.js"
 import type { Deletion, Plan, Untagging } from "./Plan.js"
@@ -215,7 +216,7 @@ class State {
     )
     this.manifests = plan.manifests
     for (const { digest, heldBy } of plan.deletions)
-      for (const of of heldBy) this.heldBy.set(of, [...(this.heldBy.get(of) ?? []), digest])
+      for (const of of heldBy) Grouped.add(this.heldBy, of, digest)
   }
 
   /** Notes that a tag is gone: should it be there again, it is a new one. */

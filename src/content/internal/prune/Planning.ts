@@ -9,6 +9,7 @@ import { type Digest, isDigest } from "../../../spec/Digest.js"
 import * as Parsed from "../../../spec/internal/Parsed.js"
 import * as Manifest from "../../../spec/Manifest.js"
 import { type RepositoryName, referrersTag, type Tag } from "../../../spec/Reference.js"
+import * as Grouped from "../Grouped.js"
 import * as AttachmentTag from "../tags/AttachmentTag.js"
 import * as Age from "./Age.js"
 import * as Deletions from "./Deletions.js"
@@ -199,7 +200,7 @@ const worldOf = Effect.fnUntraced(function* (
   const attachmentTags = new Map<string, Array<{ tag: Tag; descriptor: Descriptor }>>()
   for (const [tag, descriptor] of attached) {
     const subject = AttachmentTag.subjectOf(tag)
-    if (subject !== undefined) include(attachmentTags, subject, { tag, descriptor })
+    if (subject !== undefined) Grouped.add(attachmentTags, subject, { tag, descriptor })
   }
   if (listed === undefined) return { reads, attachmentTags, referrersOf: reads.referrers }
   // All of them are read anyway, and say it themselves: no list needs to name them (CP07).
@@ -209,7 +210,7 @@ const worldOf = Effect.fnUntraced(function* (
     ({ descriptor }) =>
       Effect.map(reads.manifest(descriptor.digest), (manifest) => {
         const subject = Option.flatMap(manifest, Manifest.subject)
-        if (Option.isSome(subject)) include(bySubject, subject.value.digest, descriptor)
+        if (Option.isSome(subject)) Grouped.add(bySubject, subject.value.digest, descriptor)
       }),
     { concurrency: reads.concurrency, discard: true }
   )
@@ -219,12 +220,6 @@ const worldOf = Effect.fnUntraced(function* (
     referrersOf: (digest: Digest) => Effect.succeed(bySubject.get(digest) ?? [])
   }
 })
-
-const include = <K, A>(map: Map<K, Array<A>>, key: K, item: A): void => {
-  const items = map.get(key)
-  if (items === undefined) map.set(key, [item])
-  else items.push(item)
-}
 
 /** The tags that go from manifests that stay: those of attachments with their subject (CP06). */
 const untaggingsOf = (

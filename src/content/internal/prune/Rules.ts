@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Digest } from "../../../spec/Digest.js"
 import type { Tag } from "../../../spec/Reference.js"
+import * as Grouped from "../Grouped.js"
 import * as TagFilter from "../tags/TagFilter.js"
 import type { RuleResult } from "./Plan.js"
 import type { Compiled, CompiledRule } from "./Policy.js"
@@ -30,7 +31,7 @@ export const choose = <E>(
       for (const tag of chosen.tags) shielded.add(tag)
       warnings.push(...unmatched(`protect[${n}]`, filter, chosen))
     }
-    const removed = new Map<Tag, ReadonlyArray<number>>()
+    const removed = new Map<Tag, Array<number>>()
     const spared = new Set<Tag>()
     const results: Array<RuleResult> = []
     for (const [n, rule] of rules.entries()) {
@@ -39,7 +40,7 @@ export const choose = <E>(
       const { old, unknown } = yield* selected(rule, chosen.tags, tags, dateOf, now, concurrency)
       for (const tag of old)
         if (shielded.has(tag)) spared.add(tag)
-        else removed.set(tag, [...(removed.get(tag) ?? []), n])
+        else Grouped.add(removed, tag, n)
       results.push({
         rule: rule.shown,
         matched: chosen.tags,
@@ -72,10 +73,7 @@ const selected = Effect.fnUntraced(function* <E>(
   // They are in order: the best of the versions of an image says where it stands.
   for (const tag of fitting) {
     const digest = tags.get(tag)
-    if (digest === undefined) continue
-    const others = byDigest.get(digest)
-    if (others === undefined) byDigest.set(digest, [tag])
-    else others.push(tag)
+    if (digest !== undefined) Grouped.add(byDigest, digest, tag)
   }
   const isByDate = keep !== undefined && !hasVersions
   const dates = new Map<Digest, number | undefined>()
