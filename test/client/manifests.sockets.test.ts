@@ -377,7 +377,7 @@ describe("headManifest and getManifest", () => {
       }))
       const { host } = new URL(url)
       const byTag = yield* Effect.flip(registry.getManifest(repository, tag))
-      expect(byTag.message).toBe(`${host}/team/app:v1: config: expected Descriptor`)
+      expect(byTag.message).toBe(`${host}/team/app:v1: config: expected an object`)
       const byDigest = yield* Effect.flip(registry.getManifest(repository, digestOf(broken)))
       expect(byDigest).toMatchObject({
         _tag: "InvalidManifest",

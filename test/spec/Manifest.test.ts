@@ -228,21 +228,21 @@ describe("an index with entries that cannot be read", () => {
         schemaVersion: 2,
         manifests: [good, { ...good, size: 1 }],
         skipped: [
-          { path: "manifests[1]", message: "manifests[1]: expected Descriptor" },
-          { path: "manifests[2]", message: "manifests[2]: expected Descriptor" },
+          { path: "manifests[1]", message: "manifests[1]: expected an object" },
+          { path: "manifests[2]", message: "manifests[2]: expected an object" },
           { path: "manifests[3].mediaType", message: "manifests[3].mediaType is missing" },
           {
             path: "manifests[4].size",
             message: "manifests[4].size: expected a whole number from 0 to 2^53 - 1"
           },
-          { path: "manifests[5].digest", message: "manifests[5].digest: expected Digest" },
+          { path: "manifests[5].digest", message: "manifests[5].digest: expected a digest" },
           {
             path: "manifests[6].platform.os",
-            message: "manifests[6].platform.os: expected string"
+            message: "manifests[6].platform.os: expected a string"
           },
           {
             path: "manifests[7].annotations.a",
-            message: "manifests[7].annotations.a: expected string"
+            message: "manifests[7].annotations.a: expected a string"
           }
         ]
       })
@@ -513,12 +513,8 @@ describe("a misshapen manifest", () => {
       "schemaVersion: expected 2"
     ],
     [`{"schemaVersion":2,"layers":[]}`, "config", "config is missing"],
-    [`{"schemaVersion":2,"config":null,"layers":[]}`, "config", "config: expected Descriptor"],
-    [
-      `{"schemaVersion":2,"config":${descriptor},"layers":{}}`,
-      "layers",
-      "layers: expected ReadonlyArray<Descriptor>"
-    ],
+    [`{"schemaVersion":2,"config":null,"layers":[]}`, "config", "config: expected an object"],
+    [`{"schemaVersion":2,"config":${descriptor},"layers":{}}`, "layers", "layers: expected a list"],
     [
       layer(`{"mediaType":"a/b","digest":"${c1}","size":-1}`),
       "layers[1].size",
@@ -537,14 +533,14 @@ describe("a misshapen manifest", () => {
     [
       layer(`{"mediaType":"a/b","digest":"../../x","size":1}`),
       "layers[1].digest",
-      "layers[1].digest: expected Digest"
+      "layers[1].digest: expected a digest"
     ],
     [layer(`{"digest":"${c1}","size":1}`), "layers[1].mediaType", "layers[1].mediaType is missing"],
-    [layer("7"), "layers[1]", "layers[1]: expected Descriptor"],
-    [image(`"mediaType":7`), "mediaType", "mediaType: expected string"],
-    [image(`"annotations":{"org.example":7}`), `annotations["org.example"]`, ": expected string"],
-    [image(`"annotations":{"__proto__":{}}`), `annotations["__proto__"]`, ": expected string"],
-    [image(`"subject":"${c1}"`), "subject", "subject: expected Descriptor"]
+    [layer("7"), "layers[1]", "layers[1]: expected an object"],
+    [image(`"mediaType":7`), "mediaType", "mediaType: expected a string"],
+    [image(`"annotations":{"org.example":7}`), `annotations["org.example"]`, ": expected a string"],
+    [image(`"annotations":{"__proto__":{}}`), `annotations["__proto__"]`, ": expected a string"],
+    [image(`"subject":"${c1}"`), "subject", "subject: expected an object"]
   ] as const)("is refused with the place: %s", ([json, path, message]) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(read(json, ociManifest))

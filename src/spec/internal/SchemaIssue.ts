@@ -1,5 +1,7 @@
 /** What a document lacks of what its schema expects, in a few words. */
+import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
+import * as AST from "effect/SchemaAST"
 import * as ServerText from "./ServerText.js"
 
 /**
@@ -36,9 +38,16 @@ export const first = (issue: ParseResult.ParseIssue, path = ""): Described => {
   const place = path.replace(/^\./, "").slice(0, 128)
   if (issue._tag === "Missing")
     return { place, problem: "is missing", message: `${place} is missing` }
-  const problem = `expected ${"ast" in issue ? issue.ast : "no such field"}`
+  const problem = `expected ${"ast" in issue ? nameOf(issue.ast) : "no such field"}`
   return { place, problem, message: place === "" ? problem : `${place}: ${problem}` }
 }
+
+/** What people call what a schema expects: its identifier and its type are for programmers. */
+const nameOf = (ast: AST.AST): string =>
+  Option.getOrElse(AST.getDescriptionAnnotation(ast), () => {
+    if (AST.isTransformation(ast)) return nameOf(ast.from)
+    return AST.isTupleType(ast) ? "a list" : AST.isTypeLiteral(ast) ? "an object" : String(ast)
+  })
 
 const step = (key: PropertyKey): string => {
   if (typeof key === "number") return `[${key}]`
