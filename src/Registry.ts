@@ -72,6 +72,7 @@ export interface ListOptions<A> {
   /**
    * The page size to ask for, which registries may ignore or clamp ([Listing
    * Tags](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags)).
+   * With 0 the list has one page, without any item.
    */
   readonly pageSize?: number | undefined
   /** The item after which to start. */
@@ -163,7 +164,9 @@ export interface PutBlobOptions {
   /**
    * The size of the chunks of `chunked`, in bytes: 8 MiB by default, within what the registry
    * demands. Asks for that form where no other is named. Chunks of up to 16 MiB are gathered in
-   * memory, one or two of them at a time, and larger ones are sent as they are read.
+   * memory, one or two of them at a time, and larger ones are sent as they are read. Where the size
+   * of the source is not known, or it can be read only once, all are gathered, and have at most 128
+   * MiB.
    */
   readonly chunkSize?: number | undefined
   /**

@@ -70,6 +70,11 @@ describe("an upload", () => {
       { chunkSize: 50_000 },
       ["0-49999", "50000-99999"]
     ],
+    ["what is no size is none", {}, known, { chunkSize: 0 }, ["0-99999"]],
+    ["nor is less than a byte", {}, known, { chunkSize: 0.5 }, ["0-99999"]],
+    ["nor what is no number", {}, known, { chunkSize: Number.NaN }, ["0-99999"]],
+    ["no chunk is as large as no memory is", {}, unknown, { chunkSize: 1e12 }, ["0-99999"]],
+    ["or larger still", {}, once, { chunkSize: Number.POSITIVE_INFINITY }, ["0-99999"]],
     ["a maximum bounds chunks", max(60_000), known, {}, ["0-59999", "60000-99999"]],
     ["also where the size is unknown", max(60_000), once, {}, ["0-59999", "60000-99999"]],
     [
@@ -132,6 +137,15 @@ describe("a session", () => {
         "120-129"
       ])
     })
+  )
+
+  it.live("gathers no chunk that no memory should hold", () =>
+    Effect.gen(function* () {
+      const { registry, wire } = yield* bounded({ ...min(beyondMemory), ...max(2 * beyondMemory) })
+      const session = yield* registry.startUpload(repository)
+      yield* session.write(generated(big))
+      expect(patches(wire)).toEqual([""])
+    }).pipe(Effect.scoped)
   )
 
   it.live("has none where the registry says nothing, and reads states without them", () =>

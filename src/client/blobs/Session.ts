@@ -40,7 +40,7 @@ import {
 } from "./SessionSteps.js"
 import { exposed, readOnce } from "./SourceFailure.js"
 import { trusted } from "./UploadLocation.js"
-import { chunkSizeOf } from "./UploadPiece.js"
+import { chunkSizeOf, isBeyondMemory } from "./UploadPiece.js"
 
 /** A session as its Scope holds it, and the registry that has it. */
 export type { Remote, Session } from "./SessionSteps.js"
@@ -266,7 +266,7 @@ const append = <E, R>(
   const chunked = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, size: number) =>
     Stream.runForEach(ByteStream.rechunk(bytes, size), (chunk) => write(remote, session, chunk))
   if (!(bytes instanceof Uint8Array))
-    return chunkMaxLength === undefined
+    return chunkMaxLength === undefined || isBeyondMemory(session.bounds)
       ? Effect.suspend(() => exposed(pour(remote, session, readOnce(bytes))))
       : chunked(bytes, chunkSizeOf(session.bounds))
   return bytes.length > (chunkMaxLength ?? Number.MAX_SAFE_INTEGER)

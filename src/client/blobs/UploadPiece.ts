@@ -6,7 +6,7 @@ import type { Failure, Session, State } from "./UploadPlan.js"
 /** Bytes of a chunk where nobody says otherwise. */
 const defaultChunkSize = 8 * 1024 * 1024
 
-/** In bytes: a chunk that the registry demands is gathered in memory up to here (T6). */
+/** In bytes: a chunk is gathered in memory up to here, whoever demands it (T6). */
 const maxGathered = 128 * 1024 * 1024
 
 /**
@@ -33,12 +33,19 @@ export type Piece =
   | { readonly _tag: "Portion"; readonly end: number }
   | { readonly _tag: "Chunk"; readonly size: number }
 
-/** The size of chunks that is nearest to what is wanted, within what the registry takes (C46). */
+/**
+ * The size of chunks that is nearest to what is wanted, within what the registry takes (C46). What
+ * is no size, such as 0, is as good as nothing.
+ */
 export const chunkSizeOf = (bounds: ChunkBounds, wanted = defaultChunkSize): number =>
   Math.min(
-    Math.max(wanted >= 1 ? Math.floor(wanted) : 1, bounds.chunkMinLength ?? 1),
+    Math.max(wanted >= 1 ? Math.floor(wanted) : defaultChunkSize, bounds.chunkMinLength ?? 1),
     bounds.chunkMaxLength ?? Number.MAX_SAFE_INTEGER
   )
+
+/** Whether chunks are too large for memory by what the registry demands. */
+export const isBeyondMemory = ({ chunkMinLength = 0 }: ChunkBounds): boolean =>
+  chunkMinLength > maxGathered
 
 /** Whether content in memory goes as an array. As a stream it may go without its length. */
 export const isArray = ({ content, habits }: State<Failure>): boolean =>
@@ -77,9 +84,9 @@ export const pieceOf = (state: State<Failure>, session: Session): Piece => {
     )
       return { _tag: "Portion", end: Math.min(offset + length, size) }
     // The last chunk may be of any length, and one that is all there is is the last.
-    return (bounds.chunkMinLength ?? 0) > maxGathered
+    return isBeyondMemory(bounds)
       ? { _tag: "Rest", end: size, mayEnd: isKept }
-      : { _tag: "Chunk", size: length }
+      : { _tag: "Chunk", size: Math.min(length, maxGathered) }
   }
   // A session that seems empty may hold a byte (trap 3): then this is refused instead of added.
   if (form === "put" && offset === 0 && content.hasDigest && size !== undefined)
