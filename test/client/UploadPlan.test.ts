@@ -31,6 +31,8 @@ const outOfRange = problem("RangeMismatch", 416)
 const options = {
   strategy: "auto",
   chunkSize: undefined,
+  isKept: false,
+  hasLeft: false,
   content: { size, hasDigest: true, replayable: true, inMemory: false },
   habits: { refusedFrom: {}, sendsLength: true }
 } as const

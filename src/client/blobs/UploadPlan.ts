@@ -16,13 +16,10 @@ type Kind = Outcome<never>["kind"]
 
 /** The beginning of an upload, from its first step or from the choice of a form. */
 export const start = <E extends Failure>(
-  options: Pick<State<E>, "strategy" | "chunkSize" | "content" | "habits"> &
-    Partial<Pick<State<E>, "isKept" | "hasLeft">>,
+  options: Pick<State<E>, "strategy" | "chunkSize" | "isKept" | "hasLeft" | "content" | "habits">,
   first: "mounting" | "finding" | undefined
 ): State<E> => {
   const state: State<E> = {
-    isKept: false,
-    hasLeft: false,
     ...options,
     phase: first ?? "finding",
     form: undefined,

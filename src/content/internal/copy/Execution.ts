@@ -208,15 +208,16 @@ export class Execution<E, R> {
         (offset, from) => this.progress.reached(step, offset, from)
       )
       const ifPresent = asks ? "skip" : "upload"
-      const resumable = yield* Unfinished.of(this.manner.unfinished, this.to, descriptor)
-      yield* registry.putBlob(repository, moved.source, { ifPresent, resumable }).pipe(
+      yield* Unfinished.during(this.manner.unfinished, this.to, descriptor, (resumable) =>
+        registry.putBlob(repository, moved.source, { ifPresent, resumable })
+      ).pipe(
         Effect.mapError(MovedBlob.sided),
         Effect.catchAll(({ error, side }) =>
           this.failing(side, nameOf(descriptor.digest))(Effect.fail(error))
         )
       )
       return moved.isOpened() || !asks ? ("moved" as const) : ("present" as const)
-    }).pipe(Effect.scoped)
+    })
     const inLane = this.all.withPermits(1)(transferred)
     return descriptor.size >= large ? this.largeOnes.withPermits(1)(inLane) : inLane
   }

@@ -2,7 +2,6 @@
 import type * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as RegistryScope from "../../../internal/RegistryScope.js"
 import { UploadState } from "../../../internal/UploadState.js"
 import type { Registry, ResumableUpload } from "../../../Registry.js"
@@ -28,39 +27,41 @@ interface States {
 const known = new WeakMap<Registry.Service | KeyValueStore.KeyValueStore, States>()
 
 /**
- * Returns what an upload to a place needs to be one of several calls, if it is to be. While its
- * Scope is open, nobody else gets it for the same blob.
+ * Runs an upload to a place with what it needs to be one of several calls, if it is to be.
+ * Meanwhile nobody else gets that for the same blob.
  */
-export const of = (
+export const during = <A, E, R>(
   unfinished: Unfinished,
   { name, registry, repository }: Side,
-  { digest, size }: Descriptor
-): Effect.Effect<ResumableUpload | undefined, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    if (unfinished === "cancel" || size < large) return undefined
-    const isHere = unfinished === "resume"
-    const owner = isHere ? registry : unfinished
-    const states = known.get(owner) ?? (yield* isHere ? inMemory(registry) : stored(unfinished))
-    known.set(owner, states)
-    const { claimed, get, set } = states
-    const key = isHere ? `${repository}@${digest}` : storedKey(name, digest)
-    if (claimed.has(key)) return undefined
-    yield* Effect.acquireRelease(
-      Effect.sync(() => claimed.add(key)),
-      () => Effect.sync(() => claimed.delete(key))
-    )
-    const state = yield* get(key)
-    return { ...(state && { state }), keep: (state) => set(key, state) }
-  })
+  { digest, size }: Descriptor,
+  upload: (resumable: ResumableUpload | undefined) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  unfinished === "cancel" || size < large
+    ? upload(undefined)
+    : Effect.gen(function* () {
+        const isHere = unfinished === "resume"
+        const owner = isHere ? registry : unfinished
+        const states = known.get(owner) ?? (yield* isHere ? inMemory(registry) : stored(unfinished))
+        known.set(owner, states)
+        const { claimed, get, set } = states
+        const key = isHere ? `${repository}@${digest}` : storedKey(name, digest)
+        if (claimed.has(key)) return yield* upload(undefined)
+        return yield* Effect.acquireUseRelease(
+          Effect.sync(() => claimed.add(key)),
+          () =>
+            Effect.flatMap(get(key), (state) =>
+              upload({ ...(state && { state }), keep: (state) => set(key, state) })
+            ),
+          () => Effect.sync(() => claimed.delete(key))
+        )
+      })
 
 /** Cancels what was left of a blob that has come by other means. */
 export const cancel = (unfinished: Unfinished, to: Side, blob: Descriptor): Effect.Effect<void> =>
-  Effect.scoped(
-    Effect.flatMap(of(unfinished, to, blob), (left) =>
-      left?.state === undefined
-        ? Effect.void
-        : Effect.zipRight(cancelled(to.registry, left.state), left.keep(undefined))
-    )
+  during(unfinished, to, blob, (left) =>
+    left?.state === undefined
+      ? Effect.void
+      : Effect.zipRight(cancelled(to.registry, left.state), left.keep(undefined))
   )
 
 const cancelled = (registry: Registry.Service, state: UploadState) =>
