@@ -96,6 +96,26 @@ describe("what is attached", () => {
     })
   )
 
+  it.effect("CP14: comes after its subject where one index lists both", () =>
+    Effect.gen(function* () {
+      const { platform, source, to } = yield* world
+      const attached = yield* attach(source, platform, sbom)
+      const deep = yield* attach(source, attached.descriptor, signature)
+      const manifests = [deep.descriptor, attached.descriptor, platform]
+      yield* source.putManifest(repository, Manifest.index({ manifests }), { tags: [v1] })
+      const place = { registry: source, repository, reference: v1 }
+      const target = { registry: to.registry, repository }
+      const steps = yield* items(Copy.planBetween(place, target))
+      yield* Copy.between(place, target)
+      const digests = manifests.map(({ digest }) => digest).reverse()
+      for (const puts of [
+        steps.flatMap((step) => (step._tag === "Put" ? [step.descriptor.digest] : [])),
+        to.log.filter((line) => line.startsWith("putManifest ")).map((line) => line.slice(12))
+      ])
+        expect(puts.slice(0, 3)).toEqual(digests)
+    })
+  )
+
   it.effect("CP14: leaves the old tag where one of it fails", () =>
     Effect.gen(function* () {
       const { deep, place, target } = yield* world

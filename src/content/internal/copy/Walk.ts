@@ -10,6 +10,7 @@ import * as Turn from "../../../internal/Turn.js"
 import { DigestMismatch } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type * as Digest from "../../../spec/Digest.js"
+import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import type { Tag } from "../../../spec/Reference.js"
 import * as CosignTag from "../CosignTag.js"
@@ -52,6 +53,8 @@ const concurrency = 16
 /** A walk from one repository to another. What it forks lasts as long as its scope. */
 export class Walk {
   private readonly visits: Shared<Visited, CopyFailure>
+  /** The visits of the manifests that indexes list: another of them may be attached to one. */
+  private readonly listed = new Map<Digest.Digest, Effect.Effect<Visited, CopyFailure>>()
   private readonly attachments: Attachments
   /** Thousands of equal tags are not to keep others waiting (CP32). */
   private readonly turn = Turn.make()
@@ -215,15 +218,17 @@ export class Walk {
           this.failing("source", nameOf(digest))
         )
       const parent = read.content._tag === "ImageIndex" ? read.descriptor : undefined
-      const parts = yield* Effect.forEach(kept, (part) => this.part(part, depth + 1, { parent }), {
-        concurrency
-      })
+      const visits = kept.map((part) => this.part(part, depth + 1, { parent }))
+      for (const [n, { descriptor, kind }] of kept.entries())
+        if (kind === "manifest" && visits[n]) this.listed.set(descriptor.digest, visits[n])
+      const parts = yield* Effect.all(visits, { concurrency })
+      const subject = yield* this.subjectOf(read)
       const missing = kept.filter((_, n) => parts[n]?.isMissing)
       const manifest = rewrites
         ? yield* this.failing("source", nameOf(digest))(Indexes.rewritten(read, kept, parts))
         : read
       const content = parts.flatMap((part) => part.after)
-      const after = [...new Set([...content, ...(hint.after ?? [])])]
+      const after = [...new Set([...content, ...subject, ...(hint.after ?? [])])]
       const manifests = [
         ...(manifest === read ? [descriptor] : []),
         ...parts.flatMap((part) => part.manifests)
@@ -251,6 +256,13 @@ export class Walk {
         }
       }
     })
+  }
+
+  /** The steps of the subject of a manifest, where that is copied with an index (CP14). */
+  private subjectOf(manifest: Manifest.Manifest) {
+    const subject = Option.getOrUndefined(Manifest.subject(manifest))
+    const visit = subject && this.listed.get(subject.digest)
+    return visit === undefined ? Effect.succeed([]) : Effect.map(visit, ({ after }) => after)
   }
 
   private blob(node: Graph.Node, { parent }: Hint): Effect.Effect<Visited, CopyFailure> {
