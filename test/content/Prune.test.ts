@@ -1138,14 +1138,27 @@ describe("a policy as data", () => {
   )
 
   const wrong: ReadonlyArray<readonly [text: string, message: string]> = [
-    ["pr-*", "the policy: expected an object"],
-    ["", "the policy: expected an object"],
+    ["pr-*", "the policy: expected an object with rules, protect or untagged"],
+    [" \n", "the policy: is empty"],
     ["rules: [", "the policy: is not YAML: "],
     [" ".repeat(1024 * 1024 + 1), "the policy: has more than the 1048576 characters of rules"],
     // A filter that is misspelled would choose everything (CP27).
     ['{"rules":[{"includes":["pr-*"]}]}', "rules[0].includes: expected no such field"],
     ['{"rule":[]}', "rule: expected no such field"],
-    ['{"untagged":true}', "untagged: expected "],
+    // Of two lists of what is protected, one would be lost.
+    ['{"protect":[],"rules":[{"keep":1}],"pro\\u0074ect":[]}', 'the policy: has "protect" twice'],
+    ["protect: []\nprotect: []", "the policy: is not YAML: Map keys must be unique"],
+    ['{"untagged":true}', "untagged: expected an object with grace"],
+    [
+      "protect: [latest]",
+      "protect[0]: expected an object with include, exclude, semver, calendar, "
+    ],
+    [
+      "rules: [{ include: [1.10] }]",
+      "rules[0].include[0]: expected a string, and 1.1 is a number: put it into quotes"
+    ],
+    ["rules: [{ semver: true }]", "rules[0].semver: expected a string, and true is a boolean"],
+    ["rules: [{ keep: many }]", "rules[0].keep: expected a number"],
     ['{"rules":[{"newest":3,"semver":"*"}]}', "rules[0].newest: expected no such field"],
     ['{"rules":[{"semver":"new"}]}', 'rules[0]: semver: "new" is not a range of versions'],
     ['{"rules":[{},{"keep":1.5}]}', "rules[1]: keep: 1.5 is not a number of images"],

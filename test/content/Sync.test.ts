@@ -828,7 +828,8 @@ describe("rules", () => {
       "rules[0].tags.include[0]"
     ],
     ["two documents", "rules: []\n---\nrules: []", ""],
-    ["two of one field", "rules: []\nrules: []", ""]
+    ["two of one field", "rules: []\nrules: []", ""],
+    ["two of one field of JSON", '{"rules":[{"from":"a","to":"b","to":"c"}]}', ""]
   ]
   for (const [what, text, path] of texts) {
     it.effect(`are not ${what}`, () =>
@@ -840,6 +841,40 @@ describe("rules", () => {
       })
     )
   }
+
+  it.effect("say what is expected in words", () =>
+    Effect.gen(function* () {
+      const messages = yield* Effect.forEach(
+        [
+          '"tags": { "semver": "*", "newest": 0 }',
+          '"tags": { "newest": 3 }',
+          '"tags": { "semver": 1 }',
+          '"level": "tags"',
+          '"delete": { "share": 10 }',
+          '"delete": true',
+          '"referrers": "yes"'
+        ],
+        (field) =>
+          Effect.map(
+            Effect.flip(Sync.parse(`{"rules":[{"from":"a/b","to":"c/d",${field}}]}`)),
+            ({ message }) => message
+          )
+      )
+      expect(messages).toEqual([
+        "rules[0].tags.newest: newest: 0 is not a number of tags",
+        "rules[0].tags.newest: newest: which tags are the newest, their versions tell: " +
+          'say semver: "*" or calendar: "*" as well',
+        "rules[0].tags.semver: expected a string, and 1 is a number: put it into quotes",
+        'rules[0].level: expected "tag", "manifests" or "blobs"',
+        "rules[0].delete.share: expected a number between 0 and 1",
+        "rules[0].delete: expected an object with share or throwaway",
+        "rules[0].referrers: expected a boolean"
+      ])
+      // A name is one again within another object, and in a text it is none.
+      const text = '{"rules":[{"from":"a/b","to":"c/\\"to\\":\\"to\\""},{"from":"a","to":"d"}]}'
+      expect((yield* Sync.parse(text)).rules).toHaveLength(2)
+    })
+  )
 
   const wrong: ReadonlyArray<readonly [rule: Partial<Sync.Rule>, path: string]> = [
     [{ from: "source.test/Team" }, "rules[0].from"],

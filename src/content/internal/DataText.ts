@@ -1,8 +1,10 @@
 /** What programs are told by text, such as rules: in JSON or YAML. */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "../../spec/internal/SchemaIssue.js"
-import { plain } from "../../spec/internal/ServerText.js"
+import { plain, quoted } from "../../spec/internal/ServerText.js"
 
 /** The most characters of a text: no more than rules for ten thousand repositories. */
 const longest = 1024 * 1024
@@ -18,17 +20,44 @@ export const parse = <A, I>(
   Effect.gen(function* () {
     if (text.length > longest)
       return yield* Effect.fail(misfit(`has more than the ${longest} characters of rules`))
+    if (text.trim() === "") return yield* Effect.fail(misfit("is empty"))
     const document = yield* /^\s*\{/.test(text) ? json(text) : yaml(text)
     const decode = Schema.decodeUnknown(schema, { onExcessProperty: "error" })
-    return yield* Effect.mapError(decode(document), ({ issue }) => SchemaIssue.first(issue))
+    return yield* Effect.mapError(decode(document), ({ issue }) =>
+      SchemaIssue.first(issue, "", wordsOf)
+    )
   })
 
 /** In YAML as well, what JSON is not may be. */
 const json = (text: string): Effect.Effect<unknown, SchemaIssue.Described> =>
-  Effect.catchAll(
-    Effect.try((): unknown => JSON.parse(text)),
-    () => yaml(text)
+  Effect.flatMap(
+    Effect.option(Effect.try((): unknown => JSON.parse(text))),
+    Option.match({
+      onNone: () => yaml(text),
+      onSome: (document) => {
+        const name = repeatedName(text)
+        return name === undefined
+          ? Effect.succeed(document)
+          : Effect.fail(misfit(`has ${quoted(name, 64)} twice in one object, of which one is lost`))
+      }
+    })
   )
+
+/** Returns a name that an object has twice in a text of JSON, as YAML does not let it (CP27). */
+const repeatedName = (text: string): string | undefined => {
+  const objects: Array<Set<string> | undefined> = []
+  for (const [token, name] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}[\]]/g)) {
+    if (token === "{" || token === "[") objects.push(token === "{" ? new Set() : undefined)
+    else if (token === "}" || token === "]") objects.pop()
+    else if (name !== undefined) {
+      const names = objects.at(-1)
+      const read = String(JSON.parse(name))
+      if (names?.has(read)) return read
+      names?.add(read)
+    }
+  }
+  return undefined
+}
 
 /** The package is an optional peer: only who writes YAML needs it. */
 const yaml = (text: string): Effect.Effect<unknown, SchemaIssue.Described> =>
@@ -62,6 +91,23 @@ const isDeep = (text: string): boolean => {
 }
 
 const deepest = 64
+
+/** Says what is wrong with a value to whoever has written it. */
+const wordsOf = (unfit: SchemaIssue.Unfit): string => {
+  const { actual, ast } = unfit
+  if ("issue" in unfit && unfit.issue._tag === "Type") return wordsOf(unfit.issue)
+  if ("message" in unfit && unfit.message !== undefined) return unfit.message
+  const expected = `expected ${SchemaIssue.nameOf(ast)}`
+  if (SchemaAST.isTypeLiteral(ast)) {
+    const fields = ast.propertySignatures.map(({ name }) => String(name))
+    return `${expected} with ${SchemaIssue.listOf(fields)}`
+  }
+  // YAML takes them for that.
+  const isUnquoted = typeof actual === "number" || typeof actual === "boolean"
+  return SchemaAST.isStringKeyword(ast) && isUnquoted
+    ? `${expected}, and ${actual} is a ${typeof actual}: put it into quotes`
+    : expected
+}
 
 const misfit = (problem: string): SchemaIssue.Described => ({
   place: "",
