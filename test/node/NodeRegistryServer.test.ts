@@ -442,6 +442,51 @@ describe("a stop (V10)", () => {
   )
 })
 
+describe("a client that waits for a 100 before it sends (RFC 9110 section 10.1.1)", () => {
+  const expecting = (line: string, ...headers: ReadonlyArray<string>) =>
+    head(line, "Expect: 100-continue", ...headers)
+
+  it.scopedLive("gets it when its body is read, and the connection goes on", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serving()
+      const { seen, socket } = yield* connect(port)
+      socket.write(
+        expecting(`POST /v2/a/blobs/uploads/?digest=${sha256("hello")}`, "Content-Length: 5")
+      )
+      yield* until(() => seen.text !== "")
+      expect(seen.text).toBe("HTTP/1.1 100 Continue\r\n\r\n")
+      socket.write("hello")
+      yield* until(() => statuses(seen.text).length === 2)
+      // One without a body need not wait.
+      socket.write(expecting(`GET /v2/a/blobs/${sha256("hello")}`))
+      yield* until(() => seen.text.endsWith("hello"))
+      expect(statuses(seen.text)).toEqual([100, 201, 100, 200])
+      expect(seen.text).not.toMatch(/connection: close/i)
+    })
+  )
+
+  it.scopedLive("gets a refusal instead, with which the connection ends", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serving()
+      for (const length of [5, 10_000_000]) {
+        const { seen, socket } = yield* connect(port)
+        socket.write(
+          expecting(
+            `PUT /v2/a/blobs/uploads/none?digest=${sha256("hello")}`,
+            `Content-Length: ${length}`
+          )
+        )
+        yield* until(() => seen.text.endsWith("}]}"))
+        expect(statuses(seen.text)).toEqual([404])
+        expect(seen.text).toMatch(/connection: close/i)
+        socket.end()
+        yield* until(() => seen.closed)
+        expect(seen.error).toBe(undefined)
+      }
+    })
+  )
+})
+
 describe("what is not HTTP", () => {
   it.scopedLive.each([
     ["a line of nonsense", "nonsense\r\n\r\n", 400],

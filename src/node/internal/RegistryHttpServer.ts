@@ -103,8 +103,7 @@ class RunningServer {
     http.on("connection", (socket) => this.connected(socket))
     http.on("request", (request, response) => this.began(request, response))
     http.on("checkContinue", (request, response) => {
-      // Node would write it into the response to an earlier request.
-      if (this.connections.get(request.socket)?.size === 0) response.writeContinue()
+      this.expecting(request, response)
       http.emit("request", request, response)
     })
     http.on("checkExpectation", (_request, response) =>
@@ -155,6 +154,27 @@ class RunningServer {
       this.closeWhenQuiet(socket)
     })
     if (this.quietPeriod !== undefined) response.shouldKeepAlive = false
+  }
+
+  /**
+   * Lets a client that waits for a 100 send its body when that is first read, so that it hears of a
+   * refusal instead (RFC 9110 section 10.1.1). Node ends the connection with a response that comes
+   * without a 100: the client may send the body all the same, or not.
+   */
+  private expecting(request: IncomingMessage, response: ServerResponse): void {
+    const { headers, _read: read } = request
+    const proceed = () => {
+      const [next = response] = this.connections.get(request.socket) ?? []
+      // Node would write it into the response to an earlier request.
+      if (!response.headersSent && next === response) response.writeContinue()
+    }
+    if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined)
+      return void proceed()
+    request._read = (size) => {
+      request._read = read
+      request._read(size)
+      proceed()
+    }
   }
 
   private closeWhenQuiet(socket: Duplex): void {
