@@ -45,7 +45,9 @@ export const checkDigest = ({
         new InvalidManifest({
           reason: "MediaType",
           path: "mediaType",
-          message: "An image layout cannot have signed manifests of Docker's schema 1"
+          message:
+            "An image layout cannot have signed manifests of Docker's schema 1: pull the image, " +
+            "and push it as another one, by ImageBuild.mutate"
         })
       )
 

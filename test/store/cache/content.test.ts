@@ -1,4 +1,5 @@
 /** What a cache keeps, evicts, finds again, and gets anew. */
+import { generateKeyPairSync } from "node:crypto"
 import { expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -8,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../../src/ByteStream.js"
@@ -15,6 +17,7 @@ import type { Registry } from "../../../src/Registry.js"
 import { RegistryFailure, StorageFailure } from "../../../src/RegistryError.js"
 import type { Digest } from "../../../src/spec/Digest.js"
 import * as Manifest from "../../../src/spec/Manifest.js"
+import * as SignedManifest from "../../../src/spec/SignedManifest.js"
 import * as ComposedRegistry from "../../../src/store/ComposedRegistry.js"
 import * as MemoryRegistry from "../../../src/store/MemoryRegistry.js"
 import { freshBytes, gather, image, utf8 } from "../../support/fixtures.js"
@@ -62,6 +65,40 @@ it.scoped("reads what there is no room for without storing it, and evicts nothin
     expect(yield* isStored(store, digest)).toBe(false)
     expect(yield* isStored(store, small.digest)).toBe(true)
     expect(yield* store.uploads).toEqual([])
+  })
+)
+
+it.scoped("passes on signed manifests of schema 1, which have another digest (trap 36)", () =>
+  Effect.gen(function* () {
+    const { cached, origin, seen } = yield* world
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" })
+    const { manifest } = yield* SignedManifest.sign(
+      SignedManifest.make({
+        schemaVersion: 1,
+        name: app,
+        tag: v1,
+        architecture: "amd64",
+        fsLayers: [],
+        history: []
+      }),
+      { privateKey: Redacted.make(`${privateKey.export({ type: "pkcs8", format: "pem" })}`) }
+    )
+    yield* origin.putManifest(app, manifest, { tags: [v1] })
+    const registry = yield* cached()
+    const logged: Array<unknown> = []
+    yield* Effect.gen(function* () {
+      for (const reference of [v1, manifest.descriptor.digest, v1])
+        expect(yield* registry.getManifest(app, reference)).toEqual(manifest)
+    }).pipe(
+      Effect.provide(
+        Logger.replace(
+          Logger.defaultLogger,
+          Logger.make(({ message }) => logged.push(message))
+        )
+      )
+    )
+    expect(logged).toEqual([])
+    expect(seen.filter((one) => one === "getManifest app").length).toBe(3)
   })
 )
 

@@ -103,6 +103,8 @@ const keeping = ({ content, scope, store }: Cache) => {
     Effect.gen(function* () {
       const { bytes, descriptor } = manifest
       const { digest, size } = descriptor
+      // A signed one of schema 1 has the digest of its payload, and is no blob of that (trap 36).
+      if (size !== bytes.length) return
       const there = content.get(digest)
       if (there?.children !== undefined || !(yield* content.reserve(size))) return
       const home = there?.home ?? repository
