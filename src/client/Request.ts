@@ -332,9 +332,10 @@ export const setQuery: {
  * Sets the body: bytes, a text, or any body of `@effect/platform`. Its media type is
  * `application/octet-stream`, `text/plain` or that of the body, unless a header `Content-Type` is
  * set. A stream (`HttpBody.stream`) is run again for each attempt, authenticated or redirected, and
- * must emit the same bytes each time. One that does not, since it can be read only once, fails with
- * `BodyNotReplayable` instead of sending its rest: a request without a body first, such as the one
- * that opens an upload, answers the challenge for it.
+ * must emit the same bytes each time. One that does not, since it can be read only once, as a
+ * stream of Node or of the web in an `HttpBody.raw`, fails with `BodyNotReplayable` instead of
+ * sending its rest: a request without a body first, such as the one that opens an upload, answers
+ * the challenge for it. A form (`HttpBody.formData`) is gathered in memory.
  *
  * @since 0.1.0
  * @category combinators

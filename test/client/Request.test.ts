@@ -1,4 +1,5 @@
 /** Requests in the terms of HTTP: what is sent, to whom, and what comes back. */
+import { Readable } from "node:stream"
 import { inspect } from "node:util"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -14,8 +15,12 @@ import * as TokenCache from "../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../src/client/RegistryClient.js"
 import * as Request from "../../src/client/Request.js"
 import * as Response from "../../src/client/Response.js"
+import * as NodeHttp from "../../src/node/NodeHttp.js"
 import * as NodeRegistry from "../../src/node/NodeRegistry.js"
+import * as Operation from "../../src/protocol/Operation.js"
 import * as Digest from "../../src/spec/Digest.js"
+import * as MediaType from "../../src/spec/MediaType.js"
+import * as Reference from "../../src/spec/Reference.js"
 import { alice } from "../support/fake/Client.js"
 import { basic, guarded, type Handler, inOrder, type Seen } from "../support/fake/Handler.js"
 import { internet } from "../support/fake/Internet.js"
@@ -432,6 +437,90 @@ describe("a stream as the body", () => {
       )
       expect(error).toMatchObject({ _tag: "TransportFailure" })
       expect(runs).toBe(1)
+    })
+  )
+})
+
+/** Sockets, nobody in particular, and a cache of its own. */
+const live = Layer.mergeAll(
+  NodeHttp.layer({ proxy: {} }),
+  Credentials.layerAnonymous,
+  TokenCache.layerMemory
+)
+
+describe("a body that a runtime reads once", () => {
+  const readables: ReadonlyArray<readonly [string, () => unknown]> = [
+    ["a stream of Node", () => Readable.from(["ab", "c"])],
+    ["a stream of the web", () => new Blob(["abc"]).stream()]
+  ]
+  const put = (body: unknown) => Request.put("/x").pipe(Request.setBody(HttpBody.raw(body)))
+
+  it.scopedLive.each(readables)("is sent as it is: %s", ([, make]) =>
+    Effect.gen(function* () {
+      const seen: Array<Seen> = []
+      const { url } = yield* origin(ok, (request) => seen.push(request))
+      const endpoint = yield* RegistryClient.endpoint({ url })
+      const body = make()
+      const send = Effect.provide(RegistryClient.execute(endpoint, put(body)), live)
+      expect((yield* send).status).toBe(200)
+      expect(yield* Effect.flip(send)).toMatchObject({ _tag: "BodyNotReplayable" })
+      expect(seen.map(({ body }) => body)).toEqual(["abc"])
+    })
+  )
+
+  it.scopedLive.each(readables)("is not sent empty after a challenge: %s", ([, make]) =>
+    Effect.gen(function* () {
+      const seen: Array<Seen> = []
+      const { url } = yield* origin(guarded(ok), (request) => seen.push(request))
+      const endpoint = yield* RegistryClient.endpoint({ url })
+      const login = Layer.merge(live, alice(url))
+      const ofRequest = Effect.provide(RegistryClient.execute(endpoint, put(make())), login)
+      expect(yield* Effect.flip(ofRequest)).toMatchObject({ _tag: "BodyNotReplayable" })
+      const operation = Operation.PutManifest({
+        repository: Reference.unsafeParseRepositoryName("a"),
+        reference: Reference.unsafeParseTag("v1"),
+        mediaType: MediaType.imageManifest
+      })
+      const ofOperation = Effect.provide(
+        RegistryClient.execute(endpoint, operation, { body: HttpBody.raw(make()) }),
+        login
+      )
+      expect(yield* Effect.flip(ofOperation)).toMatchObject({ _tag: "TransportFailure" })
+      // Nothing came to its end with a login.
+      expect(seen.filter(({ authorization }) => authorization !== undefined)).toEqual([])
+    })
+  )
+
+  it.scopedLive("is nothing else than a body that is not one of bytes", () =>
+    Effect.gen(function* () {
+      const { url } = yield* origin(ok)
+      const endpoint = yield* RegistryClient.endpoint({ url })
+      const send = RegistryClient.execute(endpoint, put(Readable.from([{ a: 1 }])))
+      const error = yield* Effect.flip(Effect.provide(send, live))
+      expect(error).toMatchObject({ _tag: "TransportFailure" })
+    })
+  )
+})
+
+describe("a form as the body", () => {
+  it.scopedLive("is sent with its boundary, and the same again after a challenge", () =>
+    Effect.gen(function* () {
+      const seen: Array<Seen> = []
+      const { url } = yield* origin(guarded(ok), (request) => seen.push(request))
+      const endpoint = yield* RegistryClient.endpoint({ url })
+      const form = new FormData()
+      form.append("name", "value")
+      form.append("file", new Blob(["content"]), "file.txt")
+      const request = Request.post("/x").pipe(Request.setBody(HttpBody.formData(form)))
+      const send = RegistryClient.execute(endpoint, request)
+      expect((yield* Effect.provide(send, Layer.merge(live, alice(url)))).status).toBe(200)
+      const [first, second] = seen
+      expect(second?.body).toBe(first?.body)
+      const type = second?.headers["content-type"] ?? ""
+      const sent = new globalThis.Response(second?.body, { headers: { "content-type": type } })
+      const fields = yield* Effect.promise(() => sent.formData())
+      expect([...fields.keys()]).toEqual(["name", "file"])
+      expect(second?.headers["content-length"]).toBe(String(second?.bytes.length))
     })
   )
 })

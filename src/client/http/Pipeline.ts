@@ -56,6 +56,7 @@ import type { Outgoing } from "./OperationRequest.js"
 import * as OperationRequest from "./OperationRequest.js"
 import * as Received from "./Received.js"
 import * as Redirect from "./Redirect.js"
+import { sendable } from "./RepeatedBody.js"
 import * as Retry from "./Retry.js"
 import * as ServerNotices from "./ServerNotices.js"
 import { transformed } from "./TransformedClient.js"
@@ -155,15 +156,18 @@ export const attempt = (
   AuthChallenge | ExchangeError,
   HttpClient.HttpClient | Credentials | TokenCache
 > =>
-  Effect.flatMap(provided, ({ clock, ...services }) =>
-    attemptWithin(
-      services,
-      boundsOf(to, clock),
-      to,
-      OperationRequest.outgoing(to, operation),
-      options.body ?? HttpBody.empty
-    )
-  )
+  Effect.zipWith(
+    provided,
+    sendable(options.body ?? HttpBody.empty),
+    ({ clock, ...services }, body) =>
+      attemptWithin(
+        services,
+        boundsOf(to, clock),
+        to,
+        OperationRequest.outgoing(to, operation),
+        body
+      )
+  ).pipe(Effect.flatten)
 
 /** The services of an exchange, of the fiber that runs it. */
 export const provided = Effect.all({
@@ -219,13 +223,16 @@ export const execute = <R = never>(
   ExchangeError,
   HttpClient.HttpClient | Credentials | TokenCache | R
 > =>
-  Effect.flatMap(provided, ({ clock, ...services }) =>
-    exchanging(to, services, options.schedule)(
-      boundsOf(to, clock),
-      OperationRequest.outgoing(to, operation),
-      options.body ?? HttpBody.empty
-    )
-  )
+  Effect.zipWith(
+    provided,
+    sendable(options.body ?? HttpBody.empty),
+    ({ clock, ...services }, body) =>
+      exchanging(to, services, options.schedule)(
+        boundsOf(to, clock),
+        OperationRequest.outgoing(to, operation),
+        body
+      )
+  ).pipe(Effect.flatten)
 
 // -----------------------------------------------------------------------------
 // The whole way: steps 6 to 8

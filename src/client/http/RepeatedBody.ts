@@ -6,10 +6,56 @@
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import { BodyNotReplayable } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
+
+/**
+ * Returns a body that can be sent as often as need be, or fails when it cannot: a form becomes the
+ * bytes of its parts, since undici sends none, and what runtimes read once a stream that fails the
+ * second time, as the empty rest of it would be another request.
+ */
+export const sendable = (body: HttpBody.HttpBody): Effect.Effect<HttpBody.HttpBody> => {
+  switch (body._tag) {
+    case "FormData":
+      return Effect.promise(async () => {
+        const encoded = new Response(body.formData)
+        const type = encoded.headers.get("content-type") ?? undefined
+        return HttpBody.uint8Array(new Uint8Array(await encoded.arrayBuffer()), type)
+      })
+    case "Raw":
+      return Effect.succeed(
+        isReadable(body.body)
+          ? HttpBody.stream(readOnce(body.body), body.contentType, body.contentLength)
+          : body
+      )
+    default:
+      return Effect.succeed(body)
+  }
+}
+
+/** Streams of the web and of Node, whose types the platform leaves open. */
+const isReadable = (body: unknown): body is AsyncIterable<unknown> =>
+  typeof body === "object" && body !== null && Symbol.asyncIterator in body
+
+/** Those that were read: the next request with one has nothing to send. */
+const read = new WeakSet<AsyncIterable<unknown>>()
+
+const readOnce = (body: AsyncIterable<unknown>): Stream.Stream<Uint8Array, unknown> =>
+  Stream.suspend((): Stream.Stream<Uint8Array, unknown> => {
+    if (read.has(body)) return Stream.fail(notReplayable)
+    read.add(body)
+    return Stream.mapEffect(Stream.fromAsyncIterable(body, identity), bytesOf)
+  })
+
+const bytesOf = (part: unknown): Effect.Effect<Uint8Array, unknown> =>
+  typeof part === "string"
+    ? Effect.succeed(new TextEncoder().encode(part))
+    : part instanceof Uint8Array
+      ? Effect.succeed(part)
+      : Effect.fail(new TypeError("A body of a request has parts that are not bytes"))
 
 /** So many bytes of a stream are compared at most: what is longer has to begin in the same way. */
 const compared = 1024 * 1024
@@ -78,13 +124,14 @@ const take = (run: Run, bytes: Uint8Array): void => {
   run.count += bytes.length
 }
 
+const notReplayable = new BodyNotReplayable({ step: "Sending the content again" })
+
 /** A stream in a run that has to begin as the one before did. */
 const following = (
   stream: Stream.Stream<Uint8Array, unknown>,
   run: Run,
   before: Run
 ): Stream.Stream<Uint8Array, unknown> => {
-  const notReplayable = new BodyNotReplayable({ step: "Sending the content again" })
   const limit = Math.min(before.count, compared)
   /** Whether the bytes up to the limit are the same, as far as they have come. */
   const follows = (bytes: Uint8Array): boolean => {

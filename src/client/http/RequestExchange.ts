@@ -130,23 +130,27 @@ const retried = <R>(
  * The body, of the type and the length that headers say. A length that is not that of the body
  * would be that of another request (T12).
  */
-const bodyOf = (request: Request): Effect.Effect<HttpBody.HttpBody, InvalidUrl> => {
-  const { body, headers } = request
+const bodyOf = Effect.fnUntraced(function* (request: Request) {
+  const { headers } = request
+  const body = yield* RepeatedBody.sendable(request.body)
   const type = headersOf(request)["content-type"]
   const text = headers["content-length"]
   const length = text === undefined ? undefined : /^\d{1,15}$/.test(text) ? Number(text) : -1
   const known = body._tag === "Empty" ? 0 : body.contentLength
   if (length !== undefined && length !== (known ?? length))
-    return invalid("content-length", "its header content-length is not the length of its body")
+    return yield* invalid(
+      "content-length",
+      "its header content-length is not the length of its body"
+    )
   switch (body._tag) {
     case "Stream":
-      return Effect.succeed(HttpBody.stream(body.stream, type ?? body.contentType, known ?? length))
+      return HttpBody.stream(body.stream, type ?? body.contentType, known ?? length)
     case "Uint8Array":
-      return Effect.succeed(HttpBody.uint8Array(body.body, type ?? body.contentType))
+      return HttpBody.uint8Array(body.body, type ?? body.contentType)
     default:
-      return Effect.succeed(body)
+      return body
   }
-}
+})
 
 /** All headers of a request besides its length, which is that of its body. */
 const headersOf = (request: Request): Headers.Headers =>
