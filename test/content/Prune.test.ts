@@ -952,6 +952,25 @@ const deletingNothing = (registry: Registry.Service): Registry.Service => ({
   deleteManifest: () => Effect.void
 })
 
+describe("a tag with the name of what every object has", () => {
+  it.effect("is one of a plan, of its JSON, and of what has come since", () =>
+    Effect.gen(function* () {
+      const { image, memory, plan } = yield* world
+      const [tags, others] = ["__proto__ toString", "constructor valueOf"]
+      yield* image("a", { tags })
+      const made: Prune.Plan = JSON.parse(
+        JSON.stringify(yield* plan({ rules: [{ include: ["*"] }] }))
+      )
+      expect(made.deletions).toMatchObject([{ tags: tags.split(" ") }])
+      const appeared = yield* image("b", { tags: others })
+      const { deletions, moved } = yield* Prune.executeFrom(memory, made)
+      expect(deletions).toMatchObject([{ outcome: { _tag: "Removed" } }])
+      const to = digestOf(appeared)
+      expect(moved).toEqual(others.split(" ").map((tag) => ({ tag, from: undefined, to })))
+    })
+  )
+})
+
 describe("a plan", () => {
   it.effect("says which rules chose a manifest, and not what else it goes with", () =>
     Effect.gen(function* () {

@@ -229,7 +229,10 @@ class State {
     return Effect.gen(this, function* () {
       if (this.now.get(tag) === digest) return
       this.now.set(tag, digest)
-      this.moved.set(tag, { tag, from: this.plan.tags[tag], to: digest })
+      const { tags } = this.plan
+      // Tags such as "constructor" are none of what every object has.
+      const from = Object.hasOwn(tags, tag) ? tags[tag] : undefined
+      this.moved.set(tag, { tag, from, to: digest })
       const why = `it is needed by the tag ${tag}`
       yield* this.need(digest, why)
       const subject = AttachmentTag.subjectOf(tag)
