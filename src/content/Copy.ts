@@ -193,7 +193,8 @@ export interface Options<E = never, R = never> {
    * - `always`, the default.
    * - `unchanged`: if it is still what it was when it was asked for. Else fails with
    *   `PreconditionFailed`, as `Registry.putManifest` does with `onlyIf`.
-   * - `absent`: if there is no such tag. Else fails with `PreconditionFailed`.
+   * - `absent`: if there is no such tag. Else fails with `PreconditionFailed`, before anything is
+   *   moved where it is there already.
    */
   readonly tagging?: "always" | "unchanged" | "absent" | undefined
   /**

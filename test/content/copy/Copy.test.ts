@@ -530,9 +530,25 @@ describe("tags", () => {
     })
   )
 
+  it.effect("are not put where the target is named by the digest of something else", () =>
+    Effect.gen(function* () {
+      const { between, source, to } = yield* world
+      const { descriptor } = yield* tagged(source)
+      const other = freshDigest()
+      const copy = Copy.between(between()[0], { ...between()[1], reference: other })
+      const failure = yield* Effect.flip(copy)
+      expect(failure).toMatchObject({ error: { expected: other, actual: descriptor.digest } })
+      expect(failure.message).toContain(
+        `The manifest for team/app@${other} has the digest ${descriptor.digest}: leave out the ` +
+          "digest of the reference"
+      )
+      expect(to.log).toEqual([])
+    })
+  )
+
   it.effect("are put only where nobody else has moved them, if that is asked for", () =>
     Effect.gen(function* () {
-      const { between, source, target } = yield* world
+      const { between, source, target, to } = yield* world
       const wanted = yield* tagged(source)
       const other = yield* tagged(target)
       const third = yield* tagged(target, v2)
@@ -547,10 +563,17 @@ describe("tags", () => {
         error: { _tag: "PreconditionFailed", expected: digest }
       })
       expect(yield* tagOf(target)).toBe(third.descriptor.digest)
+      yield* Copy.between(...between(), { tagging: "unchanged" })
+      yield* move
+      const puts = to.log.length
       const absent = Copy.between(...between(), { tagging: "absent" })
       expect(yield* Effect.flip(absent)).toMatchObject({
-        error: { _tag: "PreconditionFailed", expected: "absent" }
+        reference: "team/app:v1",
+        error: { _tag: "PreconditionFailed", expected: "absent", actual: third.descriptor.digest },
+        done: { known: { nodes: 0 } }
       })
+      // One question is enough to know.
+      expect(to.log.slice(puts)).toEqual(["headManifest v1"])
       yield* Copy.between(...between(), { tagging: "unchanged" })
       expect(yield* tagOf(target)).toBe(wanted.descriptor.digest)
       expect((yield* Copy.between(...between(), { tagging: "absent" })).ok).toBe(true)
@@ -684,6 +707,28 @@ describe("CP16: a manifest that is refused for a blob", () => {
     Effect.gen(function* () {
       expect(yield* copied(2)).toMatchObject({ isThere: true, puts: 4 })
       expect(yield* copied(2, false)).toMatchObject({ isThere: true, puts: 6 })
+    })
+  )
+
+  it.effect("counts what is uploaded once more, and tells of it", () =>
+    Effect.gen(function* () {
+      const { between, source, target } = yield* world
+      yield* tagged(source)
+      const steps = yield* items(Copy.planBetween(...between()))
+      const events: Array<Copy.Event> = []
+      // Of the whole plan only the tag is run: its blobs are what the target misses.
+      const tags = steps.filter(({ _tag }) => _tag === "Tag")
+      const run = Copy.observe(
+        Copy.runBetween(between()[0], { registry: target, repository }, tags),
+        (event) => Effect.sync(() => events.push(event))
+      )
+      const bytes = steps.reduce((sum, { descriptor }) => sum + descriptor.size, 0)
+      const all = { nodes: 4, bytes }
+      expect(yield* hurried(run)).toMatchObject({
+        right: { ok: true, summary: { known: all, moved: all, fraction: 1, tags: 1 } }
+      })
+      for (const tag of ["Found", "Started", "Ended"] as const)
+        expect(events.filter(({ _tag }) => _tag === tag)).toHaveLength(4)
     })
   )
 

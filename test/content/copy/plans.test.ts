@@ -342,6 +342,20 @@ describe("a plan from elsewhere", () => {
     })
   )
 
+  it.effect("has an outcome for each of several tags of one manifest", () =>
+    Effect.gen(function* () {
+      const { places } = yield* world
+      const steps = yield* items(Copy.planBetween(...places, { additionalTags: ["v2", "v3"] }))
+      const { outcomes, summary } = yield* Copy.runBetween(...places, steps)
+      expect(outcomes.map(({ status, tags }) => `${status} ${tags}`)).toEqual([
+        "copied v1",
+        "copied v2",
+        "copied v3"
+      ])
+      expect(summary.tags).toBe(3)
+    })
+  )
+
   it.effect("is run in any order, and with steps that it has twice", () =>
     Effect.gen(function* () {
       const { places, steps } = yield* world

@@ -195,7 +195,8 @@ export const run = <E, R>(
       yield* Effect.ignore(execution.await(checks.map(({ id }) => id)))
       yield* Effect.forEach(work, (step) => execution.start(step), { discard: true })
       const ends = yield* Effect.forEach(
-        [...checks, ...work.filter(({ id }) => !awaited.has(id))],
+        // One tag waits for another of the same manifest, and each has an outcome.
+        [...checks, ...work.filter(({ _tag, id }) => _tag === "Tag" || !awaited.has(id))],
         (step) => Effect.map(Effect.either(execution.await([step.id])), endOf(step))
       )
       return ends.flat()

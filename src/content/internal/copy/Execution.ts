@@ -86,7 +86,10 @@ export class Execution<E, R> {
       return Effect.zipRight(
         this.tell({ _tag: "Found", step }),
         Step.isWork(step)
-          ? this.run(Step.idsOf(step), this.told(step, this.perform(step, manifest)))
+          ? this.run(
+              Step.idsOf(step),
+              this.due(step, this.told(step, this.perform(step, manifest)))
+            )
           : Effect.zipRight(this.forget(step), this.end(step.id, Effect.void))
       )
     })
@@ -138,16 +141,23 @@ export class Execution<E, R> {
     return end
   }
 
+  /** Waits for what comes before a step. Where that has failed, the step has, too. */
+  private due(step: Step.Work, told: Effect.Effect<void, Failure<E>>) {
+    if (step.kind === "blob") return told
+    const waited = Effect.tapError(this.await(step.after), (failure) => this.lose(step, failure))
+    return Effect.zipRight(waited, told)
+  }
+
+  private lose(step: Step.Work, failure: unknown): Effect.Effect<void> {
+    this.progress.failed(step)
+    return this.tell({ _tag: "Failed", step, failure })
+  }
+
   /** Tells how a step begins and ends. */
-  private told(step: Step.Work, performed: Effect.Effect<Ending, Failure<E>>) {
-    const waited = step.kind === "manifest" ? this.await(step.after) : Effect.void
-    return waited.pipe(
-      Effect.zipRight(this.tell({ _tag: "Started", step })),
+  private told<E2>(step: Step.Work, performed: Effect.Effect<Ending, E2>): Effect.Effect<void, E2> {
+    return this.tell({ _tag: "Started", step }).pipe(
       Effect.zipRight(performed),
-      Effect.tapError((failure) => {
-        this.progress.failed(step)
-        return this.tell({ _tag: "Failed", step, failure })
-      }),
+      Effect.tapError((failure) => this.lose(step, failure)),
       Effect.flatMap((how) => this.tell({ _tag: "Ended", step, how }))
     )
   }
@@ -289,17 +299,32 @@ export class Execution<E, R> {
 
   /** Uploads what the target says to have and misses. */
   private uploadAgain(part: Graph.Node): Effect.Effect<void, CopyFailure> {
-    const { descriptor } = part
-    const step = { ...part, id: Graph.idOf(part) }
-    if (part.kind === "blob")
-      return Effect.asVoid(this.transfer({ ...step, _tag: "Transfer", kind: "blob" }, false))
+    const { descriptor, kind } = part
     const { registry, repository } = this.to
     const { digest } = descriptor
-    return Effect.flatMap(this.read(this.from, "source", digest), (manifest) =>
-      Effect.asVoid(
-        this.insist(manifest, () => registry.putManifest(repository, manifest), nameOf(digest))
-      )
+    const content = { id: Graph.idOf(part), descriptor }
+    if (kind === "blob") {
+      const step: Step.BlobStep = { ...content, _tag: "Transfer", kind }
+      return this.further(step, this.transfer(step, false))
+    }
+    const put = Effect.flatMap(this.read(this.from, "source", digest), (manifest) =>
+      this.insist(manifest, () => registry.putManifest(repository, manifest), nameOf(digest))
     )
+    return this.further(
+      { ...content, _tag: "Put", kind, after: [] },
+      Effect.as(put, "moved" as const)
+    )
+  }
+
+  /** Tells of something that is done besides what was found: it counts as found once more. */
+  private further(step: Step.Work, performed: Effect.Effect<Ending, CopyFailure>) {
+    return Effect.suspend(() => {
+      this.progress.found(step)
+      const counted = Effect.tap(performed, (how) =>
+        Effect.sync(() => this.progress.done(step, how))
+      )
+      return Effect.zipRight(this.tell({ _tag: "Found", step }), this.told(step, counted))
+    })
   }
 
   /** Reads what a step puts: a tag is put for what the target has already, or brings it. */

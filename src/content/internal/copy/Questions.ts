@@ -30,6 +30,7 @@ export interface Selection {
   readonly nonDistributable: "skip" | "copy"
   readonly mountFrom: ReadonlyArray<RepositoryName>
   readonly cosignTags: "keep" | "replace" | "skip"
+  readonly tagging: "always" | "unchanged" | "absent"
   readonly referrers:
     | {
         readonly artifactTypes?: ReadonlyArray<string> | undefined

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Turn from "../../../internal/Turn.js"
-import { DigestMismatch } from "../../../RegistryError.js"
+import { DigestMismatch, PreconditionFailed } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import type * as Digest from "../../../spec/Digest.js"
 import * as Manifest from "../../../spec/Manifest.js"
@@ -61,7 +61,7 @@ export class Walk {
 
   constructor(
     private readonly from: Side,
-    to: Side,
+    private readonly to: Side,
     private readonly ask: Questions,
     private readonly selection: Selection,
     private readonly failing: Failing,
@@ -86,9 +86,13 @@ export class Walk {
       const { descriptor } = node
       const { digest } = descriptor
       if (expected !== undefined && expected !== digest)
-        return yield* Effect.fail(new DigestMismatch({ expected, actual: digest })).pipe(
-          this.failing("source", nameOf(reference))
-        )
+        return yield* Effect.fail(
+          new DigestMismatch({
+            manifest: `${this.to.name}${nameOf(expected)}`,
+            expected,
+            actual: digest
+          })
+        ).pipe(this.failing("source", nameOf(reference)))
       const [first] = tags
       if (first !== undefined && tags.length === 1 && CosignTag.is(first)) {
         const cosigned = yield* this.attachments.cosigned(first, node, hint)
@@ -98,6 +102,7 @@ export class Walk {
         this.ask.standing(tag, n === 0 ? descriptor : undefined)
       )
       const same = standing.find(({ is }) => is === digest)
+      if (!this.ask.rewrites(descriptor)) yield* this.untaken(standing, digest)
       const isTagged = same !== undefined && standing.every(({ is }) => is === digest)
       const { level, referrers } = this.selection
       if (isTagged && level === "tag" && !referrers && !this.ask.rewrites(descriptor)) {
@@ -112,6 +117,17 @@ export class Walk {
       const walked = yield* this.tag(visited, standing, attached)
       return { ...walked, attachments: attached?.count, isKept: false }
     })
+  }
+
+  /** Fails before anything is moved where a tag is to be absent, and stands on something else. */
+  private untaken(standing: ReadonlyArray<Standing>, digest: Digest.Digest) {
+    const taken = standing.find(({ is }) => is !== "absent" && is !== digest)
+    if (this.selection.tagging !== "absent" || taken === undefined) return Effect.void
+    const { is: actual, tag } = taken
+    const { repository } = this.to
+    return Effect.fail(
+      new PreconditionFailed({ repository, tag, expected: "absent", actual, reason: "Changed" })
+    ).pipe(this.failing("target", nameOf(tag)))
   }
 
   /** Visits a node by itself, which its step in a plan says is there. */
