@@ -202,6 +202,21 @@ layer(overMemory)("on the wire (trap 75)", (it) => {
       })
   )
 
+  it.effect.each([
+    ["fewer bytes", "2\r\nhe\r\n0\r\n\r\n"],
+    ["no bytes", "0\r\n\r\n"],
+    ["more bytes", "7\r\nhello!!\r\n0\r\n\r\n"]
+  ] as const)("a chunk without a length that has %s than its range is a 400", ([, body]) =>
+    Effect.gen(function* () {
+      const location = yield* openUpload("a")
+      const chunk = ["Transfer-Encoding: chunked", "Content-Range: 0-4"]
+      const refused = yield* request(`PATCH ${location}`, chunk, body)
+      expect(refused).toMatch(/^HTTP\/1\.1 400 /)
+      expect(refused).toContain('"SIZE_INVALID"')
+      expect(yield* request(`GET ${location}`)).toMatch(/^HTTP\/1\.1 204 /)
+    })
+  )
+
   it.effect("an empty blob is Content-Length: 0, not chunked (trap 15)", () =>
     Effect.gen(function* () {
       yield* push("a", "")

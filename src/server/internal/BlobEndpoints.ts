@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
+import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
@@ -250,12 +251,16 @@ const append = Effect.fnUntraced(function* (
       headers: progress(location, state)
     })
   }
-  const body = yield* receive(request)
-  if (Option.isNone(body)) return state
   const length = Option.getOrUndefined(
     ByteRange.parseLength(request.headers["content-length"] ?? "")
   )
-  const bytes = yield* bounds.bound(body.value, state.offset, length)
+  // The length of a body has been compared with its range: one that does not say it is counted.
+  const size = length === undefined && range ? range.end - range.start + 1 : undefined
+  const body = yield* receive(request)
+  if (Option.isNone(body) && size === undefined) return state
+  const received = Option.getOrElse(body, () => Stream.empty)
+  const whole = size === undefined ? received : ByteStream.verify(received, { size })
+  const bytes = yield* bounds.bound(whole, state.offset, length ?? size)
   // What came from a socket is in arrays that nobody else in this process knows.
   return yield* session.write(Connection.isSocket(request) ? BorrowedStream.give(bytes) : bytes)
 })
