@@ -19,7 +19,7 @@ import * as Metrics from "../Metrics.js"
 import * as AccessScope from "../protocol/AccessScope.js"
 import type { Challenge } from "../protocol/Challenge.js"
 import type { Demand } from "./Credentials.js"
-import { CachedTokens } from "./internal/CachedTokens.js"
+import { CachedTokens, margin } from "./internal/CachedTokens.js"
 import * as ChallengeCache from "./internal/ChallengeCache.js"
 import { put } from "./internal/Oldest.js"
 import * as TokenStore from "./internal/TokenStore.js"
@@ -114,9 +114,6 @@ export declare namespace TokenCache {
     readonly reject: (demand: Demand, token: Redacted.Redacted) => Effect.Effect<void>
   }
 }
-
-/** In milliseconds: a token that ends sooner may end on its way. */
-const margin = 5000
 
 /**
  * Makes a cache that keeps up to 1,000 tokens and the challenges of up to 1,000 origins in memory.

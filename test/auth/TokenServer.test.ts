@@ -550,6 +550,12 @@ describe("the answer (A4)", () => {
       { expires_in: 300, issued_at: "2026-03-01T11:55:00Z" },
       300
     ],
+    [
+      "issued so long ago that it could not be used",
+      { expires_in: 300, issued_at: "2026-03-01T11:55:05Z" },
+      300
+    ],
+    ["or for so long", { expires_in: 300, issued_at: "2026-03-01T11:55:06Z" }, 6],
     ["issued at no time", { expires_in: 300, issued_at: "yesterday" }, 300],
     ["issued at a date alone", { expires_in: 300, issued_at: "2026-03-01" }, 300],
     ["issued at a number", { expires_in: 300, issued_at: 1 }, 300]

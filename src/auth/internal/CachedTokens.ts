@@ -1,6 +1,9 @@
 /** Tokens in memory: by what they are for, the oldest of a thousand forgotten first. */
 import { put } from "./Oldest.js"
 
+/** In milliseconds: a token that ends sooner may end on its way, and is not used. */
+export const margin = 5000
+
 interface Entry {
   readonly issue: string
   readonly expiresAt: number

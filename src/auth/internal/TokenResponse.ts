@@ -9,6 +9,7 @@ import type { Redact } from "../../protocol/internal/RedactedText.js"
 import * as JsonText from "../../spec/internal/JsonText.js"
 import * as ServerText from "../../spec/internal/ServerText.js"
 import type { Token } from "../TokenCache.js"
+import { margin } from "./CachedTokens.js"
 import { isHeaderSafe } from "./Sendable.js"
 
 const OAuthError = Schema.Struct({
@@ -98,12 +99,12 @@ const lifetimeOf = (expiresIn: unknown): number => {
 }
 
 /**
- * The server's clock counts as long as it makes sense here: neither in the future nor at the end of
- * the token's life already.
+ * The server's clock counts as long as it makes sense here: neither in the future nor so that the
+ * token could not be used at all. Each request would ask for another one.
  */
 const issuedAt = (issued: unknown, lifetime: number, now: number): number => {
   const time = typeof issued === "string" && rfc3339.test(issued) ? Date.parse(issued) : Number.NaN
-  return time <= now && time + lifetime > now ? time : now
+  return time <= now && time + lifetime - margin > now ? time : now
 }
 
 const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$/
