@@ -321,4 +321,12 @@ describe("putManifest", () => {
       ).toEqual([["PUT", "/v2/team/app/manifests/v1", m1Type, m1]])
     })
   )
+
+  it.effect("puts a tag that is named twice once", () =>
+    Effect.gen(function* () {
+      const { registry, seen } = yield* world({ [registryUrl]: () => status(201) })
+      yield* registry.putManifest(repository, yield* knownManifest, { tags: [tag, tag] })
+      expect(seen.map(({ line }) => line)).toEqual(["PUT /v2/team/app/manifests/v1"])
+    })
+  )
 })

@@ -91,7 +91,7 @@ export const make = (
       const put = putTags(repository, manifest, [onlyIf.tag], onlyIf.is)
       response = yield* ConditionalPut.run(to, askedHead, repository, manifest, onlyIf, put)
     }
-    const others = tags.filter((tag) => tag !== onlyIf?.tag)
+    const others = [...new Set(tags)].filter((tag) => tag !== onlyIf?.tag)
     if (onlyIf === undefined || others.length > 0)
       response = yield* putTags(repository, manifest, others)
     yield* referrers.add(repository, manifest, response)
