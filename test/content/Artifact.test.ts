@@ -544,6 +544,26 @@ describe("before anything is sent", () => {
         "one would replace the other where they are unpacked"
     ],
     [
+      "two files of one title, which the annotations of one say (CP29)",
+      "a:1",
+      {
+        files: [
+          { title: "a", source: utf8("a") },
+          { source: utf8("b"), annotations: { [Annotations.title]: "a" } }
+        ]
+      },
+      { _tag: "InvalidManifest", reason: "Shape", path: "files[1].title" },
+      'HOST/owner/a:1: files[1].title "a" is that of files[0] too: ' +
+        "one would replace the other where they are unpacked"
+    ],
+    [
+      "two titles of one file",
+      "a:1",
+      { files: [{ title: "a", source: utf8("a"), annotations: { [Annotations.title]: "b" } }] },
+      { _tag: "InvalidManifest", path: `files[0].annotations["${Annotations.title}"]` },
+      `HOST/owner/a:1: files[0].annotations["${Annotations.title}"] is given by title, too`
+    ],
+    [
       "a file in another one",
       "a:1",
       {
@@ -584,6 +604,13 @@ describe("before anything is sent", () => {
       { created: new Date("yesterday") },
       { _tag: "InvalidManifest", path: "created" },
       "HOST/owner/a:1: created is not a date"
+    ],
+    [
+      "a time that has no way to be written",
+      "a:1",
+      { created: new Date(8.64e15) },
+      { _tag: "InvalidManifest", path: "created" },
+      "HOST/owner/a:1: created is not of the years 0 to 9999"
     ],
     [
       "an annotation of a time that is none",

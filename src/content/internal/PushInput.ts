@@ -79,6 +79,8 @@ function* problemsOf(content: Content): Iterable<Problem> {
     yield ["artifactType", problem, "MediaType"]
   }
   if (created !== undefined && Number.isNaN(created.getTime())) yield ["created", "is not a date"]
+  else if (created !== undefined && !isTime(created.toISOString()))
+    yield ["created", "is not of the years 0 to 9999"]
   const time = annotations?.[Annotations.created]
   const path = `annotations["${Annotations.created}"]`
   if (time !== undefined && created !== undefined) yield [path, "is given by created, too"]
@@ -120,7 +122,10 @@ function* problemsOfFiles(files: Content["files"]): Iterable<Problem> {
   const titles = new Map<string, { readonly n: number; readonly isFolder: boolean }>()
   for (const [n, file] of files.entries()) {
     const { annotations, mediaType } = "content" in file ? file.descriptor : file
-    const title = "content" in file ? annotations?.[Annotations.title] : file.title
+    const annotated = annotations?.[Annotations.title]
+    const { title = annotated } = "content" in file ? {} : file
+    if (annotated !== undefined && title !== annotated)
+      yield [`files[${n}].annotations["${Annotations.title}"]`, "is given by title, too"]
     const isFolder = annotations?.[Annotations.unpack] === "true"
     if (mediaType !== undefined)
       yield* problemsOfType(`files[${n}].mediaType`, mediaType, "text/plain")
