@@ -223,15 +223,16 @@ const linesOf = (report: Syncing.RepositoryReport): ReadonlyArray<string> => {
     [postponed.length, "postponed"],
     [count("failed") + removals.length - removed, "failed"]
   ] as const
-  const failures = [...outcomes, ...removals, { failure }].flatMap(({ failure }) =>
-    failure === undefined ? [] : [failure]
-  )
-  const said = counts.filter(([number]) => number > 0).map(([number, what]) => `${number} ${what}`)
+  const said = (failure: { readonly message: string } | undefined, of = "") =>
+    failure === undefined ? [] : [`  failed: ${of}${failure.message}`]
+  const done = counts.filter(([number]) => number > 0).map(([number, what]) => `${number} ${what}`)
   const name = `${Reference.format(from)} to ${Reference.format(to)}`
   return [
-    `${name}: ${said.join(", ") || "no tags"}`,
+    `${name}: ${done.join(", ") || "no tags"}`,
     ...warnings.map((text) => `  warning: ${text}`),
     ...(postponedBy === undefined ? [] : [`  postponed: ${postponedBy.message}`]),
-    ...failures.map(({ message }) => `  failed: ${message}`)
+    ...outcomes.flatMap(({ failure }) => said(failure)),
+    ...removals.flatMap(({ failure, tag }) => said(failure, `remove ${tag}: `)),
+    ...said(failure)
   ]
 }

@@ -307,6 +307,29 @@ describe("what a sync removes", () => {
     })
   )
 
+  it.effect("is the same in a plan, which counts what is going to be there", () =>
+    Effect.gen(function* () {
+      const { plan, run, source, target } = yield* world
+      yield* put(source, "team/app", "2.0.0", "3.0.0")
+      yield* put(target, "mirror/app", "1.0.0")
+      expect((yield* plan(rule)).at(-1)).toBe("remove target.test/mirror/app:1.0.0")
+      expect(yield* run(rule)).toMatchObject({ repositories: [{ removals: [{ tag: "1.0.0" }] }] })
+    })
+  )
+
+  it.effect("is named where it fails, or cannot be found, by plan and report", () =>
+    Effect.gen(function* () {
+      const { opened, plan, run, target } = yield* filled
+      const denied = new Denied({ status: 403 })
+      opened["target.test"] = { ...target, deleteTag: () => Effect.fail(denied) }
+      expect(Sync.formatReport(yield* run(rule)).split("\n")).toContain(
+        `  failed: remove 1.0.0: ${denied.message}`
+      )
+      opened["target.test"] = { ...target, tags: () => Stream.fail(denied) }
+      expect((yield* plan(rule)).at(-1)).toBe(`failed: target.test/mirror/app: ${denied.message}`)
+    })
+  )
+
   it.effect("is nothing unless it is asked", () =>
     Effect.gen(function* () {
       const { run, target } = yield* filled
@@ -873,6 +896,18 @@ describe("rules", () => {
       // A name is one again within another object, and in a text it is none.
       const text = '{"rules":[{"from":"a/b","to":"c/\\"to\\":\\"to\\""},{"from":"a","to":"d"}]}'
       expect((yield* Sync.parse(text)).rules).toHaveLength(2)
+    })
+  )
+
+  it.effect("say nothing of a name that is not in them", () =>
+    Effect.gen(function* () {
+      const { run } = yield* world
+      const messages = yield* Effect.forEach(["source.test/", "source.test/Team"], (from) =>
+        Effect.map(Effect.flip(run({ ...app, from, repositories: ["a"] })), (e) => e.message)
+      )
+      expect(messages[0]).toBe('rules[0].from: "source.test/" ends with "/": leave that out')
+      expect(messages[1]).toContain('"Team"')
+      expect(messages[1]).not.toContain("of/any")
     })
   )
 

@@ -44,10 +44,12 @@ export const find = (
       Effect.catchTag("NameUnknown", () => Effect.succeed([]))
     )
     const keep = new Set(kept.flatMap(({ tags }) => tags))
+    // What is kept is there after a run, and counts for a plan as well.
+    const all = new Set([...there, ...keep])
     const covered = new Set<Tag>()
     for (const { rule } of kept) {
       if (rule.delete === undefined) continue
-      const { tags } = yield* Tags.select(there, { ...rule.tags, newest: undefined })
+      const { tags } = yield* Tags.select(all, { ...rule.tags, newest: undefined })
       for (const tag of tags) covered.add(tag)
     }
     const tags = there.filter((tag) => covered.has(tag) && !keep.has(tag))

@@ -183,8 +183,13 @@ const whole = (text: string) =>
 /** What stands before the names of repositories. */
 const base = (text: string): Effect.Effect<Base, { readonly message: string }> =>
   Effect.gen(function* () {
+    if (text.endsWith("/"))
+      return yield* Effect.fail({ message: `${quoted(text, 128)} ends with "/": leave that out` })
     // Docker Hub's own images have a longer name than is written, which is not meant here.
-    const { host, repository } = yield* Reference.parse(`${text}/of/any`)
+    const { host, repository } = yield* Effect.mapError(
+      Reference.parse(`${text}/of/any`),
+      ({ message }) => ({ message: message.replaceAll("/of/any", "") })
+    )
     return { host, prefix: repository.replace(/\/?of\/any$/, "") }
   })
 

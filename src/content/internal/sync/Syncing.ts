@@ -297,7 +297,7 @@ const planTarget = (syncing: Syncing, jobs: Jobs.Target) =>
                 return { _tag: "Remove", reference: Reference.make({ host, repository, tag }) }
               })
             ])
-          }).pipe(Effect.catchAll((failure) => Effect.succeed(failed(jobs[0], failure))))
+          }).pipe(Effect.catchAll((failure) => Effect.succeed(failed(jobs[0].to, failure))))
         )
       )
     )
@@ -339,7 +339,7 @@ const planJob = (
       const said = untagged(job, failure)
       const tags = said === undefined ? undefined : []
       if (!chosen.some((other) => other.job === job)) chosen.push({ job, tags })
-      return said === undefined ? failed(job, failure) : Stream.make(warning(said))
+      return said === undefined ? failed(from, failure) : Stream.make(warning(said))
     })
   )
 }
@@ -358,5 +358,5 @@ const planned = (
 
 const warning = (message: string): Planned => ({ _tag: "Warning", message })
 
-const failed = ({ from }: Jobs.Job, failure: RepositoryError): Stream.Stream<Planned> =>
-  Stream.make<[Planned]>({ _tag: "Failure", place: Reference.format(from), failure })
+const failed = (at: Reference.Reference, failure: RepositoryError): Stream.Stream<Planned> =>
+  Stream.make<[Planned]>({ _tag: "Failure", place: Reference.format(at), failure })
