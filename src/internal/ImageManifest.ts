@@ -87,8 +87,7 @@ export const chooseImage = Effect.fnUntraced(function* (
     const manifest = yield* InlineData.manifest(registry, repository, descriptor)
     const config = manifest.content._tag === "ImageManifest" ? manifest.content.config : undefined
     if (config === undefined || !MediaType.isImageConfig(config.mediaType)) continue
-    const bytes = yield* registry.getBlobBytes(repository, config)
-    images.push({ manifest, platform: (yield* ImageConfig.fromBytes(bytes, config)).content })
+    images.push({ manifest, platform: (yield* readConfig(registry, repository, config)).content })
   }
   const [best] = rank(images, platform)
   return best === undefined ? chosen : { ...chosen, manifest: best.manifest }
@@ -114,8 +113,7 @@ export const read = (
   image: string
 ) =>
   Effect.gen(function* () {
-    const bytes = yield* registry.getBlobBytes(repository, descriptor)
-    const config = yield* ImageConfig.fromBytes(bytes, descriptor)
+    const config = yield* readConfig(registry, repository, descriptor)
     return { config, layers: yield* ImageConfig.layers(config.content, layers) }
   }).pipe(
     Effect.mapError((error) =>
@@ -127,6 +125,19 @@ export const read = (
           })
         : error
     )
+  )
+
+const readConfig = (
+  registry: Registry.Service,
+  repository: Reference.RepositoryName,
+  descriptor: Descriptor
+) =>
+  registry.getBlobBytes(repository, descriptor).pipe(
+    // Whoever wants an image has no option for that.
+    Effect.catchTag("LimitExceeded", ({ option: _, what, ...error }) =>
+      Effect.fail(new LimitExceeded({ ...error, what: `${what}, a configuration,` }))
+    ),
+    Effect.flatMap((bytes) => ImageConfig.fromBytes(bytes, descriptor))
   )
 
 /** What errors call a manifest and its repository. */

@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../ByteStream.js"
 import type { Registry } from "../Registry.js"
-import type { DigestMismatch, SizeMismatch } from "../RegistryError.js"
+import { type DigestMismatch, InvalidManifest, type SizeMismatch } from "../RegistryError.js"
 import type { Descriptor } from "../spec/Descriptor.js"
 import type { Digest, InvalidDigest } from "../spec/Digest.js"
 import * as Manifest from "../spec/Manifest.js"
@@ -39,14 +39,26 @@ export const orElse =
     return inline === undefined ? getBlob(repository, blob) : Stream.fromEffect(inline)
   }
 
-/** Gets a manifest that an index lists: as the index holds it, or else as the registry has it. */
+/**
+ * Gets a manifest that an index lists: as the index holds it, or else as the registry has it. One
+ * of another size than the index says is not to be trusted (C29).
+ */
 export const manifest = Effect.fnUntraced(function* (
   registry: Registry.Service,
   repository: RepositoryName,
   descriptor: Descriptor
 ): Effect.fn.Return<Manifest.Manifest, Registry.GetManifestError> {
   const inline = yield* held(descriptor)
-  return Option.isSome(inline)
+  const found = Option.isSome(inline)
     ? yield* Manifest.fromBytes(inline.value, descriptor)
     : yield* registry.getManifest(repository, descriptor.digest)
+  const { digest, size } = found.descriptor
+  return size === descriptor.size
+    ? found
+    : yield* new InvalidManifest({
+        reason: "Shape",
+        path: "size",
+        manifest: digest,
+        message: `${digest}: an index says that it has ${descriptor.size} bytes, and it has ${size}`
+      })
 })

@@ -165,6 +165,43 @@ layer(machine, { excludeTestServices: true })((it) => {
       })
     )
 
+    it.effect("C29: fails where a manifest has another size than the index says", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        const { manifest } = yield* Images.push(`${reference}-amd64`, [Tar.archive()])
+        const { registry, repository } = yield* Registries.open(reference)
+        const platform = Platform.unsafeParse("linux/amd64")
+        const index = Manifest.index({ manifests: [{ ...manifest.descriptor, size: 1, platform }] })
+        yield* registry.putManifest(repository, index, { tags: [Reference.unsafeParseTag("v1")] })
+        const error = yield* Effect.flip(Image.pull(reference, { platform }))
+        const { digest, size } = manifest.descriptor
+        expect(error).toMatchObject({ _tag: "InvalidManifest", reason: "Shape", path: "size" })
+        expect(error.message).toBe(
+          `${digest}: an index says that it has 1 bytes, and it has ${size}`
+        )
+      })
+    )
+
+    it.effect("says of a configuration that is too large no option that there is not", () =>
+      Effect.gen(function* () {
+        const reference = `${yield* name}:v1`
+        const { manifest } = yield* Images.push(reference, [Tar.archive()])
+        const { content } = manifest
+        if (content._tag !== "ImageManifest") return yield* Effect.dieMessage("an image")
+        const size = 2 ** 40
+        const large = Manifest.image({ config: { ...content.config, size }, layers: [] })
+        const open = yield* Registries.open(reference)
+        const registry: Registry.Service = {
+          ...open.registry,
+          getManifest: () => Effect.succeed(large)
+        }
+        const error = yield* Effect.flip(Image.pullFrom(registry, Reference.unsafeParse(reference)))
+        expect(error.message).toBe(
+          `Blob ${content.config.digest}, a configuration, exceeds the limit of 4194304 bytes`
+        )
+      })
+    )
+
     it.effect("S29: fails where the configuration has another number of layers", () =>
       Effect.gen(function* () {
         const reference = `${yield* name}:v1`
