@@ -27,6 +27,8 @@ export class TokenBucket {
   /** When the next one may begin, which is not later than `now` if it may now. */
   earliest(now: number): number {
     this.next ??= now - (Math.min(this.saved, this.burst) - 1) * this.interval
+    // It is later only where the clock was set back.
+    this.next = Math.min(this.next, now + this.interval)
     return Math.max(this.next, now - this.capacity)
   }
 

@@ -3,6 +3,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
@@ -79,6 +80,8 @@ const together = <E>(effects: ReadonlyArray<Effect.Effect<unknown, E>>, minutes 
     return yield* Fiber.join(fiber)
   })
 
+const hour = 3_600_000
+
 const other = Reference.unsafeParseRepositoryName("team/other")
 
 describe("rates", () => {
@@ -137,6 +140,20 @@ describe("rates", () => {
       yield* Fiber.interrupt(waiting)
       yield* together([head])
       expect(times()).toEqual([0, 1000])
+    })
+  )
+
+  it.effect("hold up nothing for longer where the clock is set back", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(hour)
+      const { registry, times } = yield* timed(undefined, {
+        rates: { reads: { requests: 1, per: "1 second" } }
+      })
+      const head = registry.headManifest(repository, tag)
+      yield* together([head, head])
+      yield* TestClock.setTime(0)
+      yield* together([head, head])
+      expect(times()).toEqual([hour, hour + 1000, 1000, 2000])
     })
   )
 
@@ -320,6 +337,22 @@ describe("a registry that says that there are too many requests", () => {
       expect(result.left).toBeInstanceOf(TooManyRequests)
       expect(result.left).toMatchObject({ retryAfter: 60_000 })
       expect(times()).toEqual([0])
+    })
+  )
+
+  it.effect("pauses no longer where the clock is set back, nor lets that hide the next pause", () =>
+    Effect.gen(function* () {
+      const retry = { attempts: 4, base: 0, maxDelay: "1 minute", deadline: "1 hour" } as const
+      const pace = new Pace({}, retry)
+      const sent = pace.paced(Operation.Ping(), true, Clock.currentTimeMillis, identity)
+      const refused = pace.refused(new TooManyRequests({ retryAfter: 30_000 }))
+      yield* TestClock.setTime(hour)
+      yield* refused
+      yield* TestClock.setTime(0)
+      expect(yield* together([sent])).toEqual([Either.right(60_000)])
+      yield* TestClock.setTime(0)
+      yield* refused
+      expect(yield* together([sent])).toEqual([Either.right(30_000)])
     })
   )
 

@@ -71,11 +71,11 @@ export class Pace {
     // Whoever does without retries decides by themselves what to send when.
     if (this.retry.attempts === 0) return Effect.void
     return Effect.map(Clock.currentTimeMillis, (now) => {
-      const isFirst = now >= this.pausedUntil
+      const isFirst = this.refusals === 0 || now >= this.pausedUntil
       const backoff = isFirst ? Duration.toMillis(this.retry.base) * 2 ** this.refusals : 0
       const wait = Math.max(backoff, error.retryAfter ?? 0)
       const until = now + Math.min(wait, Duration.toMillis(this.retry.maxDelay))
-      this.pausedUntil = Math.max(this.pausedUntil, until)
+      this.pausedUntil = isFirst ? until : Math.max(this.pausedUntil, until)
       if (isFirst) this.refusals++
     })
   }
@@ -103,6 +103,9 @@ export class Pace {
         (restore) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => {
             if (this.refusals === 0) return restore(this.sent(request))
+            // It is later only where the clock was set back.
+            const latest = now + Duration.toMillis(this.retry.maxDelay)
+            this.pausedUntil = Math.min(this.pausedUntil, latest)
             // No sleep has parts of a nanosecond: they would be waited for without an end.
             const wait = Math.max(0, Math.round((this.pausedUntil - now) * 1e6) / 1e6)
             if (now + wait - since > Duration.toMillis(this.retry.deadline))
