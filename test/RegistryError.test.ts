@@ -25,6 +25,17 @@ it("a refusal is said to come from the server that gave it: token server or stor
   )
 })
 
+it("a location that leads nowhere is named without a host", () => {
+  const facts = { kind: "Upload", reason: "it is blank" } as const
+  const message = (host: string) => new RegistryError.UntrustedLocation({ ...facts, host }).message
+  expect(message("")).toBe(
+    "The registry supplied an upload location, which is not followed: it is blank"
+  )
+  expect(message("b.test")).toBe(
+    "The registry supplied an upload location on b.test, which is not followed: it is blank"
+  )
+})
+
 const repository = "owner/name"
 const digest = "sha256:00"
 const served = { method: "GET", url: "https://registry.test/v2/", status: 200 }

@@ -99,8 +99,9 @@ export const ofUntrusted = (error: {
   readonly reason: string
   readonly option?: string | undefined
 }): string =>
-  `The registry supplied ${locations[error.kind]} on ${error.host}, ` +
-  `which is not followed: ${error.reason}` +
+  `The registry supplied ${locations[error.kind]}` +
+  (error.host === "" ? "" : ` on ${error.host}`) +
+  `, which is not followed: ${error.reason}` +
   (error.option === undefined ? "" : ` (option ${error.option} would allow it)`)
 
 /** Returns why nothing is pushed to a reference with the digest of another manifest. */

@@ -35,6 +35,7 @@ describe("url", () => {
     ["https://r.example/v2/", "https://r.example"],
     ["https://r.example/prefix/v2/", "https://r.example/prefix"],
     ["https://r.example/v2/v2", "https://r.example/v2"],
+    ["https://r.example//v2//", "https://r.example"],
     ["https://r.example/v2x", "https://r.example/v2x"],
     ["localhost:5000/v2", "http://localhost:5000"],
     ["https://v2", "https://v2"]

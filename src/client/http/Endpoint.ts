@@ -220,7 +220,7 @@ export const make = (options: EndpointOptions): Effect.Effect<Endpoint, InvalidU
     const timeouts = withDefaults(Timeouts.defaultTimeouts, options.timeouts)
     const retry = withDefaults(Retry.defaultRetry, options.retry)
     const { hostname, pathname } = new URL(text)
-    const base = origin.value + pathname.replace(/\/+$/, "").replace(/\/v2$/, "")
+    const base = origin.value + pathname.replace(/\/+$/, "").replace(/\/+v2$/, "")
     return {
       [EndpointTypeId]: EndpointTypeId,
       base,
