@@ -349,7 +349,11 @@ const writeAll = Effect.fnUntraced(function* (files: Content, overwrite: boolean
     : ExistingFile.tellSkipped({ repository: reference.repository, ...descriptor })
   const from = there?.path ?? path
   const here = Registry.make({
-    getBlob: () => ByteStream.verify(read(from, 0, inTurn), descriptor)
+    getBlob: () =>
+      ByteStream.verify(
+        read(from, 0, () => inTurn(descriptor.size)),
+        descriptor
+      )
   })
   for (const { path, skipped } of files)
     if (!skipped && path !== from)

@@ -48,7 +48,10 @@ export const stateOf = (
     }
     if (!stats.isFile()) return yield* notRegular(path)
     if (expected.size !== undefined && stats.size !== expected.size) return "else"
-    const content = ByteStream.verify(read(path, 0, inTurn), expected)
+    const content = ByteStream.verify(
+      read(path, 0, () => inTurn(stats.size)),
+      expected
+    )
     return yield* Effect.match(Stream.runDrain(content), {
       onFailure: () => "else" as const,
       onSuccess: () => "same" as const
