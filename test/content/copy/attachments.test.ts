@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as Credentials from "../../../src/auth/Credentials.js"
 import * as TokenCache from "../../../src/auth/TokenCache.js"
 import * as RegistryClient from "../../../src/client/RegistryClient.js"
@@ -216,6 +217,27 @@ describe("what is attached", () => {
   )
 })
 
+describe("what a list of referrers names and the source does not have", () => {
+  it.effect("is left out, and does not count", () =>
+    Effect.gen(function* () {
+      const { index, place, source, to } = yield* world
+      const gone = { ...index.descriptor, digest: freshDigest() }
+      const registry: Registry.Service = {
+        ...source,
+        referrers: (name, digest, options) =>
+          Stream.concat(source.referrers(name, digest, options), Stream.make(gone))
+      }
+      const { outcomes, summary } = yield* Copy.between(
+        { ...place, registry },
+        { registry: to.registry, repository },
+        { referrers: true }
+      )
+      expect(outcomes).toMatchObject([{ status: "copied", attachments: 4 }])
+      expect(summary.skipped.nodes).toBe(1)
+    })
+  )
+})
+
 describe("CP11: a tag of cosign's that is another one at the target", () => {
   const differing = Effect.gen(function* () {
     const all = yield* world
@@ -230,7 +252,9 @@ describe("CP11: a tag of cosign's that is another one at the target", () => {
       const { other, place, source, tagged, target, to } = yield* differing
       const steps = yield* items(Copy.planBetween(place, to, { referrers: true }))
       expect(steps.map(Copy.format)).toContain(`skip ${tagged.tag}: the target has another one`)
-      yield* Copy.between(place, to, { referrers: true })
+      // Three of the four are copied.
+      const report = yield* Copy.between(place, to, { referrers: true })
+      expect(report.outcomes).toMatchObject([{ attachments: 3 }])
       expect(yield* standing(target, tagged.tag)).toBe(other.manifest.descriptor.digest)
       const from = { registry: source, repository }
       const { ok, outcomes } = yield* Copy.between(from, to, { tags: "all" })

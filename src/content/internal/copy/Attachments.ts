@@ -119,14 +119,16 @@ export class Attachments {
         const found = yield* this.ask(manifest)
         const after: Array<string> = []
         const parts: Array<Descriptor> = []
+        let count = 0
         // What is attached to an attachment comes after it.
         for (let depth = 1; found.some((one) => one.depth >= depth); depth++) {
           const level = found.filter((one) => one.depth === depth)
           const all = yield* Effect.forEach(level, (one) => this.attach(one), { concurrency })
+          count += all.reduce((sum, walked) => sum + walked.count, 0)
           after.push(...all.flatMap((walked) => walked.after))
           parts.push(...all.flatMap((walked) => walked.parts))
         }
-        return { count: found.length, after: [...new Set(after)], parts }
+        return { count, after: [...new Set(after)], parts }
       })
     )
   }
@@ -167,15 +169,17 @@ export class Attachments {
     descriptor,
     link,
     subject
-  }: AttachmentWalk.Attachment): Effect.Effect<Omit<Found, "count">, CopyFailure> {
+  }: AttachmentWalk.Attachment): Effect.Effect<Found, CopyFailure> {
     return Effect.gen(this, function* () {
       const subjectNode = { kind: "manifest", descriptor: subject } as const
       const visitedSubject = yield* this.visiting.visit(subjectNode, { mayBeMissing: true })
       yield* this.visiting.claim(visitedSubject)
       const node = { kind: "manifest", descriptor } as const
       const hint: Hint = { mayBeMissing: true, after: visitedSubject.after }
-      if (link._tag === "CosignTag")
-        return { after: (yield* this.cosigned(link.tag, node, hint)).after, parts: [] }
+      if (link._tag === "CosignTag") {
+        const { after, isKept } = yield* this.cosigned(link.tag, node, hint)
+        return { count: isKept ? 0 : 1, after, parts: [] }
+      }
       const isListed = (yield* this.listed(subject.digest)).has(descriptor.digest)
       const visited = yield* this.visiting.visit(node, {
         ...hint,
@@ -183,7 +187,8 @@ export class Attachments {
       })
       yield* this.visiting.claim(visited)
       const parts = visited.manifests.filter(({ digest }) => digest !== descriptor.digest)
-      return { after: visited.after, parts }
+      // A list may name what is not there any more.
+      return { count: visited.isMissing ? 0 : 1, after: visited.after, parts }
     })
   }
 
