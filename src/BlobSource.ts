@@ -6,10 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "./ByteStream.js"
 import * as BorrowedStream from "./internal/BorrowedStream.js"
-import * as StreamChannel from "./internal/StreamChannel.js"
+import * as PullStream from "./internal/PullStream.js"
 import { Unsupported } from "./RegistryError.js"
 import type { Descriptor } from "./spec/Descriptor.js"
 import * as Digest from "./spec/Digest.js"
@@ -69,7 +69,7 @@ export const reusing = <E, R>(open: Open<E, R>, reused: Open<E, R>): Open<E, R> 
 export const openReusing =
   <E, R>(open: Open<E, R> & { readonly [Reused]?: Open<E, R> }): Open<E, R> =>
   (offset) =>
-    StreamChannel.unwrap(
+    PullStream.unwrap(
       Effect.map(ByteStream.BuffersReused, (reused) =>
         ((reused ? open[Reused] : undefined) ?? open)(offset)
       )
@@ -94,7 +94,8 @@ export interface Known {
  * @category constructors
  */
 export const fromBytes = (bytes: Uint8Array): BlobSource => ({
-  open: (offset) => (offset === bytes.length ? Stream.empty : Stream.make(bytes.subarray(offset))),
+  open: (offset) =>
+    offset === bytes.length ? PullStream.empty : PullStream.succeed(bytes.subarray(offset)),
   size: bytes.length,
   digest: Digest.fromBytes(bytes),
   replay: "any",
@@ -193,11 +194,11 @@ export const fromRegistry = <E, RangeError>(
     (form: <Error>(stream: Stream.Stream<Uint8Array, Error>) => Stream.Stream<Uint8Array, Error>) =>
     (offset: number): Stream.Stream<Uint8Array, E | RangeError> => {
       if (offset === 0) return form(whole)
-      if (offset === blob.size) return Stream.empty
-      return Stream.catchAll(
+      if (offset === blob.size) return PullStream.empty
+      return PullStream.catchAll(
         form(registry.getBlobRange(repository, blob.digest, { start: offset })),
         (error): Stream.Stream<Uint8Array, E | RangeError> =>
-          error instanceof Unsupported ? ByteStream.drop(whole, offset) : Stream.fail(error)
+          error instanceof Unsupported ? ByteStream.drop(whole, offset) : PullStream.fail(error)
       )
     }
   const read = reusing(open(identity), open(BorrowedStream.unhashed))

@@ -19,8 +19,8 @@ import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { fromStreamOnce, type Known } from "./BlobSource.js"
 import * as EventStream from "./internal/EventStream.js"
+import * as PullStream from "./internal/PullStream.js"
 import * as Rate from "./internal/Rate.js"
-import * as StreamChannel from "./internal/StreamChannel.js"
 import type { PutBlobOptions, Registry } from "./Registry.js"
 import type { Descriptor } from "./spec/Descriptor.js"
 import type { Digest } from "./spec/Digest.js"
@@ -199,39 +199,48 @@ export const track: {
     subject: Subject,
     offset = 0
   ): Stream.Stream<Uint8Array, E, R> =>
-    Stream.unwrapScoped(
-      Effect.gen(function* () {
-        const observer = yield* Observer
-        if (observer === undefined) return self
-        let count = offset
-        let reported = -1
-        let told = { count: offset, at: yield* Clock.currentTimeMillis, rate: 0 }
-        const tell = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          const seconds = (now - told.at) / 1000
-          if (seconds > 0) {
-            const rate = Rate.smoothed(told.rate, (count - told.count) / seconds, seconds)
-            told = { count, at: now, rate }
-          }
-          return reported === count
-            ? Effect.void
-            : Effect.suspend(() => {
-                reported = count
-                return observer({ _tag: "Bytes", subject, offset: count, rate: told.rate })
-              })
-        })
-        yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
-        return StreamChannel.tapFlushing(
-          self,
-          (bytes) => {
-            count += bytes.length
-            // Who sends a blob of a known size may never ask for more than its last byte.
-            return count === subject.size
-          },
-          tell
-        )
-      })
+    PullStream.unwrap(
+      Effect.map(Observer, (observer) =>
+        observer === undefined
+          ? self
+          : PullStream.unwrapScoped(tracked(observer, self, subject, offset))
+      )
     )
 )
+
+const tracked = Effect.fnUntraced(function* <E, R>(
+  observer: (event: Event) => Effect.Effect<void>,
+  self: Stream.Stream<Uint8Array, E, R>,
+  subject: Subject,
+  offset: number
+) {
+  let count = offset
+  let reported = -1
+  let told = { count: offset, at: yield* Clock.currentTimeMillis, rate: 0 }
+  const tell = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const seconds = (now - told.at) / 1000
+    if (seconds > 0) {
+      const rate = Rate.smoothed(told.rate, (count - told.count) / seconds, seconds)
+      told = { count, at: now, rate }
+    }
+    return reported === count
+      ? Effect.void
+      : Effect.suspend(() => {
+          reported = count
+          return observer({ _tag: "Bytes", subject, offset: count, rate: told.rate })
+        })
+  })
+  yield* Effect.forkScoped(Effect.schedule(tell, Schedule.spaced("200 millis")))
+  return PullStream.tapFlushing(
+    self,
+    (bytes) => {
+      count += bytes.length
+      // Who sends a blob of a known size may never ask for more than its last byte.
+      return count === subject.size
+    },
+    tell
+  )
+})
 
 // -----------------------------------------------------------------------------
 // Uploads at the end of a pipe

@@ -48,7 +48,6 @@ describe("a program that resolves a tag", () => {
       "@effect/platform/UrlParams",
       "effect/Array",
       "effect/Cause",
-      "effect/Channel",
       "effect/Chunk",
       "effect/Clock",
       "effect/Config",

@@ -5,9 +5,9 @@
  * that anybody has made out of another has no other form: nobody's code sees borrowed arrays that
  * does not know of it.
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import * as StreamChannel from "./StreamChannel.js"
+import * as PullStream from "./PullStream.js"
 
 /**
  * How a stream is run: whether its arrays are borrowed, and whether its content is hashed to verify
@@ -75,11 +75,7 @@ export const giveBack = (bytes: Uint8Array): void => lenders.get(bytes.buffer)?.
 
 /** Runs a stream of both forms whose bytes nobody wants. */
 export const drain = <E, R>(stream: Stream.Stream<Uint8Array, E, R>): Effect.Effect<void, E, R> =>
-  StreamChannel.runFlushing(
-    of(stream),
-    (bytes) => {
-      giveBack(bytes)
-      return false
-    },
-    Effect.void
-  )
+  PullStream.runFlushing(of(stream), (bytes) => {
+    giveBack(bytes)
+    return false
+  })

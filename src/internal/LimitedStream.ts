@@ -2,14 +2,14 @@
 import type * as Stream from "effect/Stream"
 import type { Limit } from "../ByteStream.js"
 import { LimitExceeded } from "../RegistryError.js"
-import * as StreamChannel from "./StreamChannel.js"
+import * as PullStream from "./PullStream.js"
 
 /** Passes the bytes of a stream. Fails with `LimitExceeded` at the first one beyond the limit. */
 export const atMost = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
   limit: Limit
 ): Stream.Stream<Uint8Array, E | LimitExceeded, R> =>
-  StreamChannel.transform(stream, () => {
+  PullStream.transform(stream, () => {
     let count = 0
     return {
       *push(bytes): Generator<Uint8Array, LimitExceeded | undefined> {

@@ -5,8 +5,8 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as BorrowedStream from "./BorrowedStream.js"
+import * as PullStream from "./PullStream.js"
 import { isRecorded, withFiber } from "./Runtime.js"
-import * as StreamChannel from "./StreamChannel.js"
 
 /** The attributes of a span. Those that are `undefined` are left out. */
 export type Attributes = Readonly<Record<string, string | number | undefined>>
@@ -37,7 +37,7 @@ export const streamInSpan = <A, E, R>(
   stream: Stream.Stream<A, E, R>
 ): Stream.Stream<A, E, R> =>
   BorrowedStream.map(stream, (stream) =>
-    StreamChannel.unwrap(
+    PullStream.unwrap(
       withFiber((fiber) =>
         Effect.succeed(
           isRecorded(fiber)

@@ -2,11 +2,12 @@
  * The first bytes of a stream where the rest does not matter, as of the body of an error, or where
  * there may be no rest.
  */
-import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { concat } from "../ByteStream.js"
+import * as PullStream from "./PullStream.js"
 
 /** So many milliseconds what is not needed is waited for. */
 export const longestWait = 5000
@@ -45,31 +46,34 @@ export const mapSmall = <E, R>(
   self: Stream.Stream<Uint8Array, E, R>,
   limit: number,
   f: (bytes: Uint8Array) => Effect.Effect<Uint8Array>
-): Stream.Stream<Uint8Array, E, R> => {
-  type Bytes = Chunk.Chunk<Uint8Array>
-  const gather = (
-    held: Bytes,
-    size: number
-  ): Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> =>
-    Channel.readWithCause({
-      onInput: (chunk: Bytes) => {
-        const all = Chunk.appendAll(held, chunk)
-        const total = Chunk.reduce(chunk, size, (sum, bytes) => sum + bytes.length)
-        return total > limit ? Channel.flatMap(Channel.write(all), () => pass) : gather(all, total)
+): Stream.Stream<Uint8Array, E, R> =>
+  PullStream.make((scope) => {
+    const pull = PullStream.open(self, scope)
+    const held: Array<Uint8Array> = []
+    let size = 0
+    let next: PullStream.Pull<Uint8Array, E, R> | undefined
+    const gather: PullStream.Pull<Uint8Array, E, R> = PullStream.match<
+      Uint8Array,
+      E,
+      R,
+      Chunk.Chunk<Uint8Array>,
+      Option.Option<E>,
+      R
+    >(pull, {
+      onChunk: (chunk) => {
+        for (const bytes of chunk) {
+          held.push(bytes)
+          size += bytes.length
+        }
+        if (size <= limit) return gather
+        next = pull
+        return Effect.succeed(Chunk.unsafeFromArray(held))
       },
-      onFailure: Channel.failCause,
-      onDone: () =>
-        Channel.unwrap(Effect.map(f(concat([...held])), (bytes) => Channel.write(Chunk.of(bytes))))
+      onFailure: PullStream.failed,
+      onEnd: () => {
+        next = PullStream.end
+        return Effect.map(f(concat(held)), Chunk.of)
+      }
     })
-  const pass: Channel.Channel<Bytes, Bytes, E, E, unknown, unknown> = Channel.readWithCause({
-    onInput: (chunk: Bytes) => Channel.flatMap(Channel.write(chunk), () => pass),
-    onFailure: Channel.failCause,
-    onDone: () => Channel.void
+    return Effect.suspend(() => next ?? gather)
   })
-  return Stream.fromChannel(
-    Channel.pipeTo(
-      Stream.toChannel(self),
-      Channel.suspend(() => gather(Chunk.empty(), 0))
-    )
-  )
-}

@@ -1,11 +1,10 @@
 /** A stream of bytes that is read ahead, and fails where its source stalls or ends too early. */
-import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as PullStream from "./PullStream.js"
 
 /** How the source is read, and what a fault of it is to the consumer. Sizes are in bytes. */
 interface Options<E> {
@@ -49,22 +48,22 @@ export const watched = <E, R, E2>(
   self: Stream.Stream<Uint8Array, E, R>,
   options: Options<E2>
 ): Stream.Stream<Uint8Array, E | E2, R> =>
-  Stream.unwrapScoped(
-    Effect.gen(function* () {
-      const state: State<E | E2> = {
-        held: [],
-        size: 0,
-        count: 0,
-        idle: 0,
-        ended: undefined,
-        news: Effect.unsafeMakeLatch(false),
-        room: Effect.unsafeMakeLatch(true)
-      }
-      yield* read(self, state, options)
-      yield* Effect.forkScoped(watch(state, options))
-      return consume(state, options)
-    })
-  )
+  PullStream.make((scope) => {
+    const state: State<E | E2> = {
+      held: [],
+      size: 0,
+      count: 0,
+      idle: 0,
+      ended: undefined,
+      news: Effect.unsafeMakeLatch(false),
+      room: Effect.unsafeMakeLatch(true)
+    }
+    const started = Effect.zipRight(
+      Effect.forkIn(read(self, state, options), scope),
+      Effect.forkIn(watch(state, options), scope)
+    )
+    return PullStream.opening(started, consume(state, options))
+  })
 
 const end = <E>(state: State<E>, exit: Exit.Exit<void, E>): Effect.Effect<void> =>
   Effect.sync(() => {
@@ -72,36 +71,30 @@ const end = <E>(state: State<E>, exit: Exit.Exit<void, E>): Effect.Effect<void> 
     state.news.unsafeOpen()
   })
 
-/** Reads the source in a fiber of the scope, as far as there is room. */
+/** Reads the source, as far as there is room. */
 const read = <E, R, E2>(
   self: Stream.Stream<Uint8Array, E, R>,
   state: State<E | E2>,
   options: Options<E2>
-): Effect.Effect<void, never, R | Scope.Scope> => {
+): Effect.Effect<void, never, R> => {
   const { ahead, length = Number.POSITIVE_INFINITY } = options
-  type Loop = Channel.Channel<never, Chunk.Chunk<Uint8Array>, E, E, void, unknown>
-  const loop: Loop = Channel.readWithCause({
-    onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-      state.idle = 0
-      let isOver = false
-      for (const bytes of chunk) {
-        const wanted = Math.min(bytes.length, length - state.count)
-        isOver ||= wanted < bytes.length
-        if (wanted === 0) continue
-        state.held.push(isOver ? bytes.subarray(0, wanted) : bytes)
-        state.size += wanted
-        state.count += wanted
-      }
-      state.news.unsafeOpen()
-      if (isOver) return Channel.void
-      if (state.size < ahead) return loop
-      state.room.unsafeClose()
-      return Channel.flatMap(Channel.fromEffect(state.room.await), () => loop)
-    },
-    onFailure: Channel.failCause,
-    onDone: () => Channel.void
-  })
-  return Channel.runDrain(Channel.pipeTo(Stream.toChannel(self), loop)).pipe(
+  return PullStream.runForEachChunk(self, (chunk) => {
+    state.idle = 0
+    let isOver = false
+    for (const bytes of chunk) {
+      const wanted = Math.min(bytes.length, length - state.count)
+      isOver ||= wanted < bytes.length
+      if (wanted === 0) continue
+      state.held.push(isOver ? bytes.subarray(0, wanted) : bytes)
+      state.size += wanted
+      state.count += wanted
+    }
+    state.news.unsafeOpen()
+    if (isOver) return false
+    if (state.size < ahead) return undefined
+    state.room.unsafeClose()
+    return state.room.await
+  }).pipe(
     Effect.exit,
     Effect.flatMap((exit) =>
       end(
@@ -110,8 +103,7 @@ const read = <E, R, E2>(
           ? Exit.fail(options.onFault("Reset"))
           : exit
       )
-    ),
-    Effect.forkScoped
+    )
   )
 }
 
@@ -130,21 +122,22 @@ const watch = <E, E2>(state: State<E | E2>, options: Options<E2>): Effect.Effect
 const consume = <E, E2>(
   state: State<E | E2>,
   { length, onWait }: Options<E2>
-): Stream.Stream<Uint8Array, E | E2> => {
-  const loop = (): Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, E | E2> => {
+): PullStream.Pull<Uint8Array, E | E2> => {
+  const pull: PullStream.Pull<Uint8Array, E | E2> = Effect.suspend(() => {
     if (state.size > 0) {
       const chunk = Chunk.unsafeFromArray(state.held)
       state.held = []
       state.size = 0
       state.room.unsafeOpen()
-      return Channel.flatMap(Channel.write(chunk), loop)
+      return Effect.succeed(chunk)
     }
-    if (state.ended !== undefined) return Channel.fromEffect(state.ended)
+    if (state.ended !== undefined)
+      return Exit.isSuccess(state.ended) ? PullStream.end : PullStream.failed(state.ended.cause)
     onWait?.()
     state.news.unsafeClose()
     return state.count === length
-      ? Channel.fromEffect(Effect.ignore(Effect.timeout(state.news.await, lingering)))
-      : Channel.flatMap(Channel.fromEffect(state.news.await), loop)
-  }
-  return Stream.fromChannel(Channel.suspend(loop))
+      ? Effect.zipRight(Effect.ignore(Effect.timeout(state.news.await, lingering)), PullStream.end)
+      : Effect.zipRight(state.news.await, pull)
+  })
+  return pull
 }

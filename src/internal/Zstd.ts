@@ -6,16 +6,16 @@
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import { InvalidEncoding } from "./InvalidEncoding.js"
-import * as StreamChannel from "./StreamChannel.js"
+import * as PullStream from "./PullStream.js"
 import * as ZstdFrames from "./ZstdFrames.js"
 
 /** Decompresses all frames of a stream. */
 export const zstd = <E, R>(
   compressed: Stream.Stream<Uint8Array, E, R>
 ): Stream.Stream<Uint8Array, E | InvalidEncoding, R> =>
-  StreamChannel.unwrap(
+  PullStream.unwrap(
     Effect.map(loaded, ({ Decompress }) =>
-      StreamChannel.transform(compressed, () => {
+      PullStream.transform(compressed, () => {
         const cutter = ZstdFrames.make()
         let out: Array<Uint8Array> = []
         const open = () => {

@@ -4,10 +4,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { watched } from "../../internal/WatchedStream.js"
 import { isTransient, TransportFailure } from "../../RegistryError.js"
 import * as Transfer from "../../Transfer.js"
@@ -48,11 +48,11 @@ export const transferred = <E>(
   next: Effect.Effect<Source | undefined, E>,
   source: Source | undefined
 ): Stream.Stream<Uint8Array, E | TransportFailure> => {
-  if (source === undefined) return Stream.empty
+  if (source === undefined) return PullStream.empty
   const { connections } = reading.to
   const end = source.start + (Received.lengthOf(source.response) ?? 0)
   if (connections === 1) return received(reading, progress, next, source)
-  return StreamChannel.unwrap(
+  return PullStream.unwrap(
     Effect.map(ParallelPlan.Tuning, (tuning) => {
       if (!ParallelPlan.isLarge(end - progress.at, tuning))
         return received(reading, progress, next, source)
@@ -105,25 +105,28 @@ export const received = <E>(
   next: Effect.Effect<Source | undefined, E>,
   begun?: Source
 ): Stream.Stream<Uint8Array, E | TransportFailure> =>
-  Stream.suspend(() => {
+  PullStream.suspend(() => {
     const { left, subject, to } = reading
     const again = Resume.make(to, subject)
     const first = progress.at
     const attempt = (): Stream.Stream<Uint8Array, E | TransportFailure> =>
-      StreamChannel.unwrap(
-        Effect.map(next, (source) => (source === undefined ? Stream.empty : body(source)))
+      PullStream.unwrap(
+        Effect.map(next, (source) => (source === undefined ? PullStream.empty : body(source)))
       )
     const body = (source: Source) =>
       arriving(reading, source).pipe(
         ByteStream.drop(progress.at - source.start),
-        (content) => (left === undefined ? content : StreamChannel.endAfter(content, left)),
+        (content) => (left === undefined ? content : PullStream.endAfter(content, left)),
         ByteStream.tap((bytes) => {
           progress.at += bytes.length
         }),
-        Stream.catchAll((fault) => (isTransient(fault) ? resume(fault) : Stream.fail(fault)))
+        (content) =>
+          PullStream.catchAll(content, (fault) =>
+            isTransient(fault) ? resume(fault) : PullStream.fail(fault)
+          )
       )
     const resume = (fault: TransportFailure) =>
-      StreamChannel.unwrap(
+      PullStream.unwrap(
         again(fault, progress.at - first).pipe(
           Effect.zipRight(Transfer.emit({ _tag: "Resumed", subject, offset: progress.at })),
           Effect.map(attempt)

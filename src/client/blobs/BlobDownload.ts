@@ -9,7 +9,7 @@ import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as InlineData from "../../internal/InlineData.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import type { Registry } from "../../Registry.js"
 import { DigestMismatch, LimitExceeded, RangeMismatch, SizeMismatch } from "../../RegistryError.js"
@@ -33,7 +33,7 @@ export const make = (
   const getBlob = InlineData.orElse((repository, blob) =>
     BorrowedStream.make(({ borrowed, hashed }) =>
       to.concurrency.download((permit) =>
-        StreamChannel.unwrap(
+        PullStream.unwrap(
           Effect.gen(function* () {
             const known: { readonly digest: Digest.Digest; readonly size?: number } =
               typeof blob === "string" ? { digest: blob } : blob
@@ -51,10 +51,10 @@ export const make = (
               permit.release()
               const problem = verifier.finish(bytes)
               return problem === undefined
-                ? Stream.succeed(bytes)
-                : Stream.fail(explained(problem, download))
+                ? PullStream.succeed(bytes)
+                : PullStream.fail(explained(problem, download))
             }
-            const content = Stream.mapError(
+            const content = PullStream.mapError(
               verifier.verify(
                 Transfer.track(
                   transferred({ to, send, subject, borrowed }, permit, download, next, source),
@@ -64,7 +64,7 @@ export const make = (
               (error) => explained(error, download)
             )
             return permit.revocable(
-              isObserved ? Stream.concat(content, completed(subject, digest)) : content
+              isObserved ? PullStream.ending(content, completed(subject, digest)) : content
             )
           })
         )
@@ -82,10 +82,10 @@ export const make = (
     return BorrowedStream.make(({ borrowed }) =>
       to.concurrency.download((permit) =>
         permit.revocable(
-          Stream.suspend(() => {
+          PullStream.suspend(() => {
             const progress = { at: start, end }
             const next = nextOfRange(send, subject, progress)
-            return StreamChannel.unwrap(
+            return PullStream.unwrap(
               Effect.map(next, (source) =>
                 transferred({ to, send, subject, borrowed }, permit, progress, next, source)
               )
@@ -141,11 +141,9 @@ const gathered = Effect.fnUntraced(function* (
 
 /** The events at the end of a download that was observed. */
 const completed = (subject: Transfer.Subject, digest: Digest.Digest) =>
-  Stream.execute(
-    Effect.zipRight(
-      Transfer.emit({ _tag: "Verified", subject, digest }),
-      Transfer.emit({ _tag: "Completed", subject, skipped: false })
-    )
+  Effect.zipRight(
+    Transfer.emit({ _tag: "Verified", subject, digest }),
+    Transfer.emit({ _tag: "Completed", subject, skipped: false })
   )
 
 // -----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import * as Transfer from "../../Transfer.js"
 import * as ParallelPlan from "./ParallelPlan.js"
 
@@ -208,7 +208,7 @@ const fetched = <E, E2>(state: State<E, E2>, n: number, span: Span): Effect.Effe
       }
       return false
     }
-    return StreamChannel.runFlushing(state.segment(span, begins), take, Effect.void).pipe(
+    return PullStream.runFlushing(state.segment(span, begins), take, Effect.void).pipe(
       observedAt(state),
       Effect.raceFirst(segment.abandoned.await),
       Effect.exit,

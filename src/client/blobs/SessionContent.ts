@@ -9,8 +9,8 @@ import * as Scope from "effect/Scope"
 import * as ScopedRef from "effect/ScopedRef"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 import type { OpenReader } from "../../internal/ReadInto.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
 import type { ByteRange } from "../../protocol/ByteRange.js"
 import type { BodyNotReplayable, DigestMismatch, SizeMismatch } from "../../RegistryError.js"
 import type * as Digest from "../../spec/Digest.js"
@@ -265,7 +265,7 @@ const readPortions = <E, R>(
     const current = yield* ScopedRef.fromAcquire(opened(first))
     let isAbandoned = false
     const take = (start: number, count: number): Stream.Stream<Uint8Array, E, R> =>
-      StreamChannel.unwrap(
+      PullStream.unwrap(
         Effect.gen(function* () {
           if (isAbandoned || (yield* ScopedRef.get(current)).at !== start)
             yield* ScopedRef.set(current, opened(start))

@@ -10,9 +10,10 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { SourceFailure } from "./SourceFailure.js"
 
 /** Up to so many bytes, zeros make up for what is missing of a body whose length was announced. */
@@ -20,15 +21,12 @@ const maxFilling = 64 * 1024 * 1024
 
 const zeros = new Uint8Array(64 * 1024)
 
-/** Chunks as `Stream.toPull` gives them. */
-type Pull<E> = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>>
-
 /**
  * A pull that can be stopped while it waits, which ends it. It runs in a fiber of its own, one
  * chunk each time that it is asked for.
  */
 interface Stoppable<E> {
-  readonly pull: Pull<E>
+  readonly pull: PullStream.Pull<Uint8Array, E>
   readonly stop: () => void
 }
 
@@ -36,12 +34,12 @@ const stoppable = <E, R>(
   source: Stream.Stream<Uint8Array, E, R>
 ): Effect.Effect<Stoppable<E>, never, R | Scope.Scope> =>
   Effect.gen(function* () {
-    const pull = yield* Stream.toPull(source)
+    const pull = PullStream.open(source, yield* Effect.scope)
     const asked = Effect.unsafeMakeLatch(false)
-    let item: Pull<E> | undefined
+    let item: PullStream.Pull<Uint8Array, E> | undefined
     let isStopped = false
     let wake = constVoid
-    const deliver = (next: Pull<E>) => {
+    const deliver = (next: PullStream.Pull<Uint8Array, E>) => {
       item = next
       wake()
     }
@@ -61,7 +59,7 @@ const stoppable = <E, R>(
       }
       if (item !== undefined || isStopped) wake()
     })
-    const taken: Pull<E> = Effect.suspend(() => {
+    const taken: PullStream.Pull<Uint8Array, E> = Effect.suspend(() => {
       if (isStopped) return Effect.fail(Option.none())
       const next = item
       if (next === undefined) {
@@ -121,7 +119,7 @@ export const make = <E, R>(
 ): Effect.Effect<SourceBody<E>, never, R> =>
   Effect.map(
     Effect.context<R>(),
-    (context) => new SourceBody(stoppable(Stream.provideContext(source, context)), length)
+    (context) => new SourceBody(stoppable(PullStream.provideContext(source, context)), length)
   )
 
 /** A source as the body of a request, of which there may be several runs. */
@@ -162,14 +160,16 @@ export class SourceBody<E> {
    * a known length still needs. It fails where nothing was sent yet, or more than 64 MiB are
    * missing. Each further run of it runs the source again.
    */
-  readonly stream: Stream.Stream<Uint8Array, unknown> = Stream.unwrapScoped(
-    Effect.gen(this, function* () {
-      const readsAhead = yield* ByteStream.BuffersReused
-      this.run = { ...fresh, queue: this.opened === undefined ? [] : this.run.queue, readsAhead }
-      if (this.opened === undefined) yield* this.open()
-      this.opened = undefined
-      return Stream.repeatEffectChunkOption(this.next)
-    })
+  readonly stream: Stream.Stream<Uint8Array, unknown> = PullStream.make((scope) =>
+    PullStream.opening(
+      Effect.gen(this, function* () {
+        const readsAhead = yield* ByteStream.BuffersReused
+        this.run = { ...fresh, queue: this.opened === undefined ? [] : this.run.queue, readsAhead }
+        if (this.opened === undefined) yield* Scope.extend(this.open(), scope)
+        this.opened = undefined
+      }),
+      this.next
+    )
   )
 
   /** Lets the body end. False where it can only be broken off. */
@@ -201,7 +201,7 @@ export class SourceBody<E> {
     return this.length === undefined ? 0 : this.length - this.run.given
   }
 
-  private readonly next: Pull<unknown> = Effect.suspend(() => {
+  private readonly next: PullStream.Pull<Uint8Array, unknown> = Effect.suspend(() => {
     const { current, run } = this
     run.asked = run.given
     if (run.zeros !== undefined) {
@@ -224,13 +224,13 @@ export class SourceBody<E> {
     })
   })
 
-  private give(bytes: ReadonlyArray<Uint8Array>): Pull<unknown> {
+  private give(bytes: ReadonlyArray<Uint8Array>): PullStream.Pull<Uint8Array, unknown> {
     for (const { length } of bytes) this.run.given += length
     return Effect.succeed(Chunk.unsafeFromArray([...bytes]))
   }
 
   /** The source has no more: the body ends here, or goes on with zeros. */
-  private over(failure: Cause.Cause<E> | undefined): Pull<unknown> {
+  private over(failure: Cause.Cause<E> | undefined): PullStream.Pull<Uint8Array, unknown> {
     const { run } = this
     run.failure = failure
     run.isEnded = failure === undefined && !this.isStopped

@@ -2,7 +2,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as PullStream from "../../internal/PullStream.js"
 import { BodyNotReplayable, DigestMismatch, SizeMismatch } from "../../RegistryError.js"
 
 /**
@@ -38,16 +39,16 @@ export const streaming = <E, R, A, E2, R2>(
 ): Effect.Effect<A, SourceFailure<E> | E2, R | R2> =>
   Effect.flatMap(Effect.context<R>(), (context) => {
     let failure: Cause.Cause<E> | undefined
-    const body = Stream.suspend(() => {
+    const body = PullStream.suspend(() => {
       failure = undefined
-      return Stream.tapErrorCause(stream, (cause) =>
-        Effect.sync(() => {
+      return PullStream.observe(stream, {
+        onEnd: (cause) => {
           failure = cause
-        })
-      )
+        }
+      })
     })
     return Effect.catchAllCause(
-      use(Stream.provideContext(body, context)),
+      use(PullStream.provideContext(body, context)),
       (cause): Effect.Effect<never, SourceFailure<E> | E2> =>
         failure === undefined || Cause.isInterruptedOnly(failure)
           ? Effect.failCause(cause)
@@ -60,8 +61,9 @@ export const readOnce = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>
 ): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
   let isSpent = false
-  return Stream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
-    if (isSpent) return Stream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
+  return PullStream.suspend((): Stream.Stream<Uint8Array, E | BodyNotReplayable, R> => {
+    if (isSpent)
+      return PullStream.fail(new BodyNotReplayable({ step: "Sending the content again" }))
     isSpent = true
     return stream
   })

@@ -9,8 +9,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import * as Stream from "effect/Stream"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as PullStream from "../../internal/PullStream.js"
 
 /**
  * The permits of one endpoint.
@@ -57,7 +58,7 @@ export const make = (limit: number): Concurrency => {
   return {
     exchange: (effect) => withPermit(exchanges, Deferred.await, () => effect),
     download: (use) =>
-      Stream.suspend(() => {
+      PullStream.make((scope) => {
         let held: Permit | undefined
         const releaseHeld = () => {
           if (held !== undefined) release(downloads, held)
@@ -71,13 +72,13 @@ export const make = (limit: number): Concurrency => {
             }
           )
         )
-        return Stream.ensuring(
-          StreamChannel.unwrap(
+        const permitted = PullStream.observe(
+          PullStream.unwrap(
             Effect.zipWith(acquired, Effect.clock, (permit, clock) =>
               use({
                 revocable: (stream) => {
                   const idle = () => setIdle(permit, clock)
-                  return StreamChannel.observe(stream, {
+                  return PullStream.observe(stream, {
                     onPull: () => setBusy(permit),
                     onChunk: idle,
                     onEnd: idle
@@ -91,7 +92,11 @@ export const make = (limit: number): Concurrency => {
               })
             )
           ),
-          Effect.sync(releaseHeld)
+          { onEnd: releaseHeld }
+        )
+        return PullStream.opening(
+          Scope.addFinalizer(scope, Effect.sync(releaseHeld)),
+          PullStream.open(permitted, scope)
         )
       }),
     upload: (use) =>
@@ -101,7 +106,7 @@ export const make = (limit: number): Concurrency => {
         (permit) =>
           Effect.clockWith((clock) =>
             use((stream) =>
-              StreamChannel.observe(stream, {
+              PullStream.observe(stream, {
                 onPull: () => setIdle(permit, clock),
                 onChunk: () => setBusy(permit),
                 onEnd: () => setBusy(permit)

@@ -16,12 +16,13 @@ import * as Exit from "effect/Exit"
 import * as LogLevel from "effect/LogLevel"
 import type * as MetricLabel from "effect/MetricLabel"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { Sender } from "../../auth/Authorization.js"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 import * as Runtime from "../../internal/Runtime.js"
 import * as Metrics from "../../Metrics.js"
 import * as BodyProgress from "./BodyProgress.js"
@@ -269,14 +270,12 @@ class Counted extends BodyResponse {
 
   get stream(): Stream.Stream<Uint8Array, ResponseError> {
     return BorrowedStream.map(this.response.stream, (stream) =>
-      Stream.suspend(() => {
+      PullStream.suspend(() => {
         let count = 0
-        return Stream.ensuring(
-          ByteStream.tap(stream, (bytes) => {
-            count += bytes.length
-          }),
-          Effect.suspend(() => received(this.of, count))
-        )
+        const counted = ByteStream.tap(stream, (bytes) => {
+          count += bytes.length
+        })
+        return PullStream.ensuring(counted, () => received(this.of, count))
       })
     )
   }

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { beginning, longestWait } from "../../internal/StreamBeginning.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
@@ -60,7 +61,7 @@ export const streamOf = (
   response: HttpClientResponse
 ): Stream.Stream<Uint8Array, TransportFailure> =>
   BorrowedStream.map(response.stream, (stream) =>
-    stream.pipe(Stream.mapChunks(Chunk.map(plain)), Stream.mapError(ClientFailure.ofBody))
+    PullStream.mapError(PullStream.mapChunks(stream, Chunk.map(plain)), ClientFailure.ofBody)
   )
 
 const plain = (bytes: Uint8Array): Uint8Array =>
@@ -98,7 +99,11 @@ export const abandon = ({ body }: Received): Effect.Effect<void> =>
 
 /** The body as a stream. */
 export const stream = ({ body }: Received): Stream.Stream<Uint8Array, TransportFailure> =>
-  body instanceof Uint8Array ? (body.length === 0 ? Stream.empty : Stream.succeed(body)) : body
+  body instanceof Uint8Array
+    ? body.length === 0
+      ? PullStream.empty
+      : PullStream.succeed(body)
+    : body
 
 /**
  * How many bytes of content a response announces, if it does: what it says of encoded content is

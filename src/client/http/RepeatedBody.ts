@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { BodyNotReplayable } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 
@@ -88,7 +89,7 @@ export const make = (body: HttpBody.HttpBody): RepeatedBody => {
   let longest: Run = start()
   let current = longest
   let failure: unknown
-  const stream = Stream.suspend(() => {
+  const stream = PullStream.suspend(() => {
     if (current.count > longest.count) longest = current
     current = start()
     failure = undefined
@@ -96,11 +97,10 @@ export const make = (body: HttpBody.HttpBody): RepeatedBody => {
       longest.count === 0
         ? ByteStream.tap(body.stream, (bytes) => take(current, bytes))
         : following(body.stream, current, longest)
-    return Stream.tapError(again, (error) =>
-      Effect.sync(() => {
-        failure = error
-      })
-    )
+    return PullStream.mapError(again, (error) => {
+      failure = error
+      return error
+    })
   })
   return {
     body: HttpBody.stream(stream, body.contentType, body.contentLength),
@@ -145,13 +145,14 @@ const following = (
     take(run, bytes.subarray(left))
     return isSame
   }
-  return Stream.concat(
-    Stream.mapChunksEffect(stream, (chunk) =>
-      Effect.suspend(() => {
-        for (const bytes of chunk) if (!follows(bytes)) return Effect.fail(notReplayable)
-        return Effect.succeed(chunk)
-      })
-    ),
-    Stream.suspend(() => (run.count < before.count ? Stream.fail(notReplayable) : Stream.empty))
-  )
+  return PullStream.transform<unknown, never, Uint8Array, BodyNotReplayable>(stream, () => ({
+    *push(bytes) {
+      if (!follows(bytes)) return notReplayable
+      yield bytes
+      return undefined
+    },
+    *end() {
+      return run.count < before.count ? notReplayable : undefined
+    }
+  }))
 }

@@ -15,7 +15,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Stream from "effect/Stream"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { LimitExceeded, TransportFailure } from "../../RegistryError.js"
 import * as AbortableClient from "./AbortableClient.js"
 import * as BodyProgress from "./BodyProgress.js"
@@ -189,7 +189,7 @@ const observed = (
 ): HttpClientRequest.HttpClientRequest => {
   const { body } = request
   if (body._tag !== "Stream") return request
-  const stream = StreamChannel.observe(body.stream, {
+  const stream = PullStream.observe(body.stream, {
     onPull: () => {
       deadline.at = Number.POSITIVE_INFINITY
     },

@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import { type Decompression, InvalidEncoding } from "../../Decompression.js"
 import * as LimitedStream from "../../internal/LimitedStream.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import * as StreamFormat from "../../internal/StreamFormat.js"
 import type {
   DigestMismatch,
@@ -122,7 +122,7 @@ export const parts = <E, R, A = never>(
   layer: string,
   make: (emit: (item: A) => void) => Consumer
 ): Stream.Stream<A, E | InvalidLayer, R> =>
-  StreamChannel.transform(
+  PullStream.transform(
     archive,
     () => {
       const emitted: Array<A> = []

@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 import * as ReadInto from "../../internal/ReadInto.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
 import type { LimitExceeded } from "../../RegistryError.js"
 import * as Digest from "../../spec/Digest.js"
 
@@ -52,7 +52,7 @@ const digestOf = <E, R>(
     const hasher = Digest.hasher("sha256")
     let left = most
     const content = ByteStream.tap(
-      StreamChannel.endAfter(open(0), () => left),
+      PullStream.endAfter(open(0), () => left),
       (bytes) => {
         left -= bytes.length
         hasher.update(bytes)

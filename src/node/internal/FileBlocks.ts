@@ -1,12 +1,13 @@
 /** Files read and written in blocks of a mebibyte, with no Effect for a chunk. */
 import * as Fs from "node:fs/promises"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import { giveBack } from "../../internal/BorrowedStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 import type { OpenReader } from "../../internal/ReadInto.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
 import { StorageFailure } from "../../RegistryError.js"
 
 /**
@@ -76,7 +77,9 @@ export const read = (
   offset: number,
   memory: () => Memory
 ): Stream.Stream<Uint8Array, StorageFailure> =>
-  Stream.unwrapScoped(Effect.map(opened(path), (file) => readFrom(path, file, offset, memory())))
+  PullStream.unwrapScoped(
+    Effect.map(opened(path), (file) => readFrom(path, file, offset, memory()))
+  )
 
 /**
  * An open file from a byte on. While a block is on its way, the next one is being read. What is
@@ -89,7 +92,7 @@ export const readFrom = (
   offset: number,
   memory: Memory
 ): Stream.Stream<Uint8Array, StorageFailure> =>
-  Stream.suspend(() => {
+  PullStream.make(() => {
     let position = offset
     let reading: Promise<Uint8Array> | undefined
     const read = async (): Promise<Uint8Array> => {
@@ -105,11 +108,11 @@ export const readFrom = (
       reading?.catch(() => undefined)
       return block
     })
-    return Stream.repeatEffectOption(
-      Effect.flatMap(Effect.mapError(next, Option.some), (block) =>
-        block.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(block)
-      )
-    )
+    return Effect.matchEffect(next, {
+      onFailure: (error) => Effect.fail(Option.some(error)),
+      onSuccess: (block): PullStream.Pull<Uint8Array, never> =>
+        block.length === 0 ? PullStream.end : Effect.succeed(Chunk.of<Uint8Array>(block))
+    })
   })
 
 // -----------------------------------------------------------------------------
@@ -146,7 +149,7 @@ export const drain = <E, R>(
       return size >= blockSize
     }
     // What was gathered before a failure may be worth keeping.
-    return Effect.zipRight(StreamChannel.runFlushing(stream, take, flush), written)
+    return Effect.zipRight(PullStream.runFlushing(stream, take, flush), written)
   })
 
 /** All of the bytes, however few of them the file system takes at a time. */

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { InvalidEncoding } from "../../Decompression.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 
 /** Bytes that wait for zlib, and those of an array that comes of it. */
 const waiting = 262_144
@@ -61,7 +61,7 @@ export const gzip =
       return Stream.make(Uint8Array.of(31, 139, 8, 0, 0, 0, 0, 0, speed, 255)).pipe(
         Stream.concat(
           Stream.mapEffect(
-            StreamChannel.transform<E, R, Block, never>(content, () => blocks, 1),
+            PullStream.transform<E, R, Block, never>(content, () => blocks, 1),
             (block) =>
               Effect.ensuring(
                 deflated(block, level),
@@ -87,7 +87,7 @@ interface Block {
 }
 
 /** Divides content into blocks, and counts it for what ends a member (RFC 1952 section 2.3.1). */
-class Blocks implements StreamChannel.Transformer<Block, never> {
+class Blocks implements PullStream.Transformer<Block, never> {
   private readonly spare: Array<Uint8Array> = []
   private block: Uint8Array = new Uint8Array(size)
   private filled = 0
@@ -159,7 +159,7 @@ export const compressedBy =
 
 /** Small arrays in larger ones: each costs a turn of the other thread. */
 const gathered = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
-  StreamChannel.transform<E, R, Uint8Array, never>(content, () => {
+  PullStream.transform<E, R, Uint8Array, never>(content, () => {
     let block = new Uint8Array(0)
     let filled = 0
     function* flush() {

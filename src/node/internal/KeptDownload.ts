@@ -3,9 +3,10 @@
  * whose files appear when they are complete and verified.
  */
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 import type { Registry } from "../../Registry.js"
 import type { RangeMismatch, StorageFailure, Unsupported } from "../../RegistryError.js"
 import type { Descriptor } from "../../spec/Descriptor.js"
@@ -37,7 +38,7 @@ export const run = (
     observed(
       verifier.verify(
         offset === expected.size
-          ? Stream.empty
+          ? PullStream.empty
           : BorrowedStream.of(
               registry.getBlobRange(repository, expected.digest, { start: offset })
             ),
@@ -52,7 +53,10 @@ export const run = (
       const partial = yield* PartialFile.acquireKept(path, expected.digest, keep)
       const { discard, file, isNew, publish } = partial
       if (!isNew)
-        yield* Stream.runDrain(ByteStream.tap(readFrom(path, file, 0, inTurn()), verifier.update))
+        yield* PullStream.runFlushing(readFrom(path, file, 0, inTurn()), (bytes) => {
+          verifier.update(bytes)
+          return false
+        })
       const offset = verifier.size()
       const content =
         offset === 0
@@ -91,19 +95,17 @@ const observed = <E, R>(
   subject: Transfer.Subject & { readonly digest: Digest.Digest },
   offset: number
 ): Stream.Stream<Uint8Array, E, R> =>
-  Stream.unwrap(
+  PullStream.unwrap(
     Effect.as(
       Effect.zipRight(
         Transfer.emit({ _tag: "Started", subject }),
         Transfer.emit({ _tag: "Resumed", subject, offset })
       ),
-      Stream.concat(
+      PullStream.ending(
         Transfer.track(rest, subject, offset),
-        Stream.execute(
-          Effect.zipRight(
-            Transfer.emit({ _tag: "Verified", subject, digest: subject.digest }),
-            Transfer.emit({ _tag: "Completed", subject, skipped: false })
-          )
+        Effect.zipRight(
+          Transfer.emit({ _tag: "Verified", subject, digest: subject.digest }),
+          Transfer.emit({ _tag: "Completed", subject, skipped: false })
         )
       )
     )

@@ -5,9 +5,10 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import { giveBack } from "../../internal/BorrowedStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 
 type Item = IteratorResult<Uint8Array, undefined>
 
@@ -70,7 +71,7 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined>
   /** Reads a stream. It never fails: the failure of the stream is undici's to report. */
   pump<E>(stream: Stream.Stream<Uint8Array, E>): Effect.Effect<void> {
     // undici asks for more when what it had is sent, and the pump is one chunk ahead of it.
-    const pulled = Stream.runForEachChunk(stream, (chunk) => {
+    const pulled = PullStream.runForEachChunk(stream, (chunk) => {
       this.room.unsafeClose()
       this.ready = [...chunk]
       this.taken = 0

@@ -11,11 +11,13 @@ import type { Dispatcher } from "@effect/platform-node/Undici"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BodyProgress from "../../client/http/BodyProgress.js"
 import { BodyResponse } from "../../client/http/BodyResponse.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { type Block, blockOf, owned, release, settle } from "./BufferPool.js"
 
 /**
@@ -258,19 +260,22 @@ class UndiciResponse extends BodyResponse implements BodyProgress.Telling {
   }
 
   get stream(): Stream.Stream<Uint8Array, ResponseError> {
-    return BorrowedStream.make(({ borrowed }) => {
-      const next = Effect.matchEffect(this.body.next(this.failed(), borrowed), {
-        onFailure: (error) => Effect.fail(Option.some(error)),
-        onSuccess: (chunks) =>
-          chunks.length === 0
-            ? Effect.fail(Option.none())
-            : Effect.succeed(Chunk.unsafeFromArray(chunks))
+    return BorrowedStream.make(({ borrowed }) =>
+      PullStream.make((scope) => {
+        const next = Effect.matchEffect(this.body.next(this.failed(), borrowed), {
+          onFailure: (error) => Effect.fail(Option.some(error)),
+          onSuccess: (chunks) =>
+            chunks.length === 0 ? PullStream.end : Effect.succeed(Chunk.unsafeFromArray(chunks))
+        })
+        return PullStream.opening(
+          Scope.addFinalizer(
+            scope,
+            Effect.sync(() => this.body.abort())
+          ),
+          next
+        )
       })
-      return Stream.ensuring(
-        Stream.repeatEffectChunkOption(next),
-        Effect.sync(() => this.body.abort())
-      )
-    })
+    )
   }
 
   get bytes(): Effect.Effect<Uint8Array, ResponseError> {

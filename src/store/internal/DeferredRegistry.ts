@@ -1,7 +1,7 @@
 /** A registry that is known only when it is used. */
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { make, type Registry } from "../../Registry.js"
 import type { CommonError } from "../../RegistryError.js"
 
@@ -17,7 +17,7 @@ export const deferred = (
   ): Effect.Effect<A, E | CommonError, R> => Effect.flatMap(choose, use)
   const stream = <A, E, R>(
     use: (registry: Registry.Service) => Stream.Stream<A, E, R>
-  ): Stream.Stream<A, E | CommonError, R> => StreamChannel.unwrap(Effect.map(choose, use))
+  ): Stream.Stream<A, E | CommonError, R> => PullStream.unwrap(Effect.map(choose, use))
   return make({
     ping: effect(({ ping }) => ping),
     getManifest: (...of) => effect((registry) => registry.getManifest(...of)),

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { StorageFailure } from "../../RegistryError.js"
 
 /** Bytes per read and per write. */
@@ -129,7 +129,7 @@ export const drain = <E, R>(
         Effect.sync(() => BorrowedStream.giveBack(bytes))
       )
     })
-    return Effect.onInterrupt(StreamChannel.runFlushing(stream, take, flush), () =>
+    return Effect.onInterrupt(PullStream.runFlushing(stream, take, flush), () =>
       Effect.ignore(flush)
     )
   })

@@ -4,7 +4,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { BlobSource } from "../../BlobSource.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { TokenBucket } from "../../internal/TokenBucket.js"
 import { make, type Registry } from "../../Registry.js"
 import { type LimitExceeded, TooManyRequests } from "../../RegistryError.js"
@@ -235,7 +235,7 @@ const rated = (
   return AroundRegistry.around(
     {
       effect: (_, effect) => Effect.zipRight(begin, effect),
-      stream: (_, stream) => StreamChannel.unwrap(Effect.as(begin, stream))
+      stream: (_, stream) => PullStream.unwrap(Effect.as(begin, stream))
     },
     registry
   )

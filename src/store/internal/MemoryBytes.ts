@@ -1,8 +1,9 @@
 /** The bytes of a blob in memory, in the arrays that they came in: joining them is another copy. */
 import * as Chunk from "effect/Chunk"
-import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
+import * as PullStream from "../../internal/PullStream.js"
 
 /**
  * The bytes of a blob. `isVerified` tells whether they were hashed when they came, and nobody else
@@ -37,19 +38,19 @@ export class MemoryBytes {
    * they are copies, since a consumer may change or transfer them.
    */
   stream(borrowed: boolean, start = 0, end = this.size): Stream.Stream<Uint8Array> {
-    const next = (slices: Iterator<Uint8Array>) => {
-      const out: Array<Uint8Array> = []
-      for (let size = 0; size < (borrowed ? most : 1); ) {
-        const { done, value } = slices.next()
-        if (done === true) break
-        size += value.length
-        out.push(borrowed ? value : new Uint8Array(value))
-      }
-      return out.length === 0
-        ? Option.none()
-        : Option.some([Chunk.unsafeFromArray(out), slices] as const)
-    }
-    return Stream.suspend(() => Stream.unfoldChunk(this.slices(start, end), next))
+    return PullStream.make(() => {
+      const slices = this.slices(start, end)
+      return Effect.suspend(() => {
+        const out: Array<Uint8Array> = []
+        for (let size = 0; size < (borrowed ? most : 1); ) {
+          const { done, value } = slices.next()
+          if (done === true) break
+          size += value.length
+          out.push(borrowed ? value : new Uint8Array(value))
+        }
+        return out.length === 0 ? PullStream.end : Effect.succeed(Chunk.unsafeFromArray(out))
+      })
+    })
   }
 
   private *slices(start: number, end: number): Generator<Uint8Array> {

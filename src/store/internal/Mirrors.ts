@@ -3,11 +3,11 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import { make, type Registry } from "../../Registry.js"
 import {
   DigestMismatch,
@@ -190,8 +190,8 @@ const continued = <E extends Error, R>(
     const copy = copies[n]
     return copy === undefined
       ? from(original)
-      : Stream.catchAll(from(copy), (error) =>
-          StreamChannel.unwrap(
+      : PullStream.catchAll(from(copy), (error) =>
+          PullStream.unwrap(
             passOver(copy, error).pipe(
               Effect.zipRight(told(error)),
               Effect.map(() => after(n + 1))
@@ -224,11 +224,11 @@ const blobs = (asked: Asked, passOver: PassOver) => {
       const subject: Transfer.Subject = { direction: "download", repository, digest }
       return RenamedTransfer.stream(
         repository,
-        StreamChannel.unwrap(
+        PullStream.unwrap(
           Effect.map(asked(repository), (sources) =>
             continued(passOver, sources, subject, (place, at) =>
               range.end !== undefined && at > 0 && range.start + at > range.end
-                ? Stream.empty
+                ? PullStream.empty
                 : place.registry.getBlobRange(place.repository, digest, {
                     ...range,
                     start: range.start + at
@@ -251,7 +251,7 @@ const wholeBlobs =
     const { digest, size } = known
     const subject: Transfer.Subject = { direction: "download", repository, digest, size }
     const content = ({ borrowed, hashed }: BorrowedStream.Form) =>
-      StreamChannel.unwrap(
+      PullStream.unwrap(
         Effect.gen(function* () {
           const sources = yield* asked(repository)
           const isAlone = sources.copies.length === 0
@@ -272,9 +272,9 @@ const wholeBlobs =
             isTold = at === 0
             return isTold ? whole(place) : remainder(place, known, at, () => whole(place), subject)
           })
-          return Stream.concat(
+          return PullStream.ending(
             verifier.verify(parts),
-            Stream.suspend(() => (isTold ? Stream.empty : completed(subject, digest)))
+            Effect.suspend(() => (isTold ? Effect.void : completed(subject, digest)))
           )
         })
       )
@@ -299,13 +299,12 @@ const remainder = (
   subject: Transfer.Subject
 ): Stream.Stream<Uint8Array, Registry.GetBlobError> =>
   at === size
-    ? Stream.empty
-    : registry.getBlobRange(repository, digest, { start: at }).pipe(
-        Stream.catchAll((error) =>
-          error instanceof Unsupported || error instanceof RangeMismatch
-            ? ByteStream.drop(whole(), at)
-            : Stream.fail(error)
-        ),
+    ? PullStream.empty
+    : PullStream.catchAll(registry.getBlobRange(repository, digest, { start: at }), (error) =>
+        error instanceof Unsupported || error instanceof RangeMismatch
+          ? ByteStream.drop(whole(), at)
+          : PullStream.fail(error)
+      ).pipe(
         (content) =>
           RenamedTransfer.streamWith(
             content,
@@ -316,9 +315,7 @@ const remainder = (
 
 /** The events at the end of a download that was not read from its first byte on at the end. */
 const completed = (subject: Transfer.Subject, digest: BlobBytes.Known["digest"]) =>
-  Stream.execute(
-    Effect.zipRight(
-      Transfer.emit({ _tag: "Verified", subject, digest }),
-      Transfer.emit({ _tag: "Completed", subject, skipped: false })
-    )
+  Effect.zipRight(
+    Transfer.emit({ _tag: "Verified", subject, digest }),
+    Transfer.emit({ _tag: "Completed", subject, skipped: false })
   )

@@ -1,7 +1,7 @@
 /** Transfers whose events name the repository that a user asked for, not the one that was read. */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 import type { RepositoryName } from "../../spec/Reference.js"
 import * as Transfer from "../../Transfer.js"
 
@@ -24,7 +24,7 @@ export const streamWith = <E, R>(
   self: Stream.Stream<Uint8Array, E, R>,
   observing: (observe: Observe) => Observe
 ): Stream.Stream<Uint8Array, E, R> =>
-  StreamChannel.unwrap(
+  PullStream.unwrap(
     Effect.map(Transfer.Observer, (observer) =>
       observer === undefined
         ? self

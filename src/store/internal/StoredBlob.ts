@@ -6,6 +6,7 @@ import type { BlobSource } from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as InlineData from "../../internal/InlineData.js"
+import * as PullStream from "../../internal/PullStream.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import type { Registry } from "../../Registry.js"
 import { RangeMismatch } from "../../RegistryError.js"
@@ -51,10 +52,8 @@ export const download = (
           ? verifier.verify(tracked)
           : ByteStream.verify(tracked, { size })
       })
-      return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
-        Stream.concat(Stream.unwrap(stored)),
-        Stream.concat(Stream.execute(completed))
-      )
+      const begun = Effect.zipRight(Transfer.emit({ _tag: "Started", subject }), stored)
+      return PullStream.ending(PullStream.unwrap(begun), completed)
     })
   })
 
@@ -81,7 +80,7 @@ export const range =
     const expected = ByteRange.formatRequest(range)
     if (!ByteRange.isRequest(range)) return Stream.fail(new RangeMismatch({ expected, actual: "" }))
     return BorrowedStream.make(({ borrowed }) =>
-      Stream.unwrap(
+      PullStream.unwrap(
         Effect.gen(function* () {
           const { bytes, size } = yield* find(repository, digest)
           const part = Option.getOrUndefined(ByteRange.resolve(range, size))

@@ -2,9 +2,9 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
-import * as StreamChannel from "../../internal/StreamChannel.js"
+import * as PullStream from "../../internal/PullStream.js"
 
 /**
  * How an operation ended: `abandoned` says that it was interrupted, or that the consumer of a
@@ -34,20 +34,13 @@ export const stream = <A, E, R>(
   onEnd: OnEnd
 ): Stream.Stream<A, E, R> =>
   BorrowedStream.map(self, (self) =>
-    StreamChannel.unwrap(
-      Effect.map(Clock.currentTimeMillis, (began) => {
-        let completed = false
-        const content = Stream.concat(
-          self,
-          Stream.execute(
-            Effect.sync(() => {
-              completed = true
-            })
-          )
-        )
+    PullStream.unwrap(
+      Effect.map(Clock.currentTimeMillis, (began) =>
         // A consumer that wants no more ends a stream with success, too.
-        return Stream.ensuringWith(content, (exit) => ended(onEnd, began, exit, completed))
-      })
+        PullStream.ensuring(self, (exit, isOver) =>
+          ended(onEnd, began, exit, isOver && Exit.isSuccess(exit))
+        )
+      )
     )
   )
 

@@ -1,9 +1,8 @@
 /** A blob on its way from one registry to another. */
 import * as Data from "effect/Data"
-import * as Stream from "effect/Stream"
 import * as BlobSource from "../../../BlobSource.js"
 import * as BorrowedStream from "../../../internal/BorrowedStream.js"
-import * as StreamChannel from "../../../internal/StreamChannel.js"
+import * as PullStream from "../../../internal/PullStream.js"
 import type { CopyFailure, NodeError } from "./CopyFailure.js"
 
 /** What the source failed with: the target can fail with the same, and is another side. */
@@ -58,17 +57,15 @@ export class MovedBlob {
     return (from) =>
       BorrowedStream.map(open(from), (stream) => {
         let offset = from
-        const onEnd = () => {}
-        return Stream.mapError(
-          StreamChannel.observe(stream, {
+        return PullStream.mapError(
+          PullStream.observe(stream, {
             onPull: () => {
               this.opened = true
             },
             onChunk: (chunk) => {
               for (const bytes of chunk) offset += bytes.length
               this.reached(offset, from)
-            },
-            onEnd
+            }
           }),
           (error) => new SourceError({ error })
         )

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { giveBack } from "../../../internal/BorrowedStream.js"
-import * as StreamChannel from "../../../internal/StreamChannel.js"
+import * as PullStream from "../../../internal/PullStream.js"
 import { type Format, formatOf } from "../../../internal/StreamFormat.js"
 import type { StorageFailure } from "../../../RegistryError.js"
 import * as Annotations from "../../../spec/Annotations.js"
@@ -151,7 +151,7 @@ const digestOf = ({
   Effect.suspend(() => {
     const hasher = Digest.hasher("sha256")
     return Effect.map(
-      StreamChannel.runFlushing(
+      PullStream.runFlushing(
         stream(true),
         (bytes) => {
           hasher.update(bytes)
