@@ -1,9 +1,11 @@
 import type { RequestListener } from "node:http"
 import { gzipSync } from "node:zlib"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import { RegistryOrigin } from "../../src/client/http/RegistryOrigin.js"
 import * as NodeHttp from "../../src/node/NodeHttp.js"
 import { serve } from "../support/serve.js"
@@ -16,13 +18,30 @@ const get = (url: string) =>
 
 const head = (url: string) => Effect.asVoid(Effect.scoped(HttpClient.head(url)))
 
+/** A stream of a known length, whose end takes a turn of the event loop to show. */
+const put = (url: string) => {
+  const bytes = new Uint8Array(1000)
+  const turn = Effect.async<void>((resume) => {
+    setImmediate(() => resume(Effect.void))
+  })
+  const slow = Stream.concat(Stream.make(bytes), Stream.drain(Stream.fromEffect(turn)))
+  return HttpClientRequest.put(url).pipe(
+    HttpClientRequest.bodyStream(slow, { contentLength: bytes.length }),
+    HttpClient.execute,
+    Effect.flatMap((response) => response.text),
+    Effect.scoped
+  )
+}
+
 const answer: RequestListener = (request, response) => {
+  request.resume()
   response.setHeader("content-length", 5)
   response.end(request.method === "HEAD" ? undefined : "hello")
 }
 
 it.live.each([
   ["40 GETs", 1, Array.from({ length: 40 }, () => get)],
+  ["40 PUTs of streams", 1, Array.from({ length: 40 }, () => put)],
   ["40 HEADs", 1, Array.from({ length: 40 }, () => head)],
   [
     "20 HEADs and 20 GETs in turn",

@@ -42,7 +42,7 @@ export const make = (dispatcher: Dispatcher): AbortableClient => {
         return Effect.flatMap(RegistryOrigin, (registry) =>
           send(dispatcher, registry, request, plainBody(body))
         )
-      const streamed = new RequestBody()
+      const streamed = new RequestBody(body.contentLength)
       return Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const pump = yield* Effect.forkDaemon(Effect.interruptible(streamed.pump(body.stream)))

@@ -29,6 +29,8 @@ const mostUnsent = 128 * 1024
 export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined> {
   private ready: ReadonlyArray<Uint8Array> = []
   private taken = 0
+  /** How many bytes of the stream have come. */
+  private count = 0
   /** What undici was given, and may not have sent yet. */
   private sending: Array<Uint8Array> = []
   private closed = false
@@ -39,6 +41,9 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined>
   onClose: () => void = constVoid
   /** Open while nothing is ready, from the first time that undici asks. */
   private readonly room = Effect.unsafeMakeLatch(false)
+
+  /** `length`: how many bytes the request says that there are. */
+  constructor(private readonly length: number | undefined) {}
 
   next(): Promise<Item> {
     let unsent = 0
@@ -73,10 +78,12 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined>
     // undici asks for more when what it had is sent, and the pump is one chunk ahead of it.
     const pulled = PullStream.runForEachChunk(stream, (chunk) => {
       this.room.unsafeClose()
-      this.ready = [...chunk]
+      this.ready = [...this.ready.slice(this.taken), ...chunk]
       this.taken = 0
+      for (const { length } of chunk) this.count += length
       this.resolve()
-      return Effect.zipRight(written, this.room.await)
+      // undici closes a connection whose response comes before it has seen the end of the body.
+      return this.count === this.length ? undefined : Effect.zipRight(written, this.room.await)
     })
     return Effect.zipRight(this.room.await, pulled).pipe(
       Effect.matchCause({
