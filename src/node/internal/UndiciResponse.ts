@@ -98,6 +98,7 @@ export class ResponseBody implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.ended = true
+    forgotten.unregister(this)
     this.parsed()
     this.on.onEnd()
     this.wake()
@@ -110,6 +111,7 @@ export class ResponseBody implements Dispatcher.DispatchHandler {
   fail(cause: unknown): void {
     if (this.ended) return
     this.ended = true
+    forgotten.unregister(this)
     this.failure = { cause }
     this.on.onEnd()
     if (!this.responded) this.on.onFailure(cause)
@@ -227,7 +229,10 @@ class Aborted extends Error {
   }
 }
 
-/** A response that nobody reads to its end would hold its connection for ever. */
+/**
+ * A response that nobody reads to its end would hold its connection for ever. While it is here, no
+ * small collection of garbage frees it.
+ */
 const forgotten = new FinalizationRegistry<ResponseBody>((body) => body.abort())
 
 /**
@@ -241,7 +246,7 @@ export const make = (
   body: ResponseBody
 ): ClientResponse.HttpClientResponse => {
   const response = new UndiciResponse(request, status, headers, body)
-  if (!body.isOver) forgotten.register(response, body)
+  if (!body.isOver) forgotten.register(response, body, body)
   return response
 }
 
