@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import { domainToASCII } from "node:url"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import ipaddr from "ipaddr.js"
@@ -97,11 +98,18 @@ const covers = (entry: string, url: URL): boolean => {
       return ipaddr.subnetMatch(address, { in: [ipaddr.parseCIDR(bare)] }, "out") === "in"
   }
   const [, name = "", port = ""] = /^(.+?)(?::(\d+))?$/.exec(entry) ?? []
-  const domain = name.replace(/^\*?\.|^\[|\]$/g, "").toLowerCase()
+  const domain = nameOf(name.replace(/^\*?\.|^\[|\]$/g, ""))
   if (
     port !== "" &&
     port !== (url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port)
   )
     return false
-  return host === domain || host.endsWith(`.${domain}`)
+  const here = nameOf(host)
+  return here === domain || here.endsWith(`.${domain}`)
+}
+
+/** A name as URLs have it, without the dot after which DNS looks for no other. */
+const nameOf = (written: string): string => {
+  const name = written.replace(/\.$/, "")
+  return domainToASCII(name) || name.toLowerCase()
 }

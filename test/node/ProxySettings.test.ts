@@ -111,6 +111,10 @@ describe("NO_PROXY", () => {
     ["[fd00::1]:5000", "https://[fd00::1]/", false],
     ["10.0.0.0/8", "https://[::ffff:10.1.2.3]/", true],
     ["other.test,*", "https://example.com/", true],
+    ["bücher.example", "https://registry.xn--bcher-kva.example/", true],
+    ["example.com.", "https://example.com/", true],
+    ["example.com", "https://registry.example.com./", true],
+    [".", "https://example.com./", false],
     [",,", "https://example.com/", false]
   ])("%s and %s: excepted %s", (entry, url, excepted) => {
     expect(route({ HTTPS_PROXY: "http://proxy:1", NO_PROXY: entry }, url)).toBe(
