@@ -166,7 +166,7 @@ export const contentOf = (
     ? Effect.succeed(content)
     : new MediaTypeMismatch({
         manifest: names.manifest,
-        expected: MediaType.imageManifest,
+        expected: options.artifactType ?? MediaType.imageManifest,
         actual: descriptor.mediaType,
         ...(content._tag === "ImageIndex" &&
           IndexChoices.describe(names.repository, manifests, options))

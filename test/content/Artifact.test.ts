@@ -1045,6 +1045,7 @@ describe("an image of several platforms", () => {
       const other = { artifactType: "application/vnd.cyclonedx+json" }
       expect(yield* Effect.flip(Artifact.pull(`${name}:untyped`, other))).toMatchObject({
         _tag: "MediaTypeMismatch",
+        expected: other.artifactType,
         choices: [{ name: "linux/amd64" }, { name: "linux/arm64" }]
       })
     }).pipe(Effect.provide(memory))
