@@ -791,6 +791,25 @@ describe("after a fault", () => {
   )
 })
 
+describe("a single POST by name", () => {
+  it.live("that opens a session instead is an error that says where, and the session goes", () =>
+    Effect.gen(function* () {
+      const { result, wire } = yield* put(known, [missing, opened("/u/1"), { status: 204 }], {
+        strategy: "single"
+      })
+      expect(result).toMatchObject({
+        left: {
+          _tag: "Unsupported",
+          method: "POST",
+          url: `http://registry.test/v2/a/blobs/uploads/?digest=${encodedBig}`,
+          status: 202
+        }
+      })
+      expect(wire.at(-1)).toBe("DELETE /u/1")
+    })
+  )
+})
+
 describe("what mountFrom brings", () => {
   it.live("the session of a mount that was refused is used (C59), with no single POST", () =>
     Effect.gen(function* () {

@@ -48,6 +48,12 @@ export type { Remote, Session } from "./SessionSteps.js"
 /** Sessions that were opened in place of something else. */
 export type Adopted = Array<Session>
 
+/** One of them, and the exchange that opened it. */
+export interface Opened {
+  readonly session: Session
+  readonly exchange: ReturnType<typeof Received.exchangeOf>
+}
+
 // -----------------------------------------------------------------------------
 // Opening and cancelling
 // -----------------------------------------------------------------------------
@@ -111,7 +117,7 @@ export const adopt = <E>(
   { digest, repository }: { readonly repository: RepositoryName; readonly digest: Digest.Digest },
   adopted: Adopted
 ): Effect.Effect<
-  Option.Option<Session>,
+  Option.Option<Opened>,
   E | ProtocolViolation | UntrustedLocation | DigestMismatch
 > =>
   withGracePeriod(
@@ -120,13 +126,13 @@ export const adopt = <E>(
       (
         response
       ): Effect.Effect<
-        Option.Option<Session>,
+        Option.Option<Opened>,
         ProtocolViolation | UntrustedLocation | DigestMismatch
       > =>
         response.status === 202
           ? Effect.map(opened(remote, repository, response), (session) => {
               adopted.push(session)
-              return Option.some(session)
+              return Option.some({ session, exchange: Received.exchangeOf(response) })
             })
           : Effect.as(stored(response, digest), Option.none())
     )

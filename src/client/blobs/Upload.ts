@@ -226,7 +226,7 @@ export class Upload<E, R> {
         adopted
       ),
       (instead): Step<E, R | Scope.Scope> =>
-        Option.isNone(instead) ? Effect.succeed(stored) : this.begin(instead.value)
+        Option.isNone(instead) ? Effect.succeed(stored) : this.begin(instead.value.session)
     )
   }
 
@@ -335,8 +335,10 @@ export class Upload<E, R> {
         adopted
       )
       if (Option.isNone(instead)) return stored
-      const opened = yield* this.begin(instead.value)
-      return { ...opened, error: new Unsupported({ operation: "uploading in a single POST" }) }
+      const { exchange, session } = instead.value
+      const opened = yield* this.begin(session)
+      const operation = "uploading in a single POST"
+      return { ...opened, error: new Unsupported({ ...exchange, operation }) }
     })
   }
 
