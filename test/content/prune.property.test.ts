@@ -226,8 +226,14 @@ it("nothing that is reachable from what is kept is ever gone", async () => {
       await new Promise(setImmediate)
       deleted += await Effect.runPromise(run({ ...rest, lists, protect, untagged, policy }))
     }),
-    { numRuns: runs, interruptAfterTimeLimit: 120_000, markInterruptAsFailure: true }
+    {
+      numRuns: runs,
+      interruptAfterTimeLimit: 120_000,
+      markInterruptAsFailure: true,
+      // The sample of `npm test` is the same each time.
+      ...(process.env["PRUNE_RUNS"] === undefined && { seed: 1 })
+    }
   )
   // The repositories are such that prunes have something to do.
-  expect(deleted).toBeGreaterThan(runs / 12)
+  expect(deleted).toBeGreaterThan(runs / 4)
 }, 600_000)
