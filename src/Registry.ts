@@ -162,11 +162,11 @@ export interface PutBlobOptions {
   /** The form of upload, `auto` by default; a form asked for by name is the only one tried. */
   readonly strategy?: UploadStrategy | undefined
   /**
-   * The size of the chunks of `chunked`, in bytes: 8 MiB by default, within what the registry
-   * demands. Asks for that form where no other is named. Chunks of up to 16 MiB are gathered in
-   * memory, one or two of them at a time, and larger ones are sent as they are read. Where the size
-   * of the source is not known, or it can be read only once, all are gathered, and have at most 128
-   * MiB.
+   * The size of the chunks of `chunked`, in bytes: 8 MiB by default and for less than 1, within
+   * what the registry demands. Asks for that form where no other is named. Chunks of up to 16 MiB
+   * are gathered in memory, one or two of them at a time, and larger ones are sent as they are
+   * read. Where the size of the source is not known, or it can be read only once, all are gathered,
+   * and have at most 128 MiB.
    */
   readonly chunkSize?: number | undefined
   /**
