@@ -184,7 +184,7 @@ export interface Options<E = never, R = never> {
    * What becomes of cosign's tags (`sha256-….sig`, `.att` and `.sbom`), which hold all of what is
    * attached of their kind. With `"keep"`, the default, they are put where the target has none, and
    * one that is another stays; with `"replace"` it is replaced. With `"skip"` they are not copied
-   * along with their subjects.
+   * along with their subjects: those among `tags` are, as with `"keep"`.
    */
   readonly cosignTags?: "keep" | "replace" | "skip" | undefined
   /**

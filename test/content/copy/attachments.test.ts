@@ -257,12 +257,15 @@ describe("CP11: a tag of cosign's that is another one at the target", () => {
       expect(report.outcomes).toMatchObject([{ attachments: 3 }])
       expect(yield* standing(target, tagged.tag)).toBe(other.manifest.descriptor.digest)
       const from = { registry: source, repository }
-      const { ok, outcomes } = yield* Copy.between(from, to, { tags: "all" })
-      expect(ok).toBe(true)
-      expect(outcomes).toMatchObject([
-        { source: tagged.tag, status: "kept", digest: other.manifest.descriptor.digest },
-        { source: v1, status: "present" }
-      ])
+      for (const cosignTags of ["keep", "skip"] as const) {
+        const options = { tags: "all", cosignTags } as const
+        const { ok, outcomes } = yield* Copy.between(from, to, options)
+        expect(ok).toBe(true)
+        expect(outcomes).toMatchObject([
+          { source: tagged.tag, status: "kept", digest: other.manifest.descriptor.digest },
+          { source: v1, status: "present" }
+        ])
+      }
     })
   )
 

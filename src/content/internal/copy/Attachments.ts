@@ -102,7 +102,7 @@ export class Attachments {
         const standing = yield* this.visiting.standing(tag)
         const { digest } = node.descriptor
         const differs = standing.is !== "absent" && standing.is !== digest
-        if (differs && this.selection.cosignTags === "keep") {
+        if (differs && this.selection.cosignTags !== "replace") {
           yield* this.emit({ ...node, _tag: "Skip", id: Step.tagId(tag), tag, reason: "Differs" })
           return { digest: standing.is, after: [], isKept: true }
         }
