@@ -353,7 +353,8 @@ export const copy = <E = never, R = never>(
  * Emits the steps that `copy` would perform, as they are found: nothing is changed. Tags are pinned
  * to the digests that they have. Collected, the steps are what `run` takes.
  *
- * Fails as `copy` does.
+ * Fails as `copy` does. With `continueOnError` the first failure comes last, after the steps for
+ * all that has not failed.
  *
  * @example
  * ```ts
@@ -388,7 +389,8 @@ export const plan = <E, R>(
  * asked for again before it is left alone, and blobs are before they are transferred, so that a
  * plan can be run much later, and twice. Manifests are those of the plan, whatever has become of
  * the tags of the source. `Step` is the schema by which steps are stored; a step that the plan does
- * not have counts as done for those that come after it.
+ * not have counts as done for those that come after it. The report has an outcome for each tag that
+ * was to be put, and for each other manifest that no step waits for.
  *
  * Fails as `copy` does, and with `InvalidPlan`, before anything is sent, where steps wait for each
  * other or contradict.

@@ -798,6 +798,30 @@ describe("CP16: a manifest that is refused for a blob", () => {
 })
 
 describe("a plan", () => {
+  it.effect("has the steps of all else before a failure, where the copy would go on", () =>
+    Effect.gen(function* () {
+      const { between, source, to } = yield* world
+      yield* tagged(source)
+      const [from] = between()
+      const plan = (continueOnError: boolean) => {
+        const found: Array<string> = []
+        return Copy.planBetween(
+          { registry: from.registry, repository },
+          { registry: to.registry, repository },
+          { tags: ["absent", "gone", v1], continueOnError }
+        ).pipe(
+          Stream.runForEach((step) => Effect.sync(() => found.push(step._tag))),
+          Effect.flip,
+          Effect.map((failure) => ({ found, failure }))
+        )
+      }
+      const { failure, found } = yield* plan(true)
+      expect(found.at(-1)).toBe("Tag")
+      expect(failure).toMatchObject({ side: "source", reference: "team/app:absent" })
+      expect((yield* plan(false)).failure).toMatchObject({ side: "source" })
+    })
+  )
+
   it.effect("has the steps in an order in which they can be done, and changes nothing", () =>
     Effect.gen(function* () {
       const { between, source, target } = yield* world

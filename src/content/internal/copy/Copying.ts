@@ -92,16 +92,14 @@ export const defaults: Settings<never, never> = {
 
 /**
  * Returns the steps of a copy as they are found. `failed` says what becomes of the rest when a root
- * has failed.
+ * has failed. Without it, the failure ends the steps: those of all others come first where the copy
+ * would go on.
  */
 export const plan = <E, R>(
   from: Roots.Located,
   to: Roots.Located,
   settings: Settings<E, R>,
-  failed: (
-    root: Root,
-    failure: Failures.CopyFailure
-  ) => Effect.Effect<void, Failures.CopyFailure> = (_, failure) => Effect.fail(failure)
+  failed?: (root: Root, failure: Failures.CopyFailure) => Effect.Effect<void, Failures.CopyFailure>
 ): Stream.Stream<Step.Step, Failures.CopyFailure | InvalidReference> =>
   Stream.unwrapScoped(
     Effect.gen(function* () {
@@ -121,12 +119,19 @@ export const plan = <E, R>(
           return Effect.asVoid(Queue.offer(queue, Option.some(step)))
         })
       const walk = walkOf(from, to, settings, failing, emit, yield* Effect.scope)
+      const late: Array<Failures.CopyFailure> = []
+      const lost = (root: Root, failure: Failures.CopyFailure) =>
+        failed?.(root, failure) ??
+        (settings.continueOnError
+          ? Effect.sync(() => void late.push(failure))
+          : Effect.fail(failure))
       const walking = yield* Stream.mapEffect(
         all,
-        (root) => Effect.catchAll(walk.root(root), (failure) => failed(root, failure)),
+        (root) => Effect.catchAll(walk.root(root), (failure) => lost(root, failure)),
         { concurrency: roots }
       ).pipe(
         Stream.runDrain,
+        Effect.zipRight(Effect.suspend(() => late[0] ?? Effect.void)),
         Effect.exit,
         Effect.zipLeft(Queue.offer(queue, Option.none())),
         Effect.forkScoped
