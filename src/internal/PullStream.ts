@@ -33,11 +33,13 @@ interface Pulled<out A, out E, out R> extends Stream.Stream<A, E, R> {
 // Making and opening
 // -----------------------------------------------------------------------------
 
-/** Makes a stream of what begins its runs. */
+/** Makes a stream of what begins its runs. Most are never run as channels, so none is made. */
 export const make = <A, E, R>(open: Open<A, E, R>): Stream.Stream<A, E, R> =>
   Object.assign(
-    Stream.unwrapScoped(
-      Effect.map(Effect.scope, (scope) => Stream.repeatEffectChunkOption(open(scope)))
+    Stream.suspend(() =>
+      Stream.unwrapScoped(
+        Effect.map(Effect.scope, (scope) => Stream.repeatEffectChunkOption(open(scope)))
+      )
     ),
     { [Opened]: open }
   )
