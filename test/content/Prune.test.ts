@@ -1162,8 +1162,8 @@ describe("a policy as data", () => {
     ["rules: [", "the policy: is not YAML: "],
     [" ".repeat(1024 * 1024 + 1), "the policy: has more than the 1048576 characters of rules"],
     // A filter that is misspelled would choose everything (CP27).
-    ['{"rules":[{"includes":["pr-*"]}]}', "rules[0].includes: expected no such field"],
-    ['{"rule":[]}', "rule: expected no such field"],
+    ['{"rules":[{"includes":["pr-*"]}]}', "rules[0].includes: expected no such field, but "],
+    ['{"rule":[]}', "rule: expected no such field, but rules, protect or untagged"],
     // Of two lists of what is protected, one would be lost.
     ['{"protect":[],"rules":[{"keep":1}],"pro\\u0074ect":[]}', 'the policy: has "protect" twice'],
     ["protect: []\nprotect: []", "the policy: is not YAML: Map keys must be unique"],

@@ -98,10 +98,8 @@ const wordsOf = (unfit: SchemaIssue.Unfit): string => {
   if ("issue" in unfit && unfit.issue._tag === "Type") return wordsOf(unfit.issue)
   if ("message" in unfit && unfit.message !== undefined) return unfit.message
   const expected = `expected ${SchemaIssue.nameOf(ast)}`
-  if (SchemaAST.isTypeLiteral(ast)) {
-    const fields = ast.propertySignatures.map(({ name }) => String(name))
-    return `${expected} with ${SchemaIssue.listOf(fields)}`
-  }
+  const fields = SchemaIssue.fieldsOf(ast)
+  if (fields !== "") return `${expected} with ${fields}`
   // YAML takes them for that.
   const isUnquoted = typeof actual === "number" || typeof actual === "boolean"
   return SchemaAST.isStringKeyword(ast) && isUnquoted

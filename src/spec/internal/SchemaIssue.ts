@@ -32,16 +32,22 @@ export type Unfit = Exclude<
 export const first = (
   issue: ParseResult.ParseIssue,
   path = "",
-  wordsOf: (unfit: Unfit) => string = ({ ast }) => `expected ${nameOf(ast)}`
+  wordsOf: (unfit: Unfit) => string = ({ ast }) => `expected ${nameOf(ast)}`,
+  parent?: AST.AST
 ): Described => {
   switch (issue._tag) {
     case "Pointer": {
       const keys = typeof issue.path === "object" ? issue.path : [issue.path]
-      return first(issue.issue, path + keys.map(step).join(""), wordsOf)
+      return first(issue.issue, path + keys.map(step).join(""), wordsOf, parent)
     }
     case "Composite":
       if (isChoice(issue.ast)) break
-      return first("_tag" in issue.issues ? issue.issues : issue.issues[0], path, wordsOf)
+      return first(
+        "_tag" in issue.issues ? issue.issues : issue.issues[0],
+        path,
+        wordsOf,
+        issue.ast
+      )
     case "Refinement":
     case "Transformation":
       if (issue.issue._tag !== "Type") return first(issue.issue, path, wordsOf)
@@ -49,7 +55,9 @@ export const first = (
   const place = path.replace(/^\./, "").slice(0, 128)
   if (issue._tag === "Missing")
     return { place, problem: "is missing", message: `${place} is missing` }
-  const problem = "ast" in issue ? wordsOf(issue) : "expected no such field"
+  const known = parent === undefined ? "" : fieldsOf(parent)
+  const problem =
+    "ast" in issue ? wordsOf(issue) : `expected no such field${known && `, but ${known}`}`
   return { place, problem, message: place === "" ? problem : `${place}: ${problem}` }
 }
 
@@ -65,8 +73,11 @@ export const nameOf = (ast: AST.AST): string =>
 const isChoice = (ast: AST.AST): ast is AST.Union =>
   AST.isUnion(ast) && ast.types.filter(AST.isLiteral).length > 1
 
-/** Returns names as in `a, b or c`. */
-export const listOf = (names: ReadonlyArray<string>): string =>
+/** Returns the names of the fields of an object, as in `a, b or c`. */
+export const fieldsOf = (ast: AST.AST): string =>
+  AST.isTypeLiteral(ast) ? listOf(ast.propertySignatures.map(({ name }) => String(name))) : ""
+
+const listOf = (names: ReadonlyArray<string>): string =>
   [names.slice(0, -1).join(", "), ...names.slice(-1)].filter(Boolean).join(" or ")
 
 const step = (key: PropertyKey): string => {
