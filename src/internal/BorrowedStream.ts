@@ -75,7 +75,7 @@ export const giveBack = (bytes: Uint8Array): void => lenders.get(bytes.buffer)?.
 
 /** Runs a stream of both forms whose bytes nobody wants. */
 export const drain = <E, R>(stream: Stream.Stream<Uint8Array, E, R>): Effect.Effect<void, E, R> =>
-  PullStream.runFlushing(of(stream), (bytes) => {
-    giveBack(bytes)
-    return false
+  PullStream.runForEachChunk(of(stream), (chunk) => {
+    for (const bytes of chunk) giveBack(bytes)
+    return undefined
   })

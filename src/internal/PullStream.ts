@@ -70,6 +70,14 @@ export const opening = <A, E, R, R2>(
   pull: Pull<A, E, R>
 ): Pull<A, E, R | R2> => lazily<A, E, R | R2>((then) => Effect.flatMap(before, () => then(pull)))
 
+/** The pull of an effect that brings the next bytes, and no bytes at the end. */
+export const untilEmpty = <E, R>(next: Effect.Effect<Uint8Array, E, R>): Pull<Uint8Array, E, R> =>
+  Effect.matchEffect(next, {
+    onFailure: (error) => Effect.fail(Option.some(error)),
+    onSuccess: (bytes): Pull<Uint8Array, never> =>
+      bytes.length === 0 ? end : Effect.succeed(Chunk.of(bytes))
+  })
+
 /** Makes a stream of one item. */
 export const succeed = <A>(item: A): Stream.Stream<A> =>
   make(() => {
@@ -401,10 +409,10 @@ export const runForEachChunk = <A, E, R, E2 = never, R2 = never>(
  * returns true, and when the stream has ended or failed, `flush` runs before the next array. When
  * the stream has failed, the failure of `flush` does not count.
  */
-export const runFlushing = <E, R, E2 = never>(
+export const runFlushing = <E, R, E2>(
   self: Stream.Stream<Uint8Array, E, R>,
   take: (bytes: Uint8Array) => boolean,
-  flush: Effect.Effect<void, E2> = Effect.void
+  flush: Effect.Effect<void, E2>
 ): Effect.Effect<void, E | E2, R> =>
   Effect.scopedWith((scope) => {
     const loop: Effect.Effect<void, E | E2, R> = match<Uint8Array, E, R, void, E | E2, R>(

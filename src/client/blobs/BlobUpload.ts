@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
+import * as PullStream from "../../internal/PullStream.js"
 import * as ReadInto from "../../internal/ReadInto.js"
 import * as Operation from "../../protocol/Operation.js"
 import type { PutBlobOptions, Registry, ResumableUpload } from "../../Registry.js"
@@ -144,6 +144,6 @@ const contentOf = <E, R>(
   const { bytes, digest, size } = source
   if (source.replay === "any")
     return { digest, size, open, reader: ReadInto.readerOf(source.open), bytes }
-  const once = SourceFailure.readOnce(Stream.suspend(() => open(0)))
+  const once = SourceFailure.readOnce(PullStream.suspend(() => open(0)))
   return { digest, size, open: () => once, reader: undefined, bytes: undefined }
 }

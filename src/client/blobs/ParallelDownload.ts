@@ -199,16 +199,18 @@ const fetched = <E, E2>(state: State<E, E2>, n: number, span: Span): Effect.Effe
       if (isOurs) append()
       return isOurs
     }
-    const take = (bytes: Uint8Array): boolean => {
-      if (segment.isOver) BorrowedStream.giveBack(bytes)
-      else {
-        segment.held.push(bytes)
-        segment.count += bytes.length
-        segment.news.unsafeOpen()
+    const take = (chunk: Chunk.Chunk<Uint8Array>) => {
+      for (const bytes of chunk) {
+        if (segment.isOver) BorrowedStream.giveBack(bytes)
+        else {
+          segment.held.push(bytes)
+          segment.count += bytes.length
+          segment.news.unsafeOpen()
+        }
       }
-      return false
+      return undefined
     }
-    return PullStream.runFlushing(state.segment(span, begins), take, Effect.void).pipe(
+    return PullStream.runForEachChunk(state.segment(span, begins), take).pipe(
       observedAt(state),
       Effect.raceFirst(segment.abandoned.await),
       Effect.exit,

@@ -1,8 +1,6 @@
 /** Files read and written in blocks of a mebibyte, with no Effect for a chunk. */
 import * as Fs from "node:fs/promises"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import { giveBack } from "../../internal/BorrowedStream.js"
@@ -108,11 +106,7 @@ export const readFrom = (
       reading?.catch(() => undefined)
       return block
     })
-    return Effect.matchEffect(next, {
-      onFailure: (error) => Effect.fail(Option.some(error)),
-      onSuccess: (block): PullStream.Pull<Uint8Array, never> =>
-        block.length === 0 ? PullStream.end : Effect.succeed(Chunk.of<Uint8Array>(block))
-    })
+    return PullStream.untilEmpty(next)
   })
 
 // -----------------------------------------------------------------------------

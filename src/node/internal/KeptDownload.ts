@@ -53,9 +53,9 @@ export const run = (
       const partial = yield* PartialFile.acquireKept(path, expected.digest, keep)
       const { discard, file, isNew, publish } = partial
       if (!isNew)
-        yield* PullStream.runFlushing(readFrom(path, file, 0, inTurn()), (bytes) => {
-          verifier.update(bytes)
-          return false
+        yield* PullStream.runForEachChunk(readFrom(path, file, 0, inTurn()), (blocks) => {
+          for (const bytes of blocks) verifier.update(bytes)
+          return undefined
         })
       const offset = verifier.size()
       const content =

@@ -6,8 +6,7 @@
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as PullStream from "../../internal/PullStream.js"
@@ -52,7 +51,7 @@ export const stream = (
   end = Number.POSITIVE_INFINITY,
   borrowed = false
 ): Stream.Stream<Uint8Array, StorageFailure> =>
-  Stream.unwrapScoped(
+  PullStream.unwrapScoped(
     Effect.gen(function* () {
       const file = yield* step(path, fs.open(path, { flag: "r" }))
       const { size } = yield* step(path, file.stat)
@@ -71,11 +70,7 @@ export const stream = (
           return block
         })
       })
-      return Stream.repeatEffectOption(
-        Effect.flatMap(Effect.mapError(next, Option.some), (block) =>
-          block.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(block)
-        )
-      )
+      return PullStream.make(() => PullStream.untilEmpty(next))
     })
   )
 

@@ -151,15 +151,13 @@ const digestOf = ({
   Effect.suspend(() => {
     const hasher = Digest.hasher("sha256")
     return Effect.map(
-      PullStream.runFlushing(
-        stream(true),
-        (bytes) => {
+      PullStream.runForEachChunk(stream(true), (chunk) => {
+        for (const bytes of chunk) {
           hasher.update(bytes)
           giveBack(bytes)
-          return false
-        },
-        Effect.void
-      ),
+        }
+        return undefined
+      }),
       () => hasher.digest()
     )
   })

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../../ByteStream.js"
+import * as PullStream from "../../../internal/PullStream.js"
 import * as ReadableUpload from "../../../internal/ReadableUpload.js"
 import type { UploadState } from "../../../internal/UploadState.js"
 import * as ByteRange from "../../../protocol/ByteRange.js"
@@ -178,7 +179,7 @@ export class LayoutSession implements UploadSession {
 
   /** Streams what was adopted, and hashes it on the way. */
   get adopted(): Stream.Stream<Uint8Array, StorageFailure> {
-    return Stream.suspend(() => {
+    return PullStream.suspend(() => {
       const hash = { hasher: Digest.hasher(this.algorithm ?? "sha256"), size: 0 }
       this.hash = hash
       return ByteStream.tap(this.layout.files.stream(this.path), (bytes) => addTo(hash, bytes))
