@@ -41,6 +41,8 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined>
   onClose: () => void = constVoid
   /** Open while nothing is ready, from the first time that undici asks. */
   private readonly room = Effect.unsafeMakeLatch(false)
+  /** Open when undici asks for what comes after all that is ready, which is sent then. */
+  private readonly asked = Effect.unsafeMakeLatch(false)
 
   /** `length`: how many bytes the request says that there are. */
   constructor(private readonly length: number | undefined) {}
@@ -78,12 +80,16 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined>
     // undici asks for more when what it had is sent, and the pump is one chunk ahead of it.
     const pulled = PullStream.runForEachChunk(stream, (chunk) => {
       this.room.unsafeClose()
-      this.ready = [...this.ready.slice(this.taken), ...chunk]
+      this.asked.unsafeClose()
+      this.ready = [...chunk]
       this.taken = 0
       for (const { length } of chunk) this.count += length
       this.resolve()
-      // undici closes a connection whose response comes before it has seen the end of the body.
-      return this.count === this.length ? undefined : Effect.zipRight(written, this.room.await)
+      // undici closes a connection whose response comes before it has seen the end of the body. It
+      // is not looked for before all is sent: that tells `SourceBody` that it is.
+      return this.count === this.length
+        ? this.asked.await
+        : Effect.zipRight(written, this.room.await)
     })
     return Effect.zipRight(this.room.await, pulled).pipe(
       Effect.matchCause({
@@ -114,6 +120,7 @@ export class RequestBody implements AsyncIterableIterator<Uint8Array, undefined>
       waiting.resolve({ done: false, value: bytes })
     } else if (this.failure !== undefined) waiting.reject(this.failure.cause)
     else if (this.closed) waiting.resolve(end)
+    else this.asked.unsafeOpen()
     if (this.taken >= this.ready.length) this.room.unsafeOpen()
   }
 }
