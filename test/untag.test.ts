@@ -230,6 +230,9 @@ describe("over HTTP, at a registry that deletes no tags", () => {
       const registry = yield* Registry
       const manifest = yield* image(registry, app, "m1")
       yield* registry.putManifest(app, manifest, { tags: [v1, v2] })
+      expect((yield* Effect.flip(Registries.untagFrom(registry, app, v1))).message).toContain(
+        "where it deletes manifests, untag removes a tag with throwaway: true"
+      )
       const outcome = yield* Effect.either(
         Registries.untagFrom(registry, app, v1, { throwaway: true })
       )
