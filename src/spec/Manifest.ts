@@ -127,6 +127,7 @@ export const fromBytes: (
  * Throws {@link InvalidManifest} if `config` is the empty one and there is no `artifactType`, which
  * must then say what the artifact is ([image-spec, Image
  * Manifest](https://github.com/opencontainers/image-spec/blob/main/manifest.md#image-manifest-property-descriptions)).
+ * So it does for a size that is not a whole number from 0 to 2^53 - 1.
  *
  * @since 0.1.0
  * @category constructors
@@ -174,6 +175,8 @@ export const image = (options: {
  * are sorted. Options spread from the content of an index bring what is not known of it along.
  *
  * `mediaType` is the OCI type unless Docker's is asked for.
+ *
+ * Throws {@link InvalidManifest} for a size that is not a whole number from 0 to 2^53 - 1.
  *
  * @since 0.1.0
  * @category constructors
@@ -274,6 +277,21 @@ export const references = ({ content }: Manifest): ReadonlyArray<Descriptor.Desc
 }
 
 const build = (mediaType: string, content: ImageManifest | ImageIndex): Manifest => {
+  if (content._tag === "ImageIndex")
+    for (const [n, entry] of content.manifests.entries()) checkSize(`manifests[${n}]`, entry)
+  else {
+    checkSize("config", content.config)
+    for (const [n, layer] of content.layers.entries()) checkSize(`layers[${n}]`, layer)
+  }
+  if (content.subject !== undefined) checkSize("subject", content.subject)
   const bytes = encode(mediaType, content)
   return { bytes, descriptor: Descriptor.fromBytes(bytes, mediaType), content }
+}
+
+/** What types cannot say of a descriptor. */
+const checkSize = (of: string, { size }: Descriptor.Descriptor): void => {
+  if (Number.isSafeInteger(size) && size >= 0) return
+  const path = `${of}.size`
+  const message = `${path} is ${size}, and not a whole number from 0 to 2^53 - 1`
+  throw new InvalidManifest({ reason: "Shape", path, message })
 }

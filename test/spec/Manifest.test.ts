@@ -644,6 +644,20 @@ describe("image and index", () => {
     expect(() => Manifest.image({ ...options, config: { ...config, size: 2 } })).not.toThrow()
   })
 
+  it.each([-1, 1.5, Number.NaN, 2 ** 53])("refuse a size of %s (trap 41)", (size) => {
+    const bad = { ...layer, size }
+    const cases = [
+      ["config", () => Manifest.image({ config: bad, layers: [] })],
+      ["layers[1]", () => Manifest.image({ config, layers: [layer, bad] })],
+      ["subject", () => Manifest.image({ config, layers: [], subject: bad })],
+      ["manifests[0]", () => Manifest.index({ manifests: [bad] })]
+    ] as const
+    for (const [place, build] of cases) {
+      expect(build).toThrow(Manifest.InvalidManifest)
+      expect(build).toThrow(`${place}.size is ${size}, and not a whole number from 0 to 2^53 - 1`)
+    }
+  })
+
   it("write every field, annotations sorted", () => {
     const artifact = Manifest.image({
       annotations: JSON.parse(`{"b":"2","__proto__":"0","a":"1"}`),
