@@ -243,7 +243,10 @@ const checkRoot = Effect.fnUntraced(function* (
   const found = yield* files.find(root, files.fs.stat(root))
   if (Option.isNone(found)) return
   if (found.value.type !== "Directory")
-    return yield* new StorageFailure({ path: root, cause: new Error("it is not a folder") })
+    return yield* new StorageFailure({
+      path: root,
+      cause: new Error("it is not a folder. Archive reads image layouts in one file")
+    })
   const header = yield* files.info(files.join(root, "oci-layout"))
   if (repository === undefined && Option.isSome(header))
     return yield* new StorageFailure({

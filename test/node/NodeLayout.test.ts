@@ -6,12 +6,14 @@ import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as BlobSource from "../../src/BlobSource.js"
 import * as NodeLayout from "../../src/node/NodeLayout.js"
+import * as Descriptor from "../../src/spec/Descriptor.js"
 import * as Digest from "../../src/spec/Digest.js"
 import * as Manifest from "../../src/spec/Manifest.js"
 import * as MediaType from "../../src/spec/MediaType.js"
 import * as Reference from "../../src/spec/Reference.js"
 import { freshBytes, freshDigest, image, items, utf8 } from "../support/fixtures.js"
 import {
+  blobPath,
   entry,
   failures,
   fresh,
@@ -455,6 +457,55 @@ describe("what other programs wrote", () => {
       }
       const listed = yield* items(registry.manifests(app))
       expect(listed.map(({ descriptor }) => descriptor)).toEqual([cache.descriptor, artifact])
+    })
+  )
+
+  it.scopedLive("lists no referrer that was deleted and still stands in an index", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* fresh
+      const subject = yield* image(registry, app, "m1")
+      const options = { subject: subject.descriptor, artifactType: "application/x" }
+      const referrer = yield* image(registry, app, "m2", options)
+      yield* registry.putManifest(app, referrer)
+      const index = Manifest.index({ manifests: [referrer.descriptor] })
+      yield* registry.putManifest(app, index, { tags: [tag("v1")] })
+      expect(yield* items(registry.referrers(app, subject.descriptor.digest))).toHaveLength(1)
+      yield* registry.deleteManifest(app, referrer.descriptor.digest)
+      expect(yield* items(registry.referrers(app, subject.descriptor.digest))).toEqual([])
+    })
+  )
+
+  it.scopedLive("says first that a condition does not hold, and stores nothing then", () =>
+    Effect.gen(function* () {
+      const { layout, registry } = yield* fresh
+      const manifest = yield* image(registry, app, "m1")
+      yield* registry.putManifest(app, manifest, { tags: [tag("v1")] })
+      const other = Manifest.index({ manifests: [Descriptor.empty] })
+      const onlyIf = { tag: tag("v1"), is: "absent" } as const
+      expect(yield* failures(registry.putManifest(app, other, { onlyIf }))).toMatchObject([
+        { _tag: "PreconditionFailed", actual: manifest.descriptor.digest }
+      ])
+      const path = blobPath(layout, other.descriptor.digest)
+      expect(yield* Effect.promise(() => Fs.stat(path).catch(() => "absent"))).toBe("absent")
+    })
+  )
+
+  it.scopedLive("does not take the file of a deleted manifest for one that is there (R12)", () =>
+    Effect.gen(function* () {
+      const { registry } = yield* fresh
+      const manifest = yield* image(registry, app, "m1")
+      const { digest } = yield* registry.putManifest(app, manifest, { tags: [tag("v1")] })
+      const index = Manifest.index({ manifests: [manifest.descriptor] })
+      yield* registry.putManifest(app, index)
+      yield* registry.deleteManifest(app, index.descriptor.digest)
+      yield* registry.deleteManifest(app, digest)
+      expect(yield* failures(registry.putManifest(app, index))).toMatchObject([
+        { _tag: "BlobUnknown", digest }
+      ])
+      expect(yield* registry.headManifest(app, digest)).toEqual(Option.none())
+      yield* registry.putManifest(app, manifest)
+      yield* registry.putManifest(app, index)
+      expect(yield* registry.getManifest(app, digest)).toEqual(manifest)
     })
   )
 

@@ -37,6 +37,7 @@ export const make = (
   ...parts,
   catalog: new Catalog.Catalog({
     place: parts.name,
+    has: (digest) => Effect.sync(() => parts.find(digest) !== undefined),
     document: (digest) => document(parts, digest)
   })
 })

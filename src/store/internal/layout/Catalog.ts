@@ -11,9 +11,12 @@ import * as Manifest from "../../../spec/Manifest.js"
 import * as MediaType from "../../../spec/MediaType.js"
 import type { LayoutIndex } from "./LayoutIndex.js"
 
-/** Where manifests are, in the words of a warning, and what reads them if they are there. */
+/**
+ * Where manifests are, in the words of a warning, which of them are there, and what reads those.
+ */
 export interface Documents {
   readonly place: string
+  readonly has: (digest: Digest) => Effect.Effect<boolean, { readonly message: string }>
   readonly document: (
     digest: Digest
   ) => Effect.Effect<Option.Option<Uint8Array>, { readonly message: string }>
@@ -70,7 +73,7 @@ export class Catalog {
       )
       while (level.length > 0) {
         for (const { digest } of level) seen.add(digest)
-        const read = yield* Effect.forEach(level, (manifest) => this.read(manifest), {
+        const read = yield* Effect.forEach(level, (manifest) => this.read(manifest, index), {
           concurrency
         })
         const next = new Map<Digest, Descriptor>()
@@ -98,11 +101,13 @@ export class Catalog {
     })
   }
 
-  private read(descriptor: Descriptor): Effect.Effect<Said | undefined> {
+  private read(descriptor: Descriptor, index: LayoutIndex): Effect.Effect<Said | undefined> {
     const known = this.said.get(descriptor.digest)
-    if (known !== undefined || !ManifestMediaType.mayBeDecoded(descriptor.mediaType))
-      return Effect.succeed(known)
+    // One that stands in another alone may have been deleted, and the other one stays as it is.
+    if (known !== undefined && index.has(descriptor.digest)) return Effect.succeed(known)
+    if (!ManifestMediaType.mayBeDecoded(descriptor.mediaType)) return Effect.succeed(undefined)
     return Effect.gen(this, function* () {
+      if (known !== undefined && (yield* this.documents.has(descriptor.digest))) return known
       const found = yield* this.documents.document(descriptor.digest)
       if (Option.isNone(found)) return undefined
       const manifest = yield* Manifest.fromBytes(found.value, descriptor)

@@ -128,12 +128,12 @@ export class Layout {
   get index(): Effect.Effect<LayoutIndex.LayoutIndex, NameUnknown | IndexError> {
     return Effect.gen(this, function* () {
       if (!(yield* this.exists)) return yield* new NameUnknown({ repository: this.repository })
-      return yield* this.current
+      return yield* this.indexOrEmpty
     })
   }
 
-  /** The index, empty if there is none, read again where the file is another one. */
-  private get current(): Effect.Effect<LayoutIndex.LayoutIndex, IndexError> {
+  /** The same, and an empty one if there is none. */
+  get indexOrEmpty(): Effect.Effect<LayoutIndex.LayoutIndex, IndexError> {
     return Effect.flatMap(this.files.info(this.indexFile), (found) =>
       this.read !== undefined && Option.exists(found, isSame(this.read.info))
         ? Effect.succeed(this.read.index)
@@ -302,7 +302,7 @@ export class Layout {
     const batch = [...this.pending]
     this.pending.clear()
     const applied = Effect.gen(this, function* () {
-      const index = (yield* this.current).copy()
+      const index = (yield* this.indexOrEmpty).copy()
       const all = yield* Effect.forEach(batch, ({ apply }) => apply(index))
       const isOwn = index.changed ? yield* this.replace(lock, index) : yield* lock.isOwn
       if (!isOwn) return undefined

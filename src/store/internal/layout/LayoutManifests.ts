@@ -12,6 +12,7 @@ import {
 } from "../../../RegistryError.js"
 import type { Descriptor } from "../../../spec/Descriptor.js"
 import * as Digest from "../../../spec/Digest.js"
+import * as ManifestMediaType from "../../../spec/internal/ManifestMediaType.js"
 import type * as Manifest from "../../../spec/Manifest.js"
 import type { RepositoryName, Tag } from "../../../spec/Reference.js"
 import { list } from "../SortedList.js"
@@ -105,6 +106,8 @@ const putManifestOf = (layouts: Layouts, strict: boolean): Registry.Service["put
     yield* StoredManifest.checkDigest(manifest)
     const repository = yield* layouts.open(name)
     const { layout } = repository
+    // What is refused now need not be stored.
+    if (onlyIf !== undefined) yield* checkCondition(layout, yield* layout.indexOrEmpty, onlyIf)
     const lacking = yield* missing(repository, manifest)
     if (strict && lacking !== undefined)
       return yield* new BlobUnknown({ repository: name, digest: lacking.digest })
@@ -215,10 +218,27 @@ const checkCondition = Effect.fnUntraced(function* (
  * it has is kept for the manifest.
  */
 const missing = Effect.fnUntraced(function* (repository: Repository, manifest: Manifest.Manifest) {
-  for (const reference of StoredManifest.required(manifest))
-    if (Option.isNone(yield* present(repository, reference.digest, reference.size)))
+  const isIndex = manifest.content._tag === "ImageIndex"
+  for (const reference of StoredManifest.required(manifest)) {
+    const { digest, mediaType, size } = reference
+    if (
+      isIndex &&
+      ManifestMediaType.isManifest(mediaType) &&
+      !(yield* isListed(repository, digest))
+    )
       return reference
+    if (Option.isNone(yield* present(repository, digest, size))) return reference
+  }
   return undefined
+})
+
+/** Whether a manifest is one of the layout: the file of one that was deleted stays for a time. */
+const isListed = Effect.fnUntraced(function* (
+  { catalog, layout }: Repository,
+  digest: Digest.Digest
+) {
+  const index = yield* layout.indexOrEmpty
+  return index.has(digest) || (yield* catalog.contents(index)).members.has(digest)
 })
 
 /** Stores the bytes of a manifest, unless they are there. */

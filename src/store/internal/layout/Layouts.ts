@@ -119,7 +119,11 @@ export class Layouts {
     if (only !== undefined && name !== only) return undefined
     const folder = only === undefined ? files.join(files.root, ...pathOf(name)) : files.root
     const layout = new Layout(files, folder, name)
-    const catalog = new Catalog({ place: folder, document: (digest) => layout.document(digest) })
+    const catalog = new Catalog({
+      place: folder,
+      has: (digest) => Effect.map(layout.find(digest), Option.isSome),
+      document: (digest) => layout.document(digest)
+    })
     return { layout, catalog }
   }
 
