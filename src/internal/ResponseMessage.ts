@@ -52,14 +52,14 @@ export const ofUnsupported = (facts: Facts & { readonly operation: string }): st
     if (page !== undefined && status === 404) return sentence(text, facts, notRegistry)
     return sentence(text, facts, status === 405 ? readOnly : "")
   }
+  const isTags = operation === "deleting tags"
   if (operation.startsWith("deleting") && status !== undefined)
-    return sentence(text, facts, operation === "deleting tags" ? tagsByManifests : switchedOff)
+    return sentence(text, facts, isTags ? `${switchedOff}; ${byManifests}` : switchedOff)
   return sentence(text, facts)
 }
 
 const switchedOff = "whoever runs the registry may have switched it off"
-const tagsByManifests =
-  `${switchedOff}; where it deletes manifests, ` + "untag removes a tag with throwaway: true"
+const byManifests = "where it deletes manifests, untag removes a tag with throwaway: true"
 
 const readOnly = "it may be a mirror, or read-only for now: push to the registry itself"
 
