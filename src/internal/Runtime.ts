@@ -25,6 +25,10 @@ export const withFiber = <A, E, R>(
 export const clockOf = (fiber: RunningFiber): Clock.Clock =>
   Context.get(fiber.currentDefaultServices, Clock.Clock)
 
+/** Returns the milliseconds of a clock since any time, which do not change when it is set. */
+export const elapsed = (clock: Clock.Clock): number =>
+  Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
+
 /** Tells whether anybody gets to see what a fiber logs at a level. */
 export const isLogged = (fiber: RunningFiber, level: LogLevel.LogLevel): boolean =>
   LogLevel.lessThanEqual(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), level)

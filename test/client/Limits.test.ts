@@ -69,6 +69,25 @@ describe("the time until an answer begins", () => {
     })
   )
 
+  it.effect("is the same where the clock of the machine is set back meanwhile", () =>
+    Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      let setBack = 0
+      const wall: Clock.Clock = Object.assign(Object.create(clock), {
+        unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() - setBack,
+        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos()
+      })
+      const hanging = HttpClient.make(() => {
+        setBack = 24 * Duration.toMillis(hour)
+        return Effect.never
+      })
+      const end = yield* outcome(
+        Effect.withClock(Transport.bounded(bounds())(hanging).execute(get), wall)
+      )
+      expect(end?.seconds).toBe(60)
+    })
+  )
+
   it.effect("is taken as it is below that", () =>
     Effect.gen(function* () {
       const end = yield* outcome(

@@ -122,7 +122,7 @@ export const boundsOf = (to: Endpoint, clock: Clock.Clock): Transport.Bounds => 
   return {
     limits: to.limits,
     response: Duration.toMillis(to.timeouts.response),
-    until: clock.unsafeCurrentTimeMillis() + overall,
+    until: Runtime.elapsed(clock) + overall,
     overall,
     watchdog: to.watchdog,
     registry: to.origin,

@@ -10,6 +10,7 @@ import * as Sent from "../../auth/internal/Sent.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as PullStream from "../../internal/PullStream.js"
+import * as Runtime from "../../internal/Runtime.js"
 import { beginning, longestWait } from "../../internal/StreamBeginning.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import * as SingleField from "../../protocol/internal/SingleField.js"
@@ -84,7 +85,7 @@ export const excerpt = ({
   body instanceof Uint8Array
     ? Effect.succeed(body)
     : Effect.clockWith((clock) => {
-        const left = Math.max(0, until - clock.unsafeCurrentTimeMillis())
+        const left = Math.max(0, until - Runtime.elapsed(clock))
         return Effect.map(beginning(body, discardable, Math.min(left, longestWait)), (bytes) =>
           bytes.subarray(0, discardable)
         )

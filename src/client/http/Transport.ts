@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import * as Sent from "../../auth/internal/Sent.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as PullStream from "../../internal/PullStream.js"
+import * as Runtime from "../../internal/Runtime.js"
 import { LimitExceeded, TransportFailure } from "../../RegistryError.js"
 import * as AbortableClient from "./AbortableClient.js"
 import * as BodyProgress from "./BodyProgress.js"
@@ -153,11 +154,11 @@ const sent = (
   ) => Effect.Effect<HttpClientResponse, HttpClientError>
 ): Responded => {
   const { bounds, request, transfer } = exchange
-  const began = deadline.clock.unsafeCurrentTimeMillis()
+  const began = Runtime.elapsed(deadline.clock)
   const wait = waitOf(request, bounds)
   const isUpload = transfer === "upload"
   const awaited = () => {
-    const at = deadline.clock.unsafeCurrentTimeMillis() + wait
+    const at = Runtime.elapsed(deadline.clock) + wait
     deadline.at = isUpload ? at : Math.min(bounds.until, at)
   }
   awaited()
@@ -166,7 +167,7 @@ const sent = (
   return Effect.matchEffect(execute(observed(request, deadline, awaited)), {
     onFailure: (error) => Effect.fail(ClientFailure.ofRequest(request, error, bounds)),
     onSuccess: (response) => {
-      if (isUpload) bounds.until += deadline.clock.unsafeCurrentTimeMillis() - began
+      if (isUpload) bounds.until += Runtime.elapsed(deadline.clock) - began
       return received(exchange, deadline, response)
     }
   })
@@ -256,7 +257,7 @@ const excerpted = (
 ): Responded => {
   const parts: Array<Uint8Array> = []
   exchange.late = () => then(ByteStream.concat(parts).subarray(0, Received.discardable))
-  const now = deadline.clock.unsafeCurrentTimeMillis()
+  const now = Runtime.elapsed(deadline.clock)
   deadline.at = Math.min(exchange.bounds.until, now + discardTime)
   return deadline.at <= now
     ? Effect.zipRight(Received.abandon(Received.from(response)), exchange.late(deadline))
@@ -297,10 +298,10 @@ const gathered = (
   const moved = (now: number) => {
     deadline.at = Math.min(until, now + wait)
   }
-  moved(deadline.clock.unsafeCurrentTimeMillis())
+  moved(Runtime.elapsed(deadline.clock))
   if (!BodyProgress.tells(response) || limit.limit !== Number.POSITIVE_INFINITY)
     return Received.streamOf(response).pipe(
-      ByteStream.tap(() => moved(deadline.clock.unsafeCurrentTimeMillis())),
+      ByteStream.tap(() => moved(Runtime.elapsed(deadline.clock))),
       ByteStream.collect(limit)
     )
   let arrived = 0

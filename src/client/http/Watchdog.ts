@@ -145,7 +145,7 @@ const end = (watchdog: Watchdog, watched: Watched): void => {
 const patrol = (watchdog: Watchdog): Effect.Effect<void> =>
   Effect.flatMap(Effect.sleep(watchdog.tick), () => {
     for (const watched of watchdog.watched) {
-      const now = watched.clock.unsafeCurrentTimeMillis()
+      const now = Runtime.elapsed(watched.clock)
       watched.onLook?.(now)
       if (watched.at > now) continue
       watched.expired = true
