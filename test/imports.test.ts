@@ -83,6 +83,7 @@ describe("a program that resolves a tag", () => {
       "effect/Redacted",
       "effect/Schedule",
       "effect/Schema",
+      "effect/SchemaAST",
       "effect/Scope",
       "effect/ScopedRef",
       "effect/Sink",
