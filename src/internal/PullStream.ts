@@ -244,11 +244,13 @@ export const ensuring = <A, E, R>(
   make((scope) => {
     let isDone = false
     const finish = (exit: Exit.Exit<unknown, unknown>, isOver: boolean) =>
-      Effect.suspend(() => {
-        if (isDone) return Effect.void
-        isDone = true
-        return Effect.uninterruptible(finalizer(exit, isOver))
-      })
+      Effect.uninterruptible(
+        Effect.suspend(() => {
+          if (isDone) return Effect.void
+          isDone = true
+          return finalizer(exit, isOver)
+        })
+      )
     const pull = match(open(self, scope), {
       onChunk: Effect.succeed,
       onFailure: (cause) => Effect.zipRight(finish(Exit.failCause(cause), true), failed(cause)),
