@@ -257,13 +257,13 @@ describe("text and json", () => {
     ["Text", [0xc3, 0x28], "", "The content is not UTF-8"],
     ["Json", "{", "", "The content is not a JSON document"],
     ["Json", "", "", "The content is not a JSON document"],
-    ["Schema", "[]", "", "The content does not fit its schema: expected {"],
+    ["Schema", "[]", "", "The content does not fit its schema: expected an object"],
     ["Schema", `{"name":"a"}`, "sizes", "The content does not fit its schema: sizes is missing"],
     [
       "Schema",
       `{"name":"a","sizes":[1,"hunter2"]}`,
       "sizes[1]",
-      "The content does not fit its schema: sizes[1]: expected number"
+      "The content does not fit its schema: sizes[1]: expected a number"
     ]
   ] as const)("fail for the reason %s of %j, at %j", ([reason, content, path, message]) =>
     Effect.gen(function* () {

@@ -7,8 +7,8 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as BlobSource from "../../BlobSource.js"
-import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as LimitedStream from "../../internal/LimitedStream.js"
 import type { UploadState } from "../../internal/UploadState.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
 import type { Case } from "../../protocol/internal/OperationCases.js"
@@ -259,7 +259,7 @@ const append = Effect.fnUntraced(function* (
   const body = yield* receive(request)
   if (Option.isNone(body) && size === undefined) return state
   const received = Option.getOrElse(body, () => Stream.empty)
-  const whole = size === undefined ? received : ByteStream.verify(received, { size })
+  const whole = size === undefined ? received : LimitedStream.exactly(received, size)
   const bytes = yield* bounds.bound(whole, state.offset, length ?? size)
   // What came from a socket is in arrays that nobody else in this process knows.
   return yield* session.write(Connection.isSocket(request) ? BorrowedStream.give(bytes) : bytes)
