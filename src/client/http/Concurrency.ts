@@ -9,7 +9,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as PullStream from "../../internal/PullStream.js"
 
@@ -58,7 +57,7 @@ export const make = (limit: number): Concurrency => {
   return {
     exchange: (effect) => withPermit(exchanges, Deferred.await, () => effect),
     download: (use) =>
-      PullStream.make((scope) => {
+      PullStream.suspend(() => {
         let held: Permit | undefined
         const releaseHeld = () => {
           if (held !== undefined) release(downloads, held)
@@ -72,7 +71,7 @@ export const make = (limit: number): Concurrency => {
             }
           )
         )
-        const permitted = PullStream.observe(
+        return PullStream.ensuring(
           PullStream.unwrap(
             Effect.zipWith(acquired, Effect.clock, (permit, clock) =>
               use({
@@ -92,11 +91,7 @@ export const make = (limit: number): Concurrency => {
               })
             )
           ),
-          { onEnd: releaseHeld }
-        )
-        return PullStream.opening(
-          Scope.addFinalizer(scope, Effect.sync(releaseHeld)),
-          PullStream.open(permitted, scope)
+          () => Effect.sync(releaseHeld)
         )
       }),
     upload: (use) =>
