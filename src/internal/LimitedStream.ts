@@ -9,21 +9,10 @@ export const atMost = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
   limit: Limit
 ): Stream.Stream<Uint8Array, E | LimitExceeded, R> =>
-  PullStream.transform(stream, () => {
-    let count = 0
-    return {
-      *push(bytes): Generator<Uint8Array, LimitExceeded | undefined> {
-        count += bytes.length
-        // What is not a number allows nothing.
-        if (!(count <= limit.limit)) return new LimitExceeded(limit)
-        yield bytes
-        return undefined
-      },
-      *end() {
-        return undefined
-      }
-    }
-  })
+  counted(stream, (count) =>
+    // What is not a number allows nothing.
+    count <= limit.limit ? undefined : new LimitExceeded(limit)
+  )
 
 /**
  * Passes the bytes of a stream as they come. Fails with `SizeMismatch` at the first one beyond
@@ -33,17 +22,28 @@ export const exactly = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
   size: number
 ): Stream.Stream<Uint8Array, E | SizeMismatch, R> =>
-  PullStream.transform(stream, () => {
+  counted(stream, (count, isEnd) =>
+    count > size || (isEnd && count < size)
+      ? new SizeMismatch({ expected: size, actual: count })
+      : undefined
+  )
+
+/** Counts the bytes before they pass, and at the end, and fails with what is wrong with that. */
+const counted = <E, R, E2>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  problemOf: (count: number, isEnd: boolean) => E2 | undefined
+): Stream.Stream<Uint8Array, E | E2, R> =>
+  PullStream.transform(stream, (): PullStream.Transformer<Uint8Array, E2> => {
     let count = 0
     return {
-      *push(bytes): Generator<Uint8Array, SizeMismatch | undefined> {
+      *push(bytes) {
         count += bytes.length
-        if (count > size) return new SizeMismatch({ expected: size, actual: count })
-        yield bytes
-        return undefined
+        const problem = problemOf(count, false)
+        if (problem === undefined) yield bytes
+        return problem
       },
       *end() {
-        return count === size ? undefined : new SizeMismatch({ expected: size, actual: count })
+        return problemOf(count, true)
       }
     }
   })
