@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as CompletedDownload from "../../internal/CompletedDownload.js"
 import * as ContentDecoding from "../../internal/ContentDecoding.js"
 import * as InlineData from "../../internal/InlineData.js"
 import * as PullStream from "../../internal/PullStream.js"
@@ -64,7 +65,9 @@ export const make = (
               (error) => explained(error, download)
             )
             return permit.revocable(
-              isObserved ? PullStream.ending(content, completed(subject, digest)) : content
+              isObserved
+                ? PullStream.ending(content, CompletedDownload.emit(subject, digest))
+                : content
             )
           })
         )
@@ -138,13 +141,6 @@ const gathered = Effect.fnUntraced(function* (
       ByteStream.collect(within)
     )
 })
-
-/** The events at the end of a download that was observed. */
-const completed = (subject: Transfer.Subject, digest: Digest.Digest) =>
-  Effect.zipRight(
-    Transfer.emit({ _tag: "Verified", subject, digest }),
-    Transfer.emit({ _tag: "Completed", subject, skipped: false })
-  )
 
 // -----------------------------------------------------------------------------
 // Errors

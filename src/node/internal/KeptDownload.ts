@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as CompletedDownload from "../../internal/CompletedDownload.js"
 import * as PullStream from "../../internal/PullStream.js"
 import type { Registry } from "../../Registry.js"
 import type { RangeMismatch, StorageFailure, Unsupported } from "../../RegistryError.js"
@@ -103,10 +104,7 @@ const observed = <E, R>(
       ),
       PullStream.ending(
         Transfer.track(rest, subject, offset),
-        Effect.zipRight(
-          Transfer.emit({ _tag: "Verified", subject, digest: subject.digest }),
-          Transfer.emit({ _tag: "Completed", subject, skipped: false })
-        )
+        CompletedDownload.emit(subject, subject.digest)
       )
     )
   )

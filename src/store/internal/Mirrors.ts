@@ -7,6 +7,7 @@ import type * as Stream from "effect/Stream"
 import * as ByteStream from "../../ByteStream.js"
 import * as BlobBytes from "../../internal/BlobBytes.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as CompletedDownload from "../../internal/CompletedDownload.js"
 import * as PullStream from "../../internal/PullStream.js"
 import { make, type Registry } from "../../Registry.js"
 import {
@@ -274,7 +275,8 @@ const wholeBlobs =
           })
           return PullStream.ending(
             verifier.verify(parts),
-            Effect.suspend(() => (isTold ? Effect.void : completed(subject, digest)))
+            // Of what was not read from its first byte on at the end, nobody has told.
+            Effect.suspend(() => (isTold ? Effect.void : CompletedDownload.emit(subject, digest)))
           )
         })
       )
@@ -312,10 +314,3 @@ const remainder = (
           ),
         Transfer.track(subject, at)
       )
-
-/** The events at the end of a download that was not read from its first byte on at the end. */
-const completed = (subject: Transfer.Subject, digest: BlobBytes.Known["digest"]) =>
-  Effect.zipRight(
-    Transfer.emit({ _tag: "Verified", subject, digest }),
-    Transfer.emit({ _tag: "Completed", subject, skipped: false })
-  )

@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type { BlobSource } from "../../BlobSource.js"
 import * as ByteStream from "../../ByteStream.js"
 import * as BorrowedStream from "../../internal/BorrowedStream.js"
+import * as CompletedDownload from "../../internal/CompletedDownload.js"
 import * as InlineData from "../../internal/InlineData.js"
 import * as PullStream from "../../internal/PullStream.js"
 import * as ByteRange from "../../protocol/ByteRange.js"
@@ -39,10 +40,6 @@ export const download = (
   InlineData.orElse((repository, blob) => {
     const { digest, size } = typeof blob === "string" ? { digest: blob, size: undefined } : blob
     const subject: Transfer.Subject = { direction: "download", repository, digest, size }
-    const completed = Effect.zipRight(
-      Transfer.emit({ _tag: "Verified", subject, digest }),
-      Transfer.emit({ _tag: "Completed", subject, skipped: false })
-    )
     return BorrowedStream.make(({ borrowed, hashed }) => {
       const stored = Effect.gen(function* () {
         const verifier = yield* ByteStream.verifier({ digest, size })
@@ -53,7 +50,7 @@ export const download = (
           : ByteStream.verify(tracked, { size })
       })
       const begun = Effect.zipRight(Transfer.emit({ _tag: "Started", subject }), stored)
-      return PullStream.ending(PullStream.unwrap(begun), completed)
+      return PullStream.ending(PullStream.unwrap(begun), CompletedDownload.emit(subject, digest))
     })
   })
 

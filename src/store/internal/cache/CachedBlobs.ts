@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ByteStream from "../../../ByteStream.js"
 import * as BlobBytes from "../../../internal/BlobBytes.js"
+import * as CompletedDownload from "../../../internal/CompletedDownload.js"
 import * as InlineData from "../../../internal/InlineData.js"
 import * as ByteRange from "../../../protocol/ByteRange.js"
 import type { Range, Registry } from "../../../Registry.js"
@@ -230,12 +231,8 @@ const observed = (
 ): Bytes => {
   const { digest, size } = expected
   const subject: Transfer.Subject = { direction: "download", repository, digest, size }
-  const completed = Effect.zipRight(
-    Transfer.emit({ _tag: "Verified", subject, digest }),
-    Transfer.emit({ _tag: "Completed", subject, skipped: false })
-  )
   return Stream.execute(Transfer.emit({ _tag: "Started", subject })).pipe(
     Stream.concat(ByteStream.verify(Transfer.track(content, subject), { digest, size })),
-    Stream.concat(Stream.execute(completed))
+    Stream.concat(Stream.execute(CompletedDownload.emit(subject, digest)))
   )
 }
